@@ -1,0 +1,56 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// Layers: a target imports only targets of lower layers (checked again by `.ci/layers`).
+//
+//   L4  sluice
+//   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore
+//   L2  Resolver
+//   L1  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
+//   L0  CLDNS  CNetfilter  CLinux  LinuxIO  DNSWire  IPNetwork
+
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+func layer(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies,
+    resources: resources, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "sluice",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // L0
+    .systemLibrary(
+      name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
+    .target(name: "CLinux"),
+    layer("LinuxIO", ["CLinux"]),
+    layer("DNSWire"),
+    layer("IPNetwork"),
+    // L1
+    // L2
+    // L3
+    // L4
+    // Tests
+    .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
+    tests(of: "IPNetwork"),
+    tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests(of: "LinuxIO", ["CLinux"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

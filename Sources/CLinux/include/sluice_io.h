@@ -1,0 +1,101 @@
+#ifndef SLUICE_IO_H
+#define SLUICE_IO_H
+
+#include <netinet/in.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+// What Swift's Glibc module does not show: recvmmsg, sendmmsg and the control-message macros.
+
+enum {
+  SLUICE_BATCH = 64,         // datagrams of one system call; measured: 32 and 64 are the same
+  SLUICE_QUERY_SIZE = 4096,  // longer queries are dropped and counted
+  SLUICE_REPLY_SIZE = 1232,  // RFC 9715: no larger datagram leaves
+};
+
+/// Where a datagram came from and which of our addresses it was sent to.
+struct sluice_peer {
+  struct sockaddr_storage address;
+  socklen_t length;
+  int32_t interface_index;
+  int32_t has_local;
+  union {
+    struct in_addr v4;
+    struct in6_addr v6;
+  } local;
+};
+
+/// An address and port as numbers: `high` and `low` are the halves of an IPv6 address, or `low` is the IPv4 value.
+struct sluice_endpoint {
+  uint64_t high;
+  uint64_t low;
+  uint16_t port;
+  uint16_t is_v6;
+};
+
+/// The sender of a datagram as numbers.
+struct sluice_endpoint sluice_peer_endpoint(const struct sluice_peer *peer);
+
+struct sluice_batch;
+
+struct sluice_batch *sluice_batch_new(void);
+void sluice_batch_free(struct sluice_batch *batch);
+
+/// Receives up to SLUICE_BATCH datagrams; with `block` waits for the first. Returns their number or a negative errno.
+int sluice_batch_receive(struct sluice_batch *batch, int fd, int block);
+
+/// The octets of datagram `index`; -1 in `length` when it did not fit.
+const uint8_t *sluice_batch_query(const struct sluice_batch *batch, int index, int32_t *length);
+const struct sluice_peer *sluice_batch_peer(const struct sluice_batch *batch, int index);
+
+/// SLUICE_REPLY_SIZE octets for the reply to datagram `index`.
+uint8_t *sluice_batch_reply(struct sluice_batch *batch, int index);
+
+/// Queues the reply to datagram `index`, to leave from the address that was asked.
+void sluice_batch_queue(struct sluice_batch *batch, int index, int length);
+
+/// Sends every queued reply; one that the kernel refuses is skipped. Returns the number sent.
+int sluice_batch_send(struct sluice_batch *batch, int fd);
+
+/// Sends one reply later. Returns 0 or an errno.
+int sluice_send_reply(int fd, const struct sluice_peer *peer, const uint8_t *octets, int length);
+
+/// A bound UDP socket with SO_REUSEPORT and packet information. Returns a descriptor or a negative errno.
+int sluice_udp_listen(struct sluice_endpoint endpoint);
+
+/// A UDP or TCP socket, non-blocking and close-on-exec, connected (or, for TCP, connecting) to `endpoint`.
+/// Returns a descriptor or a negative errno.
+int sluice_connect(struct sluice_endpoint endpoint, int stream);
+
+/// What a stream socket's IP_PKTOPTIONS or IPV6_2292PKTOPTIONS fills in: control messages about its first packet.
+struct sluice_packet_options {
+  uint64_t words[16];
+};
+
+enum { SLUICE_IP_PKTOPTIONS = 9, SLUICE_IPV6_2292PKTOPTIONS = 6 };
+
+/// The interface by which a connection came in; 0 when the options do not say.
+int32_t sluice_ingress_interface(const struct sluice_packet_options *options);
+
+enum { SLUICE_READABLE = 1, SLUICE_WRITABLE = 2, SLUICE_CLOSED = 4 };
+enum { SLUICE_EPOLL_ADD = 1, SLUICE_EPOLL_REMOVE = 2, SLUICE_EPOLL_CHANGE = 3 };
+
+struct sluice_event {
+  uint64_t key;
+  uint32_t ready;
+};
+
+/// epoll(7). Each returns a descriptor, a count or 0, or a negative errno.
+int sluice_epoll_new(void);
+int sluice_epoll_control(int epoll, int operation, int fd, uint32_t wanted, uint64_t key);
+int sluice_epoll_wait(int epoll, struct sluice_event *events, int count, int milliseconds);
+
+/// eventfd(2), non-blocking: `post` makes it readable, `take` makes it quiet.
+int sluice_eventfd_new(void);
+void sluice_eventfd_post(int fd);
+void sluice_eventfd_take(int fd);
+
+/// getrandom(2), complete. Returns 0 or an errno.
+int sluice_random(uint8_t *octets, int count);
+
+#endif

@@ -1,0 +1,51 @@
+#ifndef SLUICE_PRIVILEGES_H
+#define SLUICE_PRIVILEGES_H
+
+#include <stdint.h>
+
+/// Gives up every capability but CAP_NET_ADMIN for good: bounding, ambient, inheritable, permitted and effective sets,
+/// no_new_privs, not dumpable. Returns 0 or an errno.
+int sluice_privileges_keep_net_admin(void);
+
+/// Gives up every capability for good. Returns 0 or an errno.
+int sluice_privileges_drop_all(void);
+
+/// Starts `path` in a process group of its own; fds[i] becomes descriptor i of the child, everything else is closed;
+/// all signals are unblocked and at their defaults. Returns the child's pid or a negative errno.
+int sluice_spawn(const char *path, char *const argv[], char *const envp[], const int *fds, int count);
+
+/// A non-blocking descriptor that becomes readable when a child changed state; blocks SIGCHLD for the calling thread.
+/// Returns a descriptor or a negative errno.
+int sluice_child_signals(void);
+
+/// Takes one waiting signal off `fd`. Returns 1, or 0 when none waits.
+int sluice_child_signals_take(int fd);
+
+/// Ignores the signals that end the other processes of a terminal or of a service.
+void sluice_ignore_stop_requests(void);
+
+/// A pipe whose ends are closed on exec. Returns 0 or an errno.
+int sluice_pipe(int ends[2]);
+
+/// A connected pair of local sockets, closed on exec: of whole messages, or (0) of a stream. Returns 0 or an errno.
+int sluice_socket_pair(int messages, int ends[2]);
+
+/// Whether `fd` is a socket of whole messages.
+int sluice_is_message_socket(int fd);
+
+/// An anonymous file in memory. Returns a descriptor or a negative errno.
+int sluice_memory_file(const char *name);
+
+/// waitpid(2) with WNOHANG | WUNTRACED | WCONTINUED. Returns the pid or 0; `state` becomes 1 ended, 2 stopped, 3 continued.
+int sluice_child_state(int pid, int *state);
+
+/// Drops in the kernel every netlink datagram whose first message came from either port. Returns 0 or an errno.
+int sluice_netlink_ignore_ports(int fd, uint32_t first, uint32_t second);
+
+/// Moves the calling thread into a new network namespace. Returns 0 or an errno.
+int sluice_new_network_namespace(void);
+
+/// Moves the calling thread into the network namespace that `fd` stands for. Returns 0 or an errno.
+int sluice_enter_network_namespace(int fd);
+
+#endif

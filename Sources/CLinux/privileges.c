@@ -1,0 +1,159 @@
+#define _GNU_SOURCE
+#include "sluice_privileges.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int drop_bounding(uint64_t keep) {
+  for (int capability = 0; capability < 64; capability++) {
+    int present = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
+    if (present < 0) break;
+    if (present == 0 || (keep >> capability & 1)) continue;
+    // Without CAP_SETPCAP the bounding set stays; only root could gain anything from it.
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && (errno != EPERM || geteuid() == 0)) return errno;
+  }
+  return 0;
+}
+
+static int keep_only(uint64_t keep) {
+  // Root keeps what the bounding set leaves it over an exec; another user needs the ambient set.
+  uint64_t inherit = geteuid() == 0 ? 0 : keep;
+  int error = drop_bounding(keep);
+  if (error != 0) return error;
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return errno;
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  struct __user_cap_data_struct data[2];
+  for (int word = 0; word < 2; word++) {
+    data[word].effective = data[word].permitted = (uint32_t)(keep >> (32 * word));
+    data[word].inheritable = (uint32_t)(inherit >> (32 * word));
+  }
+  if (syscall(SYS_capset, &header, data) != 0) return errno;
+  for (int capability = 0; capability < 64; capability++) {
+    if ((inherit >> capability & 1) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) return errno;
+  }
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return errno;
+  return 0;
+}
+
+int sluice_privileges_keep_net_admin(void) { return keep_only((uint64_t)1 << CAP_NET_ADMIN); }
+
+int sluice_privileges_drop_all(void) { return keep_only(0); }
+
+static int fill_actions(posix_spawn_file_actions_t *actions, const int *fds, int *moved, int count) {
+  for (int i = 0; i < count; i++) {
+    // Out of the way first, so that no target overwrites a source that is still needed.
+    moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
+    if (moved[i] < 0) return errno;
+    int error = posix_spawn_file_actions_adddup2(actions, moved[i], i);
+    if (error != 0) return error;
+  }
+  return posix_spawn_file_actions_addclosefrom_np(actions, count);
+}
+
+int sluice_spawn(const char *path, char *const argv[], char *const envp[], const int *fds, int count) {
+  enum { limit = 8 };
+  int moved[limit] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  if (count < 0 || count > limit) return -EINVAL;
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(
+      &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  pid_t pid = -1;
+  int error = fill_actions(&actions, fds, moved, count);
+  if (error == 0) error = posix_spawn(&pid, path, &actions, &attributes, argv, envp);
+  for (int i = 0; i < count; i++) {
+    if (moved[i] >= 0) close(moved[i]);
+  }
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  return error == 0 ? pid : -error;
+}
+
+int sluice_child_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) return -errno;
+  int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+}
+
+int sluice_child_signals_take(int fd) {
+  struct signalfd_siginfo info;
+  return read(fd, &info, sizeof info) == sizeof info;
+}
+
+void sluice_ignore_stop_requests(void) {
+  static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE};
+  for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) signal(signals[i], SIG_IGN);
+}
+
+int sluice_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) == 0 ? 0 : errno; }
+
+int sluice_socket_pair(int messages, int ends[2]) {
+  int type = messages ? SOCK_SEQPACKET : SOCK_STREAM;
+  return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
+}
+
+int sluice_is_message_socket(int fd) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
+int sluice_memory_file(const char *name) {
+  int fd = memfd_create(name, MFD_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+int sluice_child_state(int pid, int *state) {
+  int status = 0;
+  pid_t found = waitpid(pid, &status, WNOHANG | WUNTRACED | WCONTINUED);
+  *state = 0;
+  if (found < 0) {
+    *state = 1;  // no such child: it cannot be waited for any more
+    return pid;
+  }
+  if (found == 0) return 0;
+  *state = WIFSTOPPED(status) ? 2 : WIFCONTINUED(status) ? 3 : 1;
+  return found;
+}
+
+int sluice_netlink_ignore_ports(int fd, uint32_t first, uint32_t second) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 12),  // nlmsg_pid of the first message, read as a big-endian number
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(first), 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(second), 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+  };
+  struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 ? 0 : errno;
+}
+
+int sluice_new_network_namespace(void) { return unshare(CLONE_NEWNET) == 0 ? 0 : errno; }
+
+int sluice_enter_network_namespace(int fd) { return setns(fd, CLONE_NEWNET) == 0 ? 0 : errno; }

@@ -1,0 +1,157 @@
+/// Why a text is no name.
+package enum NameError: Error, Equatable, Sendable {
+  case empty
+  case emptyLabel
+  /// A label of more than 63 octets.
+  case labelTooLong
+  /// More than 255 octets on the wire.
+  case nameTooLong
+  /// A character that no host name has; its position counts characters from 0.
+  case character(Int)
+  /// An escape that is not `\DDD` below 256 or a backslash and a character.
+  case escape
+}
+
+/// A domain name of its own: canonical lower case, uncompressed wire octets with the root octet.
+package struct Name: Hashable, Sendable {
+  package let wire: [UInt8]
+
+  package static let root = Name(octets: [0])
+
+  private init(octets: [UInt8]) {
+    wire = octets
+  }
+
+  /// Takes octets that `NameWire.read` or a `Name` produced.
+  package init(canonical wire: Span<UInt8>) {
+    self.wire = [UInt8](capacity: wire.count) { $0.append(contentsOf: wire) }
+  }
+
+  /// Reads a host name: ASCII letters, digits, hyphen and underscore; a trailing dot does not matter.
+  package init(hostname: some StringProtocol) throws(NameError) {
+    var wire: [UInt8] = []
+    var label: [UInt8] = []
+    var text = Array(hostname.utf8)
+    if text.last == UInt8(ascii: "."), text.count > 1 { text.removeLast() }
+    guard !text.isEmpty else { throw .empty }
+    for (position, octet) in text.enumerated() {
+      if octet == UInt8(ascii: ".") {
+        try Self.append(label, to: &wire)
+        label = []
+      } else if Self.isHostnameOctet(octet) {
+        label.append(NameWire.lowercased(octet))
+      } else {
+        throw .character(position)
+      }
+    }
+    try Self.append(label, to: &wire)
+    try self.init(labels: wire)
+  }
+
+  /// Reads presentation form with `\DDD` and `\.` escapes (RFC 1035 section 5.1); `.` is the root.
+  package init(presentation: some StringProtocol) throws(NameError) {
+    guard presentation != "." else {
+      self = .root
+      return
+    }
+    var wire: [UInt8] = []
+    var label: [UInt8] = []
+    let text = Array(presentation.utf8)
+    guard !text.isEmpty else { throw .empty }
+    var at = 0
+    while at < text.count {
+      switch text[at] {
+      case UInt8(ascii: "."):
+        try Self.append(label, to: &wire)
+        label = []
+        at += 1
+      case UInt8(ascii: "\\"):
+        let (octet, length) = try Self.escape(text[(at + 1)...])
+        label.append(NameWire.lowercased(octet))
+        at += 1 + length
+      default:
+        label.append(NameWire.lowercased(text[at]))
+        at += 1
+      }
+    }
+    if !label.isEmpty { try Self.append(label, to: &wire) }
+    try self.init(labels: wire)
+  }
+
+  private init(labels: [UInt8]) throws(NameError) {
+    guard labels.count < NameWire.maxOctets else { throw .nameTooLong }
+    wire = labels + [0]
+  }
+
+  /// Labels, the root not counted.
+  package var labelCount: Int { NameWire.labelCount(wire.span) }
+
+  /// The labels from left to right.
+  package var labels: [ArraySlice<UInt8>] {
+    var result: [ArraySlice<UInt8>] = []
+    var at = 0
+    while at < wire.count, wire[at] != 0 {
+      let end = at + Int(wire[at])
+      guard end < wire.count else { break }
+      result.append(wire[(at + 1)...end])
+      at = end + 1
+    }
+    return result
+  }
+
+  /// The name without its leftmost label; nil for the root.
+  package var parent: Name? {
+    guard let first = wire.first, first != 0, Int(first) + 1 < wire.count else { return nil }
+    return Name(octets: Array(wire[(Int(first) + 1)...]))
+  }
+
+  /// Whether the name is `other` or below it.
+  package func isSubdomain(of other: Name) -> Bool {
+    var at = 0
+    while at < wire.count {
+      if wire.count - at == other.wire.count { return wire[at...].elementsEqual(other.wire) }
+      at += Int(wire[at]) + 1
+    }
+    return false
+  }
+
+  /// Whether every octet of every label is a letter, digit, hyphen or underscore.
+  package var isHostname: Bool {
+    labels.allSatisfy { $0.allSatisfy(Self.isHostnameOctet) }
+  }
+
+  package static func isHostnameOctet(_ octet: UInt8) -> Bool {
+    switch octet {
+    case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "_"): true
+    default: false
+    }
+  }
+
+  private static func append(_ label: [UInt8], to wire: inout [UInt8]) throws(NameError) {
+    guard !label.isEmpty else { throw .emptyLabel }
+    guard label.count <= NameWire.maxLabel else { throw .labelTooLong }
+    wire.append(UInt8(label.count))
+    wire += label
+    guard wire.count < NameWire.maxOctets else { throw .nameTooLong }
+  }
+
+  private static func escape(_ text: ArraySlice<UInt8>) throws(NameError) -> (octet: UInt8, length: Int) {
+    guard let first = text.first else { throw .escape }
+    guard (48...57).contains(first) else { return (first, 1) }
+    let digits = text.prefix(3)
+    guard digits.count == 3, digits.allSatisfy({ (48...57).contains($0) }) else { throw .escape }
+    let value = digits.reduce(0) { $0 * 10 + Int($1 - 48) }
+    guard let octet = UInt8(exactly: value) else { throw .escape }
+    return (octet, 3)
+  }
+}
+
+extension Name: Comparable, CustomStringConvertible {
+  /// By labels from the right, as RFC 4034 section 6.1 orders names.
+  package static func < (left: Name, right: Name) -> Bool {
+    left.labels.reversed().lexicographicallyPrecedes(right.labels.reversed()) { $0.lexicographicallyPrecedes($1) }
+  }
+
+  /// Presentation form without a trailing dot, but for the root.
+  package var description: String { NameWire.presentation(wire.span) }
+}

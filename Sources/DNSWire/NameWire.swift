@@ -1,0 +1,158 @@
+/// Readers of names over borrowed octets: iterative, every index guarded, bounded by a budget per message.
+package enum NameWire {
+  /// Octets of the longest name, its root octet included (RFC 1035 section 2.3.4).
+  package static let maxOctets = 255
+  /// Octets of the longest label.
+  package static let maxLabel = 63
+  /// Compression pointers followed in one message. An honest answer of 64 records has fewer than 70; the chains of
+  /// CVE-2026-64194 have thousands. Readers of whole answers allow one more for each name.
+  package static let pointerBudget = 128
+
+  /// Appends a name in canonical form: lower case (ASCII only, RFC 4343), uncompressed, with its root octet.
+  ///
+  /// - Parameters:
+  ///   - offset: where the name starts; moved past it as it stands in the message.
+  ///   - budget: pointers that may still be followed in this message.
+  ///   - output: gets at most 255 octets; on a throw it may hold a part of the name.
+  /// - Throws: `truncated`, `labelType`, `forwardPointer`, `tooManyPointers`, `nameTooLong`, `noSpace`.
+  package static func read(
+    _ message: Span<UInt8>, at offset: inout Int, pointers budget: inout Int, into output: inout OutputSpan<UInt8>
+  ) throws(FormatError) {
+    var at = offset
+    var end: Int?
+    var written = 0
+    // Every jump must land before the run of labels it came from, so that no octet is read twice.
+    var runStart = offset
+    while true {
+      guard at >= 0, at < message.count else { throw FormatError(.truncated, at: at) }
+      let length = Int(message[at])
+      if length == 0 {
+        guard output.freeCapacity >= 1 else { throw FormatError(.noSpace, at: at) }
+        output.append(0)
+        offset = end ?? at + 1
+        return
+      }
+      if length & 0xC0 == 0xC0 {
+        let target = try pointer(message, at: at, before: runStart, pointers: &budget)
+        runStart = target
+        if end == nil { end = at + 2 }
+        at = target
+        continue
+      }
+      guard length <= maxLabel else { throw FormatError(.labelType, at: at) }
+      guard at + length < message.count else { throw FormatError(.truncated, at: at) }
+      written += length + 1
+      guard written < maxOctets else { throw FormatError(.nameTooLong, at: at) }
+      guard output.freeCapacity > length else { throw FormatError(.noSpace, at: at) }
+      output.append(UInt8(truncatingIfNeeded: length))
+      for index in (at + 1)...(at + length) {
+        output.append(lowercased(message[index]))
+      }
+      at += length + 1
+    }
+  }
+
+  /// Moves `offset` past a name after following it to its end, under the rules of `read`.
+  ///
+  /// - Parameter budget: pointers to pointers that may still be followed in this message. The first pointer of a name
+  ///   is not counted: every record of an honest answer has one, and a large answer has hundreds.
+  /// - Throws: as `read`, but for `noSpace`.
+  static func check(
+    _ message: Span<UInt8>, at offset: inout Int, pointers budget: inout Int
+  ) throws(FormatError) {
+    var at = offset
+    var end: Int?
+    var octets = 0
+    var runStart = offset
+    while true {
+      guard at >= 0, at < message.count else { throw FormatError(.truncated, at: at) }
+      let length = Int(message[at])
+      if length == 0 {
+        offset = end ?? at + 1
+        return
+      }
+      if length & 0xC0 == 0xC0 {
+        if end == nil { budget += 1 }
+        let target = try pointer(message, at: at, before: runStart, pointers: &budget)
+        runStart = target
+        if end == nil { end = at + 2 }
+        at = target
+        continue
+      }
+      guard length <= maxLabel else { throw FormatError(.labelType, at: at) }
+      guard at + length < message.count else { throw FormatError(.truncated, at: at) }
+      octets += length + 1
+      guard octets < maxOctets else { throw FormatError(.nameTooLong, at: at) }
+      at += length + 1
+    }
+  }
+
+  /// Whether a name that `check` has passed stands in `range` without a pointer.
+  static func isPlain(_ message: Span<UInt8>, _ range: Range<Int>) -> Bool {
+    var at = range.lowerBound
+    while at < range.upperBound, at < message.count, message[at] != 0 {
+      guard message[at] <= maxLabel else { return false }
+      at += Int(message[at]) + 1
+    }
+    return at == range.upperBound - 1
+  }
+
+  /// Where the pointer at `at` leads: strictly backwards, and not into the header.
+  private static func pointer(
+    _ message: Span<UInt8>, at: Int, before runStart: Int, pointers budget: inout Int
+  ) throws(FormatError) -> Int {
+    guard let octets = message.read16(at) else { throw FormatError(.truncated, at: at) }
+    guard budget > 0 else { throw FormatError(.tooManyPointers, at: at) }
+    budget -= 1
+    let target = Int(octets & 0x3FFF)
+    guard target < runStart, target >= Header.octetCount else { throw FormatError(.forwardPointer, at: at) }
+    return target
+  }
+
+  /// ASCII lower case; every other octet as it is (RFC 4343).
+  package static func lowercased(_ octet: UInt8) -> UInt8 {
+    octet &- 65 < 26 ? octet | 0x20 : octet
+  }
+
+  /// Labels of an uncompressed name, the root not counted.
+  package static func labelCount(_ wire: Span<UInt8>) -> Int {
+    var count = 0
+    var at = 0
+    while at < wire.count, wire[at] != 0 {
+      count += 1
+      at += Int(wire[at]) + 1
+    }
+    return count
+  }
+
+  /// Presentation form (RFC 1035 section 5.1): `\.` and `\\` escaped, `\DDD` for what is not printable ASCII.
+  package static func presentation(_ wire: Span<UInt8>) -> String {
+    var text = ""
+    var at = 0
+    while at < wire.count, wire[at] != 0 {
+      if at > 0 { text += "." }
+      let end = min(at + Int(wire[at]), wire.count - 1)
+      var index = at + 1
+      while index <= end {
+        appendPresentation(wire[index], to: &text)
+        index += 1
+      }
+      at = end + 1
+    }
+    return text.isEmpty ? "." : text
+  }
+
+  private static func appendPresentation(_ octet: UInt8, to text: inout String) {
+    switch octet {
+    case UInt8(ascii: "."), UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: ";"), UInt8(ascii: "("),
+      UInt8(ascii: ")"), UInt8(ascii: "@"), UInt8(ascii: "$"):
+      text += "\\"
+      text.unicodeScalars.append(Unicode.Scalar(octet))
+    case 0x21...0x7E:
+      text.unicodeScalars.append(Unicode.Scalar(octet))
+    default:
+      let digits = String(octet)
+      text += "\\" + String(repeating: "0", count: 3 - digits.count) + digits
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/// Whether record data has the shape of its type; unknown types are opaque (RFC 3597).
+enum RDataShape {
+  /// - Parameter budget: compression pointers that may still be followed in this message.
+  /// - Throws: `recordData`, or what is wrong with a name inside.
+  static func check(
+    _ message: Span<UInt8>, _ record: RecordHeader, pointers budget: inout Int
+  ) throws(FormatError) {
+    guard record.klass == .IN else { return }
+    switch record.type {
+    case .A:
+      try require(record.rdata.count == 4, record)
+    case .AAAA:
+      try require(record.rdata.count == 16, record)
+    case .NS, .CNAME, .PTR, .DNAME:
+      try require(
+        try namesEnd(1, message, record, after: 0, pointers: &budget) == record.rdata.upperBound, record)
+    case .MX:
+      try require(
+        try namesEnd(1, message, record, after: 2, pointers: &budget) == record.rdata.upperBound, record)
+    case .SRV:
+      try require(
+        try namesEnd(1, message, record, after: 6, pointers: &budget) == record.rdata.upperBound, record)
+    case .SOA:
+      try require(
+        try namesEnd(2, message, record, after: 0, pointers: &budget) + 20 == record.rdata.upperBound, record)
+    case .TXT, .SPF:
+      try strings(message, record)
+    case .SVCB, .HTTPS:
+      try parameters(message, record)
+    default:
+      break
+    }
+  }
+
+  private static func require(_ condition: Bool, _ record: RecordHeader) throws(FormatError) {
+    guard condition else { throw FormatError(.recordData, at: record.rdata.lowerBound) }
+  }
+
+  /// Where `count` names end that start `head` octets into the data.
+  private static func namesEnd(
+    _ count: Int, _ message: Span<UInt8>, _ record: RecordHeader, after head: Int, pointers budget: inout Int
+  ) throws(FormatError) -> Int {
+    var at = record.rdata.lowerBound + head
+    for _ in 0..<count {
+      try require(at < record.rdata.upperBound, record)
+      try NameWire.check(message, at: &at, pointers: &budget)
+    }
+    return at
+  }
+
+  /// Moves `offset` past a name in which no pointer may stand.
+  private static func plainName(
+    _ message: Span<UInt8>, _ record: RecordHeader, at offset: inout Int
+  ) throws(FormatError) {
+    try require(offset < record.rdata.upperBound, record)
+    let start = offset
+    var none = 0
+    try NameWire.check(message, at: &offset, pointers: &none)
+    guard NameWire.isPlain(message, start..<offset) else { throw FormatError(.pointerNotAllowed, at: start) }
+  }
+
+  /// One or more character strings (RFC 1035 section 3.3.14).
+  private static func strings(_ message: Span<UInt8>, _ record: RecordHeader) throws(FormatError) {
+    try require(!record.rdata.isEmpty, record)
+    var at = record.rdata.lowerBound
+    while at < record.rdata.upperBound {
+      at += Int(message[at]) + 1
+    }
+    try require(at == record.rdata.upperBound, record)
+  }
+
+  /// Priority, an uncompressed target, parameters with strictly rising keys (RFC 9460 section 2.2).
+  private static func parameters(_ message: Span<UInt8>, _ record: RecordHeader) throws(FormatError) {
+    var at = record.rdata.lowerBound + 2
+    try plainName(message, record, at: &at)
+    var last = -1
+    while at < record.rdata.upperBound {
+      guard at + 4 <= record.rdata.upperBound, let key = message.read16(at), let length = message.read16(at + 2) else {
+        throw FormatError(.recordData, at: at)
+      }
+      try require(Int(key) > last, record)
+      last = Int(key)
+      at += 4 + Int(length)
+    }
+    try require(at == record.rdata.upperBound, record)
+  }
+}

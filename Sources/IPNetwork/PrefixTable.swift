@@ -1,0 +1,80 @@
+/// Longest-prefix match over IPv4 and IPv6: prefixes are flattened into ranges that do not overlap, and a lookup is one
+/// binary search. Immutable; a lookup allocates nothing.
+package struct PrefixTable: Sendable {
+  private static let none = UInt32.max
+
+  private var starts4: [UInt32] = []
+  private var values4: [UInt32] = []
+  private var highs6: [UInt64] = []
+  private var lows6: [UInt64] = []
+  private var values6: [UInt32] = []
+
+  /// When the same prefix comes twice, the later entry counts. `UInt32.max` is not a value.
+  package init(_ entries: [(IPPrefix, UInt32)]) {
+    for (start, value) in Self.flatten(entries.filter { $0.0.address.family == .v4 }) {
+      starts4.append(UInt32(truncatingIfNeeded: start.low))
+      values4.append(value)
+    }
+    for (start, value) in Self.flatten(entries.filter { $0.0.address.family == .v6 }) {
+      highs6.append(start.high)
+      lows6.append(start.low)
+      values6.append(value)
+    }
+  }
+
+  /// The value of the longest prefix that holds `address`.
+  package func lookup(_ address: IPAddress) -> UInt32? {
+    let value = address.family == .v4 ? find4(UInt32(truncatingIfNeeded: address.low)) : find6(address)
+    return value == Self.none ? nil : value
+  }
+
+  private func find4(_ key: UInt32) -> UInt32 {
+    var low = 0
+    var high = starts4.count
+    while low < high {
+      let middle = (low + high) / 2
+      if starts4[middle] <= key { low = middle + 1 } else { high = middle }
+    }
+    return low == 0 ? Self.none : values4[low - 1]
+  }
+
+  private func find6(_ key: IPAddress) -> UInt32 {
+    var low = 0
+    var high = highs6.count
+    while low < high {
+      let middle = (low + high) / 2
+      if highs6[middle] < key.high || (highs6[middle] == key.high && lows6[middle] <= key.low) {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    return low == 0 ? Self.none : values6[low - 1]
+  }
+
+  /// Range starts in ascending order, each with the value that holds from there on.
+  private static func flatten(_ entries: [(IPPrefix, UInt32)]) -> [(IPAddress, UInt32)] {
+    var unique: [IPPrefix: UInt32] = [:]
+    for (prefix, value) in entries { unique[prefix] = value }
+    var result: [(IPAddress, UInt32)] = []
+    func start(_ address: IPAddress, _ value: UInt32) {
+      if result.last?.0 == address { result.removeLast() }
+      if (result.last?.1 ?? none) != value { result.append((address, value)) }
+    }
+    var open: [(last: IPAddress, value: UInt32)] = []
+    func close(before address: IPAddress?) {
+      while let top = open.last, address.map({ top.last < $0 }) ?? true {
+        open.removeLast()
+        if let next = top.last.next { start(next, open.last?.value ?? none) }
+      }
+    }
+    // Ascending by address, then shorter first: an inner prefix comes after the one that holds it.
+    for (prefix, value) in unique.sorted(by: { $0.key < $1.key }) {
+      close(before: prefix.address)
+      start(prefix.address, value)
+      open.append((prefix.last, value))
+    }
+    close(before: nil)
+    return result
+  }
+}

@@ -1,0 +1,21 @@
+import Glibc
+
+/// An open descriptor; closed when its owner goes.
+package struct FileDescriptor: ~Copyable, Sendable {
+  package let raw: Int32
+
+  package init(_ raw: Int32) {
+    self.raw = raw
+  }
+
+  deinit {
+    close(raw)
+  }
+
+  /// Gives the descriptor to somebody else, who closes it.
+  package consuming func release() -> Int32 {
+    let raw = raw
+    discard self
+    return raw
+  }
+}

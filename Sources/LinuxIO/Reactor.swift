@@ -1,0 +1,138 @@
+import CLinux
+
+/// What a descriptor is ready for.
+package struct ReadyEvents: Sendable {
+  package var isReadable: Bool
+  package var isWritable: Bool
+  /// Hung up or in error: reading or writing says how.
+  package var isClosed: Bool
+}
+
+package struct TimerID: Hashable, Sendable {
+  fileprivate var number: UInt64
+}
+
+/// An epoll loop on one thread: descriptors, timers, mailboxes. It sleeps until one of them has something to say.
+///
+/// Everything here is called on its thread; other threads post to a `Mailbox`.
+package final class Reactor {
+  private final class Registration {
+    let generation: UInt32
+    let handler: (ReadyEvents) -> Void
+
+    init(generation: UInt32, handler: @escaping (ReadyEvents) -> Void) {
+      self.generation = generation
+      self.handler = handler
+    }
+  }
+
+  /// Events taken from the kernel at a time.
+  private static let batch = 128
+
+  /// Read once an iteration.
+  package private(set) var now = MonotonicTime.now()
+  private let epoll: FileDescriptor
+  private var registrations: [Int32: Registration] = [:]
+  private var generation: UInt32 = 0
+  private var timers = TimerHeap()
+  private var isRunning = false
+
+  package init() throws(SystemError) {
+    let raw = sluice_epoll_new()
+    guard raw >= 0 else { throw SystemError(call: "epoll_create1", errno: -raw) }
+    epoll = FileDescriptor(raw)
+  }
+
+  /// Calls `handler` whenever `fd` is ready. The caller keeps `fd` open until `unregister`.
+  package func register(
+    _ fd: Int32, readable: Bool, writable: Bool, _ handler: @escaping (ReadyEvents) -> Void
+  ) throws(SystemError) {
+    generation &+= 1
+    try control(SLUICE_EPOLL_ADD, fd, readable, writable, generation)
+    registrations[fd] = Registration(generation: generation, handler: handler)
+  }
+
+  package func modify(_ fd: Int32, readable: Bool, writable: Bool) throws(SystemError) {
+    guard let registration = registrations[fd] else { return }
+    try control(SLUICE_EPOLL_CHANGE, fd, readable, writable, registration.generation)
+  }
+
+  /// No handler of `fd` runs after this, events of the same batch included.
+  package func unregister(_ fd: Int32) {
+    guard registrations.removeValue(forKey: fd) != nil else { return }
+    try? control(SLUICE_EPOLL_REMOVE, fd, false, false, 0)
+  }
+
+  private func control(
+    _ operation: Int, _ fd: Int32, _ readable: Bool, _ writable: Bool, _ generation: UInt32
+  ) throws(SystemError) {
+    let wanted = (readable ? SLUICE_READABLE : 0) | (writable ? SLUICE_WRITABLE : 0)
+    let key = UInt64(generation) << 32 | UInt64(UInt32(bitPattern: fd))
+    let failure = sluice_epoll_control(epoll.raw, Int32(operation), fd, UInt32(wanted), key)
+    guard failure == 0 else { throw SystemError(call: "epoll_ctl", errno: -failure) }
+  }
+
+  /// Runs `work` once, at `time` or as soon after it as the thread is free.
+  package func schedule(at time: MonotonicTime, _ work: @escaping () -> Void) -> TimerID {
+    TimerID(number: timers.insert(time, work))
+  }
+
+  package func cancel(_ timer: TimerID) {
+    timers.cancel(timer.number)
+  }
+
+  /// Handles messages of `mailbox` from now on.
+  package func attach<Message>(
+    _ mailbox: Mailbox<Message>, _ handler: @escaping (Message) -> Void
+  ) throws(SystemError) {
+    try register(mailbox.readiness, readable: true, writable: false) { _ in
+      for message in mailbox.drain() {
+        handler(message)
+      }
+    }
+  }
+
+  /// Runs until `stop`; may be run again after it.
+  package func run() {
+    isRunning = true
+    // Blank events; the kernel fills as many as it returns.
+    var events = [sluice_event](repeating: sluice_event(), count: Self.batch)
+    while isRunning {
+      now = .now()
+      let last = timers.last
+      while isRunning, let work = timers.takeDue(now, upTo: last) {
+        work()
+      }
+      guard isRunning else { return }
+      let count = unsafe sluice_epoll_wait(epoll.raw, &events, Int32(Self.batch), timeout())
+      now = .now()
+      // After `stop` the rest of the batch stays: the kernel tells of it again.
+      for index in 0..<max(0, Int(count)) where isRunning {
+        dispatch(events[index])
+      }
+    }
+  }
+
+  package func stop() {
+    isRunning = false
+  }
+
+  private func dispatch(_ event: sluice_event) {
+    let fd = Int32(bitPattern: UInt32(truncatingIfNeeded: event.key))
+    // A descriptor that was closed and opened anew in this batch has another generation.
+    guard let registration = registrations[fd], UInt64(registration.generation) == event.key >> 32 else { return }
+    let ready = Int(event.ready)
+    registration.handler(
+      ReadyEvents(
+        isReadable: ready & SLUICE_READABLE != 0, isWritable: ready & SLUICE_WRITABLE != 0,
+        isClosed: ready & SLUICE_CLOSED != 0))
+  }
+
+  /// Milliseconds until the next timer, rounded up; -1 without one.
+  private func timeout() -> Int32 {
+    guard let next = timers.next() else { return -1 }
+    let time = MonotonicTime.now()
+    guard next > time else { return 0 }
+    return Int32(clamping: (next.nanoseconds - time.nanoseconds + 999_999) / 1_000_000)
+  }
+}

@@ -43,6 +43,7 @@ let package = Package(
     layer("DNSWire"),
     layer("IPNetwork"),
     // L1
+    layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
     // L2
     // L3
     // L4
@@ -51,6 +52,7 @@ let package = Package(
     tests(of: "IPNetwork"),
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),
     tests(of: "LinuxIO", ["CLinux"]),
+    tests(of: "Zones", ["DNSWire"]),
   ],
   swiftLanguageModes: [.v6]
 )

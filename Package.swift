@@ -44,6 +44,7 @@ let package = Package(
     layer("IPNetwork"),
     // L1
     layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
+    layer("EgressPolicy", ["DNSWire", "IPNetwork"]),
     // L2
     // L3
     // L4
@@ -53,6 +54,7 @@ let package = Package(
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),
     tests(of: "LinuxIO", ["CLinux"]),
     tests(of: "Zones", ["DNSWire"]),
+    tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,37 @@
+/// One finding in the configuration: what is wrong, where, and what was expected.
+package struct Diagnostic: Error, Hashable, Sendable {
+  package enum Severity: String, Sendable {
+    case error
+    case warning
+  }
+
+  package let severity: Severity
+  package let location: SourceLocation
+  package let message: String
+
+  package init(_ severity: Severity, at location: SourceLocation, _ message: String) {
+    self.severity = severity
+    self.location = location
+    self.message = message
+  }
+
+  package static func error(_ message: String, at location: SourceLocation) -> Self {
+    Diagnostic(.error, at: location, message)
+  }
+
+  package static func warning(_ message: String, at location: SourceLocation) -> Self {
+    Diagnostic(.warning, at: location, message)
+  }
+}
+
+extension Diagnostic: CustomStringConvertible {
+  /// `file:line:column: error: message`.
+  package var description: String { "\(location.full): \(severity.rawValue): \(message)" }
+}
+
+extension Diagnostic: Comparable {
+  /// Ordered as a reader meets them: by place, errors before warnings.
+  package static func < (left: Self, right: Self) -> Bool {
+    (left.location, left.severity.rawValue, left.message) < (right.location, right.severity.rawValue, right.message)
+  }
+}

@@ -1,0 +1,62 @@
+/// A fixed run of plain values behind one pointer: indexing it retains nothing, so worker threads share no counter.
+///
+/// This is the only file of the target that holds pointers; every access is checked against `count`.
+@safe
+struct FlatArray<Element: BitwiseCopyable>: ~Copyable {
+  private let base: UnsafeMutablePointer<Element>
+  let count: Int
+
+  /// `count` is at least 0; the memory is the array's own and is freed with it.
+  init(repeating value: Element, count: Int) {
+    precondition(count >= 0)
+    unsafe base = .allocate(capacity: Swift.max(count, 1))
+    unsafe base.initialize(repeating: value, count: Swift.max(count, 1))
+    self.count = count
+  }
+
+  deinit {
+    unsafe base.deallocate()
+  }
+
+  subscript(index: Int) -> Element {
+    get {
+      precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+      return unsafe base[index]  // index < count, checked above
+    }
+    set {
+      precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
+      unsafe base[index] = newValue  // index < count, checked above
+    }
+  }
+}
+
+// Written only while its one owner builds it, then only read.
+extension FlatArray: @unchecked Sendable where Element: Sendable {}
+
+extension FlatArray where Element == UInt8 {
+  mutating func replace(at start: Int, with octets: [UInt8]) {
+    for (offset, octet) in octets.enumerated() { self[start + offset] = octet }
+  }
+
+  /// Whether the `length` octets at `start` equal those of `name` from `offset` on.
+  func equals(_ name: Span<UInt8>, from offset: Int, at start: Int, length: Int) -> Bool {
+    guard start >= 0, length >= 0, offset >= 0, length <= count &- start, length <= name.count &- offset else {
+      return false
+    }
+    var index = 0
+    return unsafe name.withUnsafeBufferPointer { other in
+      while index &+ 8 <= length {
+        // index + 8 <= length, and length octets are there on both sides (guard above)
+        let left = unsafe UnsafeRawPointer(base + (start &+ index)).loadUnaligned(as: UInt64.self)
+        let right = unsafe UnsafeRawBufferPointer(other).loadUnaligned(fromByteOffset: offset &+ index, as: UInt64.self)
+        if left != right { return false }
+        index &+= 8
+      }
+      while index < length {
+        if unsafe base[start &+ index] != other[offset &+ index] { return false }
+        index &+= 1
+      }
+      return true
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import DNSWire
+import IPNetwork
+
+/// A stable hash of what a policy decides: the order of servers, networks and rules, and places in files, do not count.
+///
+/// It tells operators and logs which policy was in force. It is not a defence against a forger of policies.
+enum PolicyFingerprint {
+  static func text(servers: [ServerPolicy], rules: [RuleList], repeats: [[NameTable.Repeat]]) -> String {
+    var sum = Sum()
+    for (index, server) in servers.enumerated() {
+      sum.add(digest(server, rules[index], absorbed: Set(repeats[index].map(\.second))))
+    }
+    return hex(sum.high) + hex(sum.low)
+  }
+
+  private static func digest(_ server: ServerPolicy, _ rules: RuleList, absorbed: Set<Int>) -> StableHash {
+    var sum = Sum()
+    for network in server.networks { sum.add(StableHash("network", "\(network.prefix)")) }
+    for rule in server.prefixes { sum.add(StableHash("cidr", "\(rule.prefix)", ports(rule.ports))) }
+    let profiles = rules.profiles.map { profile in
+      ports(profile.ports) + "|" + profile.types.map { String($0.rawValue) }.sorted().joined(separator: ",") + "|"
+        + profile.privatePrefixes.map(\.description).sorted().joined(separator: ",")
+    }
+    for (index, entry) in rules.entries.enumerated() where absorbed.isEmpty || !absorbed.contains(index) {
+      var hash = StableHash("rule", profiles[Int(entry.profile)])
+      hash.add(entry.kind.rawValue)
+      let start = Int(entry.nameStart)
+      for position in start..<(start + Int(entry.nameLength)) { hash.add(rules.names[position]) }
+      sum.add(hash)
+    }
+    return StableHash("server", server.name.text, server.interface ?? "", hex(sum.high), hex(sum.low))
+  }
+
+  private static func ports(_ ports: PortSet) -> String {
+    guard case .ports(let list) = ports else { return "any" }
+    return PortSet(list).description
+  }
+
+  private static func hex(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+
+  /// Adds hashes so that their order does not matter.
+  private struct Sum {
+    var high: UInt64 = 0
+    var low: UInt64 = 0
+
+    mutating func add(_ hash: StableHash) {
+      high &+= hash.finished.high
+      low &+= hash.finished.low
+    }
+  }
+}
+
+/// FNV-1a in two lanes with a finishing mix: the same on every machine and in every run.
+private struct StableHash {
+  private var first: UInt64 = 0xCBF2_9CE4_8422_2325
+  private var second: UInt64 = 0x6C62_272E_07BB_0142
+
+  init(_ parts: String...) {
+    for part in parts {
+      for octet in part.utf8 { add(octet) }
+      add(0xFF)  // never an octet of UTF-8: parts cannot run into each other
+    }
+  }
+
+  mutating func add(_ octet: UInt8) {
+    first = (first ^ UInt64(octet)) &* 0x0000_0100_0000_01B3
+    second = ((second ^ UInt64(octet)) &* 0x9E37_79B9_7F4A_7C15) ^ (second &>> 29)
+  }
+
+  var finished: (high: UInt64, low: UInt64) { (Self.mix(first), Self.mix(second ^ first)) }
+
+  private static func mix(_ value: UInt64) -> UInt64 {
+    var mixed = (value ^ (value &>> 30)) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ (mixed &>> 27)) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ (mixed &>> 31)
+  }
+}

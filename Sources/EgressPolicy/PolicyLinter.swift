@@ -1,0 +1,128 @@
+import DNSWire
+import IPNetwork
+
+/// Finds what is wrong or risky in a set of policy documents that are each well formed.
+package enum PolicyLinter {
+  /// The firewall bridge numbers servers in 16 bits.
+  package static let maximumServers = 65_535
+
+  /// All findings, in the order of the documents.
+  package static func check(_ servers: [ServerPolicy]) -> [Diagnostic] {
+    var findings = checkServers(servers) + checkNetworks(servers)
+    for server in servers {
+      for index in server.rules.indices { check(server.rules, index, &findings) }
+      for rule in server.prefixes where rule.prefix.length == 0 {
+        findings.append(.warning("\(rule.prefix) opens every address", at: rule.location))
+      }
+    }
+    return findings
+  }
+
+  private static func checkServers(_ servers: [ServerPolicy]) -> [Diagnostic] {
+    var findings: [Diagnostic] = []
+    var places: [ServerName: SourceLocation] = [:]
+    for server in servers {
+      if let place = places.updateValue(server.location, forKey: server.name) {
+        findings.append(
+          .error("server \(server.name) stands already at \(place.full), expected each name once", at: server.location))
+        places[server.name] = place
+      }
+    }
+    if servers.count > maximumServers, let last = servers.last {
+      findings.append(.error("\(servers.count) servers, expected at most \(maximumServers)", at: last.location))
+    }
+    return findings
+  }
+
+  private static func checkNetworks(_ servers: [ServerPolicy]) -> [Diagnostic] {
+    var findings: [Diagnostic] = []
+    var owners: [IPPrefix: (name: ServerName, place: SourceLocation)] = [:]
+    for server in servers {
+      for network in server.networks {
+        if let owner = owners[network.prefix] {
+          findings.append(
+            .error(
+              "network \(network.prefix) belongs to server \(owner.name) already, at \(owner.place.full)",
+              at: network.location))
+        } else {
+          owners[network.prefix] = (server.name, network.location)
+        }
+        if network.prefix.address.unmapped != network.prefix.address {
+          findings.append(
+            .error("network \(network.prefix) is an IPv4-mapped form, expected the IPv4 form", at: network.location))
+        }
+        if network.prefix.length == 0 {
+          findings.append(
+            .warning("network \(network.prefix) makes every other client server \(server.name)", at: network.location))
+        }
+      }
+    }
+    return findings
+  }
+
+  private static func check(_ rules: RuleList, _ index: Int, _ findings: inout [Diagnostic]) {
+    if rules.kind(at: index) != .exact { checkWildcard(rules, index, &findings) }
+    switch rules.specialUse(at: index) {
+    case nil: break
+    case .staysHere:
+      findings.append(
+        .warning(
+          "\(rules.pattern(at: index)) is answered locally, never forwarded: the entry has no effect",
+          at: rules.location(at: index)))
+    case .forwardedIfListed:
+      findings.append(
+        .warning(
+          "\(rules.pattern(at: index)) is a special-use name that is otherwise answered locally: this entry forwards it",
+          at: rules.location(at: index)))
+    }
+    for prefix in rules.privatePrefixes(at: index) { checkPrivate(prefix, rules.location(at: index), &findings) }
+  }
+
+  private static func checkWildcard(_ rules: RuleList, _ index: Int, _ findings: inout [Diagnostic]) {
+    let pattern = rules.pattern(at: index)
+    let location = rules.location(at: index)
+    switch PublicSuffix.coverage(ofWildcardOver: pattern.suffix, deep: pattern.kind == .anyLabels) {
+    case .none: break
+    case .publicSuffix:
+      findings.append(
+        .error("\(pattern) covers a public suffix: anybody can register a name that it allows", at: location))
+    case .sharedHosting:
+      findings.append(
+        .warning("\(pattern) covers shared hosting: anybody can put content under a name that it allows", at: location))
+    }
+  }
+
+  private static func checkPrivate(_ prefix: IPPrefix, _ location: SourceLocation, _ findings: inout [Diagnostic]) {
+    if !privateSpace.contains(where: { $0.length <= prefix.length && $0.contains(prefix.address) }) {
+      findings.append(
+        .warning("private prefix \(prefix) is not inside private address space", at: location))
+    }
+    for address in metadataAddresses where prefix.contains(address) {
+      findings.append(
+        .warning("private prefix \(prefix) holds \(address), the cloud's metadata service", at: location))
+    }
+  }
+
+  /// RFC 1918, 6598, 1122 (loopback), 3927, 4193, 4291 (loopback, link-local).
+  private static let privateSpace: [IPPrefix] = [
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7",
+    "fe80::/10", "::1/128",
+  ].compactMap { (text: String) in IPPrefix(text) }
+
+  private static let metadataAddresses: [IPAddress] = ["169.254.169.254", "fd00:ec2::254"].compactMap {
+    (text: String) in IPAddress(text)
+  }
+}
+
+extension RuleList {
+  fileprivate func privatePrefixes(at index: Int) -> [IPPrefix] {
+    profiles[Int(entries[index].profile)].privatePrefixes
+  }
+
+  fileprivate func specialUse(at index: Int) -> SpecialUseNames.Treatment? {
+    let start = Int(entries[index].nameStart)
+    let wire = names[start..<(start + Int(entries[index].nameLength))]
+    if kind(at: index) == .exact && SpecialUseNames.isSingleLabel(wire) { return .staysHere }
+    return SpecialUseNames.treatment(of: wire)
+  }
+}

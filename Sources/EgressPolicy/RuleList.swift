@@ -1,0 +1,117 @@
+import DNSWire
+import IPNetwork
+
+/// The rules of one server in about 40 octets each, so that a million names are no burden; reads as a collection.
+package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Sendable {
+  /// A rule without what most rules share.
+  struct Entry: BitwiseCopyable, Sendable {
+    var nameStart: UInt32
+    var line: UInt32
+    var profile: UInt32
+    var column: UInt16
+    var file: UInt16
+    var nameLength: UInt8
+    var kind: NamePattern.Kind
+  }
+
+  /// What rules share: all but name and place.
+  struct Profile: Hashable, Sendable {
+    var ports: PortSet
+    var types: [RRType]
+    var privatePrefixes: [IPPrefix]
+  }
+
+  private(set) var names: [UInt8] = []
+  private(set) var entries: [Entry] = []
+  private(set) var profiles: [Profile] = []
+  private var files: [String] = []
+  private var profileIndex: [Profile: UInt32] = [:]
+
+  package init() {}
+
+  package init(_ rules: some Sequence<EgressRule>) {
+    for rule in rules { append(rule) }
+  }
+
+  package init(arrayLiteral rules: EgressRule...) {
+    self.init(rules)
+  }
+
+  package var startIndex: Int { 0 }
+  package var endIndex: Int { entries.count }
+
+  package subscript(index: Int) -> EgressRule {
+    let entry = entries[index]
+    let profile = profiles[Int(entry.profile)]
+    return EgressRule(
+      pattern: pattern(at: index), ports: profile.ports, types: profile.types,
+      privatePrefixes: profile.privatePrefixes, location: location(at: index))
+  }
+
+  /// The pattern alone, cheaper than the whole rule.
+  package func pattern(at index: Int) -> NamePattern {
+    let entry = entries[index]
+    let start = Int(entry.nameStart)
+    let octets = Array(names[start..<(start + Int(entry.nameLength))])
+    return NamePattern(kind: entry.kind, suffix: Name(canonical: octets.span))
+  }
+
+  package func kind(at index: Int) -> NamePattern.Kind { entries[index].kind }
+
+  package func location(at index: Int) -> SourceLocation {
+    let entry = entries[index]
+    return SourceLocation(file: files[Int(entry.file)], line: Int(entry.line), column: Int(entry.column))
+  }
+
+  package mutating func append(_ rule: EgressRule) {
+    let profile = Profile(ports: rule.ports, types: rule.types, privatePrefixes: rule.privatePrefixes)
+    let wire = rule.pattern.suffix.wire
+    entries.append(
+      Entry(
+        nameStart: UInt32(names.count), line: UInt32(clamping: rule.location.line),
+        profile: intern(profile), column: UInt16(clamping: rule.location.column),
+        file: intern(rule.location.file), nameLength: UInt8(wire.count), kind: rule.pattern.kind))
+    names.append(contentsOf: wire)
+  }
+
+  package mutating func reserveCapacity(_ count: Int) {
+    entries.reserveCapacity(count)
+  }
+
+  /// Makes the rule at `index` also open and admit what the rule at `other` does.
+  mutating func merge(into index: Int, from other: Int) {
+    let left = profiles[Int(entries[index].profile)]
+    let right = profiles[Int(entries[other].profile)]
+    if left == right { return }
+    entries[index].profile = intern(
+      Profile(
+        ports: left.ports.union(right.ports), types: left.types.merging(right.types),
+        privatePrefixes: left.privatePrefixes.merging(right.privatePrefixes)))
+  }
+
+  private mutating func intern(_ profile: Profile) -> UInt32 {
+    if let last = entries.last, profiles[Int(last.profile)] == profile { return last.profile }
+    if let known = profileIndex[profile] { return known }
+    let index = UInt32(profiles.count)
+    profiles.append(profile)
+    profileIndex[profile] = index
+    return index
+  }
+
+  /// Beyond 65,536 files a place names the last of them: never reached by a loader that bounds its files.
+  private mutating func intern(_ file: String) -> UInt16 {
+    if let last = entries.last, files[Int(last.file)] == file { return last.file }
+    if let known = files.firstIndex(of: file) { return UInt16(clamping: known) }
+    if files.count <= Int(UInt16.max) { files.append(file) }
+    return UInt16(files.count - 1)
+  }
+}
+
+extension [RRType] {
+  /// Both lists, in order of first mention.
+  fileprivate func merging(_ other: [RRType]) -> [RRType] { self + other.filter { !contains($0) } }
+}
+
+extension [IPPrefix] {
+  fileprivate func merging(_ other: [IPPrefix]) -> [IPPrefix] { self + other.filter { !contains($0) } }
+}

@@ -1,0 +1,35 @@
+package import IPNetwork
+
+/// A network whose queries belong to one server.
+package struct ServerNetwork: Hashable, Sendable {
+  package let prefix: IPPrefix
+  package let location: SourceLocation
+
+  package init(prefix: IPPrefix, location: SourceLocation) {
+    self.prefix = prefix
+    self.location = location
+  }
+}
+
+/// One policy document: a server, where its queries come from, and what it may reach.
+package struct ServerPolicy: Sendable {
+  package let name: ServerName
+  package let networks: [ServerNetwork]
+  /// When present, a query from `networks` on another interface belongs to nobody.
+  package let interface: String?
+  package let rules: RuleList
+  package let prefixes: [StaticPrefixRule]
+  package let location: SourceLocation
+
+  package init(
+    name: ServerName, networks: [ServerNetwork], interface: String? = nil, rules: RuleList,
+    prefixes: [StaticPrefixRule] = [], location: SourceLocation
+  ) {
+    self.name = name
+    self.networks = networks
+    self.interface = interface
+    self.rules = rules
+    self.prefixes = prefixes
+    self.location = location
+  }
+}

@@ -1,0 +1,130 @@
+import DNSWire
+import IPNetwork
+import Testing
+
+@testable import EgressPolicy
+
+@Suite struct PolicyLinterTests {
+  private func findings(_ patterns: [String]) throws -> [Diagnostic] {
+    PolicyLinter.check([try server(patterns)])
+  }
+
+  @Test("a policy without faults has no findings")
+  func clean() throws {
+    let patterns = ["api.github.com", "*.example.com", "**.internal.example.com", "db.internal", "a.b.github.io"]
+    #expect(try findings(patterns) == [])
+  }
+
+  @Test(
+    "a wildcard over a public suffix is an error",
+    arguments: [
+      "**.com", "*.com", "*.co.uk", "**.uk", "**.jp", "*.ck", "**.kawasaki.jp", "*.kawasaki.jp", "*.xn--p1ai",
+      "**.arpa",
+      "*.nosuchtoplevel", "*.com.au",
+    ])
+  func publicSuffix(pattern: String) throws {
+    let found = try findings([pattern])
+    #expect(found.map(\.severity) == [.error], "\(found)")
+    #expect(found.first?.message.contains("public suffix") == true)
+  }
+
+  @Test(
+    "a wildcard over shared hosting is a warning",
+    arguments: [
+      "*.s3.amazonaws.com", "*.github.io", "**.workers.dev", "**.amazonaws.com", "*.trycloudflare.com", "*.ngrok.io",
+      "*.blob.core.windows.net", "*.pages.dev", "*.storage.googleapis.com", "*.githubusercontent.com",
+    ])
+  func sharedHosting(pattern: String) throws {
+    let found = try findings([pattern])
+    #expect(found.map(\.severity) == [.warning], "\(found)")
+    #expect(found.first?.message.contains("shared hosting") == true)
+  }
+
+  @Test(
+    "a wildcard over one owner's names is fine",
+    arguments: [
+      "*.github.com", "**.example.co.uk", "*.city.kawasaki.jp", "**.user.github.io", "*.mybucket.s3.amazonaws.com",
+    ])
+  func ownNames(pattern: String) throws {
+    #expect(try findings([pattern]) == [])
+  }
+
+  @Test("an exact name is never a public suffix error", arguments: ["co.uk", "github.io"])
+  func exactNames(name: String) throws {
+    #expect(try findings([name]) == [])
+  }
+
+  @Test(
+    "an entry that can have no effect is warned about",
+    arguments: ["localhost", "a.localhost", "intranet", "1.0.10.in-addr.arpa"])
+  func answeredLocally(name: String) throws {
+    let found = try findings([name])
+    #expect(found.map(\.severity) == [.warning], "\(found)")
+    #expect(found.first?.message.contains("answered locally, never forwarded") == true)
+  }
+
+  @Test(
+    "an entry that forwards a special-use name is warned about",
+    arguments: [
+      "printer.local", "a.test", "x.onion", "nas.home.arpa", "a.invalid", "use-application-dns.net",
+      "*.printers.local", "**.corp.test",
+    ])
+  func specialUse(name: String) throws {
+    let found = try findings([name])
+    #expect(found.map(\.severity) == [.warning], "\(found)")
+    #expect(found.first?.message.contains("this entry forwards it") == true)
+  }
+
+  @Test("one network for two servers, or twice for one, names both places")
+  func duplicateNetworks() throws {
+    let found = PolicyLinter.check([
+      try server("one", networks: ["10.77.1.0/24", "10.77.1.0/24"], [], line: 3),
+      try server("two", networks: ["10.77.1.0/24", "10.77.1.0/25"], [], line: 9),
+    ])
+    #expect(found.map(\.severity) == [.error, .error])
+    #expect(found.map(\.location.line) == [3, 9])
+    #expect(found.allSatisfy { $0.message.contains("policy.yaml:3:5") && $0.message.contains("server one") })
+  }
+
+  @Test("a server may appear once")
+  func duplicateServers() throws {
+    let found = PolicyLinter.check([
+      try server("one", networks: ["10.1.0.0/24"], line: 2), try server("one", networks: ["10.2.0.0/24"], line: 8),
+      try server("one", networks: ["10.3.0.0/24"], line: 11),
+    ])
+    #expect(found.map(\.location.line) == [8, 11])
+    #expect(found.allSatisfy { $0.severity == .error && $0.message.contains("policy.yaml:2:5") })
+  }
+
+  @Test("private prefixes outside private space and over metadata services are warned about")
+  func privatePrefixes() throws {
+    func messages(_ prefix: String) throws -> [String] {
+      let rules = [try rule("db.example.com", private: [try IPPrefix.parse(prefix)])]
+      return PolicyLinter.check([try server(rules: rules)]).map(\.message)
+    }
+    #expect(try messages("10.0.5.0/24") == [])
+    #expect(try messages("fd12::/32") == [])
+    #expect(try messages("8.8.8.0/24").count == 1)
+    #expect(try messages("0.0.0.0/0").count == 2)
+    #expect(try messages("169.254.0.0/16").count == 1)
+    #expect(try messages("10.0.0.0/7").count == 1)
+  }
+
+  @Test("mapped and catch-all networks are pointed out")
+  func oddNetworks() throws {
+    let found = PolicyLinter.check([try server("one", networks: ["::ffff:10.0.0.0/104", "0.0.0.0/0"])])
+    #expect(found.map(\.severity) == [.error, .warning])
+  }
+
+  @Test("the registrable domain is one label under the suffix")
+  func registrable() throws {
+    func domain(_ text: String) throws -> String? {
+      PublicSuffix.registrableDomain(of: try Name(hostname: text))?.description
+    }
+    #expect(try domain("a.b.example.co.uk") == "example.co.uk")
+    #expect(try domain("example.com") == "example.com")
+    #expect(try domain("co.uk") == nil)
+    #expect(try domain("x.user.github.io") == "user.github.io")
+    #expect(try domain("www.ck") == "www.ck")
+  }
+}

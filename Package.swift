@@ -45,6 +45,8 @@ let package = Package(
     // L1
     layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
     layer("EgressPolicy", ["DNSWire", "IPNetwork"]),
+    layer("ResponseCache", ["DNSWire"]),
+    layer("GrantLedger", ["DNSWire", "IPNetwork"]),
     // L2
     // L3
     // L4
@@ -55,6 +57,8 @@ let package = Package(
     tests(of: "LinuxIO", ["CLinux"]),
     tests(of: "Zones", ["DNSWire"]),
     tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
+    tests(of: "ResponseCache", ["DNSWire"]),
+    tests(of: "GrantLedger", ["DNSWire", "IPNetwork"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,56 @@
+package import DNSWire
+extension GrantLedger {
+  /// The question whose answer promised addresses to a server.
+  package struct Key: Hashable, Sendable {
+    package var server: UInt16
+    package var name: Name
+    package var type: RRType
+
+    package init(server: UInt16, name: Name, type: RRType) {
+      self.server = server
+      self.name = name
+      self.type = type
+    }
+  }
+
+  /// What an answer needs before it may be handed out.
+  package struct Plan: Sendable {
+    package var elements: [GrantElement]
+    /// The elements that the kernel does not hold yet, or not for long enough.
+    package var commits: [GrantCommit]
+
+    package init(elements: [GrantElement], commits: [GrantCommit]) {
+      self.elements = elements
+      self.commits = commits
+    }
+  }
+
+  /// Why nothing can be opened.
+  package enum Refusal: Error, Equatable, Sendable {
+    /// The server's set holds as many elements as it may, or as many names are open.
+    case setFull
+  }
+
+  /// How long an answer with a given TTL keeps its addresses open.
+  package struct Lifetimes: Sendable {
+    package var minimum: UInt64
+    package var grace: UInt64
+    package var maximum: UInt64
+
+    /// Nanoseconds each; a grant lives clamp(TTL + grace, minimum, maximum).
+    package init(minimum: UInt64, grace: UInt64, maximum: UInt64) {
+      self.minimum = minimum
+      self.grace = grace
+      self.maximum = maximum
+    }
+
+    package func lifetime(ofTTL ttl: UInt64) -> UInt64 {
+      min(max(ttl + grace, minimum), maximum)
+    }
+
+    /// What must remain of an existing grant so that a new answer need not extend it.
+    func required(byTTL ttl: UInt64) -> UInt64 {
+      min(ttl + grace, maximum)
+    }
+  }
+}

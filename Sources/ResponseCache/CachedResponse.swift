@@ -1,0 +1,55 @@
+package import DNSWire
+
+/// Everything needed to answer one question again: the sections of a reply, and how long they may be handed out.
+///
+/// All times are nanoseconds of the monotonic clock that the caller reads once per batch of queries.
+package struct CachedResponse: Sendable {
+  package var responseCode: ResponseCode
+  package var answerCount: UInt16
+  package var authorityCount: UInt16
+  /// Answer and authority records as they stand in a message whose uncompressed question starts at octet 12.
+  package var sections: [UInt8]
+  /// Where the 32-bit TTL of each record stands in `sections`.
+  package var ttlOffsets: [UInt16]
+  /// End of the answer's TTL.
+  package var expires: UInt64
+  /// End of the grant behind the answer's addresses; `.max` when the answer opens nothing.
+  package var grantExpires: UInt64
+  /// The firewall epoch in which the grant was committed; `CachedResponse.anyEpoch` when the answer opens nothing.
+  package var epoch: UInt64
+  /// What an OPT of the reply says about a failure (RFC 8914), if anything.
+  package var extendedError: ExtendedErrorCode?
+
+  /// The epoch of answers that hold no address that the firewall must know.
+  package static let anyEpoch = UInt64.max
+
+  package init(
+    responseCode: ResponseCode, answerCount: UInt16 = 0, authorityCount: UInt16 = 0, sections: [UInt8] = [],
+    ttlOffsets: [UInt16] = [], expires: UInt64, grantExpires: UInt64 = .max, epoch: UInt64 = CachedResponse.anyEpoch,
+    extendedError: ExtendedErrorCode? = nil
+  ) {
+    self.responseCode = responseCode
+    self.answerCount = answerCount
+    self.authorityCount = authorityCount
+    self.sections = sections
+    self.ttlOffsets = ttlOffsets
+    self.expires = expires
+    self.grantExpires = grantExpires
+    self.epoch = epoch
+    self.extendedError = extendedError
+  }
+
+  /// Seconds of TTL that may be handed out at `now`: the answer's, begun seconds counted, but never beyond the grant
+  /// behind it (P3).
+  package func remainingTTL(at now: UInt64) -> UInt32 {
+    guard expires > now, grantExpires > now else { return 0 }
+    let second: UInt64 = 1_000_000_000
+    let answer = (expires - now - 1) / second + 1
+    return UInt32(min(answer, (grantExpires - now) / second, UInt64(Int32.max)))
+  }
+
+  /// Whether the answer may be handed out at `now` without asking the firewall again (P2).
+  package func isServable(at now: UInt64, epoch current: UInt64) -> Bool {
+    expires > now && grantExpires > now && (epoch == current || epoch == Self.anyEpoch)
+  }
+}

@@ -47,6 +47,7 @@ let package = Package(
     layer("EgressPolicy", ["DNSWire", "IPNetwork"]),
     layer("ResponseCache", ["DNSWire"]),
     layer("GrantLedger", ["DNSWire", "IPNetwork"]),
+    layer("AuditLog", ["DNSWire", "IPNetwork"]),
     // L2
     // L3
     // L4
@@ -59,6 +60,7 @@ let package = Package(
     tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
     tests(of: "ResponseCache", ["DNSWire"]),
     tests(of: "GrantLedger", ["DNSWire", "IPNetwork"]),
+    tests(of: "AuditLog", ["DNSWire", "IPNetwork"]),
   ],
   swiftLanguageModes: [.v6]
 )

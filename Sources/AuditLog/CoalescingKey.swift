@@ -1,0 +1,124 @@
+import DNSWire
+import IPNetwork
+
+/// What makes two records "the same", as octets that are hashed, compared and stored:
+///
+///     0 kind │ 1 code │ 2 type │ 4 family │ 5 address, 16 octets │ 21 server's length, server │ name's length, name │ …
+struct CoalescingKey {
+  enum Kind: UInt8 {
+    /// One name; counts its repeats.
+    case name = 1
+    /// Counts the names under one registrable domain of one client.
+    case domainGroup
+    /// Counts the names of one client.
+    case clientGroup
+    /// Counts the clients of one server.
+    case serverGroup
+    /// Stands for further names under a domain.
+    case domainAggregate
+    /// Stands for further names of a client.
+    case clientAggregate
+    /// Stands for further clients of a server.
+    case serverAggregate
+  }
+
+  /// Octets of the longest key: everything at its longest, and a hash of the members.
+  static let maxOctets = 22 + 255 + 1 + 255 + 8
+
+  private(set) var octets: [UInt8] = []
+  private(set) var hash: UInt64 = 0
+
+  init() {
+    octets.reserveCapacity(Self.maxOctets)
+  }
+
+  /// Becomes the key of `record` on the level of `kind`.
+  mutating func set(_ kind: Kind, _ record: borrowing AuditRecord, domain: Int = 0, members: Bool = false) {
+    let header = record.header
+    let hasClient = kind != .serverGroup && kind != .serverAggregate
+    let span = record.octets.span
+    octets.removeAll(keepingCapacity: true)
+    octets.append(kind.rawValue)
+    octets.append(header.code.rawValue)
+    let type = kind == .name ? header.type.rawValue : 0
+    octets.append(UInt8(truncatingIfNeeded: type >> 8))
+    octets.append(UInt8(truncatingIfNeeded: type))
+    octets.append(hasClient ? header.client.family.rawValue : 0)
+    append(hasClient ? header.client.high : 0)
+    append(hasClient ? header.client.low : 0)
+    octets.append(UInt8(truncatingIfNeeded: record.server.count))
+    append(span.extracting(record.server))
+    let name =
+      switch kind {
+      case .name: record.name
+      case .domainGroup, .domainAggregate: (record.name.lowerBound + domain)..<record.name.upperBound
+      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate: 0..<0
+      }
+    octets.append(UInt8(truncatingIfNeeded: name.count))
+    append(span.extracting(name))
+    if members { append(Self.hash(span.extracting(record.members))) }
+    hash = Self.hash(octets.span)
+  }
+
+  private mutating func append(_ value: UInt64) {
+    unsafe withUnsafeBytes(of: value.bigEndian) { unsafe octets.append(contentsOf: $0) }
+  }
+
+  private mutating func append(_ span: Span<UInt8>) {
+    unsafe span.withUnsafeBufferPointer { unsafe octets.append(contentsOf: $0) }
+  }
+
+  /// A multiply-and-fold hash over 8 octets a step, seeded so that no client can choose names that share a bucket.
+  static func hash(_ octets: Span<UInt8>) -> UInt64 {
+    var state = seed
+    var word: UInt64 = 0
+    var at = 0
+    unsafe octets.withUnsafeBytes { bytes in
+      while at &+ 8 <= bytes.count {
+        state = unsafe fold(state ^ bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))  // at + 8 <= count
+        at &+= 8
+      }
+    }
+    while at < octets.count {
+      word = word << 8 | UInt64(octets[at])
+      at += 1
+    }
+    return fold(fold(state ^ word) ^ UInt64(octets.count))
+  }
+
+  private static let seed = UInt64.random(in: .min ... .max)
+
+  private static func fold(_ value: UInt64) -> UInt64 {
+    let product = value.multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
+    return product.high ^ product.low
+  }
+}
+
+/// A key read back from its octets, for the event that ends a window. Damaged octets give nil.
+struct StoredKey {
+  let kind: CoalescingKey.Kind
+  let code: AuditCode
+  let type: RRType
+  let client: IPAddress?
+  let server: Range<Int>
+  let name: Range<Int>
+
+  init?(_ octets: Span<UInt8>) {
+    guard octets.count >= 23, let kind = CoalescingKey.Kind(rawValue: octets[0]) else { return nil }
+    self.kind = kind
+    code = AuditCode(rawValue: octets[1])
+    type = RRType(rawValue: UInt16(octets[2]) << 8 | UInt16(octets[3]))
+    let wide = IPAddress(octets: octets.extracting(5..<21))
+    client =
+      switch octets[4] {
+      case 4: wide.map { IPAddress(v4: UInt32(truncatingIfNeeded: $0.low)) }
+      case 6: wide
+      default: nil
+      }
+    server = 22..<(22 + Int(octets[21]))
+    guard server.upperBound < octets.count else { return nil }
+    let nameStart = server.upperBound + 1
+    name = nameStart..<(nameStart + Int(octets[server.upperBound]))
+    guard name.upperBound <= octets.count else { return nil }
+  }
+}

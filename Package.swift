@@ -49,6 +49,7 @@ let package = Package(
     layer("GrantLedger", ["DNSWire", "IPNetwork"]),
     layer("AuditLog", ["DNSWire", "IPNetwork"]),
     // L2
+    layer("Resolver", ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
     // L3
     // L4
     // Tests
@@ -61,6 +62,9 @@ let package = Package(
     tests(of: "ResponseCache", ["DNSWire"]),
     tests(of: "GrantLedger", ["DNSWire", "IPNetwork"]),
     tests(of: "AuditLog", ["DNSWire", "IPNetwork"]),
+    tests(
+      of: "Resolver",
+      ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

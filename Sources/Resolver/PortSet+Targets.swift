@@ -1,0 +1,19 @@
+import EgressPolicy
+
+extension PortSet {
+  /// Transport and port of each element that an address gets; (0, 0) stands for every port.
+  var targets: [(transport: UInt8, port: UInt16)] {
+    switch self {
+    case .any: [(0, 0)]
+    case .ports(let ports): ports.map { ($0.transport.rawValue, $0.port) }
+    }
+  }
+
+  /// The words of an audit event.
+  var descriptions: [String] {
+    switch self {
+    case .any: ["any"]
+    case .ports(let ports): ports.map(\.description)
+    }
+  }
+}

@@ -1,0 +1,165 @@
+import AuditLog
+import DNSWire
+import IPNetwork
+import ResponseCache
+import Zones
+
+extension IPAddress {
+  fileprivate var type: RRType { family == .v4 ? .A : .AAAA }
+}
+
+/// What a query that is turned away gets.
+enum SinkholeAnswer {
+  case nxdomain
+  case nodata
+  case addresses([IPAddress])
+  /// No records at all.
+  case empty(ResponseCode)
+
+  var code: ResponseCode {
+    switch self {
+    case .nxdomain: .NXDOMAIN
+    case .nodata, .addresses: .NOERROR
+    case .empty(let code): code
+    }
+  }
+}
+
+extension QueryPath {
+  /// Answers what could not be parsed; nothing of it is recorded but counts (RFC 8906, RFC 9619).
+  mutating func refuse(
+    _ fault: QueryFault, _ message: Span<UInt8>, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    counters.malformed &+= 1
+    guard let error = ErrorReply(fault) else { return .drop }
+    error.write(message, into: &reply)
+    return .reply
+  }
+
+  /// Turns a query away: the record first, then the reply.
+  mutating func deny(
+    _ denial: Denial, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
+    _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    counters.denials &+= 1
+    let answer = resolved(denial.answer, snapshot)
+    guard record(denial.code, state.name, query, answer.code, message.count, source, clock) else {
+      return failClosed(query, message, state, into: &reply)
+    }
+    let error = ReplyWriter.ExtendedError(code: denial.error, server: state.name, token: denial.code.token)
+    let limit = ReplyWriter.limit(query, isDatagram: source.isDatagram)
+    writeSinkhole(answer, query, message, snapshot, error: error, limit: limit, into: &reply)
+    return .reply
+  }
+
+  /// A source in no server's network, or on an interface that is not the server's.
+  mutating func unknownClient(
+    _ query: Query, _ message: Span<UInt8>, _ source: QuerySource, _ clock: QueryClock,
+    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    counters.denials &+= 1
+    let answer: SinkholeAnswer =
+      switch snapshot.rules.unknownClients {
+      case .nxdomain: .nxdomain
+      case .refused, .drop: .empty(.REFUSED)
+      }
+    let isRecorded = record(.unknownClient, Self.unknown, query, answer.code, message.count, source, clock)
+    if case .drop = snapshot.rules.unknownClients {
+      counters.dropped &+= 1
+      return .drop
+    }
+    guard isRecorded else { return failClosed(query, message, nil, into: &reply) }
+    let error = ReplyWriter.ExtendedError(
+      code: .prohibited, server: Self.unknown, token: AuditCode.unknownClient.token)
+    writeSinkhole(answer, query, message, snapshot, error: error, into: &reply)
+    return .reply
+  }
+
+  /// SERVFAIL because the decision cannot be recorded or carried out (P6, P7).
+  mutating func failClosed(
+    _ query: Query, _ message: Span<UInt8>, _ state: ServerState?, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    reply.removeAll()
+    let error = ReplyWriter.ExtendedError(
+      code: .otherError, server: state?.name ?? Self.unknown, token: auditIsBlocked ? "audit-blocked" : "overloaded")
+    ReplyWriter.begin(query, message, .SERVFAIL, into: &reply)
+    ReplyWriter.appendOPT(query, error, into: &reply)
+    return .reply
+  }
+
+  /// Special-use names and single labels: answered here for everybody, counted and not recorded (RFC 6761 and kin).
+  ///
+  /// Nil where no local zone holds the name, or where its answer would hand out an address that policy must list.
+  mutating func answerLocally(
+    _ local: LocalAnswer?, _ query: Query, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
+  ) -> Outcome? {
+    if let local, !local.holdsRoutableAddress {
+      counters.specialUse &+= 1
+      LocalReply.write(local, query, message, into: &reply)
+      return .reply
+    }
+    guard local == nil, query.labelCount <= 1 else { return nil }
+    counters.specialUse &+= 1
+    // The root exists: resolvers that prime ask for its NS.
+    writeSinkhole(query.labelCount == 0 ? .nodata : .nxdomain, query, message, snapshot, error: nil, into: &reply)
+    return .reply
+  }
+
+  /// Writes a sinkhole's reply with the SOA of denials in the authority section (RFC 2308 section 3). What does not
+  /// fit is left out.
+  func writeSinkhole(
+    _ answer: SinkholeAnswer, _ query: Query, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
+    error: ReplyWriter.ExtendedError?, limit: Int = ReplyWriter.plainDatagram,
+    into reply: inout OutputSpan<UInt8>
+  ) {
+    ReplyWriter.begin(query, message, answer.code, into: &reply)
+    let room = min(limit, reply.count + reply.freeCapacity) - (query.edns == nil ? 0 : ReplyWriter.optWithError)
+    switch answer {
+    case .nxdomain, .nodata:
+      let soa = snapshot.zones.sinkholeSOA
+      guard reply.count + 11 + soa.rdata.count <= room else { break }
+      reply.append(0)
+      reply.append(bigEndian: RRType.SOA.rawValue)
+      reply.append(bigEndian: UInt16(1))
+      reply.append(bigEndian: min(snapshot.rules.sinkholeTTL, soa.ttl))
+      reply.append(bigEndian: UInt16(truncatingIfNeeded: soa.rdata.count))
+      reply.append(contentsOf: soa.rdata.span)
+      reply.patch16(1, at: 8)
+    case .addresses(let addresses):
+      var count: UInt16 = 0
+      for address in addresses where address.type == query.type {
+        guard reply.count + 12 + address.octetCount <= room else { break }
+        reply.append(bigEndian: 0xC00C as UInt16)
+        reply.append(bigEndian: query.type.rawValue)
+        reply.append(bigEndian: UInt16(1))
+        reply.append(bigEndian: snapshot.rules.sinkholeTTL)
+        reply.append(bigEndian: UInt16(address.octetCount))
+        address.append(to: &reply)
+        count += 1
+      }
+      reply.patch16(count, at: 6)
+    case .empty:
+      break
+    }
+    ReplyWriter.appendOPT(query, error, limit: limit, into: &reply)
+  }
+
+  /// What the configured sinkhole means for this query.
+  private func resolved(_ answer: Denial.Answer, _ snapshot: borrowing ResolverSnapshot) -> SinkholeAnswer {
+    switch answer {
+    case .nodata: return .nodata
+    case .empty(let code): return .empty(code)
+    case .sinkhole:
+      switch snapshot.rules.sinkhole {
+      case .nxdomain: return .nxdomain
+      case .nodata: return .nodata
+      case .refused: return .empty(.REFUSED)
+      case .addresses(let addresses): return .addresses(addresses)
+      }
+    }
+  }
+
+  /// The server of an event whose client is nobody's.
+  static let unknown = Array("unknown".utf8)
+}

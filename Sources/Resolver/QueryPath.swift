@@ -1,0 +1,238 @@
+package import AuditLog
+import DNSWire
+import EgressPolicy
+import IPNetwork
+import ResponseCache
+import Zones
+
+/// The path of one query, from octets to a reply: screen, identify, decide, find.
+///
+///     message ─► screen ─► identify ─► decide ─► find ─► reply
+///                  │           │          │        │
+///               drop,       sinkhole   sinkhole   miss, or a grant that is not committed:
+///               FORMERR…               NODATA     `pending`, finished on the resolver's thread
+///
+/// One value per thread: nothing here is shared but the audit ring's memory and the caches. No allocation on a hit,
+/// a denial or a malformed message. Nothing is sent upstream from here at all (P1).
+package struct QueryPath: ~Copyable {
+  package enum Outcome: Sendable {
+    case reply
+    case drop
+    case pending(PendingQuestion)
+  }
+
+  /// What this thread has seen; read by others only after it stopped or through a copy it hands out.
+  package struct Counters: Sendable {
+    package var queries: UInt64 = 0
+    package var hits: UInt64 = 0
+    package var denials: UInt64 = 0
+    package var specialUse: UInt64 = 0
+    package var malformed: UInt64 = 0
+    package var dropped: UInt64 = 0
+    package var pending: UInt64 = 0
+  }
+
+  private let ring: AuditRing
+  private let resolveInterface: (String) -> UInt32
+  private var scratch = NameScratch()
+  /// Set when the audit writer sleeps and must be woken before the replies are sent.
+  package var mustWakeAudit = false
+  /// Set while the audit log cannot be written: nothing is answered that would have to be recorded (P6).
+  package var auditIsBlocked = false
+  package internal(set) var counters = Counters()
+
+  /// - Parameters:
+  ///   - ring: this thread's audit ring.
+  ///   - resolveInterface: the index of an interface by name, 0 for none.
+  package init(ring: AuditRing, resolveInterface: @escaping (String) -> UInt32) {
+    self.ring = ring
+    self.resolveInterface = resolveInterface
+  }
+
+  /// Answers a message, or says why not. A reply is appended to `reply`, which must be empty.
+  package mutating func answer(
+    _ message: Span<UInt8>, from source: QuerySource, at clock: QueryClock, with snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    counters.queries &+= 1
+    let query: Query
+    do throws(QueryFault) {
+      query = try scratch.parse(message)
+    } catch {
+      return refuse(error, message, into: &reply)
+    }
+    guard source.port != 0 else {
+      counters.dropped &+= 1
+      return .drop
+    }
+    guard let server = identify(source, snapshot) else {
+      return unknownClient(query, message, source, clock, snapshot, into: &reply)
+    }
+    return decide(query, message, server, source, clock, snapshot, into: &reply)
+  }
+
+  private func identify(_ source: QuerySource, _ snapshot: borrowing ResolverSnapshot) -> Int? {
+    guard let server = snapshot.policy.server(for: source.client),
+      snapshot.servers[server].admits(interface: source.interface, resolve: resolveInterface)
+    else { return nil }
+    return server
+  }
+
+  private mutating func decide(
+    _ query: Query, _ message: Span<UInt8>, _ server: Int, _ source: QuerySource, _ clock: QueryClock,
+    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    let state = snapshot.servers[server]
+    guard query.klass == .IN else {
+      let denial = Denial(code: .classNotAllowed, answer: .empty(.REFUSED), error: .blocked)
+      return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
+    }
+    if query.type == .PTR, let address = ReverseName.address(scratch.octets, count: scratch.count) {
+      return pend(.pointer(address), rule: -1, query, message, server, source, clock, snapshot, into: &reply)
+    }
+    let verdict =
+      query.isHostname
+      ? snapshot.policy.decide(
+        server: server, name: scratch.octets.span.extracting(0..<scratch.count), type: query.type) : .notListed
+    let local = snapshot.zones.answer(name: scratch.octets.span.extracting(0..<scratch.count), type: query.type)
+    if case .notListed = verdict, let outcome = answerLocally(local, query, message, snapshot, into: &reply) {
+      return outcome
+    }
+    switch verdict {
+    case .notListed:
+      let denial = Denial(code: .notListed, answer: .sinkhole, error: .blocked)
+      return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
+    case .typeNotAllowed:
+      let denial = Denial(code: .typeNotAllowed, answer: .nodata, error: .blocked)
+      return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
+    case .allowed(let rule):
+      if query.type == .AAAA && snapshot.rules.opensFirewall && !(snapshot.rules.opensIPv6 && state.opensIPv6) {
+        writeSinkhole(.nodata, query, message, snapshot, error: nil, into: &reply)
+        return .reply
+      }
+      if let local, !local.isEmptyZone {
+        guard local.holdsRoutableAddress else {
+          counters.specialUse &+= 1
+          LocalReply.write(local, query, message, into: &reply)
+          return .reply
+        }
+        return pend(.local, rule: rule, query, message, server, source, clock, snapshot, into: &reply)
+      }
+      guard query.labelCount > 1 else {
+        // A single label never leaves the host, listed or not.
+        counters.specialUse &+= 1
+        writeSinkhole(.nxdomain, query, message, snapshot, error: nil, into: &reply)
+        return .reply
+      }
+      return find(rule, query, message, server, source, clock, snapshot, into: &reply)
+    }
+  }
+
+  private mutating func find(
+    _ rule: Int, _ query: Query, _ message: Span<UInt8>, _ server: Int, _ source: QuerySource, _ clock: QueryClock,
+    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    let state = snapshot.servers[server]
+    var failure: ExtendedErrorCode?
+    let finding = state.cache.find(
+      scratch.octets.span.extracting(0..<scratch.count), query.type, now: clock.monotonic, epoch: clock.epoch
+    ) { response in
+      failure = response.extendedError
+      ReplyWriter.answer(
+        query, message, response, now: clock.monotonic, isDatagram: source.isDatagram,
+        errorText: response.extendedError == nil ? nil : (state.name, "cached-failure"), into: &reply)
+    }
+    guard finding == .hit else {
+      return pend(.resolve, rule: rule, query, message, server, source, clock, snapshot, into: &reply)
+    }
+    counters.hits &+= 1
+    if failure != nil || snapshot.rules.allowedEvents == .all {
+      let code = ResponseCode(rawValue: UInt16(reply[3] & 0xF))
+      guard
+        record(
+          failure.map(AuditCode.init(ofCached:)) ?? .answered, state.name, query, code, message.count, source, clock)
+      else {
+        return failClosed(query, message, state, into: &reply)
+      }
+    }
+    return .reply
+  }
+
+  private mutating func pend(
+    _ kind: PendingQuestion.Kind, rule: Int, _ query: Query, _ message: Span<UInt8>, _ server: Int,
+    _ source: QuerySource, _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    let state = snapshot.servers[server]
+    guard !auditIsBlocked, state.enter() else {
+      _ = record(.overloaded, state.name, query, .SERVFAIL, message.count, source, clock)
+      return failClosed(query, message, state, into: &reply)
+    }
+    counters.pending &+= 1
+    return .pending(
+      PendingQuestion(
+        snapshot: copy snapshot, server: server, rule: rule, name: Array(scratch.octets[..<scratch.count]),
+        type: query.type, kind: kind,
+        source: source, query: query, message: message.copied()))
+  }
+}
+
+extension AuditCode {
+  /// What a remembered failure was recorded as when it happened.
+  init(ofCached error: ExtendedErrorCode) {
+    switch error {
+    case .blocked: self = .answerNotPublic
+    case .invalidData: self = .answerInvalid
+    default: self = .upstreamUnreachable
+    }
+  }
+}
+
+extension ExtendedErrorCode {
+  /// RFC 8914 section 4.25.
+  static let invalidData = ExtendedErrorCode(rawValue: 24)
+}
+
+/// How a query is turned away.
+struct Denial {
+  enum Answer {
+    case sinkhole
+    case nodata
+    /// No records at all.
+    case empty(ResponseCode)
+  }
+
+  var code: AuditCode
+  var answer: Answer
+  var error: ExtendedErrorCode
+}
+
+extension QueryPath {
+  /// Puts a decision into the audit ring; false when it cannot be recorded.
+  mutating func record(
+    _ code: AuditCode, _ server: [UInt8], _ query: Query, _ answer: ResponseCode, _ octets: Int,
+    _ source: QuerySource, _ clock: QueryClock
+  ) -> Bool {
+    guard !auditIsBlocked else { return false }
+    let header = AuditRecordHeader(
+      code: code, transport: source.transport, type: query.type, responseCode: answer, payloadSize: UInt32(octets),
+      client: source.client, clientPort: source.port, wallClock: clock.wall)
+    let outcome = ring.push(
+      header, server: server.span, name: scratch.octets.span.extracting(0..<scratch.count),
+      extra: Self.noMembers.span)
+    mustWakeAudit = mustWakeAudit || outcome == .storedWakeConsumer
+    return outcome != .full
+  }
+
+  private static let noMembers: [UInt8] = []
+}
+
+extension Span<UInt8> {
+  func copied() -> [UInt8] {
+    [UInt8](capacity: count) { out in
+      for index in indices {
+        out.append(self[index])
+      }
+    }
+  }
+}

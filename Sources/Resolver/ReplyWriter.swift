@@ -1,0 +1,158 @@
+package import DNSWire
+package import ResponseCache
+
+/// Writes replies: the client's id and question octet for octet, our flags, prepared sections, and an OPT where the
+/// query had one.
+package enum ReplyWriter {
+  /// Over UDP no reply is larger, whatever the client offers (RFC 9715).
+  package static let maxDatagram = 1232
+  /// Without EDNS (RFC 1035 section 4.2.1).
+  static let plainDatagram = 512
+  package static let maxStream = 65_535
+
+  /// What the OPT of a reply says.
+  struct ExtendedError {
+    var code: ExtendedErrorCode
+    /// Server and reason code: both are ours, never the client's.
+    var server: [UInt8]
+    var token: StaticString?
+  }
+
+  /// The most octets that this client may get.
+  static func limit(_ query: Query, isDatagram: Bool) -> Int {
+    guard isDatagram else { return maxStream }
+    guard let edns = query.edns else { return plainDatagram }
+    return min(max(Int(edns.udpPayloadSize), plainDatagram), maxDatagram)
+  }
+
+  /// Writes header and question. Counts are those of a reply without records.
+  static func begin(
+    _ query: Query, _ message: Span<UInt8>, _ code: ResponseCode, into reply: inout OutputSpan<UInt8>
+  ) {
+    var flags: UInt16 = 0x8080 | UInt16(code.rawValue & 0xF)  // QR and RA; AA, Z and AD stay clear
+    flags |= query.header.flags & 0x0110  // RD and CD are copied (RFC 1035 section 4.1.1, RFC 6840 section 5.6)
+    reply.append(bigEndian: query.header.id)
+    reply.append(bigEndian: flags)
+    reply.append(bigEndian: UInt16(1))
+    reply.append(bigEndian: UInt16(0))
+    reply.append(bigEndian: UInt16(0))
+    reply.append(bigEndian: UInt16(0))
+    reply.append(contentsOf: message.extracting(Header.octetCount..<query.questionEnd))
+  }
+
+  /// Writes a whole reply from prepared sections; what does not fit is left out and TC set.
+  package static func answer(
+    _ query: Query, _ message: Span<UInt8>, _ response: borrowing CachedResponse, now: UInt64, isDatagram: Bool,
+    errorText: (server: [UInt8], token: StaticString)? = nil, into reply: inout OutputSpan<UInt8>
+  ) {
+    begin(query, message, response.responseCode, into: &reply)
+    let base = reply.count
+    let fits = base + response.sections.count + optReserve(query, response) <= limit(query, isDatagram: isDatagram)
+    if fits {
+      reply.append(contentsOf: response.sections.span)
+      patchTTLs(response, from: base, now: now, in: &reply)
+      reply.patch16(response.answerCount, at: 6)
+      reply.patch16(response.authorityCount, at: 8)
+    } else {
+      setTruncated(&reply)
+    }
+    var extendedError: ExtendedError?
+    if let code = response.extendedError {
+      extendedError = ExtendedError(code: code, server: errorText?.server ?? [], token: errorText?.token)
+    }
+    appendOPT(query, extendedError, limit: limit(query, isDatagram: isDatagram), into: &reply)
+  }
+
+  /// Appends our OPT if the query had one (RFC 6891 section 6.1.1), with DO as it came (RFC 3225 section 3).
+  ///
+  /// - Parameter limit: octets that the whole reply may have; the text of an error gives way.
+  static func appendOPT(
+    _ query: Query, _ error: ExtendedError?, limit: Int = plainDatagram, into reply: inout OutputSpan<UInt8>
+  ) {
+    guard let edns = query.edns else { return }
+    appendOPT(dnssecOK: edns.dnssecOK, extendedCode: 0, error, limit: limit, into: &reply)
+  }
+
+  static func appendOPT(
+    dnssecOK: Bool, extendedCode: UInt8, _ error: ExtendedError?, limit: Int = plainDatagram,
+    into reply: inout OutputSpan<UInt8>
+  ) {
+    guard min(reply.freeCapacity, limit - reply.count) >= 11 else { return }
+    reply.append(0)
+    reply.append(bigEndian: RRType.OPT.rawValue)
+    reply.append(bigEndian: UInt16(maxDatagram))
+    reply.append(extendedCode)
+    reply.append(0)
+    reply.append(bigEndian: UInt16(dnssecOK ? 0x8000 : 0))
+    let length = reply.count
+    reply.append(bigEndian: UInt16(0))
+    if let error {
+      append(error, room: min(reply.freeCapacity, limit - reply.count), into: &reply)
+      reply.patch16(UInt16(truncatingIfNeeded: reply.count - length - 2), at: length)
+    }
+    reply.patch16(1, at: 10)
+  }
+
+  /// RFC 8914: option 15, code, text `server: token`. Without room for the text, the code alone.
+  private static func append(_ error: ExtendedError, room: Int, into reply: inout OutputSpan<UInt8>) {
+    let token = error.token?.utf8CodeUnitCount ?? 0
+    var text = error.server.isEmpty || token == 0 ? token : error.server.count + 2 + token
+    guard room >= 6 else { return }
+    if room < 6 + text { text = 0 }
+    reply.append(bigEndian: UInt16(15))
+    reply.append(bigEndian: UInt16(truncatingIfNeeded: 2 + text))
+    reply.append(bigEndian: error.code.rawValue)
+    guard text > 0 else { return }
+    if !error.server.isEmpty {
+      reply.append(contentsOf: error.server.span)
+      reply.append(UInt8(ascii: ":"))
+      reply.append(UInt8(ascii: " "))
+    }
+    if let token = error.token {
+      reply.append(token)
+    }
+  }
+
+  static func setTruncated(_ reply: inout OutputSpan<UInt8>) {
+    guard reply.count > 2 else { return }
+    reply[2] |= 0x02
+  }
+
+  /// Octets of an OPT with an extended error that has no text.
+  static let optWithError = 17
+
+  private static func optReserve(_ query: Query, _ response: borrowing CachedResponse) -> Int {
+    query.edns == nil ? 0 : response.extendedError == nil ? 11 : optWithError
+  }
+
+  private static func patchTTLs(
+    _ response: borrowing CachedResponse, from base: Int, now: UInt64, in reply: inout OutputSpan<UInt8>
+  ) {
+    let ttl = response.remainingTTL(at: now)
+    for offset in response.ttlOffsets {
+      reply.patch32(ttl, at: base + Int(offset))
+    }
+  }
+}
+
+extension OutputSpan<UInt8> {
+  mutating func patch16(_ value: UInt16, at offset: Int) {
+    guard offset >= 0, offset + 2 <= count else { return }
+    self[offset] = UInt8(truncatingIfNeeded: value >> 8)
+    self[offset + 1] = UInt8(truncatingIfNeeded: value)
+  }
+
+  mutating func patch32(_ value: UInt32, at offset: Int) {
+    patch16(UInt16(truncatingIfNeeded: value >> 16), at: offset)
+    patch16(UInt16(truncatingIfNeeded: value), at: offset + 2)
+  }
+
+  /// Appends the octets of a literal, as far as they fit.
+  mutating func append(_ literal: StaticString) {
+    literal.withUTF8Buffer { octets in
+      for index in octets.indices where freeCapacity > 0 {
+        unsafe append(octets[index])
+      }
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import AuditLog
+package import DNSWire
+import EgressPolicy
+import ResponseCache
+
+extension ResolutionEngine {
+  /// Turns away a question that was decided by a policy which a reload has replaced, and that the new one denies.
+  ///
+  /// SERVFAIL and not the sinkhole: the client asks again and gets what holds now.
+  package func turnAway(_ question: PendingQuestion, _ waiter: Waiter, now: UInt64) -> Finished {
+    Finished(
+      waiting: [Waiting(question: question, waiter: waiter)],
+      response: CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .blocked),
+      event: Event(code: .notListed, members: [], once: false))
+  }
+}
+
+extension ResolverSnapshot {
+  /// Whether this policy allows a question of a server just as `former` did: what was opened for it may stay open.
+  ///
+  /// - Parameter server: the firewall's index, which a server keeps across reloads.
+  package func grantsAsBefore(_ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType) -> Bool {
+    guard let now = rule(server: server, name: name, type: type),
+      let before = former.rule(server: server, name: name, type: type)
+    else { return false }
+    return now.ports == before.ports && now.privatePrefixes == before.privatePrefixes
+  }
+
+  private func rule(server index: UInt16, name: [UInt8], type: RRType) -> EgressRule? {
+    guard let server = servers.firstIndex(where: { $0.firewallIndex == index }),
+      case .allowed(let rule) = policy.decide(server: server, name: name.span, type: type)
+    else { return nil }
+    return policy.rule(server: server, index: rule)
+  }
+}

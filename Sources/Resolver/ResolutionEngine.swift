@@ -1,0 +1,398 @@
+package import AuditLog
+package import DNSWire
+import EgressPolicy
+package import GrantLedger
+import IPNetwork
+package import ResponseCache
+import Zones
+
+/// Finishes the questions that the query path could not: ask upstream, scrub, grant, store, reply.
+///
+///     submit ──► ask ──► answered ──► commit ──► committed ──► finish
+///        │                  │                       │
+///        └── finish         └── finish (negative)   └── commit again, when the firewall's epoch moved meanwhile
+///
+/// A sans-IO state machine on one thread: every event returns the one thing to do next. `Waiter` is whatever the
+/// transport needs to send a reply; the engine only carries it. Identical questions of a server in flight are one.
+package struct ResolutionEngine<Waiter>: ~Copyable {
+  package typealias Ticket = UInt64
+
+  /// A client that waits.
+  package struct Waiting {
+    package var question: PendingQuestion
+    package var waiter: Waiter
+  }
+
+  /// What the audit log gets when a question is finished.
+  package struct Event {
+    package var code: AuditCode
+    /// JSON members to append: rule, chain, addresses…
+    package var members: [UInt8]
+    /// True for what happened to the question as a whole; false for what each client must be recorded for.
+    package var once: Bool
+  }
+
+  package struct Finished {
+    package var waiting: [Waiting]
+    package var response: CachedResponse
+    package var event: Event?
+  }
+
+  package enum Action {
+    /// Joined a question in flight.
+    case wait
+    case ask(Ticket, name: [UInt8], type: RRType)
+    case commit(Ticket, [GrantCommit])
+    case finish(Finished)
+  }
+
+  /// What came of asking upstream.
+  package enum UpstreamResult {
+    case answer([UInt8], server: String)
+    case failure(ExtendedErrorCode)
+  }
+
+  /// What came of asking the firewall.
+  package enum CommitResult: Sendable {
+    case committed
+    case setFull
+    /// Late, refused, or no bridge.
+    case unavailable
+  }
+
+  private struct Flight {
+    var key: GrantLedger.Key
+    var waiting: [Waiting]
+    var answer: ScrubbedAnswer?
+    var plan: GrantLedger.Plan?
+    var upstream = ""
+    var askedAt: UInt64 = 0
+    var epoch: UInt64 = 0
+    var rounds = 0
+    /// True until upstream answered: an upstream is heard once.
+    var isAsking = false
+    /// Policy stopped allowing the question while it was in flight.
+    var isRevoked = false
+    /// True while an answer that is in the cache is committed again.
+    var isRenewal = false
+  }
+
+  /// Questions in flight over all servers; each holds a socket and some kilobytes.
+  private static var maxFlights: Int { 8192 }
+  /// Commits tried for one answer when the firewall's epoch keeps moving.
+  private static var maxRounds: Int { 3 }
+  /// How long a failure is remembered (RFC 9520 section 3.2 asks for at least 1 s and at most 5 minutes).
+  private static var failureTTL: UInt64 { 5_000_000_000 }
+  private static var second: UInt64 { 1_000_000_000 }
+
+  package var ledger: GrantLedger
+  private var flights: [Ticket: Flight] = [:]
+  private var inFlight: [GrantLedger.Key: Ticket] = [:]
+  private var nextTicket: Ticket = 1
+
+  package init(ledger: consuming GrantLedger) {
+    self.ledger = ledger
+  }
+
+  /// How many questions are in flight.
+  package var flightCount: Int { flights.count }
+
+  /// A question that policy allowed arrives.
+  package mutating func submit(
+    _ question: PendingQuestion, _ waiter: Waiter, now: UInt64, epoch: UInt64
+  ) -> Action {
+    let waiting = Waiting(question: question, waiter: waiter)
+    switch question.kind {
+    case .pointer(let address):
+      return .finish(pointer(address, waiting, now: now))
+    case .local:
+      return local(waiting, now: now, epoch: epoch)
+    case .resolve:
+      return resolve(waiting, now: now, epoch: epoch)
+    }
+  }
+
+  /// Upstream answered, or will not.
+  package mutating func answered(
+    _ ticket: Ticket, _ result: UpstreamResult, now: UInt64, epoch: UInt64
+  ) -> Action? {
+    guard var flight = flights[ticket], flight.isAsking, let first = flight.waiting.first else { return nil }
+    guard !flight.isRevoked else { return .finish(revoked(ticket, now: now)) }
+    flight.isAsking = false
+    switch result {
+    case .failure(let code):
+      return .finish(fail(ticket, .upstreamUnreachable, code, storedFor: Self.failureTTL, now: now))
+    case .answer(let message, let server):
+      flight.upstream = server
+      do throws(ScrubFailure) {
+        let scrubber = Self.scrubber(for: first.question)
+        flight.answer = try scrubber.scrub(message.span, name: first.question.name, type: first.question.type)
+      } catch {
+        let isInvalid = error == .invalid
+        let members = EventMembers.refused(error, upstream: server)
+        return .finish(
+          fail(
+            ticket, isInvalid ? .answerInvalid : .answerNotPublic, isInvalid ? .invalidData : .blocked,
+            members: members, storedFor: Self.failureTTL, now: now))
+      }
+      flights[ticket] = flight
+      return grant(ticket, now: now, epoch: epoch)
+    }
+  }
+
+  /// The firewall acknowledged, or did not.
+  package mutating func committed(_ ticket: Ticket, _ result: CommitResult, now: UInt64, epoch: UInt64) -> Action? {
+    guard let flight = flights[ticket], let plan = flight.plan else { return nil }
+    guard !flight.isRevoked else { return .finish(revoked(ticket, now: now)) }
+    switch result {
+    case .setFull:
+      return .finish(fail(ticket, .setFull, .otherError, storedFor: 0, now: now))
+    case .unavailable:
+      return .finish(fail(ticket, .firewallUnavailable, .otherError, storedFor: 0, now: now))
+    case .committed:
+      ledger.committed(plan.commits, askedAt: flight.askedAt, epoch: flight.epoch)
+      return promise(ticket, now: now, epoch: epoch)
+    }
+  }
+
+  /// Ends what policy no longer allows: grants, and questions in flight, which open nothing any more. Returns the
+  /// elements to revoke.
+  package mutating func end(now: UInt64, where condition: (GrantLedger.Key) -> Bool) -> [GrantElement] {
+    for (ticket, flight) in flights where condition(flight.key) {
+      flights[ticket]?.isRevoked = true
+      // A question that comes after this was decided by the policy in force now.
+      inFlight[flight.key] = nil
+    }
+    return ledger.end(now: now, where: condition)
+  }
+
+  // MARK: - Steps
+
+  private mutating func resolve(_ waiting: Waiting, now: UInt64, epoch: UInt64) -> Action {
+    let question = waiting.question
+    let key = Self.key(of: question)
+    if let ticket = inFlight[key] {
+      flights[ticket]?.waiting.append(waiting)
+      return .wait
+    }
+    var cached: CachedResponse?
+    let finding = question.state.cache.find(question.name.span, question.type, now: now, epoch: epoch) {
+      cached = copy $0
+    }
+    if finding == .hit, let cached {
+      // A failure is recorded for everybody who gets it, from whichever thread (P6).
+      let event = cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: [], once: false) }
+      return .finish(Finished(waiting: [waiting], response: cached, event: event))
+    }
+    guard flights.count < Self.maxFlights else { return .finish(refuse(waiting, .overloaded, now: now)) }
+    let ticket = open(key, waiting)
+    if finding == .uncommitted, let elements = ledger.elements(of: key, now: now) {
+      return renew(ticket, elements, now: now, epoch: epoch)
+    }
+    flights[ticket]?.isAsking = true
+    return .ask(ticket, name: question.name, type: question.type)
+  }
+
+  private mutating func local(_ waiting: Waiting, now: UInt64, epoch: UInt64) -> Action {
+    let question = waiting.question
+    let key = Self.key(of: question)
+    if let ticket = inFlight[key] {
+      flights[ticket]?.waiting.append(waiting)
+      return .wait
+    }
+    guard flights.count < Self.maxFlights,
+      let answer = question.snapshot.zones.answer(name: question.name.span, type: question.type)
+    else { return .finish(refuse(waiting, .overloaded, now: now)) }
+    let ticket = open(key, waiting)
+    flights[ticket]?.answer = ScrubbedAnswer(local: answer, name: question.name)
+    flights[ticket]?.upstream = "local zone"
+    return grant(ticket, now: now, epoch: epoch)
+  }
+
+  private mutating func open(_ key: GrantLedger.Key, _ waiting: Waiting) -> Ticket {
+    let ticket = nextTicket
+    nextTicket += 1
+    flights[ticket] = Flight(key: key, waiting: [waiting])
+    inFlight[key] = ticket
+    return ticket
+  }
+
+  /// Plans what the firewall must hold before the answer may leave (P2).
+  private mutating func grant(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
+    guard var flight = flights[ticket], let answer = flight.answer, let first = flight.waiting.first else {
+      return .wait
+    }
+    guard !answer.addresses.isEmpty, first.question.snapshot.rules.opensFirewall else {
+      return .finish(finish(ticket, grantExpires: .max, epoch: CachedResponse.anyEpoch, now: now))
+    }
+    let rule = first.question.snapshot.policy.rule(server: first.question.server, index: first.question.rule)
+    do throws(GrantLedger.Refusal) {
+      flight.plan = try ledger.plan(
+        flight.key, addresses: answer.addresses, targets: rule.ports.targets, ttl: UInt64(answer.ttl) * Self.second,
+        now: now, epoch: epoch)
+    } catch {
+      return .finish(fail(ticket, .setFull, .otherError, storedFor: 0, now: now))
+    }
+    return commit(ticket, flight, now: now, epoch: epoch)
+  }
+
+  /// The answer is cached, but the firewall may have forgotten its addresses.
+  private mutating func renew(_ ticket: Ticket, _ elements: [GrantElement], now: UInt64, epoch: UInt64) -> Action {
+    guard var flight = flights[ticket] else { return .wait }
+    flight.isRenewal = true
+    flight.plan = GrantLedger.Plan(elements: elements, commits: ledger.renewal(of: elements, now: now, epoch: epoch))
+    return commit(ticket, flight, now: now, epoch: epoch)
+  }
+
+  private mutating func commit(_ ticket: Ticket, _ flight: consuming Flight, now: UInt64, epoch: UInt64) -> Action {
+    var flight = flight
+    flight.askedAt = now
+    flight.epoch = epoch
+    flight.rounds += 1
+    let commits = flight.plan?.commits ?? []
+    flights[ticket] = flight
+    guard commits.isEmpty else { return .commit(ticket, commits) }
+    return promise(ticket, now: now, epoch: epoch)
+  }
+
+  /// Everything asked for is committed: promise it, unless the epoch moved on while the ack was on its way.
+  private mutating func promise(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
+    guard let flight = flights[ticket], let plan = flight.plan else { return .wait }
+    if let until = ledger.promise(flight.key, elements: plan.elements, now: now, epoch: epoch) {
+      return .finish(finish(ticket, grantExpires: until, epoch: epoch, now: now))
+    }
+    guard flight.rounds < Self.maxRounds else {
+      return .finish(fail(ticket, .firewallUnavailable, .otherError, storedFor: 0, now: now))
+    }
+    return flight.isRenewal
+      ? renew(ticket, plan.elements, now: now, epoch: epoch) : grant(ticket, now: now, epoch: epoch)
+  }
+
+  // MARK: - Ends
+
+  private mutating func close(_ ticket: Ticket) -> Flight? {
+    guard let flight = flights.removeValue(forKey: ticket) else { return nil }
+    if inFlight[flight.key] == ticket {
+      inFlight[flight.key] = nil
+    }
+    return flight
+  }
+
+  private mutating func revoked(_ ticket: Ticket, now: UInt64) -> Finished {
+    let flight = close(ticket)
+    return Finished(
+      waiting: flight?.waiting ?? [], response: Self.servfail(now: now),
+      event: Event(code: .notListed, members: [], once: false))
+  }
+
+  private mutating func finish(_ ticket: Ticket, grantExpires: UInt64, epoch: UInt64, now: UInt64) -> Finished {
+    guard let flight = close(ticket), let question = flight.waiting.first?.question else {
+      return Finished(waiting: [], response: Self.servfail(now: now), event: nil)
+    }
+    let cache = question.state.cache
+    if flight.isRenewal {
+      cache.renew(question.name.span, question.type, grantExpires: grantExpires, epoch: epoch)
+      var cached: CachedResponse?
+      _ = cache.find(question.name.span, question.type, now: now, epoch: epoch) { cached = copy $0 }
+      return Finished(waiting: flight.waiting, response: cached ?? Self.servfail(now: now), event: nil)
+    }
+    guard let answer = flight.answer else {
+      return Finished(waiting: flight.waiting, response: Self.servfail(now: now), event: nil)
+    }
+    let response = CachedResponse(
+      responseCode: answer.responseCode, answerCount: answer.answerCount, authorityCount: answer.authorityCount,
+      sections: answer.sections, ttlOffsets: answer.ttlOffsets,
+      expires: now + UInt64(answer.ttl) * Self.second, grantExpires: grantExpires, epoch: epoch)
+    if answer.ttl > 0 {
+      cache.store(question.name, question.type, response)
+    } else {
+      // The promise is this answer's now: an older one must not be renewed on the strength of it (P2).
+      cache.remove(question.name.span, question.type)
+    }
+    return Finished(waiting: flight.waiting, response: response, event: event(of: flight, answer, now: now))
+  }
+
+  private func event(of flight: Flight, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
+    guard let question = flight.waiting.first?.question else { return nil }
+    let opened = flight.plan.map { !$0.commits.isEmpty } ?? false
+    switch question.snapshot.rules.allowedEvents {
+    case .none: return nil
+    case .grants where !opened: return nil
+    case .grants, .all: break
+    }
+    let rule = question.snapshot.policy.rule(server: question.server, index: question.rule)
+    let lifetime = flight.plan?.commits.map(\.lifetimeMilliseconds).max() ?? 0
+    let members = EventMembers.allowed(answer, rule: rule, lifetime: lifetime / 1000, upstream: flight.upstream)
+    return Event(code: opened ? .granted : .answered, members: members, once: opened)
+  }
+
+  private mutating func fail(
+    _ ticket: Ticket, _ code: AuditCode, _ error: ExtendedErrorCode, members: [UInt8] = [], storedFor: UInt64,
+    now: UInt64
+  ) -> Finished {
+    let flight = close(ticket)
+    let response = CachedResponse(responseCode: .SERVFAIL, expires: now + storedFor, extendedError: error)
+    if storedFor > 0, let question = flight?.waiting.first?.question {
+      question.state.cache.store(question.name, question.type, response)
+    }
+    return Finished(
+      waiting: flight?.waiting ?? [], response: response, event: Event(code: code, members: members, once: false))
+  }
+
+  private func refuse(_ waiting: Waiting, _ code: AuditCode, now: UInt64) -> Finished {
+    Finished(
+      waiting: [waiting], response: Self.servfail(now: now), event: Event(code: code, members: [], once: false))
+  }
+
+  /// A PTR of an open address is answered with the name it was opened for; every other PTR is denied.
+  private func pointer(_ address: IPAddress, _ waiting: Waiting, now: UInt64) -> Finished {
+    let question = waiting.question
+    let zones = question.snapshot.zones
+    if let open = ledger.name(of: address, server: question.state.firewallIndex, now: now) {
+      var writer = SectionWriter(question: question.name)
+      writer.append(.PTR, ttl: 0, rdata: open.name.wire)
+      let response = CachedResponse(
+        responseCode: .NOERROR, answerCount: 1, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
+        expires: open.until)
+      return Finished(waiting: [waiting], response: response, event: nil)
+    }
+    if let local = zones.answer(name: question.name.span, type: question.type) {
+      return Finished(waiting: [waiting], response: CachedResponse(local: local, question, now: now), event: nil)
+    }
+    let soa = zones.sinkholeSOA
+    var writer = SectionWriter(question: question.name)
+    writer.append(owner: [0], .SOA, ttl: soa.ttl, rdata: soa.rdata)
+    let ttl = UInt64(min(question.snapshot.rules.sinkholeTTL, soa.ttl))
+    let response = CachedResponse(
+      responseCode: .NXDOMAIN, authorityCount: 1, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
+      expires: now + ttl * Self.second, extendedError: .blocked)
+    return Finished(
+      waiting: [waiting], response: response, event: Event(code: .notListed, members: [], once: false))
+  }
+
+  private static func servfail(now: UInt64) -> CachedResponse {
+    CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .otherError)
+  }
+
+  private static func key(of question: PendingQuestion) -> GrantLedger.Key {
+    GrantLedger.Key(
+      server: question.state.firewallIndex, name: Name(canonical: question.name.span), type: question.type)
+  }
+
+  private static func scrubber(for question: PendingQuestion) -> Scrubber {
+    let snapshot = question.snapshot
+    let server = question.server
+    let rule = snapshot.policy.rule(server: server, index: question.rule)
+    let isListed = { (name: [UInt8]) -> Bool in
+      if case .allowed = snapshot.policy.decide(server: server, name: name.span, type: .A) { true } else { false }
+    }
+    return Scrubber(
+      maxTTL: snapshot.rules.maxTTL, maxNegativeTTL: snapshot.rules.maxNegativeTTL,
+      admitsAddress: { address in
+        (address.isPublic && !snapshot.ownAddresses.contains(address))
+          || rule.privatePrefixes.contains { $0.contains(address) }
+      },
+      admitsTarget: { snapshot.zones.answer(name: $0.span, type: .A) == nil || isListed($0) },
+      lists: isListed)
+  }
+}

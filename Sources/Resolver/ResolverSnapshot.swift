@@ -1,0 +1,155 @@
+import DNSWire
+package import EgressPolicy
+package import IPNetwork
+package import ResponseCache
+package import Zones
+import Synchronization
+
+/// What the query path knows besides policy: fixed for as long as a configuration is in force.
+package struct ResolverRules: Sendable {
+  /// What a denied query gets.
+  package enum Sinkhole: Sendable {
+    case nxdomain
+    case nodata
+    case refused
+    case addresses([IPAddress])
+  }
+
+  /// What a client outside every network gets.
+  package enum UnknownClients: Sendable {
+    case nxdomain
+    case refused
+    case drop
+  }
+
+  /// Which allowed answers are recorded.
+  package enum AllowedEvents: Sendable {
+    case none
+    case grants
+    case all
+  }
+
+  package var sinkhole: Sinkhole
+  /// Seconds for which a denial may be cached by the client.
+  package var sinkholeTTL: UInt32
+  package var unknownClients: UnknownClients
+  package var allowedEvents: AllowedEvents
+  /// Whether answers open addresses in a firewall at all.
+  package var opensFirewall: Bool
+  /// Whether the firewall has sets for IPv6; without them AAAA is NODATA, never an unfed address.
+  package var opensIPv6: Bool
+  /// Seconds.
+  package var maxTTL: UInt32
+  package var maxNegativeTTL: UInt32
+
+  package init(
+    sinkhole: Sinkhole, sinkholeTTL: UInt32, unknownClients: UnknownClients, allowedEvents: AllowedEvents,
+    opensFirewall: Bool, opensIPv6: Bool, maxTTL: UInt32, maxNegativeTTL: UInt32
+  ) {
+    self.sinkhole = sinkhole
+    self.sinkholeTTL = sinkholeTTL
+    self.unknownClients = unknownClients
+    self.allowedEvents = allowedEvents
+    self.opensFirewall = opensFirewall
+    self.opensIPv6 = opensIPv6
+    self.maxTTL = maxTTL
+    self.maxNegativeTTL = maxNegativeTTL
+  }
+}
+
+/// What one server has of its own: its cache, and how many of its queries wait for an answer.
+package final class ServerState: Sendable {
+  package let name: [UInt8]
+  package let cache: ResponseCache
+  /// The index by which the firewall bridge knows this server.
+  package let firewallIndex: UInt16
+  /// The interface its queries must arrive on, if the policy names one.
+  let interface: String?
+  /// Whether the firewall has a set for this server's IPv6 addresses.
+  let opensIPv6: Bool
+  private let interfaceIndex = Atomic<UInt32>(0)
+  private let waiting = Atomic<Int>(0)
+
+  /// Queries of one server that may wait for upstream or firewall at a time: Docker's embedded DNS has at most 1,024
+  /// in flight for a container, and a server is seldom more than a few containers.
+  package static let maxWaiting = 2048
+
+  package init(
+    name: String, cache: ResponseCache, firewallIndex: UInt16, interface: String?, opensIPv6: Bool = true
+  ) {
+    self.name = Array(name.utf8)
+    self.cache = cache
+    self.firewallIndex = firewallIndex
+    self.interface = interface
+    self.opensIPv6 = opensIPv6
+  }
+
+  /// Takes a place among the waiting queries; false when all are taken (P8).
+  package func enter() -> Bool {
+    let now = waiting.wrappingAdd(1, ordering: .relaxed).newValue
+    guard now <= Self.maxWaiting else {
+      waiting.wrappingSubtract(1, ordering: .relaxed)
+      return false
+    }
+    return true
+  }
+
+  package func leave() {
+    waiting.wrappingSubtract(1, ordering: .relaxed)
+  }
+
+  /// Whether a query that came in by the interface with this index may be this server's.
+  ///
+  /// `resolve` turns a name into an index (0 for none). It is asked only when the index differs from the known one:
+  /// an interface that was made anew has another index.
+  func admits(interface index: UInt32, resolve: (String) -> UInt32) -> Bool {
+    guard let interface else { return true }
+    guard index != 0 else { return false }
+    if interfaceIndex.load(ordering: .relaxed) == index { return true }
+    let current = resolve(interface)
+    interfaceIndex.store(current, ordering: .relaxed)
+    return current == index
+  }
+}
+
+/// The immutable state that a worker reads once per batch: policy, zones and the caches of its servers.
+package final class ResolverSnapshot: Sendable {
+  package let policy: PolicySnapshot
+  package let zones: LocalZones
+  package let rules: ResolverRules
+  /// Parallel to `policy.servers`.
+  package let servers: [ServerState]
+  /// Addresses that no answer may hold although they are public: the host's own.
+  package let ownAddresses: Set<IPAddress>
+
+  package init(
+    policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
+    ownAddresses: Set<IPAddress>
+  ) {
+    self.policy = policy
+    self.zones = zones
+    self.rules = rules
+    self.servers = servers
+    self.ownAddresses = ownAddresses
+  }
+
+  /// Index of the server whose network holds a client's address.
+  package func server(of client: IPAddress) -> Int? {
+    policy.server(for: client)
+  }
+}
+
+/// The firewall's epoch: it moves on whenever the kernel may have forgotten what was committed.
+///
+/// An answer may leave only if its grant was committed in the current epoch (P2).
+package final class FirewallEpoch: Sendable {
+  private let value = Atomic<UInt64>(1)
+
+  package init() {}
+
+  package var current: UInt64 { value.load(ordering: .acquiring) }
+
+  package func advance() {
+    value.wrappingAdd(1, ordering: .acquiringAndReleasing)
+  }
+}

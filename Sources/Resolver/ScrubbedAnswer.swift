@@ -1,0 +1,25 @@
+package import DNSWire
+package import IPNetwork
+
+/// What is left of an upstream's answer after scrubbing: the chain from the asked name and the records at its end.
+package struct ScrubbedAnswer: Sendable {
+  package var responseCode: ResponseCode
+  /// Targets of the CNAME chain in order, canonical wire names; empty when the asked name answered itself.
+  package var chain: [[UInt8]]
+  /// Addresses of A or AAAA records, each once.
+  package var addresses: [IPAddress]
+  /// Seconds, capped; 0 means: hand out once, do not store.
+  package var ttl: UInt32
+  package var sections: [UInt8]
+  package var ttlOffsets: [UInt16]
+  package var answerCount: UInt16
+  package var authorityCount: UInt16
+}
+
+/// Why an upstream's answer may not be used. No address of it is.
+package enum ScrubFailure: Error, Equatable, Sendable {
+  /// Malformed, looping, contradicting itself, or with an rcode that forbids its records.
+  case invalid
+  /// It holds an address that is not public, or leads to a name that never leaves the host.
+  case notPublic(IPAddress?)
+}

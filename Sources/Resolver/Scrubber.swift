@@ -1,0 +1,205 @@
+package import DNSWire
+package import IPNetwork
+
+/// Reduces an upstream's answer to what the asked name proves (P4).
+///
+/// The CNAME chain is walked owner by owner from the asked name; whatever is not on it is dropped, whatever section it
+/// stands in. Additional data is never read. RFC 1034 section 3.6.2, RFC 2181 section 5, RFC 6604.
+package struct Scrubber {
+  /// CNAME links followed; real CDN chains have at most six, Unbound stops at eleven.
+  package static let maxChain = 11
+  /// Addresses of one answer; more are cut (Cilium's and GKE's limits are 50 to 1,000).
+  package static let maxAddresses = 64
+  /// Records looked at; a 64 KiB answer of nothing but A records has 4,000.
+  static let maxRecords = 512
+  /// Octets of sections that one answer may take.
+  static let maxSections = 16_384
+
+  package var maxTTL: UInt32
+  package var maxNegativeTTL: UInt32
+  /// Whether the policy's rule lets this address be answered: public, or in a prefix that the rule names.
+  package var admitsAddress: (IPAddress) -> Bool
+  /// Whether a chain may pass through this canonical wire name (not a special-use name).
+  package var admitsTarget: ([UInt8]) -> Bool
+  /// Whether an SVCB TargetName is listed for this server.
+  package var lists: ([UInt8]) -> Bool
+
+  package init(
+    maxTTL: UInt32, maxNegativeTTL: UInt32, admitsAddress: @escaping (IPAddress) -> Bool,
+    admitsTarget: @escaping ([UInt8]) -> Bool, lists: @escaping ([UInt8]) -> Bool
+  ) {
+    self.maxTTL = maxTTL
+    self.maxNegativeTTL = maxNegativeTTL
+    self.admitsAddress = admitsAddress
+    self.admitsTarget = admitsTarget
+    self.lists = lists
+  }
+
+  struct Record {
+    var owner: [UInt8]
+    var header: RecordHeader
+  }
+
+  /// Scrubs the answer to a question. The exchange has already checked id, question and source.
+  package func scrub(
+    _ message: Span<UInt8>, name: [UInt8], type: RRType
+  ) throws(ScrubFailure) -> ScrubbedAnswer {
+    let (header, records) = try read(message)
+    guard header.responseCode == .NOERROR || header.responseCode == .NXDOMAIN else { throw .invalid }
+    var writer = SectionWriter(question: name)
+    var ttl = maxTTL
+    let chain = try walk(records, message, from: name, type: type, into: &writer, ttl: &ttl)
+    let end = chain.last ?? name
+    let found = records.filter { $0.header.section == .answer && $0.header.type == type && $0.owner == end }
+    if found.isEmpty || header.responseCode == .NXDOMAIN {
+      guard found.isEmpty else { throw .invalid }
+      return try negative(header.responseCode, records, message, end, chain, writer, chainTTL: ttl)
+    }
+    return try positive(found, message, type: type, chain, writer, chainTTL: ttl)
+  }
+
+  private func read(_ message: Span<UInt8>) throws(ScrubFailure) -> (Header, [Record]) {
+    var records: [Record] = []
+    do {
+      let header = try Header(parsing: message)
+      var reader = try ResponseReader(message)
+      // One pointer for each owner besides what an honest message has.
+      var budget = NameWire.pointerBudget + Self.maxRecords
+      while let record = try reader.next(message) {
+        guard record.section != .additional else { continue }
+        guard records.count < Self.maxRecords else { throw ScrubFailure.invalid }
+        guard record.klass == .IN else { continue }
+        records.append(Record(owner: try wireName(message, at: record.owner, &budget), header: record))
+      }
+      // The upper eight bits of the code stand in the OPT (RFC 6891 section 6.1.3): BADVERS looks like NOERROR here.
+      guard reader.edns.map({ $0.extendedCode == 0 }) ?? true else { throw ScrubFailure.invalid }
+      return (header, records)
+    } catch {
+      throw .invalid
+    }
+  }
+
+  /// Follows CNAMEs from `name`; writes each and returns the targets.
+  private func walk(
+    _ records: [Record], _ message: Span<UInt8>, from name: [UInt8], type: RRType, into writer: inout SectionWriter,
+    ttl: inout UInt32
+  ) throws(ScrubFailure) -> [[UInt8]] {
+    var chain: [[UInt8]] = []
+    var current = name
+    while type != .CNAME {
+      let links = records.filter {
+        $0.header.section == .answer && $0.header.type == .CNAME && $0.owner == current
+      }
+      guard let link = links.first else { return chain }
+      guard chain.count < Self.maxChain else { throw .invalid }
+      let target = try targetName(message, link.header)
+      for other in links.dropFirst() {
+        guard try targetName(message, other.header) == target else { throw .invalid }
+      }
+      guard target != name, !chain.contains(target) else { throw .invalid }
+      guard admitsTarget(target) else { throw .notPublic(nil) }
+      ttl = min(ttl, link.header.ttl)
+      writer.appendAlias(to: target, ttl: link.header.ttl)
+      chain.append(target)
+      current = target
+    }
+    return chain
+  }
+
+  private func positive(
+    _ found: [Record], _ message: Span<UInt8>, type: RRType, _ chain: [[UInt8]], _ written: SectionWriter,
+    chainTTL: UInt32
+  ) throws(ScrubFailure) -> ScrubbedAnswer {
+    var writer = written
+    var ttl = chainTTL
+    var count = chain.count
+    var addresses: [IPAddress] = []
+    for record in found {
+      ttl = min(ttl, record.header.ttl)
+      if type == .A || type == .AAAA {
+        guard let address = IPAddress(octets: message.extracting(record.header.rdata)) else { throw .invalid }
+        guard admitsAddress(address) else { throw .notPublic(address) }
+        guard addresses.count < Self.maxAddresses, !addresses.contains(address) else { continue }
+        addresses.append(address)
+        writer.append(type, ttl: record.header.ttl, rdata: address.octets)
+      } else {
+        guard let rdata = try rebuilt(message, record.header) else { continue }
+        writer.append(type, ttl: record.header.ttl, rdata: rdata)
+      }
+      guard writer.octets.count <= Self.maxSections else { throw .invalid }
+      count += 1
+    }
+    return ScrubbedAnswer(
+      responseCode: .NOERROR, chain: chain, addresses: addresses, ttl: ttl, sections: writer.octets,
+      ttlOffsets: writer.ttlOffsets, answerCount: UInt16(truncatingIfNeeded: count), authorityCount: 0)
+  }
+
+  /// NXDOMAIN or NODATA: kept for min(SOA TTL, SOA MINIMUM), and not at all without an SOA (RFC 2308 section 5).
+  private func negative(
+    _ code: ResponseCode, _ records: [Record], _ message: Span<UInt8>, _ end: [UInt8], _ chain: [[UInt8]],
+    _ written: SectionWriter, chainTTL: UInt32
+  ) throws(ScrubFailure) -> ScrubbedAnswer {
+    var writer = written
+    var ttl: UInt32 = 0
+    var authorities: UInt16 = 0
+    let soa = records.first {
+      $0.header.section == .authority && $0.header.type == .SOA && isAncestor($0.owner, of: end)
+    }
+    if let soa, let rdata = try rebuilt(message, soa.header), rdata.count >= 4 {
+      let minimum = rdata.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+      ttl = min(soa.header.ttl, minimum, maxNegativeTTL, chain.isEmpty ? .max : chainTTL)
+      writer.append(owner: soa.owner, .SOA, ttl: ttl, rdata: rdata)
+      authorities = 1
+    }
+    return ScrubbedAnswer(
+      responseCode: code, chain: chain, addresses: [], ttl: ttl, sections: writer.octets,
+      ttlOffsets: writer.ttlOffsets, answerCount: UInt16(truncatingIfNeeded: chain.count),
+      authorityCount: authorities)
+  }
+
+  private func isAncestor(_ owner: [UInt8], of name: [UInt8]) -> Bool {
+    var at = 0
+    while at < name.count {
+      if name[at...].elementsEqual(owner) { return true }
+      at += Int(name[at]) + 1
+    }
+    return false
+  }
+
+  private func targetName(_ message: Span<UInt8>, _ record: RecordHeader) throws(ScrubFailure) -> [UInt8] {
+    var budget = 128
+    do {
+      return try wireName(message, at: record.rdata.lowerBound, &budget)
+    } catch {
+      throw .invalid
+    }
+  }
+}
+
+/// Reads a possibly compressed name as canonical, uncompressed wire octets.
+func wireName(
+  _ message: Span<UInt8>, at offset: Int, _ budget: inout Int
+) throws(FormatError) -> [UInt8] {
+  var at = offset
+  return try readName(message, &at, &budget)
+}
+
+/// As `wireName`, moving the offset past the name as it stands in the message.
+func readName(
+  _ message: Span<UInt8>, _ offset: inout Int, _ budget: inout Int
+) throws(FormatError) -> [UInt8] {
+  var failure: FormatError?
+  var at = offset
+  var left = budget
+  let name = [UInt8](capacity: 255) { out in
+    do throws(FormatError) {
+      try NameWire.read(message, at: &at, pointers: &left, into: &out)
+    } catch {
+      failure = error
+    }
+  }
+  if let failure { throw failure }
+  offset = at
+  budget = left
+  return name
+}

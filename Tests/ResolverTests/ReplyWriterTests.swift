@@ -1,0 +1,163 @@
+import DNSWire
+import ResponseCache
+import TestSupport
+import Testing
+
+@testable import Resolver
+
+private let now = 1000 * second
+
+/// A response of `count` TXT-like records with 100 octets each.
+private func response(
+  _ count: Int, ttl: UInt64 = 300, grant: UInt64 = .max, error: ExtendedErrorCode? = nil,
+  name: String = "api.example.com"
+) -> CachedResponse {
+  var writer = SectionWriter(question: Messages.name(name))
+  for index in 0..<count {
+    writer.append(.TXT, ttl: 9999, rdata: [87] + [UInt8](repeating: UInt8(index & 255), count: 87))
+  }
+  return CachedResponse(
+    responseCode: error == nil ? .NOERROR : .SERVFAIL, answerCount: UInt16(count), sections: writer.octets,
+    ttlOffsets: writer.ttlOffsets, expires: now + ttl * second, grantExpires: grant, extendedError: error)
+}
+
+private func write(
+  _ response: CachedResponse, to message: [UInt8], isDatagram: Bool = true, at time: UInt64 = now,
+  text: (server: [UInt8], token: StaticString)? = nil, capacity: Int = ReplyWriter.maxStream
+) throws -> Reply {
+  var scratch = NameScratch()
+  let query = try scratch.parse(message.span)
+  return try Reply(
+    [UInt8](capacity: capacity) { out in
+      ReplyWriter.answer(
+        query, message.span, response, now: time, isDatagram: isDatagram, errorText: text, into: &out)
+    })
+}
+
+@Suite("Writing replies")
+struct ReplyWriterTests {
+  @Test("the question is echoed octet for octet, whatever its case")
+  func question() throws {
+    let message = Messages.query("aPi.ExAmPlE.CoM", .A, id: 0xBEEF)
+    let reply = try write(response(1), to: message)
+    #expect(reply.question == Array(message[12...]))
+    #expect(reply.header.id == 0xBEEF && reply.header.questionCount == 1)
+    #expect(reply.answers.map(\.owner) == ["api.example.com"])
+  }
+
+  @Test("QR and RA are set, RD and CD copied, AA, AD, TC and Z clear", arguments: 0..<128)
+  func flags(bits: Int) throws {
+    // AA, TC, RD, RA, Z, AD, CD of the query in every combination.
+    var message = Messages.query("api.example.com", .A)
+    let flags = bits << 4
+    message[2] = UInt8(flags >> 8)
+    message[3] = UInt8(flags & 0xFF)
+    let reply = try write(response(1), to: message)
+    #expect(Int(reply.header.flags) == 0x8080 | (flags & 0x0110))
+  }
+
+  @Test("TTLs are what is left of the answer, each begun second counted")
+  func ageing() throws {
+    let message = Messages.query("api.example.com", .A)
+    for (elapsed, expected): (UInt64, UInt32) in [
+      (0, 300), (1, 300), (second - 1, 300), (second, 299), (299 * second, 1), (300 * second - 1, 1), (300 * second, 0),
+      (900 * second, 0),
+    ] {
+      let reply = try write(response(3), to: message, at: now + elapsed)
+      #expect(reply.answers.map(\.header.ttl) == [expected, expected, expected])
+    }
+  }
+
+  @Test("a TTL never reaches beyond the grant behind the answer")
+  func grantTTL() throws {
+    let message = Messages.query("api.example.com", .A)
+    for (grant, expected): (UInt64, UInt32) in [
+      (60 * second, 60), (60 * second - 1, 59), (second, 1), (second - 1, 0), (0, 0), (301 * second, 300),
+    ] {
+      let reply = try write(response(2, grant: now + grant), to: message)
+      #expect(reply.answers.map(\.header.ttl) == [expected, expected])
+    }
+  }
+
+  @Test(
+    "what does not fit is left out and TC set, at exactly the client's limit",
+    arguments: [nil, 0, 511, 512, 513, 700, 1231, 1232, 1233, 4096, 65_535])
+  func truncation(size: Int?) throws {
+    let message = Messages.query("api.example.com", .A, opt: size.map { Messages.opt(size: $0) } ?? [])
+    let limit = size.map { min(max($0, 512), 1232) } ?? 512
+    for count in 0...16 {
+      let whole = message.count + 100 * count
+      let reply = try write(response(count), to: message)
+      #expect(reply.octets.count <= limit)
+      #expect(reply.header.isTruncated == (whole > limit), "\(count) records, \(whole) octets of \(limit)")
+      #expect(reply.answers.count == (whole > limit ? 0 : count))
+    }
+  }
+
+  @Test("over a stream nothing is cut")
+  func stream() throws {
+    let reply = try write(response(200), to: Messages.query("api.example.com", .A), isDatagram: false)
+    #expect(!reply.header.isTruncated && reply.answers.count == 200)
+  }
+
+  @Test("an OPT only where the query had one, with DO as it came")
+  func opt() throws {
+    #expect(try write(response(1), to: Messages.query("api.example.com", .A)).opt == nil)
+    for flags in [0, 0x8000, 0xFFFF, 0x4000] {
+      let reply = try write(response(1), to: Messages.query("api.example.com", .A, opt: Messages.opt(flags: flags)))
+      let opt = try #require(reply.opt)
+      #expect(Int(opt.header.klass.rawValue) == 1232 && opt.rdata.isEmpty && opt.owner == ".")
+      #expect(Int(opt.header.ttl) == 0 || flags & 0x8000 != 0)
+      #expect(reply.octets.suffix(4).elementsEqual([flags & 0x8000 != 0 ? 0x80 : 0, 0, 0, 0]))
+    }
+  }
+
+  @Test("a client's EDNS options are never echoed")
+  func noEcho() throws {
+    let cookie: [UInt8] = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]
+    let reply = try write(response(1), to: Messages.query("api.example.com", .A, opt: Messages.opt(options: cookie)))
+    #expect(reply.opt?.rdata == [])
+  }
+
+  @Test("an extended error has its code and `server: token`")
+  func extendedError() throws {
+    let message = Messages.query("api.example.com", .A, opt: Messages.opt())
+    let failure = response(0, error: .networkError)
+    let named = try write(failure, to: message, text: (Array("mcp".utf8), "upstream-unreachable"))
+    #expect(named.extendedError?.code == 23 && named.extendedError?.text == "mcp: upstream-unreachable")
+    #expect(named.code == .SERVFAIL)
+    let bare = try write(failure, to: message)
+    #expect(bare.extendedError?.code == 23 && bare.extendedError?.text == "")
+    #expect(try write(failure, to: Messages.query("api.example.com", .A)).opt == nil)
+    #expect(try write(response(1), to: message).extendedError == nil)
+  }
+
+  @Test("no reply is larger than its limit, its error's text gives way first", arguments: [512, 600, 1232])
+  func textGivesWay(size: Int) throws {
+    let message = Messages.query("api.example.com", .A, opt: Messages.opt(size: size))
+    let server = [UInt8](repeating: 120, count: 63)
+    var withText = 0
+    for padding in 0..<700 {
+      var failure = CachedResponse(responseCode: .SERVFAIL, answerCount: 1, expires: now, extendedError: .otherError)
+      var writer = SectionWriter(question: Messages.name("api.example.com"))
+      writer.append(RRType(rawValue: 65_280), ttl: 1, rdata: [UInt8](repeating: 7, count: padding + size - 512))
+      failure.sections = writer.octets
+      let reply = try write(failure, to: message, text: (server, "firewall-unavailable"))
+      #expect(reply.octets.count <= size)
+      #expect(reply.extendedError?.code == 0)
+      if reply.extendedError?.text.isEmpty == false, !reply.header.isTruncated { withText += 1 }
+    }
+    #expect(withText > 100 && withText < 600)
+  }
+
+  @Test("a short buffer cuts nothing in the middle of a record")
+  func shortBuffer() throws {
+    let message = Messages.query("api.example.com", .A, opt: Messages.opt())
+    for capacity in message.count..<(message.count + 60) {
+      let octets = try write(
+        response(0, error: .otherError), to: message, text: (Array("mcp".utf8), "set-full"), capacity: capacity
+      ).octets
+      #expect(octets.count <= capacity)
+    }
+  }
+}

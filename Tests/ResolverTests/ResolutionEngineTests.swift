@@ -1,0 +1,539 @@
+import AuditLog
+import DNSWire
+import EgressPolicy
+import GrantLedger
+import IPNetwork
+import ResponseCache
+import TestSupport
+import Testing
+
+@testable import Resolver
+
+/// An engine with a clock that the test turns, and everything that was said to it.
+private final class Conversation {
+  typealias Engine = ResolutionEngine<Int>
+
+  var engine: Engine
+  var snapshot: ResolverSnapshot
+  var now = 1000 * second
+  var epoch: UInt64 = 1
+  private var nextWaiter = 0
+
+  init(
+    _ snapshot: ResolverSnapshot, minimum: UInt64 = 60, grace: UInt64 = 30, maximum: UInt64 = 3600, elements: Int = 1000
+  ) {
+    self.snapshot = snapshot
+    engine = Engine(
+      ledger: GrantLedger(
+        lifetimes: .init(minimum: minimum * second, grace: grace * second, maximum: maximum * second),
+        maxElementsPerServer: elements))
+  }
+
+  convenience init(_ world: World) throws { self.init(try world.snapshot()) }
+
+  func question(
+    _ name: String, _ type: RRType = .A, client: String = "10.77.1.2", kind: PendingQuestion.Kind? = nil
+  ) throws -> PendingQuestion {
+    let asker = Asker(snapshot, ringCapacity: 1 << 16, interfaces: ["br-pinned": 7])
+    asker.clock = QueryClock(monotonic: now, wall: 0, epoch: epoch)
+    let said = try asker.ask(Messages.query(name, type), from: client, interface: 7)
+    if case .pending(let question) = said { return question }
+    // The path answered by itself, from the cache: the engine must cope with that as well.
+    let wire = Messages.name(name)
+    let server = client.hasPrefix("10.77.1.") ? 0 : 1
+    guard case .allowed(let rule) = snapshot.policy.decide(server: server, name: wire.span, type: type) else {
+      throw Asker.NoReply()
+    }
+    var scratch = NameScratch()
+    let message = Messages.query(name, type)
+    return PendingQuestion(
+      snapshot: snapshot, server: server, rule: rule, name: wire, type: type, kind: kind ?? .resolve,
+      source: QuerySource(client: address(client), port: 1, transport: .udp, interface: 7),
+      query: try scratch.parse(message.span), message: message)
+  }
+
+  func submit(_ name: String, _ type: RRType = .A, client: String = "10.77.1.2") throws -> Engine.Action {
+    nextWaiter += 1
+    return engine.submit(try question(name, type, client: client), nextWaiter, now: now, epoch: epoch)
+  }
+
+  struct Unexpected: Error {}
+
+  func ask(_ name: String, _ type: RRType = .A, client: String = "10.77.1.2") throws -> UInt64 {
+    guard case .ask(let ticket, let asked, type) = try submit(name, type, client: client),
+      asked == Messages.name(name.lowercased())
+    else { throw Unexpected() }
+    return ticket
+  }
+
+  func answer(
+    _ ticket: UInt64, _ name: String, _ records: [[UInt8]], type: RRType = .A, code: Int = 0,
+    authorities: [[UInt8]] = []
+  ) -> Engine.Action? {
+    let message = Messages.response(name, type, code: code, answers: records, authorities: authorities)
+    return engine.answered(ticket, .answer(message, server: "udp://192.0.2.54"), now: now, epoch: epoch)
+  }
+
+  func commits(_ action: Engine.Action?) throws -> [GrantCommit] {
+    guard case .commit(_, let commits) = action else { throw Unexpected() }
+    return commits
+  }
+
+  func finished(_ action: Engine.Action?) throws -> Engine.Finished {
+    guard case .finish(let finished) = action else { throw Unexpected() }
+    return finished
+  }
+
+  /// Asks, answers and commits: what an undisturbed question goes through.
+  @discardableResult
+  func open(_ name: String, _ texts: [String], ttl: Int = 300, client: String = "10.77.1.2") throws -> Engine.Finished {
+    let ticket = try ask(name, client: client)
+    _ = try commits(answer(ticket, name, texts.map { a(name, $0, ttl: ttl) }))
+    return try finished(engine.committed(ticket, .committed, now: now, epoch: epoch))
+  }
+
+  /// Whether the query path would hand out a cached answer now, and with which TTL.
+  func cachedTTL(_ name: String, server: Int = 0) -> UInt32? {
+    var ttl: UInt32?
+    _ = snapshot.servers[server].cache.find(Messages.name(name).span, .A, now: now, epoch: epoch) {
+      ttl = $0.remainingTTL(at: now)
+    }
+    return ttl
+  }
+}
+
+private let api = "api.example.com"
+
+@Suite("The resolution engine: commit before answer (P2)")
+struct EngineCommitTests {
+  @Test("an answer leaves only after its addresses were committed, and is cached then")
+  func commitBeforeAnswer() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    let commits = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9"), a(api, "8.8.8.8")]))
+    #expect(
+      commits
+        == ["9.9.9.9", "8.8.8.8"].map {
+          GrantCommit(
+            element: GrantElement(server: 0, address: address($0), transport: 6, port: 443),
+            lifetimeMilliseconds: 330_000)
+        })
+    #expect(talk.cachedTTL(api) == nil)
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .NOERROR && finished.response.answerCount == 2)
+    #expect(finished.event?.code == .granted && finished.event?.once == true)
+    #expect(talk.cachedTTL(api) == 300 && talk.engine.flightCount == 0)
+    let members = String(decoding: finished.event?.members ?? [], as: UTF8.self)
+    #expect(
+      members == #","rule":"policy.yaml:7","chain":[],"addresses":["9.9.9.9","8.8.8.8"],"ports":["443/tcp"],"ttl":300,"#
+        + #""lifetime":330,"upstream":"udp://192.0.2.54""#)
+  }
+
+  @Test("every port of the rule is opened for every address")
+  func ports() throws {
+    var world = try World()
+    world.rules = [
+      try rule(api, ports: PortSet([PortRule(443, .tcp), PortRule(53, .udp)])),
+      try rule("any.example.com", ports: .any),
+    ]
+    let talk = try Conversation(world)
+    let commits = try talk.commits(talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9"), a(api, "8.8.8.8")]))
+    #expect(
+      Set(commits.map { "\($0.element.address) \($0.element.transport) \($0.element.port)" }) == [
+        "9.9.9.9 6 443", "9.9.9.9 17 53", "8.8.8.8 6 443", "8.8.8.8 17 53",
+      ])
+    let any = "any.example.com"
+    let open = try talk.commits(talk.answer(try talk.ask(any), any, [a(any, "9.9.9.9")]))
+    #expect(open.map { [UInt16($0.element.transport), $0.element.port] } == [[0, 0]])
+  }
+
+  @Test("a commit that is refused, late or too much is SERVFAIL, and nothing is cached", arguments: [0, 1])
+  func failedCommit(kind: Int) throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
+    let result: ResolutionEngine<Int>.CommitResult = kind == 0 ? .unavailable : .setFull
+    let finished = try talk.finished(talk.engine.committed(ticket, result, now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.response.sections.isEmpty)
+    #expect(finished.response.extendedError == .otherError)
+    #expect(finished.event?.code == (kind == 0 ? .firewallUnavailable : .setFull) && finished.event?.once == false)
+    #expect(talk.cachedTTL(api) == nil && talk.engine.flightCount == 0)
+    // The ack that comes too late changes nothing, and the next question commits again.
+    #expect(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1) == nil)
+    #expect(try talk.commits(talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9")])).count == 1)
+  }
+
+  @Test("when the epoch moves between commit and ack, the answer is committed again before it leaves")
+  func epochMoves() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    let first = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
+    talk.epoch = 2
+    let second = try talk.commits(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 2))
+    #expect(second.map(\.element) == first.map(\.element) && talk.cachedTTL(api) == nil)
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 2))
+    #expect(finished.response.responseCode == .NOERROR && finished.response.epoch == 2)
+  }
+
+  @Test("an epoch that never rests ends in SERVFAIL")
+  func restless() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    var action = talk.answer(ticket, api, [a(api, "9.9.9.9")])
+    var rounds = 0
+    while case .commit = action, rounds < 100 {
+      rounds += 1
+      talk.epoch += 1
+      action = talk.engine.committed(ticket, .committed, now: talk.now, epoch: talk.epoch)
+    }
+    #expect(rounds == 3)
+    let finished = try talk.finished(action)
+    #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .firewallUnavailable)
+    #expect(talk.cachedTTL(api) == nil)
+  }
+
+  @Test("a cached answer whose epoch is over is committed again without asking upstream")
+  func renewal() throws {
+    let talk = try Conversation(try World())
+    try talk.open(api, ["9.9.9.9"])
+    talk.now += 100 * second
+    talk.epoch = 2
+    #expect(talk.cachedTTL(api) == nil)
+    guard case .commit(let ticket, let commits) = try talk.submit(api) else {
+      Issue.record("not committed again")
+      return
+    }
+    #expect(commits.map(\.lifetimeMilliseconds) == [230_000])
+    guard case .wait = try talk.submit(api) else {
+      Issue.record("a second question did not join")
+      return
+    }
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 2))
+    #expect(finished.waiting.count == 2 && finished.response.responseCode == .NOERROR)
+    #expect(finished.response.remainingTTL(at: talk.now) == 200 && finished.event == nil)
+    #expect(talk.cachedTTL(api) == 200)
+  }
+
+  @Test("a renewal that fails is SERVFAIL, and the cached answer still does not leave")
+  func failedRenewal() throws {
+    let talk = try Conversation(try World())
+    try talk.open(api, ["9.9.9.9"])
+    talk.epoch = 2
+    guard case .commit(let ticket, _) = try talk.submit(api) else {
+      Issue.record("not committed again")
+      return
+    }
+    let finished = try talk.finished(talk.engine.committed(ticket, .unavailable, now: talk.now, epoch: 2))
+    #expect(finished.response.responseCode == .SERVFAIL && talk.cachedTTL(api) == nil)
+  }
+
+  @Test("a replay by the firewall makes a renewal need no commit")
+  func replayed() throws {
+    let talk = try Conversation(try World())
+    try talk.open(api, ["9.9.9.9"])
+    talk.epoch = 2
+    let commits = talk.engine.ledger.replay(now: talk.now)
+    talk.engine.ledger.committed(commits, askedAt: talk.now, epoch: 2)
+    #expect(try talk.finished(talk.submit(api)).response.responseCode == .NOERROR)
+  }
+
+  @Test("an answer of a server with no firewall leaves at once and lives in any epoch")
+  func withoutFirewall() throws {
+    var world = try World()
+    world.opensFirewall = false
+    let talk = try Conversation(world)
+    let finished = try talk.finished(talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9")]))
+    #expect(finished.response.answerCount == 1 && finished.event == nil)
+    talk.epoch = 9
+    #expect(talk.cachedTTL(api) == 300)
+  }
+
+  @Test("a full set is SERVFAIL without a commit")
+  func setFull() throws {
+    let talk = Conversation(try World().snapshot(), elements: 2)
+    try talk.open("a.deep.example.org", ["9.9.9.9"])
+    let name = "b.deep.example.org"
+    let finished = try talk.finished(
+      talk.answer(try talk.ask(name), name, [a(name, "9.9.9.10"), a(name, "9.9.9.11")]))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .setFull)
+    #expect(try talk.open(name, ["9.9.9.10"]).response.responseCode == .NOERROR)
+  }
+
+  @Test("a local zone's routable address is granted before it leaves, without asking upstream")
+  func localZone() throws {
+    var world = try World(["db.corp.example"])
+    world.zoneText = """
+      corp.example. 300 IN SOA ns.corp.example. h.corp.example. 1 3600 600 86400 60
+      db.corp.example. 200 IN A 10.0.0.9
+
+      """
+    let talk = try Conversation(world)
+    guard case .commit(let ticket, let commits) = try talk.submit("db.corp.example") else {
+      Issue.record("not granted")
+      return
+    }
+    #expect(commits.map(\.element.address) == [address("10.0.0.9")])
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.answerCount == 1 && finished.response.remainingTTL(at: talk.now) == 200)
+    #expect(finished.event?.code == .granted)
+  }
+}
+
+@Suite("The resolution engine: questions and failures")
+struct EngineQuestionTests {
+  @Test("identical questions of a server are one question upstream; other types, names and servers are not")
+  func coalescing() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    for _ in 0..<5 {
+      guard case .wait = try talk.submit("API.example.com") else {
+        Issue.record("asked twice")
+        return
+      }
+    }
+    _ = try talk.ask(api, .AAAA)
+    _ = try talk.ask("x.deep.example.org")
+    _ = try talk.ask(api, client: "10.77.2.2")
+    #expect(talk.engine.flightCount == 4)
+    _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
+    guard case .wait = try talk.submit(api) else {
+      Issue.record("asked again while the commit was under way")
+      return
+    }
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.waiting.map(\.waiter) == [1, 2, 3, 4, 5, 6, 10] && talk.engine.flightCount == 3)
+  }
+
+  @Test("an answered ticket is heard once")
+  func heardOnce() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
+    #expect(talk.answer(ticket, api, [a(api, "8.8.8.8")]) == nil)
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.sections.suffix(4) == [9, 9, 9, 9])
+    #expect(talk.answer(ticket, api, [a(api, "8.8.8.8")]) == nil)
+    #expect(talk.answer(999, api, [a(api, "8.8.8.8")]) == nil)
+  }
+
+  @Test(
+    "a failure of upstream is SERVFAIL, remembered for five seconds",
+    arguments: [ExtendedErrorCode.noReachableAuthority, .networkError])
+  func failureCache(code: ExtendedErrorCode) throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    let finished = try talk.finished(talk.engine.answered(ticket, .failure(code), now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.response.extendedError == code)
+    #expect(finished.event?.code == .upstreamUnreachable && finished.event?.once == false)
+    talk.now += 5 * second - 1
+    let again = try talk.finished(talk.submit(api))
+    #expect(again.response.responseCode == .SERVFAIL && again.response.extendedError == code)
+    talk.now += 1
+    _ = try talk.ask(api)
+  }
+
+  @Test("an answer that is not public is SERVFAIL with EDE 15 and names the address; an invalid one is told apart")
+  func refusedAnswers() throws {
+    let talk = try Conversation(try World())
+    let finished = try talk.finished(
+      talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9"), a(api, "169.254.169.254")]))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.response.extendedError == .blocked)
+    #expect(finished.response.sections.isEmpty && finished.event?.code == .answerNotPublic)
+    #expect(
+      String(decoding: finished.event?.members ?? [], as: UTF8.self)
+        == #","upstream":"udp://192.0.2.54","addresses":["169.254.169.254"]"#)
+    #expect(talk.engine.ledger.elementCount == 0)
+    let other = "x.deep.example.org"
+    let invalid = try talk.finished(talk.answer(try talk.ask(other), other, [cname(other, other)]))
+    #expect(invalid.event?.code == .answerInvalid && invalid.response.extendedError == .invalidData)
+  }
+
+  @Test("the host's own addresses are not public, unless the rule says so")
+  func ownAddresses() throws {
+    var world = try World()
+    world.ownAddresses = [address("9.9.9.9")]
+    let talk = try Conversation(world)
+    #expect(
+      try talk.finished(talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9")])).event?.code == .answerNotPublic)
+    world.rules = [try rule(api, private: [prefix("9.9.9.9/32")])]
+    let other = try Conversation(world)
+    #expect(try other.open(api, ["9.9.9.9"]).response.answerCount == 1)
+  }
+
+  @Test("a chain through an unlisted name is answered; through a special-use name it is not")
+  func chains() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    _ = try talk.commits(
+      talk.answer(ticket, api, [cname(api, "edge.cdn.invalid-corp.com"), a("edge.cdn.invalid-corp.com", "9.9.9.9")]))
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.answerCount == 2)
+    for target in ["localhost", "x.local", "y.home.arpa", "x.test"] {
+      let name = "n.deep.example.org"
+      let refused = try talk.finished(
+        talk.answer(try talk.ask(name), name, [cname(name, target), a(target, "9.9.9.9")]))
+      #expect(refused.event?.code == .answerNotPublic, "\(target)")
+      talk.now += 10 * second
+    }
+    #expect(talk.cachedTTL("edge.cdn.invalid-corp.com") == nil)
+  }
+
+  @Test("NXDOMAIN and NODATA pass through and are cached by their SOA; without one they are not")
+  func negative() throws {
+    let talk = try Conversation(try World())
+    let denied = try talk.finished(
+      talk.answer(try talk.ask(api), api, [], code: 3, authorities: [Messages.soa("example.com", minimum: 60)]))
+    #expect(denied.response.responseCode == .NXDOMAIN && denied.response.authorityCount == 1 && denied.event == nil)
+    #expect(talk.cachedTTL(api) == 60)
+    let name = "a.deep.example.org"
+    _ = try talk.finished(talk.answer(try talk.ask(name), name, []))
+    #expect(talk.cachedTTL(name) == nil)
+    _ = try talk.ask(name)
+  }
+
+  @Test("an answer with TTL 0 is handed out once, for the minimum lifetime, and not stored")
+  func zeroTTL() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    let commits = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9", ttl: 0)]))
+    #expect(commits.map(\.lifetimeMilliseconds) == [60_000])
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.answerCount == 1 && finished.response.remainingTTL(at: talk.now) == 0)
+    #expect(talk.cachedTTL(api) == nil)
+    _ = try talk.ask(api)
+  }
+
+  @Test("an answer that was not stored does not bring an older one back to life")
+  func olderAnswer() throws {
+    let talk = Conversation(try World().snapshot(), maximum: 60)
+    try talk.open(api, ["9.9.9.9"], ttl: 900)
+    talk.now += 61 * second
+    try talk.open(api, ["8.8.8.8"], ttl: 0)
+    // The address of the first answer is closed: only upstream can say what to open now.
+    #expect(talk.cachedTTL(api) == nil)
+    _ = try talk.ask(api)
+  }
+
+  @Test("PTR of an open address is the name it was opened for; of any other it is a recorded denial")
+  func pointer() throws {
+    let talk = try Conversation(try World())
+    try talk.open(api, ["9.9.9.8"], ttl: 100)
+    talk.now += 50 * second
+    let open = try talk.finished(talk.submit("8.9.9.9.in-addr.arpa", .PTR))
+    #expect(open.response.sections.suffix(17).elementsEqual(Messages.name(api)) && open.event == nil)
+    #expect(open.response.remainingTTL(at: talk.now) == 80)
+    let closed = try talk.finished(talk.submit("7.9.9.9.in-addr.arpa", .PTR))
+    #expect(closed.response.responseCode == .NXDOMAIN && closed.event?.code == .notListed)
+    #expect(closed.response.extendedError == .blocked && closed.response.authorityCount == 1)
+    let stranger = try talk.finished(talk.submit("8.9.9.9.in-addr.arpa", .PTR, client: "10.77.2.2"))
+    #expect(stranger.response.responseCode == .NXDOMAIN && stranger.event?.code == .notListed)
+    talk.now += 80 * second
+    #expect(try talk.finished(talk.submit("8.9.9.9.in-addr.arpa", .PTR)).response.responseCode == .NXDOMAIN)
+  }
+
+  @Test(
+    "a name that policy drops takes its questions in flight with it: nothing is opened any more",
+    arguments: [false, true])
+  func revoked(committing: Bool) throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    if committing { _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")])) }
+    let closed = talk.engine.end(now: talk.now) { $0.name.description == api }
+    #expect(closed.count == (committing ? 1 : 0))
+    let action =
+      committing
+      ? talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1)
+      : talk.answer(ticket, api, [a(api, "9.9.9.9")])
+    let finished = try talk.finished(action)
+    #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .notListed)
+    #expect(finished.waiting.count == 1 && talk.cachedTTL(api) == nil)
+    #expect(talk.engine.ledger.elementCount == 0 && talk.engine.flightCount == 0)
+  }
+
+  @Test("what policy still lists is not disturbed by the end of something else")
+  func spared() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    #expect(talk.engine.end(now: talk.now) { $0.name.description != api }.isEmpty)
+    _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
+    #expect(
+      try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1)).response.answerCount == 1)
+  }
+}
+
+@Suite("The resolution engine: no outliving (P3)")
+struct NoOutlivingTests {
+  /// The kernel as far as it matters here: when each element ends, whatever the ledger thinks.
+  private struct Kernel {
+    var ends: [GrantElement: UInt64] = [:]
+
+    mutating func apply(_ commits: [GrantCommit], at time: UInt64) {
+      for commit in commits {
+        ends[commit.element] = time + UInt64(commit.lifetimeMilliseconds) * 1_000_000
+      }
+    }
+  }
+
+  @Test(
+    "no TTL handed out reaches beyond the kernel's element, over random times, settings and forgetful kernels",
+    arguments: 0..<40)
+  func property(seed: UInt64) throws {
+    var random = Seeded(seed)
+    let minimum = UInt64.random(in: 1...120, using: &random)
+    let maximum = UInt64.random(in: minimum...600, using: &random)
+    let talk = Conversation(
+      try World().snapshot(), minimum: minimum, grace: .random(in: 0...60, using: &random), maximum: maximum)
+    var kernel = Kernel()
+    var handedOut = 0
+    let names = (0..<4).map { "n\($0).deep.example.org" }
+    let pool = (1...5).map { "9.9.9.\($0)" }
+    for _ in 0..<400 {
+      talk.now += UInt64.random(in: 0...(20 * second), using: &random)
+      if Int.random(in: 0..<20, using: &random) == 0 {
+        talk.epoch += 1
+        kernel.ends = [:]
+      }
+      let name = names[Int.random(in: 0..<4, using: &random)]
+      var action: ResolutionEngine<Int>.Action? = try talk.submit(name)
+      var steps = 0
+      while steps < 20 {
+        steps += 1
+        if case .ask(let ticket, _, _) = action {
+          let addresses = pool.shuffled(using: &random).prefix(Int.random(in: 1...3, using: &random))
+          talk.now += UInt64.random(in: 0...second, using: &random)
+          action = talk.answer(
+            ticket, name, addresses.map { a(name, $0, ttl: Int.random(in: 0...900, using: &random)) })
+        } else if case .commit(let ticket, let commits) = action {
+          // The kernel takes it at any time before the ack arrives.
+          let asked = talk.now
+          talk.now += UInt64.random(in: 0...(second / 4), using: &random)
+          kernel.apply(commits, at: UInt64.random(in: asked...talk.now, using: &random))
+          if Int.random(in: 0..<15, using: &random) == 0 {
+            talk.epoch += 1
+            kernel.ends = [:]
+          }
+          action = talk.engine.committed(
+            ticket, Int.random(in: 0..<10, using: &random) == 0 ? .unavailable : .committed, now: talk.now,
+            epoch: talk.epoch)
+        } else {
+          break
+        }
+      }
+      guard case .finish(let finished) = action, finished.response.responseCode == .NOERROR else { continue }
+      let reply = try Reply(
+        Messages.be16(1) + Messages.be16(0x8180) + Messages.be16(1) + Messages.be16(Int(finished.response.answerCount))
+          + [0, 0, 0, 0] + Messages.name(name) + [0, 1, 0, 1] + finished.response.sections)
+      let ttl = UInt64(finished.response.remainingTTL(at: talk.now))
+      for record in reply.answers {
+        guard let found = IPAddress(octets: record.rdata.span) else {
+          Issue.record("no address in the answer")
+          continue
+        }
+        let ends = kernel.ends[GrantElement(server: 0, address: found, transport: 6, port: 443)] ?? 0
+        #expect(ends > talk.now && talk.now + ttl * second <= ends, "\(name) \(found): \(ttl) s")
+        handedOut += 1
+      }
+    }
+    #expect(handedOut > 100)
+  }
+}

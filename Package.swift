@@ -51,6 +51,7 @@ let package = Package(
     // L2
     layer("Resolver", ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
     // L3
+    layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
     // L4
     // Tests
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
@@ -65,6 +66,7 @@ let package = Package(
     tests(
       of: "Resolver",
       ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
+    tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,230 @@
+package import DNSWire
+import Glibc
+import IPNetwork
+package import LinuxIO
+
+/// Asks the upstreams. Lives on its reactor's thread.
+///
+/// Identical questions in flight are one exchange, whoever asks: two of them would double the chance of a forger who
+/// guesses (RFC 5452 section 5). Every send has a socket, a port and an id of its own.
+package final class UpstreamPool {
+  package typealias Completion = (Result<UpstreamAnswer, UpstreamFailure>) -> Void
+
+  /// What came by, for `status`.
+  package struct Statistics: Sendable {
+    package var exchanges: UInt64 = 0
+    package var joined: UInt64 = 0
+    package var wrongAnswers: UInt64 = 0
+    package var failures: UInt64 = 0
+  }
+
+  private struct Question: Hashable {
+    var name: [UInt8]
+    var type: RRType
+  }
+
+  private final class Flight {
+    var exchange: Exchange
+    var completions: [Completion] = []
+    var socket: Int32 = -1
+    var timer: TimerID?
+    var sentAt: UInt64 = 0
+    var stream: StreamBuffer?
+
+    init(_ exchange: consuming Exchange) {
+      self.exchange = exchange
+    }
+  }
+
+  private let reactor: Reactor
+  private let servers: [UpstreamServer]
+  private let limits: UpstreamLimits
+  private let capacity: Int
+  private var health: [ServerHealth]
+  private var flights: [Question: Flight] = [:]
+  private var random = SecureRandom()
+  private var buffer = [UInt8](repeating: 0, count: 4096)
+  package private(set) var statistics = Statistics()
+
+  /// - Precondition: `servers` is not empty.
+  package init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits = UpstreamLimits()) {
+    precondition(!servers.isEmpty)
+    self.reactor = reactor
+    self.servers = servers
+    self.limits = limits
+    capacity = min(limits.exchanges, DescriptorLimit.current / 2)
+    health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
+  }
+
+  /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
+  package func ask(name: Span<UInt8>, type: RRType, _ completion: @escaping Completion) {
+    let question = Question(name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type)
+    if let flight = flights[question] {
+      statistics.joined += 1
+      flight.completions.append(completion)
+      return
+    }
+    guard flights.count < capacity else {
+      _ = reactor.schedule(at: reactor.now) { completion(.failure(.overloaded)) }
+      return
+    }
+    statistics.exchanges += 1
+    let now = time
+    let flight = Flight(
+      Exchange(name: question.name, type: type, candidates: candidates(now), limits: limits, now: now))
+    flight.completions = [completion]
+    flights[question] = flight
+    perform(flight.exchange.start(now: now, id: random.uint16()), flight, question)
+  }
+
+  private var time: UInt64 { MonotonicTime.now().nanoseconds }
+
+  /// Healthy servers by latency, then the others.
+  private func candidates(_ now: UInt64) -> [Exchange.Candidate] {
+    servers.indices.sorted { left, right in
+      let (a, b) = (health[left], health[right])
+      if a.isHealthy(now: now) != b.isHealthy(now: now) { return a.isHealthy(now: now) }
+      return a.latency < b.latency
+    }.map { server in
+      Exchange.Candidate(
+        server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now))
+    }
+  }
+
+  private func perform(_ action: Exchange.Action, _ flight: Flight, _ question: Question) {
+    switch action {
+    case .wait: break
+    case .send(let server, let message, let deadline):
+      close(flight)
+      open(flight, question, server, message, deadline, isStream: false)
+    case .connect(let server, let message, let deadline):
+      close(flight)
+      open(flight, question, server, message, deadline, isStream: true)
+    case .finish(let message, let server):
+      // By TCP the time is that of two round trips.
+      health[server].answered(after: flight.stream == nil ? Double(time - flight.sentAt) / 1_000_000 : nil)
+      end(flight, question, .success(UpstreamAnswer(message: message, server: servers[server])))
+    case .fail(let failure):
+      statistics.failures += 1
+      end(flight, question, .failure(failure))
+    }
+  }
+
+  private func open(
+    _ flight: Flight, _ question: Question, _ server: Int, _ message: [UInt8], _ deadline: UInt64, isStream: Bool
+  ) {
+    flight.sentAt = time
+    flight.timer = reactor.schedule(at: MonotonicTime(nanoseconds: deadline)) { [self] in
+      flight.timer = nil
+      timerFired(flight, question)
+    }
+    let address = SocketAddress(servers[server])
+    do throws(SystemError) {
+      let socket = isStream ? try Sockets.connectTCP(address) : try Sockets.connectUDP(address)
+      flight.socket = socket.release()
+      flight.stream = isStream ? StreamBuffer(sending: message) : nil
+      try reactor.register(flight.socket, readable: true, writable: isStream) { [self] _ in
+        isStream ? streamReady(flight, question) : datagramReady(flight, question)
+      }
+      if !isStream { transmit(message, on: flight.socket) }
+    } catch {
+      // No socket, or no route: the timer of this try turns to the next server at once.
+      if let timer = flight.timer { reactor.cancel(timer) }
+      flight.timer = reactor.schedule(at: reactor.now) { [self] in
+        flight.timer = nil
+        failed(flight)
+        perform(flight.exchange.socketFailed(now: time, id: random.uint16()), flight, question)
+      }
+    }
+  }
+
+  private func transmit(_ message: [UInt8], on socket: Int32) {
+    // What the kernel refuses is lost like a datagram on the way: the timer covers both.
+    _ = unsafe message.withUnsafeBytes { unsafe send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+  }
+
+  private func timerFired(_ flight: Flight, _ question: Question) {
+    failed(flight)
+    perform(flight.exchange.timerFired(now: time, id: random.uint16()), flight, question)
+  }
+
+  private func failed(_ flight: Flight) {
+    guard let server = flight.exchange.currentServer else { return }
+    health[server].failed(now: time, limits)
+  }
+
+  private func datagramReady(_ flight: Flight, _ question: Question) {
+    // A bounded number of datagrams a turn: a flood of wrong ones must not hold the thread.
+    for _ in 0..<16 {
+      let count = unsafe buffer.withUnsafeMutableBytes {
+        unsafe recv(flight.socket, $0.baseAddress, $0.count, Int32(MSG_TRUNC))
+      }
+      // ECONNREFUSED and its kin are ICMP, which anybody can send: waiting goes on (threats U6).
+      guard count >= 0 else {
+        if errno == EAGAIN || errno == EWOULDBLOCK { return }
+        continue
+      }
+      // MSG_TRUNC gives the length that was sent. More than we can hold is cut: as good as TC, so TCP is next.
+      if count > buffer.count { buffer[2] |= 0x02 }
+      let action = flight.exchange.received(
+        buffer.span.extracting(0..<min(count, buffer.count)), now: time, id: random.uint16())
+      // Anything else leaves this socket.
+      guard action == .wait else {
+        account(flight)
+        return perform(action, flight, question)
+      }
+    }
+  }
+
+  private func streamReady(_ flight: Flight, _ question: Question) {
+    guard var stream = flight.stream else { return }
+    // The only owner now: otherwise every segment would copy all that came before it.
+    flight.stream = nil
+    let progress = stream.advance(flight.socket, &buffer)
+    flight.stream = stream
+    switch progress {
+    case .wait(let writable):
+      try? reactor.modify(flight.socket, readable: true, writable: writable)
+    case .message(let message):
+      let action = flight.exchange.streamReceived(message.span, now: time, id: random.uint16())
+      account(flight)
+      perform(action, flight, question)
+    case .failed:
+      perform(flight.exchange.socketFailed(now: time, id: random.uint16()), flight, question)
+    }
+  }
+
+  private func account(_ flight: Flight) {
+    for server in flight.exchange.refusedEDNS {
+      health[server].refusedEDNS(now: time, limits)
+    }
+  }
+
+  private func close(_ flight: Flight) {
+    if let timer = flight.timer { reactor.cancel(timer) }
+    flight.timer = nil
+    flight.stream = nil
+    guard flight.socket >= 0 else { return }
+    reactor.unregister(flight.socket)
+    Glibc.close(flight.socket)
+    flight.socket = -1
+  }
+
+  private func end(_ flight: Flight, _ question: Question, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
+    statistics.wrongAnswers += UInt64(flight.exchange.wrongAnswers)
+    close(flight)
+    flights[question] = nil
+    let completions = flight.completions
+    flight.completions = []
+    for completion in completions {
+      completion(result)
+    }
+  }
+}
+
+extension SocketAddress {
+  init(_ server: UpstreamServer) {
+    self.init(
+      isV6: server.address.family == .v6, high: server.address.high, low: server.address.low, port: server.port)
+  }
+}

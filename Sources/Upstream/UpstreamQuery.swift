@@ -1,0 +1,56 @@
+import DNSWire
+
+/// The only queries that ever leave: a function of the allowed name, the allowed type and our own random id (P5).
+enum UpstreamQuery {
+  /// RFC 9715: answers that fit one unfragmented datagram.
+  static let payloadSize: UInt16 = 1232
+
+  /// RD set, one question of class IN, and an OPT of our own unless the server can't take one.
+  static func message(id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool) -> [UInt8] {
+    [UInt8](capacity: Header.octetCount + name.count + 4 + 11) { out in
+      Header(id: id, flags: 0x0100, questionCount: 1, additionalCount: withEDNS ? 1 : 0).append(to: &out)
+      out.append(contentsOf: name.span)
+      out.append(bigEndian: type.rawValue)
+      out.append(bigEndian: RRClass.IN.rawValue)
+      if withEDNS {
+        out.append(0)
+        out.append(bigEndian: RRType.OPT.rawValue)
+        out.append(bigEndian: payloadSize)
+        out.append(bigEndian: UInt32(0))
+        out.append(bigEndian: UInt16(0))
+      }
+    }
+  }
+
+  /// Whether a message answers the query with this id and question (RFC 5452 section 9.1; the source is the socket's).
+  static func isAnswer(_ message: Span<UInt8>, id: UInt16, name: [UInt8], type: RRType) -> Bool {
+    let end = Header.octetCount + name.count
+    guard message.count >= end + 4, let header = try? Header(parsing: message),
+      header.id == id, header.isResponse, header.opcode == .QUERY, header.questionCount == 1,
+      message.read16(end) == type.rawValue, message.read16(end + 2) == RRClass.IN.rawValue
+    else { return isBareError(message, id: id) }
+    for index in name.indices where NameWire.lowercased(message[Header.octetCount + index]) != name[index] {
+      return false
+    }
+    return true
+  }
+
+  /// The response code of an answer, with the bits that its OPT adds (RFC 6891 section 6.1.3).
+  ///
+  /// An answer with records says all in its header; one that can't be read is judged by who rebuilds it.
+  static func responseCode(_ message: Span<UInt8>) -> ResponseCode {
+    guard let header = try? Header(parsing: message) else { return .FORMERR }
+    guard header.answerCount == 0, header.additionalCount > 0, var reader = try? ResponseReader(message) else {
+      return header.responseCode
+    }
+    while let record = try? reader.next(message), record.type != .OPT {}
+    return ResponseCode(rawValue: UInt16(reader.edns?.extendedCode ?? 0) << 4 | header.responseCode.rawValue)
+  }
+
+  /// A server that can't parse our query at all may answer with a header and nothing else.
+  private static func isBareError(_ message: Span<UInt8>, id: UInt16) -> Bool {
+    guard message.count == Header.octetCount, let header = try? Header(parsing: message) else { return false }
+    return header.id == id && header.isResponse && header.questionCount == 0
+      && (header.responseCode == .FORMERR || header.responseCode == .NOTIMP)
+  }
+}

@@ -1,0 +1,72 @@
+package import DNSWire
+package import IPNetwork
+
+/// A resolver that allowed names are forwarded to.
+package struct UpstreamServer: Hashable, Sendable, CustomStringConvertible {
+  package var address: IPAddress
+  package var port: UInt16
+
+  package init(address: IPAddress, port: UInt16) {
+    self.address = address
+    self.port = port
+  }
+
+  /// As in the configuration: `udp://192.0.2.54:53`, `udp://[2001:db8::1]:53`.
+  package var description: String {
+    address.family == .v4 ? "udp://\(address):\(port)" : "udp://[\(address)]:\(port)"
+  }
+}
+
+/// What an upstream answered, checked to be the answer to our question and nothing more.
+package struct UpstreamAnswer: Sendable {
+  package var message: [UInt8]
+  package var server: UpstreamServer
+
+  package init(message: [UInt8], server: UpstreamServer) {
+    self.message = message
+    self.server = server
+  }
+}
+
+/// Why no upstream gave an answer.
+package enum UpstreamFailure: Error, Equatable, Sendable {
+  /// Nobody answered in time.
+  case timeout
+  /// Every server answered with a failure of its own.
+  case refused
+  /// Sockets or the network failed.
+  case network
+  /// More exchanges than may be open.
+  case overloaded
+
+  /// RFC 8914: 22 *No Reachable Authority*, 23 *Network Error*.
+  package var extendedError: ExtendedErrorCode {
+    switch self {
+    case .timeout, .refused: .noReachableAuthority
+    case .network, .overloaded: .networkError
+    }
+  }
+}
+
+/// Bounds of asking upstream, each with its reason. Times are milliseconds.
+package struct UpstreamLimits: Sendable {
+  /// Docker's embedded DNS gives up after 4 s; the client must see our SERVFAIL, not its timeout.
+  package var total: UInt64 = 3500
+  /// The first wait for a server whose round trip is not known.
+  package var firstTry: UInt64 = 400
+  package var shortestTry: UInt64 = 100
+  package var longestTry: UInt64 = 1500
+  /// UDP sends to one server for one exchange; with one TCP connection the amplification of a client's query is bounded.
+  package var sendsPerServer = 2
+  /// Wrong answers taken before an exchange turns to TCP: somebody is guessing (RFC 5452 section 9.3).
+  package var wrongAnswers = 8
+  /// Exchanges at a time, each of which has a socket: 3.5 s of silence at 1,000 new questions a second. Never more than
+  /// half of the descriptors that the process may open: clients, firewall and log need some too.
+  package var exchanges = 4096
+  /// How long a server that choked on EDNS is asked without it.
+  package var withoutEDNS: UInt64 = 60_000
+  /// How long a server that failed is asked last; doubled with every further failure, three times at most.
+  package var unhealthy: UInt64 = 5000
+
+  package init() {}
+}

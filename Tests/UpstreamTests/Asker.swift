@@ -1,0 +1,71 @@
+import DNSWire
+import IPNetwork
+import LinuxIO
+import TestSupport
+import Testing
+
+@testable import Upstream
+
+/// A reactor with a pool on the test's thread.
+final class Asker {
+  let reactor: Reactor
+  let pool: UpstreamPool
+
+  init(_ upstreams: [FakeUpstream], limits: UpstreamLimits = Asker.patient) throws {
+    reactor = try Reactor()
+    pool = UpstreamPool(reactor: reactor, servers: upstreams.map { Self.server($0.port) }, limits: limits)
+  }
+
+  static func server(_ port: UInt16) -> UpstreamServer {
+    UpstreamServer(address: IPAddress(v4: 0x7F00_0001), port: port)
+  }
+
+  /// Asks and waits for the result.
+  func ask(_ name: String = "www.example.com", _ type: RRType = .A) throws -> Result<UpstreamAnswer, UpstreamFailure> {
+    var result: Result<UpstreamAnswer, UpstreamFailure>?
+    pool.ask(name: Messages.name(name).span, type: type) { [reactor] in
+      result = $0
+      reactor.stop()
+    }
+    #expect(result == nil, "the result came inside ask")
+    run()
+    return try #require(result)
+  }
+
+  /// Runs until something stops the reactor; a minute without that are a failure.
+  func run() {
+    let timer = reactor.schedule(at: .now().adding(milliseconds: 60_000)) { [reactor] in
+      Issue.record("no result")
+      reactor.stop()
+    }
+    reactor.run()
+    reactor.cancel(timer)
+  }
+
+  /// Waits that a loaded machine does not exceed, for scripts in which everybody answers.
+  static var patient: UpstreamLimits { limits(first: 10_000, longest: 10_000) }
+
+  /// For scripts in which somebody is silent and somebody is not.
+  static var steady: UpstreamLimits { limits(first: 700, longest: 10_000) }
+
+  /// For scripts in which all are silent.
+  static var impatient: UpstreamLimits { limits(first: 40, longest: 120) }
+
+  static func limits(first: UInt64, longest: UInt64) -> UpstreamLimits {
+    var limits = UpstreamLimits()
+    limits.firstTry = first
+    limits.shortestTry = first
+    limits.longestTry = longest
+    limits.total = 30_000
+    return limits
+  }
+}
+
+extension Result where Success == UpstreamAnswer, Failure == UpstreamFailure {
+  /// The last octet of the answer: what scripts tell their answers apart by.
+  var mark: UInt8? { (try? get())?.message.last }
+
+  var failure: UpstreamFailure? {
+    if case .failure(let failure) = self { failure } else { nil }
+  }
+}

@@ -1,0 +1,136 @@
+import DNSWire
+import LinuxIO
+import TestSupport
+import Testing
+
+@testable import Upstream
+
+@Suite("Forged answers")
+struct ForgeryTests {
+  @Test("wrong answers are counted and ignored, and the good one after them is taken")
+  func wrongThenGood() throws {
+    let upstream = try FakeUpstream { arrival in
+      let good = arrival.answer(answers: 0, [1])
+      func changed(_ index: Int, _ bits: UInt8) -> [UInt8] {
+        var message = good
+        message[index] ^= bits
+        message[message.count - 1] = 0xFF
+        return message
+      }
+      let end = good.count - 1
+      // Id, QR, opcode, a letter of the name, type, class, the number of questions.
+      let wrong = [(1, 1), (2, 0x80), (2, 0x08), (14, 0x01), (end - 3, 1), (end - 1, 2), (5, 2)] as [(Int, UInt8)]
+      return [.fromElsewhere(arrival.answer([0xEE]))] + wrong.map { .message(changed($0.0, $0.1)) } + [.message(good)]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    #expect(try asker.ask().mark == 1)
+    // That of another source never reached the connected socket.
+    #expect(asker.pool.statistics.wrongAnswers == 7)
+    #expect(upstream.arrivals.count == 1)
+  }
+
+  @Test("a flood of wrong answers turns the question to TCP")
+  func flood() throws {
+    let upstream = try FakeUpstream { arrival in
+      if arrival.overStream { return [.message(arrival.answer([2]))] }
+      let wrong = Array(arrival.answer().dropFirst())
+      return (0..<8).map { _ in .message(wrong) } + [.message(arrival.answer([1]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    #expect(try asker.ask().mark == 2)
+    #expect(upstream.count(overStream: true) == 1)
+    #expect(upstream.count(overStream: false) == 1)
+  }
+
+  @Test("ids and source ports are those of chance: 10,000 queries, each from a port of its own")
+  func entropy() throws {
+    let upstream = try FakeUpstream { [.message($0.answer(code: 3))] }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    let queries = 10_000
+    var (asked, ended) = (0, 0)
+    // Sixty-four at a time, as under load.
+    func next() {
+      guard asked < queries else { return }
+      asked += 1
+      asker.pool.ask(name: Messages.name("n\(asked).example").span, type: .A) { _ in
+        ended += 1
+        if ended == queries { asker.reactor.stop() }
+        next()
+      }
+    }
+    for _ in 0..<64 { next() }
+    asker.run()
+    let arrivals = upstream.arrivals
+    #expect(arrivals.count >= queries)
+    let ports = arrivals.map { Int($0.port) }
+    let (low, high) = try #require(ports.min().flatMap { low in ports.max().map { (low, $0 + 1) } })
+    // The kernel's default range has 28,232 ports.
+    #expect(high - low > 10_000)
+    #expect(chiSquare(arrivals.map(\.id), in: 0..<65_536) < 150)
+    #expect(chiSquare(ports, in: low..<high) < 150)
+    #expect(Set(arrivals.map { $0.id << 16 | Int($0.port) }).count > arrivals.count - 5)
+    // Neither follows from the one before: steps are as spread as the values.
+    let steps = zip(arrivals, arrivals.dropFirst()).map { (($1.id - $0.id) + 65_536) % 65_536 }
+    #expect(chiSquare(steps, in: 0..<65_536) < 150)
+  }
+
+  /// Over 64 classes: 63 expected, standard deviation 11; 150 has a chance of less than 10^-8.
+  private func chiSquare(_ values: [Int], in range: Range<Int>) -> Double {
+    var counts = [Double](repeating: 0, count: 64)
+    for value in values { counts[(value - range.lowerBound) * 64 / range.count] += 1 }
+    let expected = Double(values.count) / 64
+    return counts.reduce(0) { $0 + ($1 - expected) * ($1 - expected) / expected }
+  }
+
+  @Test("a question is in flight once, whoever asks it")
+  func joined() throws {
+    let upstream = try FakeUpstream { [.message($0.answer([3]))] }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    var marks: [UInt8?] = []
+    let name = Messages.name("www.example.com")
+    for index in 0..<50 {
+      asker.pool.ask(name: name.span, type: .A) {
+        marks.append($0.mark)
+        if index == 49 { asker.reactor.stop() }
+      }
+    }
+    // Another type is another question.
+    asker.pool.ask(name: name.span, type: .AAAA) { _ in }
+    asker.run()
+    #expect(marks == [UInt8?](repeating: 3, count: 50))
+    #expect(asker.pool.statistics.joined == 49)
+    #expect(upstream.arrivals.count { $0.type == .A } == 1)
+  }
+
+  @Test("an unreachable port, which ICMP may lie about, neither ends the question nor hurries it")
+  func unreachable() throws {
+    let upstream = try FakeUpstream { _ in [] }
+    let asker = try Asker([upstream], limits: Asker.impatient)
+    upstream.stop()
+    let start = MonotonicTime.now()
+    #expect(try asker.ask().failure == .timeout)
+    // Two tries of 40 and 80 ms were waited for, though the kernel knew better at once.
+    #expect(MonotonicTime.now() >= start.adding(milliseconds: 120))
+  }
+
+  @Test("a late answer reaches nobody")
+  func late() throws {
+    let first = Synchronized<Arrival>()
+    let upstream = try FakeUpstream { arrival in
+      guard let earlier = first.take() else {
+        first.put(arrival)
+        return []
+      }
+      // The first try's answer comes after the second was sent, to where it was asked from and to the new port.
+      return [.message(earlier.answer([9])), .message(arrival.answer([4]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream], limits: Asker.steady)
+    #expect(try asker.ask().mark == 4)
+    #expect(asker.pool.statistics.wrongAnswers == 1)
+  }
+}

@@ -1,0 +1,52 @@
+import DNSWire
+import TestSupport
+import Testing
+
+@testable import Upstream
+
+@Suite("What leaves")
+struct UpstreamQueryTests {
+  @Test("a query is a function of name, type and id, and carries nothing else")
+  func function() throws {
+    var random = SeededRandom(seed: 5)
+    for _ in 0..<2000 {
+      let labels = (0...Int(random.next() % 4)).map { _ in
+        String((0...Int(random.next() % 20)).map { _ in Character(Unicode.Scalar(UInt8(97 + random.next() % 26))) })
+      }
+      let name = Messages.name(labels.joined(separator: "."))
+      let type = RRType(rawValue: UInt16(truncatingIfNeeded: random.next() % 300))
+      let id = UInt16(truncatingIfNeeded: random.next())
+      let octets = UpstreamQuery.message(id: id, name: name, type: type, withEDNS: true)
+      // Id, RD alone, one question of class IN, an OPT with 1232 and no options (RFC 9715, RFC 6891).
+      var expected = Messages.be16(Int(id)) + [1, 0, 0, 1, 0, 0, 0, 0, 0, 1] + name
+      expected += Messages.be16(Int(type.rawValue)) + [0, 1]
+      let plain = expected
+      expected += [0, 0, 41, 0x04, 0xD0, 0, 0, 0, 0, 0, 0]
+      #expect(octets == expected)
+      var shorter = UpstreamQuery.message(id: id, name: name, type: type, withEDNS: false)
+      #expect(shorter[11] == 0)
+      shorter[11] = 1
+      #expect(shorter == plain)
+    }
+  }
+
+  @Test("no octet sequence of the network traps, and none but the answer is one")
+  func hostile() {
+    var random = SeededRandom(seed: 11)
+    let name = Messages.name("www.example.com")
+    let good = Messages.response("www.example.com", .A, id: 7, additionals: [Messages.opt()])
+    for _ in 0..<20_000 {
+      var message = good
+      for _ in 0...Int(random.next() % 4) {
+        message[Int(random.next() % UInt64(message.count))] = UInt8(truncatingIfNeeded: random.next())
+      }
+      message.removeLast(Int(random.next() % UInt64(message.count)))
+      let accepted = UpstreamQuery.isAnswer(message.span, id: 7, name: name, type: .A)
+      _ = UpstreamQuery.responseCode(message.span)
+      guard accepted, message.count > Header.octetCount else { continue }
+      #expect(message[0] == 0 && message[1] == 7 && message[2] & 0xF8 == 0x80)
+      let asked = message[12..<(12 + name.count)].map { NameWire.lowercased($0) }
+      #expect(asked == name && Array(message[(12 + name.count)..<(16 + name.count)]) == [0, 1, 0, 1])
+    }
+  }
+}

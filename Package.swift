@@ -38,6 +38,8 @@ let package = Package(
     // L0
     .systemLibrary(
       name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
+    .systemLibrary(
+      name: "CNetfilter", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev", "libmnl-dev"])]),
     .target(name: "CLinux"),
     layer("LinuxIO", ["CLinux"]),
     layer("DNSWire"),
@@ -52,6 +54,7 @@ let package = Package(
     layer("Resolver", ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
     // L3
     layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
+    layer("FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger"]),
     // L4
     // Tests
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),

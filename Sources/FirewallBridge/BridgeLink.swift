@@ -1,0 +1,355 @@
+import Glibc
+package import GrantLedger
+package import LinuxIO
+
+/// What happens to the bridge without having been asked for.
+package enum BridgeEvent: Hashable, Sendable {
+  /// A new feeder is at work: whatever is promised has to be committed again. The greeting names the usable sets.
+  case up(BridgeGreeting)
+  /// Both processes are gone: no commit will succeed any more.
+  case down
+  case foreignChange(ForeignChange)
+  /// The bridge lives but cannot feed; the text says why.
+  case broken(String)
+}
+
+/// Why a request to the bridge had no result.
+package struct BridgeRequestFailure: Error, Hashable, CustomStringConvertible {
+  package var refusal: BridgeRefusal?
+  package var text: String
+
+  package var description: String { text.isEmpty ? refusal.map { "\($0)" } ?? "the bridge is gone" : text }
+}
+
+/// Serve's end of the bridge. Lives on the reactor's thread; nothing here ever waits for the bridge.
+package final class BridgeLink {
+  package typealias CommitCompletion = (CommitOutcome) -> Void
+
+  private struct Request {
+    var messages: [[UInt8]]
+    var elements: [ListedElement] = []
+    var completion: (Result<[ListedElement], BridgeRequestFailure>) -> Void
+  }
+
+  /// Far more than operators and policy reloads cause; a bound all the same.
+  private static let maximumRequests = 1_024
+  private static let maximumOutgoing = 4_096
+
+  package let keeper: Int32
+  private let reactor: Reactor
+  private let socket: FileDescriptor
+  private let onEvent: (BridgeEvent) -> Void
+  private var queue: CommitQueue
+  private var completions: [UInt32: CommitCompletion] = [:]
+  private var requests: [UInt32: Request] = [:]
+  private var nextRequest: UInt32 = 0
+  private var outgoing: [[UInt8]] = []
+  private var waitsForRoom = false
+  private var isOpen = true
+  private var timer: (id: TimerID, at: MonotonicTime)?
+  private var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
+  package private(set) var plan: FirewallPlan?
+  private var fingerprint: UInt64
+  private var incarnation: UInt64 = 0
+  private var isReaped = false
+
+  /// Takes over a bridge that was started with `plan`; `onEvent` is called on the reactor's thread.
+  package init(
+    reactor: Reactor, child: consuming BridgeChild, plan: FirewallPlan?, limits: CommitQueue.Limits = .init(),
+    onEvent: @escaping (BridgeEvent) -> Void
+  ) throws(SystemError) {
+    self.reactor = reactor
+    keeper = child.pid
+    socket = child.takeSocket()
+    self.onEvent = onEvent
+    self.plan = plan
+    fingerprint = plan?.fingerprint ?? 0
+    queue = CommitQueue(plan: fingerprint, limits: limits)
+    try reactor.register(socket.raw, readable: true, writable: false) { [weak self] events in
+      self?.ready(events)
+    }
+  }
+
+  deinit {
+    if isOpen { reactor.unregister(socket.raw) }
+    if let timer { reactor.cancel(timer.id) }
+  }
+
+  /// Commits the grants of one answer; `completion` runs later on the reactor's thread, at the deadline at the latest.
+  package func commit(
+    _ grants: [GrantCommit], deadline: MonotonicTime, _ completion: @escaping CommitCompletion
+  ) {
+    switch queue.submit(grants, deadline: deadline) {
+    case .success(let unit):
+      completions[unit] = completion
+      pump()
+      armTimer(deadline)
+    case .failure(let refusal):
+      later { completion(refusal.outcome) }
+    }
+  }
+
+  /// Closes elements now; commits of them that are still under way end `unavailable`.
+  package func revoke(
+    _ elements: [GrantElement], _ completion: @escaping (BridgeRequestFailure?) -> Void = { _ in }
+  ) {
+    finish(queue.revoke(Set(elements)))
+    var rest = elements[...]
+    var failure: BridgeRequestFailure?
+    repeat {
+      let part = rest.prefix(BridgeMessage.maximumElements)
+      rest = rest.dropFirst(part.count)
+      let isLast = rest.isEmpty
+      nextRequest &+= 1
+      // Parts are answered in their order.
+      request(nextRequest, [.revoke(request: nextRequest, plan: fingerprint, elements: Array(part))]) {
+        failure = failure ?? $0.failure
+        if isLast { completion(failure) }
+      }
+    } while !rest.isEmpty
+  }
+
+  /// Closes everything that is open for a server.
+  package func flush(server: UInt16, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.flushServer(request: nextRequest, plan: fingerprint, server: server)]) {
+      completion($0.failure)
+    }
+  }
+
+  /// What the kernel holds for a server.
+  package func list(
+    server: UInt16, _ completion: @escaping (Result<[ListedElement], BridgeRequestFailure>) -> Void
+  ) {
+    nextRequest &+= 1
+    request(nextRequest, [.listServer(request: nextRequest, plan: fingerprint, server: server)], completion)
+  }
+
+  /// Deletes a managed table of ours, with everything that is open; the bridge then waits for a plan.
+  package func removeTable(_ table: String, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.removeTable(request: nextRequest, table: table)]) { completion($0.failure) }
+  }
+
+  package func ping(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.ping(request: nextRequest)]) { completion($0.failure) }
+  }
+
+  /// Replaces the plan. Server indices of later calls are those of `plan`; commits that still wait end `unavailable`.
+  package func install(_ plan: FirewallPlan, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    let former = self.plan
+    self.plan = plan
+    adopt(fingerprint: plan.fingerprint)
+    nextRequest &+= 1
+    request(nextRequest, Self.parts(plan.encoded(), request: nextRequest)) { [weak self] result in
+      if case .failure = result, let self, let former {
+        // The bridge keeps feeding the plan it has, so that is the one we speak of.
+        self.plan = former
+        self.adopt(fingerprint: former.fingerprint)
+      }
+      completion(result.failure)
+    }
+  }
+
+  private func adopt(fingerprint: UInt64) {
+    self.fingerprint = fingerprint
+    finish(queue.adopt(plan: fingerprint))
+  }
+
+  private static func parts(_ octets: [UInt8], request: UInt32) -> [BridgeMessage] {
+    let size = BridgeMessage.maximumPartOctets
+    let count = (octets.count + size - 1) / size
+    return (0..<count).map { index in
+      let part = octets[(index * size)..<min((index + 1) * size, octets.count)]
+      return .planPart(
+        request: request, index: UInt16(clamping: index), count: UInt16(clamping: count), octets: Array(part))
+    }
+  }
+
+  private func request(
+    _ id: UInt32, _ messages: [BridgeMessage],
+    _ completion: @escaping (Result<[ListedElement], BridgeRequestFailure>) -> Void
+  ) {
+    guard isOpen, requests.count < Self.maximumRequests, outgoing.count < Self.maximumOutgoing else {
+      later { completion(.failure(BridgeRequestFailure(refusal: nil, text: ""))) }
+      return
+    }
+    let request = Request(messages: messages.map { $0.encoded() }, completion: completion)
+    requests[id] = request
+    request.messages.forEach(send)
+  }
+
+  // MARK: Sending
+
+  private func pump() {
+    guard outgoing.isEmpty, let batch = queue.next(now: reactor.now) else { return }
+    send(batch)
+  }
+
+  private func send(_ batch: CommitQueue.Batch) {
+    send(BridgeMessage.grants(batch: batch.identifier, plan: batch.plan, grants: batch.grants).encoded())
+  }
+
+  private func send(_ octets: [UInt8]) {
+    guard isOpen else { return }
+    guard outgoing.isEmpty else {
+      outgoing.append(octets)
+      return
+    }
+    switch BridgeSocket.send(octets, socket.raw, waiting: false) {
+    case .sent: break
+    case .closed: close()
+    case .wouldBlock:
+      outgoing.append(octets)
+      waitForRoom(true)
+    }
+  }
+
+  private func sendOutgoing() {
+    var sent = 0
+    while sent < outgoing.count {
+      let result = BridgeSocket.send(outgoing[sent], socket.raw, waiting: false)
+      guard result == .sent else {
+        if result == .closed { close() }
+        break
+      }
+      sent += 1
+    }
+    guard isOpen else { return }
+    outgoing.removeFirst(sent)
+    if outgoing.isEmpty {
+      waitForRoom(false)
+      pump()
+    }
+  }
+
+  private func waitForRoom(_ waits: Bool) {
+    guard waits != waitsForRoom else { return }
+    waitsForRoom = waits
+    try? reactor.modify(socket.raw, readable: true, writable: waits)
+  }
+
+  // MARK: Receiving
+
+  private func ready(_ events: ReadyEvents) {
+    if waitsForRoom { sendOutgoing() }
+    while isOpen {
+      switch BridgeSocket.receive(socket.raw, into: &buffer) {
+      case .nothing: return
+      case .closed: close()
+      case .octets(let octets):
+        // The bridge speaks our own codec; a message that does not decode would be a fault of ours.
+        guard let message = try? BridgeMessage(decoding: octets) else { continue }
+        handle(message)
+      }
+    }
+  }
+
+  private func handle(_ message: BridgeMessage) {
+    switch message {
+    case .outcome(let batch, let refused):
+      finish(queue.answered(batch, refused: refused))
+      pump()
+    case .hello(let greeting): greeted(greeting)
+    case .foreignChange(let change): onEvent(.foreignChange(change))
+    case .broken(_, let text): onEvent(.broken(text))
+    case .page(let id, let last, let elements):
+      requests[id]?.elements += elements
+      if last, let request = requests.removeValue(forKey: id) {
+        request.completion(.success(request.elements))
+      }
+    case .done(let id, let refusal, let text): done(id, refusal, text)
+    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping: break
+    }
+  }
+
+  private func done(_ id: UInt32, _ refusal: BridgeRefusal?, _ text: String) {
+    guard let request = requests.removeValue(forKey: id) else { return }
+    if let refusal {
+      request.completion(.failure(BridgeRequestFailure(refusal: refusal, text: text)))
+    } else {
+      request.completion(.success(request.elements))
+    }
+  }
+
+  private func greeted(_ greeting: BridgeGreeting) {
+    guard greeting.incarnation != incarnation else {
+      // The same feeder, with another plan.
+      onEvent(.up(greeting))
+      return
+    }
+    reap()
+    let isFirst = greeting.incarnation == 1
+    incarnation = greeting.incarnation
+    let again = queue.greeted(now: reactor.now)
+    if !isFirst {
+      // What the predecessor may have taken with it is asked for again; doing it twice does no harm.
+      for id in requests.keys.sorted() {
+        requests[id]?.elements.removeAll()
+        requests[id]?.messages.forEach(send)
+      }
+    }
+    if let batch = again.resend { send(batch) }
+    onEvent(.up(greeting))
+    finish(again.finished)
+    pump()
+  }
+
+  private func close() {
+    guard isOpen else { return }
+    isOpen = false
+    reactor.unregister(socket.raw)
+    reap()
+    outgoing.removeAll()
+    finish(queue.down())
+    let pending = requests
+    requests.removeAll()
+    onEvent(.down)
+    for request in pending.values {
+      request.completion(.failure(BridgeRequestFailure(refusal: nil, text: "")))
+    }
+  }
+
+  /// The keeper is our child; when it was killed nobody else takes its exit status.
+  private func reap() {
+    var status: Int32 = 0
+    if !isReaped, unsafe waitpid(keeper, &status, WNOHANG) == keeper {
+      isReaped = true
+    }
+  }
+
+  private func finish(_ finished: [CommitQueue.Finished]) {
+    for unit in finished {
+      completions.removeValue(forKey: unit.unit)?(unit.outcome)
+    }
+  }
+
+  // MARK: Time
+
+  private func armTimer(_ deadline: MonotonicTime) {
+    if let timer {
+      guard deadline < timer.at else { return }
+      reactor.cancel(timer.id)
+    }
+    let id = reactor.schedule(at: deadline) { [weak self] in
+      guard let self else { return }
+      self.timer = nil
+      self.finish(self.queue.expire(now: self.reactor.now))
+      if let next = self.queue.earliestDeadline {
+        self.armTimer(next)
+      }
+    }
+    timer = (id, deadline)
+  }
+
+  private func later(_ work: @escaping () -> Void) {
+    _ = reactor.schedule(at: reactor.now, work)
+  }
+}
+
+extension Result where Failure == BridgeRequestFailure {
+  fileprivate var failure: BridgeRequestFailure? {
+    if case .failure(let failure) = self { failure } else { nil }
+  }
+}

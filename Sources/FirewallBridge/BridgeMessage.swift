@@ -1,0 +1,151 @@
+package import GrantLedger
+
+/// One grant on its way: `unit` groups the grants of one answer, which are committed or refused together.
+package struct UnitGrant: Hashable, Sendable {
+  package var unit: UInt32
+  package var commit: GrantCommit
+
+  package init(unit: UInt32, commit: GrantCommit) {
+    self.unit = unit
+    self.commit = commit
+  }
+}
+
+/// Why the kernel, or the bridge before it, did not take a unit.
+package struct BridgeRefusal: Hashable, Sendable, CustomStringConvertible {
+  package enum Reason: UInt8, Sendable {
+    case setFull = 1
+    case missingSet = 2
+    case notPermitted = 3
+    /// The element's server or family does not exist in the plan.
+    case noSuchServer = 4
+    /// Made for another plan than the bridge holds.
+    case otherPlan = 5
+    case wrongShape = 6
+    case failed = 7
+    /// More waits already than may wait.
+    case overloaded = 8
+  }
+
+  package var reason: Reason
+  /// The kernel's error number, or 0.
+  package var errno: Int32
+
+  package init(_ reason: Reason, errno: Int32 = 0) {
+    self.reason = reason
+    self.errno = errno
+  }
+
+  package var description: String { errno == 0 ? "\(reason)" : "\(reason) (errno \(errno))" }
+}
+
+/// A unit that was not committed.
+package struct RefusedUnit: Hashable, Sendable {
+  package var unit: UInt32
+  package var refusal: BridgeRefusal
+
+  package init(unit: UInt32, refusal: BridgeRefusal) {
+    self.unit = unit
+    self.refusal = refusal
+  }
+}
+
+/// An element as the kernel holds it.
+package struct ListedElement: Hashable, Sendable {
+  package var element: GrantElement
+  /// Milliseconds until it expires; 0 when it never does.
+  package var remainingMilliseconds: UInt32
+
+  package init(element: GrantElement, remainingMilliseconds: UInt32) {
+    self.element = element
+    self.remainingMilliseconds = remainingMilliseconds
+  }
+}
+
+/// What somebody else did to our table.
+package struct ForeignChange: OptionSet, Hashable, Sendable {
+  package let rawValue: UInt16
+
+  package init(rawValue: UInt16) {
+    self.rawValue = rawValue
+  }
+
+  package static let elementsAdded = ForeignChange(rawValue: 1)
+  package static let elementsRemoved = ForeignChange(rawValue: 2)
+  package static let setRemoved = ForeignChange(rawValue: 4)
+  package static let tableRemoved = ForeignChange(rawValue: 8)
+  package static let rulesChanged = ForeignChange(rawValue: 16)
+  /// Notifications were lost: anything may have happened.
+  package static let unknown = ForeignChange(rawValue: 32)
+  /// The bridge put table, sets and rules back (without their elements).
+  package static let reinstalled = ForeignChange(rawValue: 64)
+  package static let all = ForeignChange(rawValue: 127)
+}
+
+/// Which sets of one server exist and can be fed.
+package struct ServerSets: OptionSet, Hashable, Sendable {
+  package let rawValue: UInt8
+
+  package init(rawValue: UInt8) {
+    self.rawValue = rawValue
+  }
+
+  package static let v4 = ServerSets(rawValue: 1)
+  package static let v6 = ServerSets(rawValue: 2)
+  package static let anyPort4 = ServerSets(rawValue: 4)
+  package static let anyPort6 = ServerSets(rawValue: 8)
+  /// The set of that family holds plain addresses (mode `sets` only): ports are the user's matter.
+  package static let plain4 = ServerSets(rawValue: 16)
+  package static let plain6 = ServerSets(rawValue: 32)
+  package static let all = ServerSets(rawValue: 63)
+}
+
+/// How an element that exists gets a new lifetime on this kernel.
+package enum RefreshMethod: UInt8, Sendable {
+  /// `timeout T expires T` moves a live element's end (Linux 6.12 and later).
+  case inPlace = 1
+  /// `add; delete; add` in one transaction: works everywhere, resets counters.
+  case replace = 2
+}
+
+/// What a new feeder says first.
+package struct BridgeGreeting: Hashable, Sendable {
+  package var incarnation: UInt64
+  package var refresh: RefreshMethod
+  /// The kernel's ruleset generation when the table was found in order.
+  package var generation: UInt32
+  /// Fingerprint of the plan the feeder holds; 0 without one.
+  package var plan: UInt64
+  package var servers: [ServerSets]
+
+  package init(incarnation: UInt64, refresh: RefreshMethod, generation: UInt32, plan: UInt64, servers: [ServerSets]) {
+    self.incarnation = incarnation
+    self.refresh = refresh
+    self.generation = generation
+    self.plan = plan
+    self.servers = servers
+  }
+}
+
+/// The closed set of what crosses the socketpair; nothing in it comes from the network but addresses.
+package enum BridgeMessage: Hashable, Sendable {
+  // To the bridge.
+  /// A part of an encoded plan; the last one installs it.
+  case planPart(request: UInt32, index: UInt16, count: UInt16, octets: [UInt8])
+  case grants(batch: UInt32, plan: UInt64, grants: [UnitGrant])
+  case revoke(request: UInt32, plan: UInt64, elements: [GrantElement])
+  case flushServer(request: UInt32, plan: UInt64, server: UInt16)
+  case listServer(request: UInt32, plan: UInt64, server: UInt16)
+  case removeTable(request: UInt32, table: String)
+  case ping(request: UInt32)
+
+  // From the bridge.
+  case hello(BridgeGreeting)
+  /// Every unit of the batch that is not named here is committed.
+  case outcome(batch: UInt32, refused: [RefusedUnit])
+  case done(request: UInt32, refusal: BridgeRefusal?, text: String)
+  case page(request: UInt32, last: Bool, elements: [ListedElement])
+  case foreignChange(ForeignChange)
+  /// The bridge cannot work; `text` says why.
+  case broken(incarnation: UInt64, text: String)
+}

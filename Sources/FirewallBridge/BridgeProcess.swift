@@ -1,0 +1,100 @@
+import CLinux
+import Glibc
+package import LinuxIO
+
+/// A running bridge, seen from serve: the keeper's process id and our end of the socketpair.
+package struct BridgeChild: ~Copyable {
+  package let pid: Int32
+  package let socket: FileDescriptor
+
+  package init(pid: Int32, socket: consuming FileDescriptor) {
+    self.pid = pid
+    self.socket = socket
+  }
+
+  consuming func takeSocket() -> FileDescriptor { socket }
+}
+
+/// The processes that alone may change the firewall: a keeper, and the feeder that it keeps alive.
+///
+/// Both are this executable started again; each restarts the other, because serve itself has no privilege to do it.
+/// They find their descriptors at fixed places: 3 the socketpair, 4 the plan, 5 (feeder) what tells that the keeper
+/// lives. The socketpair's end is shared, so what serve sent waits for the next feeder when one dies.
+package enum BridgeProcess {
+  enum Role: String {
+    case keeper = "--keeper"
+    case feeder = "--feeder"
+  }
+
+  package static let ownExecutable = "/proc/self/exe"
+  private static let socketPlace: Int32 = 3
+  private static let notebookPlace: Int32 = 4
+  private static let lifePlace: Int32 = 5
+
+  /// Starts a bridge before privileges are lowered. Without a plan it waits for one to be installed.
+  ///
+  /// - Throws: when a descriptor or the process cannot be made.
+  package static func spawn(
+    _ plan: FirewallPlan?, executable: String = ownExecutable
+  ) throws(SystemError) -> BridgeChild {
+    var pair: [Int32] = [-1, -1]
+    let error = unsafe sluice_socket_pair(1, &pair)
+    guard error == 0 else { throw SystemError(call: "socketpair", errno: error) }
+    let ours = FileDescriptor(pair[0])
+    defer { close(pair[1]) }
+    let notebook = try PlanNotebook.make(plan)
+    defer { close(notebook.descriptor) }
+    let pid = start(.keeper, executable: executable, socket: pair[1], notebook: notebook, life: nil)
+    guard pid > 0 else { throw SystemError(call: "posix_spawn", errno: -pid) }
+    return BridgeChild(pid: pid, socket: ours)
+  }
+
+  /// The hidden subcommand: `arguments` are what follows it. Returns the exit code.
+  package static func run(_ arguments: [String]) -> Int32 {
+    guard arguments.count == 1, let role = Role(rawValue: arguments[0]), sluice_is_message_socket(socketPlace) != 0
+    else {
+      return complain("this command is for sluice itself", code: 64)
+    }
+    sluice_ignore_stop_requests()
+    let error = sluice_privileges_keep_net_admin()
+    guard error == 0 else { return complain("privileges cannot be lowered: error \(error)", code: 1) }
+    let notebook = PlanNotebook(descriptor: notebookPlace)
+    if role == .feeder {
+      switch feed(notebook) {
+      case .success(.serveGone): return 0
+      case .success(.keeperGone): close(lifePlace)
+      case .failure(let error): return complain("the kernel's nf_tables cannot be used: \(error)", code: 1)
+      }
+    }
+    return Keeper(socket: socketPlace, notebook: notebook).run()
+  }
+
+  /// The feeder's netlink sockets are closed when this returns.
+  private static func feed(_ notebook: PlanNotebook) -> Result<Feeder.End, SystemError> {
+    do {
+      return .success(try Feeder(socket: socketPlace, life: lifePlace, notebook: notebook).run())
+    } catch {
+      let text = "the kernel's nf_tables cannot be used: \(error)"
+      _ = BridgeSocket.send(BridgeMessage.broken(incarnation: 0, text: text).encoded(), socketPlace, waiting: false)
+      return .failure(error)
+    }
+  }
+
+  static func start(
+    _ role: Role, executable: String, socket: Int32, notebook: PlanNotebook, life: Int32?
+  ) -> Int32 {
+    let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
+    defer { close(null) }
+    var descriptors = [null, null, 2, socket, notebook.descriptor]
+    if let life {
+      descriptors.append(life)
+    }
+    return Subprocess.spawn(executable, ["sluice", "bridge", role.rawValue], descriptors: descriptors)
+  }
+
+  private static func complain(_ text: String, code: Int32) -> Int32 {
+    let line = Array("sluice bridge: \(text)\n".utf8)
+    _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
+    return code
+  }
+}

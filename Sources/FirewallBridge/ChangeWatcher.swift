@@ -1,0 +1,88 @@
+import CLinux
+import CNetfilter
+import Glibc
+import LinuxIO
+
+/// Listens to the kernel's notifications of what others do to our table.
+final class ChangeWatcher {
+  private let socket: NetlinkSocket
+  /// The feeding socket's port: its changes are ours.
+  private let ownPort: UInt32
+
+  init(ignoring ownPort: UInt32) throws(SystemError) {
+    socket = try NetlinkSocket(groups: 1 << (UInt32(NFNLGRP_NFTABLES.rawValue) - 1))
+    self.ownPort = ownPort
+    socket.setBuffer(SO_RCVBUFFORCE, octets: 4 << 20)
+    // Our own commits never wake us: the kernel drops their notifications before they are queued.
+    let error = sluice_netlink_ignore_ports(socket.descriptor, ownPort, ownPort)
+    guard error == 0 else { throw SystemError(call: "SO_ATTACH_FILTER", errno: error) }
+  }
+
+  var descriptor: Int32 { socket.descriptor }
+
+  /// A program works for us from now on (or, with nil, no longer): netlink gives a process's first socket its id as
+  /// port. Should the filter fail, our own installation is taken for a stranger's, reported, and no harm is done.
+  func ignore(process: Int32?) {
+    _ = sluice_netlink_ignore_ports(socket.descriptor, ownPort, process.map { UInt32(bitPattern: $0) } ?? ownPort)
+  }
+
+  /// Reads what waits. `staticSets` are the names of the sets and maps that hold no grants.
+  func drain(family: FirewallPlan.Family, table: String, staticSets: Set<String>) -> ForeignChange {
+    var changes: ForeignChange = []
+    // A bound, so that a busy stranger cannot keep the feeder from feeding.
+    for _ in 0..<1_024 {
+      do {
+        let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
+          unsafe changes.formUnion(change(message, family: family, table: table, staticSets: staticSets))
+        }
+        guard more else { break }
+      } catch {
+        // ENOBUFS: notifications were dropped.
+        changes.insert(.unknown)
+        guard error.errno == ENOBUFS else { break }
+      }
+    }
+    return changes
+  }
+
+  private func change(
+    _ message: UnsafePointer<nlmsghdr>, family: FirewallPlan.Family, table: String, staticSets: Set<String>
+  ) -> ForeignChange {
+    let type = unsafe Int32(message.pointee.nlmsg_type)
+    let port = unsafe message.pointee.nlmsg_pid
+    guard type >> 8 == Int32(NFNL_SUBSYS_NFTABLES), port != ownPort,
+      unsafe mnl_nlmsg_get_payload_len(message) >= MemoryLayout<nfgenmsg>.size,
+      let header = unsafe mnl_nlmsg_get_payload(message)
+    else { return [] }
+    // Attribute 1 is the table's name and 2 the chain's or set's in every message of nf_tables but NEWGEN.
+    guard unsafe header.load(as: UInt8.self) == family.rawValue, unsafe name(1, message) == table else { return [] }
+    switch UInt32(type & 0xFF) {
+    case NFT_MSG_DELTABLE.rawValue: return .tableRemoved
+    case NFT_MSG_DELSET.rawValue:
+      // Anonymous sets go with the rule that holds them.
+      return unsafe name(2, message)?.hasPrefix("__") == true ? .rulesChanged : .setRemoved
+    case NFT_MSG_NEWCHAIN.rawValue, NFT_MSG_DELCHAIN.rawValue, NFT_MSG_NEWRULE.rawValue, NFT_MSG_DELRULE.rawValue,
+      NFT_MSG_NEWTABLE.rawValue:
+      return .rulesChanged
+    case NFT_MSG_NEWSETELEM.rawValue:
+      return unsafe isStatic(message, staticSets) ? .rulesChanged : .elementsAdded
+    case NFT_MSG_DELSETELEM.rawValue:
+      return unsafe isStatic(message, staticSets) ? .rulesChanged : .elementsRemoved
+    default: return []
+    }
+  }
+
+  private func isStatic(_ message: UnsafePointer<nlmsghdr>, _ staticSets: Set<String>) -> Bool {
+    guard let set = unsafe name(2, message) else { return true }
+    return staticSets.contains(set)
+  }
+
+  private func name(_ type: Int, _ message: UnsafePointer<nlmsghdr>) -> String? {
+    guard let attribute = unsafe KernelSets.attribute(type, of: message) else { return nil }
+    // Not mnl_attr_get_str: the kernel ends names with a zero, but nothing here depends on it.
+    let count = unsafe Int(mnl_attr_get_payload_len(attribute))
+    guard let start = unsafe mnl_attr_get_payload(attribute) else { return nil }
+    let octets = unsafe UnsafeRawBufferPointer(start: start, count: count)
+    return unsafe String(decoding: octets.prefix { $0 != 0 }, as: UTF8.self)
+  }
+}

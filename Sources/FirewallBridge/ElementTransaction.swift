@@ -1,0 +1,256 @@
+import CNetfilter
+import Glibc
+import IPNetwork
+import LinuxIO
+
+/// An element of one set on its way into or out of the kernel.
+struct KernelElement: Hashable {
+  /// Index into the transaction's list of sets.
+  var set: Int
+  var key: ElementKey
+  var lifetimeMilliseconds: UInt64 = 0
+  /// When it ends, where that is to be another time than its lifetime from now.
+  var expirationMilliseconds: UInt64?
+}
+
+/// Builds one nf_tables batch in a buffer and carries it out: all of it or nothing.
+@safe
+final class ElementTransaction {
+  /// Room for the largest batch three times over (`add; delete; add`) with a wide margin; touched only where used.
+  private static let bufferOctets = 8 << 20
+  /// One message with its header and elements stays far below this and below a 16-bit attribute length.
+  private static let messageOctets = 32_768
+  private static let elementsPerMessage = 200
+
+  private let socket: NetlinkSocket
+  private let buffer: UnsafeMutableRawPointer
+  private var used = 0
+  private var overflowed = false
+  private var firstSequence: UInt32 = 0
+  private var lastMessage: UnsafeMutablePointer<nlmsghdr>?
+
+  init(_ socket: NetlinkSocket) {
+    self.socket = socket
+    unsafe buffer = .allocate(byteCount: Self.bufferOctets, alignment: 4_096)
+    socket.setBuffer(SO_SNDBUFFORCE, octets: Int32(Self.bufferOctets))
+    socket.setBuffer(SO_RCVBUFFORCE, octets: 4 << 20)
+  }
+
+  deinit {
+    unsafe buffer.deallocate()
+  }
+
+  /// Opens elements for the lifetime each carries, from now, whether they exist or not.
+  func open(_ elements: [KernelElement], sets: [KernelSet], refresh: RefreshMethod) -> Int32 {
+    begin()
+    for group in Self.grouped(elements) {
+      guard let first = group.first else { continue }
+      let set = sets[first.set]
+      if refresh == .replace {
+        put(NFT_MSG_NEWSETELEM, set, group, timed: true)
+        put(NFT_MSG_DELSETELEM, set, group, timed: false)
+      }
+      put(NFT_MSG_NEWSETELEM, set, group, timed: true)
+    }
+    return commit()
+  }
+
+  /// Closes elements; ENOENT when one of them is gone already, and then none is closed.
+  func close(_ elements: [KernelElement], sets: [KernelSet]) -> Int32 {
+    begin()
+    for group in Self.grouped(elements) {
+      guard let first = group.first else { continue }
+      put(NFT_MSG_DELSETELEM, sets[first.set], group, timed: false)
+    }
+    return commit()
+  }
+
+  /// Empties sets.
+  func flush(_ sets: [KernelSet]) -> Int32 {
+    begin()
+    for set in sets {
+      put(NFT_MSG_DELSETELEM, set, [], timed: false)
+    }
+    return commit()
+  }
+
+  /// Adds an empty table and a set of plain IPv4 addresses with timeouts, to try something out.
+  func makeProbe(_ set: KernelSet) -> Int32 {
+    begin()
+    putTable(NFT_MSG_NEWTABLE, set)
+    guard let description = unsafe nftnl_set_alloc() else { return ENOMEM }
+    defer { unsafe nftnl_set_free(description) }
+    let shape = SetShape(family: .v4, kind: .anyPort)
+    unsafe Self.name(description, set)
+    unsafe nftnl_set_set_u32(description, UInt16(NFTNL_SET_FLAGS.rawValue), UInt32(NFT_SET_TIMEOUT.rawValue))
+    unsafe nftnl_set_set_u32(description, UInt16(NFTNL_SET_KEY_TYPE.rawValue), shape.keyType)
+    unsafe nftnl_set_set_u32(description, UInt16(NFTNL_SET_KEY_LEN.rawValue), UInt32(shape.keyOctets))
+    unsafe nftnl_set_set_u32(description, UInt16(NFTNL_SET_ID.rawValue), 1)
+    if let header = unsafe header(NFT_MSG_NEWSET, set.family, NLM_F_CREATE) {
+      unsafe nftnl_set_nlmsg_build_payload(header, description)
+      unsafe finish(header)
+    }
+    return commit()
+  }
+
+  func deleteTable(_ set: KernelSet) -> Int32 {
+    begin()
+    putTable(NFT_MSG_DELTABLE, set)
+    return commit()
+  }
+
+  private func begin() {
+    used = 0
+    overflowed = false
+    unsafe lastMessage = nil
+    let start = unsafe buffer.assumingMemoryBound(to: CChar.self)
+    firstSequence = socket.nextSequence()
+    if let header = unsafe nftnl_batch_begin(start, firstSequence) {
+      used = Int(unsafe header.pointee.nlmsg_len)
+    }
+  }
+
+  private func put(_ type: nf_tables_msg_types, _ set: KernelSet, _ elements: ArraySlice<KernelElement>, timed: Bool) {
+    var rest = elements
+    repeat {
+      let chunk = rest.prefix(Self.elementsPerMessage)
+      rest = rest.dropFirst(chunk.count)
+      let flags = type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0
+      guard let list = unsafe nftnl_set_alloc(), let header = unsafe header(type, set.family, flags) else {
+        overflowed = true
+        return
+      }
+      defer { unsafe nftnl_set_free(list) }
+      unsafe Self.name(list, set)
+      for element in chunk {
+        guard unsafe Self.add(element, timed: timed, to: list) else {
+          overflowed = true
+          return
+        }
+      }
+      unsafe nftnl_set_elems_nlmsg_build_payload(header, list)
+      unsafe finish(header)
+    } while !rest.isEmpty
+  }
+
+  private func putTable(_ type: nf_tables_msg_types, _ set: KernelSet) {
+    guard let table = unsafe nftnl_table_alloc() else {
+      overflowed = true
+      return
+    }
+    defer { unsafe nftnl_table_free(table) }
+    unsafe set.table.withCString { name in
+      _ = unsafe nftnl_table_set_str(table, UInt16(NFTNL_TABLE_NAME.rawValue), name)
+    }
+    let flags = type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0
+    if let header = unsafe header(type, set.family, flags) {
+      unsafe nftnl_table_nlmsg_build_payload(header, table)
+      unsafe finish(header)
+    }
+  }
+
+  /// Starts a message where there is room for the largest one.
+  private func header(
+    _ type: nf_tables_msg_types, _ family: FirewallPlan.Family, _ flags: Int32
+  ) -> UnsafeMutablePointer<nlmsghdr>? {
+    guard Self.bufferOctets - used >= 2 * Self.messageOctets else {
+      overflowed = true
+      return nil
+    }
+    let place = unsafe (buffer + used).assumingMemoryBound(to: CChar.self)
+    return unsafe nftnl_nlmsg_build_hdr(
+      place, UInt16(nfTables(type)), UInt16(family.rawValue), UInt16(flags | NLM_F_REQUEST), socket.nextSequence())
+  }
+
+  private func finish(_ header: UnsafeMutablePointer<nlmsghdr>) {
+    used += (Int(unsafe header.pointee.nlmsg_len) + 3) & ~3
+    unsafe lastMessage = unsafe header
+  }
+
+  /// Sends the batch; returns 0 or the error number of the first thing the kernel refused.
+  private func commit() -> Int32 {
+    guard !overflowed, let last = unsafe lastMessage else { return overflowed ? ENOMEM : 0 }
+    // One ack, for the last message: the kernel reports errors unasked.
+    unsafe last.pointee.nlmsg_flags |= UInt16(NLM_F_ACK)
+    let lastSequence = unsafe last.pointee.nlmsg_seq
+    let end = unsafe (buffer + used).assumingMemoryBound(to: CChar.self)
+    guard let header = unsafe nftnl_batch_end(end, socket.nextSequence()) else { return ENOMEM }
+    used += Int(unsafe header.pointee.nlmsg_len)
+    do {
+      try unsafe socket.send(UnsafeRawBufferPointer(start: buffer, count: used))
+      return try takeAck(lastSequence)
+    } catch {
+      return error.errno
+    }
+  }
+
+  private func takeAck(_ last: UInt32) throws(SystemError) -> Int32 {
+    var failure: Int32 = 0
+    var acknowledged = false
+    while !acknowledged {
+      let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
+        // What an earlier batch left behind says nothing about this one.
+        let place = unsafe message.pointee.nlmsg_seq &- firstSequence
+        guard unsafe Int32(message.pointee.nlmsg_type) == NLMSG_ERROR, place <= last &- firstSequence else { return }
+        let error = unsafe NetlinkSocket.error(of: message)
+        if failure == 0 {
+          failure = error
+        }
+        acknowledged = acknowledged || place == last &- firstSequence
+      }
+      guard more else { break }
+    }
+    return failure == 0 && !acknowledged ? EBADMSG : failure
+  }
+
+  private static func name(_ target: OpaquePointer, _ set: KernelSet) {
+    unsafe set.table.withCString { text in
+      _ = unsafe nftnl_set_set_str(target, UInt16(NFTNL_SET_TABLE.rawValue), text)
+    }
+    unsafe set.name.withCString { text in
+      _ = unsafe nftnl_set_set_str(target, UInt16(NFTNL_SET_NAME.rawValue), text)
+    }
+    unsafe nftnl_set_set_u32(target, UInt16(NFTNL_SET_FAMILY.rawValue), UInt32(set.family.rawValue))
+  }
+
+  private static func add(_ element: KernelElement, timed: Bool, to list: OpaquePointer) -> Bool {
+    guard let item = unsafe nftnl_set_elem_alloc() else { return false }
+    let copied = unsafe element.key.withOctets { key in
+      unsafe nftnl_set_elem_set(item, UInt16(NFTNL_SET_ELEM_KEY), key.baseAddress, UInt32(key.count))
+    }
+    if timed {
+      // Both, because a live element whose timeout stays the same would otherwise keep its old end.
+      let lifetime = max(element.lifetimeMilliseconds, 1)
+      let expiration = element.expirationMilliseconds ?? lifetime
+      unsafe nftnl_set_elem_set_u64(item, UInt16(NFTNL_SET_ELEM_TIMEOUT), lifetime)
+      unsafe nftnl_set_elem_set_u64(item, UInt16(NFTNL_SET_ELEM_EXPIRATION), expiration)
+    }
+    unsafe nftnl_set_elem_add(list, item)
+    return copied == 0
+  }
+
+  /// Elements by set, each key once with the longest lifetime asked for.
+  private static func grouped(_ elements: [KernelElement]) -> [ArraySlice<KernelElement>] {
+    guard elements.count > 1 else { return [elements[...]] }
+    var distinct: [KernelElement] = []
+    distinct.reserveCapacity(elements.count)
+    let sorted = elements.sorted {
+      ($0.set, $0.key, $0.lifetimeMilliseconds) < ($1.set, $1.key, $1.lifetimeMilliseconds)
+    }
+    for element in sorted {
+      if let last = distinct.last, last.set == element.set, last.key == element.key {
+        distinct[distinct.count - 1] = element
+      } else {
+        distinct.append(element)
+      }
+    }
+    var groups: [ArraySlice<KernelElement>] = []
+    var rest = distinct[...]
+    while let first = rest.first {
+      let group = rest.prefix { $0.set == first.set }
+      rest = rest.dropFirst(group.count)
+      groups.append(group)
+    }
+    return groups
+  }
+}

@@ -1,0 +1,106 @@
+import EgressPolicy
+import IPNetwork
+
+extension FirewallPlan {
+  private static let formatVersion: UInt16 = 1
+
+  /// The fixed-layout form in which a plan travels to the bridge.
+  package func encoded() -> [UInt8] {
+    var writer = OctetWriter(capacity: 64 + 128 * servers.count)
+    writer.integer(Self.formatVersion)
+    writer.integer(mode.rawValue)
+    writer.integer(family.rawValue)
+    writer.text(table, limit: ServerName.maximumLength)
+    writer.integer(nflogGroup)
+    writer.integer(UInt32(listeners.count))
+    for listener in listeners {
+      writer.address(listener.address)
+      writer.integer(listener.port)
+    }
+    writer.integer(UInt32(servers.count))
+    for server in servers {
+      server.encode(into: &writer)
+    }
+    return writer.octets
+  }
+
+  /// Reads `encoded()` back and validates it.
+  package init(decoding octets: [UInt8]) throws(BridgeFormatError) {
+    var reader = OctetReader(octets)
+    guard try reader.integer(UInt16.self) == Self.formatVersion else { throw .version }
+    guard let mode = Mode(rawValue: try reader.integer()), let family = Family(rawValue: try reader.integer()) else {
+      throw .field
+    }
+    self.init(mode: mode, family: family, table: try reader.text(limit: ServerName.maximumLength), servers: [])
+    nflogGroup = try reader.integer()
+    for _ in 0..<(try reader.count(width: 19)) {
+      listeners.append(Listener(address: try reader.address(), port: try reader.integer()))
+    }
+    for _ in 0..<(try reader.count(width: 11)) {
+      servers.append(try Server(from: &reader))
+    }
+    try reader.end()
+    do {
+      try validate()
+    } catch {
+      throw .field
+    }
+  }
+
+  /// Tells plans apart, so that an index of one is never taken for an index of another (FNV-1a).
+  package var fingerprint: UInt64 { Self.fingerprint(of: encoded()) }
+
+  static func fingerprint(of octets: [UInt8]) -> UInt64 {
+    octets.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+  }
+}
+
+extension FirewallPlan.Server {
+  fileprivate func encode(into writer: inout OctetWriter) {
+    writer.text(name, limit: ServerName.maximumLength)
+    writer.bool(opensAnyPort)
+    writer.integer(UInt32(prefixes.count))
+    for prefix in prefixes {
+      writer.prefix(prefix)
+    }
+    writer.integer(UInt32(staticRules.count))
+    for rule in staticRules {
+      writer.prefix(rule.prefix)
+      writer.integer(UInt32(rule.ports.count))
+      for port in rule.ports {
+        writer.integer(port.transport)
+        writer.integer(port.port)
+      }
+    }
+  }
+
+  fileprivate init(from reader: inout OctetReader) throws(BridgeFormatError) {
+    self.init(name: try reader.text(limit: ServerName.maximumLength), prefixes: [], opensAnyPort: try reader.bool())
+    for _ in 0..<(try reader.count(width: 18)) {
+      prefixes.append(try reader.prefix())
+    }
+    for _ in 0..<(try reader.count(width: 22)) {
+      var rule = FirewallPlan.StaticRule(prefix: try reader.prefix(), ports: [])
+      for _ in 0..<(try reader.count(width: 3)) {
+        rule.ports.append(FirewallPlan.Port(transport: try reader.integer(), port: try reader.integer()))
+      }
+      staticRules.append(rule)
+    }
+  }
+}
+
+extension OctetWriter {
+  fileprivate mutating func prefix(_ prefix: IPPrefix) {
+    address(prefix.address)
+    integer(UInt8(prefix.length))
+  }
+}
+
+extension OctetReader {
+  fileprivate mutating func prefix() throws(BridgeFormatError) -> IPPrefix {
+    let address = try address()
+    let length = Int(try integer(UInt8.self))
+    guard let prefix = IPPrefix(address, length: length), prefix.address == address else { throw .field }
+    return prefix
+  }
+}

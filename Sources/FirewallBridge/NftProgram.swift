@@ -1,0 +1,113 @@
+import CLinux
+import Glibc
+import LinuxIO
+
+/// Runs the `nft` program for the static part of the table, where text is right and speed does not matter.
+enum NftProgram {
+  static let path = "/usr/sbin/nft"
+  /// Longer than any ruleset takes; a program that hangs must not hang the feeder.
+  private static let patienceMilliseconds: UInt64 = 10_000
+  private static let maximumComplaint = 1_500
+
+  /// Why a ruleset was not applied.
+  struct Failure: Error {
+    var text: String
+  }
+
+  /// A descriptor that is watched while nft works, and what to do when it is readable.
+  struct Watch {
+    var descriptor: Int32
+    var act: () -> Void
+  }
+
+  /// Applies `text` in one transaction. `started` learns the process id before any of it can take effect.
+  static func apply(
+    _ text: String, checkOnly: Bool = false, watch: Watch? = nil, started: (Int32) -> Void = { _ in }
+  ) throws(Failure) {
+    var input: [Int32] = [-1, -1]
+    var output: [Int32] = [-1, -1]
+    guard unsafe sluice_pipe(&input) == 0, unsafe sluice_pipe(&output) == 0 else {
+      throw Failure(text: "no pipe for nft: error \(errno)")
+    }
+    let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
+    let arguments = checkOnly ? [path, "-c", "-f", "-"] : [path, "-f", "-"]
+    let pid = Subprocess.spawn(path, arguments, descriptors: [input[0], null, output[1]])
+    close(input[0])
+    close(output[1])
+    close(null)
+    defer { close(output[0]) }
+    guard pid > 0 else {
+      close(input[1])
+      throw Failure(text: "\(path) cannot be started: error \(-pid)")
+    }
+    started(pid)
+    let complaint = exchange(text, input: input[1], output: output[0], pid: pid, watch: watch)
+    var status: Int32 = 0
+    while unsafe waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+    guard status == 0 else {
+      throw Failure(text: "nft refused the ruleset: \(complaint)")
+    }
+  }
+
+  /// Feeds the text and collects what nft complains about, both without ever blocking for good; closes `input`.
+  private static func exchange(_ text: String, input: Int32, output: Int32, pid: Int32, watch: Watch?) -> String {
+    let octets = Array(text.utf8)
+    var written = 0
+    var complaint: [UInt8] = []
+    var writer = input
+    _ = fcntl(writer, F_SETFL, O_NONBLOCK)
+    let limit = MonotonicTime.now().nanoseconds &+ patienceMilliseconds &* 1_000_000
+    while true {
+      let now = MonotonicTime.now().nanoseconds
+      guard now < limit else {
+        kill(pid, SIGKILL)
+        break
+      }
+      // poll(2) leaves out what has a negative descriptor.
+      var waits = [
+        pollfd(fd: output, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: watch?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+      ]
+      if writer >= 0 {
+        waits.append(pollfd(fd: writer, events: Int16(POLLOUT), revents: 0))
+      }
+      _ = unsafe poll(&waits, nfds_t(waits.count), Int32((limit - now) / 1_000_000) + 1)
+      if waits[1].revents != 0 { watch?.act() }
+      if writer >= 0, waits[2].revents != 0 {
+        let count = unsafe octets[written...].withUnsafeBytes { unsafe write(writer, $0.baseAddress, $0.count) }
+        written += max(count, 0)
+        if written == octets.count || (count < 0 && errno != EAGAIN) {
+          close(writer)
+          writer = -1
+        }
+      }
+      if waits[0].revents != 0 {
+        var chunk = [UInt8](repeating: 0, count: 4_096)
+        let count = unsafe read(output, &chunk, chunk.count)
+        guard count > 0 else { break }
+        complaint.append(contentsOf: chunk.prefix(min(count, maximumComplaint - complaint.count)))
+      }
+    }
+    if writer >= 0 {
+      close(writer)
+    }
+    return String(decoding: complaint, as: UTF8.self)
+  }
+}
+
+/// Starts programs with nothing inherited but what is named.
+enum Subprocess {
+  /// The whole environment of whatever the bridge starts.
+  private static let environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"]
+
+  /// Returns the process id, or a negative error number. `descriptors[i]` becomes descriptor i.
+  static func spawn(_ path: String, _ arguments: [String], descriptors: [Int32]) -> Int32 {
+    var argv = unsafe arguments.map { unsafe strdup($0) } + [nil]
+    var envp = unsafe environment.map { unsafe strdup($0) } + [nil]
+    defer {
+      unsafe argv.forEach { unsafe free($0) }
+      unsafe envp.forEach { unsafe free($0) }
+    }
+    return unsafe sluice_spawn(path, &argv, &envp, descriptors, Int32(descriptors.count))
+  }
+}

@@ -1,0 +1,82 @@
+import CLinux
+import Glibc
+import LinuxIO
+
+/// The plan in an anonymous file that keeper and feeders share, so that it survives each of them.
+///
+/// Octet 0 to 7 is the number of the last incarnation, 8 to 15 the active place (0: no plan). A plan is written to the
+/// other place and only then made the active one: whoever dies in between leaves the old plan whole.
+struct PlanNotebook {
+  /// Far above the largest valid plan; places do not overlap.
+  private static let placeOctets = 64 << 20
+  static let maximumPlanOctets = placeOctets - 8
+
+  let descriptor: Int32
+
+  init(descriptor: Int32) {
+    self.descriptor = descriptor
+  }
+
+  static func make(_ plan: FirewallPlan?) throws(SystemError) -> PlanNotebook {
+    let descriptor = unsafe sluice_memory_file("sluice-plan")
+    guard descriptor >= 0 else { throw SystemError(call: "memfd_create", errno: -descriptor) }
+    let notebook = PlanNotebook(descriptor: descriptor)
+    if let plan {
+      try notebook.store(plan.encoded())
+    }
+    return notebook
+  }
+
+  /// Counts up and returns the number of this incarnation.
+  func nextIncarnation() throws(SystemError) -> UInt64 {
+    let next = (word(at: 0) ?? 0) &+ 1
+    try write(word: next, at: 0)
+    return next
+  }
+
+  func store(_ plan: [UInt8]) throws(SystemError) {
+    guard plan.count <= Self.maximumPlanOctets else { throw SystemError(call: "pwrite", errno: EFBIG) }
+    let place: UInt64 = word(at: 8) == 1 ? 2 : 1
+    let start = Int(place) * Self.placeOctets
+    try write(word: UInt64(plan.count), at: start)
+    try write(plan, at: start + 8)
+    try write(word: place, at: 8)
+  }
+
+  func forget() throws(SystemError) {
+    try write(word: 0, at: 8)
+  }
+
+  /// The active plan, or nil without a valid one.
+  func load() -> FirewallPlan? {
+    guard let place = word(at: 8), place == 1 || place == 2 else { return nil }
+    let start = Int(place) * Self.placeOctets
+    guard let count = word(at: start), count <= UInt64(Self.maximumPlanOctets),
+      let octets = read(Int(count), at: start + 8)
+    else { return nil }
+    return try? FirewallPlan(decoding: octets)
+  }
+
+  private func word(at offset: Int) -> UInt64? {
+    guard let octets = read(8, at: offset) else { return nil }
+    var reader = OctetReader(octets)
+    return try? reader.integer()
+  }
+
+  private func write(word: UInt64, at offset: Int) throws(SystemError) {
+    var writer = OctetWriter()
+    writer.integer(word)
+    try write(writer.octets, at: offset)
+  }
+
+  private func read(_ count: Int, at offset: Int) -> [UInt8]? {
+    var octets = [UInt8](repeating: 0, count: count)
+    let got = unsafe octets.withUnsafeMutableBytes { unsafe pread(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
+    return got == count ? octets : nil
+  }
+
+  private func write(_ octets: [UInt8], at offset: Int) throws(SystemError) {
+    let count = unsafe octets.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
+    guard count == octets.count else { throw SystemError(call: "pwrite", errno: errno) }
+  }
+}

@@ -1,0 +1,127 @@
+import IPNetwork
+import LinuxIO
+
+/// Brings the kernel's table in line with a plan, or says precisely why that cannot be.
+struct TableInstaller {
+  struct Fault: Error {
+    var text: String
+  }
+
+  let kernel: KernelSets
+  /// Learns the process id of every `nft` before it can change anything, and nil when it has ended.
+  let working: (Int32?) -> Void
+  /// What must not wait until `nft` has ended: news of others' changes.
+  var watch: NftProgram.Watch?
+
+  /// Whether a table bears the marks of a managed one: nobody else's is ever changed or removed.
+  static func isOurs(_ sets: [String: SetDescription]) -> Bool {
+    sets["clients-4"] != nil && sets["servers-4"] != nil
+  }
+
+  /// Creates or repairs a managed table; elements of sets that stay are kept. Returns what can be fed.
+  func install(_ plan: FirewallPlan) throws(Fault) -> [ServerSets] {
+    let existing = try read(plan)
+    guard plan.mode == .managed else { return try verify(plan, existing) }
+    try refuseMisshapen(plan, existing)
+    let leftovers = try leftovers(plan, existing)
+    defer { working(nil) }
+    do {
+      let text = try Ruleset.render(plan, removing: leftovers)
+      try NftProgram.apply(text, watch: watch, started: working)
+    } catch let failure as NftProgram.Failure {
+      throw Fault(text: failure.text)
+    } catch {
+      throw Fault(text: "the plan is not valid: \(error)")
+    }
+    return plan.servers.map { $0.opensAnyPort ? [.v4, .v6, .anyPort4, .anyPort6] : [.v4, .v6] }
+  }
+
+  private func read(_ plan: FirewallPlan) throws(Fault) -> [String: SetDescription] {
+    do {
+      return try kernel.sets(family: plan.family, table: plan.table)
+    } catch {
+      throw Fault(text: "the sets of table \(plan.family.name) \(plan.table) cannot be read: \(error)")
+    }
+  }
+
+  private func refuseMisshapen(_ plan: FirewallPlan, _ existing: [String: SetDescription]) throws(Fault) {
+    for name in plan.servers.flatMap(SetName.all(of:)) {
+      let shape = SetShape(family: name.family, kind: name.kind)
+      if let fault = existing[name.text]?.fault(as: shape) {
+        throw Fault(text: "table \(plan.family.name) \(plan.table): \(fault)")
+      }
+    }
+  }
+
+  /// Sets and chains that only we can have made and that the plan does not name.
+  private func leftovers(
+    _ plan: FirewallPlan, _ existing: [String: SetDescription]
+  ) throws(Fault) -> Ruleset.Leftovers {
+    let wanted = Set(plan.servers.flatMap(SetName.all(of:)))
+    let stale = existing.values.compactMap { SetName($0.name) }.filter { name in
+      let shape = SetShape(family: name.family, kind: name.kind)
+      return !wanted.contains(name) && existing[name.text]?.fault(as: shape) == nil
+        && existing[name.text]?.size == UInt32(FirewallPlan.setSize)
+    }
+    let chains: Set<String>
+    do {
+      chains = try kernel.chains(family: plan.family, table: plan.table)
+    } catch {
+      throw Fault(text: "the chains of table \(plan.family.name) \(plan.table) cannot be read: \(error)")
+    }
+    guard Self.isOurs(existing) || chains.isDisjoint(with: ["forward", "input"]) else {
+      throw Fault(text: "table \(plan.family.name) \(plan.table) exists and is not of our making")
+    }
+    let servers = Set(plan.servers.map(\.name))
+    let names = Set(stale.map(\.server)).subtracting(servers).intersection(chains).subtracting(["forward", "input"])
+    return Ruleset.Leftovers(chains: names.sorted(), sets: stale.sorted { $0.text < $1.text })
+  }
+
+  /// Mode `sets`: the user's table must hold at least one set for each server, of a shape that can be fed.
+  private func verify(_ plan: FirewallPlan, _ existing: [String: SetDescription]) throws(Fault) -> [ServerSets] {
+    let table = "table \(plan.family.name) \(plan.table)"
+    var result: [ServerSets] = []
+    for server in plan.servers {
+      var sets: ServerSets = []
+      for family in plan.addressFamilies {
+        sets.formUnion(try usable(server, family, existing, table))
+      }
+      guard !sets.isEmpty else {
+        let names = plan.addressFamilies.map { "\(server.name)-\($0.rawValue)" }.joined(separator: " nor ")
+        throw Fault(text: "\(table) holds neither set \(names)")
+      }
+      result.append(sets)
+    }
+    return result
+  }
+
+  private func usable(
+    _ server: FirewallPlan.Server, _ family: IPAddress.Family, _ existing: [String: SetDescription], _ table: String
+  ) throws(Fault) -> ServerSets {
+    let name = SetName(server: server.name, family: family, kind: .ports).text
+    guard let main = existing[name] else { return [] }
+    let v4 = family == .v4
+    let plain = SetShape(family: family, kind: .anyPort)
+    if main.keyType == plain.keyType {
+      if let fault = main.fault(as: plain) {
+        throw Fault(text: "\(table): \(fault)")
+      }
+      return v4 ? [.v4, .plain4] : [.v6, .plain6]
+    }
+    if let fault = main.fault(as: SetShape(family: family, kind: .ports)) {
+      throw Fault(text: "\(table): \(fault), and it is no set of plain addresses either")
+    }
+    var sets: ServerSets = v4 ? .v4 : .v6
+    if server.opensAnyPort {
+      let anyName = SetName(server: server.name, family: family, kind: .anyPort).text
+      guard let any = existing[anyName] else {
+        throw Fault(text: "\(table) lacks set \(anyName), which a rule with ports: any needs")
+      }
+      if let fault = any.fault(as: plain) {
+        throw Fault(text: "\(table): \(fault)")
+      }
+      sets.insert(v4 ? .anyPort4 : .anyPort6)
+    }
+    return sets
+  }
+}

@@ -55,6 +55,7 @@ let package = Package(
     // L3
     layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
     layer("FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger"]),
+    layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     // L4
     // Tests
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
@@ -70,6 +71,7 @@ let package = Package(
       of: "Resolver",
       ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
+    tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
   ],
   swiftLanguageModes: [.v6]
 )

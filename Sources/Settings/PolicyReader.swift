@@ -1,0 +1,182 @@
+import DNSWire
+import EgressPolicy
+import IPNetwork
+
+/// Turns one policy document into a `ServerPolicy`.
+struct PolicyReader {
+  private static let documentKeys = ["server", "networks", "interface", "egress"]
+  private static let entryKeys = ["host", "cidr", "ports", "types", "private"]
+
+  private(set) var findings = FieldReader()
+
+  /// The policy of `node`; nil when anything essential is wrong, which `findings` then says.
+  mutating func document(_ node: YAMLNode) -> ServerPolicy? {
+    let fields = findings.fields(node, of: "a policy document", keys: Self.documentKeys)
+    guard node.isMapping else { return nil }
+    let name = serverName(fields["server"], in: node)
+    let networks = serverNetworks(fields["networks"], in: node)
+    let interface = fields["interface"].flatMap { interfaceName($0) }
+    var rules = RuleList()
+    var prefixes: [StaticPrefixRule] = []
+    if let egress = fields["egress"] {
+      for entry in findings.list(egress, of: "names") ?? YAMLChildren.none(in: egress) {
+        read(entry, into: &rules, &prefixes)
+      }
+    } else {
+      findings.error("key 'egress' is missing, expected a list of names ([] denies everything)", at: node.location)
+    }
+    guard let name else { return nil }
+    return ServerPolicy(
+      name: name, networks: networks, interface: interface, rules: rules, prefixes: prefixes,
+      location: fields["server"]?.location ?? node.location)
+  }
+
+  private mutating func serverName(_ node: YAMLNode?, in document: YAMLNode) -> ServerName? {
+    guard let node else {
+      findings.error("key 'server' is missing, expected the server's name", at: document.location)
+      return nil
+    }
+    let expected = "a name of a-z, 0-9, '-' and '_' that begins with a letter"
+    guard let text = findings.text(node, expected: expected) else { return nil }
+    do {
+      return try ServerName(text)
+    } catch {
+      findings.error("server name \(Quoted.text(text)) \(error.reason), expected \(expected)", at: node.location)
+      return nil
+    }
+  }
+
+  private mutating func serverNetworks(_ node: YAMLNode?, in document: YAMLNode) -> [ServerNetwork] {
+    guard let node else {
+      findings.error("key 'networks' is missing, expected where the server's queries come from", at: document.location)
+      return []
+    }
+    guard let elements = findings.list(node, of: "networks") else { return [] }
+    var networks: [ServerNetwork] = []
+    var isEmpty = true
+    for element in elements {
+      isEmpty = false
+      if let prefix = findings.prefix(element) {
+        networks.append(ServerNetwork(prefix: prefix, location: element.location))
+      }
+    }
+    if isEmpty {
+      findings.error("no networks, expected at least one: no query could be this server's", at: node.location)
+    }
+    return networks
+  }
+
+  /// Linux interface names: at most 15 octets, no slash, no blank.
+  private mutating func interfaceName(_ node: YAMLNode) -> String? {
+    let expected = "a network interface such as br-mcp-github"
+    guard let text = findings.text(node, expected: expected) else { return nil }
+    let isName = text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x2F && $0 != 0x3A && $0 != 0x22 }
+    guard isName, text.utf8.count <= 15, text != ".", text != ".." else {
+      findings.reject(node, expected: expected)
+      return nil
+    }
+    return text
+  }
+
+  private mutating func read(_ entry: YAMLNode, into rules: inout RuleList, _ prefixes: inout [StaticPrefixRule]) {
+    if !entry.isMapping {
+      if let pattern = pattern(entry) { rules.append(EgressRule(pattern: pattern, location: entry.location)) }
+      return
+    }
+    let fields = findings.fields(entry, of: "an egress entry", keys: Self.entryKeys)
+    let ports = fields["ports"].map { self.ports($0) } ?? .https
+    let types = fields["types"].map { self.types($0) } ?? EgressRule.defaultTypes
+    let privatePrefixes = fields["private"].map { findings.prefixes($0) } ?? []
+    switch (fields["host"], fields["cidr"]) {
+    case (let host?, nil):
+      guard let pattern = pattern(host), let ports, let types else { return }
+      rules.append(
+        EgressRule(
+          pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, location: entry.location))
+    case (nil, let cidr?):
+      for key in ["types", "private"] {
+        guard let node = fields[key] else { continue }
+        findings.error("key '\(key)' has no meaning beside 'cidr', expected it beside 'host'", at: node.location)
+      }
+      guard let prefix = findings.prefix(cidr), let ports else { return }
+      prefixes.append(StaticPrefixRule(prefix: prefix, ports: ports, location: entry.location))
+    case (.some, .some):
+      findings.error("an entry has both 'host' and 'cidr', expected one of them", at: entry.location)
+    case (nil, nil):
+      findings.error("an entry has neither 'host' nor 'cidr', expected one of them", at: entry.location)
+    }
+  }
+
+  private mutating func pattern(_ node: YAMLNode) -> NamePattern? {
+    let expected = "a host name such as api.example.com or \"*.example.com\""
+    guard let text = findings.text(node, expected: expected) else { return nil }
+    do {
+      return try NamePattern(InternationalName.toASCII(text))
+    } catch let error as NamePatternError {
+      findings.error("\(Quoted.text(text)) \(error.reason), expected \(hint(text) ?? expected)", at: node.location)
+    } catch let error as InternationalName.Refusal {
+      findings.error("\(Quoted.text(text)) \(error.reason)", at: node.location)
+    } catch {
+      findings.reject(node, expected: expected)
+    }
+    return nil
+  }
+
+  /// What to write instead of a URL, or of a name with a port.
+  private func hint(_ text: String) -> String? {
+    if text.contains("://") || text.contains("/") { return "the host name alone, without scheme and path" }
+    if text.contains(":") { return "the host name alone, and the port under 'ports:' such as [ 443/tcp ]" }
+    return nil
+  }
+
+  private mutating func ports(_ node: YAMLNode) -> PortSet? {
+    let expected = "ports such as [ 443/tcp, 53/udp ], or any"
+    if let text = node.text {
+      if text.lowercased() == "any" { return .any }
+      guard let port = PortRule(text) else {
+        findings.reject(node, expected: expected)
+        return nil
+      }
+      return .ports([port])
+    }
+    guard let elements = findings.list(node, of: "ports such as 443/tcp") else { return nil }
+    var ports: [PortRule] = []
+    var isAny = false
+    var isEmpty = true
+    for element in elements {
+      isEmpty = false
+      if element.text?.lowercased() == "any" {
+        isAny = true
+      } else if let text = element.text, let port = PortRule(text) {
+        ports.append(port)
+      } else {
+        findings.reject(element, expected: "a port such as 443/tcp or 53/udp")
+      }
+    }
+    if isAny && !ports.isEmpty { findings.error("'any' stands beside ports, expected it alone", at: node.location) }
+    if isEmpty { findings.error("no ports, expected \(expected)", at: node.location) }
+    return isAny ? .any : PortSet(ports)
+  }
+
+  private mutating func types(_ node: YAMLNode) -> [RRType]? {
+    let expected = "record types such as A, AAAA, HTTPS"
+    guard let elements = findings.list(node, of: "record types such as A") else { return nil }
+    var types: [RRType] = []
+    var isEmpty = true
+    for element in elements {
+      isEmpty = false
+      guard let text = findings.text(element, expected: expected) else { continue }
+      guard let type = RRType(mnemonic: text.uppercased()) else {
+        findings.reject(element, expected: expected)
+        continue
+      }
+      guard !type.isMeta else {
+        findings.error("\(type) asks for no record and is never forwarded, expected \(expected)", at: element.location)
+        continue
+      }
+      if !types.contains(type) { types.append(type) }
+    }
+    if isEmpty { findings.error("no types, expected \(expected)", at: node.location) }
+    return types
+  }
+}

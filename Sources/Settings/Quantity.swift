@@ -1,0 +1,33 @@
+/// Numbers with units as the configuration writes them: `250ms`, `1h`, `64MiB`.
+enum Quantity {
+  private static let durations = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)]
+  private static let sizes = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)]
+
+  /// Decimal digits without sign; nil when there are none or too many.
+  static func integer(_ text: some StringProtocol) -> Int? {
+    guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { return nil }
+    return Int(text)
+  }
+
+  static func milliseconds(_ text: String) -> Int? { value(text, durations) }
+
+  static func octets(_ text: String) -> Int? { value(text, sizes) }
+
+  /// A duration in milliseconds, in the largest unit that divides it.
+  static func duration(_ milliseconds: Int) -> String { present(milliseconds, durations.reversed()) }
+
+  static func size(_ octets: Int) -> String { present(octets, sizes) }
+
+  private static func value(_ text: String, _ units: [(String, Int)]) -> Int? {
+    let digits = text.prefix { $0.isASCII && $0.isNumber }
+    let unit = text.dropFirst(digits.count)
+    guard let count = integer(digits), let factor = units.first(where: { $0.0 == unit })?.1 else { return nil }
+    let (product, overflow) = count.multipliedReportingOverflow(by: factor)
+    return overflow ? nil : product
+  }
+
+  private static func present(_ value: Int, _ units: some Sequence<(String, Int)>) -> String {
+    for (unit, factor) in units where value != 0 && value % factor == 0 { return "\(value / factor)\(unit)" }
+    return "0"
+  }
+}

@@ -1,0 +1,133 @@
+import EgressPolicy
+import IPNetwork
+
+/// The sections of the main configuration. Every bound is far from honest use and keeps arithmetic and memory small.
+extension FieldReader {
+  private static let day = 86_400
+
+  mutating func read(_ node: YAMLNode, into sinkhole: inout SinkholeSettings) {
+    let fields = fields(node, of: "sinkhole", keys: ["answer", "ttl"])
+    if let node = fields["answer"], let answer = sinkholeAnswer(node) { sinkhole.answer = answer }
+    if let node = fields["ttl"] { sinkhole.ttlSeconds = seconds(node, in: 0...3600) ?? sinkhole.ttlSeconds }
+  }
+
+  private mutating func sinkholeAnswer(_ node: YAMLNode) -> SinkholeSettings.Answer? {
+    let expected = "nxdomain, nodata, refused or a list of addresses"
+    if let text = node.text?.lowercased() {
+      switch text {
+      case "nxdomain": return .nxdomain
+      case "nodata": return .nodata
+      case "refused": return .refused
+      default: break
+      }
+      if let address = IPAddress(text) { return .addresses([address]) }
+    }
+    guard node.isSequence else {
+      reject(node, expected: expected)
+      return nil
+    }
+    var addresses: [IPAddress] = []
+    var count = 0
+    for element in node.elements {
+      count += 1
+      guard let text = element.text, let address = IPAddress(text) else {
+        reject(element, expected: "an address")
+        continue
+      }
+      if !addresses.contains(address) { addresses.append(address) }
+    }
+    // More would not fit the smallest answer (512 octets) beside the question.
+    if count == 0 || count > 8 {
+      error("\(count) sinkhole addresses, expected 1 to 8", at: node.location)
+    }
+    return .addresses(addresses)
+  }
+
+  mutating func read(_ node: YAMLNode, into firewall: inout FirewallSettings) {
+    let keys = ["mode", "table", "min-lifetime", "grace", "max-lifetime", "deadline"]
+    let fields = fields(node, of: "firewall", keys: keys)
+    if let node = fields["mode"] { firewall.mode = word(node, [.managed, .sets, .off]) ?? firewall.mode }
+    if let node = fields["table"], let (family, name) = table(node) {
+      firewall.family = family
+      firewall.table = name
+    }
+    if let node = fields["min-lifetime"] {
+      firewall.minLifetime = seconds(node, in: 1...Self.day) ?? firewall.minLifetime
+    }
+    if let node = fields["grace"] { firewall.grace = seconds(node, in: 0...3600) ?? firewall.grace }
+    if let node = fields["max-lifetime"] {
+      firewall.maxLifetime = seconds(node, in: 1...(7 * Self.day)) ?? firewall.maxLifetime
+    }
+    if let node = fields["deadline"] {
+      firewall.deadlineMilliseconds = milliseconds(node, in: 10...5000) ?? firewall.deadlineMilliseconds
+    }
+    if firewall.maxLifetime < firewall.minLifetime {
+      error(
+        "max-lifetime \(Quantity.duration(firewall.maxLifetime * 1000)) is shorter than min-lifetime "
+          + "\(Quantity.duration(firewall.minLifetime * 1000)), expected at least as long",
+        at: (fields["max-lifetime"] ?? fields["min-lifetime"] ?? node).location)
+    }
+  }
+
+  private mutating func table(_ node: YAMLNode) -> (FirewallSettings.Family, String)? {
+    let expected = "a family (inet, ip, ip6) and a table name such as inet sluice"
+    guard let text = text(node, expected: expected) else { return nil }
+    let words = text.split(separator: " ")
+    guard words.count == 2, let family = FirewallSettings.Family(rawValue: String(words[0])),
+      Self.isTableName(words[1])
+    else {
+      reject(node, expected: expected)
+      return nil
+    }
+    return (family, String(words[1]))
+  }
+
+  /// An identifier of nft that is no word of its language; it stands in the text that installs the table.
+  private static func isTableName(_ name: Substring) -> Bool {
+    let letters = (0x61...0x7A as ClosedRange<UInt8>, 0x41...0x5A as ClosedRange<UInt8>)
+    guard let first = name.utf8.first, name.utf8.count <= 63, !NftKeywords.language.contains(String(name)) else {
+      return false
+    }
+    let isLetter: (UInt8) -> Bool = { letters.0.contains($0) || letters.1.contains($0) || $0 == 0x5F }
+    return isLetter(first)
+      && name.utf8.allSatisfy { isLetter($0) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x2E }
+  }
+
+  mutating func read(_ node: YAMLNode, into cache: inout CacheSettings) {
+    let fields = fields(node, of: "cache", keys: ["max-entries-per-server", "max-ttl", "max-negative-ttl"])
+    if let node = fields["max-entries-per-server"] {
+      cache.maxEntriesPerServer = integer(node, in: 1...10_000_000) ?? cache.maxEntriesPerServer
+    }
+    if let node = fields["max-ttl"] { cache.maxTTL = seconds(node, in: 1...(7 * Self.day)) ?? cache.maxTTL }
+    if let node = fields["max-negative-ttl"] {
+      cache.maxNegativeTTL = seconds(node, in: 1...Self.day) ?? cache.maxNegativeTTL
+    }
+  }
+
+  /// Returns where the path is written, if it is.
+  mutating func read(_ node: YAMLNode, into audit: inout AuditSettings) -> SourceLocation? {
+    let fields = fields(node, of: "audit", keys: ["path", "max-size", "keep", "allowed"])
+    if let node = fields["path"] { audit.path = text(node, expected: "the path of a file") ?? audit.path }
+    if let node = fields["max-size"] {
+      audit.maxSizeOctets = octets(node, in: (64 << 10)...(64 << 30)) ?? audit.maxSizeOctets
+    }
+    if let node = fields["keep"] { audit.keep = integer(node, in: 0...1000) ?? audit.keep }
+    if let node = fields["allowed"] { audit.allowed = word(node, [.none, .grants, .all]) ?? audit.allowed }
+    return fields["path"]?.location
+  }
+
+  /// The portable shape of a user name; whether there is such a user is known where it is needed.
+  mutating func userName(_ node: YAMLNode) -> String? {
+    let expected = "the name of a system user"
+    guard let text = text(node, expected: expected) else { return nil }
+    let isName = text.utf8.allSatisfy {
+      ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x5F || $0 == 0x2E
+        || ($0 >= 0x41 && $0 <= 0x5A)
+    }
+    guard isName, !text.hasPrefix("-"), text.utf8.count <= 32 else {
+      reject(node, expected: expected)
+      return nil
+    }
+    return text
+  }
+}

@@ -1,0 +1,143 @@
+package import EgressPolicy
+package import IPNetwork
+
+/// Everything `sluice` is told in its configuration, checked and with defaults filled in.
+package struct Settings: Sendable {
+  package var listen: [ListenAddress]
+  package var workers: Int
+  package var upstreams: [UpstreamAddress]
+  package var zones: [ZoneSource]
+  package var sinkhole: SinkholeSettings
+  package var unknownClients: UnknownClientAnswer
+  package var firewall: FirewallSettings
+  package var cache: CacheSettings
+  package var audit: AuditSettings
+  /// The path of the control socket.
+  package var control: String
+  /// Who to become after binding; nil stays.
+  package var user: String?
+  package var policies: [ServerPolicy]
+}
+
+/// An address that is served over UDP and TCP.
+package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
+  package let address: IPAddress
+  package let port: UInt16
+
+  package init(address: IPAddress, port: UInt16 = 53) {
+    self.address = address
+    self.port = port
+  }
+
+  package var description: String {
+    address.family == .v4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+  }
+
+  /// `0.0.0.0` or `[::]`.
+  package var isWildcard: Bool { address.high == 0 && address.low == 0 }
+}
+
+/// A server that allowed questions are forwarded to.
+package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
+  package enum Scheme: String, Sendable {
+    case udp
+    case tls
+  }
+
+  package let scheme: Scheme
+  package let address: IPAddress
+  package let port: UInt16
+  /// The name that a `tls` server's certificate must carry.
+  package let tlsName: String?
+
+  package init(scheme: Scheme = .udp, address: IPAddress, port: UInt16 = 53, tlsName: String? = nil) {
+    self.scheme = scheme
+    self.address = address
+    self.port = port
+    self.tlsName = tlsName
+  }
+
+  package var description: String {
+    "\(scheme.rawValue)://\(ListenAddress(address: address, port: port))" + (tlsName.map { "#\($0)" } ?? "")
+  }
+}
+
+/// Where a master file comes from.
+package enum ZoneSource: Hashable, Sendable {
+  case file(path: String, location: SourceLocation)
+  /// A zone that ships with the executable and was found nowhere on disk.
+  case builtIn(name: String)
+}
+
+/// What a denied query gets.
+package struct SinkholeSettings: Hashable, Sendable {
+  package enum Answer: Hashable, Sendable {
+    case nxdomain
+    case nodata
+    case refused
+    case addresses([IPAddress])
+  }
+
+  package var answer = Answer.nxdomain
+  package var ttlSeconds = 5
+}
+
+/// What a client outside every network gets.
+package enum UnknownClientAnswer: String, Sendable {
+  case nxdomain
+  case refused
+  case drop
+}
+
+/// How resolved addresses are opened.
+package struct FirewallSettings: Hashable, Sendable {
+  package enum Mode: String, Sendable {
+    /// Table, sets and rules are ours.
+    case managed
+    /// The user's table and rules, our elements.
+    case sets
+    case off
+  }
+
+  package enum Family: String, Sendable {
+    case inet
+    case ip
+    case ip6
+  }
+
+  package var mode = Mode.managed
+  package var family = Family.inet
+  package var table = "sluice"
+  /// A grant lives clamp(TTL + grace, minimum, maximum); all in seconds.
+  package var minLifetime = 60
+  package var grace = 30
+  package var maxLifetime = 3600
+  /// A commit later than this is a failure.
+  package var deadlineMilliseconds = 250
+}
+
+/// Bounds of each server's cache; times in seconds.
+package struct CacheSettings: Hashable, Sendable {
+  package var maxEntriesPerServer = 10_000
+  package var maxTTL = 3600
+  package var maxNegativeTTL = 300
+}
+
+/// Where decisions are recorded.
+package struct AuditSettings: Hashable, Sendable {
+  /// Which allowed queries are recorded besides the denied ones.
+  package enum Allowed: String, Sendable {
+    case none
+    case grants
+    case all
+  }
+
+  package var path = "/var/log/sluice/audit.jsonl"
+  package var maxSizeOctets = 64 << 20
+  /// Rotated files kept besides the current one.
+  package var keep = 10
+  package var allowed = Allowed.grants
+
+  /// What holds where the configuration says nothing.
+  package static let `default` = AuditSettings()
+}

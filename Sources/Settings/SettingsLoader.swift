@@ -1,0 +1,50 @@
+package import EgressPolicy
+
+/// What loading found: settings when there was no error, and every error and warning of every file.
+package struct LoadedSettings: Sendable {
+  package let settings: Settings?
+  /// In order of file and line.
+  package let diagnostics: [Diagnostic]
+
+  package var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
+}
+
+/// Reads a configuration and everything it names.
+package enum SettingsLoader {
+  /// Reads the file at `path`; paths in it are relative to it. Never throws: what is wrong is in the diagnostics.
+  ///
+  /// `zoneDirectories` are searched for the shipped zones when the configuration names none.
+  package static func load(path: String, zoneDirectories: [String]? = nil) -> LoadedSettings {
+    let whole = SourceLocation(file: path, line: 0, column: 0)
+    let tree: YAMLTree
+    do {
+      tree = try YAMLReader.read(try ConfigFiles.read(path), name: path)
+    } catch let error as ConfigFiles.Refusal {
+      return LoadedSettings(settings: nil, diagnostics: [.error(error.reason, at: whole)])
+    } catch let error as Diagnostic {
+      return LoadedSettings(settings: nil, diagnostics: [error])
+    } catch {
+      return LoadedSettings(settings: nil, diagnostics: [.error("cannot be read", at: whole)])
+    }
+    let documents = tree.documents
+    guard let root = documents.first else {
+      let problem = "is empty, expected a configuration with listen, upstreams and policies"
+      return LoadedSettings(settings: nil, diagnostics: [.error(problem, at: whole)])
+    }
+    var reader = SettingsReader(path: path, zoneDirectories: zoneDirectories ?? shippedZoneDirectories)
+    let settings = reader.settings(root)
+    var diagnostics = reader.findings.diagnostics
+    if documents.count > 1 {
+      diagnostics.append(.error("a second document begins here, expected one", at: documents[1].location))
+    }
+    diagnostics.sort()
+    let hasErrors = diagnostics.contains { $0.severity == .error }
+    return LoadedSettings(settings: hasErrors ? nil : settings, diagnostics: diagnostics)
+  }
+
+  /// Beside the executable, where packages put it, and where a package of the system does.
+  private static var shippedZoneDirectories: [String] {
+    let own = ConfigFiles.executableDirectory.map { [$0 + "/zones", $0 + "/../share/sluice/zones"] } ?? []
+    return own + ["/usr/share/sluice/zones"]
+  }
+}

@@ -1,0 +1,223 @@
+import EgressPolicy
+import Foundation
+import IPNetwork
+
+/// Turns the main configuration document into `Settings`.
+struct SettingsReader {
+  private static let keys = [
+    "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
+    "control", "user",
+  ]
+  /// The shipped zones: the SOA of denials, and names that never leave the host.
+  private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
+  private static let maximumListenAddresses = 64
+  private static let maximumUpstreams = 16
+
+  private let path: String
+  private let zoneDirectories: [String]
+  private(set) var findings = FieldReader()
+  private var readFiles: Set<String> = []
+
+  /// `path` names the configuration; shipped zones are looked for in `zoneDirectories`.
+  init(path: String, zoneDirectories: [String]) {
+    self.path = path
+    self.zoneDirectories = zoneDirectories
+  }
+
+  mutating func settings(_ root: YAMLNode) -> Settings {
+    let fields = findings.fields(root, of: "the configuration", keys: Self.keys)
+    let listen = listen(fields["listen"], in: root)
+    var settings = Settings(
+      listen: listen.map(\.address), workers: ProcessInfo.processInfo.activeProcessorCount.clamped(to: 1...256),
+      upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
+      zones: zones(fields["zones"]), sinkhole: SinkholeSettings(), unknownClients: .nxdomain,
+      firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
+      control: "/run/sluice/control.sock", user: nil, policies: policies(fields["policies"], in: root))
+    if let node = fields["workers"] { settings.workers = findings.integer(node, in: 1...256) ?? settings.workers }
+    if let node = fields["sinkhole"] { findings.read(node, into: &settings.sinkhole) }
+    if let node = fields["unknown-clients"] {
+      settings.unknownClients = findings.word(node, [.nxdomain, .refused, .drop]) ?? .nxdomain
+    }
+    if let node = fields["firewall"] { findings.read(node, into: &settings.firewall) }
+    if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
+    audit(fields["audit"], in: root, &settings.audit)
+    if let node = fields["control"], let text = findings.text(node, expected: "the path of a socket") {
+      settings.control = ConfigFiles.resolve(text, from: path)
+    }
+    if let node = fields["user"] { settings.user = findings.userName(node) }
+    return settings
+  }
+
+  private mutating func required(_ node: YAMLNode?, _ key: String, _ expected: String, in root: YAMLNode) -> YAMLNode? {
+    if node == nil, root.isMapping {
+      findings.error("key '\(key)' is missing, expected \(expected)", at: root.location)
+    }
+    return node
+  }
+
+  private mutating func listen(
+    _ node: YAMLNode?, in root: YAMLNode
+  ) -> [(address: ListenAddress, location: SourceLocation)] {
+    guard let node = required(node, "listen", "a list of addresses such as 10.77.1.1:53", in: root),
+      let elements = findings.list(node, of: "addresses such as 10.77.1.1:53")
+    else { return [] }
+    var listen: [(address: ListenAddress, location: SourceLocation)] = []
+    var isEmpty = true
+    for element in elements {
+      isEmpty = false
+      guard let address = findings.listenAddress(element) else { continue }
+      if let other = listen.first(where: { $0.address.conflicts(with: address) }) {
+        findings.error(
+          "\(address) conflicts with \(other.address) at \(other.location.full), expected each address once",
+          at: element.location)
+      } else {
+        listen.append((address, element.location))
+      }
+    }
+    if isEmpty { findings.error("no listen addresses, expected at least one", at: node.location) }
+    if listen.count > Self.maximumListenAddresses {
+      findings.error(
+        "\(listen.count) listen addresses, expected at most \(Self.maximumListenAddresses)", at: node.location)
+    }
+    return listen
+  }
+
+  private mutating func upstreams(
+    _ node: YAMLNode?, in root: YAMLNode, listen: [ListenAddress]
+  ) -> [UpstreamAddress] {
+    guard let node = required(node, "upstreams", "a list such as [ udp://192.0.2.54 ]", in: root),
+      let elements = findings.list(node, of: "upstreams such as udp://192.0.2.54")
+    else { return [] }
+    var upstreams: [UpstreamAddress] = []
+    var isEmpty = true
+    for element in elements {
+      isEmpty = false
+      guard let upstream = findings.upstream(element) else { continue }
+      if upstreams.contains(upstream) {
+        findings.error("upstream \(upstream) stands already in this list, expected once", at: element.location)
+      } else if let own = listen.first(where: { $0.receives(upstream) }) {
+        findings.error(
+          "upstream \(upstream) is our own listen address \(own): queries would loop", at: element.location)
+      } else {
+        upstreams.append(upstream)
+      }
+    }
+    if isEmpty { findings.error("no upstreams, expected at least one", at: node.location) }
+    if upstreams.count > Self.maximumUpstreams {
+      findings.error("\(upstreams.count) upstreams, expected at most \(Self.maximumUpstreams)", at: node.location)
+    }
+    return upstreams
+  }
+
+  private mutating func zones(_ node: YAMLNode?) -> [ZoneSource] {
+    guard let node else { return Self.shippedZones.map { shipped($0) } }
+    var zones: [ZoneSource] = []
+    for element in findings.list(node, of: "master files") ?? YAMLChildren.none(in: node) {
+      guard let text = findings.text(element, expected: "the path of a master file") else { continue }
+      let file = ConfigFiles.resolve(text, from: path)
+      do {
+        try ConfigFiles.checkReadable(file)
+        zones.append(.file(path: file, location: element.location))
+      } catch {
+        findings.error("zone file \(Quoted.text(file)) \(error.reason)", at: element.location)
+      }
+    }
+    return zones
+  }
+
+  private func shipped(_ name: String) -> ZoneSource {
+    for directory in zoneDirectories {
+      let file = directory + "/" + name
+      if (try? ConfigFiles.checkReadable(file)) != nil {
+        return .file(path: file, location: SourceLocation(file: path, line: 0, column: 0))
+      }
+    }
+    return .builtIn(name: name)
+  }
+
+  private mutating func audit(_ node: YAMLNode?, in root: YAMLNode, _ audit: inout AuditSettings) {
+    let place = node.map { findings.read($0, into: &audit) ?? $0.location } ?? root.location
+    audit.path = ConfigFiles.resolve(audit.path, from: path)
+    let directory = (audit.path as NSString).deletingLastPathComponent
+    if !ConfigFiles.isDirectory(directory.isEmpty ? "." : directory) {
+      findings.error("directory \(Quoted.text(directory)) of the audit log does not exist, expected it made", at: place)
+    } else if ConfigFiles.isDirectory(audit.path) {
+      findings.error("audit path \(Quoted.text(audit.path)) is a directory, expected a file", at: place)
+    }
+  }
+}
+
+// MARK: - Policies
+
+extension SettingsReader {
+  private mutating func policies(_ node: YAMLNode?, in root: YAMLNode) -> [ServerPolicy] {
+    guard let node = required(node, "policies", "a file, a directory of *.yaml, or a list of them", in: root) else {
+      return []
+    }
+    var policies: [ServerPolicy] = []
+    if node.isSequence {
+      for element in node.elements { policies += self.policies(at: element) }
+    } else {
+      policies = self.policies(at: node)
+    }
+    findings.add(PolicyLinter.check(policies))
+    return policies
+  }
+
+  private mutating func policies(at node: YAMLNode) -> [ServerPolicy] {
+    guard let text = findings.text(node, expected: "the path of a policy file or directory") else { return [] }
+    let target = ConfigFiles.resolve(text, from: path)
+    do {
+      let files = ConfigFiles.isDirectory(target) ? try ConfigFiles.yamlFiles(in: target) : [target]
+      return files.flatMap { policies(inFile: $0, namedAt: node.location) }
+    } catch {
+      findings.error("\(Quoted.text(target)) \(error.reason)", at: node.location)
+      return []
+    }
+  }
+
+  private mutating func policies(inFile file: String, namedAt place: SourceLocation) -> [ServerPolicy] {
+    guard readFiles.insert(file).inserted else {
+      findings.error("policy file \(Quoted.text(file)) is named twice, expected once", at: place)
+      return []
+    }
+    do {
+      let octets = try ConfigFiles.read(file)
+      let tree = try YAMLReader.read(octets, name: file)
+      var reader = PolicyReader()
+      let policies = tree.documents.compactMap { reader.document($0) }
+      findings.add(reader.findings.diagnostics)
+      if tree.documents.isEmpty {
+        findings.warning("holds no policy document", at: SourceLocation(file: file, line: 0, column: 0))
+      }
+      return policies
+    } catch let error as ConfigFiles.Refusal {
+      findings.error("policy file \(Quoted.text(file)) \(error.reason)", at: place)
+    } catch let error as Diagnostic {
+      findings.add([error])
+    } catch {
+      findings.error("policy file \(Quoted.text(file)) cannot be read", at: place)
+    }
+    return []
+  }
+}
+
+extension ListenAddress {
+  /// The same address, or a wildcard that takes the other's queries.
+  fileprivate func conflicts(with other: ListenAddress) -> Bool {
+    guard port == other.port, address.family == other.address.family else { return false }
+    return address == other.address || isWildcard || other.isWildcard
+  }
+
+  fileprivate func receives(_ upstream: UpstreamAddress) -> Bool {
+    guard port == upstream.port else { return false }
+    return address.unmapped == upstream.address.unmapped
+      || (isWildcard && Endpoint.isLoopback(upstream.address) && address.family == upstream.address.family)
+  }
+}
+
+extension Int {
+  fileprivate func clamped(to range: ClosedRange<Int>) -> Int {
+    Swift.min(Swift.max(self, range.lowerBound), range.upperBound)
+  }
+}

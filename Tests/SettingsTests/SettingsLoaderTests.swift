@@ -1,0 +1,275 @@
+import EgressPolicy
+import Foundation
+import IPNetwork
+import Testing
+
+@testable import Settings
+
+@Suite struct SettingsLoaderTests {
+  @Test("a configuration with only what is required gets the defaults of the contract")
+  func defaults() throws {
+    let (settings, findings) = try loadConfig(config())
+    let found = try #require(settings, "\(findings)")
+    #expect(findings == [])
+    #expect(found.listen.map(\.description) == ["127.0.0.1:5353"])
+    #expect(found.upstreams.map(\.description) == ["udp://127.0.0.2:53"])
+    #expect((1...256).contains(found.workers))
+    #expect(found.sinkhole == SinkholeSettings())
+    #expect(found.sinkhole.answer == .nxdomain && found.sinkhole.ttlSeconds == 5)
+    #expect(found.unknownClients == .nxdomain)
+    #expect(found.firewall.mode == .managed && found.firewall.family == .inet && found.firewall.table == "sluice")
+    #expect(found.firewall.minLifetime == 60 && found.firewall.grace == 30 && found.firewall.maxLifetime == 3600)
+    #expect(found.firewall.deadlineMilliseconds == 250)
+    #expect(
+      found.cache.maxEntriesPerServer == 10_000 && found.cache.maxTTL == 3600 && found.cache.maxNegativeTTL == 300)
+    #expect(found.audit.maxSizeOctets == 67_108_864 && found.audit.keep == 10 && found.audit.allowed == .grants)
+    #expect(found.audit.path.hasSuffix("/audit.jsonl") && found.audit.path.hasPrefix("/"))
+    #expect(found.control == "/run/sluice/control.sock" && found.user == nil)
+    #expect(found.zones == [.builtIn(name: "sinkhole.zone"), .builtIn(name: "special-use.zone")])
+    #expect(found.policies.map(\.name.text) == ["github-mcp"])
+  }
+
+  @Test("the example of the contract is read key by key")
+  func contract() throws {
+    let text = """
+      listen: [ "10.77.1.1:53", "[fd00:77:1::1]:53", "10.77.1.2" ]
+      workers: 4
+      upstreams:
+        - udp://192.0.2.54
+        - udp://[2001:db8::54]:5300
+      policies: [ policy.yaml, policies ]
+      zones: [ zones/own.zone ]
+      sinkhole:      { answer: [ 10.0.0.1, "fd00::1" ], ttl: 10s }
+      unknown-clients: drop
+      firewall:
+        mode: off
+        table: ip6 my-table
+        min-lifetime: 2m
+        grace: 0s
+        max-lifetime: 2h
+        deadline: 1s
+      cache:         { max-entries-per-server: 5, max-ttl: 30m, max-negative-ttl: 1m }
+      audit:         { path: log/audit.jsonl, max-size: 1GiB, keep: 3, allowed: all }
+      control: run/control.sock
+      user: sluice
+      """
+    let directory = try ConfigDirectory([
+      "sluice.yaml": text, "policy.yaml": plainPolicy, "zones/own.zone": "; empty", "log/x": "",
+      "policies/b.yaml": "server: b\nnetworks: [ 10.77.2.0/24 ]\negress: []\n",
+      "policies/a.yml": "server: a\nnetworks: [ 10.77.3.0/24 ]\negress: []\n",
+      "policies/README": "not yaml: [", "policies/.hidden.yaml": "nor: {this",
+    ])
+    let loaded = directory.load()
+    let found = try #require(loaded.settings, "\(loaded.diagnostics)")
+    #expect(loaded.diagnostics.map(\.severity) == [.warning, .warning])
+    #expect(found.listen.map(\.description) == ["10.77.1.1:53", "[fd00:77:1::1]:53", "10.77.1.2:53"])
+    #expect(found.workers == 4)
+    #expect(found.upstreams.map(\.port) == [53, 5300])
+    #expect(found.policies.map(\.name.text) == ["github-mcp", "a", "b"])
+    #expect(found.zones.count == 1)
+    #expect(found.sinkhole.ttlSeconds == 10)
+    #expect(found.sinkhole.answer == .addresses([IPAddress("10.0.0.1")!, IPAddress("fd00::1")!]))
+    #expect(found.unknownClients == .drop)
+    #expect(found.firewall.mode == .off && found.firewall.family == .ip6 && found.firewall.table == "my-table")
+    #expect(found.firewall.minLifetime == 120 && found.firewall.grace == 0 && found.firewall.maxLifetime == 7200)
+    #expect(found.firewall.deadlineMilliseconds == 1000)
+    #expect(found.cache == CacheSettings(maxEntriesPerServer: 5, maxTTL: 1800, maxNegativeTTL: 60))
+    #expect(found.audit.path == directory.path + "/log/audit.jsonl")
+    #expect(found.audit.maxSizeOctets == 1 << 30 && found.audit.keep == 3 && found.audit.allowed == .all)
+    #expect(found.control == directory.path + "/run/control.sock")
+    #expect(found.user == "sluice")
+  }
+
+  @Test("every error of every file comes in one run, in order, with line and column")
+  func allErrors() throws {
+    let directory = try ConfigDirectory([
+      "sluice.yaml": """
+      listen: [ 127.0.0.1:99999 ]
+      upstreams: [ "udp://nonsense" ]
+      workers: 0
+      policys: policy.yaml
+      policies: [ one.yaml, two.yaml, missing.yaml ]
+      audit: { path: none/audit.jsonl, max-size: 1 }
+      """,
+      "one.yaml": """
+      server: Bad
+      networks: [ 10.77.1.1/24 ]
+      egress:
+        - a..b
+        - host: "*.co.uk"
+          port: [ 443/tcp ]
+      """,
+      "two.yaml": "server: ok\nnetworks: [ 10.77.1.0/24\n",
+    ])
+    let findings = directory.findings()
+    let places = findings.map { $0.split(separator: ":").prefix(3).joined(separator: ":") }
+    #expect(
+      places == [
+        "one.yaml:1:9", "one.yaml:2:13", "one.yaml:4:5", "one.yaml:6:5", "sluice.yaml:1:11", "sluice.yaml:2:14",
+        "sluice.yaml:3:10", "sluice.yaml:4:1", "sluice.yaml:5:33", "sluice.yaml:6:16", "sluice.yaml:6:44",
+        "two.yaml:3:1",
+      ], "\(findings.joined(separator: "\n"))")
+    #expect(findings.allSatisfy { $0.contains(": error: ") })
+    #expect(directory.load().settings == nil)
+  }
+
+  @Test("an unknown key names the nearest known one")
+  func suggestions() throws {
+    let findings = try loadConfig(config("unkown-clients: drop\nfirewall: { min-lifetme: 5s }\nzzzz: 1")).findings
+    #expect(findings.count == 3)
+    #expect(findings[0].contains("unknown key 'unkown-clients' in the configuration, did you mean 'unknown-clients'?"))
+    #expect(findings[1].contains("unknown key 'min-lifetme' in firewall, did you mean 'min-lifetime'?"))
+    #expect(findings[2].contains("expected one of listen, workers"))
+  }
+
+  @Test("a repeated key is an error that names both places")
+  func repeatedKeys() throws {
+    let findings = try loadConfig(config("workers: 1\nworkers: 2\nfirewall: { grace: 1s, grace: 2s }")).findings
+    #expect(findings.count == 2)
+    #expect(findings[0].contains("sluice.yaml:6:1: error: key 'workers' stands already at sluice.yaml:5:1"))
+    #expect(findings[1].contains("sluice.yaml:7:24: error: key 'grace'"))
+  }
+
+  @Test("off and no mean the word, quoted or not", arguments: ["off", "no", "\"off\"", "'no'", "Off", "NO", "false"])
+  func booleanWords(word: String) throws {
+    let text = config("firewall: { mode: \(word) }", audit: "audit: { path: a.jsonl, allowed: \(word) }")
+    let (settings, findings) = try loadConfig(text)
+    #expect(settings?.firewall.mode == .off, "\(findings)")
+    #expect(settings?.audit.allowed == AuditSettings.Allowed.none)
+  }
+
+  @Test(
+    "numbers, durations and sizes have units and bounds",
+    arguments: [
+      "workers: 0", "workers: 257", "workers: -1", "workers: 2.5", "workers: 99999999999999999999", "workers: many",
+      "workers: [ 1 ]", "workers:", "workers: 0x10", "firewall: { deadline: 9ms }", "firewall: { deadline: 6s }",
+      "firewall: { deadline: 250 }", "firewall: { grace: 1500ms }", "firewall: { grace: -1s }",
+      "firewall: { grace: 1w }",
+      "firewall: { max-lifetime: 30s }", "firewall: { min-lifetime: 2h }", "firewall: { min-lifetime: 0s }",
+      "firewall: { max-lifetime: 9223372036854775807d }", "cache: { max-entries-per-server: 0 }",
+      "cache: { max-ttl: 0s }",
+      "sinkhole: { ttl: 2h }", "sinkhole: { answer: [] }", "sinkhole: { answer: nope }", "sinkhole: { answer: [ x ] }",
+      "sinkhole: nxdomain", "unknown-clients: off", "firewall: { mode: auto }", "firewall: { table: sluice }",
+      "firewall: { table: bridge sluice }", "firewall: { table: inet set }", "firewall: { table: \"inet a;b\" }",
+      "firewall: { table: inet 9a }", "control: [ a ]", "control:", "user: \"a b\"", "user: \"-a\"", "cache: []",
+      "zones: missing.zone", "zones: [ missing.zone ]",
+    ])
+  func refused(line: String) throws {
+    let (settings, findings) = try loadConfig(config(line))
+    #expect(settings == nil)
+    #expect(findings.count == 1, "\(findings)")
+    #expect(findings.first?.contains("sluice.yaml:5:") == true, "\(findings)")
+  }
+
+  @Test(
+    "listen addresses: none, wrong and conflicting ones are errors",
+    arguments: [
+      "[]", "", "127.0.0.1:53", "[ x ]", "[ 127.0.0.1:0 ]", "[ \"fd00::1:53x\" ]", "[ \"[127.0.0.1]:53\" ]",
+      "[ 127.0.0.1, 127.0.0.1:53 ]", "[ \"0.0.0.0:54\", \"127.0.0.1:54\" ]", "[ \"127.0.0.1:54\", \"0.0.0.0:54\" ]",
+      "[ [ 127.0.0.1 ] ]",
+      "[ localhost ]",
+    ])
+  func listen(value: String) throws {
+    let text = config().replacingOccurrences(of: "listen: [ \"127.0.0.1:5353\" ]", with: "listen: \(value)")
+    let (settings, findings) = try loadConfig(text)
+    #expect(settings == nil)
+    #expect(findings.count == 1, "\(findings)")
+  }
+
+  @Test("wildcard addresses of both families and several ports stand together")
+  func wildcards() throws {
+    let value = "listen: [ 0.0.0.0, \"[::]\", \"127.0.0.1:5353\" ]"
+    let text = config().replacingOccurrences(of: "listen: [ \"127.0.0.1:5353\" ]", with: value)
+      .replacingOccurrences(of: "udp://127.0.0.2", with: "udp://127.0.0.2:5354")
+    #expect(try loadConfig(text).findings == [])
+  }
+
+  @Test(
+    "upstreams: none, unknown schemes, loops and tls are errors",
+    arguments: [
+      ("[]", "at least one"), ("[ 192.0.2.1 ]", "udp://192.0.2.54"),
+      ("[ \"udp://192.0.2.1#name\" ]", "udp://192.0.2.54"),
+      ("[ \"https://192.0.2.1\" ]", "udp://192.0.2.54"), ("[ \"udp://127.0.0.1:5353\" ]", "loop"),
+      ("[ \"udp://[::ffff:127.0.0.1]:5353\" ]", "loop"), ("[ udp://127.0.0.2, udp://127.0.0.2:53 ]", "once"),
+      ("[ \"tls://192.0.2.53:853#dns.example.net\" ]", "tls:// upstreams are not supported yet; use udp://192.0.2.53"),
+    ])
+  func upstreams(value: String, message: String) throws {
+    let text = config().replacingOccurrences(of: "upstreams: [ udp://127.0.0.2 ]", with: "upstreams: \(value)")
+    let (settings, findings) = try loadConfig(text)
+    #expect(settings == nil)
+    #expect(findings.count == 1, "\(findings)")
+    #expect(findings.first?.contains("sluice.yaml:2:") == true)
+    #expect(findings.first?.contains(message) == true, "\(findings)")
+  }
+
+  @Test("an upstream that is not on this host is warned about")
+  func upstreamWarning() throws {
+    let text = config().replacingOccurrences(of: "127.0.0.2", with: "192.0.2.54")
+    let (settings, findings) = try loadConfig(text)
+    #expect(settings != nil)
+    #expect(findings.count == 1)
+    #expect(findings.first?.contains("warning: udp:// upstream 192.0.2.54 is not authenticated") == true)
+  }
+
+  @Test("missing keys are named one by one")
+  func missingKeys() throws {
+    let findings = try loadConfig("workers: 1\naudit: { path: a.jsonl }\n").findings
+    #expect(findings.count == 3)
+    for key in ["listen", "upstreams", "policies"] {
+      #expect(findings.contains { $0.contains("key '\(key)' is missing") })
+    }
+  }
+
+  @Test(
+    "a configuration that is empty, no mapping, or two documents is an error",
+    arguments: [
+      "", "\n", "---\n", "# nothing\n", "- a\n", "text\n", "\u{FEFF}", "a: [", "\"a\": \u{1}", "!tag {}", "*a",
+    ])
+  func wrongShapes(text: String) throws {
+    let (settings, findings) = try loadConfig(text)
+    #expect(settings == nil)
+    #expect(!findings.isEmpty)
+  }
+
+  @Test("a second document in the configuration is an error")
+  func twoDocuments() throws {
+    let findings = try loadConfig(config() + "\n---\nworkers: 2\n").findings
+    #expect(findings.count == 1)
+    #expect(findings.first?.contains("expected one") == true)
+  }
+
+  @Test("files that are missing, directories, devices or empty directories are errors that say so")
+  func unreadable() throws {
+    let missing = SettingsLoader.load(path: "/nonexistent/sluice.yaml")
+    #expect(
+      missing.diagnostics.map(\.description) == [
+        "/nonexistent/sluice.yaml: error: does not exist, or its directory cannot be searched"
+      ])
+    let directory = try ConfigDirectory(["sluice.yaml": config(), "policy.yaml/README": ""])
+    #expect(directory.findings().first?.contains("holds no *.yaml file") == true)
+    #expect(SettingsLoader.load(path: directory.path).diagnostics.first?.message == "is a directory, expected a file")
+    #expect(SettingsLoader.load(path: "/dev/zero").diagnostics.first?.message == "is no regular file")
+  }
+
+  @Test("one policy file named twice is an error")
+  func namedTwice() throws {
+    let text = config().replacingOccurrences(
+      of: "policies: policy.yaml", with: "policies: [ policy.yaml, policy.yaml ]")
+    let findings = try loadConfig(text).findings
+    #expect(findings.count == 1)
+    #expect(findings.first?.contains("is named twice") == true)
+  }
+
+  @Test("the shipped zones are found in the directories given")
+  func shippedZones() throws {
+    let directory = try ConfigDirectory([
+      "sluice.yaml": config(), "policy.yaml": plainPolicy, "shipped/sinkhole.zone": "",
+    ])
+    let loaded = SettingsLoader.load(
+      path: directory.path + "/sluice.yaml", zoneDirectories: ["/nonexistent", directory.path + "/shipped"])
+    let zones = try #require(loaded.settings?.zones)
+    guard case .file(let path, _) = zones[0] else { return #expect(Bool(false), "\(zones)") }
+    #expect(path == directory.path + "/shipped/sinkhole.zone")
+    #expect(zones[1] == .builtIn(name: "special-use.zone"))
+  }
+}

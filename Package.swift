@@ -56,6 +56,7 @@ let package = Package(
     layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
     layer("FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger"]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
+    layer("AuditStore", ["CLinux", "LinuxIO", "AuditLog"]),
     // L4
     // Tests
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
@@ -72,6 +73,7 @@ let package = Package(
       ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
+    tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,42 @@
+import Synchronization
+
+/// What the audit log has seen.
+package struct AuditCounters: Equatable, Sendable {
+  /// Records taken off the rings.
+  package var records: UInt64 = 0
+  /// Events written.
+  package var written: UInt64 = 0
+  /// Records that another record's event counts.
+  package var suppressed: UInt64 = 0
+  /// Records and windows of an earlier run that were written at start, as events.
+  package var recovered: UInt64 = 0
+  /// Rings found damaged.
+  package var corrupt: UInt64 = 0
+  package var rotations: UInt64 = 0
+  /// Rotations and reopenings that failed; writing went on in the file that was open.
+  package var rotationFailures: UInt64 = 0
+  /// Nanoseconds since 1970 when writing began to fail; nil while it works.
+  package var blockedSince: UInt64?
+}
+
+/// The counters as the writer updates them and others read them.
+final class LiveCounters: Sendable {
+  let records = Atomic<UInt64>(0)
+  let written = Atomic<UInt64>(0)
+  let suppressed = Atomic<UInt64>(0)
+  let recovered = Atomic<UInt64>(0)
+  let corrupt = Atomic<UInt64>(0)
+  let rotations = Atomic<UInt64>(0)
+  let rotationFailures = Atomic<UInt64>(0)
+  /// 0 while writing works.
+  let blockedSince = Atomic<UInt64>(0)
+
+  var copy: AuditCounters {
+    let blocked = blockedSince.load(ordering: .relaxed)
+    return AuditCounters(
+      records: records.load(ordering: .relaxed), written: written.load(ordering: .relaxed),
+      suppressed: suppressed.load(ordering: .relaxed), recovered: recovered.load(ordering: .relaxed),
+      corrupt: corrupt.load(ordering: .relaxed), rotations: rotations.load(ordering: .relaxed),
+      rotationFailures: rotationFailures.load(ordering: .relaxed), blockedSince: blocked == 0 ? nil : blocked)
+  }
+}

@@ -1,0 +1,169 @@
+package import AuditLog
+import Glibc
+import LinuxIO
+import Synchronization
+
+/// The audit log of one `sluice serve`: rings that workers push to, one thread that writes them to the file.
+///
+/// Order of use: make it (opens the files, writes what a killed run left), `hand(to:)` if privileges are lowered,
+/// `start` on the lowered side, and `stop` last. After privileges are lowered the writer still renames and makes files
+/// in the log's directory: the directory must belong to that user. One that was made here is handed over too.
+///
+/// **At least once.** A record is freed when the line that tells or counts it was written. After SIGKILL at any point
+/// the next run writes what is left; records of the one batch under way (at most `AuditWriter.batchRecords`) and the
+/// windows that ended in it may be counted twice, none is lost. A torn last line is cut off: its records are still in
+/// the ring.
+package final class AuditStore: Sendable {
+  /// What the writer thread and everybody else share.
+  final class Shared: Sendable {
+    let rings: [AuditRing]
+    let wakeUp: WakeUp
+    let counters = LiveCounters()
+    let isBlocked = Atomic<Bool>(false)
+    let isStopping = Atomic<Bool>(false)
+    let mustReopen = Atomic<Bool>(false)
+
+    init(rings: [AuditRing]) throws(SystemError) {
+      self.rings = rings
+      wakeUp = try WakeUp()
+    }
+  }
+
+  private let shared: Shared
+  private let path: String
+  private let directory: LogDirectory
+  /// Held open for its lock.
+  private let ringDescriptor: FileDescriptor
+  private let waiting: Mutex<AuditWriter?>
+  private let thread = Mutex<WriterThread?>(nil)
+  /// For the operator, at start.
+  package let warnings: [String]
+
+  /// Opens log and ring file, and brings the log up to date with what a killed run left.
+  ///
+  /// - Throws: when another `serve` has the log, when a file is a link or no file of ours, or when it cannot be written.
+  package init(settings: AuditStoreSettings) throws(AuditStoreError) {
+    path = settings.path
+    directory = try LogDirectory(of: settings.path)
+    ringDescriptor = try Self.lock(settings.path + ".ring", log: settings.path)
+    do throws(SystemError) {
+      var file = try LogFile(path: settings.path, maxSize: settings.maxSize, keep: settings.keep)
+      try file.repair()
+      warnings = file.warning.map { [$0] } ?? []
+      let leftovers = try RingFile.existing(ringDescriptor)
+      var run = WallClock.nanoseconds() / 1_000_000_000
+      var recovered: (events: UInt64, corrupt: UInt64) = (0, 0)
+      if let leftovers {
+        run = max(run, leftovers.run &+ 1)
+        if var recovery = Recovery(leftovers, run: run) {
+          try recovery.run(into: &file)
+          recovered = (recovery.events, recovery.corruptRings)
+        }
+      }
+      // The run that recovers and the run that serves make ids of their own.
+      let ringFile = try RingFile.empty(ringDescriptor, settings.geometry, run: run + 1)
+      shared = try Shared(rings: (0..<settings.geometry.rings).compactMap { ringFile.ring($0) })
+      guard let coalescer = Coalescer(ringFile.windows, run: run + 1) else {
+        throw SystemError(call: "lay out the ring file", errno: EINVAL)
+      }
+      shared.counters.recovered.store(recovered.events, ordering: .relaxed)
+      shared.counters.corrupt.store(recovered.corrupt, ordering: .relaxed)
+      waiting = Mutex(AuditWriter(shared, file, coalescer, maxSize: settings.maxSize))
+    } catch {
+      throw AuditStoreError(settings.path, error)
+    }
+  }
+
+  private static func lock(_ path: String, log: String) throws(AuditStoreError) -> FileDescriptor {
+    let raw = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0o600)
+    guard raw >= 0 else { throw AuditStoreError(path, SystemError(call: "open", errno: errno)) }
+    let file = FileDescriptor(raw)
+    guard flock(raw, LOCK_EX | LOCK_NB) == 0 else {
+      throw AuditStoreError(
+        log,
+        errno == EWOULDBLOCK ? "another `sluice serve` is writing it" : "\(SystemError(call: "flock", errno: errno))")
+    }
+    var status = stat()
+    guard unsafe fstat(raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw AuditStoreError(path, "not a regular file")
+    }
+    guard RingFile.mayOverwrite(file, octets: Int(status.st_size)) else {
+      throw AuditStoreError(path, "not a file of ours, expected none or the ring of an audit log")
+    }
+    fchmod(raw, 0o600)
+    return file
+  }
+
+  deinit {
+    stop()
+  }
+
+  // MARK: - Workers
+
+  /// The ring of one worker; nil beyond the number asked for.
+  package func ring(_ index: Int) -> AuditRing? {
+    shared.rings.indices.contains(index) ? shared.rings[index] : nil
+  }
+
+  /// For pushes that said `.storedWakeConsumer`: once after a batch is enough.
+  package func wake() { shared.wakeUp.post() }
+
+  /// Set while the log cannot be written: nothing may be answered that must be recorded (P6). One load.
+  package var isBlocked: Bool { shared.isBlocked.load(ordering: .acquiring) }
+
+  package var counters: AuditCounters { shared.counters.copy }
+
+  // MARK: - Life
+
+  /// Gives log and ring file to another user, before `start`.
+  package func hand(to uid: UInt32, _ gid: UInt32) throws(AuditStoreError) {
+    let result: Int32? = waiting.withLock { writer in writer?.hand(to: uid, gid) }
+    guard let result else { throw AuditStoreError(path, "handed over after the writer was started") }
+    guard result == 0, fchown(ringDescriptor.raw, uid, gid) == 0, directory.hand(to: uid, gid) == 0 else {
+      throw AuditStoreError(path, SystemError(call: "fchown", errno: errno))
+    }
+  }
+
+  /// Starts the writer thread; a second call does nothing.
+  package func start() throws(AuditStoreError) {
+    let isWaiting = waiting.withLock { writer in writer != nil }
+    guard isWaiting, !shared.isStopping.load(ordering: .acquiring) else { return }
+    let box = WriterBox(waiting.withLock { writer in writer.take() })
+    do throws(SystemError) {
+      let started = try WriterThread { box.run() }
+      thread.withLock { $0 = started }
+    } catch {
+      throw AuditStoreError(path, error)
+    }
+  }
+
+  /// Opens the file at the log's path anew, as after a rotation by somebody else (SIGHUP).
+  package func reopen() {
+    shared.mustReopen.store(true, ordering: .releasing)
+    shared.wakeUp.post()
+  }
+
+  /// Writes everything that was pushed, and ends the writer. What cannot be written stays for the next run.
+  package func stop() {
+    shared.isStopping.store(true, ordering: .releasing)
+    shared.wakeUp.post()
+    let running = thread.withLock { $0.take() }
+    if let running { running.join() }
+  }
+}
+
+/// Carries the writer to its thread.
+private final class WriterBox: Sendable {
+  private let writer: Mutex<AuditWriter?>
+
+  init(_ writer: consuming sending AuditWriter?) {
+    self.writer = Mutex(writer)
+  }
+
+  func run() {
+    writer.withLock { writer in
+      writer?.run()
+      writer = nil
+    }
+  }
+}

@@ -1,0 +1,38 @@
+/// Where the audit log is and how large it gets.
+package struct AuditStoreSettings: Sendable {
+  package var path: String
+  /// Octets before the file is rotated.
+  package var maxSize: Int
+  /// Rotated files that stay: `path.1` … `path.keep`.
+  package var keep: Int
+  /// One for each thread that records.
+  package var rings: Int
+  /// Octets of each ring, rounded up to a power of two: what can wait while the log cannot be written.
+  package var ringOctets: Int
+  /// Octets for open windows, rounded up to a power of two: about 140 for each name seen in the last 10 s.
+  package var windowOctets: Int
+
+  package init(
+    path: String, maxSize: Int = 64 << 20, keep: Int = 10, rings: Int, ringOctets: Int = 1 << 20,
+    windowOctets: Int = 4 << 20
+  ) {
+    self.path = path
+    self.maxSize = maxSize
+    self.keep = keep
+    self.rings = rings
+    self.ringOctets = ringOctets
+    self.windowOctets = windowOctets
+  }
+
+  var geometry: RingFile.Geometry {
+    RingFile.Geometry(
+      rings: rings, ringOctets: Self.powerOfTwo(max(ringOctets, 4096)),
+      windowOctets: Self.powerOfTwo(max(windowOctets, 65_536)))
+  }
+
+  private static func powerOfTwo(_ value: Int) -> Int {
+    var power = 1
+    while power < value, power < 1 << 28 { power <<= 1 }
+    return power
+  }
+}

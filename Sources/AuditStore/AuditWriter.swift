@@ -1,0 +1,182 @@
+import AuditLog
+import LinuxIO
+import Synchronization
+
+/// The writer thread's work: rings ─► coalescer ─► lines ─► one write ─► free what was written.
+struct AuditWriter: ~Copyable {
+  /// Octets of lines in one write: enough to be cheap, few enough that a rotated file stays near its size.
+  static let batchOctets = 128 << 10
+  /// Records between two commits: after a crash at most so many are counted twice.
+  static let batchRecords = 4096
+  /// Between attempts while the log cannot be written.
+  static let retryMilliseconds = 100
+  /// After a batch the writer looks again without having been woken: under load a wake-up would come with every burst.
+  static let lingerMilliseconds = 5
+  /// Windows that end within so many milliseconds are ended together.
+  static let windowSlack = 250
+
+  private let shared: AuditStore.Shared
+  private var file: LogFile
+  private var coalescer: Coalescer
+  private var cursors: [AuditRingReader]
+  private var record = AuditRecord()
+  private var output: [UInt8] = []
+  private let batchLimit: Int
+  private var firstRing = 0
+  /// A record waits until windows are freed for it.
+  private var isShort = false
+  /// The last batch was a large one: look again at once.
+  private var isBusy = false
+
+  init(_ shared: AuditStore.Shared, _ file: consuming LogFile, _ coalescer: consuming Coalescer, maxSize: Int) {
+    self.shared = shared
+    self.file = file
+    self.coalescer = coalescer
+    cursors = shared.rings.map { AuditRingReader($0) }
+    batchLimit = min(Self.batchOctets, max(maxSize / 4, 4096))
+    output.reserveCapacity(batchLimit + 65_536)
+  }
+
+  /// fchown(2) of the log; its result.
+  func hand(to uid: UInt32, _ gid: UInt32) -> Int32 { file.hand(to: uid, gid) }
+
+  /// Runs until the store is stopped, and then until everything is written or cannot be.
+  mutating func run() {
+    while true {
+      let isStopping = shared.isStopping.load(ordering: .acquiring)
+      reopenIfAsked()
+      let worked = cycle(isStopping: isStopping)
+      if shared.isBlocked.load(ordering: .relaxed) { return }  // only when stopping: see `write`
+      if isStopping, !worked { return }
+      if !worked {
+        sleep()
+      } else if !isStopping, !isBusy {
+        shared.wakeUp.wait(milliseconds: Self.lingerMilliseconds)
+      }
+    }
+  }
+
+  /// Takes what there is, writes it, frees it; false when there was nothing.
+  private mutating func cycle(isStopping: Bool) -> Bool {
+    output.removeAll(keepingCapacity: true)
+    let now = MonotonicTime.now().nanoseconds
+    coalescer.retire(now: now, into: &output, limit: batchLimit)
+    isShort = false
+    let taken = takeRecords(now: now)
+    var isDone = !isShort
+    if isStopping, taken == 0, isDone { isDone = coalescer.retireEverything(into: &output, limit: batchLimit) }
+    let hadLines = !output.isEmpty
+    guard write() else { return false }
+    coalescer.commit()
+    for cursor in cursors { cursor.commit() }
+    publish(taken)
+    isBusy = isShort || taken >= Self.batchRecords / 2 || output.count >= batchLimit
+    return taken > 0 || hadLines || !isDone
+  }
+
+  /// Takes records in, an equal share from each ring; how many.
+  private mutating func takeRecords(now: UInt64) -> Int {
+    var taken = 0
+    let share = max(Self.batchRecords / cursors.count, 1)
+    firstRing = (firstRing + 1) % cursors.count
+    for offset in cursors.indices {
+      let cursor = cursors[(firstRing + offset) % cursors.count]
+      var left = share
+      while left > 0, output.count < batchLimit {
+        let step = cursor.next(into: &record)
+        if step == .empty { break }
+        guard step == .record else {
+          shared.counters.corrupt.add(1, ordering: .relaxed)
+          continue
+        }
+        guard coalescer.absorb(record, now: now, into: &output) else {
+          cursor.unread()
+          coalescer.retireForRoom(into: &output, limit: batchLimit)
+          isShort = true
+          return taken
+        }
+        left -= 1
+        taken += 1
+      }
+    }
+    return taken
+  }
+
+  private func publish(_ taken: Int) {
+    let counters = shared.counters
+    counters.records.add(UInt64(taken), ordering: .relaxed)
+    counters.written.store(coalescer.events, ordering: .relaxed)
+    counters.suppressed.store(coalescer.suppressed, ordering: .relaxed)
+  }
+
+  // MARK: - Writing
+
+  /// Writes the batch, however long that takes; false when stopped while it cannot be written.
+  private mutating func write() -> Bool {
+    var done = 0
+    rotateIfFull()
+    while done < output.count {
+      do throws(SystemError) {
+        done += try file.write(output, from: done)
+      } catch {
+        block()
+        if shared.isStopping.load(ordering: .acquiring) { return false }
+        shared.wakeUp.wait(milliseconds: Self.retryMilliseconds)
+        if reopenIfAsked() { done = LogFile.startOfLine(output, done) }
+      }
+    }
+    unblock()
+    return true
+  }
+
+  private func block() {
+    guard !shared.isBlocked.load(ordering: .relaxed) else { return }
+    shared.counters.blockedSince.store(WallClock.nanoseconds(), ordering: .relaxed)
+    shared.isBlocked.store(true, ordering: .releasing)
+  }
+
+  private func unblock() {
+    guard shared.isBlocked.load(ordering: .relaxed) else { return }
+    shared.isBlocked.store(false, ordering: .releasing)
+    shared.counters.blockedSince.store(0, ordering: .relaxed)
+  }
+
+  private mutating func rotateIfFull() {
+    guard !output.isEmpty, file.mustRotate(for: output.count) else { return }
+    do throws(SystemError) {
+      try file.rotate()
+      shared.counters.rotations.add(1, ordering: .relaxed)
+    } catch {
+      shared.counters.rotationFailures.add(1, ordering: .relaxed)
+    }
+  }
+
+  @discardableResult
+  private mutating func reopenIfAsked() -> Bool {
+    guard shared.mustReopen.exchange(false, ordering: .acquiringAndReleasing) else { return false }
+    do throws(SystemError) {
+      try file.reopen()
+      return true
+    } catch {
+      shared.counters.rotationFailures.add(1, ordering: .relaxed)
+      return false
+    }
+  }
+
+  // MARK: - Sleeping
+
+  /// Sleeps until a push, a request, or the end of a window with something to tell.
+  private mutating func sleep() {
+    var isIdle = true
+    for cursor in cursors where !cursor.declareAsleep() { isIdle = false }
+    if isIdle { shared.wakeUp.wait(milliseconds: millisecondsToSleep()) }
+    for cursor in cursors { cursor.declareAwake() }
+  }
+
+  private mutating func millisecondsToSleep() -> Int? {
+    guard let deadline = coalescer.nextDeadline() else { return nil }
+    let now = MonotonicTime.now().nanoseconds
+    let left = deadline > now ? Int((deadline - now) / 1_000_000) + 1 : 0
+    return max(left, Self.windowSlack)
+  }
+}

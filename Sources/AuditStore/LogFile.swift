@@ -1,0 +1,150 @@
+import Glibc
+import LinuxIO
+
+/// The file that events are appended to: opened, repaired, rotated, opened again.
+struct LogFile: ~Copyable {
+  let path: String
+  private let maxSize: Int
+  private let keep: Int
+  private(set) var descriptor: FileDescriptor
+  private(set) var size: Int
+  private(set) var warning: String?
+
+  /// - Parameters:
+  ///   - maxSize: octets before the file is rotated.
+  ///   - keep: rotated files that stay.
+  init(path: String, maxSize: Int, keep: Int) throws(SystemError) {
+    self.path = path
+    self.maxSize = maxSize
+    self.keep = max(keep, 0)
+    let opened = try Self.open(path)
+    var status = stat()
+    unsafe fstat(opened.raw, &status)
+    size = Int(status.st_size)
+    if status.st_mode & 0o077 != 0 {
+      let mode = String(status.st_mode & 0o777, radix: 8)
+      warning = "\(path) has mode \(mode), expected 600: others can read which names were asked for"
+    }
+    descriptor = opened
+  }
+
+  /// Never follows a link and opens nothing but a regular file; a new one has mode 0600 whatever the umask.
+  private static func open(_ path: String) throws(SystemError) -> FileDescriptor {
+    let flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
+    for _ in 0..<4 {
+      let existing = unsafe Glibc.open(path, flags)
+      if existing >= 0 {
+        let file = FileDescriptor(existing)
+        var status = stat()
+        guard unsafe fstat(existing, &status) == 0 else { throw SystemError(call: "fstat", errno: errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw SystemError(call: "open a regular file", errno: EINVAL) }
+        return file
+      }
+      guard errno == ENOENT else { throw SystemError(call: "open", errno: errno) }
+      let new = unsafe Glibc.open(path, flags | O_CREAT | O_EXCL, 0o600)
+      if new >= 0 {
+        let file = FileDescriptor(new)
+        fchmod(new, 0o600)
+        return file
+      }
+      guard errno == EEXIST else { throw SystemError(call: "create", errno: errno) }
+    }
+    throw SystemError(call: "open", errno: EAGAIN)
+  }
+
+  func hand(to uid: UInt32, _ gid: UInt32) -> Int32 { fchown(descriptor.raw, uid, gid) }
+
+  // MARK: - Repair
+
+  /// Cuts off what stands after the last newline: a killed process may leave half a line.
+  mutating func repair() throws(SystemError) {
+    var end = size
+    var block = [UInt8](repeating: 0, count: 4096)
+    while end > 0 {
+      let start = max(end - block.count, 0)
+      let count = end - start
+      let read = unsafe block.withUnsafeMutableBytes { buffer in
+        unsafe pread(descriptor.raw, buffer.baseAddress, count, off_t(start))  // count <= block.count
+      }
+      guard read == count else { throw SystemError(call: "read", errno: read < 0 ? errno : EIO) }
+      if let newline = block[..<count].lastIndex(of: UInt8(ascii: "\n")) {
+        return try cut(to: start + newline + 1)
+      }
+      end = start
+    }
+    try cut(to: 0)
+  }
+
+  private mutating func cut(to length: Int) throws(SystemError) {
+    guard length < size else { return }
+    guard ftruncate(descriptor.raw, off_t(length)) == 0 else { throw SystemError(call: "ftruncate", errno: errno) }
+    size = length
+  }
+
+  // MARK: - Writing
+
+  /// Writes as much of `octets` from `start` on as one call takes; how many octets that were.
+  mutating func write(_ octets: [UInt8], from start: Int) throws(SystemError) -> Int {
+    while true {
+      let written = unsafe octets.withUnsafeBytes { buffer in
+        // start <= count: the caller never gets back more than there is
+        unsafe Glibc.write(descriptor.raw, buffer.baseAddress.map { unsafe $0 + start }, buffer.count - start)
+      }
+      if written >= 0 {
+        size += written
+        if written > 0 || start == octets.count { return written }
+        throw SystemError(call: "write", errno: ENOSPC)
+      }
+      if errno != EINTR { throw SystemError(call: "write", errno: errno) }
+    }
+  }
+
+  // MARK: - Rotation
+
+  func mustRotate(for octets: Int) -> Bool {
+    size > 0 && size + octets > maxSize
+  }
+
+  /// Moves `path` to `path.1` and so on, and begins a new file. When that fails, writing goes on in the old one.
+  mutating func rotate() throws(SystemError) {
+    // Somebody else moved it: theirs is the rotation, ours only the new file.
+    guard isCurrent else { return try reopen() }
+    if keep > 1 {
+      for number in (1..<keep).reversed() {
+        let result = unsafe rename("\(path).\(number)", "\(path).\(number + 1)")
+        guard result == 0 || errno == ENOENT else { throw SystemError(call: "rename", errno: errno) }
+      }
+    }
+    let result = unsafe keep > 0 ? rename(path, "\(path).1") : unlink(path)
+    guard result == 0 else { throw SystemError(call: keep > 0 ? "rename" : "unlink", errno: errno) }
+    try reopen()
+  }
+
+  /// Opens whatever is at `path` now, or begins it (SIGHUP).
+  mutating func reopen() throws(SystemError) {
+    let opened = try Self.open(path)
+    var status = stat()
+    unsafe fstat(opened.raw, &status)
+    size = Int(status.st_size)
+    descriptor = opened
+    try repairIfTorn()
+  }
+
+  private mutating func repairIfTorn() throws(SystemError) {
+    if size > 0 { try repair() }
+  }
+
+  private var isCurrent: Bool {
+    var mine = stat()
+    var there = stat()
+    unsafe fstat(descriptor.raw, &mine)
+    guard unsafe lstat(path, &there) == 0 else { return false }
+    return mine.st_dev == there.st_dev && mine.st_ino == there.st_ino
+  }
+
+  /// Octets after the last newline of a file that was written up to `start` in `octets`: what a new file must repeat.
+  static func startOfLine(_ octets: [UInt8], _ start: Int) -> Int {
+    guard let newline = octets[..<start].lastIndex(of: UInt8(ascii: "\n")) else { return 0 }
+    return newline + 1
+  }
+}

@@ -1,0 +1,133 @@
+import AuditLog
+import Glibc
+import LinuxIO
+
+/// The file beside the log that holds what is not written yet: mapped shared, so that it outlives a killed process.
+///
+///     0 header (magic, geometry, run) │ 4096 the coalescer's windows │ rings …
+final class RingFile: Sendable {
+  struct Geometry: Equatable {
+    var rings: Int
+    /// Room for records in each ring: a power of two.
+    var ringOctets: Int
+    /// Room for windows: a power of two.
+    var windowOctets: Int
+
+    var ringSpan: Int { ringOctets + 4096 }
+    var windowSpan: Int { windowOctets + 4096 }
+    var total: Int { 4096 + windowSpan + rings * ringSpan }
+
+    var isValid: Bool {
+      (1...1024).contains(rings) && Self.isPowerOfTwo(ringOctets, in: 4096...(1 << 28))
+        && Self.isPowerOfTwo(windowOctets, in: 65_536...(1 << 28))
+    }
+
+    private static func isPowerOfTwo(_ value: Int, in range: ClosedRange<Int>) -> Bool {
+      range.contains(value) && value & (value - 1) == 0
+    }
+  }
+
+  private enum Word {
+    static let magic = 0
+    static let rings = 8
+    static let ringOctets = 16
+    static let windowOctets = 24
+    static let run = 32
+  }
+
+  /// "sluiceA1"
+  private static let magic: UInt64 = 0x736C_7569_6365_4131
+
+  let geometry: Geometry
+  private let mapping: Mapping
+  private let region: SharedRegion
+
+  /// Maps a file as an earlier run left it; nil when there is nothing in it that we wrote.
+  static func existing(_ file: borrowing FileDescriptor) throws(SystemError) -> RingFile? {
+    var status = stat()
+    guard unsafe fstat(file.raw, &status) == 0 else { throw SystemError(call: "fstat", errno: errno) }
+    guard status.st_size >= 4096 else { return nil }
+    let header = try Mapping(file, octets: 4096)
+    let words = try header.region()
+    let geometry = Geometry(
+      rings: Int(truncatingIfNeeded: words.loadAcquiring(Word.rings)),
+      ringOctets: Int(truncatingIfNeeded: words.loadAcquiring(Word.ringOctets)),
+      windowOctets: Int(truncatingIfNeeded: words.loadAcquiring(Word.windowOctets)))
+    guard words.loadAcquiring(Word.magic) == magic, geometry.isValid, Int(status.st_size) >= geometry.total else {
+      return nil
+    }
+    return try RingFile(file, geometry)
+  }
+
+  /// Whether a file is empty, was being made, or is ours: anything else is somebody's, and is left alone.
+  static func mayOverwrite(_ file: borrowing FileDescriptor, octets: Int) -> Bool {
+    guard octets > 0 else { return true }
+    var word: UInt64 = 0
+    let read = unsafe withUnsafeMutableBytes(of: &word) { unsafe pread(file.raw, $0.baseAddress, $0.count, 0) }
+    return read == 8 && (word == 0 || word == magic)
+  }
+
+  /// Makes the file anew, every page of it reserved, so that a full disk cannot end the process by SIGBUS.
+  static func empty(_ file: borrowing FileDescriptor, _ geometry: Geometry, run: UInt64) throws(SystemError) -> RingFile
+  {
+    guard geometry.isValid else { throw SystemError(call: "lay out the ring file", errno: EINVAL) }
+    guard ftruncate(file.raw, 0) == 0 else { throw SystemError(call: "ftruncate", errno: errno) }
+    let result = posix_fallocate(file.raw, 0, off_t(geometry.total))
+    guard result == 0 else { throw SystemError(call: "reserve the ring file", errno: result) }
+    let made = try RingFile(file, geometry)
+    made.region.storeReleasing(UInt64(geometry.rings), Word.rings)
+    made.region.storeReleasing(UInt64(geometry.ringOctets), Word.ringOctets)
+    made.region.storeReleasing(UInt64(geometry.windowOctets), Word.windowOctets)
+    made.region.storeReleasing(run, Word.run)
+    made.region.storeReleasing(magic, Word.magic)
+    return made
+  }
+
+  private init(_ file: borrowing FileDescriptor, _ geometry: Geometry) throws(SystemError) {
+    self.geometry = geometry
+    mapping = try Mapping(file, octets: geometry.total)
+    region = try mapping.region()
+  }
+
+  /// The number of the run that made the file: the next is greater.
+  var run: UInt64 { region.loadAcquiring(Word.run) }
+
+  var windows: SharedRegion {
+    region.part(4096..<(4096 + 64 + geometry.windowOctets))
+  }
+
+  func ring(_ index: Int) -> AuditRing? {
+    let start = 4096 + geometry.windowSpan + index * geometry.ringSpan
+    return AuditRing(region.part(start..<(start + AuditRing.overhead + geometry.ringOctets)))
+  }
+}
+
+/// A shared mapping of the beginning of a file.
+@safe
+final class Mapping: Sendable {
+  private nonisolated(unsafe) let base: UnsafeMutableRawPointer
+  private let count: Int
+
+  /// The file must be at least `octets` long.
+  init(_ file: borrowing FileDescriptor, octets: Int) throws(SystemError) {
+    let address = unsafe mmap(nil, octets, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file.raw, 0)
+    guard let address = unsafe address, unsafe address != MAP_FAILED else {
+      throw SystemError(call: "mmap", errno: errno)
+    }
+    unsafe base = address
+    count = octets
+  }
+
+  deinit {
+    unsafe munmap(base, count)
+  }
+
+  /// The mapped memory; keeps the mapping.
+  func region() throws(SystemError) -> SharedRegion {
+    let memory = unsafe UnsafeMutableRawBufferPointer(start: base, count: count)
+    guard let region = unsafe SharedRegion(memory, keeping: self) else {
+      throw SystemError(call: "mmap", errno: EINVAL)
+    }
+    return region
+  }
+}

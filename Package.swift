@@ -53,6 +53,12 @@ let package = Package(
     // L2
     layer("Resolver", ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
     // L3
+    layer(
+      "Transport",
+      [
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Resolver",
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
     layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
     layer("FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger"]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),

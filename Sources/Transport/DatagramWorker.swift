@@ -1,0 +1,159 @@
+package import AuditLog
+import Glibc
+import IPNetwork
+package import LinuxIO
+import Resolver
+import Synchronization
+
+/// One thread that answers UDP: receive a batch, run the query path on each datagram, send the batch.
+///
+/// With one socket it sleeps in `recvmmsg`, with several in `poll`. Everything that it needs for a hit or a denial is
+/// its own, but for the caches of the servers and the memory of its audit ring.
+package final class DatagramWorker: Sendable {
+  /// The listen sockets of one worker, shared with the answers that come later.
+  final class SocketSet: Sendable {
+    let descriptors: [Int32]
+
+    init(_ descriptors: [Int32]) {
+      self.descriptors = descriptors
+    }
+
+    deinit {
+      for descriptor in descriptors {
+        close(descriptor)
+      }
+    }
+  }
+
+  private let shared: SharedState
+  private let ring: AuditRing
+  private let sockets: SocketSet
+  private let isStopping = Atomic<Bool>(false)
+
+  /// Binds every address; with SO_REUSEPORT, so that each worker has sockets of its own.
+  package init(
+    addresses: [SocketAddress], shared: SharedState, ring: AuditRing
+  ) throws(SystemError) {
+    var descriptors: [Int32] = []
+    for address in addresses {
+      do throws(SystemError) {
+        descriptors.append(try Sockets.listenUDP(address).release())
+      } catch {
+        for descriptor in descriptors { close(descriptor) }
+        throw error
+      }
+    }
+    self.shared = shared
+    self.ring = ring
+    sockets = SocketSet(descriptors)
+  }
+
+  /// Answers until `stop`; runs on the caller's thread.
+  package func run() {
+    var batch = DatagramBatch()
+    var path = QueryPath(ring: ring, resolveInterface: shared.resolveInterface)
+    var generation = shared.current.generation
+    var snapshot = shared.current.load()
+    var ready = ReadySockets(sockets.descriptors)
+    while let socket = ready.next(), !isStopping.load(ordering: .relaxed) {
+      guard let count = try? batch.receive(socket, block: ready.blocks), count > 0 else {
+        ready.drained(socket)
+        continue
+      }
+      if generation != shared.current.generation {
+        generation = shared.current.generation
+        snapshot = shared.current.load()
+      }
+      path.auditIsBlocked = shared.audit.isBlocked
+      serve(count, socket, &batch, &path, snapshot)
+    }
+  }
+
+  /// Ends `run` after the batch in hand.
+  package func stop() {
+    isStopping.store(true, ordering: .relaxed)
+    // Wakes a thread that sleeps in recvmmsg or poll. Sending goes on: answers that are on their way still leave.
+    for descriptor in sockets.descriptors { _ = shutdown(descriptor, Int32(SHUT_RD)) }
+  }
+
+  private func serve(
+    _ count: Int, _ socket: Int32, _ batch: inout DatagramBatch, _ path: inout QueryPath,
+    _ snapshot: borrowing ResolverSnapshot
+  ) {
+    let clock = shared.clock()
+    for index in 0..<count {
+      var pending: PendingQuestion?
+      _ = batch.answer(index) { message, peer, reply in
+        let source = QuerySource(
+          client: IPAddress(peer.address), port: peer.address.port, transport: .udp, interface: peer.interface)
+        switch path.answer(message, from: source, at: clock, with: snapshot, into: &reply) {
+        case .reply: return true
+        case .drop: return false
+        case .pending(let question):
+          pending = question
+          return false
+        }
+      }
+      if let pending, let address = batch.returnAddress(index) {
+        shared.sink(pending, DatagramReplyPath(address: address, sockets: sockets, socket: socket))
+      }
+    }
+    if path.mustWakeAudit {
+      path.mustWakeAudit = false
+      shared.audit.wake()
+    }
+    batch.send(socket)
+  }
+}
+
+/// Which socket to read next. A single one is read at once, blocking; several are read until they are empty, then polled.
+private struct ReadySockets {
+  private var polled: [pollfd]
+  private var waiting: [Int32] = []
+
+  /// Whether reading may sleep.
+  let blocks: Bool
+
+  init(_ descriptors: [Int32]) {
+    polled = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    blocks = descriptors.count == 1
+  }
+
+  /// Nil when there is no socket at all.
+  mutating func next() -> Int32? {
+    if blocks { return polled.first?.fd }
+    if waiting.isEmpty, !polled.isEmpty {
+      guard unsafe poll(&polled, nfds_t(polled.count), -1) > 0 else { return polled.first?.fd }
+      for entry in polled where entry.revents != 0 { waiting.append(entry.fd) }
+    }
+    return waiting.last ?? polled.first?.fd
+  }
+
+  /// The socket had nothing more.
+  mutating func drained(_ socket: Int32) {
+    if waiting.last == socket { waiting.removeLast() }
+  }
+}
+
+/// The way back to one datagram's sender.
+struct DatagramReplyPath: ReplyPath {
+  let address: DatagramReturn
+  let sockets: DatagramWorker.SocketSet
+  let socket: Int32
+
+  var isDatagram: Bool { true }
+
+  func send(_ message: [UInt8]) {
+    address.send(message, on: socket)
+  }
+}
+
+extension IPAddress {
+  /// An IPv4-mapped address as its IPv4 form: policy knows only that.
+  init(_ address: SocketAddress) {
+    self =
+      address.isV6
+      ? IPAddress(high: address.high, low: address.low).unmapped
+      : IPAddress(v4: UInt32(truncatingIfNeeded: address.low))
+  }
+}

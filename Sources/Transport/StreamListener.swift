@@ -1,0 +1,93 @@
+package import AuditLog
+import CLinux
+package import IPNetwork
+import NIOCore
+import NIOPosix
+import Resolver
+
+/// The TCP side of the listen addresses, on one event loop.
+package final class StreamListener: Sendable {
+  private let group: MultiThreadedEventLoopGroup
+  private let channels: [any Channel]
+
+  /// Binds every address; the sockets listen when this returns.
+  ///
+  /// - Throws: what the kernel says about an address that cannot be bound.
+  package init(
+    addresses: [(address: IPAddress, port: UInt16)], shared: SharedState, ring: AuditRing, limits: StreamLimits
+  ) throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    self.group = group
+    let loop = group.next()
+    let counts = ConnectionCounts(limits: limits)
+    let path = try loop.submit {
+      NIOLoopBound(StreamQueryPath(shared: shared, ring: ring), eventLoop: loop)
+    }.wait()
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 256)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.autoRead, value: false)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
+      .childChannelOption(
+        .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 131_072)
+      )
+      .childChannelInitializer { channel in
+        Self.admit(channel, shared: shared, path: path, counts: counts, limits: limits)
+      }
+    channels = try addresses.map { listen in
+      let isV6 = listen.address.family == .v6
+      let bootstrap =
+        isV6
+        ? bootstrap.serverChannelOption(ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
+        : bootstrap
+      return try bootstrap.bind(host: listen.address.description, port: Int(listen.port)).wait()
+    }
+  }
+
+  /// Runs `body` on the thread that serves the connections: what a thread gives up, each thread gives up for itself.
+  package func onThread(_ body: @escaping @Sendable () throws -> Void) throws {
+    try group.next().submit(body).wait()
+  }
+
+  /// Stops accepting and closes every connection.
+  package func stop() {
+    for channel in channels {
+      try? channel.close().wait()
+    }
+    try? group.syncShutdownGracefully()
+  }
+
+  private static func admit(
+    _ channel: any Channel, shared: SharedState, path: NIOLoopBound<StreamQueryPath>, counts: ConnectionCounts,
+    limits: StreamLimits
+  ) -> EventLoopFuture<Void> {
+    guard let remote = channel.remoteAddress, let port = remote.port, let text = remote.ipAddress,
+      let client = IPAddress(text.prefix { $0 != "%" })?.unmapped
+    else { return channel.close() }
+    let server = shared.current.load().server(of: client)
+    guard counts.enter(server) else { return channel.close() }
+    channel.closeFuture.whenComplete { _ in counts.leave(server) }
+    return ingress(of: channel, isV6: remote.protocol == .inet6).flatMapThrowing { interface in
+      let source = QuerySource(
+        client: client, port: UInt16(truncatingIfNeeded: port), transport: .tcp, interface: interface)
+      let handler = StreamHandler(path: path.value, limits: limits, source: source, sink: shared.sink)
+      try channel.pipeline.syncOperations.addHandler(handler)
+    }
+  }
+
+  /// Index of the interface that a connection came in by; 0 when the kernel does not say.
+  private static func ingress(of channel: any Channel, isV6: Bool) -> EventLoopFuture<UInt32> {
+    guard let options = channel as? any SocketOptionProvider else { return channel.eventLoop.makeSucceededFuture(0) }
+    let level: NIOBSDSocket.OptionLevel = isV6 ? .ipv6 : .ip
+    // IPV6_RECVPKTINFO is 49, IP_PKTINFO is 8.
+    let wanted = NIOBSDSocket.Option(rawValue: isV6 ? 49 : 8)
+    let name = NIOBSDSocket.Option(rawValue: CInt(isV6 ? SLUICE_IPV6_2292PKTOPTIONS : SLUICE_IP_PKTOPTIONS))
+    return options.unsafeSetSocketOption(level: level, name: wanted, value: CInt(1)).flatMap {
+      options.unsafeGetSocketOption(level: level, name: name) as EventLoopFuture<sluice_packet_options>
+    }.map { (found: sluice_packet_options) in
+      unsafe withUnsafePointer(to: found) { UInt32(bitPattern: unsafe sluice_ingress_interface($0)) }
+    }.flatMapError { _ in channel.eventLoop.makeSucceededFuture(0) }
+  }
+}

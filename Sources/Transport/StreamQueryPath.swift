@@ -1,0 +1,48 @@
+import AuditLog
+import DNSWire
+import LinuxIO
+import Resolver
+
+/// The query path of one event loop's connections.
+final class StreamQueryPath {
+  enum Outcome {
+    case reply([UInt8])
+    case drop
+    case pending(PendingQuestion)
+  }
+
+  private let shared: SharedState
+  private var path: QueryPath
+  private var snapshot: ResolverSnapshot
+  private var generation: UInt64
+
+  init(shared: SharedState, ring: AuditRing) {
+    self.shared = shared
+    path = QueryPath(ring: ring, resolveInterface: shared.resolveInterface)
+    generation = shared.current.generation
+    snapshot = shared.current.load()
+  }
+
+  /// Answers one message of a connection.
+  func answer(_ message: [UInt8], from source: QuerySource) -> Outcome {
+    if generation != shared.current.generation {
+      generation = shared.current.generation
+      snapshot = shared.current.load()
+    }
+    path.auditIsBlocked = shared.audit.isBlocked
+    let clock = shared.clock()
+    var outcome = QueryPath.Outcome.drop
+    let reply = [UInt8](capacity: ReplyWriter.maxStream) { out in
+      outcome = path.answer(message.span, from: source, at: clock, with: snapshot, into: &out)
+    }
+    if path.mustWakeAudit {
+      path.mustWakeAudit = false
+      shared.audit.wake()
+    }
+    switch outcome {
+    case .reply: return .reply(reply)
+    case .drop: return .drop
+    case .pending(let question): return .pending(question)
+    }
+  }
+}

@@ -29,6 +29,7 @@ func tests(of name: String, _ dependencies: [Target.Dependency] = [], resources:
 
 let package = Package(
   name: "sluice",
+  products: [.executable(name: "sluice", targets: ["sluice"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -64,6 +65,14 @@ let package = Package(
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     layer("AuditStore", ["CLinux", "LinuxIO", "AuditLog"]),
     // L4
+    .executableTarget(
+      name: "sluice",
+      dependencies: [
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
+        "AuditLog", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
     // Tests
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
@@ -78,8 +87,13 @@ let package = Package(
       of: "Resolver",
       ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
+    tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "sluice"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
+    .testTarget(
+      name: "EndToEndTests",
+      dependencies: ["sluice", "TestSupport", "DNSWire", "IPNetwork", "FirewallBridge", "CLinux"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,14 @@
+import ArgumentParser
+import FirewallBridge
+
+/// The privileged half of `serve`, started by it and by nobody else.
+struct BridgeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bridge", abstract: "The firewall bridge; started by `serve`.", shouldDisplay: false)
+
+  @Argument(parsing: .allUnrecognized) var arguments: [String] = []
+
+  func run() throws {
+    throw ExitCode(BridgeProcess.run(arguments))
+  }
+}

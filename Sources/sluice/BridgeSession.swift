@@ -1,0 +1,69 @@
+import FirewallBridge
+import GrantLedger
+import LinuxIO
+
+/// A bridge and a reactor until the bridge has said whether its plan is in force.
+final class BridgeSession {
+  /// A bridge that is not at work by then has a reason that it cannot tell: a hung nft, a stopped process.
+  private static let patience: UInt64 = 10_000
+
+  let reactor: Reactor
+  private(set) var link: BridgeLink?
+  /// Gets every event after the start.
+  var onEvent: ((BridgeEvent) -> Void)?
+  private var outcome: Result<Void, StartError>?
+  private(set) var greeting: BridgeGreeting?
+
+  /// Starts a bridge. With a plan, this returns when the plan is installed.
+  init(_ plan: FirewallPlan?, reactor: Reactor? = nil) throws(StartError) {
+    do throws(SystemError) {
+      let loop = if let reactor { reactor } else { try Reactor() }
+      self.reactor = loop
+      let child = try BridgeProcess.spawn(plan)
+      link = try BridgeLink(reactor: loop, child: child, plan: plan) { [unowned self] in handle($0) }
+    } catch {
+      throw StartError("the firewall bridge cannot be started: \(error)")
+    }
+    if plan != nil {
+      try wait("the firewall bridge did not start within 10 s")
+    }
+  }
+
+  /// Deletes the table of a plan.
+  func remove(_ table: String) throws(StartError) {
+    link?.removeTable(table) { [unowned self] failure in
+      finish(failure.map { .failure(StartError("the table cannot be removed: \($0)")) } ?? .success(()))
+    }
+    try wait("the firewall bridge did not answer within 10 s")
+  }
+
+  private func handle(_ event: BridgeEvent) {
+    if let onEvent { return onEvent(event) }
+    switch event {
+    case .up(let greeting):
+      self.greeting = greeting
+      finish(.success(()))
+    case .broken(let text):
+      finish(.failure(StartError("the firewall cannot be set up: \(text)")))
+    case .down:
+      finish(.failure(StartError("the firewall bridge ended at once: serve needs root or CAP_NET_ADMIN")))
+    case .foreignChange: break
+    }
+  }
+
+  private func finish(_ result: Result<Void, StartError>) {
+    guard outcome == nil else { return }
+    outcome = result
+    reactor.stop()
+  }
+
+  private func wait(_ late: String) throws(StartError) {
+    outcome = nil
+    let timer = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.patience)) { [unowned self] in
+      finish(.failure(StartError(late)))
+    }
+    reactor.run()
+    reactor.cancel(timer)
+    try outcome?.get()
+  }
+}

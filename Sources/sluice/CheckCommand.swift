@@ -1,0 +1,53 @@
+import ArgumentParser
+import DNSWire
+import EgressPolicy
+import Settings
+
+struct CheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check",
+    abstract: "Read everything that `serve` would and print every error, as file:line:column.",
+    discussion: "Starts nothing and changes nothing. Exits with 0 when `serve` would accept the configuration, else 1.")
+
+  @OptionGroup var configuration: ConfigurationOption
+  @Flag(help: "Print the effective policy: what each server may ask for, after merging.") var effective = false
+  @Flag(help: "Print JSON.") var json = false
+
+  func run() throws {
+    let loaded = SettingsLoader.load(path: configuration.config)
+    var findings = loaded.diagnostics
+    if let settings = loaded.settings {
+      findings += ZoneFiles.diagnose(settings)
+    }
+    let failed = loaded.settings == nil || findings.contains { $0.severity == .error }
+    if json {
+      print(Self.json(findings, failed ? nil : loaded.settings, effective: effective))
+    } else {
+      for finding in findings.sorted() {
+        StandardError.write(finding.description)
+      }
+      if let settings = loaded.settings, !failed {
+        if effective { print(EffectivePolicy(settings.policies).text) }
+        let names = settings.policies.reduce(0) { $0 + $1.rules.count }
+        print(
+          "ok: \(settings.policies.count) servers, \(names) names, policy \(PolicySnapshot(settings.policies).fingerprint)"
+        )
+      }
+    }
+    if failed { throw ExitCode.failure }
+  }
+
+  private static func json(_ findings: [Diagnostic], _ settings: Settings?, effective: Bool) -> String {
+    let items = findings.sorted().map { finding in
+      "{\"severity\":\(JSONText.quoted(finding.severity.rawValue)),\"file\":\(JSONText.quoted(finding.location.file)),"
+        + "\"line\":\(finding.location.line),\"column\":\(finding.location.column),"
+        + "\"message\":\(JSONText.quoted(finding.message))}"
+    }
+    var text = "{\"ok\":\(settings != nil),\"findings\":[" + items.joined(separator: ",") + "]"
+    if let settings {
+      text += ",\"policy\":\(JSONText.quoted(PolicySnapshot(settings.policies).fingerprint))"
+      if effective { text += ",\"servers\":" + EffectivePolicy(settings.policies).json }
+    }
+    return text + "}"
+  }
+}

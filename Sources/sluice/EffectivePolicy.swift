@@ -1,0 +1,58 @@
+import DNSWire
+import EgressPolicy
+import IPNetwork
+
+/// The policy as it decides: entries of the same pattern merged, defaults written out.
+struct EffectivePolicy {
+  private let snapshot: PolicySnapshot
+
+  init(_ policies: [ServerPolicy]) {
+    snapshot = PolicySnapshot(policies)
+  }
+
+  var text: String {
+    var lines: [String] = []
+    for (index, server) in snapshot.servers.enumerated() {
+      let networks = server.networks.map(\.prefix.description).joined(separator: ", ")
+      lines.append("\(server.name.text)  (\(networks)\(server.interface.map { ", on \($0)" } ?? ""))")
+      for rule in rules(index) {
+        var line = "  \(rule.pattern)  \(rule.ports)  \(rule.types.map(\.description).joined(separator: ","))"
+        if !rule.privatePrefixes.isEmpty {
+          line += "  private \(rule.privatePrefixes.map(\.description).joined(separator: ","))"
+        }
+        lines.append(line + "  # \(rule.location)")
+      }
+      for prefix in server.prefixes {
+        lines.append("  \(prefix.prefix)  \(prefix.ports)  # \(prefix.location)")
+      }
+      if server.rules.isEmpty && server.prefixes.isEmpty {
+        lines.append("  nothing: an empty list denies everything")
+      }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  var json: String {
+    let servers = snapshot.servers.enumerated().map { index, server in
+      let rules = rules(index).map { rule in
+        "{\"host\":\(JSONText.quoted(rule.pattern.description)),\"ports\":\(JSONText.quoted(rule.ports.description)),"
+          + "\"types\":\(JSONText.list(rule.types.map(\.description))),"
+          + "\"private\":\(JSONText.list(rule.privatePrefixes.map(\.description))),"
+          + "\"rule\":\(JSONText.quoted(rule.location.description))}"
+      }
+      let prefixes = server.prefixes.map { prefix in
+        "{\"cidr\":\(JSONText.quoted(prefix.prefix.description)),\"ports\":\(JSONText.quoted(prefix.ports.description)),"
+          + "\"rule\":\(JSONText.quoted(prefix.location.description))}"
+      }
+      return "{\"server\":\(JSONText.quoted(server.name.text)),"
+        + "\"networks\":\(JSONText.list(server.networks.map(\.prefix.description))),"
+        + "\"interface\":\(server.interface.map(JSONText.quoted) ?? "null"),"
+        + "\"egress\":[\((rules + prefixes).joined(separator: ","))]}"
+    }
+    return "[" + servers.joined(separator: ",") + "]"
+  }
+
+  private func rules(_ server: Int) -> [EgressRule] {
+    snapshot.effectiveRules(server: server).map { snapshot.rule(server: server, index: $0) }
+  }
+}

@@ -1,0 +1,79 @@
+import DNSWire
+import EgressPolicy
+import IPNetwork
+import Settings
+import Zones
+
+/// What a query would get and why, in words and in JSON.
+struct Explanation {
+  private var fields: [(key: String, value: String)] = []
+
+  init(server: Int?, name: Name, type: RRType, policy: PolicySnapshot, zones: LocalZones, settings: Settings) {
+    fields.append(("name", name.description))
+    fields.append(("type", type.description))
+    guard let server else {
+      add("block", "unknown client", "the address is in no server's network", answer: "\(settings.unknownClients)")
+      return
+    }
+    let document = policy.servers[server]
+    fields.append(("server", document.name.description))
+    let isHostname = name.isHostname
+    let verdict = isHostname ? policy.decide(server: server, name: name.wire.span, type: type) : .notListed
+    let local = zones.answer(name: name.wire.span, type: type)
+    switch verdict {
+    case .notListed where local.map { !$0.holdsRoutableAddress } ?? false:
+      add("local", "special-use name", "answered from the local zones, never forwarded", answer: "local zone")
+    case .notListed where name.labelCount <= 1:
+      add("local", "single label", "never forwarded", answer: "NXDOMAIN")
+    case .notListed:
+      let why =
+        isHostname ? "no entry of the egress list matches" : "only letters, digits, '-' and '_' can match"
+      add("block", "destination not in allowlist", why, answer: Self.word(settings.sinkhole.answer))
+    case .typeNotAllowed(let index):
+      let rule = policy.rule(server: server, index: index)
+      add("block", "type not allowed", Self.place(rule), answer: "NODATA")
+      fields.append(("types", rule.types.map(\.description).joined(separator: ", ")))
+    case .allowed(let index):
+      let rule = policy.rule(server: server, index: index)
+      let isLocal = local.map { !$0.isEmptyZone } ?? false
+      let source = !isLocal ? "asked upstream; addresses opened before the answer" : "answered from the local zones"
+      add("allow", "listed", Self.place(rule), answer: source)
+      fields.append(("ports", rule.ports.description))
+      fields.append(("types", rule.types.map(\.description).joined(separator: ", ")))
+      if !rule.privatePrefixes.isEmpty {
+        fields.append(("private", rule.privatePrefixes.map(\.description).joined(separator: ", ")))
+      }
+    }
+  }
+
+  private mutating func add(_ decision: String, _ reason: String, _ rule: String, answer: String) {
+    fields.append(("decision", decision))
+    fields.append(("reason", reason))
+    fields.append(("rule", rule))
+    fields.append(("answer", answer))
+  }
+
+  private static func place(_ rule: EgressRule) -> String {
+    "\(rule.location): \(rule.pattern)"
+  }
+
+  private static func word(_ answer: SinkholeSettings.Answer) -> String {
+    switch answer {
+    case .nxdomain: "NXDOMAIN"
+    case .nodata: "NODATA"
+    case .refused: "REFUSED"
+    case .addresses(let addresses): addresses.map(\.description).joined(separator: ", ")
+    }
+  }
+
+  var text: String {
+    let width = fields.map(\.key.count).max() ?? 0
+    return fields.map { field in
+      field.key + String(repeating: " ", count: width - field.key.count + 2) + field.value
+    }.joined(separator: "\n")
+  }
+
+  var json: String {
+    "{" + fields.map { JSONText.quoted($0.key) + ":" + JSONText.quoted($0.value) }.joined(separator: ",") + "}"
+  }
+}

@@ -1,0 +1,41 @@
+import ArgumentParser
+import EgressPolicy
+import Settings
+
+/// The one executable.
+@main
+struct Sluice: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sluice",
+    abstract: "An allowlisting DNS resolver with a sinkhole, for MCP servers and other AI-agent containers.",
+    discussion: """
+      Each server, recognised by the network its query comes from, resolves only the names on its egress list. The \
+      resolved addresses are opened in nftables before the answer leaves; every other name is NXDOMAIN and an audit \
+      event.
+
+      Start with: sluice check --config /etc/sluice/sluice.yaml
+      """,
+    version: "0.1.0",
+    subcommands: [
+      ServeCommand.self, CheckCommand.self, ExplainCommand.self, LogCommand.self, FirewallCommand.self,
+      BridgeCommand.self,
+    ])
+}
+
+/// The option that every command reading the configuration has.
+struct ConfigurationOption: ParsableArguments {
+  @Option(
+    name: [.long, .short], help: "The configuration file (YAML).",
+    completion: .file(extensions: ["yaml", "yml"]))
+  var config: String
+
+  /// Reads the configuration; prints every finding and exits with 1 when one is an error.
+  func load(quiet: Bool = false) throws -> Settings {
+    let loaded = SettingsLoader.load(path: config)
+    for diagnostic in loaded.diagnostics where !quiet || diagnostic.severity == .error {
+      StandardError.write(diagnostic.description)
+    }
+    guard let settings = loaded.settings else { throw ExitCode.failure }
+    return settings
+  }
+}

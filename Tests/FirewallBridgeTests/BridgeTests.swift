@@ -1,0 +1,409 @@
+import Foundation
+import Glibc
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Testing
+
+@testable import FirewallBridge
+
+/// A link to a real bridge, in the namespace of this thread, and what it said.
+private final class Session {
+  let reactor: Reactor
+  let plan: FirewallPlan?
+  private(set) var link: BridgeLink!
+  var events: [BridgeEvent] = []
+  let kernel: KernelSets
+
+  init(_ plan: FirewallPlan? = .sample()) throws {
+    guard let host = Kernel.host else { throw Kernel.Failure(description: "no bridge executable") }
+    self.plan = plan
+    reactor = try Reactor()
+    kernel = try KernelSets()
+    let child = try BridgeProcess.spawn(plan, executable: host)
+    link = try BridgeLink(reactor: reactor, child: child, plan: plan) { [unowned self] in events.append($0) }
+  }
+
+  /// Closes our end and waits until both processes are gone.
+  func end() throws {
+    let keeper = link.keeper
+    let feeders = Kernel.children(of: keeper)
+    link = nil
+    try Self.poll("the bridge ends") {
+      var state: Int32 = 0
+      _ = unsafe waitpid(keeper, &state, WNOHANG)
+      return (feeders + [keeper]).allSatisfy { Kernel.process($0) == nil || Kernel.process($0)?.state == "Z" }
+    }
+  }
+
+  static func poll(_ what: String, _ condition: () throws -> Bool) throws {
+    let limit = MonotonicTime.now().adding(milliseconds: 15_000)
+    while try !condition() {
+      guard MonotonicTime.now() < limit else { throw Kernel.Failure(description: "never: \(what)") }
+      usleep(2_000)
+    }
+  }
+
+  /// Turns the reactor until `condition` holds.
+  func turn(_ what: String, until condition: @escaping () -> Bool) throws {
+    let limit = MonotonicTime.now().adding(milliseconds: 15_000)
+    var failed = false
+    func check() {
+      if condition() { return reactor.stop() }
+      guard MonotonicTime.now() < limit else {
+        failed = true
+        return reactor.stop()
+      }
+      _ = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: 1)) { check() }
+    }
+    _ = reactor.schedule(at: MonotonicTime.now()) { check() }
+    reactor.run()
+    if failed { throw Kernel.Failure(description: "never: \(what); events \(events)") }
+  }
+
+  var greetings: [BridgeGreeting] {
+    events.compactMap { if case .up(let greeting) = $0 { greeting } else { nil } }
+  }
+
+  var changes: ForeignChange {
+    events.reduce(into: []) { if case .foreignChange(let change) = $1 { $0.formUnion(change) } }
+  }
+
+  func waitUp(_ incarnations: Int = 1) throws {
+    try turn("greeting \(incarnations)") { self.greetings.count >= incarnations }
+  }
+
+  func commit(_ elements: [GrantElement], milliseconds: UInt64 = 5_000) throws -> CommitOutcome {
+    var outcome: CommitOutcome?
+    let grants = elements.map { GrantCommit(element: $0, lifetimeMilliseconds: 60_000) }
+    link.commit(grants, deadline: MonotonicTime.now().adding(milliseconds: milliseconds)) { outcome = $0 }
+    try turn("an outcome") { outcome != nil }
+    return outcome!
+  }
+
+  func request(_ start: (@escaping (BridgeRequestFailure?) -> Void) -> Void) throws -> BridgeRequestFailure? {
+    var answer: BridgeRequestFailure??
+    start { answer = .some($0) }
+    try turn("an answer") { answer != nil }
+    return answer!
+  }
+
+  func feeder() throws -> Int32 {
+    try #require(Kernel.children(of: link.keeper).first)
+  }
+
+  func holds(_ element: GrantElement) throws -> Bool {
+    try kernel.element(element, plan: plan!) != nil
+  }
+}
+
+@Suite(
+  .enabled(if: Kernel.isRoot, Comment(rawValue: Kernel.reason)),
+  .enabled(if: Kernel.host != nil, "needs the built executable beside the tests, or SLUICE_BRIDGE_HOST"),
+  .serialized)
+struct BridgeTests {
+  private static func element(_ last: Int, server: UInt16 = 0) -> GrantElement {
+    GrantElement(server: server, address: IPAddress("192.0.2.\(last)")!, transport: 6, port: 443)
+  }
+
+  private func with(_ plan: FirewallPlan? = .sample(), _ body: (Session) throws -> Void) throws {
+    try Kernel.inNamespace {
+      let session = try Session(plan)
+      try body(session)
+      try session.end()
+    }
+  }
+
+  @Test("both processes keep CAP_NET_ADMIN and nothing else, and end with our end of the socketpair")
+  func privileges() throws {
+    try with { session in
+      try session.waitUp()
+      let netAdmin: UInt64 = 1 << 12
+      for pid in [session.link.keeper, try session.feeder()] {
+        let sets = try Kernel.capabilities(of: pid)
+        #expect(sets["CapEff"] == netAdmin)
+        #expect(sets["CapPrm"] == netAdmin)
+        #expect(sets["CapBnd"] == netAdmin)
+        #expect(sets["CapInh"] == 0)
+        #expect(sets["CapAmb"] == 0)
+        #expect(sets["NoNewPrivs"] == 1)
+        let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
+        #expect(open.count <= 10)
+        let environment = try String(contentsOfFile: "/proc/\(pid)/environ", encoding: .utf8)
+        #expect(environment.split(separator: "\0").count == 2)
+      }
+    }
+  }
+
+  @Test("a table is installed before the greeting and a commit is in the kernel before its outcome")
+  func commits() throws {
+    try with { session in
+      try session.waitUp()
+      #expect(session.greetings[0].incarnation == 1)
+      #expect(session.greetings[0].servers == [[.v4, .v6], [.v4, .v6, .anyPort4, .anyPort6]])
+      for last in 1...200 {
+        #expect(try session.commit([Self.element(last)]) == .committed)
+        #expect(try session.holds(Self.element(last)))
+      }
+      #expect(session.changes.isEmpty)
+      var listed: [ListedElement]?
+      session.link.list(server: 0) { listed = try? $0.get() }
+      try session.turn("a list") { listed != nil }
+      #expect(listed?.count == 200)
+      #expect(try session.request { session.link.revoke([Self.element(1)], $0) } == nil)
+      #expect(try session.holds(Self.element(1)) == false)
+      #expect(try session.request { session.link.flush(server: 0, $0) } == nil)
+      #expect(try session.holds(Self.element(2)) == false)
+      #expect(session.changes.isEmpty)
+    }
+  }
+
+  @Test("answers that wait together are committed together, and each gets its own outcome")
+  func concurrent() throws {
+    try with { session in
+      try session.waitUp()
+      var outcomes: [Int: CommitOutcome] = [:]
+      let deadline = MonotonicTime.now().adding(milliseconds: 10_000)
+      for index in 0..<2_000 {
+        let server: UInt16 = index % 10 == 9 ? 7 : 0
+        let element = GrantElement(
+          server: server, address: IPAddress(v4: 0xC633_6400 + UInt32(index)), transport: 6, port: 443)
+        session.link.commit([GrantCommit(element: element, lifetimeMilliseconds: 60_000)], deadline: deadline) {
+          outcomes[index] = $0
+        }
+      }
+      try session.turn("2,000 outcomes") { outcomes.count == 2_000 }
+      for (index, outcome) in outcomes {
+        #expect(outcome == (index % 10 == 9 ? .refused(BridgeRefusal(.noSuchServer)) : .committed))
+      }
+    }
+  }
+
+  @Test("a killed feeder is replaced, and commits go on without our doing anything")
+  func feederKilled() throws {
+    try with { session in
+      try session.waitUp()
+      for round in 1...3 {
+        let feeder = try session.feeder()
+        kill(feeder, SIGKILL)
+        #expect(try session.commit([Self.element(round)], milliseconds: 10_000) == .committed)
+        #expect(try session.holds(Self.element(round)))
+        try session.waitUp(round + 1)
+        #expect(try session.feeder() != feeder)
+      }
+      #expect(session.greetings.map(\.incarnation) == [1, 2, 3, 4])
+    }
+  }
+
+  @Test("when the keeper is killed its feeder takes its place and starts another")
+  func keeperKilled() throws {
+    try Kernel.inNamespace {
+      let session = try Session()
+      try session.waitUp()
+      let keeper = session.link.keeper
+      let feeder = try session.feeder()
+      kill(keeper, SIGKILL)
+      var status: Int32 = 0
+      #expect(unsafe waitpid(keeper, &status, 0) == keeper)
+      #expect(try session.commit([Self.element(1)], milliseconds: 10_000) == .committed)
+      try session.waitUp(2)
+      let next = try #require(Kernel.children(of: feeder).first)
+      #expect(try Kernel.capabilities(of: next)["CapEff"] == 1 << 12)
+      // And once more: the new feeder dies, the new keeper notices.
+      kill(next, SIGKILL)
+      #expect(try session.commit([Self.element(2)], milliseconds: 10_000) == .committed)
+      try session.waitUp(3)
+      let last = Kernel.children(of: feeder)
+      try session.end()
+      try Session.poll("all gone") { ([feeder] + last).allSatisfy { [nil, "Z"].contains(Kernel.process($0)?.state) } }
+    }
+  }
+
+  @Test("a stopped feeder makes commits late without holding us up, and is replaced")
+  func feederStopped() throws {
+    try with { session in
+      try session.waitUp()
+      let feeder = try session.feeder()
+      kill(feeder, SIGSTOP)
+      #expect(try session.commit([Self.element(1)], milliseconds: 100) == .late)
+      #expect(try session.commit([Self.element(2)], milliseconds: 10_000) == .committed)
+      #expect(try session.holds(Self.element(2)))
+      #expect(try session.feeder() != feeder)
+    }
+  }
+
+  @Test("elements survive a feeder, and the next one does not shorten them")
+  func survives() throws {
+    try with { session in
+      try session.waitUp()
+      #expect(try session.commit([Self.element(1)]) == .committed)
+      kill(try session.feeder(), SIGKILL)
+      try session.waitUp(2)
+      #expect(try session.holds(Self.element(1)))
+    }
+  }
+
+  @Test("what others remove is reported: an element, a whole set")
+  func foreignElements() throws {
+    try with { session in
+      try session.waitUp()
+      #expect(try session.commit([Self.element(1), Self.element(2)]) == .committed)
+      try Kernel.run("nft delete element inet sluice github-mcp-4 '{ 192.0.2.1 . tcp . 443 }'")
+      try session.turn("removed") { session.changes == .elementsRemoved }
+      session.events.removeAll()
+      try Kernel.run("nft flush set inet sluice github-mcp-4")
+      try session.turn("flushed") { session.changes == .elementsRemoved }
+      session.events.removeAll()
+      try Kernel.run("nft add element inet sluice github-mcp-4 '{ 192.0.2.9 . tcp . 443 timeout 5s }'")
+      try session.turn("added") { session.changes == .elementsAdded }
+      session.events.removeAll()
+      try Kernel.nft("add table inet other\nadd set inet other s { type ipv4_addr; }\ndelete table inet other\n")
+      #expect(try session.commit([Self.element(3)]) == .committed)
+      #expect(session.changes.isEmpty)
+    }
+  }
+
+  @Test("a removed table, rule or map element is put back before it is reported")
+  func foreignTable() throws {
+    try with { session in
+      try session.waitUp()
+      #expect(try session.commit([Self.element(1)]) == .committed)
+      let wanted = try Kernel.run("nft -s list table inet sluice")
+      for harm in [
+        "delete table inet sluice", "flush chain inet sluice forward", "flush map inet sluice servers-4",
+        "flush ruleset",
+      ] {
+        session.events.removeAll()
+        try Kernel.run("nft \(harm)")
+        try session.turn(harm) { session.changes.contains(.reinstalled) }
+        #expect(try Kernel.run("nft -s list table inet sluice").count >= wanted.count - 200)
+        #expect(try session.commit([Self.element(1)]) == .committed)
+        #expect(try Kernel.run("nft -s list table inet sluice") == wanted)
+      }
+    }
+  }
+
+  @Test("a commit that meets a removed table puts it back and succeeds")
+  func commitAfterRemoval() throws {
+    try with { session in
+      try session.waitUp()
+      for last in 1...20 {
+        try Kernel.run("nft delete table inet sluice")
+        #expect(try session.commit([Self.element(last)]) == .committed)
+        #expect(try session.holds(Self.element(last)))
+      }
+    }
+  }
+
+  @Test("another plan takes over: old servers go, elements of those that stay are kept")
+  func replaced() throws {
+    try with { session in
+      try session.waitUp()
+      let kept = GrantElement(server: 1, address: IPAddress("192.0.2.1")!, transport: 17, port: 53)
+      #expect(try session.commit([kept, Self.element(1)]) == .committed)
+      var plan = FirewallPlan.sample()
+      plan.servers.remove(at: 0)
+      #expect(try session.request { session.link.install(plan, $0) } == nil)
+      var moved = kept
+      moved.server = 0
+      #expect(try session.kernel.element(moved, plan: plan) != nil)
+      #expect(try session.kernel.sets(family: .inet, table: "sluice")["github-mcp-4"] == nil)
+      #expect(try session.commit([Self.element(5)]) == .committed)
+      kill(try session.feeder(), SIGKILL)
+      #expect(try session.commit([Self.element(6)], milliseconds: 10_000) == .committed)
+      #expect(try session.kernel.element(Self.element(6), plan: plan) != nil)
+    }
+  }
+
+  @Test("a plan of a thousand servers goes over in parts")
+  func large() throws {
+    var plan = FirewallPlan.sample()
+    plan.servers = (0..<1_000).map { index in
+      .init(
+        name: "a-server-with-a-name-of-some-length-\(index)",
+        prefixes: [IPPrefix(IPAddress(v4: 0x0A00_0000 + UInt32(index) * 256), length: 24)!], opensAnyPort: false,
+        staticRules: [.init(prefix: .init("198.51.100.0/24")!, ports: [.init(transport: 6, port: 443)])])
+    }
+    #expect(plan.encoded().count > BridgeMessage.maximumOctets)
+    try with { session in
+      try session.waitUp()
+      #expect(try session.request { session.link.install(plan, $0) } == nil)
+      let outcome = try session.commit([Self.element(6, server: 999)])
+      #expect(outcome == .committed)
+      #expect(try session.kernel.element(Self.element(6, server: 999), plan: plan) != nil)
+    }
+  }
+
+  @Test("a plan that the kernel refuses changes nothing and says why; one refused at the start is no greeting")
+  func refused() throws {
+    try Kernel.inNamespace {
+      try Kernel.nft("add table inet mine\nadd set inet mine github-mcp-4 { type ipv4_addr; }\n")
+      let session = try Session()
+      try session.waitUp()
+      let failure = try session.request {
+        session.link.install(.sample(table: "mine"), $0)
+      }
+      #expect(failure?.text.contains("set github-mcp-4 has another element type") == true)
+      #expect(try session.commit([Self.element(1)]) == .committed)
+      try session.end()
+      let broken = try Session(.sample(table: "mine"))
+      try broken.turn("broken") { !broken.events.isEmpty }
+      guard case .broken(let text) = broken.events[0] else { throw Kernel.Failure(description: "\(broken.events)") }
+      #expect(text.contains("set github-mcp-4 has another element type"))
+      #expect(try broken.commit([Self.element(1)]) == .unavailable)
+      try Kernel.run("nft delete set inet mine github-mcp-4")
+      try broken.waitUp()
+      #expect(try broken.commit([Self.element(1)]) == .committed)
+      try broken.end()
+    }
+  }
+
+  @Test("the table can be removed and installed again, also by a bridge that began without a plan")
+  func removal() throws {
+    try with(nil) { session in
+      try session.waitUp()
+      #expect(session.greetings[0].plan == 0)
+      #expect(try session.request { session.link.removeTable("sluice", $0) } == nil)
+      #expect(try session.request { session.link.install(.sample(), $0) } == nil)
+      #expect(try session.commit([Self.element(1)]) == .committed)
+      #expect(try session.request { session.link.ping($0) } == nil)
+      #expect(try session.request { session.link.removeTable("sluice", $0) } == nil)
+      #expect(try Kernel.run("nft list tables").isEmpty)
+      #expect(try session.commit([Self.element(1)]) == .unavailable)
+      kill(try session.feeder(), SIGKILL)
+      try session.turn("a feeder without a plan") { session.greetings.last?.incarnation == 2 }
+      #expect(try Kernel.run("nft list tables").isEmpty)
+    }
+  }
+
+  @Test("somebody else's table is neither changed nor removed")
+  func strangers() throws {
+    try with { session in
+      try session.waitUp()
+      try Kernel.nft(
+        "add table inet theirs\nadd chain inet theirs forward { type filter hook forward priority 0; }\n"
+          + "add set inet theirs s { type ipv4_addr; }\nadd rule inet theirs forward ip saddr @s accept\n")
+      let before = try Kernel.run("nft list table inet theirs")
+      #expect(try session.request { session.link.removeTable("theirs", $0) }?.text == "the table is not of our making")
+      let failure = try session.request { session.link.install(.sample(table: "theirs"), $0) }
+      #expect(failure?.text.contains("not of our making") == true)
+      #expect(try Kernel.run("nft list table inet theirs") == before)
+    }
+  }
+
+  @Test("when both processes are gone every commit is unavailable at once")
+  func gone() throws {
+    try Kernel.inNamespace {
+      let session = try Session()
+      try session.waitUp()
+      let feeder = try session.feeder()
+      let keeper = session.link.keeper
+      kill(keeper, SIGSTOP)
+      kill(feeder, SIGKILL)
+      kill(keeper, SIGKILL)
+      try session.turn("down") { session.events.last == .down }
+      #expect(try session.commit([Self.element(1)]) == .unavailable)
+      try session.end()
+    }
+  }
+}

@@ -1,0 +1,191 @@
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Testing
+
+@testable import FirewallBridge
+
+@Suite struct CommitQueueTests {
+  private static func at(_ milliseconds: UInt64) -> MonotonicTime {
+    MonotonicTime(nanoseconds: 0).adding(milliseconds: milliseconds)
+  }
+
+  private static func grant(_ last: UInt32) -> GrantCommit {
+    GrantCommit(
+      element: GrantElement(server: 0, address: IPAddress(v4: last), transport: 6, port: 443),
+      lifetimeMilliseconds: 1_000)
+  }
+
+  private static func taken(_ batch: CommitQueue.Batch?) throws -> CommitQueue.Batch {
+    try #require(batch)
+  }
+
+  private static func refused(_ result: Result<UInt32, CommitRefusal>) -> CommitOutcome? {
+    if case .failure(let refusal) = result { refusal.outcome } else { nil }
+  }
+
+  @Test("nothing is taken before the bridge greeted")
+  func down() {
+    var queue = CommitQueue(plan: 1)
+    #expect(Self.refused(queue.submit([Self.grant(1)], deadline: Self.at(100))) == .unavailable)
+    #expect(queue.next(now: Self.at(0)) == nil)
+  }
+
+  @Test("one batch is in flight and whoever comes meanwhile joins the next")
+  func grouping() throws {
+    var queue = CommitQueue(plan: 9)
+    _ = queue.greeted(now: Self.at(0))
+    let first = try queue.submit([Self.grant(1)], deadline: Self.at(100)).get()
+    let one = try Self.taken(queue.next(now: Self.at(0)))
+    #expect(one.plan == 9)
+    #expect(one.grants.map(\.unit) == [first])
+    let second = try queue.submit([Self.grant(2), Self.grant(3)], deadline: Self.at(100)).get()
+    let third = try queue.submit([Self.grant(4)], deadline: Self.at(100)).get()
+    #expect(queue.next(now: Self.at(1)) == nil)
+    #expect(queue.answered(one.identifier, refused: []) == [.init(unit: first, outcome: .committed)])
+    let two = try Self.taken(queue.next(now: Self.at(1)))
+    #expect(two.grants.map(\.unit) == [second, second, third])
+    let full = BridgeRefusal(.setFull, errno: 23)
+    let finished = queue.answered(two.identifier, refused: [RefusedUnit(unit: second, refusal: full)])
+    #expect(
+      finished == [.init(unit: second, outcome: .refused(full)), .init(unit: third, outcome: .committed)])
+    #expect(queue.unitCount == 0)
+  }
+
+  @Test("a batch stays small even when many wait")
+  func batchLimit() throws {
+    var limits = CommitQueue.Limits()
+    limits.batchGrants = 4
+    var queue = CommitQueue(plan: 1, limits: limits)
+    _ = queue.greeted(now: Self.at(0))
+    for unit in 0..<3 {
+      _ = try queue.submit([Self.grant(UInt32(unit)), Self.grant(9)], deadline: Self.at(100)).get()
+    }
+    let first = try Self.taken(queue.next(now: Self.at(0)))
+    #expect(first.grants.count == 4)
+    _ = queue.answered(first.identifier, refused: [])
+    #expect(queue.next(now: Self.at(0))?.grants.count == 2)
+  }
+
+  @Test("an answer larger than a batch still goes, alone")
+  func largeUnit() throws {
+    var limits = CommitQueue.Limits()
+    limits.batchGrants = 2
+    var queue = CommitQueue(plan: 1, limits: limits)
+    _ = queue.greeted(now: Self.at(0))
+    _ = try queue.submit((0..<5).map { Self.grant($0) }, deadline: Self.at(100)).get()
+    #expect(queue.next(now: Self.at(0))?.grants.count == 5)
+  }
+
+  @Test("more than may wait is refused at once")
+  func bounded() throws {
+    var limits = CommitQueue.Limits()
+    limits.waitingUnits = 2
+    var queue = CommitQueue(plan: 1, limits: limits)
+    _ = queue.greeted(now: Self.at(0))
+    _ = try queue.submit([Self.grant(1)], deadline: Self.at(1)).get()
+    _ = try queue.submit([Self.grant(1)], deadline: Self.at(1)).get()
+    let overloaded = CommitOutcome.refused(BridgeRefusal(.overloaded))
+    #expect(Self.refused(queue.submit([Self.grant(1)], deadline: Self.at(1))) == overloaded)
+    let many = (0...UInt32(BridgeMessage.maximumGrants)).map { Self.grant($0) }
+    #expect(Self.refused(queue.submit(many, deadline: Self.at(1))) == overloaded)
+  }
+
+  @Test("a unit is late at its deadline, in flight or waiting, and its late answer changes nothing")
+  func late() throws {
+    var queue = CommitQueue(plan: 1)
+    _ = queue.greeted(now: Self.at(0))
+    let flying = try queue.submit([Self.grant(1)], deadline: Self.at(250)).get()
+    let batch = try Self.taken(queue.next(now: Self.at(0)))
+    let waiting = try queue.submit([Self.grant(2)], deadline: Self.at(300)).get()
+    #expect(queue.earliestDeadline == Self.at(250))
+    #expect(queue.expire(now: Self.at(249)).isEmpty)
+    #expect(queue.expire(now: Self.at(250)) == [.init(unit: flying, outcome: .late)])
+    #expect(queue.earliestDeadline == Self.at(300))
+    #expect(queue.expire(now: Self.at(300)) == [.init(unit: waiting, outcome: .late)])
+    #expect(queue.answered(batch.identifier, refused: []).isEmpty)
+    #expect(queue.earliestDeadline == nil)
+  }
+
+  @Test("a new feeder is sent the batch in flight again, without what is late")
+  func resend() throws {
+    var queue = CommitQueue(plan: 1)
+    _ = queue.greeted(now: Self.at(0))
+    let soon = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
+    let later = try queue.submit([Self.grant(2)], deadline: Self.at(500)).get()
+    let lost = try Self.taken(queue.next(now: Self.at(0)))
+    let again = queue.greeted(now: Self.at(100))
+    #expect(again.finished == [.init(unit: soon, outcome: .late)])
+    let batch = try #require(again.resend)
+    #expect(batch.grants.map(\.unit) == [later])
+    #expect(batch.identifier != lost.identifier)
+    #expect(queue.answered(lost.identifier, refused: []).isEmpty)
+    #expect(queue.answered(batch.identifier, refused: []) == [.init(unit: later, outcome: .committed)])
+  }
+
+  @Test("when the bridge is gone everybody hears it")
+  func gone() throws {
+    var queue = CommitQueue(plan: 1)
+    _ = queue.greeted(now: Self.at(0))
+    let first = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
+    _ = queue.next(now: Self.at(0))
+    let second = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
+    let finished = Set(queue.down())
+    #expect(
+      finished == [.init(unit: first, outcome: .unavailable), .init(unit: second, outcome: .unavailable)])
+    #expect(Self.refused(queue.submit([Self.grant(1)], deadline: Self.at(100))) == .unavailable)
+  }
+
+  @Test("a commit of another plan, or of a revoked element, is never sent")
+  func cancelled() throws {
+    var queue = CommitQueue(plan: 1)
+    _ = queue.greeted(now: Self.at(0))
+    let old = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
+    #expect(queue.adopt(plan: 2) == [.init(unit: old, outcome: .unavailable)])
+    #expect(queue.next(now: Self.at(0)) == nil)
+    let revoked = try queue.submit([Self.grant(1), Self.grant(2)], deadline: Self.at(10)).get()
+    let kept = try queue.submit([Self.grant(3)], deadline: Self.at(10)).get()
+    #expect(queue.revoke([Self.grant(2).element]) == [.init(unit: revoked, outcome: .unavailable)])
+    let batch = try Self.taken(queue.next(now: Self.at(0)))
+    #expect(batch.plan == 2)
+    #expect(batch.grants.map(\.unit) == [kept])
+    let stale = RefusedUnit(unit: kept, refusal: BridgeRefusal(.otherPlan))
+    #expect(
+      queue.answered(batch.identifier, refused: [stale]) == [.init(unit: kept, outcome: .unavailable)])
+  }
+}
+
+@Suite struct FeederWatchTests {
+  private static func at(_ milliseconds: UInt64) -> MonotonicTime {
+    MonotonicTime(nanoseconds: 0).adding(milliseconds: milliseconds)
+  }
+
+  @Test("the first restart is immediate, later ones wait longer and never more than two seconds")
+  func backoff() {
+    var watch = FeederWatch(now: Self.at(0))
+    #expect(watch.due(Self.at(0)) == .start)
+    #expect(watch.due(Self.at(0)) == nil)
+    var now: UInt64 = 0
+    for delay: UInt64 in [0, 50, 100, 200, 400, 800, 1_600, 2_000, 2_000] {
+      watch.ended(Self.at(now))
+      #expect(watch.nextWake == Self.at(now + delay))
+      now += delay
+      #expect(watch.due(Self.at(now)) == .start)
+    }
+    watch.ended(Self.at(now + 10_000))
+    #expect(watch.nextWake == Self.at(now + 10_000))
+  }
+
+  @Test("a feeder that stands still for a second is killed, one that goes on is not")
+  func stopped() {
+    var watch = FeederWatch(now: Self.at(0))
+    _ = watch.due(Self.at(0))
+    watch.stopped(Self.at(100))
+    #expect(watch.due(Self.at(1_099)) == nil)
+    watch.continued()
+    #expect(watch.due(Self.at(2_000)) == nil)
+    watch.stopped(Self.at(3_000))
+    #expect(watch.due(Self.at(4_000)) == .kill)
+    #expect(watch.due(Self.at(4_001)) == nil)
+  }
+}

@@ -1,0 +1,140 @@
+import CLinux
+import Foundation
+import Glibc
+import IPNetwork
+
+@testable import FirewallBridge
+
+/// What the tests against the real kernel share.
+enum Kernel {
+  static let isRoot = geteuid() == 0
+  static let reason = "needs root: makes network namespaces and nftables sets of the real kernel"
+
+  /// The executable whose hidden subcommand is the bridge; `SLUICE_BRIDGE_HOST` names another one.
+  static let host: String? = {
+    if let named = ProcessInfo.processInfo.environment["SLUICE_BRIDGE_HOST"] { return named }
+    let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    var folders = CommandLine.arguments.prefix(1) + [own ?? ""]
+    folders = ArraySlice(folders.map { ($0 as NSString).deletingLastPathComponent })
+    for argument in CommandLine.arguments where argument.hasSuffix(".xctest") {
+      folders.append((argument as NSString).deletingLastPathComponent)
+    }
+    folders.append(FileManager.default.currentDirectoryPath + "/.build/debug")
+    let candidates = folders.flatMap { [$0 + "/sluice", $0 + "/BridgeTestHost"] }
+    return candidates.first { FileManager.default.isExecutableFile(atPath: $0) }
+  }()
+
+  /// Major and minor number of the running kernel.
+  static let version: (Int, Int) = {
+    let text = (try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8)) ?? ""
+    let parts = text.split(whereSeparator: { !$0.isNumber }).prefix(2).compactMap { Int($0) }
+    return parts.count == 2 ? (parts[0], parts[1]) : (0, 0)
+  }()
+
+  struct Failure: Error, CustomStringConvertible {
+    var description: String
+  }
+
+  /// Runs `body` on this thread in a network namespace of its own, which is gone afterwards.
+  static func inNamespace<T>(_ body: () throws -> T) throws -> T {
+    let home = unsafe open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+    guard home >= 0, sluice_new_network_namespace() == 0 else {
+      throw Failure(description: "no network namespace: error \(errno)")
+    }
+    defer {
+      precondition(sluice_enter_network_namespace(home) == 0)
+      close(home)
+    }
+    return try body()
+  }
+
+  /// Runs a command from the namespace of this thread; returns its output, throws when it fails.
+  @discardableResult
+  static func run(_ command: String) throws -> String {
+    guard let stream = unsafe popen("PATH=/usr/sbin:/usr/bin:/sbin:/bin; \(command) 2>&1", "r") else {
+      throw Failure(description: "no shell")
+    }
+    var output: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 4_096)
+    while true {
+      let count = unsafe fread(&chunk, 1, chunk.count, stream)
+      guard count > 0 else { break }
+      output += chunk.prefix(count)
+    }
+    let text = String(decoding: output, as: UTF8.self)
+    let status = unsafe pclose(stream)
+    guard status == 0 else { throw Failure(description: "\(command): \(text)") }
+    return text
+  }
+
+  /// Gives `text` to the real nft.
+  static func nft(_ text: String, checkOnly: Bool = false) throws {
+    do {
+      try NftProgram.apply(text, checkOnly: checkOnly)
+    } catch {
+      throw Failure(description: error.text)
+    }
+  }
+
+  static func capabilities(of pid: Int32) throws -> [String: UInt64] {
+    let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+    var found: [String: UInt64] = [:]
+    for line in status.split(separator: "\n") where line.hasPrefix("Cap") || line.hasPrefix("NoNewPrivs") {
+      let parts = line.split(whereSeparator: { $0 == ":" || $0 == "\t" })
+      found[String(parts[0])] = UInt64(parts[1], radix: 16)
+    }
+    return found
+  }
+
+  /// The state letter of a process and its parent, or nil when it is gone.
+  static func process(_ pid: Int32) -> (state: Character, parent: Int32)? {
+    guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+      let end = text.lastIndex(of: ")")
+    else { return nil }
+    let fields = text[text.index(after: end)...].split(separator: " ")
+    guard let state = fields[0].first, let parent = Int32(fields[1]) else { return nil }
+    return (state, parent)
+  }
+
+  static func children(of pid: Int32) -> [Int32] {
+    let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return all.compactMap { Int32($0) }.filter { process($0)?.parent == pid && process($0)?.state != "Z" }
+  }
+}
+
+/// A seeded generator, so that a failing run can be repeated.
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ (mixed >> 31)
+  }
+}
+
+extension FirewallPlan {
+  /// Two servers, one of them with a rule for any port.
+  static func sample(table: String = "sluice", mode: Mode = .managed) -> FirewallPlan {
+    FirewallPlan(
+      mode: mode, table: table,
+      servers: [
+        Server(
+          name: "github-mcp", prefixes: [prefix("10.77.1.0/24"), prefix("fd00:77:1::/64")], opensAnyPort: false,
+          staticRules: [
+            StaticRule(prefix: prefix("198.51.100.0/24"), ports: [Port(transport: 6, port: 443)]),
+            StaticRule(prefix: prefix("2001:db8::/32"), ports: []),
+          ]),
+        Server(name: "db_tools", prefixes: [prefix("10.77.0.0/16"), prefix("fd00:77::/32")], opensAnyPort: true),
+      ],
+      listeners: [
+        Listener(address: IPAddress("10.77.1.1")!, port: 53), Listener(address: IPAddress("fd00:77:1::1")!, port: 53),
+        Listener(address: IPAddress("0.0.0.0")!, port: 5353),
+      ])
+  }
+
+  static func prefix(_ text: String) -> IPPrefix { IPPrefix(text)! }
+
+  func set(_ name: String) -> KernelSet { KernelSet(family: family, table: table, name: name) }
+}

@@ -1,0 +1,99 @@
+import IPNetwork
+import LinuxIO
+import Testing
+
+@testable import FirewallBridge
+
+@Suite(.enabled(if: Kernel.isRoot, Comment(rawValue: Kernel.reason)), .serialized)
+struct RulesetTests {
+  @Test("nft accepts the ruleset, of few servers and of a thousand")
+  func accepted() throws {
+    try Kernel.inNamespace {
+      try Kernel.nft(Ruleset.render(.sample()), checkOnly: true)
+      var plan = FirewallPlan.sample()
+      plan.servers = (0..<1_000).map { index in
+        .init(
+          name: "server-\(index)",
+          prefixes: [
+            IPPrefix(IPAddress(v4: 0x0A00_0000 + UInt32(index) * 256), length: 24)!,
+            IPPrefix(IPAddress(high: 0xFD00_0000_0000_0000 + UInt64(index), low: 0), length: 64)!,
+          ], opensAnyPort: index % 7 == 0)
+      }
+      try Kernel.nft(Ruleset.render(plan))
+      #expect(try KernelSets().sets(family: .inet, table: "sluice").count == 2_000 + 2 * 143 + 4)
+    }
+  }
+
+  @Test("an empty plan is a table that hinders nobody")
+  func empty() throws {
+    try Kernel.inNamespace {
+      try Kernel.nft(Ruleset.render(FirewallPlan(mode: .managed, servers: [])))
+    }
+  }
+
+  @Test("applying the ruleset again keeps the elements and leaves other tables alone")
+  func idempotent() throws {
+    try Kernel.inNamespace {
+      let text = try Ruleset.render(.sample())
+      try Kernel.nft("add table inet other\nadd set inet other s { type ipv4_addr; }\n")
+      try Kernel.nft(text)
+      try Kernel.nft("add element inet sluice github-mcp-4 { 192.0.2.1 . tcp . 443 timeout 60s }")
+      let before = try Kernel.run("nft -s list table inet sluice")
+      try Kernel.nft(text)
+      #expect(try Kernel.run("nft -s list table inet sluice") == before)
+      #expect(before.contains("192.0.2.1 . tcp . 443"))
+      #expect(try Kernel.run("nft list tables").contains("other"))
+    }
+  }
+
+  @Test("servers that are no longer wanted leave the table, what others put there stays")
+  func leftovers() throws {
+    try Kernel.inNamespace {
+      let kernel = try KernelSets()
+      let installer = TableInstaller(kernel: kernel) { _ in }
+      var plan = FirewallPlan.sample()
+      _ = try installer.install(plan)
+      try Kernel.nft("add set inet sluice mine-4 { type ipv4_addr; }\nadd chain inet sluice mine")
+      plan.servers.remove(at: 0)
+      plan.servers[0].opensAnyPort = false
+      _ = try installer.install(plan)
+      let sets = try kernel.sets(family: .inet, table: "sluice").keys.sorted()
+      #expect(sets == ["clients-4", "clients-6", "db_tools-4", "db_tools-6", "mine-4", "servers-4", "servers-6"])
+      #expect(
+        try kernel.chains(family: .inet, table: "sluice") == ["db_tools", "forward", "input", "mine"])
+    }
+  }
+
+  @Test("a set of the wrong shape is an error that names it")
+  func misshapen() throws {
+    try Kernel.inNamespace {
+      let installer = TableInstaller(kernel: try KernelSets()) { _ in }
+      for set in ["type ipv4_addr; flags timeout", "type ipv4_addr . inet_proto . inet_service"] {
+        try Kernel.nft("add table inet sluice\nadd set inet sluice github-mcp-4 { \(set); }")
+        let fault = #expect(throws: TableInstaller.Fault.self) { try installer.install(.sample()) }
+        #expect(fault?.text.contains("set github-mcp-4") == true)
+        try Kernel.nft("delete table inet sluice")
+      }
+    }
+  }
+
+  @Test("in mode sets nothing is created, and what is there decides what is fed")
+  func setsMode() throws {
+    try Kernel.inNamespace {
+      let kernel = try KernelSets()
+      let installer = TableInstaller(kernel: kernel) { _ in }
+      let plan = FirewallPlan.sample(table: "mine", mode: .sets)
+      let fault = #expect(throws: TableInstaller.Fault.self) { try installer.install(plan) }
+      #expect(fault?.text == "table inet mine holds neither set github-mcp-4 nor github-mcp-6")
+      try Kernel.nft(
+        """
+        add table inet mine
+        add set inet mine github-mcp-4 { type ipv4_addr; flags timeout; }
+        add set inet mine db_tools-6 { type ipv6_addr . inet_proto . inet_service; flags timeout; }
+        add set inet mine db_tools-6-any { type ipv6_addr; flags timeout; }
+        """)
+      #expect(try installer.install(plan) == [[.v4, .plain4], [.v6, .anyPort6]])
+      #expect(try kernel.sets(family: .inet, table: "mine").count == 3)
+    }
+  }
+}

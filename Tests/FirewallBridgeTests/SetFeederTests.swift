@@ -1,0 +1,214 @@
+import Glibc
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Testing
+
+@testable import FirewallBridge
+
+@Suite(.enabled(if: Kernel.isRoot, Comment(rawValue: Kernel.reason)), .serialized)
+struct SetFeederTests {
+  /// A feeder over the real kernel, in the namespace of this thread.
+  private struct Bench {
+    let plan: FirewallPlan
+    let kernel: KernelSets
+    let transaction: ElementTransaction
+    let feeder: SetFeeder
+
+    init(_ plan: FirewallPlan = .sample(), refresh: RefreshMethod = .inPlace) throws {
+      let socket = try NetlinkSocket()
+      self.plan = plan
+      kernel = KernelSets(socket)
+      transaction = ElementTransaction(socket)
+      let sets = try TableInstaller(kernel: kernel) { _ in }.install(plan)
+      feeder = SetFeeder(
+        plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel)
+    }
+
+    func remaining(_ element: GrantElement) throws -> UInt64? {
+      try kernel.element(element, plan: plan)?.remainingMilliseconds
+    }
+  }
+
+  private static func element(_ text: String, server: UInt16 = 0, any: Bool = false) -> GrantElement {
+    GrantElement(server: server, address: IPAddress(text)!, transport: any ? 0 : 6, port: any ? 0 : 443)
+  }
+
+  private static func grant(_ unit: UInt32, _ element: GrantElement, seconds: UInt32 = 60) -> UnitGrant {
+    UnitGrant(unit: unit, commit: GrantCommit(element: element, lifetimeMilliseconds: seconds * 1_000))
+  }
+
+  @Test("what is committed is what nft lists, of both families and of rules for any port")
+  func readable() throws {
+    try Kernel.inNamespace {
+      let bench = try Bench()
+      let v4 = Self.element("192.0.2.7")
+      let v6 = Self.element("2001:db8::7")
+      let any = Self.element("192.0.2.8", server: 1, any: true)
+      let any6 = Self.element("2001:db8::8", server: 1, any: true)
+      #expect(bench.feeder.open([v4, v6, any, any6].map { Self.grant(1, $0) }).isEmpty)
+      let text4 = try Kernel.run("nft -j list set inet sluice github-mcp-4")
+      #expect(text4.contains(#"{"concat": ["192.0.2.7", "tcp", 443]}"#))
+      #expect(try Kernel.run("nft -j list set inet sluice github-mcp-6").contains(#"["2001:db8::7", "tcp", 443]"#))
+      #expect(try Kernel.run("nft -j list set inet sluice db_tools-4-any").contains("192.0.2.8"))
+      #expect(try Kernel.run("nft -j list set inet sluice db_tools-6-any").contains("2001:db8::8"))
+      for element in [v4, v6, any, any6] {
+        let remaining = try #require(try bench.remaining(element))
+        #expect((50_001...60_000).contains(remaining))
+      }
+      #expect(try bench.remaining(Self.element("192.0.2.9")) == nil)
+      #expect(Set(try bench.feeder.list(server: 1).map(\.element)) == [any, any6])
+    }
+  }
+
+  @Test("a new grant of a live element extends it, by either method", arguments: [RefreshMethod.inPlace, .replace])
+  func refresh(_ method: RefreshMethod) throws {
+    try Kernel.inNamespace {
+      let bench = try Bench(refresh: method)
+      // An older kernel ignores the short form; the probe has to notice, and then only `replace` is used.
+      let probed = RefreshProbe.run(bench.transaction, bench.kernel)
+      #expect(probed == (Kernel.version >= (6, 12) ? .inPlace : .replace))
+      guard method == .replace || probed == .inPlace else { return }
+      let element = Self.element("192.0.2.7")
+      for seconds: UInt32 in [20, 60, 60, 600] {
+        #expect(bench.feeder.open([Self.grant(1, element, seconds: seconds)]).isEmpty)
+        let remaining = try #require(try bench.remaining(element))
+        #expect(remaining > UInt64(seconds) * 1_000 - 5_000 && remaining <= UInt64(seconds) * 1_000)
+      }
+    }
+  }
+
+  @Test("the same lifetime again restarts the clock", arguments: [RefreshMethod.inPlace, .replace])
+  func restart(_ method: RefreshMethod) throws {
+    try Kernel.inNamespace {
+      let bench = try Bench(refresh: method)
+      let probed = RefreshProbe.run(bench.transaction, bench.kernel)
+      guard method == .replace || probed == .inPlace else { return }
+      let element = Self.element("192.0.2.7")
+      _ = bench.feeder.open([Self.grant(1, element)])
+      let limit = MonotonicTime.now().adding(milliseconds: 5_000)
+      while try bench.remaining(element)! > 59_900, MonotonicTime.now() < limit {}
+      _ = bench.feeder.open([Self.grant(1, element)])
+      #expect(try bench.remaining(element)! > 59_900)
+    }
+  }
+
+  @Test("the probe leaves no table behind")
+  func probe() throws {
+    try Kernel.inNamespace {
+      let socket = try NetlinkSocket()
+      _ = RefreshProbe.run(ElementTransaction(socket), KernelSets(socket))
+      #expect(try Kernel.run("nft list tables").isEmpty)
+    }
+  }
+
+  @Test("repeats of an element in one batch are one element with the longest lifetime")
+  func repeats() throws {
+    try Kernel.inNamespace {
+      for method in [RefreshMethod.inPlace, .replace] {
+        let bench = try Bench(refresh: method)
+        let element = Self.element("192.0.2.7")
+        let grants = [(1, 30), (2, 500), (3, 40)].map {
+          Self.grant(UInt32($0.0), element, seconds: UInt32($0.1))
+        }
+        #expect(bench.feeder.open(grants).isEmpty)
+        #expect(try bench.remaining(element)! > 400_000)
+      }
+    }
+  }
+
+  @Test("a full set refuses its unit as setFull and its neighbours in the batch are committed")
+  func full() throws {
+    try Kernel.inNamespace {
+      let plan = FirewallPlan.sample(table: "mine", mode: .sets)
+      try Kernel.nft(
+        """
+        add table inet mine
+        add set inet mine github-mcp-4 { type ipv4_addr . inet_proto . inet_service; flags timeout; size 2; }
+        add set inet mine db_tools-4 { type ipv4_addr . inet_proto . inet_service; flags timeout; }
+        add set inet mine db_tools-4-any { type ipv4_addr; flags timeout; }
+        """)
+      for method in [RefreshMethod.inPlace, .replace] {
+        let bench = try Bench(plan, refresh: method)
+        _ = bench.feeder.flush(server: 0)
+        _ = bench.feeder.flush(server: 1)
+        let first = Self.grant(1, Self.element("192.0.2.1"))
+        let tooMany = (2...4).map { Self.grant(2, Self.element("192.0.2.\($0)")) }
+        let other = Self.grant(3, Self.element("192.0.2.9", server: 1))
+        let refused = bench.feeder.open([first] + tooMany + [other])
+        #expect(refused == [RefusedUnit(unit: 2, refusal: BridgeRefusal(.setFull, errno: ENFILE))])
+        #expect(try bench.remaining(first.commit.element) != nil)
+        #expect(try bench.remaining(other.commit.element) != nil)
+        for grant in tooMany {
+          #expect(try bench.remaining(grant.commit.element) == nil)
+        }
+      }
+    }
+  }
+
+  @Test("a missing set, an unknown server and a family without a set are refused, neighbours are not")
+  func missing() throws {
+    try Kernel.inNamespace {
+      let bench = try Bench()
+      try Kernel.run("nft delete chain inet sluice forward")
+      try Kernel.run("nft flush chain inet sluice github-mcp; nft delete set inet sluice github-mcp-4")
+      let good = Self.grant(4, Self.element("2001:db8::1"))
+      let refused = bench.feeder.open([
+        Self.grant(1, Self.element("192.0.2.1")), Self.grant(2, Self.element("192.0.2.1", server: 2)),
+        Self.grant(3, Self.element("192.0.2.1", any: true)), good,
+      ])
+      let reasons = Dictionary(uniqueKeysWithValues: refused.map { ($0.unit, $0.refusal.reason) })
+      #expect(reasons == [1: .missingSet, 2: .noSuchServer, 3: .missingSet])
+      #expect(try bench.remaining(good.commit.element) != nil)
+    }
+  }
+
+  @Test("a new feeder never shortens what an earlier one opened, and may extend it")
+  func inherited() throws {
+    try Kernel.inNamespace {
+      let element = Self.element("192.0.2.7")
+      _ = try Bench().feeder.open([Self.grant(1, element, seconds: 600)])
+      let bench = try Bench()
+      #expect(bench.feeder.open([Self.grant(1, element, seconds: 60)]).isEmpty)
+      #expect(try bench.remaining(element)! > 500_000)
+      #expect(bench.feeder.open([Self.grant(1, element, seconds: 900)]).isEmpty)
+      #expect(try bench.remaining(element)! > 800_000)
+    }
+  }
+
+  @Test("revoking closes what is open and does not mind what is not; flushing empties one server only")
+  func closing() throws {
+    try Kernel.inNamespace {
+      let bench = try Bench()
+      let mine = (1...250).map { Self.element("192.0.2.\($0)") }
+      let other = Self.element("192.0.2.1", server: 1, any: true)
+      #expect(bench.feeder.open((mine + [other]).map { Self.grant(1, $0) }).isEmpty)
+      #expect(bench.feeder.close(Array(mine[..<3]) + [Self.element("203.0.113.1")]) == nil)
+      #expect(try bench.feeder.list(server: 0).count == 247)
+      #expect(bench.feeder.flush(server: 0) == nil)
+      #expect(try bench.feeder.list(server: 0).isEmpty)
+      #expect(try bench.remaining(other) != nil)
+    }
+  }
+
+  @Test("sets of plain addresses take the addresses of any port")
+  func plain() throws {
+    try Kernel.inNamespace {
+      try Kernel.nft(
+        """
+        add table ip mine
+        add set ip mine github-mcp-4 { type ipv4_addr; flags timeout; }
+        add set ip mine db_tools-4 { type ipv4_addr; flags timeout; }
+        """)
+      var plan = FirewallPlan.sample(table: "mine", mode: .sets)
+      plan.family = .ip
+      let bench = try Bench(plan)
+      let grants = [Self.element("192.0.2.1"), Self.element("192.0.2.2", server: 1, any: true)]
+      #expect(bench.feeder.open(grants.map { Self.grant(1, $0) }).isEmpty)
+      #expect(try Kernel.run("nft list set ip mine github-mcp-4").contains("192.0.2.1"))
+      #expect(try Kernel.run("nft list set ip mine db_tools-4").contains("192.0.2.2"))
+      let refused = bench.feeder.open([Self.grant(2, Self.element("2001:db8::1"))])
+      #expect(refused.map(\.refusal.reason) == [.missingSet])
+    }
+  }
+}

@@ -30,9 +30,33 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let firewallChanged = AuditCode(rawValue: 14)
   package static let policyReloaded = AuditCode(rawValue: 15)
   package static let policyRefused = AuditCode(rawValue: 16)
+  package static let neverResolved = AuditCode(rawValue: 17)
+  package static let wrongPort = AuditCode(rawValue: 18)
+  package static let expired = AuditCode(rawValue: 19)
+  package static let rawAddress = AuditCode(rawValue: 20)
+  package static let otherResolver = AuditCode(rawValue: 21)
+  package static let dnsOverTLS = AuditCode(rawValue: 22)
+  package static let dnsOverHTTPS = AuditCode(rawValue: 23)
+  package static let spoofedSource = AuditCode(rawValue: 24)
+  package static let hostFence = AuditCode(rawValue: 25)
+  package static let maxBytes = AuditCode(rawValue: 26)
+  package static let maxBytesPerHour = AuditCode(rawValue: 27)
+  package static let egressVolume = AuditCode(rawValue: 28)
+  package static let enforcementDegraded = AuditCode(rawValue: 29)
+  package static let enforcementRestored = AuditCode(rawValue: 30)
+  package static let revoked = AuditCode(rawValue: 31)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...16).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (1...31).map { AuditCode(rawValue: $0) }
+
+  /// About a query: its record holds a wire name, and its event a type and an rcode.
+  package var isQuery: Bool { (1...13).contains(rawValue) }
+
+  /// About a connection that was refused: its record holds the destination as text.
+  package var isConnection: Bool { (17...27).contains(rawValue) }
+
+  /// About the service itself or its state: every record is an event of its own.
+  package var isService: Bool { !isQuery && !isConnection }
 
   /// For machines; never changes once released.
   package var token: StaticString { meaning.token }
@@ -60,6 +84,27 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .firewallChanged: ("firewall-changed", "firewall changed by someone else", .error)
     case .policyReloaded: ("policy-reloaded", "policy reloaded", .observe)
     case .policyRefused: ("policy-refused", "policy refused, the old one stays", .error)
+    default: firewallMeaning
+    }
+  }
+
+  private var firewallMeaning: (token: StaticString, reason: StaticString, decision: AuditDecision) {
+    switch self {
+    case .neverResolved: ("never-resolved", "address never resolved by this server", .block)
+    case .wrongPort: ("wrong-port", "address open, but not on this port", .block)
+    case .expired: ("expired", "address no longer open", .block)
+    case .rawAddress: ("raw-address", "address never resolved by any server", .block)
+    case .otherResolver: ("other-resolver", "DNS to another resolver", .block)
+    case .dnsOverTLS: ("dns-over-tls", "DNS over TLS to another resolver", .block)
+    case .dnsOverHTTPS: ("dns-over-https", "HTTPS to a known public resolver", .block)
+    case .spoofedSource: ("spoofed-source", "source address on the wrong interface", .block)
+    case .hostFence: ("host-fence", "port of the host that is not the resolver's", .block)
+    case .maxBytes: ("max-bytes", "connection over its octets", .block)
+    case .maxBytesPerHour: ("max-bytes-per-hour", "destination over its octets in an hour", .block)
+    case .egressVolume: ("egress-volume", "octets sent and received", .observe)
+    case .enforcementDegraded: ("enforcement_degraded", "firewall does not hold what was granted", .error)
+    case .enforcementRestored: ("enforcement_restored", "firewall holds what was granted again", .observe)
+    case .revoked: ("revoked", "address closed before its time", .observe)
     default: ("unknown", "unknown", .error)
     }
   }

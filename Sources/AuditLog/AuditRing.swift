@@ -31,6 +31,15 @@ package final class AuditRing: Sendable {
   static let fixed = 48
   private static let skip = UInt32.max
 
+  /// The bits of a record's octet 5.
+  private enum Flag {
+    static let isTCP: UInt8 = 1
+    static let isV6: UInt8 = 2
+    static let membersOmitted: UInt8 = 4
+    static let hasNoTransport: UInt8 = 8
+    static let hasNoClient: UInt8 = 16
+  }
+
   private let region: SharedRegion
   private let capacity: UInt64
   private let mask: UInt64
@@ -54,7 +63,7 @@ package final class AuditRing: Sendable {
   ///
   /// - Parameters:
   ///   - server: at most 255 octets; more are cut off. Empty is written as `unknown`.
-  ///   - name: canonical wire form.
+  ///   - name: of a query, its name in canonical wire form; else the destination as text, of which 255 octets count.
   ///   - extra: JSON members, each with its comma before it, or empty.
   package func push(
     _ header: AuditRecordHeader, server: Span<UInt8>, name: Span<UInt8>, extra: Span<UInt8>
@@ -80,15 +89,14 @@ package final class AuditRing: Sendable {
     let at = Self.overhead + Int(index)
     region.store(UInt32(length), at)
     region.store(header.code.rawValue, at + 4)
-    let flags = header.transport.rawValue | (header.client.family == .v6 ? 2 : 0) | (omitted ? 4 : 0)
-    region.store(flags, at + 5)
+    region.store(Self.flags(header) | (omitted ? Flag.membersOmitted : 0), at + 5)
     region.store(header.type.rawValue, at + 6)
     region.store(header.responseCode.rawValue, at + 8)
     region.store(header.clientPort, at + 10)
     region.store(header.payloadSize, at + 12)
     region.store(header.wallClock, at + 16)
-    region.store(header.client.high, at + 24)
-    region.store(header.client.low, at + 32)
+    region.store(header.client?.high ?? 0, at + 24)
+    region.store(header.client?.low ?? 0, at + 32)
     region.store(UInt8(truncatingIfNeeded: serverCount), at + 40)
     region.store(UInt8(truncatingIfNeeded: nameCount), at + 41)
     region.store(UInt16(truncatingIfNeeded: extraCount), at + 42)
@@ -99,6 +107,22 @@ package final class AuditRing: Sendable {
     region.storeInOrder(head &+ needed, Self.headAt)
     guard region.loadInOrder(Self.asleepAt) != 0 else { return .stored }
     return region.exchangeInOrder(0, Self.asleepAt) != 0 ? .storedWakeConsumer : .stored
+  }
+
+  private static func flags(_ header: AuditRecordHeader) -> UInt8 {
+    let transport =
+      switch header.transport {
+      case .udp?: 0 as UInt8
+      case .tcp?: Flag.isTCP
+      case nil: Flag.hasNoTransport
+      }
+    let client =
+      switch header.client?.family {
+      case .v4?: 0 as UInt8
+      case .v6?: Flag.isV6
+      case nil: Flag.hasNoClient
+      }
+    return transport | client
   }
 
   // MARK: - The consumer
@@ -151,7 +175,7 @@ package final class AuditRing: Sendable {
     region.read(start + Self.fixed, server + name + members, into: &record.octets)
     record.serverEnd = server
     record.nameEnd = server + name
-    if region.load(start + 5, as: UInt8.self) & 4 != 0 {
+    if region.load(start + 5, as: UInt8.self) & Flag.membersOmitted != 0 {
       record.octets.append(contentsOf: EventEncoder.membersOmitted)
     }
     return .record(next: at &+ length)
@@ -161,11 +185,14 @@ package final class AuditRing: Sendable {
     let flags: UInt8 = region.load(start + 5)
     let low: UInt64 = region.load(start + 32)
     record.header = AuditRecordHeader(
-      code: AuditCode(rawValue: region.load(start + 4)), transport: flags & 1 == 0 ? .udp : .tcp,
+      code: AuditCode(rawValue: region.load(start + 4)),
+      transport: flags & Flag.isTCP == 0 ? .udp : .tcp,
       type: RRType(rawValue: region.load(start + 6)), responseCode: ResponseCode(rawValue: region.load(start + 8)),
       payloadSize: region.load(start + 12),
-      client: flags & 2 == 0
+      client: flags & Flag.isV6 == 0
         ? IPAddress(v4: UInt32(truncatingIfNeeded: low)) : IPAddress(high: region.load(start + 24), low: low),
       clientPort: region.load(start + 10), wallClock: region.load(start + 16))
+    if flags & Flag.hasNoTransport != 0 { record.header.transport = nil }
+    if flags & Flag.hasNoClient != 0 { record.header.client = nil }
   }
 }

@@ -10,6 +10,9 @@ import DNSWire
 ///                  ▼
 ///     write it, and open a window of 10 s for its repeats
 ///
+/// A connection counts alike: its destination with transport and port is the name, the destination the domain. So a scan
+/// of ports is 20 events and an aggregate, a scan of addresses 100 and an aggregate. Events of the service pass.
+///
 /// Sans-IO. What is not written yet is counted in the area, which outlives the process. The caller absorbs records and
 /// retires windows into a buffer, writes the buffer, and only then calls `commit` and frees the records; so a crash at
 /// any point loses nothing, and counts twice at most what was between two commits.
@@ -35,6 +38,7 @@ package struct Coalescer: ~Copyable {
   private var key = CoalescingKey()
   private var keyOctets: [UInt8] = []
   private var extraOctets: [UInt8] = []
+  private var sample: [UInt8] = []
   /// Windows that hold counts which no event told yet.
   private var pending = 0
   /// Records that became part of another record's event; events made.
@@ -54,9 +58,16 @@ package struct Coalescer: ~Copyable {
 
   /// Takes a record in; false when there is no room, and nothing was done: retire windows, commit, and try again.
   package mutating func absorb(_ record: borrowing AuditRecord, now: UInt64, into output: inout [UInt8]) -> Bool {
-    // What an allow event says of names, addresses and ports is said whole: it merges only with its equal.
-    let isAllowed = record.header.code.decision == .allow
-    key.set(.name, record, members: isAllowed)
+    let code = record.header.code
+    if code.isService {
+      pass(record, into: &output)
+      return true
+    }
+    // What an allow event says of names, addresses and ports is said whole: it merges only with its equal. So does what
+    // a connection's event says of its address, which the name alone does not tell.
+    let isAllowed = code.decision == .allow
+    let keepsMembers = isAllowed || code.isConnection
+    key.set(.name, record, members: keepsMembers)
     if let entry = area.find(key) {
       count(record, in: entry)
       return true
@@ -64,11 +75,11 @@ package struct Coalescer: ~Copyable {
     guard area.room >= Self.roomPerRecord else { return false }
     if !isAllowed, let aggregate = aggregate(for: record, now: now) {
       count(record, in: aggregate)
-      area.addSample(record.octets.span.extracting(record.name), to: aggregate)
+      addSample(of: record, to: aggregate)
       return true
     }
-    key.set(.name, record, members: isAllowed)
-    openName(record, isAllowed ? record.members : 0..<0, now)
+    key.set(.name, record, members: keepsMembers)
+    openName(record, keepsMembers ? record.members : 0..<0, now)
     encoder.append(record, to: &output)
     events &+= 1
     return true
@@ -82,6 +93,24 @@ package struct Coalescer: ~Copyable {
     if !kept.isEmpty { area.setMembers(octets.span.extracting(kept), of: entry) }
   }
 
+  /// Keeps the name of a query; of a connection the port where the aggregate tells the destination, else the latter.
+  private mutating func addSample(of record: borrowing AuditRecord, to aggregate: UInt64) {
+    guard !record.header.code.isQuery else {
+      area.addSample(record.octets.span.extracting(record.name), to: aggregate)
+      return
+    }
+    sample.removeAll(keepingCapacity: true)
+    sample.append(0)
+    if key.octets.first == CoalescingKey.Kind.domainAggregate.rawValue {
+      sample.append(portOf: record.header)
+    } else {
+      sample.append(contentsOf: record.octets[record.name].prefix(CoalescerArea.sampleRoom - 2))
+    }
+    sample[0] = UInt8(truncatingIfNeeded: sample.count - 1)
+    sample.append(0)
+    if sample.count > 2 { area.addSample(sample.span, to: aggregate) }
+  }
+
   /// Writes a record as an event of its own, whatever was seen before.
   package mutating func pass(_ record: borrowing AuditRecord, into output: inout [UInt8]) {
     encoder.append(record, to: &output)
@@ -90,7 +119,8 @@ package struct Coalescer: ~Copyable {
 
   /// The aggregate that must take this record, if a cap is reached; else counts its name against the caps.
   private mutating func aggregate(for record: borrowing AuditRecord, now: UInt64) -> UInt64? {
-    let domain = RegistrableDomain.start(of: record.octets.span.extracting(record.name))
+    let isQuery = record.header.code.isQuery
+    let domain = isQuery ? RegistrableDomain.start(of: record.octets.span.extracting(record.name)) : 0
     key.set(.clientGroup, record)
     var client = area.find(key)
     if client == nil {
@@ -139,15 +169,21 @@ package struct Coalescer: ~Copyable {
       area.store(header.payloadSize, entry, Field.payloadSize)
       area.store(header.responseCode.rawValue, entry, Field.responseCode)
       area.store(header.clientPort, entry, Field.clientPort)
-      area.store(header.transport.rawValue, entry, Field.transport)
+      area.store(Self.stored(header.transport), entry, Field.transport)
       area.store(header.type.rawValue, entry, Field.type)
     } else if area.load(entry, Field.type) != header.type.rawValue {
       area.store(0 as UInt16, entry, Field.type)
+    }
+    if header.code.isConnection, area.load(entry, Field.transport) != Self.stored(header.transport) {
+      area.store(Self.stored(nil), entry, Field.transport)
     }
     area.store(header.wallClock, entry, Field.last)
     area.store(count &+ 1, entry, Field.count)
     suppressed &+= 1
   }
+
+  /// A transport as the area holds it; `UInt8.max` is none.
+  private static func stored(_ transport: AuditTransport?) -> UInt8 { transport?.rawValue ?? .max }
 
   // MARK: - Windows
 
@@ -205,14 +241,14 @@ package struct Coalescer: ~Copyable {
     let last: UInt64 = area.load(entry, Field.last)
     let fields = EventEncoder.Fields(
       code: stored.code, type: isAggregate && type == 0 ? nil : isAggregate ? .init(rawValue: type) : stored.type,
-      transport: area.load(entry, Field.transport) as UInt8 == 0 ? .udp : .tcp,
+      transport: AuditTransport(rawValue: area.load(entry, Field.transport)),
       responseCode: .init(rawValue: area.load(entry, Field.responseCode)),
       payloadSize: area.load(entry, Field.payloadSize), client: stored.client,
       clientPort: area.load(entry, Field.clientPort), wallClock: last, count: area.load(entry, Field.count),
       interval: (area.load(entry, Field.first), last))
     let destination: EventEncoder.Destination =
       switch stored.kind {
-      case .domainAggregate: .anyUnder
+      case .domainAggregate: stored.code.isQuery ? .anyUnder : .name
       case .clientAggregate, .serverAggregate: .any
       case .name, .domainGroup, .clientGroup, .serverGroup: .name
       }
@@ -221,7 +257,7 @@ package struct Coalescer: ~Copyable {
     encoder.begin(fields, octets.extracting(stored.server), destination, octets.extracting(stored.name), to: &output)
     let samples = area.readExtra(of: entry, length: length, into: &extraOctets)
     if isAggregate {
-      encoder.appendSamples(extraOctets.span, count: samples, to: &output)
+      encoder.appendSamples(extraOctets.span, count: samples, areNames: stored.code.isQuery, to: &output)
     } else {
       encoder.appendMembers(extraOctets.span, to: &output)
     }

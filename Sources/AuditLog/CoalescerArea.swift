@@ -9,7 +9,7 @@
 struct CoalescerArea: ~Copyable {
   static let overhead = 64
   static let maxSamples = 5
-  /// Octets kept for each sample: one name at its longest.
+  /// Octets kept for each sample: one name at its longest, or 254 octets of text between their length and a zero.
   static let sampleRoom = 256
   static let samplesRoom = maxSamples * sampleRoom
 
@@ -170,7 +170,7 @@ struct CoalescerArea: ~Copyable {
     region.read(offset(of: entry) + Field.key, Int(load(entry, Field.keyLength) as UInt16), into: &octets)
   }
 
-  /// Reads the members of a name, or the samples, one wire name after the other; how many samples there are.
+  /// Reads the members of a name, or the samples, one wire name (or text in its form) after the other; how many.
   func readExtra(of entry: UInt64, length: UInt64, into octets: inout [UInt8]) -> Int {
     octets.removeAll(keepingCapacity: true)
     let start = Field.key + Int(load(entry, Field.keyLength) as UInt16)

@@ -6,15 +6,15 @@ import IPNetwork
 ///     0 kind │ 1 code │ 2 type │ 4 family │ 5 address, 16 octets │ 21 server's length, server │ name's length, name │ …
 struct CoalescingKey {
   enum Kind: UInt8 {
-    /// One name; counts its repeats.
+    /// One name; counts its repeats. Of a connection: one destination, transport and port.
     case name = 1
-    /// Counts the names under one registrable domain of one client.
+    /// Counts the names under one registrable domain of one client; the ports of one destination of one client.
     case domainGroup
     /// Counts the names of one client.
     case clientGroup
     /// Counts the clients of one server.
     case serverGroup
-    /// Stands for further names under a domain.
+    /// Stands for further names under a domain, for further ports of a destination.
     case domainAggregate
     /// Stands for further names of a client.
     case clientAggregate
@@ -22,8 +22,8 @@ struct CoalescingKey {
     case serverAggregate
   }
 
-  /// Octets of the longest key: everything at its longest, and a hash of the members.
-  static let maxOctets = 22 + 255 + 1 + 255 + 8
+  /// Octets of the longest key: everything at its longest, the transport, and a hash of the members.
+  static let maxOctets = 22 + 255 + 1 + 255 + 1 + 8
 
   private(set) var octets: [UInt8] = []
   private(set) var hash: UInt64 = 0
@@ -33,6 +33,10 @@ struct CoalescingKey {
   }
 
   /// Becomes the key of `record` on the level of `kind`.
+  ///
+  /// - Parameters:
+  ///   - domain: where the registrable domain begins in the name; 0 for the whole destination of a connection.
+  ///   - members: whether only records with equal members are the same.
   mutating func set(_ kind: Kind, _ record: borrowing AuditRecord, domain: Int = 0, members: Bool = false) {
     let header = record.header
     let hasClient = kind != .serverGroup && kind != .serverAggregate
@@ -43,9 +47,10 @@ struct CoalescingKey {
     let type = kind == .name ? header.type.rawValue : 0
     octets.append(UInt8(truncatingIfNeeded: type >> 8))
     octets.append(UInt8(truncatingIfNeeded: type))
-    octets.append(hasClient ? header.client.family.rawValue : 0)
-    append(hasClient ? header.client.high : 0)
-    append(hasClient ? header.client.low : 0)
+    let client = hasClient ? header.client : nil
+    octets.append(client?.family.rawValue ?? 0)
+    append(client?.high ?? 0)
+    append(client?.low ?? 0)
     octets.append(UInt8(truncatingIfNeeded: record.server.count))
     append(span.extracting(record.server))
     let name =
@@ -56,6 +61,7 @@ struct CoalescingKey {
       }
     octets.append(UInt8(truncatingIfNeeded: name.count))
     append(span.extracting(name))
+    if kind == .name, !header.code.isQuery { octets.append(header.transport?.rawValue ?? UInt8.max) }
     if members { append(Self.hash(span.extracting(record.members))) }
     hash = Self.hash(octets.span)
   }

@@ -8,10 +8,11 @@ package struct EventEncoder: ~Copyable {
     var code: AuditCode
     /// Nil where an aggregate holds several types.
     var type: RRType?
-    var transport: AuditTransport
+    /// Nil where there is none, or where an aggregate of connections holds several.
+    var transport: AuditTransport?
     var responseCode: ResponseCode
     var payloadSize: UInt32
-    /// Nil where an aggregate holds several clients.
+    /// Nil where an aggregate holds several clients, and where the service has none.
     var client: IPAddress?
     var clientPort: UInt16
     var wallClock: UInt64
@@ -74,7 +75,9 @@ package struct EventEncoder: ~Copyable {
     output.append(ascii: "\",\"destination\":\"")
     if destination != .name { output.append(UInt8(ascii: "*")) }
     if destination == .anyUnder { output.append(UInt8(ascii: ".")) }
-    if destination != .any { output.append(jsonName: name) }
+    if destination != .any {
+      if fields.code.isQuery { output.append(jsonName: name) } else { output.append(jsonEscaped: name) }
+    }
     output.append(contentsOf: words[Int(fields.code.rawValue)])
     output.append(decimal: UInt64(fields.payloadSize))
     output.append(ascii: ",\"id\":\"")
@@ -83,16 +86,17 @@ package struct EventEncoder: ~Copyable {
     output.append(hexadecimal: sequence, digits: 10)
     output.append(ascii: "\",\"code\":\"")
     output.append(ascii: fields.code.token)
-    output.append(ascii: "\",\"client\":\"")
-    if let client = fields.client { output.append(address: client) } else { output.append(UInt8(ascii: "*")) }
-    output.append(ascii: "\",\"client_port\":")
-    output.append(decimal: UInt64(fields.clientPort))
-    output.append(
-      ascii: fields.transport == .udp ? ",\"transport\":\"udp\",\"type\":\"" : ",\"transport\":\"tcp\",\"type\":\"")
-    append(fields.type, to: &output)
-    output.append(ascii: "\",\"rcode\":\"")
-    append(fields.responseCode, to: &output)
-    output.append(ascii: "\",\"count\":")
+    output.append(ascii: "\",\"client\":")
+    appendClient(fields, to: &output)
+    if fields.code.isQuery {
+      output.append(ascii: ",\"type\":\"")
+      append(fields.type, to: &output)
+      output.append(ascii: "\",\"rcode\":\"")
+      append(fields.responseCode, to: &output)
+      output.append(ascii: "\",\"count\":")
+    } else {
+      output.append(ascii: ",\"type\":null,\"rcode\":null,\"count\":")
+    }
     output.append(decimal: fields.count)
     if let (first, last) = fields.interval {
       output.append(ascii: ",\"first_ts\":\"")
@@ -103,15 +107,36 @@ package struct EventEncoder: ~Copyable {
     }
   }
 
-  /// Appends names that an aggregate stands for: `count` wire names, one after the other.
-  func appendSamples(_ names: Span<UInt8>, count: Int, to output: inout [UInt8]) {
+  /// Appends the values of client, client port and transport; null where there is nothing.
+  private func appendClient(_ fields: Fields, to output: inout [UInt8]) {
+    switch fields.client {
+    case let client?:
+      output.append(UInt8(ascii: "\""))
+      output.append(address: client)
+      output.append(UInt8(ascii: "\""))
+    case nil where fields.code.isService: output.append(ascii: "null")
+    case nil: output.append(ascii: "\"*\"")
+    }
+    output.append(ascii: ",\"client_port\":")
+    guard let transport = fields.transport else { return output.append(ascii: "null,\"transport\":null") }
+    output.append(decimal: UInt64(fields.clientPort))
+    output.append(ascii: transport == .udp ? ",\"transport\":\"udp\"" : ",\"transport\":\"tcp\"")
+  }
+
+  /// Appends what an aggregate stands for: `count` wire names, one after the other, or as many texts, each as one label
+  /// of a name.
+  func appendSamples(_ names: Span<UInt8>, count: Int, areNames: Bool, to output: inout [UInt8]) {
     output.append(ascii: ",\"samples\":[")
     var at = 0
     for number in 0..<count {
       let end = Self.end(ofName: names, at)
       if number > 0 { output.append(UInt8(ascii: ",")) }
       output.append(UInt8(ascii: "\""))
-      output.append(jsonName: names.extracting(at..<end))
+      if areNames {
+        output.append(jsonName: names.extracting(at..<end))
+      } else if end - at > 2 {
+        output.append(jsonEscaped: names.extracting((at + 1)..<(end - 1)))
+      }
       output.append(UInt8(ascii: "\""))
       at = end
     }

@@ -1,3 +1,4 @@
+import DNSWire
 import IPNetwork
 
 /// JSON and names as octets, appended to a buffer that is used again; no `String` on the way.
@@ -95,6 +96,20 @@ extension [UInt8] {
       append(UInt8(ascii: "0") + octet / 100)
       append(UInt8(ascii: "0") + octet / 10 % 10)
       append(UInt8(ascii: "0") + octet % 10)
+    }
+  }
+
+  /// `443/tcp`, or `protocol 1` where there are no ports.
+  mutating func append(portOf header: AuditRecordHeader) {
+    switch header.transport {
+    case nil: append(ascii: "protocol ")
+    case .tcp?, .udp?: break
+    }
+    append(decimal: UInt64(header.type.rawValue))
+    switch header.transport {
+    case .tcp?: append(ascii: "/tcp")
+    case .udp?: append(ascii: "/udp")
+    case nil: break
     }
   }
 

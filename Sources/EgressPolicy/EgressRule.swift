@@ -10,16 +10,26 @@ package struct EgressRule: Hashable, Sendable {
   package let types: [RRType]
   /// Addresses in these prefixes may be answered and opened although they are not public.
   package let privatePrefixes: [IPPrefix]
+  /// Octets after which a connection to one of its addresses is cut.
+  package let maxBytes: UInt64?
+  /// Octets that may pass to and from each of its addresses in an hour.
+  package let maxBytesPerHour: UInt64?
+  /// Seconds since 1970 from which on it allows nothing.
+  package let until: UInt64?
   package let location: SourceLocation
 
   package init(
     pattern: NamePattern, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
-    privatePrefixes: [IPPrefix] = [], location: SourceLocation
+    privatePrefixes: [IPPrefix] = [], maxBytes: UInt64? = nil, maxBytesPerHour: UInt64? = nil, until: UInt64? = nil,
+    location: SourceLocation
   ) {
     self.pattern = pattern
     self.ports = ports
     self.types = types
     self.privatePrefixes = privatePrefixes
+    self.maxBytes = maxBytes
+    self.maxBytesPerHour = maxBytesPerHour
+    self.until = until
     self.location = location
   }
 }
@@ -28,11 +38,19 @@ package struct EgressRule: Hashable, Sendable {
 package struct StaticPrefixRule: Hashable, Sendable {
   package let prefix: IPPrefix
   package let ports: PortSet
+  /// Octets after which a connection into it is cut.
+  package let maxBytes: UInt64?
+  /// Seconds since 1970 from which on it opens nothing.
+  package let until: UInt64?
   package let location: SourceLocation
 
-  package init(prefix: IPPrefix, ports: PortSet = .https, location: SourceLocation) {
+  package init(
+    prefix: IPPrefix, ports: PortSet = .https, maxBytes: UInt64? = nil, until: UInt64? = nil, location: SourceLocation
+  ) {
     self.prefix = prefix
     self.ports = ports
+    self.maxBytes = maxBytes
+    self.until = until
     self.location = location
   }
 }

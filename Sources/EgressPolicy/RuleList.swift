@@ -19,6 +19,9 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var ports: PortSet
     var types: [RRType]
     var privatePrefixes: [IPPrefix]
+    var maxBytes: UInt64?
+    var maxBytesPerHour: UInt64?
+    var until: UInt64?
   }
 
   private(set) var names: [UInt8] = []
@@ -45,7 +48,8 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     let profile = profiles[Int(entry.profile)]
     return EgressRule(
       pattern: pattern(at: index), ports: profile.ports, types: profile.types,
-      privatePrefixes: profile.privatePrefixes, location: location(at: index))
+      privatePrefixes: profile.privatePrefixes, maxBytes: profile.maxBytes, maxBytesPerHour: profile.maxBytesPerHour,
+      until: profile.until, location: location(at: index))
   }
 
   /// The pattern alone, cheaper than the whole rule.
@@ -64,7 +68,9 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   }
 
   package mutating func append(_ rule: EgressRule) {
-    let profile = Profile(ports: rule.ports, types: rule.types, privatePrefixes: rule.privatePrefixes)
+    let profile = Profile(
+      ports: rule.ports, types: rule.types, privatePrefixes: rule.privatePrefixes, maxBytes: rule.maxBytes,
+      maxBytesPerHour: rule.maxBytesPerHour, until: rule.until)
     let wire = rule.pattern.suffix.wire
     entries.append(
       Entry(
@@ -86,7 +92,38 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     entries[index].profile = intern(
       Profile(
         ports: left.ports.union(right.ports), types: left.types.merging(right.types),
-        privatePrefixes: left.privatePrefixes.merging(right.privatePrefixes)))
+        privatePrefixes: left.privatePrefixes.merging(right.privatePrefixes),
+        maxBytes: Self.smaller(left.maxBytes, right.maxBytes),
+        maxBytesPerHour: Self.smaller(left.maxBytesPerHour, right.maxBytesPerHour),
+        until: Self.later(left.until, right.until)))
+  }
+
+  /// A cap is not undone by an entry that has none.
+  private static func smaller(_ left: UInt64?, _ right: UInt64?) -> UInt64? {
+    guard let left, let right else { return left ?? right }
+    return Swift.min(left, right)
+  }
+
+  /// The name is allowed as long as one of its entries is; entries leave one by one (`ServerPolicy.inForce`).
+  private static func later(_ left: UInt64?, _ right: UInt64?) -> UInt64? {
+    guard let left, let right else { return nil }
+    return Swift.max(left, right)
+  }
+
+  /// Without the entries whose profile is not `kept`; the octets of their names stay, unused.
+  func filtered(_ kept: [Bool]) -> RuleList {
+    var list = self
+    list.profiles = []
+    list.profileIndex = [:]
+    var places = Array(repeating: 0 as UInt32, count: profiles.count)
+    for (index, profile) in profiles.enumerated() where kept[index] {
+      places[index] = UInt32(list.profiles.count)
+      list.profileIndex[profile] = places[index]
+      list.profiles.append(profile)
+    }
+    list.entries.removeAll { !kept[Int($0.profile)] }
+    for index in list.entries.indices { list.entries[index].profile = places[Int(list.entries[index].profile)] }
+    return list
   }
 
   private mutating func intern(_ profile: Profile) -> UInt32 {

@@ -114,6 +114,16 @@ package struct FirewallSettings: Hashable, Sendable {
   package var maxLifetime = 3600
   /// A commit later than this is a failure.
   package var deadlineMilliseconds = 250
+  /// Whether the servers' networks may reach only the resolver on the host.
+  package var inputFence = true
+  package var maxElementsPerServer = 65_536
+  package var maxElementsPerName = 1024
+  /// How long an address that carries connections is refreshed after its first opening; nil: never.
+  package var keepInUseSeconds: Int?
+  /// Whether connections to an address that is closed early are cut.
+  package var cutFlows = true
+  /// Between two readings of the elements' counters.
+  package var harvestSeconds = 10
 }
 
 /// Bounds of each server's cache; times in seconds.
@@ -137,6 +147,10 @@ package struct AuditSettings: Hashable, Sendable {
   /// Rotated files kept besides the current one.
   package var keep = 10
   package var allowed = Allowed.grants
+  /// Between two `egress-volume` events of a destination; nil: none.
+  package var volumeSeconds: Int?
+  /// Whether refused connections are recorded.
+  package var drops = true
 
   /// What holds where the configuration says nothing.
   package static let `default` = AuditSettings()

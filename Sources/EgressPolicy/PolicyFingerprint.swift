@@ -16,19 +16,43 @@ enum PolicyFingerprint {
   private static func digest(_ server: ServerPolicy, _ rules: RuleList, absorbed: Set<Int>) -> StableHash {
     var sum = Sum()
     for network in server.networks { sum.add(StableHash("network", "\(network.prefix)")) }
-    for rule in server.prefixes { sum.add(StableHash("cidr", "\(rule.prefix)", ports(rule.ports))) }
+    for rule in server.prefixes {
+      sum.add(StableHash("cidr", "\(rule.prefix)", ports(rule.ports) + limits(rule.maxBytes, nil, rule.until)))
+    }
+    for hash in timed(server.rules) { sum.add(hash) }
     let profiles = rules.profiles.map { profile in
       ports(profile.ports) + "|" + profile.types.map { String($0.rawValue) }.sorted().joined(separator: ",") + "|"
         + profile.privatePrefixes.map(\.description).sorted().joined(separator: ",")
+        + limits(profile.maxBytes, profile.maxBytesPerHour, profile.until)
     }
     for (index, entry) in rules.entries.enumerated() where absorbed.isEmpty || !absorbed.contains(index) {
-      var hash = StableHash("rule", profiles[Int(entry.profile)])
-      hash.add(entry.kind.rawValue)
-      let start = Int(entry.nameStart)
-      for position in start..<(start + Int(entry.nameLength)) { hash.add(rules.names[position]) }
-      sum.add(hash)
+      sum.add(digest(entry, of: rules, StableHash("rule", profiles[Int(entry.profile)])))
     }
     return StableHash("server", server.name.text, server.interface ?? "", hex(sum.high), hex(sum.low))
+  }
+
+  private static func digest(_ entry: RuleList.Entry, of rules: RuleList, _ start: StableHash) -> StableHash {
+    var hash = start
+    hash.add(entry.kind.rawValue)
+    let name = Int(entry.nameStart)
+    for position in name..<(name + Int(entry.nameLength)) { hash.add(rules.names[position]) }
+    return hash
+  }
+
+  /// Entries that end, before merging: what a merged rule will be is not to be seen in what it is.
+  private static func timed(_ rules: RuleList) -> [StableHash] {
+    guard rules.profiles.contains(where: { $0.until != nil }) else { return [] }
+    return rules.entries.compactMap { entry in
+      let profile = rules.profiles[Int(entry.profile)]
+      guard let until = profile.until else { return nil }
+      return digest(entry, of: rules, StableHash("until", String(until), ports(profile.ports)))
+    }
+  }
+
+  /// Nothing where there are no limits: the fingerprint of a policy without any is what it was before there were some.
+  private static func limits(_ maxBytes: UInt64?, _ perHour: UInt64?, _ until: UInt64?) -> String {
+    (maxBytes.map { "|max \($0)" } ?? "") + (perHour.map { "|hour \($0)" } ?? "")
+      + (until.map { "|until \($0)" } ?? "")
   }
 
   private static func ports(_ ports: PortSet) -> String {

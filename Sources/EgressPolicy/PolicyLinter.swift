@@ -7,9 +7,13 @@ package enum PolicyLinter {
   package static let maximumServers = 65_535
 
   /// All findings, in the order of the documents.
-  package static func check(_ servers: [ServerPolicy]) -> [Diagnostic] {
+  ///
+  /// - Parameter now: seconds since 1970; entries whose time is over by then are warned about.
+  package static func check(_ servers: [ServerPolicy], now: UInt64 = 0) -> [Diagnostic] {
     var findings = checkServers(servers) + checkNetworks(servers)
     for server in servers {
+      checkTimes(server, now, &findings)
+      checkCaps(server, &findings)
       for index in server.rules.indices { check(server.rules, index, &findings) }
       for rule in server.prefixes where rule.prefix.length == 0 {
         findings.append(.warning("\(rule.prefix) opens every address", at: rule.location))

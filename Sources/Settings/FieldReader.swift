@@ -77,13 +77,51 @@ struct FieldReader {
     let expected = words.map(\.rawValue).joined(separator: ", ")
     guard let text = text(node, expected: "one of \(expected)")?.lowercased() else { return nil }
     let known = words.map(\.rawValue)
-    let isNo = ["no", "off", "false", "none", "n"].contains(text)
+    let isNo = Self.noWords.contains(text)
     let match = known.firstIndex(of: text) ?? (isNo ? known.firstIndex { $0 == "off" || $0 == "none" } : nil)
     guard let match else {
       reject(node, expected: "one of \(expected)")
       return nil
     }
     return words[match]
+  }
+
+  private static let noWords: Set<String> = ["no", "off", "false", "none", "n"]
+  private static let yesWords: Set<String> = ["yes", "on", "true", "y"]
+
+  /// `on` or `off`, in any of YAML's spellings, quoted or not.
+  mutating func boolean(_ node: YAMLNode) -> Bool? {
+    let expected = "on or off"
+    guard let text = text(node, expected: expected)?.lowercased() else { return nil }
+    if Self.yesWords.contains(text) { return true }
+    if Self.noWords.contains(text) { return false }
+    reject(node, expected: expected)
+    return nil
+  }
+
+  /// A duration in whole seconds, or `off`, which reads as an inner nil; an outer nil is an error.
+  mutating func secondsOrOff(_ node: YAMLNode, in range: ClosedRange<Int>) -> Int?? {
+    if let text = node.text, Self.noWords.contains(text.lowercased()) { return .some(nil) }
+    let expected =
+      "off, or a duration from \(Quantity.duration(range.lowerBound * 1000)) to "
+      + Quantity.duration(range.upperBound * 1000)
+    guard let text = text(node, expected: expected) else { return nil }
+    guard let value = Quantity.milliseconds(text), value % 1000 == 0, range.contains(value / 1000) else {
+      reject(node, expected: "\(expected), such as 30s, 5m or 1h")
+      return nil
+    }
+    return .some(value / 1000)
+  }
+
+  /// Seconds since 1970.
+  mutating func time(_ node: YAMLNode) -> UInt64? {
+    let expected = "a time such as 2026-12-31T18:00:00Z, or a date such as 2026-12-31, from 1970 on"
+    guard let text = text(node, expected: expected) else { return nil }
+    guard let time = PolicyTime.parse(text) else {
+      reject(node, expected: expected)
+      return nil
+    }
+    return time
   }
 
   mutating func integer(_ node: YAMLNode, in range: ClosedRange<Int>) -> Int? {

@@ -5,7 +5,11 @@ import IPNetwork
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
   private static let documentKeys = ["server", "networks", "interface", "egress"]
-  private static let entryKeys = ["host", "cidr", "ports", "types", "private"]
+  private static let entryKeys = [
+    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until",
+  ]
+  /// Less would cut a TLS handshake; more is no cap.
+  private static let caps = (1 << 10)...(1 << 40)
 
   private(set) var findings = FieldReader()
 
@@ -66,11 +70,13 @@ struct PolicyReader {
     return networks
   }
 
-  /// Linux interface names: at most 15 octets, no slash, no blank.
+  /// Of Linux interface names, at most 15 octets, those that nft text can hold as they are.
   private mutating func interfaceName(_ node: YAMLNode) -> String? {
     let expected = "a network interface such as br-mcp-github"
     guard let text = findings.text(node, expected: expected) else { return nil }
-    let isName = text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x2F && $0 != 0x3A && $0 != 0x22 }
+    let isName = text.utf8.allSatisfy {
+      ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x2E || $0 == 0x5F
+    }
     guard isName, text.utf8.count <= 15, text != ".", text != ".." else {
       findings.reject(node, expected: expected)
       return nil
@@ -87,24 +93,32 @@ struct PolicyReader {
     let ports = fields["ports"].map { self.ports($0) } ?? .https
     let types = fields["types"].map { self.types($0) } ?? EgressRule.defaultTypes
     let privatePrefixes = fields["private"].map { findings.prefixes($0) } ?? []
+    let maxBytes = fields["max-bytes"].flatMap { cap($0) }
+    let until = fields["until"].flatMap { findings.time($0) }
     switch (fields["host"], fields["cidr"]) {
     case (let host?, nil):
       guard let pattern = pattern(host), let ports, let types else { return }
       rules.append(
         EgressRule(
-          pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, location: entry.location))
+          pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, maxBytes: maxBytes,
+          maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, until: until, location: entry.location))
     case (nil, let cidr?):
-      for key in ["types", "private"] {
+      for key in ["types", "private", "max-bytes-per-hour"] {
         guard let node = fields[key] else { continue }
         findings.error("key '\(key)' has no meaning beside 'cidr', expected it beside 'host'", at: node.location)
       }
       guard let prefix = findings.prefix(cidr), let ports else { return }
-      prefixes.append(StaticPrefixRule(prefix: prefix, ports: ports, location: entry.location))
+      prefixes.append(
+        StaticPrefixRule(prefix: prefix, ports: ports, maxBytes: maxBytes, until: until, location: entry.location))
     case (.some, .some):
       findings.error("an entry has both 'host' and 'cidr', expected one of them", at: entry.location)
     case (nil, nil):
       findings.error("an entry has neither 'host' nor 'cidr', expected one of them", at: entry.location)
     }
+  }
+
+  private mutating func cap(_ node: YAMLNode) -> UInt64? {
+    findings.octets(node, in: Self.caps).map { UInt64($0) }
   }
 
   private mutating func pattern(_ node: YAMLNode) -> NamePattern? {

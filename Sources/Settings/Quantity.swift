@@ -1,5 +1,5 @@
 /// Numbers with units as the configuration writes them: `250ms`, `1h`, `64MiB`.
-enum Quantity {
+package enum Quantity {
   private static let durations = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)]
   private static let sizes = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)]
 
@@ -16,7 +16,8 @@ enum Quantity {
   /// A duration in milliseconds, in the largest unit that divides it.
   static func duration(_ milliseconds: Int) -> String { present(milliseconds, durations.reversed()) }
 
-  static func size(_ octets: Int) -> String { present(octets, sizes) }
+  /// Octets, in the largest unit that divides them.
+  package static func size(_ octets: Int) -> String { present(octets, sizes) }
 
   private static func value(_ text: String, _ units: [(String, Int)]) -> Int? {
     let digits = text.prefix { $0.isASCII && $0.isNumber }

@@ -44,7 +44,10 @@ extension FieldReader {
   }
 
   mutating func read(_ node: YAMLNode, into firewall: inout FirewallSettings) {
-    let keys = ["mode", "table", "min-lifetime", "grace", "max-lifetime", "deadline"]
+    let keys = [
+      "mode", "table", "min-lifetime", "grace", "max-lifetime", "deadline", "input-fence", "max-elements-per-server",
+      "max-elements-per-name", "keep-in-use", "cut-flows", "harvest",
+    ]
     let fields = fields(node, of: "firewall", keys: keys)
     if let node = fields["mode"] { firewall.mode = word(node, [.managed, .sets, .off]) ?? firewall.mode }
     if let node = fields["table"], let (family, name) = table(node) {
@@ -61,12 +64,28 @@ extension FieldReader {
     if let node = fields["deadline"] {
       firewall.deadlineMilliseconds = milliseconds(node, in: 10...5000) ?? firewall.deadlineMilliseconds
     }
+    readLimits(fields, into: &firewall)
     if firewall.maxLifetime < firewall.minLifetime {
       error(
         "max-lifetime \(Quantity.duration(firewall.maxLifetime * 1000)) is shorter than min-lifetime "
           + "\(Quantity.duration(firewall.minLifetime * 1000)), expected at least as long",
         at: (fields["max-lifetime"] ?? fields["min-lifetime"] ?? node).location)
     }
+  }
+
+  private mutating func readLimits(_ fields: [String: YAMLNode], into firewall: inout FirewallSettings) {
+    if let node = fields["input-fence"] { firewall.inputFence = boolean(node) ?? firewall.inputFence }
+    if let node = fields["max-elements-per-server"] {
+      firewall.maxElementsPerServer = integer(node, in: 16...65_536) ?? firewall.maxElementsPerServer
+    }
+    if let node = fields["max-elements-per-name"] {
+      firewall.maxElementsPerName = integer(node, in: 1...65_536) ?? firewall.maxElementsPerName
+    }
+    if let node = fields["keep-in-use"] {
+      firewall.keepInUseSeconds = secondsOrOff(node, in: 1...(7 * Self.day)) ?? firewall.keepInUseSeconds
+    }
+    if let node = fields["cut-flows"] { firewall.cutFlows = boolean(node) ?? firewall.cutFlows }
+    if let node = fields["harvest"] { firewall.harvestSeconds = seconds(node, in: 1...3600) ?? firewall.harvestSeconds }
   }
 
   private mutating func table(_ node: YAMLNode) -> (FirewallSettings.Family, String)? {
@@ -106,13 +125,15 @@ extension FieldReader {
 
   /// Returns where the path is written, if it is.
   mutating func read(_ node: YAMLNode, into audit: inout AuditSettings) -> SourceLocation? {
-    let fields = fields(node, of: "audit", keys: ["path", "max-size", "keep", "allowed"])
+    let fields = fields(node, of: "audit", keys: ["path", "max-size", "keep", "allowed", "volume", "drops"])
     if let node = fields["path"] { audit.path = text(node, expected: "the path of a file") ?? audit.path }
     if let node = fields["max-size"] {
       audit.maxSizeOctets = octets(node, in: (64 << 10)...(64 << 30)) ?? audit.maxSizeOctets
     }
     if let node = fields["keep"] { audit.keep = integer(node, in: 0...1000) ?? audit.keep }
     if let node = fields["allowed"] { audit.allowed = word(node, [.none, .grants, .all]) ?? audit.allowed }
+    if let node = fields["volume"] { audit.volumeSeconds = secondsOrOff(node, in: 10...Self.day) ?? audit.volumeSeconds }
+    if let node = fields["drops"] { audit.drops = boolean(node) ?? audit.drops }
     return fields["path"]?.location
   }
 

@@ -1,4 +1,5 @@
 package import EgressPolicy
+import Foundation
 
 /// What loading found: settings when there was no error, and every error and warning of every file.
 package struct LoadedSettings: Sendable {
@@ -13,8 +14,10 @@ package struct LoadedSettings: Sendable {
 package enum SettingsLoader {
   /// Reads the file at `path`; paths in it are relative to it. Never throws: what is wrong is in the diagnostics.
   ///
-  /// `zoneDirectories` are searched for the shipped zones when the configuration names none.
-  package static func load(path: String, zoneDirectories: [String]? = nil) -> LoadedSettings {
+  /// - Parameters:
+  ///   - zoneDirectories: searched for the shipped zones when the configuration names none.
+  ///   - now: seconds since 1970, for warnings about rules whose time is over; the clock's when nil.
+  package static func load(path: String, zoneDirectories: [String]? = nil, now: UInt64? = nil) -> LoadedSettings {
     let whole = SourceLocation(file: path, line: 0, column: 0)
     let tree: YAMLTree
     do {
@@ -31,7 +34,8 @@ package enum SettingsLoader {
       let problem = "is empty, expected a configuration with listen, upstreams and policies"
       return LoadedSettings(settings: nil, diagnostics: [.error(problem, at: whole)])
     }
-    var reader = SettingsReader(path: path, zoneDirectories: zoneDirectories ?? shippedZoneDirectories)
+    var reader = SettingsReader(
+      path: path, zoneDirectories: zoneDirectories ?? shippedZoneDirectories, now: now ?? clock())
     let settings = reader.settings(root)
     var diagnostics = reader.findings.diagnostics
     if documents.count > 1 {
@@ -41,6 +45,8 @@ package enum SettingsLoader {
     let hasErrors = diagnostics.contains { $0.severity == .error }
     return LoadedSettings(settings: hasErrors ? nil : settings, diagnostics: diagnostics)
   }
+
+  private static func clock() -> UInt64 { UInt64(max(Date().timeIntervalSince1970, 0)) }
 
   /// Beside the executable, where packages put it, and where a package of the system does.
   private static var shippedZoneDirectories: [String] {

@@ -15,12 +15,14 @@ struct SettingsReader {
 
   private let path: String
   private let zoneDirectories: [String]
+  private let now: UInt64
   private(set) var findings = FieldReader()
   private var readFiles: Set<String> = []
 
-  /// `path` names the configuration; shipped zones are looked for in `zoneDirectories`.
-  init(path: String, zoneDirectories: [String]) {
+  /// `path` names the configuration; shipped zones are looked for in `zoneDirectories`; `now` is in seconds since 1970.
+  init(path: String, zoneDirectories: [String], now: UInt64) {
     self.path = path
+    self.now = now
     self.zoneDirectories = zoneDirectories
   }
 
@@ -39,6 +41,7 @@ struct SettingsReader {
       settings.unknownClients = findings.word(node, [.nxdomain, .refused, .drop]) ?? .nxdomain
     }
     if let node = fields["firewall"] { findings.read(node, into: &settings.firewall) }
+    if settings.firewall.mode != .managed { refuseCaps(settings.policies, settings.firewall.mode) }
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
     audit(fields["audit"], in: root, &settings.audit)
     if let node = fields["control"], let text = findings.text(node, expected: "the path of a socket") {
@@ -160,8 +163,24 @@ extension SettingsReader {
     } else {
       policies = self.policies(at: node)
     }
-    findings.add(PolicyLinter.check(policies))
+    findings.add(PolicyLinter.check(policies, now: now))
     return policies
+  }
+
+  /// Only the rules that we write can count octets.
+  private mutating func refuseCaps(_ policies: [ServerPolicy], _ mode: FirewallSettings.Mode) {
+    let expected = "expected firewall mode managed (it is \(mode.rawValue)): only its rules count octets"
+    for policy in policies {
+      if !policy.connectionCaps.isEmpty || !policy.hourCaps.isEmpty {
+        for rule in policy.rules where rule.maxBytes != nil || rule.maxBytesPerHour != nil {
+          let key = rule.maxBytes != nil ? "max-bytes" : "max-bytes-per-hour"
+          findings.error("\(key) of \(rule.pattern) cannot be enforced, \(expected)", at: rule.location)
+        }
+      }
+      for rule in policy.prefixes where rule.maxBytes != nil {
+        findings.error("max-bytes of \(rule.prefix) cannot be enforced, \(expected)", at: rule.location)
+      }
+    }
   }
 
   private mutating func policies(at node: YAMLNode) -> [ServerPolicy] {

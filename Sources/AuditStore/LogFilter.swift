@@ -5,7 +5,7 @@ package struct LogFilter: Sendable {
   package var server: String?
   /// `block`, `allow`, `observe` or `error`.
   package var decision: String?
-  /// `*` stands for any octets; case does not matter.
+  /// Of the destination, or of the address of a connection. `*` stands for any octets; case does not matter.
   package var name: String?
   package var since: Date?
   package var until: Date?
@@ -59,7 +59,9 @@ struct CompiledFilter {
       if let until, time > until { return false }
     }
     guard let glob else { return true }
-    return line[.destination].map { Self.matches(glob, JSONScan.unescape($0)) } ?? false
+    return [LogLine.Member.destination, .address].contains { member in
+      line[member].map { Self.matches(glob, JSONScan.unescape($0)) } ?? false
+    }
   }
 
   private static func contains(_ line: ArraySlice<UInt8>, _ needle: [UInt8]) -> Bool {

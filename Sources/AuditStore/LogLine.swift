@@ -7,7 +7,8 @@ package struct LogLine: Sendable {
 
   /// Members that filters and the form for people need.
   package enum Member: Int, CaseIterable, Sendable {
-    case ts, server, destination, decision, reason, code, client, type, rcode, count
+    case ts, server, destination, decision, reason, code, client, transport, type, rcode, count
+    case address, `protocol`, port
 
     fileprivate static let names: [[UInt8]] = allCases.map { Array("\($0)".utf8) }
   }
@@ -19,16 +20,23 @@ package struct LogLine: Sendable {
     guard scan(), self[.ts] != nil, self[.decision] != nil else { return nil }
   }
 
-  /// The value as it stands in the line: of a string, what is between the quotes.
+  /// The value as it stands in the line: of a string, what is between the quotes; nil where it is null.
   package subscript(member: Member) -> ArraySlice<UInt8>? {
     values[member.rawValue].map { octets[$0] }
   }
 
   /// The value as text, JSON escapes undone, control characters shown as `?`: safe to print.
   package func text(_ member: Member) -> String {
-    guard let raw = self[member] else { return "-" }
+    guard let raw = self[member], !raw.isEmpty else { return "-" }
     return String(
       decoding: JSONScan.unescape(raw).map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
+  }
+
+  /// What was asked for or connected to beside the destination: a type, or `443/tcp`; `-` for neither.
+  package var typeOrPort: String {
+    if self[.type] != nil { return text(.type) }
+    let transport = self[.protocol] != nil ? text(.protocol) : text(.transport)
+    return self[.port] != nil ? "\(text(.port))/\(transport)" : transport
   }
 
   /// How many records the event stands for.
@@ -48,7 +56,9 @@ package struct LogLine: Sendable {
       guard let key = JSONScan.string(octets, &at), JSONScan.take(UInt8(ascii: ":"), octets, &at),
         let value = JSONScan.value(octets, &at)
       else { return false }
-      if let member = Member.names.firstIndex(where: { octets[key].elementsEqual($0) }) { values[member] = value }
+      if let member = Member.names.firstIndex(where: { octets[key].elementsEqual($0) }) {
+        values[member] = JSONScan.isNull(octets, value) ? nil : value
+      }
       if JSONScan.take(UInt8(ascii: ","), octets, &at) { continue }
       return JSONScan.take(UInt8(ascii: "}"), octets, &at) && at == octets.endIndex
     }
@@ -102,6 +112,11 @@ enum JSONScan {
       at += 1
     }
     return nil
+  }
+
+  /// Whether a value is the word and not a string of it.
+  static func isNull(_ octets: [UInt8], _ value: Range<Int>) -> Bool {
+    octets[value].elementsEqual("null".utf8) && octets[value.lowerBound - 1] == UInt8(ascii: ":")
   }
 
   /// Undoes the escapes of a string's inside.

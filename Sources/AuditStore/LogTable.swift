@@ -2,7 +2,7 @@ package import Foundation
 
 /// Events for people: aligned columns, a line with the date whenever the day changes.
 package struct LogTable {
-  private var widths = [8, 12, 7, 20, 5, 32, 15]
+  private var widths = [8, 12, 7, 20, 9, 32, 15]
   private var day = ""
   private let time: DateFormatter
   private let date: DateFormatter
@@ -22,7 +22,7 @@ package struct LogTable {
 
   /// The names of the columns, aligned like the rows.
   package mutating func heading() -> String {
-    row(["TIME", "SERVER", "DECISION", "CODE", "TYPE", "NAME", "CLIENT", "COUNT"])
+    row(["TIME", "SERVER", "DECISION", "CODE", "TYPE/PORT", "DESTINATION", "CLIENT", "COUNT"])
   }
 
   /// One line, or two when a day begins; without the last newline.
@@ -31,7 +31,7 @@ package struct LogTable {
     let today = moment.map(date.string) ?? day
     let columns = [
       moment.map(time.string) ?? "-", event.text(.server), event.text(.decision), event.text(.code),
-      event.text(.type), event.text(.destination), event.text(.client), "\(event.count)",
+      event.typeOrPort, event.text(.destination), event.text(.client), "\(event.count)",
     ]
     let text = row(columns)
     guard today != day else { return text }

@@ -132,7 +132,9 @@ extension FieldReader {
     }
     if let node = fields["keep"] { audit.keep = integer(node, in: 0...1000) ?? audit.keep }
     if let node = fields["allowed"] { audit.allowed = word(node, [.none, .grants, .all]) ?? audit.allowed }
-    if let node = fields["volume"] { audit.volumeSeconds = secondsOrOff(node, in: 10...Self.day) ?? audit.volumeSeconds }
+    if let node = fields["volume"] {
+      audit.volumeSeconds = secondsOrOff(node, in: 10...Self.day) ?? audit.volumeSeconds
+    }
     if let node = fields["drops"] { audit.drops = boolean(node) ?? audit.drops }
     return fields["path"]?.location
   }

@@ -3,6 +3,8 @@ import EgressPolicy
 import IPNetwork
 
 /// The policy as it decides: entries of the same pattern merged, defaults written out.
+///
+/// Entries whose time is over are shown too, with that time: `check` warns about each.
 struct EffectivePolicy {
   private let snapshot: PolicySnapshot
 
@@ -15,15 +17,16 @@ struct EffectivePolicy {
     for (index, server) in snapshot.servers.enumerated() {
       let networks = server.networks.map(\.prefix.description).joined(separator: ", ")
       lines.append("\(server.name.text)  (\(networks)\(server.interface.map { ", on \($0)" } ?? ""))")
+      let ends = ends(index)
       for rule in rules(index) {
         var line = "  \(rule.pattern)  \(rule.ports)  \(rule.types.map(\.description).joined(separator: ","))"
         if !rule.privatePrefixes.isEmpty {
           line += "  private \(rule.privatePrefixes.map(\.description).joined(separator: ","))"
         }
-        lines.append(line + "  # \(rule.location)")
+        lines.append(line + RuleLimits(rule, partUntil: ends[rule.pattern]).text + "  # \(rule.location)")
       }
       for prefix in server.prefixes {
-        lines.append("  \(prefix.prefix)  \(prefix.ports)  # \(prefix.location)")
+        lines.append("  \(prefix.prefix)  \(prefix.ports)" + RuleLimits(prefix).text + "  # \(prefix.location)")
       }
       if server.rules.isEmpty && server.prefixes.isEmpty {
         lines.append("  nothing: an empty list denies everything")
@@ -34,15 +37,17 @@ struct EffectivePolicy {
 
   var json: String {
     let servers = snapshot.servers.enumerated().map { index, server in
+      let ends = ends(index)
       let rules = rules(index).map { rule in
         "{\"host\":\(JSONText.quoted(rule.pattern.description)),\"ports\":\(JSONText.quoted(rule.ports.description)),"
           + "\"types\":\(JSONText.list(rule.types.map(\.description))),"
           + "\"private\":\(JSONText.list(rule.privatePrefixes.map(\.description))),"
+          + RuleLimits(rule, partUntil: ends[rule.pattern]).json
           + "\"rule\":\(JSONText.quoted(rule.location.description))}"
       }
       let prefixes = server.prefixes.map { prefix in
         "{\"cidr\":\(JSONText.quoted(prefix.prefix.description)),\"ports\":\(JSONText.quoted(prefix.ports.description)),"
-          + "\"rule\":\(JSONText.quoted(prefix.location.description))}"
+          + RuleLimits(prefix).json + "\"rule\":\(JSONText.quoted(prefix.location.description))}"
       }
       return "{\"server\":\(JSONText.quoted(server.name.text)),"
         + "\"networks\":\(JSONText.list(server.networks.map(\.prefix.description))),"
@@ -50,6 +55,17 @@ struct EffectivePolicy {
         + "\"egress\":[\((rules + prefixes).joined(separator: ","))]}"
     }
     return "[" + servers.joined(separator: ",") + "]"
+  }
+
+  /// The first end among the entries of each pattern.
+  private func ends(_ server: Int) -> [NamePattern: UInt64] {
+    let policy = snapshot.servers[server]
+    guard policy.nextEnd(after: 0) != nil else { return [:] }
+    var ends: [NamePattern: UInt64] = [:]
+    for rule in policy.rules {
+      if let until = rule.until { ends[rule.pattern] = min(until, ends[rule.pattern] ?? until) }
+    }
+    return ends
   }
 
   private func rules(_ server: Int) -> [EgressRule] {

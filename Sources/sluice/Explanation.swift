@@ -1,5 +1,6 @@
 import DNSWire
 import EgressPolicy
+import Foundation
 import IPNetwork
 import Settings
 import Zones
@@ -8,13 +9,19 @@ import Zones
 struct Explanation {
   private var fields: [(key: String, value: String)] = []
 
-  init(server: Int?, name: Name, type: RRType, policy: PolicySnapshot, zones: LocalZones, settings: Settings) {
+  /// - Parameter now: seconds since 1970, at which the question is asked; the clock's when nil.
+  init(
+    server: Int?, name: Name, type: RRType, policy whole: PolicySnapshot, zones: LocalZones, settings: Settings,
+    now: UInt64? = nil
+  ) {
     fields.append(("name", name.description))
     fields.append(("type", type.description))
     guard let server else {
       add("block", "unknown client", "the address is in no server's network", answer: "\(settings.unknownClients)")
       return
     }
+    let now = now ?? UInt64(max(Date().timeIntervalSince1970, 0))
+    let policy = PolicySnapshot(whole.servers.map { $0.inForce(at: now) })
     let document = policy.servers[server]
     fields.append(("server", document.name.description))
     let isHostname = name.isHostname
@@ -26,8 +33,7 @@ struct Explanation {
     case .notListed where name.labelCount <= 1:
       add("local", "single label", "never forwarded", answer: "NXDOMAIN")
     case .notListed:
-      let why =
-        isHostname ? "no entry of the egress list matches" : "only letters, digits, '-' and '_' can match"
+      let why = isHostname ? Self.denial(server, name, type, whole) : "only letters, digits, '-' and '_' can match"
       add("block", "destination not in allowlist", why, answer: Self.word(settings.sinkhole.answer))
     case .typeNotAllowed(let index):
       let rule = policy.rule(server: server, index: index)
@@ -43,6 +49,17 @@ struct Explanation {
       if !rule.privatePrefixes.isEmpty {
         fields.append(("private", rule.privatePrefixes.map(\.description).joined(separator: ", ")))
       }
+      fields += RuleLimits(rule).fields
+    }
+  }
+
+  /// Why no entry in force matches: none does, or its time is over.
+  private static func denial(_ server: Int, _ name: Name, _ type: RRType, _ whole: PolicySnapshot) -> String {
+    switch whole.decide(server: server, name: name.wire.span, type: type) {
+    case .notListed: return "no entry of the egress list matches"
+    case .allowed(let index), .typeNotAllowed(let index):
+      let rule = whole.rule(server: server, index: index)
+      return "\(place(rule)), which ended" + (rule.until.map { " at \(PolicyTime.text($0))" } ?? "")
     }
   }
 

@@ -12,6 +12,7 @@ struct LogCommand: ParsableCommand {
       Examples:
         sluice log --decision block --since 1h
         sluice log --server github-mcp --name '*.example.com' --limit 20
+        sluice log --name '198.51.100.*' --since today
         sluice log --follow --json | jq .destination
       """)
 
@@ -23,7 +24,7 @@ struct LogCommand: ParsableCommand {
   @Option(help: "Only events of this server.") var server: String?
   @Option(help: "Only this decision: block, allow, observe or error.", completion: .list(LogCommand.decisions))
   var decision: String?
-  @Option(help: "Only destinations that match; * stands for anything.") var name: String?
+  @Option(help: "Only destinations that match, names or addresses; * stands for anything.") var name: String?
   @Option(help: "Not before: 10m, 2h, 3d, today, yesterday, or RFC 3339.") var since: String?
   @Option(help: "Not after; as --since.") var until: String?
   @Option(help: "The last so many events.") var limit: Int?

@@ -1,0 +1,52 @@
+import EgressPolicy
+import Settings
+
+/// The caps and the end of a rule, for people and as JSON members.
+struct RuleLimits {
+  private let maxBytes: UInt64?
+  private let maxBytesPerHour: UInt64?
+  private let until: UInt64?
+  /// The end of an entry that is merged into a rule which stays.
+  private let partUntil: UInt64?
+
+  init(_ rule: EgressRule, partUntil: UInt64? = nil) {
+    maxBytes = rule.maxBytes
+    maxBytesPerHour = rule.maxBytesPerHour
+    until = rule.until
+    self.partUntil = partUntil == rule.until ? nil : partUntil
+  }
+
+  init(_ rule: StaticPrefixRule) {
+    maxBytes = rule.maxBytes
+    maxBytesPerHour = nil
+    until = rule.until
+    partUntil = nil
+  }
+
+  /// Only what is set.
+  var fields: [(key: String, value: String)] {
+    var fields: [(key: String, value: String)] = []
+    if let maxBytes { fields.append(("max-bytes", Self.size(maxBytes))) }
+    if let maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(maxBytesPerHour))) }
+    if let until { fields.append(("until", PolicyTime.text(until))) }
+    if let partUntil { fields.append(("in part until", PolicyTime.text(partUntil))) }
+    return fields
+  }
+
+  /// Two blanks before each field.
+  var text: String {
+    fields.map { "  \($0.key) \($0.value)" }.joined()
+  }
+
+  /// Members with a comma after each; null for what is not set.
+  var json: String {
+    "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
+      + "\"until\":\(Self.time(until)),\"in_part_until\":\(Self.time(partUntil)),"
+  }
+
+  private static func size(_ octets: UInt64) -> String { Quantity.size(Int(clamping: octets)) }
+
+  private static func number(_ value: UInt64?) -> String { value.map { "\($0)" } ?? "null" }
+
+  private static func time(_ value: UInt64?) -> String { value.map { JSONText.quoted(PolicyTime.text($0)) } ?? "null" }
+}

@@ -1,0 +1,195 @@
+import EgressPolicy
+import Foundation
+import IPNetwork
+import Testing
+
+@testable import Settings
+
+@Suite struct LimitKeysTests {
+  @Test("without the keys their defaults hold")
+  func defaults() throws {
+    let settings = try #require(loadConfig(config()).settings)
+    #expect(settings.firewall == FirewallSettings() && settings.firewall.inputFence && settings.firewall.cutFlows)
+    #expect(settings.firewall.maxElementsPerServer == 65_536 && settings.firewall.maxElementsPerName == 1024)
+    #expect(settings.firewall.keepInUseSeconds == nil && settings.firewall.harvestSeconds == 10)
+    #expect(settings.audit.volumeSeconds == nil && settings.audit.drops)
+  }
+
+  @Test("each key is read")
+  func keys() throws {
+    let text = config(
+      """
+      firewall:
+        input-fence: off
+        max-elements-per-server: 16
+        max-elements-per-name: 65536
+        keep-in-use: 7d
+        cut-flows: false
+        harvest: 1h
+      """, audit: "audit: { path: audit.jsonl, volume: 5m, drops: \"no\" }")
+    let (loaded, findings) = try loadConfig(text)
+    let settings = try #require(loaded, "\(findings)")
+    #expect(!settings.firewall.inputFence && !settings.firewall.cutFlows)
+    #expect(settings.firewall.maxElementsPerServer == 16 && settings.firewall.maxElementsPerName == 65_536)
+    #expect(settings.firewall.keepInUseSeconds == 604_800 && settings.firewall.harvestSeconds == 3600)
+    #expect(settings.audit.volumeSeconds == 300 && !settings.audit.drops)
+  }
+
+  @Test(
+    "on and off may be written as YAML's booleans, quoted or not",
+    arguments: [
+      ("on", true), ("yes", true), ("true", true), ("\"On\"", true), ("off", false), ("no", false), ("FALSE", false),
+      ("'off'", false),
+    ])
+  func booleans(word: String, expected: Bool) throws {
+    let text = config(
+      "firewall: { input-fence: \(word), cut-flows: \(word) }",
+      audit: "audit: { path: a.jsonl, drops: \(word) }")
+    let (settings, findings) = try loadConfig(text)
+    #expect(findings == [])
+    #expect(settings?.firewall.inputFence == expected && settings?.firewall.cutFlows == expected)
+    #expect(settings?.audit.drops == expected)
+  }
+
+  @Test("a duration that may be off", arguments: ["off", "no", "false", "none", "\"off\"", "Off"])
+  func off(word: String) throws {
+    let text = config("firewall: { keep-in-use: \(word) }", audit: "audit: { path: a.jsonl, volume: \(word) }")
+    let (settings, findings) = try loadConfig(text)
+    #expect(findings == [])
+    #expect(settings != nil && settings?.firewall.keepInUseSeconds == nil && settings?.audit.volumeSeconds == nil)
+  }
+
+  @Test(
+    "what is out of bounds or of another kind is an error with its place and what was expected",
+    arguments: [
+      ("firewall: { input-fence: maybe }", "5:26: error: 'maybe' found, expected on or off"),
+      ("firewall: { input-fence: 1 }", "5:26: error: '1' found, expected on or off"),
+      ("firewall: { input-fence: }", "expected on or off"),
+      ("firewall: { input-fence: [] }", "5:26: error: a list found, expected on or off"),
+      ("firewall: { cut-flows: 2s }", "5:24: error: '2s' found, expected on or off"),
+      ("firewall: { max-elements-per-server: 15 }", "5:38: error: '15' found, expected a number from 16 to 65536"),
+      ("firewall: { max-elements-per-server: 65537 }", "expected a number from 16 to 65536"),
+      ("firewall: { max-elements-per-name: 0 }", "5:36: error: '0' found, expected a number from 1 to 65536"),
+      ("firewall: { max-elements-per-name: off }", "'off' found, expected a number from 1 to 65536"),
+      ("firewall: { keep-in-use: 8d }", "5:26: error: '8d' found, expected off, or a duration from 1s to 7d"),
+      ("firewall: { keep-in-use: 1500ms }", "expected off, or a duration from 1s to 7d, such as"),
+      ("firewall: { keep-in-use: on }", "'on' found, expected off, or a duration from 1s to 7d"),
+      ("firewall: { keep-in-use: [ 1h ] }", "a list found, expected off, or a duration"),
+      ("firewall: { keep-in-use: }", "nothing found, expected off, or a duration"),
+      ("firewall: { harvest: 0s }", "5:22: error: '0s' found, expected a duration from 1s to 1h"),
+      ("firewall: { harvest: off }", "'off' found, expected a duration from 1s to 1h"),
+      ("firewall: { harvest: 61m }", "expected a duration from 1s to 1h"),
+      ("firewall: { keep-inuse: 1h }", "unknown key 'keep-inuse' in firewall, did you mean 'keep-in-use'?"),
+      ("audit: { path: a.jsonl, volume: 9s }", "'9s' found, expected off, or a duration from 10s to 1d"),
+      ("audit: { path: a.jsonl, volume: 25h }", "expected off, or a duration from 10s to 1d"),
+      ("audit: { path: a.jsonl, drops: some }", "4:32: error: 'some' found, expected on or off"),
+      ("audit: { path: a.jsonl, drop: off }", "did you mean 'drops'?"),
+    ])
+  func refused(line: String, message: String) throws {
+    let text = line.hasPrefix("audit") ? config(audit: line) : config(line)
+    let (settings, findings) = try loadConfig(text)
+    #expect(settings == nil)
+    #expect(findings.count == 1, "\(findings)")
+    #expect(findings.first?.contains(message) == true, "\(findings)")
+  }
+
+  // MARK: - Entries
+
+  private func entry(_ lines: String) -> String {
+    "server: a\nnetworks: [ 10.0.0.0/24 ]\negress:\n  - " + lines.replacingOccurrences(of: "\n", with: "\n    ")
+  }
+
+  @Test("caps and ends of hosts and prefixes are read")
+  func entries() throws {
+    let (policies, findings) = try loadPolicy(
+      entry("host: a.example.com\nmax-bytes: 256KiB\nmax-bytes-per-hour: 1GiB\nuntil: 2099-12-31T18:00:00+01:00")
+        + "\n  - { cidr: 198.51.100.0/24, max-bytes: 1024GiB, until: 2099-01-01 }\n  - host: b.example.com\n")
+    #expect(findings == [])
+    let policy = try #require(policies.first)
+    #expect(policy.rules[0].maxBytes == 262_144 && policy.rules[0].maxBytesPerHour == 1 << 30)
+    #expect(policy.rules[0].until == PolicyTime.parse("2099-12-31T17:00:00Z"))
+    #expect(policy.rules[1].maxBytes == nil && policy.rules[1].maxBytesPerHour == nil && policy.rules[1].until == nil)
+    #expect(policy.prefixes[0].maxBytes == 1 << 40 && policy.prefixes[0].until == PolicyTime.parse("2099-01-01"))
+  }
+
+  @Test(
+    "wrong caps and ends are errors with their place and what was expected",
+    arguments: [
+      ("host: a.example.com\nmax-bytes: 1023B", "5:16: error: '1023B' found, expected a size from 1KiB to 1024GiB"),
+      ("host: a.example.com\nmax-bytes: 1025GiB", "expected a size from 1KiB to 1024GiB, such as"),
+      ("host: a.example.com\nmax-bytes: 256", "'256' found, expected a size"),
+      ("host: a.example.com\nmax-bytes: off", "'off' found, expected a size"),
+      ("host: a.example.com\nmax-bytes:", "nothing found, expected a size"),
+      ("host: a.example.com\nmax-bytes-per-hour: 10kB", "5:25: error: '10kB' found, expected a size"),
+      ("host: a.example.com\nuntil: 2026-02-30", "5:12: error: '2026-02-30' found, expected a time such as"),
+      ("host: a.example.com\nuntil: 1h", "'1h' found, expected a time such as 2026-12-31T18:00:00Z, or a date"),
+      ("host: a.example.com\nuntil:", "nothing found, expected a time"),
+      ("cidr: 198.51.100.0/24\nuntil: never", "5:12: error: 'never' found, expected a time"),
+      ("cidr: 198.51.100.0/24\nmax-bytes: 0KiB", "expected a size"),
+      (
+        "cidr: 198.51.100.0/24\nmax-bytes-per-hour: 1MiB",
+        "5:25: error: key 'max-bytes-per-hour' has no meaning beside 'cidr'"
+      ),
+      ("host: a.example.com\nmax-byte: 1MiB", "did you mean 'max-bytes'?"),
+    ])
+  func wrongEntries(lines: String, message: String) throws {
+    let (policies, findings) = try loadPolicy(entry(lines))
+    #expect(policies.isEmpty)
+    #expect(findings.count == 1, "\(findings)")
+    #expect(findings.first?.contains(message) == true, "\(findings)")
+  }
+
+  @Test("a rule whose time is over loads, with a warning")
+  func over() throws {
+    let (policies, findings) = try loadPolicy(entry("host: a.example.com\nuntil: 2001-01-01"))
+    #expect(policies.first?.rules.count == 1)
+    #expect(
+      findings == [
+        "policy.yaml:4:5: warning: a.example.com ended at 2001-01-01T00:00:00Z: the entry admits nothing"
+      ])
+  }
+
+  @Test("the time of the warning is the caller's")
+  func clock() throws {
+    let directory = try ConfigDirectory([
+      "sluice.yaml": config(), "policy.yaml": entry("host: a.example.com\nuntil: 1970-01-02"),
+    ])
+    let path = directory.path + "/sluice.yaml"
+    #expect(SettingsLoader.load(path: path, zoneDirectories: [], now: 86_399).diagnostics == [])
+    #expect(SettingsLoader.load(path: path, zoneDirectories: [], now: 86_400).diagnostics.count == 1)
+  }
+
+  @Test("more than sixteen distinct caps of a server are an error")
+  func tooMany() throws {
+    let lines = (1...17).map { "  - { host: n\($0).example.com, max-bytes: \($0)KiB }\n" }.joined()
+    let (_, findings) = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\negress:\n" + lines)
+    #expect(findings.count == 1)
+    #expect(findings.first?.hasPrefix("policy.yaml:20:5: error: server a has 17 different") == true, "\(findings)")
+  }
+
+  @Test("caps need the managed firewall, and each says so", arguments: ["sets", "off"])
+  func mode(mode: String) throws {
+    let policy =
+      entry("host: a.example.com\nmax-bytes: 1MiB") + "\n  - { host: b.example.com, max-bytes-per-hour: 1MiB }"
+      + "\n  - { cidr: 198.51.100.0/24, max-bytes: 1MiB }\n  - c.example.com\n"
+    let directory = try ConfigDirectory([
+      "sluice.yaml": config("firewall: { mode: \(mode) }"), "policy.yaml": policy,
+    ])
+    let end = "cannot be enforced, expected firewall mode managed (it is \(mode)): only its rules count octets"
+    #expect(
+      directory.findings() == [
+        "policy.yaml:4:5: error: max-bytes of a.example.com \(end)",
+        "policy.yaml:6:5: error: max-bytes-per-hour of b.example.com \(end)",
+        "policy.yaml:7:5: error: max-bytes of 198.51.100.0/24 \(end)",
+      ])
+    #expect(directory.load().settings == nil)
+    try directory.write("sluice.yaml", Array(config().utf8))
+    #expect(directory.findings() == [])
+  }
+
+  @Test("an interface is a name that nft text holds as it is", arguments: ["a/b", "a:b", "a$b", "a b", "é", "a*"])
+  func interfaces(name: String) throws {
+    let findings = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\ninterface: \"\(name)\"\negress: []").findings
+    #expect(findings.count == 1 && findings[0].contains("policy.yaml:3:12: error: "), "\(findings)")
+  }
+}

@@ -49,8 +49,14 @@ struct Explanation {
       if !rule.privatePrefixes.isEmpty {
         fields.append(("private", rule.privatePrefixes.map(\.description).joined(separator: ", ")))
       }
-      fields += RuleLimits(rule).fields
+      fields += RuleLimits(rule, partUntil: Self.firstEnd(of: rule.pattern, document)).fields
     }
+  }
+
+  /// The first end among the entries that stand for a pattern.
+  private static func firstEnd(of pattern: NamePattern, _ policy: ServerPolicy) -> UInt64? {
+    guard policy.nextEnd(after: 0) != nil else { return nil }
+    return policy.rules.lazy.filter { $0.pattern == pattern }.compactMap(\.until).min()
   }
 
   /// Why no entry in force matches: none does, or its time is over.

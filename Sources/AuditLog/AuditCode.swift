@@ -101,7 +101,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .hostFence: ("host-fence", "port of the host that is not the resolver's", .block)
     case .maxBytes: ("max-bytes", "connection over its octets", .block)
     case .maxBytesPerHour: ("max-bytes-per-hour", "destination over its octets in an hour", .block)
-    case .egressVolume: ("egress-volume", "octets sent and received", .observe)
+    case .egressVolume: ("egress-volume", "octets sent to an open address", .observe)
     case .enforcementDegraded: ("enforcement_degraded", "firewall does not hold what was granted", .error)
     case .enforcementRestored: ("enforcement_restored", "firewall holds what was granted again", .observe)
     case .revoked: ("revoked", "address closed before its time", .observe)

@@ -10,9 +10,9 @@ package struct EgressRule: Hashable, Sendable {
   package let types: [RRType]
   /// Addresses in these prefixes may be answered and opened although they are not public.
   package let privatePrefixes: [IPPrefix]
-  /// Octets after which a connection to one of its addresses is cut.
+  /// Octets that the server may send over a connection to one of its addresses before it is cut.
   package let maxBytes: UInt64?
-  /// Octets that may pass to and from each of its addresses in an hour.
+  /// Octets that the server may send to each of its addresses in an hour.
   package let maxBytesPerHour: UInt64?
   /// Seconds since 1970 from which on it allows nothing.
   package let until: UInt64?
@@ -38,7 +38,7 @@ package struct EgressRule: Hashable, Sendable {
 package struct StaticPrefixRule: Hashable, Sendable {
   package let prefix: IPPrefix
   package let ports: PortSet
-  /// Octets after which a connection into it is cut.
+  /// Octets that the server may send over a connection into it before it is cut.
   package let maxBytes: UInt64?
   /// Seconds since 1970 from which on it opens nothing.
   package let until: UInt64?

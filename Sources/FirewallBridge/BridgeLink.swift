@@ -8,7 +8,14 @@ package enum BridgeEvent: Hashable, Sendable {
   case up(BridgeGreeting)
   /// Both processes are gone: no commit will succeed any more.
   case down
-  case foreignChange(ForeignChange)
+  /// `servers`: in whose sets elements came or went; none where that is not known.
+  case foreignChange(ForeignChange, servers: [UInt16])
+  /// What went to open addresses since the last time.
+  case volumes([ElementVolume])
+  /// What the table refused.
+  case refusals([RefusedConnection])
+  /// Something that the bridge cannot tell; it feeds all the same.
+  case notice(String)
   /// The bridge lives but cannot feed; the text says why.
   case broken(String)
 }
@@ -28,7 +35,13 @@ package final class BridgeLink {
   private struct Request {
     var messages: [[UInt8]]
     var elements: [ListedElement] = []
-    var completion: (Result<[ListedElement], BridgeRequestFailure>) -> Void
+    var completion: (Result<RequestResult, BridgeRequestFailure>) -> Void
+  }
+
+  /// What a request came to.
+  private struct RequestResult {
+    var elements: [ListedElement] = []
+    var flows = 0
   }
 
   /// Far more than operators and policy reloads cause; a bound all the same.
@@ -90,23 +103,54 @@ package final class BridgeLink {
   }
 
   /// Closes elements now; commits of them that are still under way end `unavailable`.
+  ///
+  /// - Parameter cutsFlows: connections that they admitted end too; `completion` learns how many.
   package func revoke(
-    _ elements: [GrantElement], _ completion: @escaping (BridgeRequestFailure?) -> Void = { _ in }
+    _ elements: [GrantElement], cutsFlows: Bool = false,
+    _ completion: @escaping (BridgeRequestFailure?, Int) -> Void = { _, _ in }
   ) {
+    guard !elements.isEmpty else { return later { completion(nil, 0) } }
     finish(queue.revoke(Set(elements)))
+    close(elements, cutsFlows: cutsFlows, completion)
+  }
+
+  /// Closes elements that make room for others; nothing that waits asked for them.
+  package func evict(_ elements: [GrantElement]) {
+    guard !elements.isEmpty else { return }
+    close(elements, cutsFlows: false) { _, _ in }
+  }
+
+  private func close(
+    _ elements: [GrantElement], cutsFlows: Bool, _ completion: @escaping (BridgeRequestFailure?, Int) -> Void
+  ) {
     var rest = elements[...]
     var failure: BridgeRequestFailure?
-    repeat {
+    var flows = 0
+    var open = (elements.count + BridgeMessage.maximumElements - 1) / BridgeMessage.maximumElements
+    while !rest.isEmpty {
       let part = rest.prefix(BridgeMessage.maximumElements)
       rest = rest.dropFirst(part.count)
-      let isLast = rest.isEmpty
       nextRequest &+= 1
-      // Parts are answered in their order.
-      request(nextRequest, [.revoke(request: nextRequest, plan: fingerprint, elements: Array(part))]) {
-        failure = failure ?? $0.failure
-        if isLast { completion(failure) }
+      let message = BridgeMessage.revoke(
+        request: nextRequest, plan: fingerprint, cutsFlows: cutsFlows, elements: Array(part))
+      request(nextRequest, [message]) { result in
+        failure = failure ?? result.failure
+        flows += (try? result.get().flows) ?? 0
+        open -= 1
+        if open == 0 { completion(failure, flows) }
       }
-    } while !rest.isEmpty
+    }
+  }
+
+  /// Which elements still carry connections.
+  package func inUse(
+    _ elements: [GrantElement], _ completion: @escaping (Result<[GrantElement], BridgeRequestFailure>) -> Void
+  ) {
+    nextRequest &+= 1
+    let part = Array(elements.prefix(BridgeMessage.maximumElements))
+    request(nextRequest, [.inUse(request: nextRequest, plan: fingerprint, elements: part)]) {
+      completion($0.map { $0.elements.map(\.element) })
+    }
   }
 
   /// Closes everything that is open for a server.
@@ -122,7 +166,9 @@ package final class BridgeLink {
     server: UInt16, _ completion: @escaping (Result<[ListedElement], BridgeRequestFailure>) -> Void
   ) {
     nextRequest &+= 1
-    request(nextRequest, [.listServer(request: nextRequest, plan: fingerprint, server: server)], completion)
+    request(nextRequest, [.listServer(request: nextRequest, plan: fingerprint, server: server)]) {
+      completion($0.map(\.elements))
+    }
   }
 
   /// Deletes a managed table of ours, with everything that is open; the bridge then waits for a plan.
@@ -169,7 +215,7 @@ package final class BridgeLink {
 
   private func request(
     _ id: UInt32, _ messages: [BridgeMessage],
-    _ completion: @escaping (Result<[ListedElement], BridgeRequestFailure>) -> Void
+    _ completion: @escaping (Result<RequestResult, BridgeRequestFailure>) -> Void
   ) {
     guard isOpen, requests.count < Self.maximumRequests, outgoing.count < Self.maximumOutgoing else {
       later { completion(.failure(BridgeRequestFailure(refusal: nil, text: ""))) }
@@ -252,24 +298,27 @@ package final class BridgeLink {
       finish(queue.answered(batch, refused: refused))
       pump()
     case .hello(let greeting): greeted(greeting)
-    case .foreignChange(let change): onEvent(.foreignChange(change))
+    case .foreignChange(let change, let servers): onEvent(.foreignChange(change, servers: servers))
+    case .volumes(let volumes): onEvent(.volumes(volumes))
+    case .refusals(let refusals): onEvent(.refusals(refusals))
+    case .notice(let text): onEvent(.notice(text))
     case .broken(_, let text): onEvent(.broken(text))
     case .page(let id, let last, let elements):
       requests[id]?.elements += elements
       if last, let request = requests.removeValue(forKey: id) {
-        request.completion(.success(request.elements))
+        request.completion(.success(RequestResult(elements: request.elements)))
       }
-    case .done(let id, let refusal, let text): done(id, refusal, text)
-    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping: break
+    case .done(let id, let refusal, let flows, let text): done(id, refusal, Int(flows), text)
+    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse: break
     }
   }
 
-  private func done(_ id: UInt32, _ refusal: BridgeRefusal?, _ text: String) {
+  private func done(_ id: UInt32, _ refusal: BridgeRefusal?, _ flows: Int, _ text: String) {
     guard let request = requests.removeValue(forKey: id) else { return }
     if let refusal {
       request.completion(.failure(BridgeRequestFailure(refusal: refusal, text: text)))
     } else {
-      request.completion(.success(request.elements))
+      request.completion(.success(RequestResult(elements: request.elements, flows: flows)))
     }
   }
 

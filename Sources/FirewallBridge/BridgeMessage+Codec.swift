@@ -6,9 +6,13 @@ extension BridgeMessage {
   /// Octets of the largest message; a seqpacket socket keeps each whole.
   package static let maximumOctets = 65_536
   package static let maximumPartOctets = 60_000
-  /// Fits a message together with its header: 30 octets each.
+  /// Fits a message together with its header: 32 octets each.
   package static let maximumGrants = 1_900
   package static let maximumElements = 2_000
+  /// 38 octets each.
+  package static let maximumVolumes = 1_500
+  /// 47 octets each.
+  package static let maximumRefusals = 1_000
   package static let maximumTextOctets = 2_000
 
   private static let version: UInt8 = 1
@@ -22,12 +26,16 @@ extension BridgeMessage {
     case .listServer: 5
     case .removeTable: 6
     case .ping: 7
+    case .inUse: 8
     case .hello: 65
     case .outcome: 66
     case .done: 67
     case .page: 68
     case .foreignChange: 69
     case .broken: 70
+    case .volumes: 71
+    case .refusals: 72
+    case .notice: 73
     }
   }
 
@@ -46,9 +54,10 @@ extension BridgeMessage {
       writer.integer(batch)
       writer.integer(plan)
       writer.list(grants) { $0.grant($1) }
-    case .revoke(let request, let plan, let elements):
+    case .revoke(let request, let plan, let cutsFlows, let elements):
       writer.integer(request)
       writer.integer(plan)
+      writer.bool(cutsFlows)
       writer.list(elements) { $0.element($1) }
     case .flushServer(let request, let plan, let server), .listServer(let request, let plan, let server):
       writer.integer(request)
@@ -59,6 +68,10 @@ extension BridgeMessage {
       writer.text(table, limit: ServerName.maximumLength)
     case .ping(let request):
       writer.integer(request)
+    case .inUse(let request, let plan, let elements):
+      writer.integer(request)
+      writer.integer(plan)
+      writer.list(elements) { $0.element($1) }
     default:
       encodeAnswer(into: &writer)
     }
@@ -79,8 +92,9 @@ extension BridgeMessage {
         $0.integer($1.unit)
         $0.refusal($1.refusal)
       }
-    case .done(let request, let refusal, let text):
+    case .done(let request, let refusal, let flows, let text):
       writer.integer(request)
+      writer.integer(flows)
       writer.bool(refusal != nil)
       writer.refusal(refusal ?? BridgeRefusal(.failed))
       writer.text(text, limit: Self.maximumTextOctets)
@@ -91,8 +105,19 @@ extension BridgeMessage {
         $0.element($1.element)
         $0.integer($1.remainingMilliseconds)
       }
-    case .foreignChange(let change):
+    case .foreignChange(let change, let servers):
       writer.integer(change.rawValue)
+      writer.list(servers) { $0.integer($1) }
+    case .volumes(let volumes):
+      writer.list(volumes) {
+        $0.element($1.element)
+        $0.integer($1.octets)
+        $0.integer($1.packets)
+      }
+    case .refusals(let refusals):
+      writer.list(refusals) { $0.refused($1) }
+    case .notice(let text):
+      writer.text(text, limit: Self.maximumTextOctets)
     case .broken(let incarnation, let text):
       writer.integer(incarnation)
       writer.text(text, limit: Self.maximumTextOctets)
@@ -122,10 +147,10 @@ extension BridgeMessage {
     case 2:
       return .grants(
         batch: id, plan: try reader.integer(),
-        grants: try reader.list(width: 30) { reader throws(BridgeFormatError) in try reader.grant() })
+        grants: try reader.list(width: 32) { reader throws(BridgeFormatError) in try reader.grant() })
     case 3:
       return .revoke(
-        request: id, plan: try reader.integer(),
+        request: id, plan: try reader.integer(), cutsFlows: try reader.bool(),
         elements: try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     case 4: return .flushServer(request: id, plan: try reader.integer(), server: try reader.integer())
     case 5: return .listServer(request: id, plan: try reader.integer(), server: try reader.integer())
@@ -134,6 +159,10 @@ extension BridgeMessage {
       guard FirewallPlan.isName(table) else { throw .field }
       return .removeTable(request: id, table: table)
     case 7: return .ping(request: id)
+    case 8:
+      return .inUse(
+        request: id, plan: try reader.integer(),
+        elements: try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     default: throw .unknownKind(kind)
     }
   }
@@ -149,10 +178,12 @@ extension BridgeMessage {
         })
     case 67:
       let request: UInt32 = try reader.integer()
+      let flows: UInt32 = try reader.integer()
       let refused = try reader.bool()
       let refusal = try reader.refusal()
       return .done(
-        request: request, refusal: refused ? refusal : nil, text: try reader.text(limit: maximumTextOctets))
+        request: request, refusal: refused ? refusal : nil, flows: flows,
+        text: try reader.text(limit: maximumTextOctets))
     case 68:
       return .page(
         request: try reader.integer(), last: try reader.bool(),
@@ -162,8 +193,26 @@ extension BridgeMessage {
     case 69:
       let change = ForeignChange(rawValue: try reader.integer())
       guard ForeignChange.all.isSuperset(of: change) else { throw .field }
-      return .foreignChange(change)
+      return .foreignChange(
+        change, servers: try reader.list(width: 2) { reader throws(BridgeFormatError) in try reader.integer() })
     case 70: return .broken(incarnation: try reader.integer(), text: try reader.text(limit: maximumTextOctets))
+    default: return try news(kind, &reader)
+    }
+  }
+}
+
+extension BridgeMessage {
+  private static func news(_ kind: UInt8, _ reader: inout OctetReader) throws(BridgeFormatError) -> BridgeMessage {
+    switch kind {
+    case 71:
+      return .volumes(
+        try reader.list(width: 38) { reader throws(BridgeFormatError) in
+          ElementVolume(element: try reader.element(), octets: try reader.integer(), packets: try reader.integer())
+        })
+    case 72:
+      return .refusals(
+        try reader.list(width: 47) { reader throws(BridgeFormatError) in try reader.refused() })
+    case 73: return .notice(try reader.text(limit: maximumTextOctets))
     default: throw .unknownKind(kind)
     }
   }
@@ -188,6 +237,19 @@ extension OctetWriter {
     integer(grant.unit)
     element(grant.commit.element)
     integer(grant.commit.lifetimeMilliseconds)
+    integer(grant.commit.caps)
+  }
+
+  mutating func refused(_ connection: RefusedConnection) {
+    bool(connection.server != nil)
+    integer(connection.server ?? 0)
+    integer(connection.kind.rawValue)
+    address(connection.source)
+    integer(connection.sourcePort)
+    address(connection.destination)
+    integer(connection.transport)
+    integer(connection.port)
+    integer(connection.length)
   }
 
   mutating func refusal(_ refusal: BridgeRefusal) {
@@ -225,7 +287,17 @@ extension OctetReader {
     let lifetime: UInt32 = try integer()
     // Without a lifetime the kernel would keep the element for ever.
     guard lifetime > 0 else { throw .field }
-    return UnitGrant(unit: unit, commit: GrantCommit(element: element, lifetimeMilliseconds: lifetime))
+    let commit = GrantCommit(element: element, lifetimeMilliseconds: lifetime, caps: try integer())
+    return UnitGrant(unit: unit, commit: commit)
+  }
+
+  mutating func refused() throws(BridgeFormatError) -> RefusedConnection {
+    let isKnown = try bool()
+    let server: UInt16 = try integer()
+    guard let kind = RefusedConnection.Kind(rawValue: try integer()) else { throw .field }
+    return RefusedConnection(
+      server: isKnown ? server : nil, kind: kind, source: try address(), sourcePort: try integer(),
+      destination: try address(), transport: try integer(), port: try integer(), length: try integer())
   }
 
   mutating func refusal() throws(BridgeFormatError) -> BridgeRefusal {

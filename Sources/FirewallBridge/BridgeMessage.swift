@@ -1,4 +1,5 @@
 package import GrantLedger
+package import IPNetwork
 
 /// One grant on its way: `unit` groups the grants of one answer, which are committed or refused together.
 package struct UnitGrant: Hashable, Sendable {
@@ -59,6 +60,61 @@ package struct ListedElement: Hashable, Sendable {
   package init(element: GrantElement, remainingMilliseconds: UInt32) {
     self.element = element
     self.remainingMilliseconds = remainingMilliseconds
+  }
+}
+
+/// What went to an open element since it was last said: octets of whole packets, IP headers included.
+package struct ElementVolume: Hashable, Sendable {
+  package var element: GrantElement
+  package var octets: UInt64
+  package var packets: UInt64
+
+  package init(element: GrantElement, octets: UInt64, packets: UInt64) {
+    self.element = element
+    self.octets = octets
+    self.packets = packets
+  }
+}
+
+/// A packet that the table refused, as the kernel's log told the bridge.
+package struct RefusedConnection: Hashable, Sendable {
+  package enum Kind: UInt8, Sendable {
+    /// Nothing admitted it.
+    case closed = 1
+    /// The connection had sent as much as its rule allows.
+    case maxBytes = 2
+    /// The destination had got as much in an hour as its rule allows.
+    case maxBytesPerHour = 3
+    /// It came by an interface, or from an address, that is not its server's.
+    case spoofed = 4
+    /// It was meant for the host itself.
+    case host = 5
+  }
+
+  /// The index in the plan's list of servers; nil where only the source says whose it was.
+  package var server: UInt16?
+  package var kind: Kind
+  package var source: IPAddress
+  package var sourcePort: UInt16
+  package var destination: IPAddress
+  /// The IP protocol number; ports are 0 where it has none.
+  package var transport: UInt8
+  package var port: UInt16
+  /// Octets of the packet.
+  package var length: UInt32
+
+  package init(
+    server: UInt16?, kind: Kind, source: IPAddress, sourcePort: UInt16, destination: IPAddress, transport: UInt8,
+    port: UInt16, length: UInt32
+  ) {
+    self.server = server
+    self.kind = kind
+    self.source = source
+    self.sourcePort = sourcePort
+    self.destination = destination
+    self.transport = transport
+    self.port = port
+    self.length = length
   }
 }
 
@@ -133,19 +189,28 @@ package enum BridgeMessage: Hashable, Sendable {
   /// A part of an encoded plan; the last one installs it.
   case planPart(request: UInt32, index: UInt16, count: UInt16, octets: [UInt8])
   case grants(batch: UInt32, plan: UInt64, grants: [UnitGrant])
-  case revoke(request: UInt32, plan: UInt64, elements: [GrantElement])
+  /// `cutsFlows`: connections that the elements admitted end too.
+  case revoke(request: UInt32, plan: UInt64, cutsFlows: Bool, elements: [GrantElement])
   case flushServer(request: UInt32, plan: UInt64, server: UInt16)
   case listServer(request: UInt32, plan: UInt64, server: UInt16)
   case removeTable(request: UInt32, table: String)
   case ping(request: UInt32)
+  /// Which of these still carry connections; answered with pages of those that do.
+  case inUse(request: UInt32, plan: UInt64, elements: [GrantElement])
 
   // From the bridge.
   case hello(BridgeGreeting)
   /// Every unit of the batch that is not named here is committed.
   case outcome(batch: UInt32, refused: [RefusedUnit])
-  case done(request: UInt32, refusal: BridgeRefusal?, text: String)
+  /// `flows`: how many connections were cut.
+  case done(request: UInt32, refusal: BridgeRefusal?, flows: UInt32, text: String)
   case page(request: UInt32, last: Bool, elements: [ListedElement])
-  case foreignChange(ForeignChange)
+  /// `servers`: in whose sets somebody else put or removed elements, where that is known.
+  case foreignChange(ForeignChange, servers: [UInt16])
+  case volumes([ElementVolume])
+  case refusals([RefusedConnection])
+  /// Something that lessens what the bridge can tell, and nothing else.
+  case notice(String)
   /// The bridge cannot work; `text` says why.
   case broken(incarnation: UInt64, text: String)
 }

@@ -26,55 +26,59 @@ final class ChangeWatcher {
     _ = sluice_netlink_ignore_ports(socket.descriptor, ownPort, process.map { UInt32(bitPattern: $0) } ?? ownPort)
   }
 
-  /// Reads what waits. `staticSets` are the names of the sets and maps that hold no grants.
-  func drain(family: FirewallPlan.Family, table: String, staticSets: Set<String>) -> ForeignChange {
-    var changes: ForeignChange = []
+  /// Reads what waits.
+  func drain(family: FirewallPlan.Family, table: String) -> ForeignNews {
+    var news = ForeignNews()
     // A bound, so that a busy stranger cannot keep the feeder from feeding.
     for _ in 0..<1_024 {
       do {
         let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
-          unsafe changes.formUnion(change(message, family: family, table: table, staticSets: staticSets))
+          unsafe take(message, family: family, table: table, into: &news)
         }
         guard more else { break }
       } catch {
         // ENOBUFS: notifications were dropped.
-        changes.insert(.unknown)
+        news.changes.insert(.unknown)
         guard error.errno == ENOBUFS else { break }
       }
     }
-    return changes
+    return news
   }
 
-  private func change(
-    _ message: UnsafePointer<nlmsghdr>, family: FirewallPlan.Family, table: String, staticSets: Set<String>
-  ) -> ForeignChange {
+  private func take(
+    _ message: UnsafePointer<nlmsghdr>, family: FirewallPlan.Family, table: String, into news: inout ForeignNews
+  ) {
     let type = unsafe Int32(message.pointee.nlmsg_type)
     let port = unsafe message.pointee.nlmsg_pid
     guard type >> 8 == Int32(NFNL_SUBSYS_NFTABLES), port != ownPort,
       unsafe mnl_nlmsg_get_payload_len(message) >= MemoryLayout<nfgenmsg>.size,
       let header = unsafe mnl_nlmsg_get_payload(message)
-    else { return [] }
+    else { return }
     // Attribute 1 is the table's name and 2 the chain's or set's in every message of nf_tables but NEWGEN.
-    guard unsafe header.load(as: UInt8.self) == family.rawValue, unsafe name(1, message) == table else { return [] }
+    guard unsafe header.load(as: UInt8.self) == family.rawValue, unsafe name(1, message) == table else { return }
+    let object = unsafe name(2, message) ?? ""
     switch UInt32(type & 0xFF) {
-    case NFT_MSG_DELTABLE.rawValue: return .tableRemoved
+    case NFT_MSG_DELTABLE.rawValue: news.changes.insert(.tableRemoved)
     case NFT_MSG_DELSET.rawValue:
       // Anonymous sets go with the rule that holds them.
-      return unsafe name(2, message)?.hasPrefix("__") == true ? .rulesChanged : .setRemoved
+      news.changes.insert(object.hasPrefix("__") ? .rulesChanged : .setRemoved)
     case NFT_MSG_NEWCHAIN.rawValue, NFT_MSG_DELCHAIN.rawValue, NFT_MSG_NEWRULE.rawValue, NFT_MSG_DELRULE.rawValue,
-      NFT_MSG_NEWTABLE.rawValue:
-      return .rulesChanged
-    case NFT_MSG_NEWSETELEM.rawValue:
-      return unsafe isStatic(message, staticSets) ? .rulesChanged : .elementsAdded
-    case NFT_MSG_DELSETELEM.rawValue:
-      return unsafe isStatic(message, staticSets) ? .rulesChanged : .elementsRemoved
-    default: return []
+      NFT_MSG_NEWTABLE.rawValue, NFT_MSG_NEWSET.rawValue:
+      news.changes.insert(.rulesChanged)
+    case NFT_MSG_NEWSETELEM.rawValue: elements(.elementsAdded, of: object, into: &news)
+    case NFT_MSG_DELSETELEM.rawValue: elements(.elementsRemoved, of: object, into: &news)
+    default: break
     }
   }
 
-  private func isStatic(_ message: UnsafePointer<nlmsghdr>, _ staticSets: Set<String>) -> Bool {
-    guard let set = unsafe name(2, message) else { return true }
-    return staticSets.contains(set)
+  /// Every set that is not a server's own holds a part of the rules.
+  private func elements(_ change: ForeignChange, of set: String, into news: inout ForeignNews) {
+    guard SetName(set) != nil else {
+      news.changes.insert(.rulesChanged)
+      return
+    }
+    news.changes.insert(change)
+    news.sets.insert(set)
   }
 
   private func name(_ type: Int, _ message: UnsafePointer<nlmsghdr>) -> String? {

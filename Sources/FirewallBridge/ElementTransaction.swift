@@ -11,6 +11,21 @@ struct KernelElement: Hashable {
   var lifetimeMilliseconds: UInt64 = 0
   /// When it ends, where that is to be another time than its lifetime from now.
   var expirationMilliseconds: UInt64?
+  /// Its quota and its counter begin again.
+  var startsAnew = false
+}
+
+/// What a counter of an element has seen.
+struct ElementCounts: Hashable {
+  var octets: UInt64
+  var packets: UInt64
+}
+
+/// An element that the kernel has just let go, with the last reading of its counter.
+struct ClosedElement: Hashable {
+  var set: Int
+  var key: ElementKey
+  var counts: ElementCounts
 }
 
 /// Builds one nf_tables batch in a buffer and carries it out: all of it or nothing.
@@ -28,12 +43,17 @@ final class ElementTransaction {
   private var overflowed = false
   private var firstSequence: UInt32 = 0
   private var lastMessage: UnsafeMutablePointer<nlmsghdr>?
+  /// What the kernel let go in the last batch.
+  private(set) var closed: [ClosedElement] = []
+  /// Index by name of the sets that a batch takes elements from: the kernel's echo names sets by their text.
+  private var echoed: [String: (index: Int, octets: Int)] = [:]
 
   init(_ socket: NetlinkSocket) {
     self.socket = socket
     unsafe buffer = .allocate(byteCount: Self.bufferOctets, alignment: 4_096)
     socket.setBuffer(SO_SNDBUFFORCE, octets: Int32(Self.bufferOctets))
-    socket.setBuffer(SO_RCVBUFFORCE, octets: 4 << 20)
+    // Room for the echo of a full set that is emptied at once.
+    socket.setBuffer(SO_RCVBUFFORCE, octets: 32 << 20)
   }
 
   deinit {
@@ -46,11 +66,13 @@ final class ElementTransaction {
     for group in Self.grouped(elements) {
       guard let first = group.first else { continue }
       let set = sets[first.set]
-      if refresh == .replace {
-        put(NFT_MSG_NEWSETELEM, set, group, timed: true)
-        put(NFT_MSG_DELSETELEM, set, group, timed: false)
-      }
       put(NFT_MSG_NEWSETELEM, set, group, timed: true)
+      let again = refresh == .replace ? group : group.filter(\.startsAnew)[...]
+      if !again.isEmpty {
+        echoed[set.name] = (first.set, first.key.octets)
+        put(NFT_MSG_DELSETELEM, set, again, timed: false)
+        put(NFT_MSG_NEWSETELEM, set, again, timed: true)
+      }
     }
     return commit()
   }
@@ -60,15 +82,17 @@ final class ElementTransaction {
     begin()
     for group in Self.grouped(elements) {
       guard let first = group.first else { continue }
+      echoed[sets[first.set].name] = (first.set, first.key.octets)
       put(NFT_MSG_DELSETELEM, sets[first.set], group, timed: false)
     }
     return commit()
   }
 
-  /// Empties sets.
-  func flush(_ sets: [KernelSet]) -> Int32 {
+  /// Empties sets; `octets` is the length of a key of each.
+  func flush(_ sets: [(index: Int, set: KernelSet, octets: Int)]) -> Int32 {
     begin()
-    for set in sets {
+    for (index, set, octets) in sets {
+      echoed[set.name] = (index, octets)
       put(NFT_MSG_DELSETELEM, set, [], timed: false)
     }
     return commit()
@@ -103,6 +127,8 @@ final class ElementTransaction {
     used = 0
     overflowed = false
     unsafe lastMessage = nil
+    closed.removeAll(keepingCapacity: true)
+    echoed.removeAll(keepingCapacity: true)
     let start = unsafe buffer.assumingMemoryBound(to: CChar.self)
     firstSequence = socket.nextSequence()
     if let header = unsafe nftnl_batch_begin(start, firstSequence) {
@@ -115,7 +141,8 @@ final class ElementTransaction {
     repeat {
       let chunk = rest.prefix(Self.elementsPerMessage)
       rest = rest.dropFirst(chunk.count)
-      let flags = type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0
+      // The echo of what goes carries its counter's last reading, taken in the same transaction.
+      let flags = type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : NLM_F_ECHO
       guard let list = unsafe nftnl_set_alloc(), let header = unsafe header(type, set.family, flags) else {
         overflowed = true
         return
@@ -191,7 +218,11 @@ final class ElementTransaction {
       let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
         // What an earlier batch left behind says nothing about this one.
         let place = unsafe message.pointee.nlmsg_seq &- firstSequence
-        guard unsafe Int32(message.pointee.nlmsg_type) == NLMSG_ERROR, place <= last &- firstSequence else { return }
+        guard place <= last &- firstSequence else { return }
+        guard unsafe Int32(message.pointee.nlmsg_type) == NLMSG_ERROR else {
+          unsafe takeEcho(message)
+          return
+        }
         let error = unsafe NetlinkSocket.error(of: message)
         if failure == 0 {
           failure = error
@@ -201,6 +232,22 @@ final class ElementTransaction {
       guard more else { break }
     }
     return failure == 0 && !acknowledged ? EBADMSG : failure
+  }
+
+  private func takeEcho(_ message: UnsafePointer<nlmsghdr>) {
+    guard unsafe Int32(message.pointee.nlmsg_type) == nfTables(NFT_MSG_DELSETELEM),
+      let list = unsafe nftnl_set_alloc()
+    else { return }
+    defer { unsafe nftnl_set_free(list) }
+    guard unsafe nftnl_set_elems_nlmsg_parse(message, list) == 0,
+      let name = unsafe nftnl_set_get_str(list, UInt16(NFTNL_SET_NAME.rawValue)),
+      let (index, octets) = unsafe echoed[String(cString: name)]
+    else { return }
+    unsafe SetElements.each(list) { element in
+      guard let key = unsafe SetElements.key(element), key.count == octets else { return }
+      let counts = unsafe SetElements.counts(element) ?? ElementCounts(octets: 0, packets: 0)
+      closed.append(ClosedElement(set: index, key: ElementKey(key), counts: counts))
+    }
   }
 
   private static func name(_ target: OpaquePointer, _ set: KernelSet) {

@@ -2,7 +2,7 @@ import Glibc
 import GrantLedger
 import LinuxIO
 
-/// The process that feeds the kernel: one thread, one loop, nothing but the socketpair and netlink.
+/// The process that feeds the kernel: one loop over the socketpair and netlink, and a thread that reads connections.
 final class Feeder {
   enum End {
     case serveGone
@@ -13,25 +13,29 @@ final class Feeder {
   private let life: Int32
   private let notebook: PlanNotebook
   private let incarnation: UInt64
-  private let kernel: KernelSets
+  let kernel: KernelSets
   private let transaction: ElementTransaction
-  private let watcher: ChangeWatcher
+  let watcher: ChangeWatcher
   private let refresh: RefreshMethod
-  private var installer: TableInstaller
+  var installer: TableInstaller
   /// Changes of others that came while `nft` was at work for us; serve knows of them already.
-  private var changesWhileInstalling: ForeignChange = []
+  var newsWhileInstalling = ForeignNews()
 
-  private var feeder: SetFeeder?
+  private(set) var feeder: SetFeeder?
+  private let flows: FlowWorker
+  private var refusals: RefusalReader?
+  private var refusalGroup: UInt16?
+  var lostRefusals = 0
   private var parts: [UInt8] = []
   private var nextPart: UInt16 = 0
   private var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
   private var isOpen = true
   /// No second try to put a table back sooner than this: a failing one costs milliseconds.
-  private static let repairPause: UInt64 = 1_000_000_000
-  private var nextRepair: UInt64 = 0
-  private static let repairsInARow = 4
-  /// The table is not known to be whole: tried again every second until it is.
-  private var needsRepair = false
+  static let repairPause: UInt64 = 1_000_000_000
+  var nextRepair: UInt64 = 0
+  static let repairsInARow = 4
+  /// The table is not known to be whole: nothing is committed, and it is tried again every second until it is.
+  var needsRepair = false
   /// A plan that could not be installed at the start, and is tried again while nothing else works.
   private var pending: FirewallPlan?
   private static let retryMilliseconds: Int32 = 1_000
@@ -49,27 +53,50 @@ final class Feeder {
     self.watcher = watcher
     refresh = RefreshProbe.run(transaction, kernel)
     installer = TableInstaller(kernel: kernel) { watcher.ignore(process: $0) }
+    flows = try FlowWorker()
   }
 
   /// Feeds until serve or the keeper is gone.
   func run() -> End {
     installer.watch = NftProgram.Watch(descriptor: watcher.descriptor) { [unowned self] in announce() }
     begin()
+    defer { flows.stop() }
     while isOpen {
-      var waits = [
-        pollfd(fd: socket, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: life, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: watcher.descriptor, events: Int16(POLLIN), revents: 0),
-      ]
-      let patience = pending == nil && !needsRepair ? -1 : Self.retryMilliseconds
+      var waits = [socket, life, watcher.descriptor, flows.outcomes.readiness, refusals?.descriptor ?? -1].map {
+        pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+      }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
       if waits[1].revents != 0 { return .keeperGone }
       if waits[2].revents != 0 { watch() }
       if waits[0].revents != 0 { takeMessages() }
+      if waits[3].revents != 0 { takeFlows() }
+      if waits[4].revents != 0, let refusals { report(refusals) }
       if let pending { try? adopt(pending) }
-      if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(.rulesChanged) }
+      if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(ForeignNews(changes: .rulesChanged)) }
+      harvest()
     }
     return .serveGone
+  }
+
+  /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
+  private var patience: Int32 {
+    if pending != nil || needsRepair { return Self.retryMilliseconds }
+    guard let next = feeder?.schedule.next else { return -1 }
+    let now = MonotonicTime.now().nanoseconds / 1_000_000
+    let due = next &* 1_000
+    return due <= now ? 0 : Int32(clamping: due - now)
+  }
+
+  private func harvest() {
+    guard let feeder else { return }
+    let now = MonotonicTime.now().nanoseconds
+    guard feeder.hasVolumes || (feeder.schedule.next ?? .max) <= now / 1_000_000_000 else { return }
+    var rest = feeder.harvest(now: now)[...]
+    while !rest.isEmpty {
+      let part = rest.prefix(BridgeMessage.maximumVolumes)
+      rest = rest.dropFirst(part.count)
+      answer(.volumes(Array(part)))
+    }
   }
 
   private func begin() {
@@ -81,17 +108,61 @@ final class Feeder {
       try adopt(plan)
     } catch {
       pending = plan
-      answer(.broken(incarnation: incarnation, text: error.text))
+      broken(error.text)
     }
   }
 
-  private func adopt(_ plan: FirewallPlan) throws(TableInstaller.Fault) {
+  func adopt(_ plan: FirewallPlan) throws(TableInstaller.Fault) {
     let sets = try installer.install(plan)
     let feeder = SetFeeder(
       plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel)
+    // What the sets of the former plan had counted is told before their numbers change.
+    if let former = self.feeder {
+      tell(former)
+      let lost = plan.cutsFlows ? FlowTarget.lost(from: former.plan, to: plan) : []
+      if !lost.isEmpty { flows.submit(.cut(request: 0, refusal: nil, targets: lost)) }
+    }
+    countConnections(plan)
     self.feeder = feeder
     pending = nil
+    needsRepair = false
+    readRefusals(of: plan.nflogGroup)
     greet(plan: feeder.fingerprint, servers: sets)
+  }
+
+  /// A cap on connections needs the kernel to count their octets, whatever the host's setting was.
+  private func countConnections(_ plan: FirewallPlan) {
+    let hasCaps = plan.servers.contains { server in
+      server.caps.contains { $0.kind == .perConnection } || server.staticRules.contains { $0.maxBytes != nil }
+    }
+    guard hasCaps else { return }
+    let file = unsafe open("/proc/sys/net/netfilter/nf_conntrack_acct", O_WRONLY | O_CLOEXEC)
+    defer { if file >= 0 { close(file) } }
+    var one = UInt8(ascii: "1")
+    let written = file < 0 ? -1 : unsafe write(file, &one, 1)
+    if written != 1 {
+      answer(.notice("max-bytes may not hold: net.netfilter.nf_conntrack_acct cannot be set: error \(errno)"))
+    }
+  }
+
+  private func tell(_ former: SetFeeder) {
+    let volumes = former.harvestAll()
+    for start in stride(from: 0, to: volumes.count, by: BridgeMessage.maximumVolumes) {
+      let part = volumes[start..<min(start + BridgeMessage.maximumVolumes, volumes.count)]
+      answer(.volumes(Array(part)))
+    }
+  }
+
+  private func readRefusals(of group: UInt16) {
+    guard group != refusalGroup else { return }
+    do {
+      refusals = try RefusalReader(group: group)
+      refusalGroup = group
+    } catch {
+      refusals = nil
+      answer(
+        .notice("refused connections leave no events: group \(group) of the kernel's log cannot be read: \(error)"))
+    }
   }
 
   private func greet(plan: UInt64, servers: [ServerSets]) {
@@ -136,6 +207,10 @@ final class Feeder {
 
   private func commit(_ batches: [(batch: UInt32, grants: [UnitGrant])]) {
     guard let feeder, !batches.isEmpty else { return }
+    guard !needsRepair else {
+      for (batch, grants) in batches { refuse(batch, grants, .missingSet) }
+      return
+    }
     // Units count up for the whole life of the link, so batches can be laid together.
     var refused = feeder.open(batches.flatMap(\.grants))
     let missing = Set(refused.filter { $0.refusal.errno == ENOENT }.map(\.unit))
@@ -143,7 +218,7 @@ final class Feeder {
       // Whoever removed something was announced before the kernel refused us; the watcher puts it back.
       watch()
       if isMissing(feeder.plan) {
-        repair([.tableRemoved])
+        repair(ForeignNews(changes: .tableRemoved))
       }
       refused.removeAll { missing.contains($0.unit) }
       refused += feeder.open(batches.flatMap(\.grants).filter { missing.contains($0.unit) })
@@ -168,14 +243,15 @@ final class Feeder {
   private func handle(_ message: BridgeMessage) {
     switch message {
     case .planPart(let request, let index, let count, let octets): take(request, index, count, octets)
-    case .revoke(let request, let plan, let elements):
-      withFeeder(request, plan) { $0.close(elements) }
+    case .revoke(let request, let plan, let cutsFlows, let elements):
+      revoke(request, plan, elements, cutsFlows: cutsFlows)
+    case .inUse(let request, let plan, let elements): findFlows(request, plan, elements)
     case .flushServer(let request, let plan, let server):
       withFeeder(request, plan) { $0.flush(server: server) }
     case .listServer(let request, let plan, let server): list(request, plan, server)
     case .removeTable(let request, let table): remove(request, table)
-    case .ping(let request): answer(.done(request: request, refusal: nil, text: ""))
-    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken: break
+    case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
+    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .notice: break
     }
   }
 
@@ -186,7 +262,41 @@ final class Feeder {
     } else {
       refusal = BridgeRefusal(.otherPlan)
     }
-    answer(.done(request: request, refusal: refusal, text: refusal.map { "\($0)" } ?? ""))
+    answer(.done(request: request, refusal: refusal, flows: 0, text: refusal.map { "\($0)" } ?? ""))
+  }
+
+  private func revoke(_ request: UInt32, _ plan: UInt64, _ elements: [GrantElement], cutsFlows: Bool) {
+    guard cutsFlows, let feeder, feeder.fingerprint == plan else {
+      return withFeeder(request, plan) { $0.close(elements) }
+    }
+    // Closed first: a connection that is cut must not be admitted again.
+    let refusal = feeder.close(elements)
+    flows.submit(.cut(request: request, refusal: refusal, targets: elements.compactMap(feeder.flows)))
+  }
+
+  private func findFlows(_ request: UInt32, _ plan: UInt64, _ elements: [GrantElement]) {
+    guard let feeder, feeder.fingerprint == plan else {
+      return withFeeder(request, plan) { _ in nil }
+    }
+    let known = elements.filter { feeder.flows(of: $0) != nil }
+    flows.submit(.inUse(request: request, targets: known.compactMap(feeder.flows), elements: known))
+  }
+
+  private func takeFlows() {
+    for outcome in flows.outcomes.drain() {
+      switch outcome {
+      case .cut(let request, let refusal, let flows):
+        answer(
+          .done(
+            request: request, refusal: refusal, flows: UInt32(clamping: flows),
+            text: refusal.map { "\($0)" } ?? ""))
+      case .inUse(let request, let elements):
+        page(request, elements.map { ListedElement(element: $0, remainingMilliseconds: 0) })
+      case .failed(let request, let refusal, let text):
+        answer(.notice(text))
+        answer(.done(request: request, refusal: refusal, flows: 0, text: text))
+      }
+    }
   }
 
   private func take(_ request: UInt32, _ index: UInt16, _ count: UInt16, _ octets: [UInt8]) {
@@ -206,7 +316,7 @@ final class Feeder {
       let plan = try FirewallPlan(decoding: parts)
       try adopt(plan)
       try notebook.store(parts)
-      answer(.done(request: request, refusal: nil, text: ""))
+      answer(.done(request: request, refusal: nil, flows: 0, text: ""))
     } catch let fault as TableInstaller.Fault {
       fail(request, fault.text)
     } catch {
@@ -215,24 +325,28 @@ final class Feeder {
   }
 
   private func fail(_ request: UInt32, _ text: String) {
-    answer(.done(request: request, refusal: BridgeRefusal(.failed), text: text))
+    answer(.done(request: request, refusal: BridgeRefusal(.failed), flows: 0, text: text))
   }
 
   private func list(_ request: UInt32, _ plan: UInt64, _ server: UInt16) {
     guard let feeder, feeder.fingerprint == plan else {
-      answer(.done(request: request, refusal: BridgeRefusal(.otherPlan), text: ""))
+      answer(.done(request: request, refusal: BridgeRefusal(.otherPlan), flows: 0, text: ""))
       return
     }
     do {
-      var rest = try feeder.list(server: server)[...]
-      repeat {
-        let page = rest.prefix(BridgeMessage.maximumElements)
-        rest = rest.dropFirst(page.count)
-        answer(.page(request: request, last: rest.isEmpty, elements: Array(page)))
-      } while !rest.isEmpty
+      page(request, try feeder.list(server: server))
     } catch {
-      answer(.done(request: request, refusal: BridgeRefusal(errno: error.errno), text: "\(error)"))
+      answer(.done(request: request, refusal: BridgeRefusal(errno: error.errno), flows: 0, text: "\(error)"))
     }
+  }
+
+  private func page(_ request: UInt32, _ elements: [ListedElement]) {
+    var rest = elements[...]
+    repeat {
+      let page = rest.prefix(BridgeMessage.maximumElements)
+      rest = rest.dropFirst(page.count)
+      answer(.page(request: request, last: rest.isEmpty, elements: Array(page)))
+    } while !rest.isEmpty
   }
 
   private func remove(_ request: UInt32, _ table: String) {
@@ -245,73 +359,28 @@ final class Feeder {
     try? notebook.forget()
     let error = transaction.deleteTable(KernelSet(family: .inet, table: table, name: ""))
     let refusal = error == 0 || error == ENOENT ? nil : BridgeRefusal(errno: error)
-    answer(.done(request: request, refusal: refusal, text: refusal.map { "\($0)" } ?? ""))
+    answer(.done(request: request, refusal: refusal, flows: 0, text: refusal.map { "\($0)" } ?? ""))
   }
 
   /// Waits when serve is slow to read; that serve is gone shows at the next poll.
-  private func answer(_ message: BridgeMessage) {
+  func answer(_ message: BridgeMessage) {
     if BridgeSocket.send(message.encoded(), socket, waiting: true) == .closed {
       isOpen = false
     }
   }
 
-  // MARK: Foreign changes
-
-  private func drain(_ plan: FirewallPlan) -> ForeignChange {
-    watcher.drain(
-      family: plan.family, table: plan.table, staticSets: ["clients-4", "clients-6", "servers-4", "servers-6"])
+  func broken(_ text: String) {
+    answer(.broken(incarnation: incarnation, text: text))
   }
 
-  private func watch() {
-    guard let plan = feeder?.plan else {
-      _ = watcher.drain(family: .inet, table: "", staticSets: [])
-      return
+  /// Says it if serve listens; false when it does not read fast enough, or is gone.
+  func mention(_ message: BridgeMessage) -> Bool {
+    switch BridgeSocket.send(message.encoded(), socket, waiting: false) {
+    case .sent: return true
+    case .wouldBlock: return false
+    case .closed:
+      isOpen = false
+      return false
     }
-    let changes = drain(plan)
-    guard !changes.isEmpty else { return }
-    repair(changes)
-  }
-
-  /// Says what happened, puts a managed table back and says that too: serve must not hand out an address from its
-  /// caches while the table is being written.
-  private func repair(_ changes: ForeignChange) {
-    guard let plan = feeder?.plan else { return }
-    var report = changes
-    let harmful: ForeignChange = [.tableRemoved, .setRemoved, .rulesChanged, .unknown]
-    let now = MonotonicTime.now().nanoseconds
-    if plan.mode == .managed, !changes.isDisjoint(with: harmful), now >= nextRepair {
-      answer(.foreignChange(changes))
-      var news: ForeignChange = []
-      needsRepair = true
-      // Somebody may change it again while we put it back; a few times, then the pause holds.
-      for _ in 0..<Self.repairsInARow {
-        changesWhileInstalling = []
-        guard (try? installer.install(plan)) != nil else { break }
-        report.insert(.reinstalled)
-        news = drain(plan).union(changesWhileInstalling)
-        report.formUnion(news)
-        guard !news.isDisjoint(with: harmful) else {
-          needsRepair = false
-          break
-        }
-        answer(.foreignChange(news))
-      }
-      if needsRepair { nextRepair = MonotonicTime.now().nanoseconds &+ Self.repairPause }
-    }
-    answer(.foreignChange(report))
-  }
-
-  /// Tells serve at once what others do while `nft` works for us.
-  private func announce() {
-    guard let plan = feeder?.plan else { return }
-    let changes = drain(plan)
-    guard !changes.isEmpty else { return }
-    changesWhileInstalling.formUnion(changes)
-    answer(.foreignChange(changes))
-  }
-
-  private func isMissing(_ plan: FirewallPlan) -> Bool {
-    guard MonotonicTime.now().nanoseconds >= nextRepair else { return false }
-    return (try? kernel.sets(family: plan.family, table: plan.table).isEmpty) ?? true
   }
 }

@@ -2,7 +2,7 @@ import EgressPolicy
 import IPNetwork
 
 extension FirewallPlan {
-  private static let formatVersion: UInt16 = 1
+  private static let formatVersion: UInt16 = 2
 
   /// The fixed-layout form in which a plan travels to the bridge.
   package func encoded() -> [UInt8] {
@@ -12,6 +12,9 @@ extension FirewallPlan {
     writer.integer(family.rawValue)
     writer.text(table, limit: ServerName.maximumLength)
     writer.integer(nflogGroup)
+    writer.bool(fencesInput)
+    writer.bool(cutsFlows)
+    writer.integer(harvestSeconds)
     writer.integer(UInt32(listeners.count))
     for listener in listeners {
       writer.address(listener.address)
@@ -33,10 +36,13 @@ extension FirewallPlan {
     }
     self.init(mode: mode, family: family, table: try reader.text(limit: ServerName.maximumLength), servers: [])
     nflogGroup = try reader.integer()
+    fencesInput = try reader.bool()
+    cutsFlows = try reader.bool()
+    harvestSeconds = try reader.integer()
     for _ in 0..<(try reader.count(width: 19)) {
       listeners.append(Listener(address: try reader.address(), port: try reader.integer()))
     }
-    for _ in 0..<(try reader.count(width: 11)) {
+    for _ in 0..<(try reader.count(width: 15)) {
       servers.append(try Server(from: &reader))
     }
     try reader.end()
@@ -66,11 +72,18 @@ extension FirewallPlan.Server {
     writer.integer(UInt32(staticRules.count))
     for rule in staticRules {
       writer.prefix(rule.prefix)
+      writer.integer(rule.maxBytes ?? 0)
       writer.integer(UInt32(rule.ports.count))
       for port in rule.ports {
         writer.integer(port.transport)
         writer.integer(port.port)
       }
+    }
+    writer.text(interface ?? "", limit: FirewallPlan.maximumInterfaceOctets)
+    writer.integer(UInt32(caps.count))
+    for cap in caps {
+      writer.integer(cap.kind.rawValue)
+      writer.integer(cap.bytes)
     }
   }
 
@@ -79,12 +92,20 @@ extension FirewallPlan.Server {
     for _ in 0..<(try reader.count(width: 18)) {
       prefixes.append(try reader.prefix())
     }
-    for _ in 0..<(try reader.count(width: 22)) {
+    for _ in 0..<(try reader.count(width: 30)) {
       var rule = FirewallPlan.StaticRule(prefix: try reader.prefix(), ports: [])
+      let maxBytes: UInt64 = try reader.integer()
+      rule.maxBytes = maxBytes == 0 ? nil : maxBytes
       for _ in 0..<(try reader.count(width: 3)) {
         rule.ports.append(FirewallPlan.Port(transport: try reader.integer(), port: try reader.integer()))
       }
       staticRules.append(rule)
+    }
+    let interface = try reader.text(limit: FirewallPlan.maximumInterfaceOctets)
+    self.interface = interface.isEmpty ? nil : interface
+    for _ in 0..<(try reader.count(width: 9)) {
+      guard let kind = FirewallPlan.Cap.Kind(rawValue: try reader.integer()) else { throw .field }
+      caps.append(FirewallPlan.Cap(kind: kind, bytes: try reader.integer()))
     }
   }
 }

@@ -1,16 +1,7 @@
-package import EgressPolicy
+import EgressPolicy
 import IPNetwork
 
 extension FirewallPlan {
-  /// Makes the plan of a table from the policies, in their order: the index of a server is its index there.
-  package init(
-    mode: Mode, family: Family, table: String, policies: [ServerPolicy], listeners: [Listener], nflogGroup: UInt16 = 53
-  ) {
-    self.init(
-      mode: mode, family: family, table: table, servers: policies.map(Server.init), listeners: listeners,
-      nflogGroup: nflogGroup)
-  }
-
   /// Checks every field that becomes text or an index.
   package func validate() throws(FirewallPlanError) {
     guard Self.isName(table) else { throw .tableName }
@@ -27,6 +18,10 @@ extension FirewallPlan {
       for port in server.staticRules.flatMap(\.ports) where !port.isValid {
         throw .port(index: index)
       }
+      if let interface = server.interface, !Self.isInterface(interface) { throw .interface(index: index) }
+      guard server.caps.count <= Self.maximumCapCount, Set(server.caps).count == server.caps.count,
+        server.caps.allSatisfy({ $0.bytes > 0 }), server.staticRules.allSatisfy({ $0.maxBytes != 0 })
+      else { throw .caps(index: index) }
     }
   }
 
@@ -38,6 +33,18 @@ extension FirewallPlan {
     return octets.allSatisfy { isLetter($0) || $0 == 0x5F || $0 == 0x2D || ($0 >= 0x30 && $0 <= 0x39) }
   }
 
+  /// IFNAMSIZ less its zero.
+  static let maximumInterfaceOctets = 15
+
+  /// Whether `text` is an interface's name that is also safe in nft text.
+  static func isInterface(_ text: String) -> Bool {
+    let octets = text.utf8
+    return (1...maximumInterfaceOctets).contains(octets.count) && text != "." && text != ".."
+      && octets.allSatisfy {
+        isLetter($0) || $0 == 0x5F || $0 == 0x2D || $0 == 0x2E || ($0 >= 0x30 && $0 <= 0x39)
+      }
+  }
+
   private static func isLetter(_ octet: UInt8) -> Bool {
     (octet >= 0x61 && octet <= 0x7A) || (octet >= 0x41 && octet <= 0x5A)
   }
@@ -45,22 +52,4 @@ extension FirewallPlan {
 
 extension FirewallPlan.Port {
   var isValid: Bool { (transport == 6 || transport == 17) && port != 0 }
-}
-
-extension FirewallPlan.Server {
-  package init(_ policy: ServerPolicy) {
-    self.init(
-      name: policy.name.text, prefixes: policy.networks.map(\.prefix),
-      opensAnyPort: policy.rules.contains { $0.ports == .any },
-      staticRules: policy.prefixes.map { FirewallPlan.StaticRule(prefix: $0.prefix, ports: .init($0.ports)) })
-  }
-}
-
-extension [FirewallPlan.Port] {
-  fileprivate init(_ set: PortSet) {
-    switch set {
-    case .any: self = []
-    case .ports(let rules): self = rules.map { .init(transport: $0.transport.rawValue, port: $0.port) }
-    }
-  }
 }

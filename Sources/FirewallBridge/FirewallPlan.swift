@@ -42,10 +42,33 @@ package struct FirewallPlan: Hashable, Sendable {
   package struct StaticRule: Hashable, Sendable {
     package var prefix: IPPrefix
     package var ports: [Port]
+    /// Octets after which a connection is cut; nil for no bound.
+    package var maxBytes: UInt64?
 
-    package init(prefix: IPPrefix, ports: [Port]) {
+    package init(prefix: IPPrefix, ports: [Port], maxBytes: UInt64? = nil) {
       self.prefix = prefix
       self.ports = ports
+      self.maxBytes = maxBytes
+    }
+  }
+
+  /// A bound on what a server sends to a destination, in octets of its packets.
+  package struct Cap: Hashable, Sendable, Comparable {
+    package enum Kind: UInt8, Sendable {
+      case perConnection = 1
+      case perHour = 2
+    }
+
+    package var kind: Kind
+    package var bytes: UInt64
+
+    package init(kind: Kind, bytes: UInt64) {
+      self.kind = kind
+      self.bytes = bytes
+    }
+
+    package static func < (left: Self, right: Self) -> Bool {
+      (left.kind.rawValue, left.bytes) < (right.kind.rawValue, right.bytes)
     }
   }
 
@@ -56,12 +79,21 @@ package struct FirewallPlan: Hashable, Sendable {
     /// Whether a rule opens every port, which takes sets of plain addresses beside the usual ones.
     package var opensAnyPort: Bool
     package var staticRules: [StaticRule]
+    /// The only interface by which its packets may come in; nil for any.
+    package var interface: String?
+    /// Distinct bounds; the place in this list is the bit in a grant's `caps`.
+    package var caps: [Cap]
 
-    package init(name: String, prefixes: [IPPrefix], opensAnyPort: Bool, staticRules: [StaticRule] = []) {
+    package init(
+      name: String, prefixes: [IPPrefix], opensAnyPort: Bool, staticRules: [StaticRule] = [],
+      interface: String? = nil, caps: [Cap] = []
+    ) {
       self.name = name
       self.prefixes = prefixes
       self.opensAnyPort = opensAnyPort
       self.staticRules = staticRules
+      self.interface = interface
+      self.caps = caps
     }
   }
 
@@ -79,6 +111,9 @@ package struct FirewallPlan: Hashable, Sendable {
   /// A greeting lists one octet for each server and has to fit one message; a host has far fewer.
   package static let maximumServerCount = 16_384
 
+  /// A grant has one bit for each.
+  package static let maximumCapCount = 16
+
   /// How many elements a set of ours may hold; more is refused as `setFull`.
   package static let setSize = 65_536
 
@@ -88,10 +123,16 @@ package struct FirewallPlan: Hashable, Sendable {
   package var servers: [Server]
   package var listeners: [Listener]
   package var nflogGroup: UInt16
+  /// Whether servers may reach only the resolver on the host itself.
+  package var fencesInput: Bool
+  /// Whether connections end with the rule or the network that admitted them.
+  package var cutsFlows: Bool
+  /// Seconds between two readings of a set's counters.
+  package var harvestSeconds: UInt16
 
   package init(
     mode: Mode, family: Family = .inet, table: String = "sluice", servers: [Server], listeners: [Listener] = [],
-    nflogGroup: UInt16 = 53
+    nflogGroup: UInt16 = 53, fencesInput: Bool = true, cutsFlows: Bool = true, harvestSeconds: UInt16 = 10
   ) {
     self.mode = mode
     self.family = family
@@ -99,6 +140,9 @@ package struct FirewallPlan: Hashable, Sendable {
     self.servers = servers
     self.listeners = listeners
     self.nflogGroup = nflogGroup
+    self.fencesInput = fencesInput
+    self.cutsFlows = cutsFlows
+    self.harvestSeconds = harvestSeconds
   }
 
   /// The families whose addresses a table of `family` can filter.
@@ -120,6 +164,8 @@ package enum FirewallPlanError: Error, Hashable {
   case serverTwice(index: Int)
   case prefixTwice(index: Int)
   case port(index: Int)
+  case interface(index: Int)
+  case caps(index: Int)
 
   /// What was wrong, as a sentence.
   package var reason: String {
@@ -131,6 +177,10 @@ package enum FirewallPlanError: Error, Hashable {
     case .serverTwice(let index): "server \(index) has the name of an earlier one"
     case .prefixTwice(let index): "server \(index) has a network of an earlier one"
     case .port(let index): "server \(index) has a rule for a port that is none"
+    case .interface(let index):
+      "server \(index) has an interface of other characters than letters, digits, '-', '_' and '.'"
+    case .caps(let index):
+      "server \(index) has more than \(FirewallPlan.maximumCapCount) byte caps, one twice, or one of 0"
     }
   }
 }

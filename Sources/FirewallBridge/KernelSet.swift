@@ -97,17 +97,22 @@ package struct SetDescription: Hashable, Sendable {
   package var keyOctets: UInt32
   package var flags: UInt32
   package var size: UInt32
+  /// Whether its elements carry a counter, a quota or the like.
+  package var hasStatement: Bool
 
   // NFT_SET_*: what we need and what would make feeding go wrong.
   private static let timeout: UInt32 = 0x10
   private static let forbidden: UInt32 = 0x1 | 0x2 | 0x4 | 0x8 | 0x40
 
-  package init(name: String, keyType: UInt32, keyOctets: UInt32, flags: UInt32, size: UInt32) {
+  package init(
+    name: String, keyType: UInt32, keyOctets: UInt32, flags: UInt32, size: UInt32, hasStatement: Bool = false
+  ) {
     self.name = name
     self.keyType = keyType
     self.keyOctets = keyOctets
     self.flags = flags
     self.size = size
+    self.hasStatement = hasStatement
   }
 
   /// Why elements of `shape` cannot be fed here; nil when they can.

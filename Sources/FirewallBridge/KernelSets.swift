@@ -22,6 +22,9 @@ package final class KernelSets {
     package var transport: UInt8
     package var port: UInt16
     package var remainingMilliseconds: UInt64?
+    /// What its counter has seen; nil where the set counts nothing.
+    package var octets: UInt64?
+    package var packets: UInt64?
   }
 
   /// The ruleset's generation: every change by anybody counts it up.
@@ -61,7 +64,9 @@ package final class KernelSets {
             keyType: unsafe nftnl_set_get_u32(set, UInt16(NFTNL_SET_KEY_TYPE.rawValue)),
             keyOctets: unsafe nftnl_set_get_u32(set, UInt16(NFTNL_SET_KEY_LEN.rawValue)),
             flags: flags,
-            size: unsafe nftnl_set_get_u32(set, UInt16(NFTNL_SET_DESC_SIZE.rawValue)))
+            size: unsafe nftnl_set_get_u32(set, UInt16(NFTNL_SET_DESC_SIZE.rawValue)),
+            hasStatement: unsafe nftnl_set_is_set(set, UInt16(NFTNL_SET_EXPR.rawValue))
+              || nftnl_set_is_set(set, UInt16(NFTNL_SET_EXPRESSIONS.rawValue)))
         })
     }
     return found
@@ -134,21 +139,15 @@ package final class KernelSets {
   private static func parse(_ message: UnsafePointer<nlmsghdr>, shape: SetShape, into found: inout [Found]) {
     guard let list = unsafe nftnl_set_alloc() else { return }
     defer { unsafe nftnl_set_free(list) }
-    guard unsafe nftnl_set_elems_nlmsg_parse(message, list) == 0,
-      let iterator = unsafe nftnl_set_elems_iter_create(list)
-    else { return }
-    defer { unsafe nftnl_set_elems_iter_destroy(iterator) }
-    while let element = unsafe nftnl_set_elems_iter_next(iterator) {
-      var octets: UInt32 = 0
-      guard let key = unsafe nftnl_set_elem_get(element, UInt16(NFTNL_SET_ELEM_KEY), &octets),
-        let parts = unsafe shape.element(of: Array(UnsafeRawBufferPointer(start: key, count: Int(octets))))
-      else { continue }
-      let expiration = UInt16(NFTNL_SET_ELEM_EXPIRATION)
-      let isTimed = unsafe nftnl_set_elem_is_set(element, expiration)
+    guard unsafe nftnl_set_elems_nlmsg_parse(message, list) == 0 else { return }
+    unsafe SetElements.each(list) { element in
+      guard let key = unsafe SetElements.key(element), let parts = shape.element(of: key) else { return }
+      let counts = unsafe SetElements.counts(element)
       found.append(
         Found(
           address: parts.address, transport: parts.transport, port: parts.port,
-          remainingMilliseconds: isTimed ? unsafe nftnl_set_elem_get_u64(element, expiration) : nil))
+          remainingMilliseconds: unsafe SetElements.remainingMilliseconds(element), octets: counts?.octets,
+          packets: counts?.packets))
     }
   }
 

@@ -88,11 +88,14 @@ final class NetlinkSocket {
     let room = 4_096
     let request = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: 16)
     defer { unsafe request.deallocate() }
-    let start = unsafe request.assumingMemoryBound(to: CChar.self)
-    guard
-      let header = unsafe nftnl_nlmsg_build_hdr(
-        start, UInt16(type), UInt16(family), UInt16(flags | NLM_F_REQUEST), sequence)
-    else { throw SystemError(call: "nftnl_nlmsg_build_hdr", errno: ENOMEM) }
+    // Not nftnl_nlmsg_build_hdr, which makes every message one of nf_tables.
+    guard let header = unsafe mnl_nlmsg_put_header(request),
+      let extra = unsafe mnl_nlmsg_put_extra_header(header, MemoryLayout<nfgenmsg>.size)
+    else { throw SystemError(call: "mnl_nlmsg_put_header", errno: ENOMEM) }
+    unsafe header.pointee.nlmsg_type = UInt16(type)
+    unsafe header.pointee.nlmsg_flags = UInt16(flags | NLM_F_REQUEST)
+    unsafe header.pointee.nlmsg_seq = sequence
+    unsafe extra.storeBytes(of: nfgenmsg(nfgen_family: family, version: 0, res_id: 0), as: nfgenmsg.self)
     unsafe fill(header)
     try unsafe send(UnsafeRawBufferPointer(start: request, count: Int(header.pointee.nlmsg_len)))
     let isDump = flags & NLM_F_DUMP == NLM_F_DUMP
@@ -104,7 +107,7 @@ final class NetlinkSocket {
         case NLMSG_ERROR:
           finished = true
           let error = unsafe Self.error(of: message)
-          guard error == 0 else { throw SystemError(call: "nf_tables", errno: error) }
+          guard error == 0 else { throw SystemError(call: "netlink", errno: error) }
         case NLMSG_DONE:
           finished = true
         default:

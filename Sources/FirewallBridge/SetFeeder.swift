@@ -3,18 +3,25 @@ import GrantLedger
 import IPNetwork
 import LinuxIO
 
-/// Opens and closes elements of one plan's sets in the kernel.
+/// Opens and closes elements of one plan's sets in the kernel, and reads what their counters saw.
 final class SetFeeder {
   let plan: FirewallPlan
   let fingerprint: UInt64
   let refresh: RefreshMethod
-  private(set) var serverSets: [ServerSets]
+  let serverSets: [ServerSets]
+  private let places: SetPlaces
+  private let indices: [String: UInt16]
   private let transaction: ElementTransaction
   private let kernel: KernelSets
-  /// Four for each server: IPv4, IPv6, and the same again for any port.
-  private let sets: [KernelSet]
   /// Elements of an earlier feeder or an earlier run: their end may be moved out, never in. Nanoseconds of our clock.
-  private var inherited: [KernelElement: UInt64] = [:]
+  private var inherited: [SetPlace: UInt64] = [:]
+  /// The user's own elements, which never end: they are open already, and nobody's to change or to close.
+  private var permanent: Set<SetPlace> = []
+  private var hours = HourWindows()
+  private var book = CounterBook()
+  private(set) var schedule: HarvestSchedule
+  /// What elements that are gone had counted and nobody was told yet.
+  private var volumes: [ElementVolume] = []
 
   init(
     plan: FirewallPlan, serverSets: [ServerSets], refresh: RefreshMethod, transaction: ElementTransaction,
@@ -26,15 +33,10 @@ final class SetFeeder {
     self.refresh = refresh
     self.transaction = transaction
     self.kernel = kernel
-    sets = plan.servers.flatMap { server in
-      [SetName.Kind.ports, .anyPort].flatMap { kind in
-        [IPAddress.Family.v4, .v6].map { family in
-          KernelSet(
-            family: plan.family, table: plan.table,
-            name: SetName(server: server.name, family: family, kind: kind).text)
-        }
-      }
-    }
+    places = SetPlaces(plan, serverSets)
+    indices = Dictionary(
+      plan.servers.enumerated().map { ($1.name, UInt16(clamping: $0)) }, uniquingKeysWith: { first, _ in first })
+    schedule = HarvestSchedule(interval: UInt64(plan.harvestSeconds))
     inherit()
   }
 
@@ -42,25 +44,27 @@ final class SetFeeder {
   func open(_ grants: [UnitGrant]) -> [RefusedUnit] {
     var refused: [UInt32: BridgeRefusal] = [:]
     var units: [(unit: UInt32, elements: [KernelElement])] = []
-    let now = inherited.isEmpty ? 0 : MonotonicTime.now().nanoseconds
+    let now = MonotonicTime.now().nanoseconds
     for grant in grants where refused[grant.unit] == nil {
-      switch place(grant.commit.element) {
+      switch places.place(grant.commit.element) {
       case .failure(let refusal):
         refused[grant.unit] = refusal.refusal
-      case .success(var element):
-        element.lifetimeMilliseconds = lifetime(element, UInt64(grant.commit.lifetimeMilliseconds), now: now)
+      case .success(let place):
+        let elements = permanent.contains(place) ? [] : self.elements(of: grant.commit, place, now: now)
         if units.last?.unit == grant.unit {
-          units[units.count - 1].elements.append(element)
+          units[units.count - 1].elements += elements
         } else {
-          units.append((grant.unit, [element]))
+          units.append((grant.unit, elements))
         }
       }
     }
     units.removeAll { refused[$0.unit] != nil }
-    if !units.isEmpty, transaction.open(units.flatMap(\.elements), sets: sets, refresh: refresh) != 0 {
+    guard !units.isEmpty else { return refused.map { RefusedUnit(unit: $0, refusal: $1) } }
+    let all = units.flatMap(\.elements)
+    if commit(all, now: now) != 0 {
       // A batch is atomic: one full set must not close the door to everybody else.
       for unit in units {
-        let error = transaction.open(unit.elements, sets: sets, refresh: refresh)
+        let error = commit(unit.elements, now: now)
         if error != 0 {
           refused[unit.unit] = BridgeRefusal(errno: error)
         }
@@ -69,20 +73,56 @@ final class SetFeeder {
     return refused.map { RefusedUnit(unit: $0, refusal: $1) }
   }
 
+  private func commit(_ elements: [KernelElement], now: UInt64) -> Int32 {
+    let error = transaction.open(elements, sets: places.sets, refresh: refresh)
+    guard error == 0 else { return error }
+    takeClosed()
+    for element in elements {
+      let end = now &+ element.lifetimeMilliseconds &* 1_000_000
+      if places.isHourCap(element.set) {
+        hours.opened(element.place, until: end, anew: element.startsAnew, now: now)
+      } else if places.counts(element.set) {
+        schedule.opened(element.set, until: end, now: now)
+      }
+    }
+    return 0
+  }
+
+  /// The element that admits a grant, and those that bound what is sent to it.
+  private func elements(of commit: GrantCommit, _ place: SetPlace, now: UInt64) -> [KernelElement] {
+    let wanted = UInt64(commit.lifetimeMilliseconds)
+    var elements = [
+      KernelElement(set: place.set, key: place.key, lifetimeMilliseconds: lifetime(place, wanted, now: now))
+    ]
+    guard commit.caps != 0 else { return elements }
+    for set in places.capSets(of: commit.caps, beside: place.set, server: commit.element.server) {
+      let cap = SetPlace(set: set, key: place.key)
+      if !places.isHourCap(set) {
+        elements.append(
+          KernelElement(set: set, key: place.key, lifetimeMilliseconds: lifetime(cap, wanted, now: now)))
+      } else if let step = hours.step(cap, lifetime: wanted, now: now) {
+        elements.append(
+          KernelElement(
+            set: set, key: place.key, lifetimeMilliseconds: step.lifetimeMilliseconds, startsAnew: step.startsAnew))
+      }
+    }
+    return elements
+  }
+
   /// Closes elements; those that are gone already are no failure.
   func close(_ elements: [GrantElement]) -> BridgeRefusal? {
     var placed: [KernelElement] = []
     for element in elements {
-      if case .success(let element) = place(element) {
-        inherited[element] = nil
-        placed.append(element)
+      if case .success(let place) = places.place(element), !permanent.contains(place) {
+        inherited[place] = nil
+        placed.append(KernelElement(set: place.set, key: place.key))
       }
     }
     guard !placed.isEmpty else { return nil }
-    guard transaction.close(placed, sets: sets) != 0 else { return nil }
+    guard close(placed) != 0 else { return nil }
     var refusal: BridgeRefusal?
     for element in placed {
-      let error = transaction.close([element], sets: sets)
+      let error = close([element])
       if error != 0 && error != ENOENT {
         refusal = BridgeRefusal(errno: error)
       }
@@ -90,11 +130,23 @@ final class SetFeeder {
     return refusal
   }
 
+  private func close(_ elements: [KernelElement]) -> Int32 {
+    let error = transaction.close(elements, sets: places.sets)
+    if error == 0 { takeClosed() }
+    return error
+  }
+
   func flush(server: UInt16) -> BridgeRefusal? {
     guard Int(server) < serverSets.count else { return BridgeRefusal(.noSuchServer) }
-    let range = Int(server) * 4..<Int(server) * 4 + 4
-    inherited = inherited.filter { !range.contains($0.key.set) }
-    let error = transaction.flush(range.filter(exists).map { sets[$0] })
+    // In the user's sets only what ends is ours.
+    guard plan.mode == .managed else {
+      return close(((try? list(server: server)) ?? []).filter { $0.remainingMilliseconds > 0 }.map(\.element))
+    }
+    let indices = places.openingSets(of: server)
+    let flushed = Set(indices)
+    inherited = inherited.filter { !flushed.contains($0.key.set) }
+    let error = transaction.flush(indices.map { ($0, places.sets[$0], places.shapes[$0].keyOctets) })
+    if error == 0 { takeClosed() }
     return error == 0 ? nil : BridgeRefusal(errno: error)
   }
 
@@ -102,71 +154,127 @@ final class SetFeeder {
   func list(server: UInt16) throws(SystemError) -> [ListedElement] {
     guard Int(server) < serverSets.count else { return [] }
     var listed: [ListedElement] = []
-    for index in Int(server) * 4..<Int(server) * 4 + 4 where exists(index) {
-      for found in try kernel.elements(sets[index], shape: shape(index)) {
+    for index in places.openingSets(of: server) {
+      for found in try kernel.elements(places.sets[index], shape: places.shapes[index]) {
         listed.append(
           ListedElement(
             element: GrantElement(
               server: server, address: found.address, transport: found.transport, port: found.port),
-            remainingMilliseconds: UInt32(clamping: found.remainingMilliseconds ?? 0)))
+            remainingMilliseconds: found.remainingMilliseconds.map { UInt32(clamping: max($0, 1)) } ?? 0))
       }
     }
     return listed
   }
 
-  /// Asks the kernel what earlier feeders left behind.
-  private func inherit() {
-    let now = MonotonicTime.now().nanoseconds
-    for index in sets.indices where exists(index) {
-      guard let found = try? kernel.elements(sets[index], shape: shape(index)) else { continue }
-      for element in found {
-        let key = shape(index).key(address: element.address, transport: element.transport, port: element.port)
-        inherited[KernelElement(set: index, key: key)] = now &+ (element.remainingMilliseconds ?? 0) &* 1_000_000
+  func serverIndex(_ name: String) -> UInt16? { indices[name] }
+
+  /// The connections that an element admitted.
+  func flows(of element: GrantElement) -> FlowTarget? {
+    guard Int(element.server) < plan.servers.count else { return nil }
+    return IPPrefix(element.address, length: element.address.family == .v4 ? 32 : 128).map {
+      FlowTarget(
+        sources: plan.servers[Int(element.server)].prefixes, destination: $0, transport: element.transport,
+        port: element.port)
+    }
+  }
+
+  // MARK: Counters
+
+  /// Reads the counters that are due; says what is new since they were read last.
+  func harvest(now: UInt64) -> [ElementVolume] {
+    for set in schedule.take(now) {
+      guard let found = try? kernel.elements(places.sets[set], shape: places.shapes[set]) else { continue }
+      let readings = found.compactMap { element -> (key: ElementKey, counts: ElementCounts)? in
+        guard let octets = element.octets, let packets = element.packets else { return nil }
+        let key = places.shapes[set].key(address: element.address, transport: element.transport, port: element.port)
+        return (key, ElementCounts(octets: octets, packets: packets))
+      }
+      for (key, counts) in book.read(set, readings) { note(set, key, counts) }
+    }
+    defer { volumes.removeAll() }
+    return volumes
+  }
+
+  /// Reads every counter, whether it is due or not.
+  func harvestAll() -> [ElementVolume] {
+    harvest(now: .max)
+  }
+
+  var hasVolumes: Bool { !volumes.isEmpty }
+
+  private func takeClosed() {
+    for element in transaction.closed where places.counts(element.set) {
+      note(element.set, element.key, book.close(element.set, element.key, element.counts))
+    }
+  }
+
+  private func note(_ set: Int, _ key: ElementKey, _ counts: ElementCounts) {
+    guard counts.packets > 0, let server = places.server(of: set),
+      let parts = places.shapes[set].element(of: key.bytes)
+    else { return }
+    volumes.append(
+      ElementVolume(
+        element: GrantElement(server: server, address: parts.address, transport: parts.transport, port: parts.port),
+        octets: counts.octets, packets: counts.packets))
+  }
+
+  // MARK: What earlier feeders left
+
+  /// Somebody took elements away: what a destination had used up of its hour may be gone with them.
+  func forgetHours() {
+    hours = HourWindows()
+  }
+
+  /// Learns which elements of the user's sets never end.
+  func learnPermanent() {
+    guard plan.mode == .sets else { return }
+    permanent.removeAll()
+    for index in places.sets.indices where places.exists(index) {
+      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
+      for element in found where element.remainingMilliseconds == nil {
+        let key = places.shapes[index].key(
+          address: element.address, transport: element.transport, port: element.port)
+        permanent.insert(SetPlace(set: index, key: key))
       }
     }
   }
 
-  private func lifetime(_ element: KernelElement, _ wanted: UInt64, now: UInt64) -> UInt64 {
-    guard let end = inherited[element] else { return wanted }
+  private func inherit() {
+    learnPermanent()
+    let now = MonotonicTime.now().nanoseconds
+    for index in places.sets.indices where places.exists(index) {
+      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
+      var readings: [(key: ElementKey, counts: ElementCounts)] = []
+      for element in found {
+        let key = places.shapes[index].key(
+          address: element.address, transport: element.transport, port: element.port)
+        let place = SetPlace(set: index, key: key)
+        let end = now &+ (element.remainingMilliseconds ?? 0) &* 1_000_000
+        if places.isHourCap(index) {
+          hours.opened(place, until: end, anew: true, now: now)
+        } else {
+          inherited[place] = end
+          if places.counts(index) { schedule.opened(index, until: end, now: now) }
+        }
+        readings.append((key, ElementCounts(octets: element.octets ?? 0, packets: element.packets ?? 0)))
+      }
+      // What was counted before was told by whoever fed before us.
+      _ = book.read(index, readings)
+    }
+  }
+
+  private func lifetime(_ place: SetPlace, _ wanted: UInt64, now: UInt64) -> UInt64 {
+    guard !inherited.isEmpty, let end = inherited[place] else { return wanted }
     guard end > now &+ wanted &* 1_000_000 else {
-      inherited[element] = nil
+      inherited[place] = nil
       return wanted
     }
     return (end - now) / 1_000_000 + 1
   }
-
-  private func place(_ element: GrantElement) -> Result<KernelElement, Misplaced> {
-    let server = Int(element.server)
-    guard server < serverSets.count else { return .failure(Misplaced(.noSuchServer)) }
-    let v4 = element.address.family == .v4
-    let has = serverSets[server]
-    guard has.contains(v4 ? .v4 : .v6) else { return .failure(Misplaced(.missingSet)) }
-    let plain = has.contains(v4 ? .plain4 : .plain6)
-    let any = element.transport == 0 && !plain
-    guard !any || has.contains(v4 ? .anyPort4 : .anyPort6) else { return .failure(Misplaced(.missingSet)) }
-    let index = server * 4 + (any ? 2 : 0) + (v4 ? 0 : 1)
-    let key = shape(index).key(address: element.address, transport: element.transport, port: element.port)
-    return .success(KernelElement(set: index, key: key))
-  }
-
-  private func exists(_ index: Int) -> Bool {
-    let wanted: ServerSets = [.v4, .v6, .anyPort4, .anyPort6]
-    return serverSets[index / 4].intersection(wanted).contains(ServerSets(rawValue: 1 << UInt8(index % 4)))
-  }
-
-  private func shape(_ index: Int) -> SetShape {
-    let plain: ServerSets = index % 4 == 0 ? .plain4 : .plain6
-    let kind: SetName.Kind = index % 4 > 1 || serverSets[index / 4].contains(plain) ? .anyPort : .ports
-    return SetShape(family: index % 2 == 0 ? .v4 : .v6, kind: kind)
-  }
 }
 
-private struct Misplaced: Error {
-  var refusal: BridgeRefusal
-
-  init(_ reason: BridgeRefusal.Reason) {
-    refusal = BridgeRefusal(reason)
-  }
+extension KernelElement {
+  var place: SetPlace { SetPlace(set: set, key: key) }
 }
 
 extension BridgeRefusal {

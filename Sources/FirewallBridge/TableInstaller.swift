@@ -19,11 +19,24 @@ struct TableInstaller {
   }
 
   /// Creates or repairs a managed table; elements of sets that stay are kept. Returns what can be fed.
-  func install(_ plan: FirewallPlan) throws(Fault) -> [ServerSets] {
+  ///
+  /// - Parameter owned: the table was ours a moment ago. Whatever somebody put in its place goes, all of it.
+  func install(_ plan: FirewallPlan, owned: Bool = false) throws(Fault) -> [ServerSets] {
     let existing = try read(plan)
     guard plan.mode == .managed else { return try verify(plan, existing) }
-    try refuseMisshapen(plan, existing)
-    let leftovers = try leftovers(plan, existing)
+    var leftovers = Ruleset.Leftovers()
+    do {
+      try refuseMisshapen(plan, existing)
+      leftovers = try self.leftovers(plan, existing)
+      leftovers.replacesTable = Self.hasOldLayout(plan, existing)
+    } catch {
+      guard owned else { throw error }
+      leftovers.replacesTable = true
+    }
+    if leftovers.replacesTable {
+      leftovers = Ruleset.Leftovers()
+      leftovers.replacesTable = true
+    }
     defer { working(nil) }
     do {
       let text = try Ruleset.render(plan, removing: leftovers)
@@ -34,6 +47,15 @@ struct TableInstaller {
       throw Fault(text: "the plan is not valid: \(error)")
     }
     return plan.servers.map { $0.opensAnyPort ? [.v4, .v6, .anyPort4, .anyPort6] : [.v4, .v6] }
+  }
+
+  /// Whether a table of ours has sets without the counters and quotas that they have today: a set cannot be changed.
+  private static func hasOldLayout(_ plan: FirewallPlan, _ existing: [String: SetDescription]) -> Bool {
+    isOurs(existing)
+      && plan.servers.flatMap(SetName.all(of:)).contains { name in
+        guard let set = existing[name.text], name.cap?.kind != .perConnection else { return false }
+        return !set.hasStatement
+      }
   }
 
   private func read(_ plan: FirewallPlan) throws(Fault) -> [String: SetDescription] {
@@ -72,9 +94,16 @@ struct TableInstaller {
     guard Self.isOurs(existing) || chains.isDisjoint(with: ["forward", "input"]) else {
       throw Fault(text: "table \(plan.family.name) \(plan.table) exists and is not of our making")
     }
-    let servers = Set(plan.servers.map(\.name))
-    let names = Set(stale.map(\.server)).subtracting(servers).intersection(chains).subtracting(["forward", "input"])
-    return Ruleset.Leftovers(chains: names.sorted(), sets: stale.sorted { $0.text < $1.text })
+    let wantedChains = Set(Ruleset.chains(of: plan))
+    let wantedMaps = Set(Ruleset.hashedMaps(plan))
+    // A chain of a server that is gone, or of a part of ours: no server's own name holds a '/'.
+    let servers = Set(stale.map(\.server))
+    let names = chains.subtracting(wantedChains).filter {
+      Ruleset.isChain($0) && ($0.contains("/") || servers.contains($0))
+    }
+    var leftovers = Ruleset.Leftovers(chains: names.sorted(), sets: stale.sorted { $0.text < $1.text })
+    leftovers.maps = existing.keys.filter(Ruleset.isHashedMap).filter { !wantedMaps.contains($0) }.sorted()
+    return leftovers
   }
 
   /// Mode `sets`: the user's table must hold at least one set for each server, of a shape that can be fed.
@@ -108,8 +137,10 @@ struct TableInstaller {
       }
       return v4 ? [.v4, .plain4] : [.v6, .plain6]
     }
-    if let fault = main.fault(as: SetShape(family: family, kind: .ports)) {
-      throw Fault(text: "\(table): \(fault), and it is no set of plain addresses either")
+    let ports = SetShape(family: family, kind: .ports)
+    if let fault = main.fault(as: ports) {
+      let isOtherType = main.keyType != ports.keyType
+      throw Fault(text: "\(table): \(fault)\(isOtherType ? ", and it is no set of plain addresses either" : "")")
     }
     var sets: ServerSets = v4 ? .v4 : .v6
     if server.opensAnyPort {

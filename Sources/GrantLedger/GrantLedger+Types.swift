@@ -18,16 +18,19 @@ extension GrantLedger {
     package var elements: [GrantElement]
     /// The elements that the kernel does not hold yet, or not for long enough.
     package var commits: [GrantCommit]
+    /// What made room and has to be closed in the kernel before the commits are asked for.
+    package var evictions: [GrantElement]
 
-    package init(elements: [GrantElement], commits: [GrantCommit]) {
+    package init(elements: [GrantElement], commits: [GrantCommit], evictions: [GrantElement] = []) {
       self.elements = elements
       self.commits = commits
+      self.evictions = evictions
     }
   }
 
   /// Why nothing can be opened.
   package enum Refusal: Error, Equatable, Sendable {
-    /// The server's set holds as many elements as it may, or as many names are open.
+    /// The server, or the name, has as many addresses or names open as it may, and live answers promise all of them.
     case setFull
   }
 

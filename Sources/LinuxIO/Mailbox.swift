@@ -13,7 +13,7 @@ package final class Mailbox<Message: Sendable>: Sendable {
   }
 
   /// Becomes readable when a message waits.
-  var readiness: Int32 { descriptor.raw }
+  package var readiness: Int32 { descriptor.raw }
 
   package func post(_ message: Message) {
     let wasEmpty = messages.withLock { messages in

@@ -1,6 +1,7 @@
 import AuditLog
 package import DNSWire
-import EgressPolicy
+package import EgressPolicy
+package import IPNetwork
 import ResponseCache
 
 extension ResolutionEngine {
@@ -21,15 +22,26 @@ extension ResolverSnapshot {
   /// - Parameter server: the firewall's index, which a server keeps across reloads.
   package func grantsAsBefore(_ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType) -> Bool {
     guard let now = rule(server: server, name: name, type: type),
-      let before = former.rule(server: server, name: name, type: type)
+      let before = former.rule(server: server, name: name, type: type),
+      plainFamilies(of: server) == former.plainFamilies(of: server)
     else { return false }
-    return now.ports == before.ports && now.privatePrefixes == before.privatePrefixes
+    return now.ports == before.ports && now.privatePrefixes == before.privatePrefixes && now.byteCaps == before.byteCaps
   }
 
-  private func rule(server index: UInt16, name: [UInt8], type: RRType) -> EgressRule? {
-    guard let server = servers.firstIndex(where: { $0.firewallIndex == index }),
+  private func plainFamilies(of index: UInt16) -> Set<IPAddress.Family>? {
+    server(firewallIndex: index).map { servers[$0].plainFamilies }
+  }
+
+  /// The rule by which policy allows a question.
+  package func rule(server index: UInt16, name: [UInt8], type: RRType) -> EgressRule? {
+    guard let server = server(firewallIndex: index),
       case .allowed(let rule) = policy.decide(server: server, name: name.span, type: type)
     else { return nil }
     return policy.rule(server: server, index: rule)
+  }
+
+  /// Whether an answer of `rule` may hold an address.
+  package func admits(_ address: IPAddress, rule: EgressRule) -> Bool {
+    (address.isPublic && !ownAddresses.contains(address)) || rule.privatePrefixes.contains { $0.contains(address) }
   }
 }

@@ -42,7 +42,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     /// Joined a question in flight.
     case wait
     case ask(Ticket, name: [UInt8], type: RRType)
-    case commit(Ticket, [GrantCommit])
+    /// `evicting`: what has to be closed first, to make room.
+    case commit(Ticket, [GrantCommit], evicting: [GrantElement])
     case finish(Finished)
   }
 
@@ -59,6 +60,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     /// Late, refused, or no bridge.
     case unavailable
   }
+
+  /// What a ticket's commit would open, for whoever keeps a record of it.
+  package func question(of ticket: Ticket) -> GrantLedger.Key? { flights[ticket]?.key }
 
   private struct Flight {
     var key: GrantLedger.Key
@@ -155,15 +159,27 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     }
   }
 
-  /// Ends what policy no longer allows: grants, and questions in flight, which open nothing any more. Returns the
-  /// elements to revoke.
-  package mutating func end(now: UInt64, where condition: (GrantLedger.Key) -> Bool) -> [GrantElement] {
-    for (ticket, flight) in flights where condition(flight.key) {
+  /// What ended before its time.
+  package struct Closing {
+    /// To be closed now.
+    package var closed: [GrantElement]
+    /// What others still need, but not for as long.
+    package var shortened: [GrantCommit]
+  }
+
+  /// Ends what policy no longer allows: grants, and questions in flight, which open nothing any more.
+  ///
+  /// - Parameter servers: the servers to look at; all of them when nil.
+  package mutating func end(
+    now: UInt64, servers: Set<UInt16>? = nil, where condition: (GrantLedger.Key) -> Bool
+  ) -> Closing {
+    for (ticket, flight) in flights where servers?.contains(flight.key.server) ?? true && condition(flight.key) {
       flights[ticket]?.isRevoked = true
       // A question that comes after this was decided by the policy in force now.
       inFlight[flight.key] = nil
     }
-    return ledger.end(now: now, where: condition)
+    let ended = ledger.end(now: now, servers: servers, where: condition)
+    return Closing(closed: ended.closed, shortened: ended.shortened)
   }
 
   // MARK: - Steps
@@ -228,8 +244,11 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     let rule = first.question.snapshot.policy.rule(server: first.question.server, index: first.question.rule)
     do throws(GrantLedger.Refusal) {
       flight.plan = try ledger.plan(
-        flight.key, addresses: answer.addresses, targets: rule.ports.targets, ttl: UInt64(answer.ttl) * Self.second,
-        now: now, epoch: epoch)
+        flight.key, addresses: answer.addresses,
+        targets: first.question.state.targets(
+          of: rule.ports, family: answer.addresses.first?.family ?? .v4),
+        caps: rule.capBits(in: first.question.state.byteCaps), ttl: UInt64(answer.ttl) * Self.second, now: now,
+        epoch: epoch)
     } catch {
       return .finish(fail(ticket, .setFull, .otherError, storedFor: 0, now: now))
     }
@@ -250,15 +269,20 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     flight.epoch = epoch
     flight.rounds += 1
     let commits = flight.plan?.commits ?? []
+    let evictions = flight.plan?.evictions ?? []
+    flight.plan?.evictions = []
     flights[ticket] = flight
-    guard commits.isEmpty else { return .commit(ticket, commits) }
+    guard commits.isEmpty else { return .commit(ticket, commits, evicting: evictions) }
     return promise(ticket, now: now, epoch: epoch)
   }
 
   /// Everything asked for is committed: promise it, unless the epoch moved on while the ack was on its way.
   private mutating func promise(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
     guard let flight = flights[ticket], let plan = flight.plan else { return .wait }
-    if let until = ledger.promise(flight.key, elements: plan.elements, now: now, epoch: epoch) {
+    let answerUntil = flight.answer.map { now + UInt64($0.ttl) * Self.second } ?? .max
+    let until = ledger.promise(
+      flight.key, elements: plan.elements, answerUntil: answerUntil, now: now, epoch: epoch)
+    if let until {
       return .finish(finish(ticket, grantExpires: until, epoch: epoch, now: now))
     }
     guard flight.rounds < Self.maxRounds else {
@@ -388,10 +412,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     }
     return Scrubber(
       maxTTL: snapshot.rules.maxTTL, maxNegativeTTL: snapshot.rules.maxNegativeTTL,
-      admitsAddress: { address in
-        (address.isPublic && !snapshot.ownAddresses.contains(address))
-          || rule.privatePrefixes.contains { $0.contains(address) }
-      },
+      admitsAddress: { snapshot.admits($0, rule: rule) },
       admitsTarget: { snapshot.zones.answer(name: $0.span, type: .A) == nil || isListed($0) },
       lists: isListed)
   }

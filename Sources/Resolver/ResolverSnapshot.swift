@@ -66,7 +66,11 @@ package final class ServerState: Sendable {
   /// The interface its queries must arrive on, if the policy names one.
   let interface: String?
   /// Whether the firewall has a set for this server's IPv6 addresses.
-  let opensIPv6: Bool
+  package let opensIPv6: Bool
+  /// The families whose set holds plain addresses: all ports of an address are one grant.
+  package let plainFamilies: Set<IPAddress.Family>
+  /// The bounds by whose place in this list the firewall knows them.
+  package let byteCaps: [ByteCap]
   private let interfaceIndex = Atomic<UInt32>(0)
   private let waiting = Atomic<Int>(0)
 
@@ -75,13 +79,21 @@ package final class ServerState: Sendable {
   package static let maxWaiting = 2048
 
   package init(
-    name: String, cache: ResponseCache, firewallIndex: UInt16, interface: String?, opensIPv6: Bool = true
+    name: String, cache: ResponseCache, firewallIndex: UInt16, interface: String?, opensIPv6: Bool = true,
+    plainFamilies: Set<IPAddress.Family> = [], byteCaps: [ByteCap] = []
   ) {
     self.name = Array(name.utf8)
     self.cache = cache
     self.firewallIndex = firewallIndex
     self.interface = interface
     self.opensIPv6 = opensIPv6
+    self.plainFamilies = plainFamilies
+    self.byteCaps = byteCaps
+  }
+
+  /// What a rule opens at an address of this family.
+  package func targets(of ports: PortSet, family: IPAddress.Family) -> [(transport: UInt8, port: UInt16)] {
+    plainFamilies.contains(family) ? [(0, 0)] : ports.targets
   }
 
   /// Takes a place among the waiting queries; false when all are taken (P8).
@@ -121,6 +133,8 @@ package final class ResolverSnapshot: Sendable {
   package let servers: [ServerState]
   /// Addresses that no answer may hold although they are public: the host's own.
   package let ownAddresses: Set<IPAddress>
+  /// Place in `servers` by the firewall's index.
+  private let places: [UInt16: Int]
 
   package init(
     policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
@@ -131,7 +145,12 @@ package final class ResolverSnapshot: Sendable {
     self.rules = rules
     self.servers = servers
     self.ownAddresses = ownAddresses
+    places = Dictionary(
+      servers.enumerated().map { ($1.firewallIndex, $0) }, uniquingKeysWith: { first, _ in first })
   }
+
+  /// The place in `servers` of the server that the firewall knows by this index.
+  package func server(firewallIndex index: UInt16) -> Int? { places[index] }
 
   /// Index of the server whose network holds a client's address.
   package func server(of client: IPAddress) -> Int? {

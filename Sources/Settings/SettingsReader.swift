@@ -177,6 +177,12 @@ extension SettingsReader {
           findings.error("\(key) of \(rule.pattern) cannot be enforced, \(expected)", at: rule.location)
         }
       }
+      if mode == .sets {
+        for rule in policy.prefixes {
+          findings.warning(
+            "cidr \(rule.prefix) opens nothing in firewall mode sets: such rules are yours to write", at: rule.location)
+        }
+      }
       for rule in policy.prefixes where rule.maxBytes != nil {
         findings.error("max-bytes of \(rule.prefix) cannot be enforced, \(expected)", at: rule.location)
       }

@@ -36,7 +36,9 @@ package final class StreamListener: Sendable {
       .childChannelInitializer { channel in
         Self.admit(channel, shared: shared, path: path, counts: counts, limits: limits)
       }
-    channels = try addresses.map { listen in
+    // A bootstrap is one object: what is set for IPv6 stays set, and no IPv4 socket takes it.
+    let ordered = addresses.filter { $0.address.family == .v4 } + addresses.filter { $0.address.family == .v6 }
+    channels = try ordered.map { listen in
       let isV6 = listen.address.family == .v6
       let bootstrap =
         isV6

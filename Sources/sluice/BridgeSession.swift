@@ -47,7 +47,8 @@ final class BridgeSession {
       finish(.failure(StartError("the firewall cannot be set up: \(text)")))
     case .down:
       finish(.failure(StartError("the firewall bridge ended at once: serve needs root or CAP_NET_ADMIN")))
-    case .foreignChange: break
+    case .notice(let text): StandardError.write("sluice: \(text)")
+    case .foreignChange, .volumes, .refusals: break
     }
   }
 
@@ -55,6 +56,18 @@ final class BridgeSession {
     guard outcome == nil else { return }
     outcome = result
     reactor.stop()
+  }
+
+  /// Turns the reactor until somebody stopped it and `condition` holds.
+  func turn(_ late: String, until condition: () -> Bool) throws(StartError) {
+    var isLate = false
+    let timer = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.patience)) { [reactor] in
+      isLate = true
+      reactor.stop()
+    }
+    while !condition() && !isLate { reactor.run() }
+    reactor.cancel(timer)
+    guard condition() else { throw StartError(late) }
   }
 
   private func wait(_ late: String) throws(StartError) {

@@ -1,16 +1,17 @@
 import ArgumentParser
 import FirewallBridge
+import Glibc
 import Settings
 
 struct FirewallCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "firewall",
-    abstract: "Print, install or remove the static ruleset.",
+    abstract: "Print, install, remove or compare the static ruleset.",
     discussion: """
       `install` before the first container starts gives default drop from boot on; `serve` installs the same rules \
       and only adds elements. `remove` takes the whole table away, elements included.
       """,
-    subcommands: [Print.self, Install.self, Remove.self])
+    subcommands: [Print.self, Install.self, Remove.self, Diff.self])
 
   struct Print: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Print the ruleset as nft text.")
@@ -39,6 +40,37 @@ struct FirewallCommand: ParsableCommand {
     }
   }
 
+  struct Diff: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Show what differs between the kernel's table and the one that the configuration wants.",
+      discussion: "Lines with - are in the kernel only, lines with + are wanted only. Exit 0: no difference; 1: some.")
+    @OptionGroup var configuration: ConfigurationOption
+    @Flag(help: "Print one JSON object.") var json = false
+
+    func run() throws {
+      let plan = try FirewallCommand.plan(configuration)
+      guard geteuid() == 0 else {
+        StandardError.write("sluice: firewall diff needs root: it reads the kernel's table")
+        throw ExitCode.failure
+      }
+      let difference: FirewallDifference
+      do {
+        difference = try FirewallDifference(plan)
+      } catch {
+        StandardError.write("sluice: \(error)")
+        throw ExitCode.failure
+      }
+      if json {
+        StandardOutput.write(
+          "{\"table\":\(JSONText.quoted("inet \(plan.table)")),\"lines\":\(JSONText.list(difference.lines))}")
+      } else if !difference.isEmpty {
+        StandardOutput.write("table inet \(plan.table): - is in the kernel, + is what the configuration wants")
+        for line in difference.lines { StandardOutput.write(line) }
+      }
+      if !difference.isEmpty { throw ExitCode.failure }
+    }
+  }
+
   enum Deed {
     case install
     case remove
@@ -57,13 +89,15 @@ struct FirewallCommand: ParsableCommand {
 
   /// Starts a bridge for this one deed and waits for its answer.
   private static func perform(_ deed: Deed, _ plan: FirewallPlan) throws {
-    do throws(StartError) {
+    do {
+      let lock = try TableLock(family: plan.family, table: plan.table)
+      defer { _ = lock }
       switch deed {
       case .install: _ = try BridgeSession(plan)
       case .remove: try BridgeSession(nil).remove(plan.table)
       }
     } catch {
-      StandardError.write("sluice: \(error.reason)")
+      StandardError.write("sluice: \((error as? StartError)?.reason ?? "\(error)")")
       throw ExitCode.failure
     }
   }

@@ -2,19 +2,39 @@ import EgressPolicy
 import FirewallBridge
 import Settings
 
-/// The numbers by which the bridge knows servers: given once, never to another server while the process lives, so that
-/// a commit in flight during a reload can't open an address for the wrong one.
+/// The numbers by which the bridge knows servers and their caps: given once, never to another while the process lives,
+/// so that a commit in flight during a reload can't open an address for the wrong one.
 struct FirewallIndexes {
   private(set) var names: [String] = []
   private var byName: [String: UInt16] = [:]
+  private var caps: [String: [ByteCap]] = [:]
 
   subscript(name: String) -> UInt16? { byName[name] }
 
-  mutating func assign(_ policies: [ServerPolicy]) {
-    for policy in policies where byName[policy.name.text] == nil {
-      byName[policy.name.text] = UInt16(truncatingIfNeeded: names.count)
-      names.append(policy.name.text)
+  /// The bounds of a server in the bridge's order, those of earlier policies among them.
+  func caps(of name: String) -> [ByteCap] { caps[name] ?? [] }
+
+  /// Numbers what is new. Returns the servers whose caps had to be numbered anew: nothing of them may stay open.
+  @discardableResult
+  mutating func assign(_ policies: [ServerPolicy]) -> Set<UInt16> {
+    var renumbered: Set<UInt16> = []
+    for policy in policies {
+      let name = policy.name.text
+      if byName[name] == nil {
+        byName[name] = UInt16(truncatingIfNeeded: names.count)
+        names.append(name)
+      }
+      let known = caps[name] ?? []
+      let wanted = policy.byteCaps
+      let all = known + wanted.filter { !known.contains($0) }
+      if all.count <= ServerPolicy.maximumCaps {
+        caps[name] = all
+      } else {
+        caps[name] = wanted
+        if let index = byName[name] { renumbered.insert(index) }
+      }
     }
+    return renumbered
   }
 
   /// What the bridge installs. A server that policy no longer has keeps its number and its sets, but no network leads
@@ -23,12 +43,14 @@ struct FirewallIndexes {
     var servers = names.map { FirewallPlan.Server(name: $0, prefixes: [], opensAnyPort: false) }
     for policy in policies {
       guard let index = byName[policy.name.text] else { continue }
-      servers[Int(index)] = FirewallPlan.Server(policy)
+      servers[Int(index)] = FirewallPlan.Server(policy, caps: caps(of: policy.name.text))
     }
     return FirewallPlan(
       mode: settings.firewall.mode == .sets ? .sets : .managed, family: FirewallPlan.Family(settings.firewall.family),
       table: settings.firewall.table, servers: servers,
-      listeners: settings.listen.map { FirewallPlan.Listener(address: $0.address, port: $0.port) })
+      listeners: settings.listen.map { FirewallPlan.Listener(address: $0.address, port: $0.port) },
+      fencesInput: settings.firewall.inputFence, cutsFlows: settings.firewall.cutFlows,
+      harvestSeconds: UInt16(clamping: settings.firewall.harvestSeconds))
   }
 }
 
@@ -43,7 +65,7 @@ extension FirewallPlan.Family {
 }
 
 extension FirewallPlan.Server {
-  init(_ policy: ServerPolicy) {
+  init(_ policy: ServerPolicy, caps: [ByteCap]) {
     self.init(
       name: policy.name.text, prefixes: policy.networks.map(\.prefix),
       opensAnyPort: policy.rules.contains { $0.ports == .any },
@@ -53,7 +75,9 @@ extension FirewallPlan.Server {
           case .any: []
           case .ports(let ports): ports.map { FirewallPlan.Port(transport: $0.transport.rawValue, port: $0.port) }
           }
-        return FirewallPlan.StaticRule(prefix: rule.prefix, ports: ports)
-      })
+        return FirewallPlan.StaticRule(prefix: rule.prefix, ports: ports, maxBytes: rule.maxBytes)
+      },
+      interface: policy.interface,
+      caps: caps.map { FirewallPlan.Cap(kind: $0.kind == .perHour ? .perHour : .perConnection, bytes: $0.bytes) })
   }
 }

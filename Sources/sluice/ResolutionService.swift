@@ -14,38 +14,64 @@ import Upstream
 /// What other threads tell the resolver's thread.
 enum ResolverMessage: Sendable {
   case question(PendingQuestion, any ReplyPath)
-  /// The configuration was read again.
-  case reloaded(LoadedSettings)
+  /// The configuration was read again, and its policies compiled.
+  case reloaded(LoadedSettings, CompiledPolicy?)
   case stop
+}
+
+/// What of the policies was in force at a time, compiled: a million names are not the resolver's thread to compile.
+struct CompiledPolicy: Sendable {
+  var policies: [ServerPolicy]
+  var snapshot: PolicySnapshot
+
+  /// - Parameter seconds: since 1970.
+  init(_ policies: [ServerPolicy], at seconds: UInt64) {
+    self.policies = policies.map { $0.inForce(at: seconds) }
+    snapshot = PolicySnapshot(self.policies)
+  }
 }
 
 /// Carries out what `ResolutionEngine` decides: asks upstream, commits to the firewall, sends replies.
 ///
 /// Lives on one thread, that of its reactor.
 final class ResolutionService {
-  private let reactor: Reactor
+  let reactor: Reactor
   private let upstream: UpstreamPool
-  private let bridge: BridgeLink?
-  private let shared: SharedState
-  private let ring: AuditRing
-  private let commitDeadline: UInt64
-  private var engine: ResolutionEngine<any ReplyPath>
+  let bridge: BridgeLink?
+  let shared: SharedState
+  let ring: AuditRing
+  let options: FirewallOptions
+  let journal: GrantJournal?
+  var engine: ResolutionEngine<any ReplyPath>
   /// The policy in force, as this thread knows it.
-  private var snapshot: ResolverSnapshot
+  var snapshot: ResolverSnapshot
+  var incident = EnforcementIncident()
+  /// The feeder that feeds, and whether another plan is on its way to it.
+  var incarnation: UInt64 = 0
+  var isInstalling = false
+  var lastReplay: UInt64 = 0
+  var isReplayDue = false
+  /// Servers in whose sets somebody may have put something, and whether they are being looked at.
+  var suspects: Set<UInt16> = []
+  var isSearching = false
+  var volumes = VolumeTotals()
   private var isStopping = false
+  /// Called when the bridge has looked at the sets again.
+  var onSets: (([ServerSets]) -> Void)?
   /// Called on the reactor's thread when the configuration was read again.
-  var onReload: ((LoadedSettings) -> Void)?
+  var onReload: ((LoadedSettings, CompiledPolicy?) -> Void)?
 
   init(
     reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing,
-    ledger: consuming GrantLedger, commitDeadlineMilliseconds: Int
+    ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?
   ) {
     self.reactor = reactor
     self.upstream = upstream
     self.bridge = bridge
     self.shared = shared
     self.ring = ring
-    commitDeadline = UInt64(commitDeadlineMilliseconds)
+    self.options = options
+    self.journal = journal
     engine = ResolutionEngine(ledger: ledger)
     snapshot = shared.current.load()
   }
@@ -57,8 +83,8 @@ final class ResolutionService {
         return finish(engine.turnAway(question, path, now: now))
       }
       perform(engine.submit(question, path, now: now, epoch: shared.epoch.current))
-    case .reloaded(let loaded):
-      onReload?(loaded)
+    case .reloaded(let loaded, let compiled):
+      onReload?(loaded, compiled)
     case .stop:
       isStopping = true
       // What is in flight ends by its own deadlines; nothing holds the process longer than this.
@@ -76,7 +102,7 @@ final class ResolutionService {
       question.snapshot, server: question.state.firewallIndex, name: question.name, type: question.type)
   }
 
-  private var now: UInt64 { MonotonicTime.now().nanoseconds }
+  var now: UInt64 { MonotonicTime.now().nanoseconds }
 
   private func perform(_ action: ResolutionEngine<any ReplyPath>.Action?) {
     switch action {
@@ -85,7 +111,9 @@ final class ResolutionService {
       upstream.ask(name: name.span, type: type) { [unowned self] result in
         perform(engine.answered(ticket, Self.result(result), now: now, epoch: shared.epoch.current))
       }
-    case .commit(let ticket, let commits):
+    case .commit(let ticket, let commits, let evictions):
+      bridge?.evict(evictions)
+      if let key = engine.question(of: ticket) { keepRecord(of: commits, for: key) }
       commit(commits) { [unowned self] result in
         perform(engine.committed(ticket, result, now: now, epoch: shared.epoch.current))
       }
@@ -95,11 +123,11 @@ final class ResolutionService {
     }
   }
 
-  private func commit(
+  func commit(
     _ commits: [GrantCommit], _ completion: @escaping (ResolutionEngine<any ReplyPath>.CommitResult) -> Void
   ) {
     guard let bridge else { return completion(.unavailable) }
-    let deadline = reactor.now.adding(milliseconds: commitDeadline)
+    let deadline = reactor.now.adding(milliseconds: options.commitDeadline)
     bridge.commit(commits, deadline: deadline) { outcome in
       switch outcome {
       case .committed: completion(.committed)
@@ -136,6 +164,21 @@ final class ResolutionService {
     }
   }
 
+  func push(_ header: AuditRecordHeader, server: [UInt8], destination: [UInt8], _ members: String) -> Bool {
+    let extra = Array(members.utf8)
+    return push(header, server, destination, extra)
+  }
+
+  private func push(_ header: AuditRecordHeader, _ server: [UInt8], _ name: [UInt8], _ extra: [UInt8]) -> Bool {
+    switch ring.push(header, server: server.span, name: name.span, extra: extra.span) {
+    case .stored: return true
+    case .storedWakeConsumer:
+      shared.audit.wake()
+      return true
+    case .full: return false
+    }
+  }
+
   private func record(
     _ event: ResolutionEngine<any ReplyPath>.Event, _ response: CachedResponse, _ question: PendingQuestion,
     _ clock: QueryClock
@@ -145,14 +188,7 @@ final class ResolutionService {
       code: event.code, transport: question.source.transport, type: question.type,
       responseCode: response.responseCode, payloadSize: UInt32(truncatingIfNeeded: question.message.count),
       client: question.source.client, clientPort: question.source.port, wallClock: clock.wall)
-    let (server, name, members) = (question.state.name, question.name, event.members)
-    switch ring.push(header, server: server.span, name: name.span, extra: members.span) {
-    case .stored: return true
-    case .storedWakeConsumer:
-      shared.audit.wake()
-      return true
-    case .full: return false
-    }
+    return push(header, question.state.name, question.name, event.members)
   }
 
   private func send(
@@ -176,78 +212,8 @@ final class ResolutionService {
     path.send(octets)
   }
 
-  // MARK: - The firewall
-
-  /// The kernel may have forgotten what was committed: nothing leaves from a cache until it is committed again (P2).
-  func bridgeChanged(_ event: BridgeEvent) {
-    shared.epoch.advance()
-    switch event {
-    case .down:
-      StandardError.write(
-        "sluice: both processes of the firewall bridge are gone; allowed names get SERVFAIL until sluice is restarted")
-    case .broken(let text):
-      StandardError.write("sluice: the firewall bridge cannot feed the kernel: \(text)")
-    case .foreignChange(let change):
-      StandardError.write("sluice: somebody else changed our nftables table (\(change.rawValue)); committing again")
-      replay()
-    case .up:
-      replay()
-    }
-  }
-
-  /// Commits again everything that live answers promised, in units that fit one message.
-  private func replay() {
-    let epoch = shared.epoch.current
-    let askedAt = now
-    let commits = engine.ledger.replay(now: askedAt)
-    replay(commits[...], askedAt: askedAt, epoch: epoch)
-  }
-
-  /// One unit after the other, so that neither the queue's bounds nor the commits of new answers suffer.
-  private func replay(_ commits: ArraySlice<GrantCommit>, askedAt: UInt64, epoch: UInt64) {
-    guard !commits.isEmpty, shared.epoch.current == epoch else { return }
-    let unit = Array(commits.prefix(Self.replayUnit))
-    commit(unit) { [unowned self] result in
-      if case .committed = result {
-        engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
-      }
-      replay(commits.dropFirst(unit.count), askedAt: askedAt, epoch: epoch)
-    }
-  }
-
-  private static let replayUnit = 256
   /// Longer than the longest exchange and commit together.
   private static let drainMilliseconds: UInt64 = 5000
-
-  /// Puts another policy in force: its sets first, then its decisions, then the end of what it no longer admits.
-  func adopt(_ snapshot: ResolverSnapshot, plan: FirewallPlan, _ completion: @escaping (String) -> Void) {
-    guard let bridge, bridge.plan != plan else { return finishAdopting(snapshot, completion) }
-    bridge.install(plan) { [unowned self] failure in
-      if let failure { return completion("reload refused; the firewall cannot take the new policy: \(failure)") }
-      finishAdopting(snapshot, completion)
-    }
-  }
-
-  private func finishAdopting(_ snapshot: ResolverSnapshot, _ completion: (String) -> Void) {
-    shared.current.replace(snapshot)
-    let former = self.snapshot
-    self.snapshot = snapshot
-    revokeUnlisted(since: former)
-    completion(
-      "policy \(snapshot.policy.fingerprint) is in force: \(snapshot.servers.count) servers; other keys need a restart")
-  }
-
-  /// After a reload: ends the grants of names that policy no longer lists, or lists with other ports or prefixes.
-  private func revokeUnlisted(since former: ResolverSnapshot) {
-    let closed = engine.end(now: now) { [snapshot] key in
-      !snapshot.grantsAsBefore(former, server: key.server, name: key.name.wire, type: key.type)
-    }
-    guard !closed.isEmpty else { return }
-    bridge?.revoke(closed) { failure in
-      guard let failure else { return }
-      StandardError.write("sluice: \(closed.count) addresses could not be closed and end by themselves: \(failure)")
-    }
-  }
 
   private func stopIfIdle() {
     guard isStopping, engine.flightCount == 0 else { return }

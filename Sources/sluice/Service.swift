@@ -16,20 +16,25 @@ import Zones
 
 /// The whole of `serve`: puts the parts together in the order in which they may fail, and takes them apart again.
 ///
-/// audit log → TCP sockets → bridge and rules → UDP sockets → lower privileges → threads → answer. The thread that calls `run` becomes
-/// the resolver's; queries are answered by the workers' threads and the TCP event loop.
+/// audit log → TCP sockets → table's lock → bridge and rules → UDP sockets → lower privileges → what the kernel still
+/// holds → threads → answer. The thread that calls `run` becomes the resolver's; queries are answered by the workers'
+/// threads and the TCP event loop.
 final class Service {
   private let settings: Settings
   private let configurationPath: String
   private let mailbox: Mailbox<ResolverMessage>
   private let reactor: Reactor
   private var indexes = FirewallIndexes()
+  /// The policies as they were read last; some of their rules may not be in force any more.
+  private var policies: [ServerPolicy]
   private var isReloading = false
   private var reloadAgain = false
+  private var nextEnd: TimerID?
 
   init(settings: Settings, configurationPath: String) throws {
     self.settings = settings
     self.configurationPath = configurationPath
+    policies = settings.policies
     mailbox = try Mailbox()
     reactor = try Reactor()
   }
@@ -43,40 +48,93 @@ final class Service {
     DescriptorLimit.raise()
     let account: Privileges.Account? = try settings.user.map { try Privileges.account(named: $0) }
     let zones = try loadZones()
-    indexes.assign(settings.policies)
+    let initial = policiesInForce()
+    indexes.assign(initial)
     let audit = try openAudit(account)
-    var factory = SnapshotFactory(settings, zones: zones)
-    let current = CurrentSnapshot(factory.snapshot(of: settings.policies, indexes: indexes))
+    let factory = SnapshotFactory(settings, zones: zones)
+    let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
     let shared = SharedState(
       current: current, epoch: FirewallEpoch(), audit: audit, resolveInterface: { name in unsafe if_nametoindex(name) },
       sink: { [mailbox] question, path in mailbox.post(.question(question, path)) })
     // A log or a port that somebody else has ends the start before anything of the firewall was touched.
     let listener = try openListener(shared, audit)
-    let bridge = try startBridge()
+    let lock = try lockTable()
+    let bridge = try startBridge(initial)
     if settings.firewall.mode == .sets {
       factory.sets = bridge?.greeting?.servers
-      current.replace(factory.snapshot(of: settings.policies, indexes: indexes))
+      current.replace(factory.snapshot(of: initial, indexes: indexes))
     }
-    let snapshots = factory
+    let remembered = bridge == nil ? [] : GrantJournal.read(journalPath)
+    let journal = try bridge.map { _ in try openJournal(remembered, account) }
     let workers = try openWorkers(shared, audit)
     try Privileges.lower(to: account)
     // Capabilities belong to threads, and the listener's was there before.
     try listener.onThread { try Privileges.lower(to: nil) }
     try audit.start()
-    let service = makeService(bridge, shared, audit)
+    let service = makeService(bridge, shared, audit, journal)
     try reactor.attach(mailbox) { service.handle($0) }
+    try reconcile(service, remembered, bridge)
     try reactor.register(signals, readable: true, writable: false) { [self] _ in
-      take(signals, workers, audit, current, snapshots, service)
+      take(signals, workers, audit, current, factory, service)
     }
+    service.onSets = { [self] sets in
+      guard factory.sets != sets else { return }
+      factory.sets = sets
+      adopt(current, factory, service) { _ in }
+    }
+    scheduleEnd(current, factory, service)
+    service.startRhythms()
     let threads = workers.map { worker in Worker(named: "dns-udp") { worker.run() } }
     announce(bridge)
     reactor.run()
+    service.tellVolumes()
     listener.stop()
     for thread in threads { thread.join() }
     audit.stop()
+    _ = consume lock
   }
 
   // MARK: - Parts
+
+  private func lockTable() throws(StartError) -> TableLock? {
+    guard settings.firewall.mode != .off else { return nil }
+    do {
+      return try TableLock(
+        family: FirewallPlan.Family(settings.firewall.family), table: settings.firewall.table)
+    } catch {
+      throw StartError("firewall.table: \(error)")
+    }
+  }
+
+  private var journalPath: String { settings.audit.path + ".grants" }
+
+  private func openJournal(
+    _ entries: [JournalEntry], _ account: Privileges.Account?
+  ) throws(StartError) -> GrantJournal {
+    do {
+      return try GrantJournal(
+        path: journalPath, entries: entries, owner: account.map { ($0.user, $0.group) })
+    } catch {
+      throw StartError("the grants' journal \(journalPath): \(error)")
+    }
+  }
+
+  /// Takes over what an earlier run left open, before the first answer.
+  private func reconcile(
+    _ service: ResolutionService, _ remembered: [JournalEntry], _ bridge: BridgeSession?
+  ) throws(StartError) {
+    guard let bridge else { return }
+    var outcome: Result<ResolutionService.Adopted, StartError>?
+    service.reconcile(remembered) { [reactor] result in
+      outcome = result
+      reactor.stop()
+    }
+    // A firewall without servers answers at once.
+    if outcome == nil { try bridge.turn("the kernel's sets could not be read within 10 s") { outcome != nil } }
+    guard let adopted = try outcome?.get(), adopted.kept + adopted.closed > 0 else { return }
+    StandardError.write(
+      "sluice: of an earlier run \(adopted.kept) addresses stay open and \(adopted.closed) are closed")
+  }
 
   private func loadZones() throws(StartError) -> LocalZones {
     do throws(ZoneFileErrors) {
@@ -86,10 +144,9 @@ final class Service {
     }
   }
 
-  private func startBridge() throws(StartError) -> BridgeSession? {
+  private func startBridge(_ policies: [ServerPolicy]) throws(StartError) -> BridgeSession? {
     guard settings.firewall.mode != .off else { return nil }
-    let bridge = try BridgeSession(indexes.plan(for: settings.policies, settings), reactor: reactor)
-    return bridge
+    return try BridgeSession(indexes.plan(for: policies, settings), reactor: reactor)
   }
 
   private func openAudit(_ account: Privileges.Account?) throws -> AuditStore {
@@ -133,14 +190,16 @@ final class Service {
     }
   }
 
-  private func makeService(_ bridge: BridgeSession?, _ shared: SharedState, _ audit: AuditStore) -> ResolutionService {
+  private func makeService(
+    _ bridge: BridgeSession?, _ shared: SharedState, _ audit: AuditStore, _ journal: GrantJournal?
+  ) -> ResolutionService {
     let second: UInt64 = 1_000_000_000
     let firewall = settings.firewall
     let ledger = GrantLedger(
       lifetimes: GrantLedger.Lifetimes(
         minimum: UInt64(firewall.minLifetime) * second, grace: UInt64(firewall.grace) * second,
         maximum: UInt64(firewall.maxLifetime) * second),
-      maxElementsPerServer: FirewallPlan.setSize)
+      maxElementsPerServer: firewall.maxElementsPerServer, maxElementsPerName: firewall.maxElementsPerName)
     // However fast a server answers from its cache, that says nothing of a cold recursion: two tries get 2.1 s.
     var limits = UpstreamLimits()
     limits.firstTry = 700
@@ -150,8 +209,9 @@ final class Service {
       limits: limits)
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
-      ring: ring(settings.workers + 1, of: audit), ledger: ledger,
-      commitDeadlineMilliseconds: firewall.deadlineMilliseconds)
+      ring: ring(settings.workers + 1, of: audit), ledger: ledger, options: FirewallOptions(settings),
+      journal: journal)
+    service.incarnation = bridge?.greeting?.incarnation ?? 0
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
     return service
   }
@@ -197,22 +257,60 @@ final class Service {
     }
     isReloading = true
     let path = configurationPath
-    service.onReload = { [self] loaded in
+    service.onReload = { [self] loaded, compiled in
       for diagnostic in loaded.diagnostics { StandardError.write(diagnostic.description) }
       // A file that is being written may be empty for a moment: no policy at all is never what a reload means.
       guard let settings = loaded.settings, !settings.policies.isEmpty else {
         StandardError.write("sluice: reload refused; the policy in force stays")
+        service.recordRefusedPolicy(errors: loaded.diagnostics.filter { $0.severity == .error }.count)
         return finishReload(current, factory, service)
       }
-      indexes.assign(settings.policies)
-      let snapshot = factory.snapshot(of: settings.policies, indexes: indexes)
-      service.adopt(snapshot, plan: indexes.plan(for: settings.policies, self.settings)) { [self] text in
+      policies = settings.policies
+      adopt(current, factory, service, compiled) { [self] text in
         StandardError.write("sluice: \(text)")
         finishReload(current, factory, service)
       }
     }
     Thread.detachNewThread { [mailbox] in
-      mailbox.post(.reloaded(SettingsLoader.load(path: path)))
+      let loaded = SettingsLoader.load(path: path)
+      let compiled = loaded.settings.map {
+        CompiledPolicy($0.policies, at: WallClock.nanoseconds() / 1_000_000_000)
+      }
+      mailbox.post(.reloaded(loaded, compiled))
+    }
+  }
+
+  /// Puts in force what of the policies holds now.
+  private func adopt(
+    _ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService,
+    _ compiled: CompiledPolicy? = nil, _ completion: @escaping (String) -> Void
+  ) {
+    let policies = compiled?.policies ?? policiesInForce()
+    let renumbered = indexes.assign(policies)
+    let snapshot = factory.snapshot(
+      of: policies, indexes: indexes, former: current.load(), compiled: compiled?.snapshot)
+    let plan = indexes.plan(for: policies, settings)
+    service.adopt(snapshot, plan: plan, renumbered: renumbered) { [self] text in
+      completion(text)
+      scheduleEnd(current, factory, service)
+    }
+  }
+
+  private func policiesInForce() -> [ServerPolicy] {
+    let now = WallClock.nanoseconds() / 1_000_000_000
+    return policies.map { $0.inForce(at: now) }
+  }
+
+  /// Wakes when the next rule's time is over; at least once a minute, since clocks are set.
+  private func scheduleEnd(_ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService) {
+    if let nextEnd { reactor.cancel(nextEnd) }
+    nextEnd = nil
+    let now = WallClock.nanoseconds() / 1_000_000_000
+    guard let end = policies.compactMap({ $0.nextEnd(after: now) }).min() else { return }
+    nextEnd = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: min(end - now, 60) * 1_000)) { [self] in
+      nextEnd = nil
+      guard WallClock.nanoseconds() / 1_000_000_000 >= end else { return scheduleEnd(current, factory, service) }
+      adopt(current, factory, service) { StandardError.write("sluice: a rule's time is over: \($0)") }
     }
   }
 

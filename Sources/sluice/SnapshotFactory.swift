@@ -9,7 +9,7 @@ import Settings
 import Zones
 
 /// Makes what the workers read from what the operator wrote.
-struct SnapshotFactory {
+final class SnapshotFactory {
   let zones: LocalZones
   let rules: ResolverRules
   let ownAddresses: Set<IPAddress>
@@ -24,18 +24,37 @@ struct SnapshotFactory {
     maxEntriesPerServer = settings.cache.maxEntriesPerServer
   }
 
-  /// Compiles the policies. Servers that keep their name keep their firewall index; caches start empty, because what
-  /// they hold was admitted by another policy.
-  func snapshot(of policies: [ServerPolicy], indexes: FirewallIndexes) -> ResolverSnapshot {
+  /// Compiles the policies. Servers that keep their name keep their firewall index.
+  ///
+  /// - Parameter former: the policy until now; a server for which nothing changed keeps its cache. Every other cache
+  ///   starts empty, because what it held was admitted by another policy.
+  /// - Parameter compiled: the same policies, compiled already on another thread.
+  func snapshot(
+    of policies: [ServerPolicy], indexes: FirewallIndexes, former: ResolverSnapshot? = nil,
+    compiled: PolicySnapshot? = nil
+  ) -> ResolverSnapshot {
     var random = SecureRandom()
+    let kept = Dictionary(
+      (former?.policy.servers ?? []).enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     let servers = policies.map { policy in
-      ServerState(
+      let index = indexes[policy.name.text] ?? 0
+      let (opensIPv6, caps) = (opensIPv6(index), indexes.caps(of: policy.name.text))
+      let plain = plainFamilies(index)
+      if let former, let place = kept[policy.name] {
+        let state = former.servers[place]
+        if former.policy.servers[place].decidesLike(policy), state.firewallIndex == index,
+          state.opensIPv6 == opensIPv6, state.plainFamilies == plain, state.byteCaps == caps
+        {
+          return state
+        }
+      }
+      return ServerState(
         name: policy.name.text, cache: ResponseCache(maxEntries: maxEntriesPerServer, seed: random.uint64()),
-        firewallIndex: indexes[policy.name.text] ?? 0, interface: policy.interface,
-        opensIPv6: opensIPv6(indexes[policy.name.text] ?? 0))
+        firewallIndex: index, interface: policy.interface, opensIPv6: opensIPv6,
+        plainFamilies: plain, byteCaps: caps)
     }
     return ResolverSnapshot(
-      policy: PolicySnapshot(policies, seed: random.uint64()), zones: zones, rules: rules, servers: servers,
+      policy: compiled ?? PolicySnapshot(policies, seed: random.uint64()), zones: zones, rules: rules, servers: servers,
       ownAddresses: ownAddresses)
   }
 }
@@ -44,6 +63,14 @@ extension SnapshotFactory {
   private func opensIPv6(_ index: UInt16) -> Bool {
     guard let sets, Int(index) < sets.count else { return true }
     return !sets[Int(index)].isDisjoint(with: [.v6, .plain6, .anyPort6])
+  }
+}
+
+extension SnapshotFactory {
+  private func plainFamilies(_ index: UInt16) -> Set<IPAddress.Family> {
+    guard let sets, Int(index) < sets.count else { return [] }
+    let found = sets[Int(index)]
+    return Set([found.contains(.plain4) ? .v4 : nil, found.contains(.plain6) ? .v6 : nil].compactMap(\.self))
   }
 }
 

@@ -31,15 +31,24 @@ import Testing
       UnitGrant(
         unit: .random(in: 0...UInt32.max, using: &generator),
         commit: GrantCommit(
-          element: element, lifetimeMilliseconds: .random(in: 1...UInt32.max, using: &generator)))
+          element: element, lifetimeMilliseconds: .random(in: 1...UInt32.max, using: &generator),
+          caps: .random(in: 0...UInt16.max, using: &generator)))
     }
     let listed = elements.map { ListedElement(element: $0, remainingMilliseconds: UInt32(truncatingIfNeeded: plan)) }
     let refused = (0..<count).map { RefusedUnit(unit: UInt32($0), refusal: refusal(&generator)) }
     let servers = (0..<count).map { _ in ServerSets(rawValue: .random(in: 0...63, using: &generator)) }
+    let volumes = elements.map { ElementVolume(element: $0, octets: plan, packets: UInt64(id)) }
+    let connections = elements.enumerated().map { index, element in
+      RefusedConnection(
+        server: index % 2 == 0 ? nil : element.server, kind: .init(rawValue: UInt8(index % 5 + 1))!,
+        source: element.address, sourcePort: element.port, destination: element.address,
+        transport: UInt8(index), port: element.port, length: id)
+    }
     return [
       .planPart(request: id, index: 3, count: 4, octets: (0..<count).map { UInt8($0) }),
       .grants(batch: id, plan: plan, grants: grants),
-      .revoke(request: id, plan: plan, elements: elements),
+      .revoke(request: id, plan: plan, cutsFlows: count % 2 == 0, elements: elements),
+      .inUse(request: id, plan: plan, elements: elements),
       .flushServer(request: id, plan: plan, server: 7),
       .listServer(request: id, plan: plan, server: 65_535),
       .removeTable(request: id, table: "sluice"),
@@ -48,10 +57,13 @@ import Testing
         BridgeGreeting(
           incarnation: plan, refresh: .replace, generation: id, plan: plan, servers: servers)),
       .outcome(batch: id, refused: refused),
-      .done(request: id, refusal: refusal(&generator), text: "why ü"),
-      .done(request: id, refusal: nil, text: ""),
+      .done(request: id, refusal: refusal(&generator), flows: id, text: "why ü"),
+      .done(request: id, refusal: nil, flows: 0, text: ""),
       .page(request: id, last: true, elements: listed),
-      .foreignChange([.tableRemoved, .reinstalled]),
+      .foreignChange([.tableRemoved, .reinstalled], servers: elements.map(\.server)),
+      .volumes(volumes),
+      .refusals(connections),
+      .notice("so it is"),
       .broken(incarnation: plan, text: "no"),
     ]
   }
@@ -73,7 +85,18 @@ import Testing
     let grant = UnitGrant(unit: 1, commit: GrantCommit(element: element, lifetimeMilliseconds: 1))
     let messages: [BridgeMessage] = [
       .grants(batch: 1, plan: 1, grants: Array(repeating: grant, count: BridgeMessage.maximumGrants)),
-      .revoke(request: 1, plan: 1, elements: Array(repeating: element, count: BridgeMessage.maximumElements)),
+      .revoke(
+        request: 1, plan: 1, cutsFlows: true,
+        elements: Array(repeating: element, count: BridgeMessage.maximumElements)),
+      .inUse(request: 1, plan: 1, elements: Array(repeating: element, count: BridgeMessage.maximumElements)),
+      .volumes(
+        Array(
+          repeating: ElementVolume(element: element, octets: .max, packets: .max), count: BridgeMessage.maximumVolumes)),
+      .refusals(
+        Array(
+          repeating: RefusedConnection(
+            server: 1, kind: .closed, source: address, sourcePort: 1, destination: address, transport: 6, port: 1,
+            length: 1), count: BridgeMessage.maximumRefusals)),
       .page(
         request: 1, last: false,
         elements: Array(
@@ -102,7 +125,7 @@ import Testing
       }
       if round % 2 == 0, octets.count > 1 {
         octets[0] = 1
-        octets[1] = [1, 2, 3, 4, 5, 6, 7, 65, 66, 67, 68, 69, 70].randomElement(using: &generator)!
+        octets[1] = [1, 2, 3, 4, 5, 6, 7, 8, 65, 66, 67, 68, 69, 70, 71, 72, 73].randomElement(using: &generator)!
       }
       if let message = try? BridgeMessage(decoding: octets) {
         #expect(message.encoded().count == octets.count)
@@ -133,7 +156,8 @@ import Testing
       let odd = GrantElement(
         server: 1, address: IPAddress(v4: 1), transport: UInt8(transport), port: UInt16(port))
       #expect(throws: BridgeFormatError.field) {
-        try BridgeMessage(decoding: BridgeMessage.revoke(request: 1, plan: 1, elements: [odd]).encoded())
+        try BridgeMessage(
+          decoding: BridgeMessage.revoke(request: 1, plan: 1, cutsFlows: false, elements: [odd]).encoded())
       }
     }
     var octets = BridgeMessage.ping(request: 1).encoded()

@@ -66,7 +66,7 @@ private final class Session {
   }
 
   var changes: ForeignChange {
-    events.reduce(into: []) { if case .foreignChange(let change) = $1 { $0.formUnion(change) } }
+    events.reduce(into: []) { if case .foreignChange(let change, _) = $1 { $0.formUnion(change) } }
   }
 
   func waitUp(_ incarnations: Int = 1) throws {
@@ -128,7 +128,7 @@ struct BridgeTests {
         #expect(sets["CapAmb"] == 0)
         #expect(sets["NoNewPrivs"] == 1)
         let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
-        #expect(open.count <= 10)
+        #expect(open.count <= 12)
         let environment = try String(contentsOfFile: "/proc/\(pid)/environ", encoding: .utf8)
         #expect(environment.split(separator: "\0").count == 2)
       }
@@ -150,7 +150,8 @@ struct BridgeTests {
       session.link.list(server: 0) { listed = try? $0.get() }
       try session.turn("a list") { listed != nil }
       #expect(listed?.count == 200)
-      #expect(try session.request { session.link.revoke([Self.element(1)], $0) } == nil)
+      #expect(
+        try session.request { done in session.link.revoke([Self.element(1)]) { failure, _ in done(failure) } } == nil)
       #expect(try session.holds(Self.element(1)) == false)
       #expect(try session.request { session.link.flush(server: 0, $0) } == nil)
       #expect(try session.holds(Self.element(2)) == false)
@@ -270,7 +271,7 @@ struct BridgeTests {
       #expect(try session.commit([Self.element(1)]) == .committed)
       let wanted = try Kernel.run("nft -s list table inet sluice")
       for harm in [
-        "delete table inet sluice", "flush chain inet sluice forward", "flush map inet sluice servers-4",
+        "delete table inet sluice", "flush chain inet sluice forward", "flush map inet sluice servers-4/24",
         "flush ruleset",
       ] {
         session.events.removeAll()

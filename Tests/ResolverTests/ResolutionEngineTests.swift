@@ -75,7 +75,7 @@ private final class Conversation {
   }
 
   func commits(_ action: Engine.Action?) throws -> [GrantCommit] {
-    guard case .commit(_, let commits) = action else { throw Unexpected() }
+    guard case .commit(_, let commits, _) = action else { throw Unexpected() }
     return commits
   }
 
@@ -199,7 +199,7 @@ struct EngineCommitTests {
     talk.now += 100 * second
     talk.epoch = 2
     #expect(talk.cachedTTL(api) == nil)
-    guard case .commit(let ticket, let commits) = try talk.submit(api) else {
+    guard case .commit(let ticket, let commits, _) = try talk.submit(api) else {
       Issue.record("not committed again")
       return
     }
@@ -219,7 +219,7 @@ struct EngineCommitTests {
     let talk = try Conversation(try World())
     try talk.open(api, ["9.9.9.9"])
     talk.epoch = 2
-    guard case .commit(let ticket, _) = try talk.submit(api) else {
+    guard case .commit(let ticket, _, _) = try talk.submit(api) else {
       Issue.record("not committed again")
       return
     }
@@ -268,7 +268,7 @@ struct EngineCommitTests {
 
       """
     let talk = try Conversation(world)
-    guard case .commit(let ticket, let commits) = try talk.submit("db.corp.example") else {
+    guard case .commit(let ticket, let commits, _) = try talk.submit("db.corp.example") else {
       Issue.record("not granted")
       return
     }
@@ -439,7 +439,7 @@ struct EngineQuestionTests {
     let ticket = try talk.ask(api)
     if committing { _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")])) }
     let closed = talk.engine.end(now: talk.now) { $0.name.description == api }
-    #expect(closed.count == (committing ? 1 : 0))
+    #expect(closed.closed.count == (committing ? 1 : 0))
     let action =
       committing
       ? talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1)
@@ -454,7 +454,7 @@ struct EngineQuestionTests {
   func spared() throws {
     let talk = try Conversation(try World())
     let ticket = try talk.ask(api)
-    #expect(talk.engine.end(now: talk.now) { $0.name.description != api }.isEmpty)
+    #expect(talk.engine.end(now: talk.now) { $0.name.description != api }.closed.isEmpty)
     _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
     #expect(
       try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1)).response.answerCount == 1)
@@ -503,7 +503,7 @@ struct NoOutlivingTests {
           talk.now += UInt64.random(in: 0...second, using: &random)
           action = talk.answer(
             ticket, name, addresses.map { a(name, $0, ttl: Int.random(in: 0...900, using: &random)) })
-        } else if case .commit(let ticket, let commits) = action {
+        } else if case .commit(let ticket, let commits, _) = action {
           // The kernel takes it at any time before the ack arrives.
           let asked = talk.now
           talk.now += UInt64.random(in: 0...(second / 4), using: &random)

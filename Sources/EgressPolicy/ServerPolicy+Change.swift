@@ -1,0 +1,22 @@
+/// Whether a reload changed anything for a server.
+extension ServerPolicy {
+  /// Whether this policy decides and opens just what `other` does, wherever it is written.
+  package func decidesLike(_ other: ServerPolicy) -> Bool {
+    name == other.name && interface == other.interface && networks.map(\.prefix) == other.networks.map(\.prefix)
+      && prefixes.elementsEqual(other.prefixes) {
+        $0.prefix == $1.prefix && $0.ports == $1.ports && $0.maxBytes == $1.maxBytes && $0.until == $1.until
+      }
+      && rules.decidesLike(other.rules)
+  }
+}
+
+extension RuleList {
+  /// Whether both hold the same rules in the same order.
+  func decidesLike(_ other: RuleList) -> Bool {
+    names == other.names
+      && entries.elementsEqual(other.entries) { left, right in
+        left.nameStart == right.nameStart && left.nameLength == right.nameLength && left.kind == right.kind
+          && profiles[Int(left.profile)] == other.profiles[Int(right.profile)]
+      }
+  }
+}

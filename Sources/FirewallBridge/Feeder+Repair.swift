@@ -1,0 +1,93 @@
+import LinuxIO
+
+/// Watching what others do to the table, and putting it right.
+extension Feeder {
+  private func drain(_ plan: FirewallPlan) -> ForeignNews {
+    watcher.drain(family: plan.family, table: plan.table)
+  }
+
+  func watch() {
+    guard let plan = feeder?.plan else {
+      _ = watcher.drain(family: .inet, table: "")
+      return
+    }
+    let news = drain(plan)
+    guard !news.isEmpty else { return }
+    repair(news)
+  }
+
+  /// Says what happened, and puts a managed table back or looks at the user's again.
+  func repair(_ news: ForeignNews) {
+    guard let plan = feeder?.plan else { return }
+    if news.isHarmful || news.changes.contains(.elementsRemoved) { feeder?.forgetHours() }
+    switch plan.mode {
+    case .managed: reinstall(plan, news)
+    case .sets: verify(plan, news)
+    }
+  }
+
+  /// Says what happened, puts a managed table back and says that too: serve must not hand out an address from its
+  /// caches while the table is being written.
+  private func reinstall(_ plan: FirewallPlan, _ news: ForeignNews) {
+    var report = news
+    let now = MonotonicTime.now().nanoseconds
+    if news.isHarmful { needsRepair = true }
+    if needsRepair, now >= nextRepair {
+      tell(news, plan)
+      // Somebody may change it again while we put it back; a few times, then the pause holds.
+      for _ in 0..<Self.repairsInARow {
+        newsWhileInstalling = ForeignNews()
+        guard (try? installer.install(plan, owned: true)) != nil else { break }
+        report.changes.insert(.reinstalled)
+        var more = drain(plan)
+        more.formUnion(newsWhileInstalling)
+        report.formUnion(more)
+        guard more.isHarmful else {
+          needsRepair = false
+          break
+        }
+        report.changes.remove(.reinstalled)
+        tell(more, plan)
+      }
+      if needsRepair { nextRepair = MonotonicTime.now().nanoseconds &+ Self.repairPause }
+    }
+    tell(report, plan)
+  }
+
+  /// The user's table: what of it may have gone or changed its shape is looked at again, and never written.
+  private func verify(_ plan: FirewallPlan, _ news: ForeignNews) {
+    // Rules are the user's own, and so is every set that no server of ours has.
+    if !news.changes.isDisjoint(with: [.elementsAdded, .elementsRemoved, .unknown]) { feeder?.learnPermanent() }
+    let told = ForeignNews(changes: news.changes.subtracting(.rulesChanged), sets: news.sets)
+    guard news.isHarmful else { return tell(told, plan) }
+    if !told.isEmpty { tell(told, plan) }
+    let wasBroken = needsRepair
+    do {
+      let sets = try installer.install(plan)
+      guard wasBroken || sets != feeder?.serverSets || !told.isEmpty else { return }
+      try adopt(plan)
+    } catch {
+      needsRepair = true
+      nextRepair = MonotonicTime.now().nanoseconds &+ Self.repairPause
+      if !wasBroken { broken(error.text) }
+    }
+  }
+
+  /// Tells serve at once what others do while `nft` works for us.
+  func announce() {
+    guard let plan = feeder?.plan else { return }
+    let news = drain(plan)
+    guard !news.isEmpty else { return }
+    newsWhileInstalling.formUnion(news)
+    tell(news, plan)
+  }
+
+  private func tell(_ news: ForeignNews, _ plan: FirewallPlan) {
+    answer(.foreignChange(news.changes, servers: news.servers(of: plan)))
+  }
+
+  func isMissing(_ plan: FirewallPlan) -> Bool {
+    guard MonotonicTime.now().nanoseconds >= nextRepair else { return false }
+    return (try? kernel.sets(family: plan.family, table: plan.table).isEmpty) ?? true
+  }
+}

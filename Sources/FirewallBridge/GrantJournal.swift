@@ -1,0 +1,152 @@
+package import DNSWire
+package import IPNetwork
+package import LinuxIO
+import CLinux
+import Glibc
+
+/// Why an address is open: one line of the journal.
+package struct JournalEntry: Hashable, Sendable {
+  package var server: String
+  package var name: Name
+  package var type: RRType
+  package var address: IPAddress
+  package var transport: UInt8
+  package var port: UInt16
+  /// Seconds since 1970 of the first opening.
+  package var opened: UInt64
+
+  package init(
+    server: String, name: Name, type: RRType, address: IPAddress, transport: UInt8, port: UInt16, opened: UInt64
+  ) {
+    self.server = server
+    self.name = name
+    self.type = type
+    self.address = address
+    self.transport = transport
+    self.port = port
+    self.opened = opened
+  }
+
+  /// `server name type address transport port opened`, single blanks between.
+  var line: String { "\(server) \(name) \(type) \(address) \(transport) \(port) \(opened)\n" }
+
+  /// Reads a line without its end; nil for anything that we would not have written.
+  init?(_ line: some StringProtocol) {
+    let words = line.split(separator: " ", omittingEmptySubsequences: false)
+    guard words.count == 7, FirewallPlan.isName(String(words[0])), let name = try? Name(presentation: words[1]),
+      let type = RRType(mnemonic: String(words[2])), let address = IPAddress(words[3]),
+      let transport = UInt8(words[4]), let port = UInt16(words[5]),
+      let opened = UInt64(words[6])
+    else { return nil }
+    self.init(
+      server: String(words[0]), name: name, type: type, address: address, transport: transport, port: port,
+      opened: opened)
+  }
+
+  /// Whether both say the same of the same opening.
+  fileprivate var identity: JournalEntry {
+    var entry = self
+    entry.opened = 0
+    return entry
+  }
+}
+
+/// Remembers over restarts for which name each address was opened; which of them are open only the kernel knows.
+///
+/// Lines are appended before the answer that they belong to leaves, so a killed process loses none of them: what was
+/// written lies with the kernel. After a crash of the host the sets are gone and the journal means nothing.
+package final class GrantJournal {
+  /// Fewer lines are never worth a rewriting.
+  private static let leastLines = 16_384
+  private static let header = "sluice-grants 1\n"
+
+  private let path: String
+  private var file: FileDescriptor
+  private var lines: Int
+  private var isFailing = false
+
+  /// What a journal says; empty when there is none. A torn or foreign line is passed over.
+  package static func read(_ path: String) -> [JournalEntry] {
+    guard let text = contents(of: path), text.hasPrefix(header) else { return [] }
+    var seen: Set<JournalEntry> = []
+    // A renewal is written like an opening; the first line tells when it was opened.
+    return text.dropFirst(header.count).split(separator: "\n").compactMap { JournalEntry($0) }.filter {
+      seen.insert($0.identity).inserted
+    }
+  }
+
+  /// Begins anew with `entries`; 0600, handed to `owner` if there is one.
+  package init(path: String, entries: [JournalEntry], owner: (user: UInt32, group: UInt32)?) throws(SystemError) {
+    self.path = path
+    file = try Self.create(path, entries)
+    lines = entries.count
+    if let owner, fchown(file.raw, owner.user, owner.group) != 0 {
+      throw SystemError(call: "fchown", errno: errno)
+    }
+  }
+
+  /// Whether the file holds much more than `live` entries take.
+  package func isOverlong(live: Int) -> Bool { lines > max(Self.leastLines, 4 * live) }
+
+  /// Appends; false when that failed, told once until it works again.
+  package func append(_ entries: [JournalEntry]) -> Bool {
+    guard !entries.isEmpty else { return true }
+    lines += entries.count
+    // Half a line may stand at the end of what failed before.
+    let isWritten = Self.write((isFailing ? "\n" : "") + entries.map(\.line).joined(), to: file)
+    defer { isFailing = !isWritten }
+    return isWritten || isFailing
+  }
+
+  /// Puts a file of `entries` in the place of the old one, or writes the old one anew where no other can be made.
+  package func rewrite(_ entries: [JournalEntry]) {
+    lines = entries.count
+    if let new = try? Self.create(path, entries) {
+      file = new
+    } else if ftruncate(file.raw, 0) == 0 {
+      isFailing = !Self.write(Self.header + entries.map(\.line).joined(), to: file)
+    }
+  }
+
+  private static func create(_ path: String, _ entries: [JournalEntry]) throws(SystemError) -> FileDescriptor {
+    let temporary = path + ".new"
+    let raw = unsafe open(
+      temporary, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
+    guard raw >= 0 else { throw SystemError(call: "open", errno: errno) }
+    let file = FileDescriptor(raw)
+    guard write(header + entries.map(\.line).joined(), to: file) else {
+      throw SystemError(call: "write", errno: errno)
+    }
+    guard unsafe rename(temporary, path) == 0 else { throw SystemError(call: "rename", errno: errno) }
+    return file
+  }
+
+  private static func write(_ text: String, to file: borrowing FileDescriptor) -> Bool {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+      let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(file.raw, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { return false }
+      rest = rest.dropFirst(count)
+    }
+    return true
+  }
+
+  private static func contents(of path: String) -> String? {
+    // Without waiting for whoever might write to a pipe in its place.
+    let raw = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+    guard raw >= 0 else { return nil }
+    let file = FileDescriptor(raw)
+    var state = stat()
+    guard unsafe fstat(raw, &state) == 0, state.st_mode & S_IFMT == S_IFREG else { return nil }
+    var octets: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(file.raw, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { break }
+      octets += chunk.prefix(count)
+    }
+    return String(decoding: octets, as: UTF8.self)
+  }
+}

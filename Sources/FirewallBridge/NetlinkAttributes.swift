@@ -1,0 +1,57 @@
+import CNetfilter
+
+/// Walks the attributes of a netlink message: every length is held against the octets that are left.
+@safe
+struct NetlinkAttributes {
+  private let start: UnsafePointer<nlattr>?
+  private let count: Int
+
+  /// The attributes behind the nfnetlink header of a message.
+  init(of message: UnsafePointer<nlmsghdr>) {
+    let header = MemoryLayout<nfgenmsg>.size
+    let left = unsafe mnl_nlmsg_get_payload_len(message) - header
+    guard left > 0, let place = unsafe mnl_nlmsg_get_payload_offset(message, header) else {
+      unsafe start = nil
+      count = 0
+      return
+    }
+    unsafe start = UnsafePointer(place.assumingMemoryBound(to: nlattr.self))
+    count = left
+  }
+
+  /// The attributes inside an attribute.
+  private init(inside attribute: UnsafePointer<nlattr>) {
+    unsafe start = UnsafePointer(mnl_attr_get_payload(attribute)?.assumingMemoryBound(to: nlattr.self))
+    count = unsafe Int(mnl_attr_get_payload_len(attribute))
+  }
+
+  /// The octets of the first attribute of a type.
+  subscript(type: Int) -> [UInt8]? {
+    guard let attribute = unsafe find(type), let place = unsafe mnl_attr_get_payload(attribute) else { return nil }
+    return unsafe Array(UnsafeRawBufferPointer(start: place, count: Int(mnl_attr_get_payload_len(attribute))))
+  }
+
+  /// The attributes inside the first attribute of a type.
+  func nested(_ type: Int) -> NetlinkAttributes? {
+    guard let attribute = unsafe find(type) else { return nil }
+    return unsafe NetlinkAttributes(inside: attribute)
+  }
+
+  /// A big-endian number in the first attribute of a type; nil where its length is another.
+  func number<T: FixedWidthInteger & UnsignedInteger>(_ type: Int, as _: T.Type = T.self) -> T? {
+    guard let octets = self[type], octets.count == T.bitWidth / 8 else { return nil }
+    return octets.reduce(0) { $0 << 8 | T($1) }
+  }
+
+  private func find(_ type: Int) -> UnsafePointer<nlattr>? {
+    guard var attribute = unsafe start else { return nil }
+    var left = count
+    while unsafe mnl_attr_ok(attribute, Int32(clamping: left)) {
+      if unsafe Int(mnl_attr_get_type(attribute)) == type { return unsafe attribute }
+      left -= unsafe (Int(attribute.pointee.nla_len) + 3) & ~3
+      guard left > 0, let next = unsafe mnl_attr_next(attribute) else { return nil }
+      unsafe attribute = unsafe UnsafePointer(next)
+    }
+    return nil
+  }
+}

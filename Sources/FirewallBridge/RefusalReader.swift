@@ -1,0 +1,81 @@
+import CNetfilter
+import Glibc
+import LinuxIO
+
+/// Reads what the table's rules log to a group of the kernel (NFLOG) before they refuse it.
+final class RefusalReader {
+  /// Enough for headers; content is nobody's business.
+  private static let copiedOctets: UInt32 = 128
+  /// Packets that the kernel may hold together before it tells, and hundredths of a second that it may wait with them.
+  private static let together: UInt32 = 32
+  private static let patience: UInt32 = 5
+  private static let bufferOctets: Int32 = 2 << 20
+
+  private let socket: NetlinkSocket
+
+  /// - Throws: EBUSY when another program reads the group, EPERM without CAP_NET_ADMIN.
+  init(group: UInt16) throws(SystemError) {
+    socket = try NetlinkSocket()
+    socket.setBuffer(SO_RCVBUFFORCE, octets: Self.bufferOctets)
+    try unsafe configure(group) { header in
+      unsafe Self.put([UInt8(NFULNL_CFG_CMD_BIND.rawValue)], NFULA_CFG_CMD.rawValue, into: header)
+    }
+    try unsafe configure(group) { header in
+      // struct nfulnl_msg_config_mode: the range in network order, the mode, a pad.
+      let range = Self.copiedOctets
+      let mode =
+        [UInt8(truncatingIfNeeded: range >> 24), UInt8(truncatingIfNeeded: range >> 16)]
+        + [UInt8(truncatingIfNeeded: range >> 8), UInt8(truncatingIfNeeded: range), 2, 0]
+      unsafe Self.put(mode, NFULA_CFG_MODE.rawValue, into: header)
+      unsafe mnl_attr_put_u32(header, UInt16(NFULA_CFG_QTHRESH.rawValue), Self.together.bigEndian)
+      unsafe mnl_attr_put_u32(header, UInt16(NFULA_CFG_TIMEOUT.rawValue), Self.patience.bigEndian)
+    }
+  }
+
+  var descriptor: Int32 { socket.descriptor }
+
+  /// Gives every packet that waits to `body`; false when the kernel had to leave some out.
+  func drain(_ body: (RefusedPacket) -> Void) -> Bool {
+    var isWhole = true
+    // A bound, so that a flood cannot keep the feeder from feeding.
+    for _ in 0..<256 {
+      do {
+        let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
+          guard unsafe Int32(message.pointee.nlmsg_type) == Int32(NFNL_SUBSYS_ULOG) << 8 else { return }
+          if let packet = unsafe Self.packet(message) { body(packet) }
+        }
+        guard more else { break }
+      } catch {
+        isWhole = false
+        guard error.errno == ENOBUFS else { break }
+      }
+    }
+    return isWhole
+  }
+
+  private static func packet(_ message: UnsafePointer<nlmsghdr>) -> RefusedPacket? {
+    let attributes = unsafe NetlinkAttributes(of: message)
+    guard let payload = attributes[Int(NFULA_PAYLOAD.rawValue)] else { return nil }
+    let prefix = attributes[Int(NFULA_PREFIX.rawValue)] ?? []
+    return RefusedPacket(prefix: String(decoding: prefix.prefix { $0 != 0 }, as: UTF8.self), packet: payload)
+  }
+
+  private func configure(
+    _ group: UInt16, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void
+  ) throws(SystemError) {
+    try unsafe socket.exchange(
+      type: Int32(NFNL_SUBSYS_ULOG) << 8 | Int32(NFULNL_MSG_CONFIG.rawValue), family: UInt8(AF_UNSPEC),
+      flags: NLM_F_ACK,
+      { header in
+        // The group stands in the nfnetlink header, in network order.
+        if let place = unsafe mnl_nlmsg_get_payload(header) {
+          unsafe place.assumingMemoryBound(to: nfgenmsg.self).pointee.res_id = group.bigEndian
+        }
+        unsafe fill(header)
+      }, { _ in })
+  }
+
+  private static func put(_ octets: [UInt8], _ type: UInt32, into header: UnsafeMutablePointer<nlmsghdr>) {
+    unsafe octets.withUnsafeBytes { unsafe mnl_attr_put(header, UInt16(type), $0.count, $0.baseAddress) }
+  }
+}

@@ -1,0 +1,97 @@
+import FirewallBridge
+import Foundation
+
+/// What differs between the table in the kernel and the one that a configuration wants, in nft's own words.
+///
+/// nft lists both: the kernel's here, the wanted one in a network namespace that lives as long as the program, so that
+/// two ways of writing one rule are never a difference. Elements that come and go with grants are left out.
+struct FirewallDifference {
+  /// Lines that begin with ` `, `-` (only in the kernel) or `+` (only wanted), under a heading for each part.
+  private(set) var lines: [String] = []
+
+  var isEmpty: Bool { lines.isEmpty }
+
+  /// - Throws: `StartError` when nft cannot be run or refuses.
+  init(_ plan: FirewallPlan) throws {
+    let table = "inet \(plan.table)"
+    // Two programs, because nft lists what it has not yet sent in a form of its own.
+    let wanted = try Self.run(
+      ["/usr/bin/unshare", "--net", "/bin/sh", "-c", "nft -f - && exec nft -s list table inet \"$0\"", plan.table],
+      input: try Ruleset.render(plan))
+    guard wanted.status == 0 else { throw StartError("nft cannot lay out the wanted table: \(wanted.errors)") }
+    let present = try Self.run(["/usr/sbin/nft", "-s", "list", "table", "inet", plan.table], input: "")
+    let isAbsent = present.status != 0 && present.errors.contains("No such file or directory")
+    guard present.status == 0 || isAbsent else { throw StartError("nft cannot list the table: \(present.errors)") }
+    if isAbsent { lines.append("- there is no table \(table)") }
+    compare(Self.parts(of: present.output), Self.parts(of: wanted.output))
+  }
+
+  private mutating func compare(_ present: [String: [String]], _ wanted: [String: [String]]) {
+    for name in Set(present.keys).union(wanted.keys).sorted() {
+      let (left, right) = (present[name] ?? [], wanted[name] ?? [])
+      guard left != right else { continue }
+      lines.append("@ \(name)")
+      var merged = left.map { (" ", $0) }
+      for change in right.difference(from: left) {
+        switch change {
+        case .remove(let offset, let line, _): merged[offset] = ("-", line)
+        case .insert: break
+        }
+      }
+      lines += merged.filter { $0.0 == "-" }.map { "- \($0.1)" }
+      for case .insert(_, let line, _) in right.difference(from: left) { lines.append("+ \(line)") }
+    }
+  }
+
+  /// The sets, maps and chains of a listing by their heading, without the elements that grants come to.
+  static func parts(of listing: String) -> [String: [String]] {
+    var parts: [String: [String]] = [:]
+    var heading: String?
+    var body: [String] = []
+    for line in listing.split(separator: "\n") {
+      let text = line.trimmingCharacters(in: .whitespaces)
+      if line.hasPrefix("\t"), !line.hasPrefix("\t\t") {
+        if text == "}" {
+          if let heading { parts[heading] = withoutGrants(body) }
+          (heading, body) = (nil, [])
+        } else if text.hasSuffix("{") {
+          heading = String(text.dropLast(2))
+        }
+      } else if heading != nil {
+        body.append(text)
+      }
+    }
+    return parts
+  }
+
+  private static func withoutGrants(_ body: [String]) -> [String] {
+    guard body.contains(where: { $0.hasPrefix("flags") && $0.contains("timeout") }) else { return body }
+    return Array(body.prefix { !$0.hasPrefix("elements = ") })
+  }
+
+  private static func run(_ arguments: [String], input: String) throws -> (
+    status: Int32, output: String, errors: String
+  ) {
+    let process = Process()
+    process.executableURL = URL(filePath: arguments[0])
+    process.arguments = Array(arguments.dropFirst())
+    process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"]
+    let (feed, output, errors) = (Pipe(), Pipe(), Pipe())
+    process.standardInput = feed
+    process.standardOutput = output
+    process.standardError = errors
+    do {
+      try process.run()
+    } catch {
+      throw StartError("\(arguments[0]) cannot be started: \(error.localizedDescription)")
+    }
+    // What follows reads everything before it writes anything.
+    try feed.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+    try feed.fileHandleForWriting.close()
+    let text = try output.fileHandleForReading.readToEnd() ?? Data()
+    let complaint = try errors.fileHandleForReading.readToEnd() ?? Data()
+    process.waitUntilExit()
+    let trimmed = String(decoding: complaint, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    return (process.terminationStatus, String(decoding: text, as: UTF8.self), trimmed)
+  }
+}

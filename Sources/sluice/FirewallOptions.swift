@@ -1,0 +1,30 @@
+import Settings
+
+/// What the resolver's thread has to know of how addresses are opened and closed.
+struct FirewallOptions {
+  /// Milliseconds; a commit later than this is a failure.
+  var commitDeadline: UInt64
+  /// In the user's own sets, what never expires is the user's.
+  var isManaged: Bool
+  /// Family and name of the table.
+  var table: String
+  /// Whether connections to an address that is closed early are cut.
+  var cutsFlows: Bool
+  /// Nanoseconds after its first opening until which an address in use stays open; nil: not at all.
+  var keepInUse: UInt64?
+  /// Seconds between two events of a destination's volume; nil: none.
+  var volumeInterval: UInt64?
+  /// Whether refused connections are recorded.
+  var recordsRefusals: Bool
+
+  init(_ settings: Settings) {
+    let firewall = settings.firewall
+    commitDeadline = UInt64(firewall.deadlineMilliseconds)
+    isManaged = firewall.mode == .managed
+    table = "\(firewall.family) \(firewall.table)"
+    cutsFlows = firewall.cutFlows
+    keepInUse = firewall.keepInUseSeconds.map { UInt64($0) * 1_000_000_000 }
+    volumeInterval = settings.audit.volumeSeconds.map { UInt64($0) }
+    recordsRefusals = settings.audit.drops
+  }
+}

@@ -1,0 +1,156 @@
+import ArgumentParser
+import DNSWire
+import EgressPolicy
+import FirewallBridge
+import Foundation
+import IPNetwork
+import LinuxIO
+import Settings
+
+struct GrantsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "grants",
+    abstract: "Show which addresses are open for which server, and for which name.",
+    discussion: """
+      Reads the kernel's own sets, so it shows what is open and not what should be; works without a running server, \
+      and needs root or CAP_NET_ADMIN. Names come from the journal beside the audit log. BYTES and PACKETS count \
+      what the server sent to the address since it was opened.
+
+      Examples:
+        sluice grants --config /etc/sluice/sluice.yaml
+        sluice grants --config /etc/sluice/sluice.yaml --server github-mcp --json
+      """)
+
+  @OptionGroup var configuration: ConfigurationOption
+  @Option(help: "Only this server.") var server: String?
+  @Flag(help: "Print one JSON object a line.") var json = false
+
+  func run() throws {
+    let settings = try configuration.load(quiet: true)
+    guard settings.firewall.mode != .off else {
+      StandardError.write("sluice: firewall.mode is off: no address is opened or closed")
+      throw ExitCode.failure
+    }
+    if let server, !settings.policies.contains(where: { $0.name.text == server }) {
+      StandardError.write("sluice: there is no server \(server) in \(configuration.config)")
+      throw ExitCode.failure
+    }
+    var rows: [OpenGrant] = []
+    do throws(SystemError) {
+      rows = try OpenGrant.all(settings, server: server)
+    } catch {
+      let hint = error.errno == EPERM ? "; root or CAP_NET_ADMIN is needed" : ""
+      StandardError.write("sluice: the kernel's sets cannot be read: \(error)\(hint)")
+      throw ExitCode.failure
+    }
+    if json {
+      for row in rows { StandardOutput.write(row.json) }
+    } else {
+      for line in AlignedColumns.lines(OpenGrant.heading, rows.map(\.columns)) { StandardOutput.write(line) }
+    }
+  }
+}
+
+/// An element of the kernel, and the names that it was opened for.
+struct OpenGrant {
+  static let heading = ["SERVER", "ADDRESS", "PORT", "NAME", "OPENED", "REMAINING", "BYTES", "PACKETS"]
+
+  var server: String
+  var address: IPAddress
+  var transport: UInt8
+  var port: UInt16
+  var names: [String]
+  /// Seconds since 1970; nil where no journal tells.
+  var opened: UInt64?
+  var remainingMilliseconds: UInt64?
+  var octets: UInt64?
+  var packets: UInt64?
+
+  static func all(_ settings: Settings, server: String?) throws(SystemError) -> [OpenGrant] {
+    var indexes = FirewallIndexes()
+    indexes.assign(settings.policies)
+    let plan = indexes.plan(for: settings.policies, settings)
+    let kernel = try KernelSets()
+    let sets = try kernel.sets(family: plan.family, table: plan.table)
+    let journal = Dictionary(grouping: GrantJournal.read(settings.audit.path + ".grants"), by: \.server)
+    var rows: [OpenGrant] = []
+    for owner in plan.servers where server == nil || owner.name == server {
+      let entries = Dictionary(grouping: journal[owner.name] ?? [], by: \.address)
+      for family in plan.addressFamilies {
+        for kind in [SetName.Kind.ports, .anyPort] {
+          let name = SetName(server: owner.name, family: family, kind: kind).text
+          guard let set = sets[name] else { continue }
+          let plain = SetShape(family: family, kind: .anyPort)
+          let shape = set.fault(as: plain) == nil ? plain : SetShape(family: family, kind: kind)
+          let found = try kernel.elements(
+            KernelSet(family: plan.family, table: plan.table, name: name), shape: shape)
+          rows += found.map { OpenGrant(owner.name, $0, entries[$0.address] ?? []) }
+        }
+      }
+    }
+    return rows.sorted {
+      ($0.server, $0.names.first ?? "", $0.address, $0.port) < ($1.server, $1.names.first ?? "", $1.address, $1.port)
+    }
+  }
+
+  private init(_ server: String, _ found: KernelSets.Found, _ entries: [JournalEntry]) {
+    self.server = server
+    address = found.address
+    transport = found.transport
+    port = found.port
+    let own = entries.filter {
+      found.transport == 0 || ($0.transport, $0.port) == (found.transport, found.port)
+    }
+    names = Set(own.map(\.name.description)).sorted()
+    opened = own.map(\.opened).min()
+    remainingMilliseconds = found.remainingMilliseconds
+    octets = found.octets
+    packets = found.packets
+  }
+
+  private var protocolName: String {
+    switch transport {
+    case 0: "any"
+    case 6: "tcp"
+    case 17: "udp"
+    default: "\(transport)"
+    }
+  }
+
+  private var openedText: String? {
+    opened.map { ISO8601DateFormatter().string(from: Date(timeIntervalSince1970: Double($0))) }
+  }
+
+  var columns: [String] {
+    [
+      server, address.description, transport == 0 ? "any" : "\(port)/\(protocolName)",
+      names.isEmpty ? "-" : names.joined(separator: ", "), openedText ?? "-",
+      remainingMilliseconds.map { "\(($0 + 999) / 1_000)s" } ?? "for ever", octets.map { "\($0)" } ?? "-",
+      packets.map { "\($0)" } ?? "-",
+    ]
+  }
+
+  var json: String {
+    func number(_ value: UInt64?) -> String { value.map { "\($0)" } ?? "null" }
+    let listed = names.map(JSONText.quoted).joined(separator: ",")
+    return "{\"server\":\(JSONText.quoted(server)),\"address\":\"\(address)\",\"protocol\":\"\(protocolName)\""
+      + ",\"port\":\(transport == 0 ? "null" : "\(port)"),\"names\":[\(listed)]"
+      + ",\"opened\":\(openedText.map(JSONText.quoted) ?? "null")"
+      + ",\"remaining_ms\":\(number(remainingMilliseconds)),\"bytes\":\(number(octets))"
+      + ",\"packets\":\(number(packets))}"
+  }
+}
+
+/// Text in columns as wide as their widest entry.
+enum AlignedColumns {
+  static func lines(_ heading: [String], _ rows: [[String]]) -> [String] {
+    let all = [heading] + rows
+    let widths = heading.indices.map { column in all.map { $0[column].utf8.count }.max() ?? 0 }
+    return all.map { row in
+      row.indices.map { index in
+        let isLast = index == row.count - 1
+        return row[index] + String(repeating: " ", count: isLast ? 0 : widths[index] - row[index].utf8.count + 2)
+      }.joined()
+    }
+  }
+}

@@ -1,0 +1,339 @@
+import AuditLog
+import DNSWire
+import EgressPolicy
+import FirewallBridge
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Resolver
+import Transport
+
+/// Keeping kernel and ledger in agreement.
+extension ResolutionService {
+  private static let replayUnit = 256
+  /// Between the beginnings of two replays.
+  private static let replayPause: UInt64 = 30_000_000
+  /// Lists that are under way at a time.
+  private static let listsAtOnce = 32
+
+  func bridgeChanged(_ event: BridgeEvent) {
+    switch event {
+    case .down: bridgeGone()
+    case .broken(let text): bridgeBroken(text)
+    case .up(let greeting): bridgeUp(greeting)
+    case .foreignChange(let change, let servers): foreignChange(change, servers)
+    case .volumes(let volumes): count(volumes)
+    case .refusals(let refusals): record(refusals)
+    case .notice(let text): StandardError.write("sluice: \(text)")
+    }
+  }
+
+  private func bridgeGone() {
+    shared.epoch.advance()
+    disturbed(.bridgeGone, breaksTable: true)
+    StandardError.write(
+      "sluice: both processes of the firewall bridge are gone; allowed names get SERVFAIL until sluice is restarted")
+  }
+
+  private func bridgeBroken(_ text: String) {
+    shared.epoch.advance()
+    disturbed(.bridgeBroken, breaksTable: true)
+    StandardError.write("sluice: the firewall bridge cannot feed the kernel: \(text)")
+  }
+
+  private func bridgeUp(_ greeting: BridgeGreeting) {
+    if !options.isManaged { onSets?(greeting.servers) }
+    let isSame = greeting.incarnation == incarnation
+    // A plan of ours took effect: sets that stay keep their elements.
+    guard !(isSame && isInstalling && !incident.isOpen) else { return }
+    shared.epoch.advance()
+    if !isSame {
+      if incarnation != 0 { disturbed(.bridgeRestarted, breaksTable: false) }
+      incarnation = greeting.incarnation
+      // Nobody watched while there was no feeder.
+      removeStrangers(from: [])
+    }
+    incident.madeWhole()
+    replay()
+  }
+
+  private func foreignChange(_ change: ForeignChange, _ servers: [UInt16]) {
+    // The kernel may have forgotten what was committed: nothing leaves from a cache until it is committed again (P2).
+    shared.epoch.advance()
+    if let cause = EnforcementIncident.Cause(change) {
+      disturbed(cause, breaksTable: options.isManaged && change.isHarmful && !change.contains(.reinstalled))
+    }
+    if change.contains(.reinstalled) { incident.madeWhole() }
+    if !change.isDisjoint(with: [.elementsAdded, .unknown]) { removeStrangers(from: servers) }
+    replay()
+  }
+
+  private func disturbed(_ cause: EnforcementIncident.Cause, breaksTable: Bool) {
+    guard incident.disturbed(cause, breaksTable: breaksTable, now: now) else { return }
+    StandardError.write("sluice: enforcement degraded: \(cause.rawValue); committing again")
+    _ = push(
+      AuditRecordHeader(service: .enforcementDegraded, wallClock: shared.clock().wall), server: everybody,
+      destination: Array(options.table.utf8),
+      ",\"cause\":\"\(cause.rawValue)\"")
+  }
+
+  /// The server of an event that is about all of them.
+  var everybody: [UInt8] { [UInt8(ascii: "*")] }
+
+  private func settle() {
+    guard let ended = incident.settle(now: now) else { return }
+    StandardError.write("sluice: enforcement restored after \(ended.milliseconds) ms (\(ended.cause.rawValue))")
+    _ = push(
+      AuditRecordHeader(service: .enforcementRestored, wallClock: shared.clock().wall), server: everybody,
+      destination: Array(options.table.utf8),
+      ",\"cause\":\"\(ended.cause.rawValue)\",\"duration_ms\":\(ended.milliseconds)"
+        + ",\"disturbances\":\(ended.disturbances)")
+  }
+
+  // MARK: - Committing again
+
+  /// Commits again everything that live answers promised, in units that fit one message.
+  ///
+  /// Whoever changes the table a thousand times a second gets one replay for many changes: what is promised leaves no
+  /// cache meanwhile, because the epoch has moved on.
+  func replay() {
+    guard !isReplayDue else { return }
+    let next = lastReplay &+ Self.replayPause
+    guard now >= next else {
+      isReplayDue = true
+      _ = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [unowned self] in
+        isReplayDue = false
+        replay()
+      }
+      return
+    }
+    lastReplay = now
+    let epoch = shared.epoch.current
+    let askedAt = now
+    let commits = engine.ledger.replay(now: askedAt)
+    replay(commits[...], askedAt: askedAt, epoch: epoch, isWhole: true)
+  }
+
+  /// One unit after the other, so that neither the queue's bounds nor the commits of new answers suffer.
+  private func replay(_ commits: ArraySlice<GrantCommit>, askedAt: UInt64, epoch: UInt64, isWhole: Bool) {
+    // What came between began a replay of its own.
+    guard shared.epoch.current == epoch else { return }
+    guard !commits.isEmpty else {
+      if isWhole {
+        incident.recommitted()
+        settle()
+      } else if incident.isOpen {
+        replayLater(epoch)
+      }
+      return
+    }
+    let unit = Array(commits.prefix(Self.replayUnit))
+    commit(unit) { [unowned self] result in
+      var isCommitted = false
+      if case .committed = result {
+        isCommitted = true
+        engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
+      }
+      replay(commits.dropFirst(unit.count), askedAt: askedAt, epoch: epoch, isWhole: isWhole && isCommitted)
+    }
+  }
+
+  /// A unit was late or refused: the incident is not over before everything promised is in the kernel.
+  private func replayLater(_ epoch: UInt64) {
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: 1_000)) { [unowned self] in
+      if shared.epoch.current == epoch { replay() }
+    }
+  }
+
+  // MARK: - What only the kernel knows
+
+  /// Elements that nobody was promised are closed, and so are connections through them. One search at a time: what is
+  /// found out meanwhile is looked at by the next.
+  private func removeStrangers(from servers: [UInt16]) {
+    let wanted = servers.isEmpty ? Set(snapshot.servers.map(\.firewallIndex)) : Set(servers)
+    suspects.formUnion(wanted)
+    guard !isSearching else { return }
+    isSearching = true
+    incident.foundStrangers()
+    search()
+  }
+
+  private func search() {
+    let servers = suspects
+    suspects = []
+    var strangers: [GrantElement] = []
+    list(Array(servers)[...]) { [unowned self] _, listed in
+      strangers += listed.filter { isStranger($0) }.map(\.element)
+    } done: { [unowned self] failure in
+      if !strangers.isEmpty {
+        StandardError.write("sluice: \(strangers.count) addresses that nobody was promised are closed again")
+      }
+      bridge?.revoke(strangers, cutsFlows: true) { [unowned self] failed, _ in
+        if failure != nil || failed != nil { return searchLater(servers) }
+        guard suspects.isEmpty else { return search() }
+        isSearching = false
+        incident.removedStrangers()
+        settle()
+      }
+    }
+  }
+
+  private func searchLater(_ servers: Set<UInt16>) {
+    suspects.formUnion(servers)
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: 1_000)) { [unowned self] in search() }
+  }
+
+  private func isStranger(_ listed: ListedElement) -> Bool {
+    guard options.isManaged || listed.remainingMilliseconds > 0 else { return false }
+    return !engine.ledger.holds(listed.element, now: now)
+  }
+
+  /// Reads the sets of servers, some at a time; `done` follows the last.
+  private func list(
+    _ servers: ArraySlice<UInt16>, _ body: @escaping (UInt16, [ListedElement]) -> Void,
+    done: @escaping (BridgeRequestFailure?) -> Void = { _ in }
+  ) {
+    guard let bridge, !servers.isEmpty else { return done(nil) }
+    let part = servers.prefix(Self.listsAtOnce)
+    var left = part.count
+    var failure: BridgeRequestFailure?
+    for server in part {
+      bridge.list(server: server) { [unowned self] result in
+        switch result {
+        case .success(let listed): body(server, listed)
+        case .failure(let reason): failure = failure ?? reason
+        }
+        left -= 1
+        guard left == 0 else { return }
+        if let failure { return done(failure) }
+        list(servers.dropFirst(part.count), body, done: done)
+      }
+    }
+  }
+
+  /// At start: adopts what the kernel holds and policy still admits for the names of the last run, closes the rest.
+  func reconcile(_ entries: [JournalEntry], _ completion: @escaping (Result<Adopted, StartError>) -> Void) {
+    let known = Dictionary(grouping: entries, by: \.server)
+    var adopted = Adopted()
+    var strangers: [GrantElement] = []
+    list(snapshot.servers.map(\.firewallIndex)[...]) { [unowned self] server, listed in
+      guard let place = snapshot.server(firewallIndex: server) else { return }
+      let name = String(decoding: snapshot.servers[place].name, as: UTF8.self)
+      let byAddress = Dictionary(grouping: known[name] ?? [], by: \.address)
+      for element in listed {
+        if let caps = adopt(element, byAddress[element.element.address] ?? [], epoch: shared.epoch.current) {
+          adopted.kept += 1
+          adopted.hasCaps = adopted.hasCaps || caps != 0
+        } else if options.isManaged || element.remainingMilliseconds > 0 {
+          strangers.append(element.element)
+        }
+      }
+    } done: { [unowned self] failure in
+      if let failure {
+        return completion(.failure(StartError("the kernel's sets cannot be read: \(failure)")))
+      }
+      adopted.closed = strangers.count
+      guard let bridge else { return completion(.success(adopted)) }
+      // A rule that got a cap since the last run: its address stays open, but no longer without it.
+      if adopted.hasCaps { replay() }
+      bridge.revoke(strangers, cutsFlows: options.cutsFlows) { failure, _ in
+        completion(
+          failure.map { .failure(StartError("addresses of an earlier run cannot be closed: \($0)")) }
+            ?? .success(adopted))
+      }
+    }
+  }
+
+  /// Takes over an element for each name of the last run that policy still allows it for.
+  /// Returns the caps that it stands under, nil where it is nobody's.
+  private func adopt(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> UInt16? {
+    let element = listed.element
+    guard listed.remainingMilliseconds > 0 else { return nil }
+    let until = now + UInt64(listed.remainingMilliseconds) * 1_000_000
+    var adopted: UInt16?
+    for entry in entries {
+      guard
+        let rule = snapshot.rule(server: element.server, name: entry.name.wire, type: entry.type),
+        snapshot.admits(element.address, rule: rule),
+        let place = snapshot.server(firewallIndex: element.server)
+      else { continue }
+      let targets = snapshot.servers[place].targets(of: rule.ports, family: element.address.family)
+      guard (element.transport, element.port) == (entry.transport, entry.port),
+        targets.contains(where: { $0 == (entry.transport, entry.port) })
+      else { continue }
+      let caps = rule.capBits(in: snapshot.servers[place].byteCaps)
+      engine.ledger.adopt(
+        GrantLedger.Key(server: element.server, name: entry.name, type: entry.type), element, until: until,
+        caps: caps, now: now, epoch: epoch)
+      adopted = (adopted ?? 0) | caps
+    }
+    return adopted
+  }
+
+  struct Adopted {
+    var kept = 0
+    var closed = 0
+    var hasCaps = false
+  }
+
+  // MARK: - The journal
+
+  /// Notes, before the kernel is asked, for which name an address will be open.
+  func keepRecord(of commits: [GrantCommit], for key: GrantLedger.Key) {
+    guard let journal, let server = serverName(key.server) else { return }
+    let opened = shared.clock().wall / 1_000_000_000
+    let entries = commits.map { JournalEntry($0.element, key, server: server, opened: opened) }
+    if !journal.append(entries) {
+      StandardError.write("sluice: the grants' journal cannot be written: a restart will close what is open")
+    }
+    if journal.isOverlong(live: engine.ledger.elementCount) { journal.rewrite(journalEntries()) }
+  }
+
+  private func journalEntries() -> [JournalEntry] {
+    var entries: [JournalEntry] = []
+    let (now, wall) = (now, shared.clock().wall)
+    engine.ledger.forEachHolding(now: now) { key, element, _, opened in
+      guard let server = serverName(key.server) else { return }
+      let since = (wall &- (now &- min(opened, now))) / 1_000_000_000
+      entries.append(JournalEntry(element, key, server: server, opened: since))
+    }
+    return entries
+  }
+
+  func serverName(_ index: UInt16) -> String? {
+    snapshot.server(firewallIndex: index).map { String(decoding: snapshot.servers[$0].name, as: UTF8.self) }
+  }
+}
+
+extension JournalEntry {
+  fileprivate init(_ element: GrantElement, _ key: GrantLedger.Key, server: String, opened: UInt64) {
+    self.init(
+      server: server, name: key.name, type: key.type, address: element.address, transport: element.transport,
+      port: element.port, opened: opened)
+  }
+}
+
+extension ForeignChange {
+  fileprivate var isHarmful: Bool { !isDisjoint(with: [.tableRemoved, .setRemoved, .rulesChanged, .unknown]) }
+}
+
+extension EnforcementIncident.Cause {
+  /// The worst of what changed.
+  fileprivate init?(_ change: ForeignChange) {
+    if change.contains(.tableRemoved) {
+      self = .tableRemoved
+    } else if change.contains(.setRemoved) {
+      self = .setRemoved
+    } else if change.contains(.unknown) {
+      self = .notificationsLost
+    } else if change.contains(.rulesChanged) {
+      self = .rulesChanged
+    } else if change.contains(.elementsRemoved) {
+      self = .elementsRemoved
+    } else if change.contains(.elementsAdded) {
+      self = .elementsAdded
+    } else {
+      return nil
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import DNSWire
+import Foundation
+import IPNetwork
+import LinuxIO
+import Testing
+
+@testable import FirewallBridge
+
+@Suite("The journal of grants")
+struct GrantJournalTests {
+  private static func entry(_ number: UInt32, name: String = "api.example.com", opened: UInt64 = 7) throws
+    -> JournalEntry
+  {
+    JournalEntry(
+      server: "github-mcp", name: try Name(hostname: name), type: .A, address: IPAddress(v4: number), transport: 6,
+      port: 443, opened: opened)
+  }
+
+  private func inFolder(_ body: (String) throws -> Void) throws {
+    let folder = NSTemporaryDirectory() + "sluice-journal-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try body(folder + "/audit.jsonl.grants")
+  }
+
+  @Test("what was appended is read back, the first opening of each")
+  func roundTrip() throws {
+    try inFolder { path in
+      let journal = try GrantJournal(path: path, entries: [try Self.entry(1)], owner: nil)
+      #expect(journal.append([try Self.entry(2), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example")]))
+      #expect(journal.append([try Self.entry(2, opened: 99)]))
+      let expected = [try Self.entry(1), try Self.entry(2), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example")]
+      #expect(GrantJournal.read(path) == expected)
+      var state = stat()
+      #expect(unsafe stat(path, &state) == 0 && state.st_mode & 0o777 == 0o600)
+    }
+  }
+
+  @Test("torn and foreign lines are passed over, and a foreign file says nothing")
+  func damaged() throws {
+    try inFolder { path in
+      let journal = try GrantJournal(path: path, entries: [], owner: nil)
+      #expect(journal.append([try Self.entry(1)]))
+      let handle = try #require(FileHandle(forWritingAtPath: path))
+      try handle.seekToEnd()
+      handle.write(Data("x y z\n\u{0}\u{1}\ngithub-mcp a.b A 1.2.3.4 6 99999 1\ngithub-mcp api.example.com A 1.2".utf8))
+      try handle.close()
+      #expect(GrantJournal.read(path) == [try Self.entry(1)])
+      try "github-mcp api.example.com A 1.2.3.4 6 443 1\n".write(toFile: path, atomically: true, encoding: .utf8)
+      #expect(GrantJournal.read(path).isEmpty)
+      #expect(GrantJournal.read(path + ".none").isEmpty)
+    }
+  }
+
+  @Test("a rewriting leaves the live entries and goes on where appending goes on")
+  func rewriting() throws {
+    try inFolder { path in
+      let journal = try GrantJournal(path: path, entries: [], owner: nil)
+      for number in 0..<20_000 as Range<UInt32> { _ = journal.append([try Self.entry(number)]) }
+      #expect(journal.isOverlong(live: 10))
+      journal.rewrite([try Self.entry(5)])
+      #expect(!journal.isOverlong(live: 1))
+      #expect(journal.append([try Self.entry(6)]))
+      #expect(GrantJournal.read(path) == [try Self.entry(5), try Self.entry(6)])
+    }
+  }
+
+  @Test("a link in the journal's place is not followed")
+  func link() throws {
+    try inFolder { path in
+      let target = path + ".target"
+      try "keep".write(toFile: target, atomically: true, encoding: .utf8)
+      try FileManager.default.createSymbolicLink(atPath: path + ".new", withDestinationPath: target)
+      #expect(throws: SystemError.self) { _ = try GrantJournal(path: path, entries: [], owner: nil) }
+      #expect(try String(contentsOfFile: target, encoding: .utf8) == "keep")
+    }
+  }
+}

@@ -4,7 +4,7 @@
 # Sourced by the `run` scripts, which set `packages` first.
 
 here="$(cd "$(dirname "$0")" && pwd)"
-repository="$(cd "$here/../.." && pwd)"
+repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 # The whole run, build included, ends within half an hour whatever hangs.
 if [ -z "${SLUICE_EXAMPLE_BOUNDED:-}" ]; then
@@ -15,9 +15,10 @@ if [ "$(id -u)" -ne 0 ]; then
   exit 1
 fi
 
-# Namespaces of this run: the host of the containers, and the internet that it reaches.
+# Namespaces of this run: the host of the containers, the internet that it reaches, and what plays a container.
 host="sluice-$$-host"
 internet="sluice-$$-net"
+server="sluice-$$-mcp"
 namespaces=()
 state=
 
@@ -42,6 +43,7 @@ until_true() {
 }
 
 in_host() { ip netns exec "$host" "$@"; }
+in_server() { ip netns exec "$server" "$@"; }
 
 # Ends what runs in our namespaces, then the namespaces.
 take_down() {
@@ -117,6 +119,20 @@ make_internet() {
   start_web_server
 }
 
+# A namespace that plays the container of an MCP server: 10.77.1.2 behind 10.77.1.1.
+make_server() {
+  add_namespace "$server"
+  ip link add br-mcp-github netns "$host" type veth peer name eth0 netns "$server"
+  ip -n "$host" address add 10.77.1.1/24 dev br-mcp-github
+  ip -n "$host" address add fd00:77:1::1/64 dev br-mcp-github nodad
+  ip -n "$host" link set br-mcp-github up
+  ip -n "$server" address add 10.77.1.2/24 dev eth0
+  ip -n "$server" address add fd00:77:1::2/64 dev eth0 nodad
+  ip -n "$server" link set eth0 up
+  ip -n "$server" route add default via 10.77.1.1
+  ip -n "$server" route add default via fd00:77:1::1
+}
+
 # Zones that know more than any server may ask for: what is denied exists.
 start_name_server() {
   mkdir "$state/nsd"
@@ -177,12 +193,15 @@ connects() {
   ip netns exec "$1" timeout 3 bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null
 }
 
-# The configuration of this example, copied so that its log and socket stay in `state`.
+# start_sluice [DIRECTORY]: with the configuration of this example, or the one in DIRECTORY, copied so that its log and
+# socket stay in `state`.
 start_sluice() {
-  cp -r "$here/sluice.yaml" "$here/policies" "$state/"
+  local source="${1:-$here}"
+  cp -r "$source/sluice.yaml" "$source/policies" "$state/"
   chown nobody: "$state"
   sluice check --config "$state/sluice.yaml" || fail "the configuration is refused"
-  in_host sluice serve --config "$state/sluice.yaml" >"$state/sluice.log" 2>&1 &
+  ip netns exec "$host" sluice serve --config "$state/sluice.yaml" >"$state/sluice.log" 2>&1 &
+  sluice=$!
   until_true 20 grep -q '^sluice: serving' "$state/sluice.log" || fail "sluice serve does not start"
 }
 

@@ -1,0 +1,32 @@
+# A Docker engine of the example's own, inside its host namespace; sourced after common.sh.
+
+engine=
+docker() { command docker -H "unix://$state/docker.sock" "$@"; }
+
+# `nsenter` and not `ip netns exec`: that one hides the control groups, which the engine needs.
+start_engine() {
+  nsenter --net="/run/netns/$host" dockerd --data-root "$state/docker" --exec-root "$state/docker-run" \
+    --pidfile "$state/docker.pid" -H "unix://$state/docker.sock" --bridge=none --storage-driver=vfs \
+    --containerd-namespace "$host" --containerd-plugins-namespace "$host-plugins" >"$state/dockerd.log" 2>&1 &
+  engine=$!
+  until_true 60 docker info || fail "the Docker engine does not start"
+}
+
+before_take_down() {
+  [ -n "$engine" ] || return 0
+  docker ps -aq | xargs -r command docker -H "unix://$state/docker.sock" rm -f >/dev/null 2>&1
+  kill "$engine" 2>/dev/null
+  wait "$engine" 2>/dev/null
+}
+
+# An image of nothing but busybox, so that no registry is needed.
+import_image() {
+  mkdir -p "$state/root/bin" "$state/root/tmp" "$state/root/www"
+  echo "hello from the container" >"$state/root/www/index.html"
+  cp /bin/busybox "$state/root/bin/"
+  local applet
+  for applet in sh nslookup nc sleep true httpd; do
+    ln -s busybox "$state/root/bin/$applet"
+  done
+  tar -C "$state/root" -c . | docker import - sluice-example/busybox >/dev/null
+}

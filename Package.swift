@@ -74,6 +74,9 @@ let package = Package(
       ],
       swiftSettings: strict),
     // Tests
+    .executableTarget(
+      name: "FeederBenchmark", dependencies: ["LinuxIO", "IPNetwork", "GrantLedger", "FirewallBridge"],
+      path: "Tests/Benchmarks/FeederBenchmark", swiftSettings: strict),
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),

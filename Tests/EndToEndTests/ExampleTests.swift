@@ -29,5 +29,15 @@ extension EndToEnd {
       #expect(output.text.contains("\"client\":\"10.77.2.2\""))
       #expect(output.text.contains("hello from the internet"))
     }
+
+    @Test(
+      "two networks, two policies, a published port, up and down again: every event names the right server",
+      .enabled(if: Machine.has("dockerd"), "needs Docker's engine: apt-get install docker.io"),
+      .enabled(if: Machine.has("docker-compose"), "needs Debian's docker-compose"))
+    func dockerNetworks() throws {
+      let output = try run("docker-networks")
+      #expect(output.status == 0, "\(output.text)\n\(output.errors)")
+      #expect(output.text.contains("every identity right"))
+    }
   }
 }

@@ -11,7 +11,7 @@ final class Socket {
 
   init(datagramTo address: String, _ port: UInt16, from namespace: Namespace, bind source: String? = nil) throws {
     if let source {
-      fd = try namespace.perform { try Self.boundDatagram(address, port, source) }
+      fd = try namespace.perform { try Self.bound(address, port, source, stream: false) }
     } else {
       fd = try namespace.perform { try Self.open(address, port, stream: false) }
     }
@@ -30,8 +30,12 @@ final class Socket {
   }
 
   /// Whether a TCP connection is accepted; false at once where it is refused, and after two seconds of silence.
-  static func connects(_ address: String, _ port: UInt16, from namespace: Namespace) throws -> Bool {
-    let fd = try namespace.perform { try open(address, port, stream: true) }
+  static func connects(
+    _ address: String, _ port: UInt16, from namespace: Namespace, bind source: String? = nil
+  ) throws -> Bool {
+    let fd = try namespace.perform {
+      if let source { try bound(address, port, source, stream: true) } else { try open(address, port, stream: true) }
+    }
     defer { close(fd) }
     return isConnected(fd, within: 2)
   }
@@ -44,8 +48,9 @@ final class Socket {
     return fd
   }
 
-  private static func boundDatagram(_ address: String, _ port: UInt16, _ source: String) throws -> Int32 {
-    let fd = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+  private static func bound(_ address: String, _ port: UInt16, _ source: String, stream: Bool) throws -> Int32 {
+    let kind = Int32(stream ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue)
+    let fd = socket(AF_INET, kind | Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
     func place(_ text: String, _ port: UInt16) -> sockaddr_in {
       var place = sockaddr_in()
       place.sin_family = sa_family_t(AF_INET)
@@ -61,7 +66,8 @@ final class Socket {
       }
     }
     let isBound = unsafe with(place(source, 0)) { unsafe Glibc.bind(fd, $0, $1) } == 0
-    let isConnected = unsafe with(place(address, port)) { unsafe Glibc.connect(fd, $0, $1) } == 0
+    let isConnected =
+      unsafe with(place(address, port)) { unsafe Glibc.connect(fd, $0, $1) } == 0 || (stream && errno == EINPROGRESS)
     guard fd >= 0, isBound, isConnected else { throw Obstacle("no socket from \(source): \(errno)") }
     return fd
   }
@@ -113,6 +119,42 @@ final class Socket {
   }
 
   // MARK: - Streams
+
+  /// Whether an established connection still is one: an octet is sent, and nothing said meanwhile that it is over.
+  func isAlive() -> Bool {
+    // The first letter of a request: the web server waits for the rest of it.
+    var octet: UInt8 = 0x47
+    for _ in 0..<2 {
+      guard unsafe Glibc.send(fd, &octet, 1, Int32(MSG_NOSIGNAL)) == 1 else { return false }
+      var entry = pollfd(fd: fd, events: Int16(POLLHUP | POLLERR), revents: 0)
+      if unsafe poll(&entry, 1, 50) > 0 { return false }
+    }
+    return true
+  }
+
+  /// Sends all of it as fast as it is taken; returns how many octets were before the connection ended.
+  func sendAll(_ count: Int, within seconds: Double) -> Int {
+    let chunk = [UInt8](repeating: 0x61, count: 16_384)
+    let deadline = Deadline(seconds)
+    var sent = 0
+    while sent < count, !deadline.isOver {
+      let size = min(chunk.count, count - sent)
+      let taken = unsafe chunk.withUnsafeBytes { unsafe Glibc.send(fd, $0.baseAddress, size, Int32(MSG_NOSIGNAL)) }
+      if taken > 0 {
+        sent += taken
+      } else {
+        guard errno == EAGAIN else { return sent }
+        _ = Self.wait(fd, POLLOUT, deadline)
+      }
+    }
+    return sent
+  }
+
+  /// Says that nothing more follows, and waits until the other side has said the same.
+  func finish(within seconds: Double) {
+    _ = shutdown(fd, Int32(SHUT_WR))
+    _ = receive(within: seconds)
+  }
 
   /// Sends a message with its length in front (RFC 1035 section 4.2.2).
   @discardableResult

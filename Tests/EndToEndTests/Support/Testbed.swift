@@ -84,6 +84,8 @@ final class Testbed {
     sluice.stop()
     upstream.stop()
     for server in webServers {
+      // One process for each connection; a connection that was cut in the middle keeps its own for a minute.
+      for child in Processes.descendants(of: server.pid) { Processes.signal(child, SIGKILL) }
       server.signal(SIGKILL)
       _ = try? server.status(within: 5)
     }

@@ -1,0 +1,72 @@
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+  @Suite("Byte caps", .timeLimit(.minutes(5)))
+  struct ByteCapTests {
+    private static let policies = """
+      server: github-mcp
+      networks: [ 10.77.1.0/24, "fd00:77:1::/64" ]
+      egress:
+        - host: api.github.com
+          ports: [ 9000/tcp ]
+          max-bytes: 256KiB
+        - host: uploads.github.com
+          ports: [ 9000/tcp ]
+          max-bytes-per-hour: 256KiB
+        - host: www.vendor.net
+          ports: [ 9000/tcp ]
+
+      """
+
+    @Test(
+      "a connection is cut at its cap, a new one begins anew, and the event names the host",
+      arguments: ["45.11.0.10", "2a10:77::10"])
+    func perConnection(_ address: String) throws {
+      var settings = TestbedSettings()
+      settings.policies = Self.policies
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", address.contains(":") ? "AAAA" : "A").status == "NOERROR")
+        let sink = try Sink(in: bed.internet)
+        defer { sink.stop() }
+        for _ in 0..<2 {
+          let before = sink.received
+          try sink.upload(to: address, octets: 1 << 20, from: bed.client)
+          let got = sink.received - before
+          // Headers count, so a little less; what was in flight when the cap was reached is one burst.
+          #expect((150_000...262_144).contains(got), "\(got)")
+        }
+        let event = try bed.sluice.event(of: "api.github.com", decision: "block")
+        #expect(event["code"] as? String == "max-bytes" && event["address"] as? String == address)
+      }
+    }
+
+    @Test("a destination gets no more in an hour than its cap, over all connections")
+    func perHour() throws {
+      var settings = TestbedSettings()
+      settings.policies = Self.policies
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        let sink = try Sink(in: bed.internet)
+        defer { sink.stop() }
+        // Once the hour's octets are used up, not even a connection comes about.
+        for _ in 0..<8 { try? sink.upload(to: "45.11.0.11", octets: 60_000, from: bed.client) }
+        #expect(try !Socket.connects("45.11.0.11", Sink.port, from: bed.client))
+        #expect((200_000...262_144).contains(sink.received), "\(sink.received)")
+        #expect(
+          try bed.sluice.event(of: "uploads.github.com", decision: "block")["code"] as? String == "max-bytes-per-hour")
+        // Somebody takes the bound away: it comes back with what is open.
+        _ = try bed.nft("flush set inet sluice github-mcp-4/hour-262144")
+        try eventually("the bound is back") {
+          try bed.nft("list set inet sluice github-mcp-4/hour-262144").contains("45.11.0.11")
+        }
+        // What has no cap is not bounded.
+        let before = sink.received
+        #expect(try bed.dig("www.vendor.net", "A").status == "NOERROR")
+        try sink.upload(to: "45.11.0.12", octets: 1 << 20, from: bed.client)
+        #expect(sink.received - before == 1 << 20)
+      }
+    }
+  }
+}

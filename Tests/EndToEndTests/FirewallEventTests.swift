@@ -1,0 +1,175 @@
+import Foundation
+import Glibc
+import IPNetwork
+import Testing
+
+extension EndToEnd {
+  @Suite("What the firewall tells", .timeLimit(.minutes(5)))
+  struct FirewallEventTests {
+    private func event(_ bed: Testbed, _ code: String, address: String? = nil) throws -> [String: Any] {
+      var found: [String: Any]?
+      try eventually("an event \(code) of \(address ?? "anything")") {
+        found = try bed.sluice.events().last {
+          $0["code"] as? String == code && (address == nil || $0["address"] as? String == address)
+        }
+        return found != nil
+      }
+      return found ?? [:]
+    }
+
+    @Test("every refused connection is an event of its server that says why, over IPv4 and IPv6")
+    func refusals() throws {
+      var settings = TestbedSettings()
+      settings.configuration += "firewall: { min-lifetime: 1s, grace: 1s, max-lifetime: 2s }\n"
+      settings.records = settings.records.replacing(
+        "uploads.github.com. IN A", with: "uploads.github.com. 1 IN A")
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try !bed.connects("45.11.0.10", 80))
+        let wrongPort = try event(bed, "wrong-port", address: "45.11.0.10")
+        #expect(wrongPort["destination"] as? String == "api.github.com")
+        #expect(wrongPort["server"] as? String == "github-mcp" && wrongPort["client"] as? String == "10.77.1.2")
+        #expect(wrongPort["port"] as? Int == 80 && wrongPort["protocol"] as? String == "tcp")
+        #expect(wrongPort["decision"] as? String == "block" && wrongPort["transport"] as? String == "tcp")
+
+        #expect(try !bed.connects("45.11.0.66"))
+        let raw = try event(bed, "raw-address", address: "45.11.0.66")
+        #expect(raw["destination"] as? String == "45.11.0.66" && raw["port"] as? Int == 443)
+
+        #expect(try !bed.connects("2a10:77::66"))
+        #expect(try event(bed, "raw-address", address: "2a10:77::66")["client"] as? String == "fd00:77:1::2")
+
+        #expect(try !Socket.connects("45.11.0.10", 443, from: bed.client, bind: "10.77.1.200"))
+        let other = try event(bed, "never-resolved", address: "45.11.0.10")
+        #expect(other["server"] as? String == "other-mcp" && other["client"] as? String == "10.77.1.200")
+
+        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        try eventually("the grant ends") { try !bed.connects("45.11.0.11") }
+        #expect(try event(bed, "expired", address: "45.11.0.11")["destination"] as? String == "uploads.github.com")
+
+        _ = try Command.run(["dig", "+time=1", "+tries=1", "@45.11.0.53", "evil.example.com"], in: bed.client)
+        #expect(try event(bed, "other-resolver", address: "45.11.0.53")["protocol"] as? String == "udp")
+        #expect(try !bed.connects("45.11.0.54", 853))
+        _ = try event(bed, "dns-over-tls", address: "45.11.0.54")
+        try bed.host.ip("route add 1.1.1.1/32 via \(Testbed.upstreamAddress)")
+        #expect(try !bed.connects("1.1.1.1", 443))
+        _ = try event(bed, "dns-over-https", address: "1.1.1.1")
+        #expect(try !bed.connects("10.77.1.1", 22))
+        _ = try event(bed, "host-fence", address: "10.77.1.1")
+      }
+    }
+
+    @Test("a scan does not fill the log")
+    func scan() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        for last in 1..<250 { _ = try bed.connects("45.11.9.\(last)") }
+        _ = try event(bed, "raw-address", address: "45.11.9.1")
+        for port in 1..<250 as Range<UInt16> { _ = try bed.connects("45.11.8.1", port) }
+        var events: [[String: Any]] = []
+        try eventually("the rest is one event", within: 25) {
+          events = try bed.sluice.events().filter { $0["code"] as? String == "raw-address" }
+          return events.contains { $0["samples"] != nil }
+        }
+        #expect((20...200).contains(events.count), "\(events.count)")
+      }
+    }
+
+    @Test("a foreign flush, a foreign element, a deleted table: one event when it begins and one when it is over")
+    func incidents() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let kernel = try KernelView(bed)
+        let (own, stranger) = (try #require(IPAddress("45.11.0.10")), try #require(IPAddress("45.11.0.99")))
+        for (number, deed) in [
+          "flush set inet sluice github-mcp-4", "add element inet sluice github-mcp-4 { 45.11.0.99 . tcp . 443 }",
+          "delete table inet sluice", "flush ruleset",
+        ].enumerated() {
+          _ = try bed.nft(deed)
+          try eventually("\(deed) is over") {
+            try bed.sluice.events().filter { $0["code"] as? String == "enforcement_restored" }.count == number + 1
+          }
+          #expect(try kernel.holds(own), "after \(deed)")
+          #expect(try !kernel.holds(stranger), "after \(deed)")
+          #expect(try bed.connects("45.11.0.10"))
+          #expect(try !bed.connects("45.11.0.66"))
+        }
+        let events = try bed.sluice.events()
+        let begun = events.filter { $0["code"] as? String == "enforcement_degraded" }
+        #expect(
+          begun.map { $0["cause"] as? String } == [
+            "elements-removed", "elements-added", "table-removed", "table-removed",
+          ])
+        #expect(begun.allSatisfy { $0["decision"] as? String == "error" })
+      }
+    }
+
+    @Test("whatever is put in the place of our table, or into it, is undone")
+    func replaced() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let (own, kernel) = (try #require(IPAddress("45.11.0.10")), try KernelView(bed))
+        let script = bed.folder.appending(path: "foreign.nft")
+        for (number, deed) in [
+          "insert rule inet sluice forward accept",
+          "flush chain inet sluice github-mcp",
+          "add element inet sluice github-mcp-4 { 45.11.0.10 . tcp . 443 timeout 1s expires 1s }",
+          "delete element inet sluice github-mcp-4 { 45.11.0.10 . tcp . 443 }",
+          "delete table inet sluice\nadd table inet sluice\nadd set inet sluice github-mcp-4 { type ipv4_addr; flags interval; }",
+          "delete table inet sluice\nadd table inet sluice\nadd chain inet sluice forward",
+        ].enumerated() {
+          try Data((deed + "\n").utf8).write(to: script)
+          try bed.host.must("nft -f \(script.path)")
+          try eventually("\(deed) is undone") {
+            try bed.sluice.events().filter { $0["code"] as? String == "enforcement_restored" }.count == number + 1
+          }
+          #expect(try kernel.remaining(own) ?? 0 > 5, "after \(deed)")
+          #expect(try bed.connects("45.11.0.10"), "after \(deed)")
+          #expect(try !bed.connects("45.11.0.66"), "after \(deed)")
+          #expect(try bed.sluice.command("firewall", "diff").status == 0, "after \(deed)")
+        }
+        let events = try bed.sluice.events()
+        #expect(events.filter { $0["code"] as? String == "enforcement_degraded" }.count == 6)
+      }
+    }
+
+    @Test("a killed bridge is one incident, and what was open stays open")
+    func killedBridge() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let feeder = try bed.sluice.bridge
+        // What somebody adds while nobody watches is found by the next feeder.
+        Processes.signal(feeder, SIGSTOP)
+        _ = try bed.nft("add element inet sluice github-mcp-4 { 45.11.0.66 . tcp . 443 timeout 1h }")
+        Processes.signal(feeder, SIGKILL)
+        let over = try event(bed, "enforcement_restored")
+        #expect(over["cause"] as? String == "bridge-restarted")
+        #expect(try bed.connects("45.11.0.10"))
+        #expect(try !bed.connects("45.11.0.66"))
+      }
+    }
+
+    @Test("what goes to a destination is told in octets, by name")
+    func volumes() throws {
+      var settings = TestbedSettings()
+      settings.auditAllowed = "grants, volume: 10s"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let connection = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
+        connection.send(Array(repeating: 0x61, count: 2_000))
+        var event: [String: Any]?
+        try eventually("an event of the volume", within: 40) {
+          event = try bed.sluice.events().first { $0["code"] as? String == "egress-volume" }
+          return event != nil
+        }
+        #expect(event?["destination"] as? String == "api.github.com" && event?["server"] as? String == "github-mcp")
+        #expect(event?["address"] as? String == "45.11.0.10" && event?["port"] as? Int == 443)
+        #expect((event?["bytes"] as? Int ?? 0) > 0)
+        let grants = try bed.sluice.command("grants", "--json")
+        #expect(grants.status == 0)
+        let line = try #require(grants.lines.first { $0.contains("45.11.0.10") })
+        let grant = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+        #expect(grant?["names"] as? [String] == ["api.github.com"] && (grant?["bytes"] as? Int ?? 0) > 0)
+      }
+    }
+  }
+}

@@ -17,11 +17,11 @@ package struct GrantElement: Hashable, Sendable {
   }
 }
 
-/// What the kernel is asked for: an element, how long it shall live from now on, and what bounds what is sent to it.
+/// What the kernel is asked for: an element, how long it shall live from now on, and which byte caps bound it.
 package struct GrantCommit: Hashable, Sendable {
   package var element: GrantElement
   package var lifetimeMilliseconds: UInt32
-  /// Bit i stands for byte cap i of the server's list in the firewall's plan.
+  /// Bit i stands for cap i of the server's list in the firewall plan.
   package var caps: UInt16
 
   package init(element: GrantElement, lifetimeMilliseconds: UInt32, caps: UInt16 = 0) {

@@ -1,4 +1,5 @@
 package import DNSWire
+
 extension GrantLedger {
   /// The question whose answer promised addresses to a server.
   package struct Key: Hashable, Sendable {
@@ -18,7 +19,7 @@ extension GrantLedger {
     package var elements: [GrantElement]
     /// The elements that the kernel does not hold yet, or not for long enough.
     package var commits: [GrantCommit]
-    /// What made room and has to be closed in the kernel before the commits are asked for.
+    /// What must be closed in the kernel, before the commits are sent, to make room.
     package var evictions: [GrantElement]
 
     package init(elements: [GrantElement], commits: [GrantCommit], evictions: [GrantElement] = []) {
@@ -30,8 +31,22 @@ extension GrantLedger {
 
   /// Why nothing can be opened.
   package enum Refusal: Error, Equatable, Sendable {
-    /// The server, or the name, has as many addresses or names open as it may, and live answers promise all of them.
+    /// The server or the name holds as many elements as it may and live answers promise too many of them, or as many
+    /// names are open.
     case setFull
+  }
+
+  /// What a refused packet met.
+  package enum Standing: Equatable, Sendable {
+    /// It is open by now, for this name.
+    case open(Name)
+    /// The address is open for this name, but not this port.
+    case wrongPort(Name)
+    /// The address was open for this name.
+    case expired(Name)
+    /// Only another server has resolved it.
+    case resolvedByOther(Name)
+    case neverResolved
   }
 
   /// How long an answer with a given TTL keeps its addresses open.

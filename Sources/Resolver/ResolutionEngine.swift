@@ -272,7 +272,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     let evictions = flight.plan?.evictions ?? []
     flight.plan?.evictions = []
     flights[ticket] = flight
-    guard commits.isEmpty else { return .commit(ticket, commits, evicting: evictions) }
+    guard commits.isEmpty, evictions.isEmpty else { return .commit(ticket, commits, evicting: evictions) }
     return promise(ticket, now: now, epoch: epoch)
   }
 

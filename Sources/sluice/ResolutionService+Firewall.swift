@@ -262,12 +262,19 @@ extension ResolutionService {
         targets.contains(where: { $0 == (entry.transport, entry.port) })
       else { continue }
       let caps = rule.capBits(in: snapshot.servers[place].byteCaps)
-      engine.ledger.adopt(
+      let isTaken = engine.ledger.adopt(
         GrantLedger.Key(server: element.server, name: entry.name, type: entry.type), element, until: until,
-        caps: caps, now: now, epoch: epoch)
-      adopted = (adopted ?? 0) | caps
+        caps: caps, opened: monotonic(ofWallSeconds: entry.opened), now: now, epoch: epoch)
+      if isTaken { adopted = (adopted ?? 0) | caps }
     }
     return adopted
+  }
+
+  /// When on our own clock; never later than now, whatever the journal says.
+  private func monotonic(ofWallSeconds seconds: UInt64) -> UInt64 {
+    let age = (shared.clock().wall / 1_000_000_000).subtractingReportingOverflow(seconds)
+    guard !age.overflow, age.partialValue < now / 1_000_000_000 else { return age.overflow ? now : 0 }
+    return now - age.partialValue * 1_000_000_000
   }
 
   struct Adopted {

@@ -149,7 +149,7 @@ extension ResolutionService {
   /// What is about to end and still carries connections stays open a little longer, up to its bound.
   private func refreshInUse() {
     guard let bridge, let bound = options.keepInUse else { return }
-    let due = engine.ledger.due(within: Self.inUseLead, openedWithin: bound, now: now)
+    let due = engine.ledger.due(within: Self.inUseLead, bound: bound, now: now)
     for start in stride(from: 0, to: due.count, by: BridgeMessage.maximumElements) {
       let part = Array(due[start..<min(start + BridgeMessage.maximumElements, due.count)])
       bridge.inUse(part) { [unowned self] result in
@@ -161,8 +161,7 @@ extension ResolutionService {
 
   private func extend(_ elements: [GrantElement], _ bound: UInt64) {
     let (askedAt, epoch) = (now, shared.epoch.current)
-    let commits = engine.ledger.extend(
-      elements, by: Self.inUseExtension, openedWithin: bound, now: askedAt, epoch: epoch)
+    let commits = engine.ledger.extend(elements, by: Self.inUseExtension, bound: bound, now: askedAt)
     for start in stride(from: 0, to: commits.count, by: 256) {
       let unit = Array(commits[start..<min(start + 256, commits.count)])
       commit(unit) { [unowned self] result in

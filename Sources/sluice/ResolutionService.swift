@@ -126,6 +126,7 @@ final class ResolutionService {
   func commit(
     _ commits: [GrantCommit], _ completion: @escaping (ResolutionEngine<any ReplyPath>.CommitResult) -> Void
   ) {
+    guard !commits.isEmpty else { return completion(.committed) }
     guard let bridge else { return completion(.unavailable) }
     let deadline = reactor.now.adding(milliseconds: options.commitDeadline)
     bridge.commit(commits, deadline: deadline) { outcome in

@@ -1,187 +1,162 @@
 import DNSWire
-import IPNetwork
-import TestSupport
 import Testing
 
 @testable import GrantLedger
 
-@Suite("Making room in the grant ledger")
-struct EvictionTests {
-  private func ledger(server: Int, name: Int = 1024) -> GrantLedger {
-    GrantLedger(
-      lifetimes: .init(minimum: 60 * second, grace: 30 * second, maximum: 3_600 * second),
-      maxElementsPerServer: server, maxElementsPerName: name)
-  }
+func makeSmall(elements: Int = 3, perName: Int = 100) -> GrantLedger {
+  GrantLedger(
+    lifetimes: .init(minimum: 60 * second, grace: 0, maximum: 3600 * second), maxElementsPerServer: elements,
+    maxElementsPerName: perName)
+}
 
-  /// Plan, ack and promise with the answer's own time.
-  private func open(
-    _ ledger: inout GrantLedger, _ key: GrantLedger.Key, _ addresses: [Int], ttl: UInt64, now: UInt64
-  ) throws -> GrantLedger.Plan {
-    let plan = try ledger.plan(key, addresses, ttl: ttl, now: now)
-    ledger.committed(plan.commits, askedAt: now, epoch: 1)
-    let until = ledger.promise(
-      key, elements: plan.elements, answerUntil: now + ttl * second, now: now, epoch: 1)
-    #expect(until != nil)
+extension GrantLedger {
+  /// Plan, ack and promise an answer of which clients know for its TTL.
+  @discardableResult
+  mutating func answer(
+    _ name: String, _ addresses: [Int], ttl: UInt64, now: UInt64, server: UInt16 = 0, caps: UInt16 = 0
+  ) throws -> Plan {
+    let key = try key(name, server: server)
+    let plan = try plan(
+      key, addresses: addresses.map(address), targets: [(6, 443)], caps: caps, ttl: ttl * second, now: now, epoch: 1)
+    committed(plan.commits, askedAt: now, epoch: 1)
+    let until = promise(key, elements: plan.elements, answerUntil: now + ttl * second, now: now, epoch: 1)
+    try #require(until != nil)
     return plan
-  }
-
-  @Test("what ends soonest makes room once its answer has run out, and not before")
-  func soonest() throws {
-    var ledger = ledger(server: 3)
-    _ = try open(&ledger, try key("a.example"), [1], ttl: 20, now: 0)
-    _ = try open(&ledger, try key("b.example"), [2], ttl: 300, now: 0)
-    _ = try open(&ledger, try key("c.example"), [3], ttl: 600, now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) {
-      try ledger.plan(try key("d.example"), [4], ttl: 20, now: 19 * second)
-    }
-    #expect(ledger.elementCount == 3)
-    let plan = try open(&ledger, try key("d.example"), [4], ttl: 20, now: 21 * second)
-    #expect(plan.evictions == [element(1)])
-    #expect(ledger.elementCount == 3 && !ledger.holds(element(1), now: 21 * second))
-    #expect(ledger.name(of: address(1), server: 0, now: 21 * second) == nil)
-    #expect(ledger.elements(of: try key("a.example"), now: 21 * second) == nil, "nothing of it may be renewed")
-  }
-
-  @Test("what is on its way to the kernel is not evicted")
-  func inFlight() throws {
-    var ledger = ledger(server: 1)
-    _ = try ledger.plan(try key("a.example"), [1], ttl: 1, now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) {
-      try ledger.plan(try key("b.example"), [2], ttl: 1, now: 30 * second)
-    }
-  }
-
-  @Test("a name whose addresses rotate keeps no more than its share, the newest of them")
-  func rotation() throws {
-    var ledger = ledger(server: 1_000, name: 4)
-    let a = try key("a.example")
-    for round in 0..<20 {
-      let now = UInt64(round) * 20 * second
-      let plan = try open(&ledger, a, [2 * round, 2 * round + 1], ttl: 15, now: now)
-      #expect(ledger.elements(ofServer: 0, now: now).count <= 4)
-      #expect(Set(plan.evictions).isDisjoint(with: plan.elements))
-    }
-    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(a, [1, 2, 3, 4, 5], ttl: 15, now: 400 * second) }
-  }
-
-  @Test("another server's elements are never touched")
-  func otherServer() throws {
-    var ledger = ledger(server: 2)
-    _ = try open(&ledger, try key("x.example", server: 1), [1, 2], ttl: 1, now: 0)
-    _ = try open(&ledger, try key("a.example"), [1, 2], ttl: 1, now: 0)
-    let plan = try open(&ledger, try key("b.example"), [3, 4], ttl: 1, now: 30 * second)
-    #expect(Set(plan.evictions) == [element(1), element(2)])
-    #expect(ledger.elements(ofServer: 1, now: 30 * second).count == 2)
-  }
-
-  @Test(
-    "over random histories no bound is passed and no live answer loses an address", arguments: 0..<30 as Range<UInt64>)
-  func random(seed: UInt64) throws {
-    var random = Seeded(seed)
-    let (server, name) = (Int.random(in: 2...12, using: &random), Int.random(in: 1...6, using: &random))
-    var ledger = ledger(server: server, name: name)
-    var now = second
-    var answers: [GrantLedger.Key: (elements: [GrantElement], until: UInt64)] = [:]
-    var refused = 0
-    for _ in 0..<400 {
-      now += UInt64.random(in: 0...(8 * second), using: &random)
-      let key = try key(
-        "n\(Int.random(in: 0..<15, using: &random)).example", server: .random(in: 0...1, using: &random))
-      let addresses = (0..<25).shuffled(using: &random).prefix(.random(in: 1...3, using: &random))
-      let ttl = UInt64.random(in: 10...60, using: &random)
-      do {
-        let plan = try open(&ledger, key, Array(addresses), ttl: ttl, now: now)
-        for (other, answer) in answers where other != key && answer.until > now {
-          #expect(Set(plan.evictions).isDisjoint(with: answer.elements), "promised to \(other.name)")
-        }
-        #expect(plan.evictions.filter { ledger.holds($0, now: now) } == [])
-        answers[key] = (plan.elements, now + ttl * second)
-      } catch {
-        #expect(error as? GrantLedger.Refusal == .setFull)
-        refused += 1
-      }
-      for server in 0...1 as ClosedRange<UInt16> {
-        #expect(ledger.elements(ofServer: server, now: now).count <= max(ledger.maxElementsPerServer, 0))
-      }
-      for (key, answer) in answers where answer.until > now {
-        #expect(answer.elements.filter { !ledger.holds($0, now: now) } == [])
-        #expect(ledger.elements(of: key, now: now) == answer.elements)
-      }
-    }
-    #expect(refused < 400)
   }
 }
 
-@Suite("What the kernel held before, and what refused packets meet")
-struct AdoptionTests {
-  @Test("an adopted element is open for its name until its end, and ends with its name")
-  func adopted() throws {
-    var ledger = makeLedger()
-    let (a, b) = (try key("a.example"), try key("b.example"))
-    ledger.adopt(a, element(1), until: 50 * second, caps: 2, now: 0, epoch: 1)
-    ledger.adopt(b, element(1), until: 50 * second, caps: 1, now: 0, epoch: 1)
-    ledger.adopt(a, element(2), until: 0, caps: 0, now: 0, epoch: 1)
-    #expect(ledger.holds(element(1), now: 49 * second) && !ledger.holds(element(2), now: 0))
-    #expect(ledger.name(of: address(1), server: 0, now: 0)?.name == b.name)
-    #expect(ledger.replay(now: 0) == [GrantCommit(element: element(1), lifetimeMilliseconds: 50_000, caps: 3)])
-    #expect(ledger.elements(of: a, now: 0) == nil, "nothing is promised")
-    #expect(ledger.end { $0 == a }.closed == [])
-    #expect(ledger.end { $0 == b }.closed == [element(1)])
-    var names: [String] = []
-    ledger.adopt(a, element(1), until: 50 * second, caps: 0, now: 0, epoch: 1)
-    ledger.forEachHolding(now: 1) { key, _, until, opened in
-      names.append("\(key.name) \(until) \(opened)")
-    }
-    #expect(names == ["a.example \(50 * second) 0"])
-    #expect(ledger.elements(ofServer: 0, now: 50 * second) == [])
+@Suite("The grant ledger: eviction and limits")
+struct EvictionTests {
+  @Test("a full set gives up what ends soonest of what no live answer promises")
+  func soonest() throws {
+    var ledger = makeSmall()
+    try ledger.answer("long.example", [1], ttl: 300, now: 0)
+    try ledger.answer("a.example", [2], ttl: 5, now: second)
+    try ledger.answer("b.example", [3], ttl: 5, now: 2 * second)
+    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(try key("c.example"), [4], ttl: 5, now: 3 * second) }
+    let plan = try ledger.answer("c.example", [4, 5], ttl: 5, now: 20 * second)
+    #expect(plan.evictions == [element(2), element(3)] && plan.commits.map(\.element) == [element(4), element(5)])
+    let held = [1, 2, 3, 4, 5].map { ledger.holds(element($0), now: 20 * second) }
+    #expect(held == [true, false, false, true, true])
+    // Nor is the name of what was evicted held on to.
+    #expect(ledger.name(of: address(2), server: 0, now: 20 * second) == nil)
+    #expect(ledger.elements(of: try key("a.example"), now: 20 * second) == nil)
+    let ended = ledger.end(now: 20 * second) { $0.name.description == "a.example" }.closed
+    #expect(ended.isEmpty)
   }
 
-  @Test("a refused packet meets an open, a wrong, a past, another's or no address")
-  func standing() throws {
-    var ledger = makeLedger()
+  @Test("an answer of TTL 0 is not evicted before its client had the time to connect")
+  func connectTime() throws {
+    var ledger = makeSmall(elements: 1)
+    try ledger.answer("a.example", [1], ttl: 0, now: 0)
+    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(try key("b.example"), [2], ttl: 0, now: second - 1) }
+    #expect(try ledger.plan(try key("b.example"), [2], ttl: 0, now: second).evictions == [element(1)])
+  }
+
+  @Test("what is on its way to the kernel, or back, is not evicted")
+  func inFlight() throws {
+    var ledger = makeSmall(elements: 1)
     let a = try key("a.example")
-    try ledger.open(a, [1], ttl: 30, now: 0)
-    func standing(_ last: Int, port: UInt16 = 443, server: UInt16 = 0, now: UInt64 = 0) -> AddressStanding {
-      ledger.standing(of: address(last), transport: 6, port: port, server: server, now: now)
+    let plan = try ledger.plan(a, [1], ttl: 5, now: 0)
+    #expect(throws: GrantLedger.Refusal.setFull) {
+      try ledger.plan(try key("b.example"), [2], ttl: 5, now: 30 * second)
     }
-    #expect(standing(1) == .open(a.name))
-    #expect(standing(1, port: 80) == .wrongPort(a.name))
-    #expect(standing(1, now: 100 * second) == .expired(a.name))
-    #expect(standing(1, server: 1) == .resolvedByOther(a.name))
-    #expect(standing(2) == .neverResolved)
+    ledger.committed(plan.commits, askedAt: 0, epoch: 1)
+    #expect(throws: GrantLedger.Refusal.setFull) {
+      try ledger.plan(try key("b.example"), [2], ttl: 5, now: 30 * second)
+    }
+    let until = ledger.promise(a, elements: plan.elements, answerUntil: 5 * second, now: 30 * second, epoch: 1)
+    #expect(until == 60 * second)
+    #expect(try ledger.plan(try key("b.example"), [2], ttl: 5, now: 31 * second).evictions == [element(1)])
   }
 
-  @Test("addresses of the past are forgotten in their order, and memory stays bounded")
-  func history() throws {
-    var history = AddressHistory()
-    let name = try Name(hostname: "a.example")
-    for number in 0..<100_000 as Range<UInt32> { history.resolved(IPAddress(v4: number), server: 7, name: name) }
-    #expect(history.name(of: IPAddress(v4: 99_999), server: 7) == name)
-    #expect(history.name(of: IPAddress(v4: 99_999 - 4_096), server: 7) == nil)
-    #expect(history.nameForOther(of: IPAddress(v4: 99_999 - 65_536)) == nil)
-    #expect(history.nameForOther(of: IPAddress(v4: 99_999 - 65_535)) == name)
+  @Test("an answer does not evict its own addresses, and all that is short of room changes nothing")
+  func own() throws {
+    var ledger = makeSmall()
+    try ledger.answer("a.example", [1, 2, 3], ttl: 1, now: 0)
+    let before = ledger.dump()
+    #expect(throws: GrantLedger.Refusal.setFull) {
+      try ledger.plan(try key("b.example"), [1, 2, 3, 4], ttl: 1, now: 10 * second)
+    }
+    #expect(ledger.dump() == before && ledger.elementCount == 3)
+    let plan = try ledger.plan(try key("b.example"), [1, 2, 4], ttl: 1, now: 10 * second)
+    #expect(plan.evictions == [element(3)])
   }
 
-  @Test("what is in use is extended up to its bound, and its name holds it as long")
-  func inUse() throws {
-    var ledger = makeLedger()
-    let a = try key("a.example")
-    try ledger.open(a, [1], ttl: 30, now: 0)
-    let bound = 100 * second
-    #expect(ledger.due(within: 10 * second, openedWithin: bound, now: 40 * second) == [])
-    #expect(ledger.due(within: 10 * second, openedWithin: bound, now: 55 * second) == [element(1)])
-    var now = 55 * second
-    var ends: [UInt64] = []
-    for _ in 0..<5 {
-      let commits = ledger.extend([element(1)], by: 30 * second, openedWithin: bound, now: now, epoch: 1)
-      ledger.committed(commits, askedAt: now, epoch: 1)
-      if let commit = commits.first { ends.append(now + UInt64(commit.lifetimeMilliseconds) * 1_000_000) }
-      now += 15 * second
+  @Test("an element that a live answer of another name promises stays")
+  func shared() throws {
+    var ledger = makeSmall(elements: 2)
+    try ledger.answer("a.example", [1, 2], ttl: 1, now: 0)
+    try ledger.answer("b.example", [1, 2], ttl: 50, now: 0)
+    #expect(throws: GrantLedger.Refusal.setFull) {
+      try ledger.plan(try key("c.example"), [3], ttl: 1, now: 40 * second)
     }
-    #expect(ends == [85 * second, 100 * second])
-    #expect(ledger.elementCount == 0 || !ledger.holds(element(1), now: 100 * second))
-    try ledger.open(a, [1], ttl: 30, now: 200 * second)
-    _ = ledger.extend([element(1)], by: 90 * second, openedWithin: bound, now: 210 * second, epoch: 1)
-    #expect(ledger.end(now: 280 * second) { $0 == a }.closed == [element(1)], "held for as long as it is open")
+    _ = ledger.end(now: 40 * second) { $0.name.description == "b.example" }
+    #expect(try ledger.plan(try key("c.example"), [3], ttl: 1, now: 40 * second).evictions.count == 1)
+  }
+
+  @Test("a name whose answers are over makes room for another one, and leaves shared addresses to who else holds them")
+  func names() throws {
+    var ledger = makeSmall(elements: 3)
+    try ledger.answer("a.example", [1], ttl: 20, now: 0)
+    try ledger.answer("b.example", [1], ttl: 10, now: 0)
+    try ledger.answer("c.example", [1], ttl: 30, now: 0)
+    #expect(throws: GrantLedger.Refusal.setFull) {
+      try ledger.plan(try key("d.example"), [1], ttl: 1, now: 10 * second)
+    }
+    #expect(try ledger.answer("d.example", [1], ttl: 1, now: 11 * second).evictions.isEmpty)
+    #expect(
+      ledger.names(of: element(1), now: 11 * second).map(\.description) == ["a.example", "c.example", "d.example"])
+    #expect(try ledger.answer("e.example", [2], ttl: 1, now: 13 * second).evictions.isEmpty)
+    #expect(ledger.names(of: element(1), now: 13 * second).map(\.description) == ["a.example", "c.example"])
+  }
+
+  @Test("one server's limit is nothing to another")
+  func perServer() throws {
+    var ledger = makeSmall(elements: 1)
+    try ledger.answer("a.example", [1], ttl: 1, now: 0)
+    try ledger.answer("a.example", [1], ttl: 1, now: 30 * second, server: 1)
+    #expect(ledger.elementCount == 2)
+  }
+
+  @Test("a name whose addresses rotate gives up its oldest, and what others hold as well stays open for them")
+  func rotating() throws {
+    var ledger = makeSmall(elements: 100, perName: 3)
+    for index in 1...3 { try ledger.answer("a.example", [index], ttl: 1, now: UInt64(index) * second) }
+    try ledger.answer("b.example", [1], ttl: 1, now: 4 * second)
+    #expect(throws: GrantLedger.Refusal.setFull) {
+      try ledger.plan(try key("a.example"), [4, 5, 6, 7], ttl: 1, now: 10 * second)
+    }
+    let plan = try ledger.answer("a.example", [4, 5], ttl: 1, now: 10 * second)
+    #expect(plan.evictions == [element(2)])
+    let names = ledger.names(of: element(1), now: 10 * second).map(\.description)
+    #expect(names == ["b.example"])
+    let (closed, shortened) = ledger.end(now: 10 * second) { $0.name.description == "b.example" }
+    #expect(closed == [element(1)] && shortened.isEmpty)
+  }
+
+  @Test("a name does not give up what its live answers promise")
+  func rotatingLive() throws {
+    var ledger = makeSmall(elements: 100, perName: 2)
+    try ledger.answer("a.example", [1, 2], ttl: 30, now: 0)
+    #expect(throws: GrantLedger.Refusal.setFull) {
+      try ledger.plan(try key("a.example"), [3], ttl: 1, now: 10 * second)
+    }
+    #expect(try ledger.plan(try key("a.example"), [3], ttl: 1, now: 31 * second).evictions.count == 1)
+  }
+
+  @Test("opening and closing the same things for ever leaves nothing behind")
+  func noGrowth() throws {
+    var ledger = makeSmall(elements: 10)
+    for round in 0..<2000 {
+      try ledger.answer("n\(round % 20).example", [round % 200], ttl: 1, now: UInt64(round) * second / 4 + second)
+      if round % 3 == 0 { _ = ledger.end(now: UInt64(round) * second / 4 + second) { $0.name.wire[2] == 49 } }
+    }
+    ledger.checkConsistency(now: 500 * second)
+    let grants = ledger.servers[0]
+    #expect(grants.dueOpenings.count <= 10 && grants.promised.count + grants.evictable.count <= 10)
+    #expect(grants.dueQuestions.count <= 10 && grants.holds.count <= 10)
+    #expect(ledger.replay(now: 10_000 * second).isEmpty && ledger.elementCount == 0)
+    #expect(ledger.servers[0].holds.count == 0 && ledger.servers[0].questions.count == 0)
   }
 }

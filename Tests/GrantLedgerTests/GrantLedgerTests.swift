@@ -112,10 +112,11 @@ struct GrantLedgerTests {
     let (a, b) = (try key("a.example"), try key("b.example"))
     try ledger.open(a, [1, 2], ttl: 300, now: 0)
     try ledger.open(b, [2, 3], ttl: 300, now: 0)
-    #expect(ledger.end { $0 == a }.closed == [element(1)])
+    let ended = ledger.end(now: 0) { $0 == a }.closed
+    #expect(ended == [element(1)])
     #expect(ledger.elementCount == 2)
-    #expect(Set(ledger.end { $0 == b }.closed) == [element(2), element(3)])
-    #expect(ledger.elementCount == 0 && ledger.end { _ in true }.closed.isEmpty)
+    #expect(Set(ledger.end(now: 0) { $0 == b }.closed) == [element(2), element(3)])
+    #expect(ledger.elementCount == 0 && ledger.end(now: 0) { _ in true }.closed.isEmpty)
   }
 
   @Test("servers do not share: the same address of two servers is two elements")
@@ -124,7 +125,7 @@ struct GrantLedgerTests {
     try ledger.open(try key("a.example"), [1], ttl: 300, now: 0)
     try ledger.open(try key("a.example", server: 1), [1], ttl: 300, now: 0)
     #expect(ledger.elementCount == 2)
-    #expect(ledger.end { $0.server == 1 }.closed == [element(1, server: 1)])
+    #expect(ledger.end(now: 0) { $0.server == 1 }.closed == [element(1, server: 1)])
     #expect(ledger.name(of: address(1), server: 1, now: 0) == nil)
     #expect(ledger.name(of: address(1), server: 0, now: 0)?.name.description == "a.example")
   }
@@ -137,7 +138,7 @@ struct GrantLedgerTests {
     try ledger.open(a, [2], ttl: 300, now: second)
     try ledger.open(a, [3], ttl: 10, now: 2 * second)
     #expect(ledger.name(of: address(1), server: 0, now: 2 * second)?.name == a.name)
-    #expect(Set(ledger.end { $0 == a }.closed) == [element(1), element(2), element(3)])
+    #expect(Set(ledger.end(now: 0) { $0 == a }.closed) == [element(1), element(2), element(3)])
   }
 
   @Test("a name whose time is over holds nothing back")
@@ -146,7 +147,8 @@ struct GrantLedgerTests {
     let (a, b) = (try key("a.example"), try key("b.example"))
     try ledger.open(a, [1], ttl: 60, now: 0)
     try ledger.open(b, [1], ttl: 600, now: 0)
-    #expect(ledger.end(now: 100 * second) { $0 == b }.closed == [element(1)])
+    let ended = ledger.end(now: 100 * second) { $0 == b }.closed
+    #expect(ended == [element(1)])
   }
 
   @Test("a name that is dropped takes what was asked for and not acknowledged with it")
@@ -154,7 +156,8 @@ struct GrantLedgerTests {
     var ledger = makeLedger()
     let a = try key("a.example")
     let plan = try ledger.plan(a, [1], ttl: 300, now: 0)
-    #expect(ledger.end { $0 == a }.closed == [element(1)])
+    let ended = ledger.end(now: 0) { $0 == a }.closed
+    #expect(ended == [element(1)])
     ledger.committed(plan.commits, askedAt: 0, epoch: 1)
     #expect(ledger.promise(a, elements: plan.elements, now: 0, epoch: 1) == nil)
     #expect(ledger.replay(now: 0).isEmpty)
@@ -166,7 +169,7 @@ struct GrantLedgerTests {
     try ledger.open(try key("long.example"), [1], ttl: 1000, now: 0)
     try ledger.open(try key("short.example"), [1], ttl: 50, now: second)
     #expect(ledger.name(of: address(1), server: 0, now: second)?.name.description == "short.example")
-    _ = ledger.end { $0.name.description == "short.example" }.closed
+    _ = ledger.end(now: second) { $0.name.description == "short.example" }
     #expect(ledger.name(of: address(1), server: 0, now: second)?.name.description == "long.example")
     #expect(ledger.name(of: address(1), server: 0, now: second)?.until == 1030 * second)
     #expect(ledger.name(of: address(1), server: 0, now: 1030 * second) == nil)
@@ -234,8 +237,11 @@ private struct Oracle {
   var acks: [Ack] = []
   /// What the kernel was last asked for, whoever asked.
   var requested: [GrantElement: UInt64] = [:]
-  /// The last answer of each question.
-  var promises: [GrantLedger.Key: (elements: [GrantElement], until: UInt64)] = [:]
+
+  /// Until when a question wants an element, whatever others want.
+  func asked(_ key: GrantLedger.Key, _ element: GrantElement) -> UInt64 {
+    asks.filter { $0.key == key && $0.element == element }.map(\.until).max() ?? 0
+  }
 
   func committedUntil(_ element: GrantElement, epoch: UInt64) -> UInt64 {
     acks.filter { $0.element == element && $0.epoch == epoch }.map(\.until).max() ?? 0
@@ -273,26 +279,19 @@ struct GrantLedgerOracleTests {
         #expect(ended.isSuperset(of: held.subtracting(others)))
         #expect(ended.isDisjoint(with: others))
         oracle.asks.removeAll { $0.key == key }
-        oracle.promises[key] = nil
         oracle.acks.removeAll { ended.contains($0.element) }
         for element in ended {
           kernel[element] = nil
           oracle.requested[element] = nil
         }
         for commit in shortened {
-          // What others hold ends with the longest of them, and no promise of theirs reaches further.
-          let longest = oracle.asks.filter { $0.element == commit.element && $0.until > now }.map(\.until).max() ?? 0
+          let left = oracle.asks.filter { $0.element == commit.element }.map(\.until).max() ?? 0
           let ends = now + UInt64(commit.lifetimeMilliseconds) * 1_000_000
-          #expect(held.contains(commit.element) && longest < oracle.requested[commit.element] ?? 0)
-          #expect(ends >= longest && ends < longest + 1_000_000)
-          oracle.requested[commit.element] = longest
+          #expect(ends >= left && ends < left + 1_000_000 && left < oracle.requested[commit.element] ?? 0)
+          oracle.requested[commit.element] = left
           kernel[commit.element] = ends
           for index in oracle.acks.indices where oracle.acks[index].element == commit.element {
-            oracle.acks[index].until = min(oracle.acks[index].until, longest)
-          }
-          for other in keys where other != key {
-            guard let promise = oracle.promises[other], promise.elements.contains(commit.element) else { continue }
-            #expect(promise.until <= longest || promise.until <= now)
+            oracle.acks[index].until = min(oracle.acks[index].until, left)
           }
         }
         #expect(ledger.elements(of: key, now: now) == nil)
@@ -311,10 +310,7 @@ struct GrantLedgerOracleTests {
           let previous = oracle.requested[element] ?? 0
           let isAsked = plan.commits.contains { $0.element == element }
           oracle.requested[element] = isAsked ? max(wanted, previous) : previous
-          let own = min(wanted, oracle.requested[element] ?? 0)
-          let before = oracle.asks.filter { $0.key == key && $0.element == element && $0.until > now }.map(\.until)
-            .max()
-          oracle.asks.append(.init(key: key, element: element, until: max(own, before ?? 0)))
+          oracle.asks.append(.init(key: key, element: element, until: min(wanted, oracle.requested[element] ?? 0)))
         }
         for commit in plan.commits {
           let ends = now + UInt64(commit.lifetimeMilliseconds) * 1_000_000
@@ -327,10 +323,7 @@ struct GrantLedgerOracleTests {
           ledger.committed(plan.commits, askedAt: now, epoch: epoch)
         }
         let expected =
-          plan.elements.map { element -> UInt64 in
-            let own = oracle.asks.last { $0.key == key && $0.element == element }?.until ?? 0
-            return min(own, oracle.committedUntil(element, epoch: epoch))
-          }.min() ?? 0
+          plan.elements.map { min(oracle.committedUntil($0, epoch: epoch), oracle.asked(key, $0)) }.min() ?? 0
         let until = ledger.promise(key, elements: plan.elements, now: now, epoch: epoch)
         if expected > now {
           // The kernel was told whole milliseconds, rounded up.
@@ -342,7 +335,6 @@ struct GrantLedgerOracleTests {
             #expect(ledger.name(of: element.address, server: key.server, now: now)?.name == key.name)
           }
           #expect(ledger.elements(of: key, now: until - 1) == plan.elements)
-          oracle.promises[key] = (plan.elements, until)
           promised += 1
         } else {
           #expect(until == nil)

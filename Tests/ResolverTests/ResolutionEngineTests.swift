@@ -20,13 +20,14 @@ private final class Conversation {
   private var nextWaiter = 0
 
   init(
-    _ snapshot: ResolverSnapshot, minimum: UInt64 = 60, grace: UInt64 = 30, maximum: UInt64 = 3600, elements: Int = 1000
+    _ snapshot: ResolverSnapshot, minimum: UInt64 = 60, grace: UInt64 = 30, maximum: UInt64 = 3600, elements: Int = 1000,
+    elementsPerName: Int = 1000
   ) {
     self.snapshot = snapshot
     engine = Engine(
       ledger: GrantLedger(
         lifetimes: .init(minimum: minimum * second, grace: grace * second, maximum: maximum * second),
-        maxElementsPerServer: elements))
+        maxElementsPerServer: elements, maxElementsPerName: elementsPerName))
   }
 
   convenience init(_ world: World) throws { self.init(try world.snapshot()) }
@@ -106,6 +107,21 @@ private let api = "api.example.com"
 
 @Suite("The resolution engine: commit before answer (P2)")
 struct EngineCommitTests {
+  @Test("what makes room is closed even when nothing new has to be committed")
+  func evictionWithoutCommit() throws {
+    let talk = Conversation(try World().snapshot(), elementsPerName: 1)
+    try talk.open(api, ["9.9.9.9"], ttl: 10)
+    try talk.open("x.cdn.example.net", ["8.8.8.8"], ttl: 3000)
+    talk.now += 20 * second
+    let ticket = try talk.ask(api)
+    guard case .commit(ticket, [], let evicted) = talk.answer(ticket, api, [a(api, "8.8.8.8", ttl: 10)]) else {
+      throw Conversation.Unexpected()
+    }
+    #expect(evicted.map(\.address) == [address("9.9.9.9")])
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.answerCount == 1)
+  }
+
   @Test("an answer leaves only after its addresses were committed, and is cached then")
   func commitBeforeAnswer() throws {
     let talk = try Conversation(try World())

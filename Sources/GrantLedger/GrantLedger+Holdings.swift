@@ -1,0 +1,74 @@
+package import DNSWire
+
+extension GrantLedger {
+  /// Whether an element is open or asked for.
+  package func holds(_ element: GrantElement, now: UInt64) -> Bool {
+    guard let index = index(of: element.server) else { return false }
+    return servers[index].requestedUntil(of: element) > now
+  }
+
+  /// What is open or asked for, of one server.
+  package func elements(ofServer server: UInt16, now: UInt64) -> [GrantElement] {
+    guard let index = index(of: server) else { return [] }
+    return servers[index].dueOpenings.slots(dueBy: .max).compactMap { slot in
+      let opening = servers[index].openings[slot]
+      return opening.requestedUntil > now ? opening.element : nil
+    }
+  }
+
+  /// The names that hold an element, the latest last.
+  package func names(of element: GrantElement, now: UInt64) -> [Name] {
+    guard let index = index(of: element.server) else { return [] }
+    return servers[index].names(of: element, now: now)
+  }
+
+  /// Visits every open element once for each question that holds it.
+  ///
+  /// - Parameter body: gets until when it is open for that question, and when it was opened first.
+  package func forEachHolding(
+    now: UInt64, _ body: (_ key: Key, _ element: GrantElement, _ until: UInt64, _ opened: UInt64) -> Void
+  ) {
+    for index in servers.indices {
+      servers[index].forEachHolding(now: now, body)
+    }
+  }
+}
+
+extension ServerGrants {
+  func requestedUntil(of element: GrantElement) -> UInt64 {
+    let slot = opening(of: element)
+    return slot == .none ? 0 : openings[slot].requestedUntil
+  }
+
+  func forEachHolding(now: UInt64, _ body: (GrantLedger.Key, GrantElement, UInt64, UInt64) -> Void) {
+    for (key, question) in questionSlots {
+      var hold = questions[question].firstHold
+      while hold != .none {
+        let opening = openings[holds[hold].opening]
+        let until = min(holds[hold].until, opening.committedUntil)
+        if until > now { body(key, opening.element, until, opening.opened) }
+        hold = holds[hold].nextOfQuestion
+      }
+    }
+  }
+
+  func promisedElements(of key: GrantLedger.Key, now: UInt64) -> [GrantElement]? {
+    guard let question = questionSlots[key], questions[question].promisedUntil > now else { return nil }
+    let elements = questions[question].promise
+    // What was evicted since cannot be renewed: the answer must be asked for again.
+    return elements.allSatisfy { opening(of: $0) != .none } ? elements : nil
+  }
+
+  func renewal(of element: GrantElement, now: UInt64, epoch: UInt64) -> GrantCommit? {
+    let slot = opening(of: element)
+    guard slot != .none, openings[slot].epoch != epoch, openings[slot].committedUntil > now else { return nil }
+    // What somebody else has asked for meanwhile is not shortened.
+    return commit(slot, now: now)
+  }
+
+  func replay(now: UInt64, into commits: inout [GrantCommit]) {
+    for slot in dueOpenings.slots(dueBy: .max) where openings[slot].committedUntil > now {
+      commits.append(commit(slot, now: now))
+    }
+  }
+}

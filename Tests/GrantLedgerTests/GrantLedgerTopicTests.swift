@@ -1,0 +1,243 @@
+import DNSWire
+import IPNetwork
+import Testing
+
+@testable import GrantLedger
+
+@Suite("The grant ledger: caps")
+struct CapTests {
+  @Test("an element carries the caps of everybody who holds it, and a new one is committed before the answer leaves")
+  func union() throws {
+    var ledger = makeSmall()
+    #expect(try ledger.answer("a.example", [1], ttl: 300, now: 0, caps: 1).commits.map(\.caps) == [1])
+    let b = try key("b.example")
+    let plan = try ledger.plan(
+      b, addresses: [address(1)], targets: [(6, 443)], caps: 2, ttl: second, now: second, epoch: 1)
+    #expect(plan.commits.map(\.caps) == [3])
+    #expect(plan.commits.map(\.lifetimeMilliseconds) == [299_000], "an element is not shortened for a cap")
+    #expect(ledger.promise(b, elements: plan.elements, now: second, epoch: 1) == nil)
+    ledger.committed(plan.commits, askedAt: second, epoch: 1)
+    #expect(ledger.promise(b, elements: plan.elements, now: second, epoch: 1) != nil)
+    #expect(try ledger.answer("c.example", [1], ttl: 1, now: second).commits.isEmpty)
+    #expect(ledger.replay(now: second).map(\.caps) == [3])
+  }
+
+  @Test("with its holder a cap leaves at the next commit, and an ack from before does not bring it back")
+  func leaving() throws {
+    var ledger = makeSmall()
+    try ledger.answer("a.example", [1], ttl: 300, now: 0, caps: 1)
+    let late = try ledger.plan(
+      try key("a.example"), addresses: [address(1)], targets: [(6, 443)], caps: 1, ttl: 310 * second, now: second,
+      epoch: 1)
+    try ledger.answer("b.example", [1], ttl: 300, now: 2 * second, caps: 2)
+    _ = ledger.end(now: 3 * second) { $0.name.description == "a.example" }
+    let plan = try ledger.plan(
+      try key("b.example"), addresses: [address(1)], targets: [(6, 443)], caps: 2, ttl: 600 * second, now: 4 * second,
+      epoch: 1)
+    #expect(plan.commits.map(\.caps) == [2])
+    ledger.committed(late.commits, askedAt: second, epoch: 1)
+    let again = try ledger.plan(
+      try key("c.example"), addresses: [address(1)], targets: [(6, 443)], caps: 1, ttl: second, now: 5 * second,
+      epoch: 1)
+    #expect(again.commits.map(\.caps) == [3])
+  }
+}
+
+@Suite("The grant ledger: ends")
+struct EndingTests {
+  @Test("what others hold for a shorter time is shortened to their time, and promises reach no further")
+  func shortened() throws {
+    var ledger = makeSmall()
+    try ledger.answer("long.example", [1], ttl: 1000, now: 0)
+    let short = try key("short.example")
+    #expect(try ledger.open(short, [1], ttl: 100, now: 0) == 100 * second)
+    let (closed, shortened) = ledger.end(now: 10 * second, servers: [0]) { $0.name.description == "long.example" }
+    #expect(closed.isEmpty && shortened == [GrantCommit(element: element(1), lifetimeMilliseconds: 90_000)])
+    let isHeld = [ledger.holds(element(1), now: 100 * second - 1), ledger.holds(element(1), now: 100 * second)]
+    #expect(isHeld == [true, false])
+  }
+
+  @Test("an ack from before an element was shortened, or closed and opened again, is not believed")
+  func overtaken() throws {
+    var ledger = makeSmall()
+    let (a, b) = (try key("a.example"), try key("b.example"))
+    let first = try ledger.plan(a, [1], ttl: 1000, now: 0)
+    _ = try ledger.plan(b, [1], ttl: 100, now: 1)
+    _ = ledger.end(now: 2) { $0 == a }
+    ledger.committed(first.commits, askedAt: 0, epoch: 1)
+    #expect(ledger.promise(b, elements: [element(1)], now: 3, epoch: 1) == nil)
+    _ = ledger.end(now: 4) { $0 == b }
+    let again = try ledger.plan(b, [1], ttl: 100, now: 5)
+    ledger.committed(first.commits, askedAt: 0, epoch: 1)
+    #expect(ledger.promise(b, elements: again.elements, now: 6, epoch: 1) == nil)
+    ledger.committed(again.commits, askedAt: 5, epoch: 1)
+    #expect(ledger.promise(b, elements: again.elements, now: 6, epoch: 1) == 5 + 100 * second)
+  }
+
+  @Test("only the questions of the servers that were named are looked at")
+  func servers() throws {
+    var ledger = makeSmall(elements: 100)
+    for server: UInt16 in 0..<3 { try ledger.answer("a.example", [1], ttl: 100, now: 0, server: server) }
+    var seen: [UInt16] = []
+    let closed = ledger.end(now: 0, servers: [1, 9]) { key in
+      seen.append(key.server)
+      return true
+    }.closed
+    #expect(seen == [1] && closed == [element(1, server: 1)])
+  }
+}
+
+@Suite("The grant ledger: adoption and lists")
+struct AdoptionTests {
+  @Test("what the kernel holds at start is held, counts to the limits, and ends when the kernel ends it")
+  func adoption() throws {
+    var ledger = makeSmall(elements: 2, perName: 1)
+    let a = try key("a.example")
+    #expect(
+      ledger.adopt(a, element(1), until: 50 * second, caps: 1, opened: 3, answerUntil: 0, now: 10, epoch: 1) == true)
+    #expect(ledger.adopt(a, element(2), until: 50 * second, caps: 0, now: 10, epoch: 1) == false)
+    let b = try key("b.example")
+    #expect(ledger.adopt(b, element(2), until: 60 * second, caps: 0, now: 10, epoch: 1) == true)
+    #expect(ledger.adopt(b, element(3), until: 10, caps: 0, now: 10, epoch: 1) == false)
+    #expect(Set(ledger.elements(ofServer: 0, now: 10)) == [element(1), element(2)])
+    #expect(ledger.elements(of: a, now: 10) == nil)
+    #expect(ledger.name(of: address(1), server: 0, now: 10)?.name == a.name)
+    var held: [GrantElement: [UInt64]] = [:]
+    ledger.forEachHolding(now: 10) { _, element, until, opened in held[element] = [until, opened] }
+    #expect(held == [element(1): [50 * second, 3], element(2): [60 * second, 10]])
+    #expect(try ledger.plan(try key("c.example"), [3], ttl: 5, now: second).evictions == [element(1)])
+    #expect(ledger.replay(now: 60 * second).isEmpty)
+  }
+
+  @Test("what is asked for is held, and listed with its names, the latest last; only what is open is in force")
+  func lists() throws {
+    var ledger = makeSmall()
+    try ledger.answer("a.example", [1], ttl: 100, now: 0)
+    try ledger.answer("b.example", [1], ttl: 100, now: 0)
+    try ledger.answer("a.example", [1], ttl: 100, now: 1)
+    _ = try ledger.plan(try key("c.example"), [2], ttl: 100, now: 1)
+    #expect(ledger.names(of: element(1), now: 2).map(\.description) == ["b.example", "a.example"])
+    #expect(ledger.names(of: element(1), now: 101 * second).map(\.description) == [])
+    #expect(ledger.holds(element(2), now: 2) == true)
+    #expect(ledger.holds(element(3), now: 2) == false && ledger.holds(element(1, server: 7), now: 2) == false)
+    var count = 0
+    ledger.forEachHolding(now: 2) { _, element, _, _ in
+      #expect(element.address == address(1))
+      count += 1
+    }
+    #expect(count == 2)
+  }
+}
+
+@Suite("The grant ledger: standing of refused packets")
+struct StandingTests {
+  private func standing(
+    _ ledger: borrowing GrantLedger, _ last: Int, port: UInt16 = 443, server: UInt16 = 0, now: UInt64
+  ) -> GrantLedger.Standing {
+    ledger.standing(of: address(last), transport: 6, port: port, server: server, now: now)
+  }
+
+  @Test("open, wrong port, expired, resolved by another server, never resolved")
+  func standings() throws {
+    var ledger = makeSmall()
+    let name = try Name(hostname: "a.example")
+    try ledger.answer("a.example", [1], ttl: 1, now: 0)
+    #expect(standing(ledger, 1, now: 1) == .open(name))
+    #expect(standing(ledger, 1, port: 80, now: 1) == .wrongPort(name))
+    #expect(ledger.standing(of: address(1), transport: 17, port: 443, server: 0, now: 1) == .wrongPort(name))
+    #expect(standing(ledger, 1, server: 1, now: 1) == .resolvedByOther(name))
+    #expect(standing(ledger, 2, now: 1) == .neverResolved)
+    // Whether somebody has looked since or not.
+    #expect(standing(ledger, 1, now: 60 * second) == .expired(name))
+    _ = ledger.replay(now: 60 * second)
+    #expect(standing(ledger, 1, now: 61 * second) == .expired(name) && ledger.elementCount == 0)
+    #expect(standing(ledger, 1, server: 1, now: 61 * second) == .resolvedByOther(name))
+  }
+
+  @Test("every port of an address that is open for any is open; what was revoked or evicted is expired")
+  func anyPort() throws {
+    var ledger = makeSmall(elements: 1)
+    let (a, name) = (try key("a.example"), try Name(hostname: "a.example"))
+    let plan = try ledger.plan(a, addresses: [address(1)], targets: [(0, 0)], ttl: second, now: 0, epoch: 1)
+    #expect(standing(ledger, 1, now: 1) == .neverResolved, "it is not open yet")
+    ledger.committed(plan.commits, askedAt: 0, epoch: 1)
+    _ = ledger.promise(a, elements: plan.elements, answerUntil: second, now: 0, epoch: 1)
+    #expect(standing(ledger, 1, port: 9, now: 1) == .open(name))
+    try ledger.answer("b.example", [2], ttl: 1, now: 10 * second)
+    #expect(standing(ledger, 1, now: 10 * second) == .expired(name))
+    _ = ledger.end(now: 11 * second) { _ in true }
+    #expect(standing(ledger, 2, now: 11 * second) == .expired(try Name(hostname: "b.example")))
+  }
+
+  @Test("closed addresses are remembered up to a limit, the latest ones")
+  func bounded() throws {
+    var ledger = makeSmall(elements: 1)
+    let count = GrantLedger.maxClosedPerServer + 10
+    for index in 0...count {
+      let key = try key("n\(index).example")
+      let plan = try ledger.plan(
+        key, addresses: [IPAddress(v4: UInt32(index))], targets: [(6, 443)], ttl: 0, now: UInt64(index + 1) * second,
+        epoch: 1)
+      ledger.committed(plan.commits, askedAt: UInt64(index + 1) * second, epoch: 1)
+      _ = ledger.promise(
+        key, elements: plan.elements, answerUntil: UInt64(index + 1) * second, now: UInt64(index + 1) * second, epoch: 1
+      )
+    }
+    #expect(ledger.servers[0].places.closedCount == GrantLedger.maxClosedPerServer)
+    let now = UInt64(count + 2) * second
+    let standings = [9, 10].map {
+      ledger.standing(of: IPAddress(v4: $0), transport: 6, port: 443, server: 0, now: now)
+    }
+    #expect(standings == [.neverResolved, .expired(try Name(hostname: "n10.example"))])
+  }
+
+  @Test("the index of addresses over all servers forgets the oldest")
+  func index() {
+    var index = AddressIndex()
+    for value in 0...UInt32(AddressIndex.capacity) {
+      index.record(IPAddress(v4: value), server: 1)
+      index.record(IPAddress(v4: value), server: 2)
+    }
+    #expect(index[IPAddress(v4: 0)] == nil && index[IPAddress(v4: 1)] == 2)
+    #expect(
+      GrantLedger.maxClosed(1) == 4096 && GrantLedger.maxClosed(1000) == 262 && GrantLedger.maxClosed(60_000) == 64)
+  }
+}
+
+@Suite("The grant ledger: addresses in use")
+struct InUseTests {
+  @Test("what ends soon is due, and stays open up to a bound that counts from its first opening")
+  func extending() throws {
+    var ledger = makeSmall()
+    try ledger.answer("a.example", [1], ttl: 100, now: 0)
+    try ledger.answer("b.example", [2], ttl: 300, now: 0)
+    let bound = 150 * second
+    #expect(ledger.due(within: 10 * second, bound: bound, now: 89 * second) == [])
+    #expect(ledger.due(within: 10 * second, bound: bound, now: 90 * second) == [element(1)])
+    let commits = ledger.extend([element(1), element(9)], by: 30 * second, bound: bound, now: 90 * second)
+    #expect(commits == [GrantCommit(element: element(1), lifetimeMilliseconds: 30_000)])
+    ledger.committed(commits, askedAt: 90 * second, epoch: 1)
+    let again = ledger.extend([element(1)], by: 90 * second, bound: bound, now: 100 * second)
+    #expect(again.map(\.lifetimeMilliseconds) == [50_000])
+    ledger.committed(again, askedAt: 100 * second, epoch: 1)
+    #expect(ledger.due(within: 1000 * second, bound: bound, now: 140 * second) == [])
+    #expect(ledger.extend([element(1)], by: 90 * second, bound: bound, now: 140 * second) == [])
+    #expect(ledger.extend([element(1)], by: .max, bound: bound, now: 151 * second) == [])
+  }
+
+  @Test("what is kept open leaves with the name that holds it, and makes room when room is needed")
+  func leaving() throws {
+    var ledger = makeSmall(elements: 1)
+    try ledger.answer("a.example", [1], ttl: 60, now: 0)
+    let commits = ledger.extend([element(1)], by: 100 * second, bound: .max, now: 50 * second)
+    ledger.committed(commits, askedAt: 50 * second, epoch: 1)
+    #expect(ledger.names(of: element(1), now: 140 * second).map(\.description) == ["a.example"])
+    #expect(try ledger.plan(try key("b.example"), [2], ttl: 1, now: 70 * second).evictions == [element(1)])
+
+    var other = makeSmall()
+    try other.answer("a.example", [1], ttl: 60, now: 0)
+    _ = other.extend([element(1)], by: 100 * second, bound: .max, now: 50 * second)
+    let closed = other.end(now: 70 * second) { _ in true }.closed
+    #expect(closed == [element(1)])
+  }
+}

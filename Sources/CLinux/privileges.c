@@ -154,6 +154,32 @@ int sluice_netlink_ignore_ports(int fd, uint32_t first, uint32_t second) {
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 ? 0 : errno;
 }
 
+// sched_setattr(2) as of its first version: the C library of Debian 12 has no wrapper.
+struct scheduling {
+  uint32_t size;
+  uint32_t policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime;
+  uint64_t deadline;
+  uint64_t period;
+};
+
+void sluice_prefer_latency(int nice) {
+  struct scheduling wanted = {.size = sizeof wanted};
+  if (syscall(SYS_sched_getattr, 0, &wanted, sizeof wanted, 0) != 0) return;
+  if (wanted.policy != SCHED_OTHER) return;
+  wanted.runtime = 100 * 1000;
+  if (nice < wanted.nice) {
+    int32_t given = wanted.nice;
+    wanted.nice = nice;
+    if (syscall(SYS_sched_setattr, 0, &wanted, 0) == 0) return;
+    wanted.nice = given;
+  }
+  syscall(SYS_sched_setattr, 0, &wanted, 0);
+}
+
 int sluice_new_network_namespace(void) { return unshare(CLONE_NEWNET) == 0 ? 0 : errno; }
 
 int sluice_enter_network_namespace(int fd) { return setns(fd, CLONE_NEWNET) == 0 ? 0 : errno; }

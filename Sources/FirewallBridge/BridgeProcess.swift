@@ -56,6 +56,8 @@ package enum BridgeProcess {
       return complain("this command is for sluice itself", code: 64)
     }
     sluice_ignore_stop_requests()
+    // What others do to the table must reach serve before its caches answer from it, however busy the machine is.
+    sluice_prefer_latency(-10)
     let error = sluice_privileges_keep_net_admin()
     guard error == 0 else { return complain("privileges cannot be lowered: error \(error)", code: 1) }
     let notebook = PlanNotebook(descriptor: notebookPlace)

@@ -46,6 +46,8 @@ final class Service {
     let signals = sluice_signals_new()
     guard signals >= 0 else { throw StartError("signals cannot be received") }
     DescriptorLimit.raise()
+    // Every thread inherits it.
+    sluice_prefer_latency(0)
     let account: Privileges.Account? = try settings.user.map { try Privileges.account(named: $0) }
     let zones = try loadZones()
     let initial = policiesInForce()
@@ -67,6 +69,8 @@ final class Service {
     let remembered = bridge == nil ? [] : GrantJournal.read(journalPath)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
     let workers = try openWorkers(shared, audit)
+    // This thread tells the others what became of the firewall; it must not wait behind a flood that they answer.
+    sluice_prefer_latency(-5)
     try Privileges.lower(to: account)
     // Capabilities belong to threads, and the listener's was there before.
     try listener.onThread { try Privileges.lower(to: nil) }

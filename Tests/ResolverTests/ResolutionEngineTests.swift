@@ -20,7 +20,8 @@ private final class Conversation {
   private var nextWaiter = 0
 
   init(
-    _ snapshot: ResolverSnapshot, minimum: UInt64 = 60, grace: UInt64 = 30, maximum: UInt64 = 3600, elements: Int = 1000,
+    _ snapshot: ResolverSnapshot, minimum: UInt64 = 60, grace: UInt64 = 30, maximum: UInt64 = 3600,
+    elements: Int = 1000,
     elementsPerName: Int = 1000
   ) {
     self.snapshot = snapshot

@@ -1,15 +1,15 @@
 import DNSWire
-import IPNetwork
+package import IPNetwork
 
 /// JSON and names as octets, appended to a buffer that is used again; no `String` on the way.
 extension [UInt8] {
-  mutating func append(ascii text: StaticString) {
+  package mutating func append(ascii text: StaticString) {
     for index in 0..<text.utf8CodeUnitCount {
       append(unsafe text.utf8Start[index])  // index < utf8CodeUnitCount
     }
   }
 
-  mutating func append(decimal value: UInt64) {
+  package mutating func append(decimal value: UInt64) {
     if value < 10 {
       append(UInt8(ascii: "0") + UInt8(value))
       return
@@ -33,7 +33,7 @@ extension [UInt8] {
     }
   }
 
-  mutating func append(hexadecimal value: UInt64, digits: Int) {
+  package mutating func append(hexadecimal value: UInt64, digits: Int) {
     for place in (0..<digits).reversed() {
       append(Self.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(place * 4)) & 15))
     }
@@ -44,24 +44,45 @@ extension [UInt8] {
   }
 
   /// The inside of a JSON string (RFC 8259 section 7): what is not printable ASCII becomes `\u00XX`.
-  mutating func append(jsonEscaped octets: Span<UInt8>) {
+  package mutating func append(jsonEscaped octets: Span<UInt8>) {
     for index in octets.indices {
-      let octet = octets[index]
-      switch octet {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-        append(UInt8(ascii: "\\"))
-        append(octet)
-      case 0x20...0x7E:
-        append(octet)
-      default:
-        append(ascii: "\\u00")
-        append(hexadecimal: UInt64(octet), digits: 2)
-      }
+      append(jsonEscaped: octets[index])
     }
   }
 
+  private mutating func append(jsonEscaped octet: UInt8) {
+    switch octet {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+      append(UInt8(ascii: "\\"))
+      append(octet)
+    case 0x20...0x7E:
+      append(octet)
+    default:
+      append(ascii: "\\u00")
+      append(hexadecimal: UInt64(octet), digits: 2)
+    }
+  }
+
+  /// A JSON string, ASCII only: text that is not becomes `\uXXXX` by UTF-16 unit.
+  package mutating func append(jsonQuoted text: String) {
+    append(UInt8(ascii: "\""))
+    if text.utf8.allSatisfy({ $0 < 0x80 }) {
+      for octet in text.utf8 { append(jsonEscaped: octet) }
+    } else {
+      for unit in text.utf16 {
+        if unit < 0x80 {
+          append(jsonEscaped: UInt8(unit))
+        } else {
+          append(ascii: "\\u")
+          append(hexadecimal: UInt64(unit), digits: 4)
+        }
+      }
+    }
+    append(UInt8(ascii: "\""))
+  }
+
   /// A wire name in presentation form (as `NameWire.presentation`), escaped once more for a JSON string.
-  mutating func append(jsonName wire: Span<UInt8>) {
+  package mutating func append(jsonName wire: Span<UInt8>) {
     var at = 0
     let start = count
     while at < wire.count, wire[at] != 0 {
@@ -114,7 +135,7 @@ extension [UInt8] {
   }
 
   /// Dotted quad, or RFC 5952.
-  mutating func append(address: IPAddress) {
+  package mutating func append(address: IPAddress) {
     switch address.family {
     case .v4:
       append(decimal: address.low >> 24 & 0xFF)

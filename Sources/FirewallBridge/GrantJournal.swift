@@ -53,8 +53,9 @@ package struct JournalEntry: Hashable, Sendable {
 
 /// Remembers over restarts for which name each address was opened; which of them are open only the kernel knows.
 ///
-/// Lines are appended before the answer that they belong to leaves, so a killed process loses none of them: what was
-/// written lies with the kernel. After a crash of the host the sets are gone and the journal means nothing.
+/// Lines are written before the answer that they belong to leaves, so a killed process loses none of them: what was
+/// written lies with the kernel. Many lines are one write: `append` keeps them until `flush`. After a crash of the host
+/// the sets are gone and the journal means nothing.
 package final class GrantJournal {
   /// Fewer lines are never worth a rewriting.
   private static let leastLines = 16_384
@@ -64,6 +65,8 @@ package final class GrantJournal {
   private var file: FileDescriptor
   private var lines: Int
   private var isFailing = false
+  /// Lines that are not written yet.
+  private var pending: [UInt8] = []
 
   /// What a journal says; empty when there is none. A torn or foreign line is passed over.
   package static func read(_ path: String) -> [JournalEntry] {
@@ -88,12 +91,18 @@ package final class GrantJournal {
   /// Whether the file holds much more than `live` entries take.
   package func isOverlong(live: Int) -> Bool { lines > max(Self.leastLines, 4 * live) }
 
-  /// Appends; false when that failed, told once until it works again.
-  package func append(_ entries: [JournalEntry]) -> Bool {
-    guard !entries.isEmpty else { return true }
+  /// Adds lines for the next `flush`.
+  package func append(_ entries: [JournalEntry]) {
     lines += entries.count
+    for entry in entries { pending.append(contentsOf: entry.line.utf8) }
+  }
+
+  /// Writes what was appended; false when that failed, told once until it works again.
+  package func flush() -> Bool {
+    guard !pending.isEmpty else { return true }
     // Half a line may stand at the end of what failed before.
-    let isWritten = Self.write((isFailing ? "\n" : "") + entries.map(\.line).joined(), to: file)
+    let isWritten = Self.write((isFailing ? [UInt8(ascii: "\n")] : []) + pending, to: file)
+    pending.removeAll(keepingCapacity: true)
     defer { isFailing = !isWritten }
     return isWritten || isFailing
   }
@@ -101,10 +110,11 @@ package final class GrantJournal {
   /// Puts a file of `entries` in the place of the old one, or writes the old one anew where no other can be made.
   package func rewrite(_ entries: [JournalEntry]) {
     lines = entries.count
+    pending.removeAll()
     if let new = try? Self.create(path, entries) {
       file = new
     } else if ftruncate(file.raw, 0) == 0 {
-      isFailing = !Self.write(Self.header + entries.map(\.line).joined(), to: file)
+      isFailing = !Self.write(Self.whole(entries), to: file)
     }
   }
 
@@ -114,15 +124,19 @@ package final class GrantJournal {
       temporary, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
     guard raw >= 0 else { throw SystemError(call: "open", errno: errno) }
     let file = FileDescriptor(raw)
-    guard write(header + entries.map(\.line).joined(), to: file) else {
+    guard write(whole(entries), to: file) else {
       throw SystemError(call: "write", errno: errno)
     }
     guard unsafe rename(temporary, path) == 0 else { throw SystemError(call: "rename", errno: errno) }
     return file
   }
 
-  private static func write(_ text: String, to file: borrowing FileDescriptor) -> Bool {
-    var rest = Array(text.utf8)[...]
+  private static func whole(_ entries: [JournalEntry]) -> [UInt8] {
+    Array((header + entries.map(\.line).joined()).utf8)
+  }
+
+  private static func write(_ octets: [UInt8], to file: borrowing FileDescriptor) -> Bool {
+    var rest = octets[...]
     while !rest.isEmpty {
       let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(file.raw, $0.baseAddress, $0.count) }
       if count < 0 && errno == EINTR { continue }

@@ -32,7 +32,8 @@ package final class Reactor {
   /// Read once an iteration.
   package private(set) var now = MonotonicTime.now()
   private let epoll: FileDescriptor
-  private var registrations: [Int32: Registration] = [:]
+  /// By descriptor: the kernel gives the lowest that is free.
+  private var registrations: [Registration?] = []
   private var generation: UInt32 = 0
   private var timers = TimerHeap()
   private var isRunning = false
@@ -49,18 +50,27 @@ package final class Reactor {
   ) throws(SystemError) {
     generation &+= 1
     try control(SLUICE_EPOLL_ADD, fd, readable, writable, generation)
-    registrations[fd] = Registration(generation: generation, handler: handler)
+    let place = Int(fd)
+    while registrations.count <= place { registrations.append(nil) }
+    registrations[place] = Registration(generation: generation, handler: handler)
   }
 
   package func modify(_ fd: Int32, readable: Bool, writable: Bool) throws(SystemError) {
-    guard let registration = registrations[fd] else { return }
+    guard let registration = registration(of: fd) else { return }
     try control(SLUICE_EPOLL_CHANGE, fd, readable, writable, registration.generation)
   }
 
   /// No handler of `fd` runs after this, events of the same batch included.
-  package func unregister(_ fd: Int32) {
-    guard registrations.removeValue(forKey: fd) != nil else { return }
-    try? control(SLUICE_EPOLL_REMOVE, fd, false, false, 0)
+  ///
+  /// - Parameter closes: `fd` is closed right after this and was never duplicated; then the kernel forgets it by itself.
+  package func unregister(_ fd: Int32, closes: Bool = false) {
+    guard registration(of: fd) != nil else { return }
+    registrations[Int(fd)] = nil
+    if !closes { try? control(SLUICE_EPOLL_REMOVE, fd, false, false, 0) }
+  }
+
+  private func registration(of fd: Int32) -> Registration? {
+    fd >= 0 && Int(fd) < registrations.count ? registrations[Int(fd)] : nil
   }
 
   private func control(
@@ -120,7 +130,7 @@ package final class Reactor {
   private func dispatch(_ event: sluice_event) {
     let fd = Int32(bitPattern: UInt32(truncatingIfNeeded: event.key))
     // A descriptor that was closed and opened anew in this batch has another generation.
-    guard let registration = registrations[fd], UInt64(registration.generation) == event.key >> 32 else { return }
+    guard let registration = registration(of: fd), UInt64(registration.generation) == event.key >> 32 else { return }
     let ready = Int(event.ready)
     registration.handler(
       ReadyEvents(

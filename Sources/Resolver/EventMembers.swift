@@ -1,3 +1,4 @@
+import AuditLog
 import DNSWire
 import EgressPolicy
 import IPNetwork
@@ -8,39 +9,55 @@ enum EventMembers {
   static func allowed(
     _ answer: ScrubbedAnswer, rule: EgressRule, lifetime: UInt32, upstream: String
   ) -> [UInt8] {
-    var text = ",\"rule\":" + quoted(rule.location.description)
-    text += ",\"chain\":" + list(answer.chain.map { NameWire.presentation($0.span) })
-    text += ",\"addresses\":" + list(answer.addresses.map(\.description))
-    text += ",\"ports\":" + list(rule.ports.descriptions)
-    text += ",\"ttl\":\(answer.ttl),\"lifetime\":\(lifetime),\"upstream\":" + quoted(upstream)
-    return Array(text.utf8)
+    var text: [UInt8] = []
+    text.reserveCapacity(224)
+    text.append(ascii: ",\"rule\":")
+    text.append(jsonQuoted: rule.location.description)
+    text.append(ascii: ",\"chain\":")
+    text.append(listOf: answer.chain) { text, name in text.append(jsonName: name.span) }
+    text.append(ascii: ",\"addresses\":")
+    text.append(listOf: answer.addresses) { text, address in text.append(address: address) }
+    text.append(ascii: ",\"ports\":")
+    switch rule.ports {
+    case .any: text.append(ascii: "[\"any\"]")
+    case .ports(let ports):
+      text.append(listOf: ports) { text, port in
+        text.append(decimal: UInt64(port.port))
+        text.append(UInt8(ascii: "/"))
+        text.append(contentsOf: port.transport.name.utf8)
+      }
+    }
+    text.append(ascii: ",\"ttl\":")
+    text.append(decimal: UInt64(answer.ttl))
+    text.append(ascii: ",\"lifetime\":")
+    text.append(decimal: UInt64(lifetime))
+    text.append(ascii: ",\"upstream\":")
+    text.append(jsonQuoted: upstream)
+    return text
   }
 
   static func refused(_ failure: ScrubFailure, upstream: String) -> [UInt8] {
-    var text = ",\"upstream\":" + quoted(upstream)
+    var text: [UInt8] = []
+    text.append(ascii: ",\"upstream\":")
+    text.append(jsonQuoted: upstream)
     if case .notPublic(let address?) = failure {
-      text += ",\"addresses\":" + list([address.description])
+      text.append(ascii: ",\"addresses\":")
+      text.append(listOf: [address]) { text, address in text.append(address: address) }
     }
-    return Array(text.utf8)
+    return text
   }
+}
 
-  private static func list(_ items: [String]) -> String {
-    "[" + items.map(quoted).joined(separator: ",") + "]"
-  }
-
-  /// A JSON string (RFC 8259 section 7), ASCII only.
-  static func quoted(_ text: String) -> String {
-    var result = "\""
-    for unit in text.utf16 {
-      switch unit {
-      case 0x22: result += "\\\""
-      case 0x5C: result += "\\\\"
-      case 0x20...0x7E: result.unicodeScalars.append(Unicode.Scalar(UInt8(unit)))
-      default:
-        let digits = String(unit, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      }
+extension [UInt8] {
+  /// A JSON list of strings whose insides `write` appends.
+  fileprivate mutating func append<T>(listOf items: [T], _ write: (inout [UInt8], T) -> Void) {
+    append(UInt8(ascii: "["))
+    for index in items.indices {
+      if index > 0 { append(UInt8(ascii: ",")) }
+      append(UInt8(ascii: "\""))
+      write(&self, items[index])
+      append(UInt8(ascii: "\""))
     }
-    return result + "\""
+    append(UInt8(ascii: "]"))
   }
 }

@@ -8,12 +8,4 @@ extension PortSet {
     case .ports(let ports): ports.map { ($0.transport.rawValue, $0.port) }
     }
   }
-
-  /// The words of an audit event.
-  var descriptions: [String] {
-    switch self {
-    case .any: ["any"]
-    case .ports(let ports): ports.map(\.description)
-    }
-  }
 }

@@ -64,8 +64,15 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   /// What a ticket's commit would open, for whoever keeps a record of it.
   package func question(of ticket: Ticket) -> GrantLedger.Key? { flights[ticket]?.key }
 
-  private struct Flight {
-    var key: GrantLedger.Key
+  /// What was asked of the firewall and has not become a promise yet.
+  package func forEachPending(_ body: (GrantLedger.Key, GrantElement) -> Void) {
+    for flight in flights.values {
+      for commit in flight.plan?.commits ?? [] { body(flight.key, commit.element) }
+    }
+  }
+
+  private final class Flight {
+    let key: GrantLedger.Key
     var waiting: [Waiting]
     var answer: ScrubbedAnswer?
     var plan: GrantLedger.Plan?
@@ -79,6 +86,11 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     var isRevoked = false
     /// True while an answer that is in the cache is committed again.
     var isRenewal = false
+
+    init(_ key: GrantLedger.Key, _ first: Waiting) {
+      self.key = key
+      waiting = [first]
+    }
   }
 
   /// Questions in flight over all servers; each holds a socket and some kilobytes.
@@ -120,7 +132,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package mutating func answered(
     _ ticket: Ticket, _ result: UpstreamResult, now: UInt64, epoch: UInt64
   ) -> Action? {
-    guard var flight = flights[ticket], flight.isAsking, let first = flight.waiting.first else { return nil }
+    guard let flight = flights[ticket], flight.isAsking, let first = flight.waiting.first else { return nil }
     guard !flight.isRevoked else { return .finish(revoked(ticket, now: now)) }
     flight.isAsking = false
     switch result {
@@ -139,7 +151,6 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
             ticket, isInvalid ? .answerInvalid : .answerNotPublic, isInvalid ? .invalidData : .blocked,
             members: members, storedFor: Self.failureTTL, now: now))
       }
-      flights[ticket] = flight
       return grant(ticket, now: now, epoch: epoch)
     }
   }
@@ -228,14 +239,14 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private mutating func open(_ key: GrantLedger.Key, _ waiting: Waiting) -> Ticket {
     let ticket = nextTicket
     nextTicket += 1
-    flights[ticket] = Flight(key: key, waiting: [waiting])
+    flights[ticket] = Flight(key, waiting)
     inFlight[key] = ticket
     return ticket
   }
 
   /// Plans what the firewall must hold before the answer may leave (P2).
   private mutating func grant(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
-    guard var flight = flights[ticket], let answer = flight.answer, let first = flight.waiting.first else {
+    guard let flight = flights[ticket], let answer = flight.answer, let first = flight.waiting.first else {
       return .wait
     }
     guard !answer.addresses.isEmpty, first.question.snapshot.rules.opensFirewall else {
@@ -257,21 +268,19 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   /// The answer is cached, but the firewall may have forgotten its addresses.
   private mutating func renew(_ ticket: Ticket, _ elements: [GrantElement], now: UInt64, epoch: UInt64) -> Action {
-    guard var flight = flights[ticket] else { return .wait }
+    guard let flight = flights[ticket] else { return .wait }
     flight.isRenewal = true
     flight.plan = GrantLedger.Plan(elements: elements, commits: ledger.renewal(of: elements, now: now, epoch: epoch))
     return commit(ticket, flight, now: now, epoch: epoch)
   }
 
-  private mutating func commit(_ ticket: Ticket, _ flight: consuming Flight, now: UInt64, epoch: UInt64) -> Action {
-    var flight = flight
+  private mutating func commit(_ ticket: Ticket, _ flight: Flight, now: UInt64, epoch: UInt64) -> Action {
     flight.askedAt = now
     flight.epoch = epoch
     flight.rounds += 1
     let commits = flight.plan?.commits ?? []
     let evictions = flight.plan?.evictions ?? []
     flight.plan?.evictions = []
-    flights[ticket] = flight
     guard commits.isEmpty, evictions.isEmpty else { return .commit(ticket, commits, evicting: evictions) }
     return promise(ticket, now: now, epoch: epoch)
   }

@@ -38,6 +38,8 @@ package final class UpstreamPool {
 
   private let reactor: Reactor
   private let servers: [UpstreamServer]
+  /// Written once, for each answer to carry.
+  private let serverTexts: [String]
   private let limits: UpstreamLimits
   private let capacity: Int
   private var health: [ServerHealth]
@@ -51,6 +53,7 @@ package final class UpstreamPool {
     precondition(!servers.isEmpty)
     self.reactor = reactor
     self.servers = servers
+    serverTexts = servers.map(\.description)
     self.limits = limits
     capacity = min(limits.exchanges, DescriptorLimit.current / 2)
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
@@ -81,14 +84,17 @@ package final class UpstreamPool {
 
   /// Healthy servers by latency, then the others.
   private func candidates(_ now: UInt64) -> [Exchange.Candidate] {
-    servers.indices.sorted { left, right in
+    guard servers.count > 1 else { return [candidate(0, now)] }
+    return servers.indices.sorted { left, right in
       let (a, b) = (health[left], health[right])
       if a.isHealthy(now: now) != b.isHealthy(now: now) { return a.isHealthy(now: now) }
       return a.latency < b.latency
-    }.map { server in
-      Exchange.Candidate(
-        server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now))
-    }
+    }.map { candidate($0, now) }
+  }
+
+  private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
+    Exchange.Candidate(
+      server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now))
   }
 
   private func perform(_ action: Exchange.Action, _ flight: Flight, _ question: Question) {
@@ -103,7 +109,8 @@ package final class UpstreamPool {
     case .finish(let message, let server):
       // By TCP the time is that of two round trips.
       health[server].answered(after: flight.stream == nil ? Double(time - flight.sentAt) / 1_000_000 : nil)
-      end(flight, question, .success(UpstreamAnswer(message: message, server: servers[server])))
+      let answer = UpstreamAnswer(message: message, server: servers[server], serverText: serverTexts[server])
+      end(flight, question, .success(answer))
     case .fail(let failure):
       statistics.failures += 1
       end(flight, question, .failure(failure))
@@ -205,20 +212,21 @@ package final class UpstreamPool {
     flight.timer = nil
     flight.stream = nil
     guard flight.socket >= 0 else { return }
-    reactor.unregister(flight.socket)
+    reactor.unregister(flight.socket, closes: true)
     Glibc.close(flight.socket)
     flight.socket = -1
   }
 
   private func end(_ flight: Flight, _ question: Question, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
     statistics.wrongAnswers += UInt64(flight.exchange.wrongAnswers)
-    close(flight)
     flights[question] = nil
     let completions = flight.completions
     flight.completions = []
     for completion in completions {
       completion(result)
     }
+    // Whoever waits is served first; nothing of this socket is read any more.
+    close(flight)
   }
 }
 

@@ -21,10 +21,13 @@ package struct UpstreamServer: Hashable, Sendable, CustomStringConvertible {
 package struct UpstreamAnswer: Sendable {
   package var message: [UInt8]
   package var server: UpstreamServer
+  /// The server as in the configuration.
+  package var serverText: String
 
-  package init(message: [UInt8], server: UpstreamServer) {
+  package init(message: [UInt8], server: UpstreamServer, serverText: String) {
     self.message = message
     self.server = server
+    self.serverText = serverText
   }
 }
 

@@ -285,12 +285,22 @@ extension ResolutionService {
 
   // MARK: - The journal
 
-  /// Notes, before the kernel is asked, for which name an address will be open.
+  /// Notes for which name an address will be open. It is written while the kernel is at work, or just before the
+  /// answer leaves.
   func keepRecord(of commits: [GrantCommit], for key: GrantLedger.Key) {
     guard let journal, let server = serverName(key.server) else { return }
     let opened = shared.clock().wall / 1_000_000_000
     let entries = commits.map { JournalEntry($0.element, key, server: server, opened: opened) }
-    if !journal.append(entries) {
+    journal.append(entries)
+    guard !isRecordDue else { return }
+    isRecordDue = true
+    _ = reactor.schedule(at: reactor.now) { [unowned self] in writeRecords() }
+  }
+
+  func writeRecords() {
+    guard isRecordDue, let journal else { return }
+    isRecordDue = false
+    if !journal.flush() {
       StandardError.write("sluice: the grants' journal cannot be written: a restart will close what is open")
     }
     if journal.isOverlong(live: engine.ledger.elementCount) { journal.rewrite(journalEntries()) }
@@ -303,6 +313,10 @@ extension ResolutionService {
       guard let server = serverName(key.server) else { return }
       let since = (wall &- (now &- min(opened, now))) / 1_000_000_000
       entries.append(JournalEntry(element, key, server: server, opened: since))
+    }
+    engine.forEachPending { key, element in
+      guard let server = serverName(key.server) else { return }
+      entries.append(JournalEntry(element, key, server: server, opened: wall / 1_000_000_000))
     }
     return entries
   }

@@ -51,6 +51,8 @@ final class ResolutionService {
   var isInstalling = false
   var lastReplay: UInt64 = 0
   var isReplayDue = false
+  /// Lines of the journal wait to be written.
+  var isRecordDue = false
   /// Servers in whose sets somebody may have put something, and whether they are being looked at.
   var suspects: Set<UInt16> = []
   var isSearching = false
@@ -113,10 +115,12 @@ final class ResolutionService {
       }
     case .commit(let ticket, let commits, let evictions):
       bridge?.evict(evictions)
-      if let key = engine.question(of: ticket) { keepRecord(of: commits, for: key) }
+      let key = engine.question(of: ticket)
       commit(commits) { [unowned self] result in
+        writeRecords()
         perform(engine.committed(ticket, result, now: now, epoch: shared.epoch.current))
       }
+      if let key { keepRecord(of: commits, for: key) }
     case .finish(let finished):
       finish(finished)
       stopIfIdle()
@@ -142,7 +146,7 @@ final class ResolutionService {
     _ result: Result<UpstreamAnswer, UpstreamFailure>
   ) -> ResolutionEngine<any ReplyPath>.UpstreamResult {
     switch result {
-    case .success(let answer): .answer(answer.message, server: answer.server.description)
+    case .success(let answer): .answer(answer.message, server: answer.serverText)
     case .failure(let failure): .failure(failure.extendedError)
     }
   }

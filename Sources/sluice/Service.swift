@@ -69,8 +69,6 @@ final class Service {
     let remembered = bridge == nil ? [] : GrantJournal.read(journalPath)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
     let workers = try openWorkers(shared, audit)
-    // This thread tells the others what became of the firewall; it must not wait behind a flood that they answer.
-    sluice_prefer_latency(-5)
     try Privileges.lower(to: account)
     // Capabilities belong to threads, and the listener's was there before.
     try listener.onThread { try Privileges.lower(to: nil) }

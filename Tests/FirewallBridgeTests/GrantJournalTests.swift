@@ -27,8 +27,10 @@ struct GrantJournalTests {
   func roundTrip() throws {
     try inFolder { path in
       let journal = try GrantJournal(path: path, entries: [try Self.entry(1)], owner: nil)
-      #expect(journal.append([try Self.entry(2), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example")]))
-      #expect(journal.append([try Self.entry(2, opened: 99)]))
+      journal.append([try Self.entry(2), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example")])
+      #expect(journal.flush())
+      journal.append([try Self.entry(2, opened: 99)])
+      #expect(journal.flush())
       let expected = [try Self.entry(1), try Self.entry(2), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example")]
       #expect(GrantJournal.read(path) == expected)
       var state = stat()
@@ -40,7 +42,8 @@ struct GrantJournalTests {
   func damaged() throws {
     try inFolder { path in
       let journal = try GrantJournal(path: path, entries: [], owner: nil)
-      #expect(journal.append([try Self.entry(1)]))
+      journal.append([try Self.entry(1)])
+      #expect(journal.flush())
       let handle = try #require(FileHandle(forWritingAtPath: path))
       try handle.seekToEnd()
       handle.write(Data("x y z\n\u{0}\u{1}\ngithub-mcp a.b A 1.2.3.4 6 99999 1\ngithub-mcp api.example.com A 1.2".utf8))
@@ -56,11 +59,13 @@ struct GrantJournalTests {
   func rewriting() throws {
     try inFolder { path in
       let journal = try GrantJournal(path: path, entries: [], owner: nil)
-      for number in 0..<20_000 as Range<UInt32> { _ = journal.append([try Self.entry(number)]) }
+      for number in 0..<20_000 as Range<UInt32> { journal.append([try Self.entry(number)]) }
+      #expect(journal.flush())
       #expect(journal.isOverlong(live: 10))
       journal.rewrite([try Self.entry(5)])
       #expect(!journal.isOverlong(live: 1))
-      #expect(journal.append([try Self.entry(6)]))
+      journal.append([try Self.entry(6)])
+      #expect(journal.flush())
       #expect(GrantJournal.read(path) == [try Self.entry(5), try Self.entry(6)])
     }
   }

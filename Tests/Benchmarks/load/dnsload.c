@@ -52,7 +52,7 @@ static uint32_t source, step = 256, source_at;
 static const char *suffix;
 static double rate;
 static uint64_t sent, answered, lost, with_address, codes[16], serial;
-static uint64_t histogram[64][128];
+static uint64_t histogram[64][256];
 static uint64_t longest;
 
 static uint64_t now(void) {
@@ -66,18 +66,18 @@ static void fail(const char *what) {
   exit(1);
 }
 
-// Buckets of less than 1 % of their value: 7 bits after the leading one.
+// Buckets of at most 1 % of their value: the leading 8 bits and how many follow.
 static void count(uint64_t ns) {
   if (ns > longest) longest = ns;
-  int exponent = ns < 128 ? 0 : 57 - __builtin_clzll(ns);
-  histogram[exponent][exponent ? ns >> exponent & 127 : ns]++;
+  int shift = ns < 256 ? 0 : 56 - __builtin_clzll(ns);
+  histogram[shift][ns >> shift]++;
 }
 
 static double percentile(double part) {
   uint64_t wanted = (uint64_t)(part * (double)answered), seen = 0;
-  for (int e = 0; e < 58; e++)
-    for (int m = 0; m < 128; m++)
-      if ((seen += histogram[e][m]) > wanted) return (double)(e ? (128ull + (unsigned)m) << e : (unsigned)m) / 1000 / (e ? 2 : 1);
+  for (int shift = 0; shift < 57; shift++)
+    for (uint64_t lead = 0; lead < 256; lead++)
+      if ((seen += histogram[shift][lead]) > wanted) return (double)(lead << shift) / 1000;
   return (double)longest / 1000;
 }
 
@@ -299,7 +299,7 @@ int main(int argc, char **argv) {
     epoll_ctl(epoll, EPOLL_CTL_ADD, clients[i]->fd, &event);
   }
   uint64_t start = now(), end = start + (uint64_t)(seconds * 1e9), swept = start, at = start;
-  int turn = 0, room = tcp ? window * client_count : window, share = tcp ? window : (window + client_count - 1) / client_count;
+  int turn = 0, share = tcp ? window : (window + client_count - 1) / client_count;
   double gap = rate > 0 ? 1e9 / rate : 0, next = (double)start;
   while ((at = now()) < end && sent < most) {
     int did = 0;
@@ -329,7 +329,6 @@ int main(int argc, char **argv) {
     if (rate > 0 && next - (double)at < 5e6) wait.tv_nsec = next - (double)at > 60000 ? (long)(next - (double)at) - 50000 : 0;
     if (wait.tv_nsec) epoll_pwait2(epoll, events, 8, &wait, NULL);
   }
-  (void)room;
   double took = (double)(now() - start) / 1e9;
   for (uint64_t grace = now() + 500000000ull; waiting() && now() < grace;) receive_all();
   lost += (uint64_t)waiting();

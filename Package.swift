@@ -77,6 +77,12 @@ let package = Package(
     .executableTarget(
       name: "FeederBenchmark", dependencies: ["LinuxIO", "IPNetwork", "GrantLedger", "FirewallBridge"],
       path: "Tests/Benchmarks/FeederBenchmark", swiftSettings: strict),
+    .executableTarget(
+      name: "PathBudget",
+      dependencies: [
+        "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "AuditLog", "Resolver", "TestSupport",
+      ],
+      path: "Tests/Benchmarks/PathBudget", swiftSettings: strict),
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),

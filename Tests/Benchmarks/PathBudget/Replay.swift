@@ -1,0 +1,93 @@
+import AuditLog
+import Glibc
+import IPNetwork
+import Resolver
+
+/// Messages and who sent them, side by side as in a worker's arena.
+struct Packets {
+  fileprivate var octets: [UInt8] = []
+  fileprivate var ranges: [Range<Int>] = []
+  fileprivate var sources: [QuerySource] = []
+
+  mutating func append(_ message: [UInt8], from client: IPAddress) {
+    ranges.append(octets.count..<(octets.count + message.count))
+    octets += message
+    sources.append(QuerySource(client: client, port: 40_188, transport: .udp, interface: 3))
+  }
+}
+
+/// What became of a batch.
+struct Seen: Equatable {
+  var replies = 0
+  var drops = 0
+  var pending = 0
+  /// Sum of the response codes.
+  var codes = 0
+  /// Sum of the answer counts.
+  var answers = 0
+}
+
+/// A worker's query path and reply buffer, without its sockets.
+struct Replay: ~Copyable {
+  /// Nanoseconds; the same for every batch, as a count must not depend on when it is made.
+  static let now: UInt64 = 1_000_000_000_000
+
+  private let snapshot: ResolverSnapshot
+  private var path: QueryPath
+  private var reply = [UInt8](repeating: 0, count: ReplyWriter.maxDatagram)
+  private let clock = QueryClock(monotonic: Replay.now, wall: 1_763_630_062_000_000_000, epoch: 1)
+
+  init(_ snapshot: ResolverSnapshot) {
+    self.snapshot = snapshot
+    path = QueryPath(ring: Self.ring()) { _ in 0 }
+  }
+
+  /// Answers every packet, as `DatagramWorker` does with what one `recvmmsg` returned.
+  mutating func batch(_ packets: borrowing Packets) -> Seen {
+    var seen = Seen()
+    for index in 0..<packets.ranges.count {
+      let outcome = unsafe reply.withUnsafeMutableBufferPointer { buffer in
+        var output = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
+        let outcome = path.answer(
+          packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index], at: clock, with: snapshot, into: &output)
+        _ = unsafe output.finalize(for: buffer)
+        return outcome
+      }
+      switch outcome {
+      case .reply:
+        seen.replies += 1
+        seen.codes += Int(reply[3] & 0xF)
+        seen.answers += Int(reply[7])
+      case .drop:
+        seen.drops += 1
+      case .pending(let question):
+        seen.pending += 1
+        question.state.leave()
+      }
+    }
+    return seen
+  }
+
+  /// A ring that holds the events of a few batches, because nobody reads it. Full, it shows as SERVFAIL.
+  private static func ring() -> AuditRing {
+    guard let region = Pages(AuditRing.overhead + 1 << 23).region, let ring = AuditRing(region) else {
+      fail("no memory for the audit ring")
+    }
+    return ring
+  }
+}
+
+/// Zeroed memory that stands for a mapped file.
+@safe
+private final class Pages: Sendable {
+  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
+
+  init(_ count: Int) {
+    let start = unsafe mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    unsafe buffer = UnsafeMutableRawBufferPointer(start: start == MAP_FAILED ? nil : start, count: count)
+  }
+
+  deinit { _ = unsafe munmap(buffer.baseAddress, buffer.count) }
+
+  var region: SharedRegion? { unsafe SharedRegion(buffer, keeping: self) }
+}

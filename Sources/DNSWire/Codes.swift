@@ -1,10 +1,12 @@
 /// A record class (RFC 1035 section 3.2.4). Everything of ours is IN.
-package struct RRClass: RawRepresentable, Hashable, Sendable {
+package struct RRClass: BitwiseCopyable, RawRepresentable, Hashable, Sendable {
   package let rawValue: UInt16
 
   package init(rawValue: UInt16) {
     self.rawValue = rawValue
   }
+
+  @inlinable package static func == (left: Self, right: Self) -> Bool { left.rawValue == right.rawValue }
 
   package static let IN = RRClass(rawValue: 1)
   package static let CH = RRClass(rawValue: 3)
@@ -21,6 +23,8 @@ package struct Opcode: RawRepresentable, Hashable, Sendable {
     self.rawValue = rawValue
   }
 
+  @inlinable package static func == (left: Self, right: Self) -> Bool { left.rawValue == right.rawValue }
+
   package static let QUERY = Opcode(rawValue: 0)
   package static let IQUERY = Opcode(rawValue: 1)
   package static let STATUS = Opcode(rawValue: 2)
@@ -29,12 +33,14 @@ package struct Opcode: RawRepresentable, Hashable, Sendable {
 }
 
 /// A response code with the eight bits that an OPT adds (RFC 6891 section 6.1.3, RFC 6895 section 2.3).
-package struct ResponseCode: RawRepresentable, Hashable, Sendable {
+package struct ResponseCode: BitwiseCopyable, RawRepresentable, Hashable, Sendable {
   package let rawValue: UInt16
 
   package init(rawValue: UInt16) {
     self.rawValue = rawValue
   }
+
+  @inlinable package static func == (left: Self, right: Self) -> Bool { left.rawValue == right.rawValue }
 
   package static let NOERROR = ResponseCode(rawValue: 0)
   package static let FORMERR = ResponseCode(rawValue: 1)
@@ -62,12 +68,14 @@ extension ResponseCode: CustomStringConvertible {
 }
 
 /// An extended error (RFC 8914 section 4).
-package struct ExtendedErrorCode: RawRepresentable, Hashable, Sendable {
+package struct ExtendedErrorCode: BitwiseCopyable, RawRepresentable, Hashable, Sendable {
   package let rawValue: UInt16
 
   package init(rawValue: UInt16) {
     self.rawValue = rawValue
   }
+
+  @inlinable package static func == (left: Self, right: Self) -> Bool { left.rawValue == right.rawValue }
 
   package static let otherError = ExtendedErrorCode(rawValue: 0)
   package static let blocked = ExtendedErrorCode(rawValue: 15)

@@ -45,6 +45,14 @@ extension NameWire {
       at += 8
     }
     var foreign = at - octetSum(familiar)
+    if at < count, count >= 8 {
+      // The last word once more, as far as it is new.
+      let rest = count - at
+      let word = lowercased(unsafe source.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self))
+      unsafe target.storeBytes(of: word, toByteOffset: count - 8, as: UInt64.self)
+      let new = (UInt64.max << UInt64(8 * (8 - rest)))
+      return foreign + rest - octetSum((hostnameMarks(word) >> 7) & new)
+    }
     while at < count {
       let octet = lowercased(unsafe source[at])
       unsafe target[at] = octet

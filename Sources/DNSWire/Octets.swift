@@ -1,12 +1,29 @@
 extension Span<UInt8> {
   /// The 16-bit number at `offset`; nil beyond the end.
-  package func read16(_ offset: Int) -> UInt16? {
+  @inlinable package func read16(_ offset: Int) -> UInt16? {
     guard offset >= 0, offset <= count - 2 else { return nil }
     return UInt16(self[offset]) << 8 | UInt16(self[offset + 1])
   }
 
+  /// The `count` octets from `offset` on as one number, little-endian; octets beyond `count` are 0.
+  ///
+  /// - Precondition: `count` is at most 8, and the octets are inside.
+  @inlinable package func word(at offset: Int, count: Int) -> UInt64 {
+    if offset &+ 8 <= self.count {
+      let word = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)  // checks its bounds
+      return count >= 8 ? word : word & ((1 &<< (UInt64(truncatingIfNeeded: count) &* 8)) &- 1)
+    }
+    var word: UInt64 = 0
+    var index = 0
+    while index < count {
+      word |= UInt64(self[offset &+ index]) &<< (UInt64(truncatingIfNeeded: index) &* 8)
+      index &+= 1
+    }
+    return word
+  }
+
   /// The 32-bit number at `offset`; nil beyond the end.
-  package func read32(_ offset: Int) -> UInt32? {
+  @inlinable package func read32(_ offset: Int) -> UInt32? {
     guard let high = read16(offset), let low = read16(offset + 2) else { return nil }
     return UInt32(high) << 16 | UInt32(low)
   }
@@ -15,7 +32,7 @@ extension Span<UInt8> {
 extension OutputSpan<UInt8> {
   /// Appends a 16-bit number, if there is room for it; says whether there was.
   @discardableResult
-  package mutating func append(bigEndian value: UInt16) -> Bool {
+  @inlinable @inline(__always) package mutating func append(bigEndian value: UInt16) -> Bool {
     guard freeCapacity >= 2 else { return false }
     append(UInt8(truncatingIfNeeded: value >> 8))
     append(UInt8(truncatingIfNeeded: value))
@@ -24,7 +41,7 @@ extension OutputSpan<UInt8> {
 
   /// Appends a 32-bit number, if there is room for it; says whether there was.
   @discardableResult
-  package mutating func append(bigEndian value: UInt32) -> Bool {
+  @inlinable @inline(__always) package mutating func append(bigEndian value: UInt32) -> Bool {
     guard freeCapacity >= 4 else { return false }
     append(bigEndian: UInt16(truncatingIfNeeded: value >> 16))
     return append(bigEndian: UInt16(truncatingIfNeeded: value))
@@ -32,10 +49,16 @@ extension OutputSpan<UInt8> {
 
   /// Appends octets, if there is room for all of them; says whether there was.
   @discardableResult
-  package mutating func append(contentsOf octets: Span<UInt8>) -> Bool {
+  @inlinable package mutating func append(contentsOf octets: Span<UInt8>) -> Bool {
     guard freeCapacity >= octets.count else { return false }
-    for index in octets.indices {
-      append(octets[index])
+    unsafe withUnsafeMutableBufferPointer { buffer, count in
+      // There is room for all of them, checked above.
+      unsafe octets.withUnsafeBufferPointer { source in
+        unsafe buffer.baseAddress.map { base in
+          unsafe source.baseAddress.map { unsafe (base + count).update(from: $0, count: source.count) }
+        }
+      }
+      count += octets.count
     }
     return true
   }

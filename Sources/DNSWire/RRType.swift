@@ -1,10 +1,12 @@
 /// A resource record type (IANA registry "DNS Parameters"); unknown values are as good as known ones (RFC 3597).
-package struct RRType: RawRepresentable, Hashable, Sendable {
+package struct RRType: BitwiseCopyable, RawRepresentable, Hashable, Sendable {
   package let rawValue: UInt16
 
   package init(rawValue: UInt16) {
     self.rawValue = rawValue
   }
+
+  @inlinable package static func == (left: Self, right: Self) -> Bool { left.rawValue == right.rawValue }
 
   package static let A = RRType(rawValue: 1)
   package static let NS = RRType(rawValue: 2)

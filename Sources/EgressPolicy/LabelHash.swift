@@ -1,3 +1,5 @@
+import DNSWire
+
 /// The running hash of a name's labels, taken from the right, so that every suffix has its hash on the way.
 ///
 /// Multiply-and-fold over 8 octets at a time; the seed keeps collisions from being prepared in advance.
@@ -12,11 +14,11 @@ struct LabelHash {
   mutating func add(_ name: Span<UInt8>, _ range: Range<Int>) {
     var index = range.lowerBound
     while index &+ 8 <= range.upperBound {
-      fold(Self.word(name, at: index, count: 8), 0xA076_1D64_78BD_642F)
+      fold(name.word(at: index, count: 8), 0xA076_1D64_78BD_642F)
       index &+= 8
     }
     // The length closes the label, so that `ab.c` and `a.bc` differ.
-    let tail = Self.word(name, at: index, count: range.upperBound &- index)
+    let tail = name.word(at: index, count: range.upperBound &- index)
     fold(tail ^ (UInt64(truncatingIfNeeded: range.count) &<< 56), 0xE703_7ED1_A0B4_28DB)
   }
 
@@ -32,15 +34,5 @@ struct LabelHash {
   private static func multiply(_ left: UInt64, _ right: UInt64) -> UInt64 {
     let (high, low) = (left ^ 0x5897_89E6_C93E_1A2B).multipliedFullWidth(by: right)
     return high ^ low
-  }
-
-  private static func word(_ name: Span<UInt8>, at index: Int, count: Int) -> UInt64 {
-    var word: UInt64 = 0
-    var offset = 0
-    while offset < count {
-      word = word &<< 8 | UInt64(name[index &+ offset])
-      offset &+= 1
-    }
-    return word
   }
 }

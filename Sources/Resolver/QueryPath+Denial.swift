@@ -46,7 +46,9 @@ extension QueryPath {
     guard record(denial.code, state.name, query, answer.code, message.count, source, clock) else {
       return failClosed(query, message, state, into: &reply)
     }
-    let error = ReplyWriter.ExtendedError(code: denial.error, server: state.name, token: denial.code.token)
+    let error =
+      query.edns == nil
+      ? nil : ReplyWriter.ExtendedError(code: denial.error, server: state.name, token: denial.code.token)
     let limit = ReplyWriter.limit(query, isDatagram: source.isDatagram)
     writeSinkhole(answer, query, message, snapshot, error: error, limit: limit, into: &reply)
     return .reply
@@ -117,14 +119,8 @@ extension QueryPath {
     let room = min(limit, reply.count + reply.freeCapacity) - (query.edns == nil ? 0 : ReplyWriter.optWithError)
     switch answer {
     case .nxdomain, .nodata:
-      let soa = snapshot.zones.sinkholeSOA
-      guard reply.count + 11 + soa.rdata.count <= room else { break }
-      reply.append(0)
-      reply.append(bigEndian: RRType.SOA.rawValue)
-      reply.append(bigEndian: UInt16(1))
-      reply.append(bigEndian: min(snapshot.rules.sinkholeTTL, soa.ttl))
-      reply.append(bigEndian: UInt16(truncatingIfNeeded: soa.rdata.count))
-      reply.append(contentsOf: soa.rdata.span)
+      guard reply.count + snapshot.denialRecord.count <= room else { break }
+      snapshot.denialRecord.append(to: &reply)
       reply.patch16(1, at: 8)
     case .addresses(let addresses):
       var count: UInt16 = 0

@@ -65,24 +65,21 @@ package struct QueryPath: ~Copyable {
       counters.dropped &+= 1
       return .drop
     }
-    guard let server = identify(source, snapshot) else {
+    guard let server = snapshot.uncountedPolicy.with({ $0.server(for: source.client) }) else {
       return unknownClient(query, message, source, clock, snapshot, into: &reply)
     }
-    return decide(query, message, server, source, clock, snapshot, into: &reply)
-  }
-
-  private func identify(_ source: QuerySource, _ snapshot: borrowing ResolverSnapshot) -> Int? {
-    guard let server = snapshot.policy.server(for: source.client),
-      snapshot.servers[server].admits(interface: source.interface, resolve: resolveInterface)
-    else { return nil }
-    return server
+    return snapshot.withServer(server) { state in
+      guard !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface) else {
+        return unknownClient(query, message, source, clock, snapshot, into: &reply)
+      }
+      return decide(query, message, server, state, source, clock, snapshot, into: &reply)
+    }
   }
 
   private mutating func decide(
-    _ query: Query, _ message: Span<UInt8>, _ server: Int, _ source: QuerySource, _ clock: QueryClock,
-    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+    _ query: Query, _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ source: QuerySource,
+    _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    let state = snapshot.servers[server]
     guard query.klass == .IN else {
       let denial = Denial(code: .classNotAllowed, answer: .empty(.REFUSED), error: .blocked)
       return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
@@ -92,9 +89,12 @@ package struct QueryPath: ~Copyable {
     }
     let verdict =
       query.isHostname
-      ? snapshot.policy.decide(
-        server: server, name: scratch.octets.span.extracting(0..<scratch.count), type: query.type) : .notListed
-    let local = snapshot.zones.answer(name: scratch.octets.span.extracting(0..<scratch.count), type: query.type)
+      ? snapshot.uncountedPolicy.with {
+        $0.decide(server: server, name: scratch.octets.span.extracting(0..<scratch.count), type: query.type)
+      } : .notListed
+    let local = snapshot.uncountedZones.with {
+      $0.answer(name: scratch.octets.span.extracting(0..<scratch.count), type: query.type)
+    }
     if case .notListed = verdict, let outcome = answerLocally(local, query, message, snapshot, into: &reply) {
       return outcome
     }
@@ -124,23 +124,24 @@ package struct QueryPath: ~Copyable {
         writeSinkhole(.nxdomain, query, message, snapshot, error: nil, into: &reply)
         return .reply
       }
-      return find(rule, query, message, server, source, clock, snapshot, into: &reply)
+      return find(rule, query, message, server, state, source, clock, snapshot, into: &reply)
     }
   }
 
   private mutating func find(
-    _ rule: Int, _ query: Query, _ message: Span<UInt8>, _ server: Int, _ source: QuerySource, _ clock: QueryClock,
-    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+    _ rule: Int, _ query: Query, _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ source: QuerySource,
+    _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    let state = snapshot.servers[server]
     var failure: ExtendedErrorCode?
-    let finding = state.cache.find(
-      scratch.octets.span.extracting(0..<scratch.count), query.type, now: clock.monotonic, epoch: clock.epoch
-    ) { response in
-      failure = response.extendedError
-      ReplyWriter.answer(
-        query, message, response, now: clock.monotonic, isDatagram: source.isDatagram,
-        errorText: response.extendedError == nil ? nil : (state.name, "cached-failure"), into: &reply)
+    let finding = state.uncountedCache.with { cache in
+      cache.find(
+        scratch.octets.span.extracting(0..<scratch.count), query.type, now: clock.monotonic, epoch: clock.epoch
+      ) { head, sections, ttlOffsets in
+        failure = head.extendedError
+        ReplyWriter.answer(
+          query, message, head, sections, ttlOffsets, now: clock.monotonic, isDatagram: source.isDatagram,
+          errorText: head.extendedError == nil ? nil : (state.name, "cached-failure"), into: &reply)
+      }
     }
     guard finding == .hit else {
       return pend(.resolve, rule: rule, query, message, server, source, clock, snapshot, into: &reply)
@@ -219,12 +220,11 @@ extension QueryPath {
       client: source.client, clientPort: source.port, wallClock: clock.wall)
     let outcome = ring.push(
       header, server: server.span, name: scratch.octets.span.extracting(0..<scratch.count),
-      extra: Self.noMembers.span)
+      extra: Span())
     mustWakeAudit = mustWakeAudit || outcome == .storedWakeConsumer
     return outcome != .full
   }
 
-  private static let noMembers: [UInt8] = []
 }
 
 extension Span<UInt8> {

@@ -45,22 +45,33 @@ package enum ReplyWriter {
     _ query: Query, _ message: Span<UInt8>, _ response: borrowing CachedResponse, now: UInt64, isDatagram: Bool,
     errorText: (server: [UInt8], token: StaticString)? = nil, into reply: inout OutputSpan<UInt8>
   ) {
-    begin(query, message, response.responseCode, into: &reply)
+    answer(
+      query, message, response.head, response.sections.span, response.ttlOffsets.span, now: now,
+      isDatagram: isDatagram, errorText: errorText, into: &reply)
+  }
+
+  static func answer(
+    _ query: Query, _ message: Span<UInt8>, _ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>,
+    now: UInt64, isDatagram: Bool, errorText: (server: [UInt8], token: StaticString)?,
+    into reply: inout OutputSpan<UInt8>
+  ) {
+    begin(query, message, head.responseCode, into: &reply)
     let base = reply.count
-    let fits = base + response.sections.count + optReserve(query, response) <= limit(query, isDatagram: isDatagram)
-    if fits {
-      reply.append(contentsOf: response.sections.span)
-      patchTTLs(response, from: base, now: now, in: &reply)
-      reply.patch16(response.answerCount, at: 6)
-      reply.patch16(response.authorityCount, at: 8)
+    let limit = limit(query, isDatagram: isDatagram)
+    if base + sections.count + optReserve(query, head) <= limit {
+      reply.append(contentsOf: sections)
+      let ttl = head.remainingTTL(at: now)
+      for index in ttlOffsets.indices { reply.patch32(ttl, at: base + Int(ttlOffsets[index])) }
+      reply.patch16(head.answerCount, at: 6)
+      reply.patch16(head.authorityCount, at: 8)
     } else {
       setTruncated(&reply)
     }
-    var extendedError: ExtendedError?
-    if let code = response.extendedError {
-      extendedError = ExtendedError(code: code, server: errorText?.server ?? [], token: errorText?.token)
+    guard query.edns != nil else { return }
+    let error = head.extendedError.map {
+      ExtendedError(code: $0, server: errorText?.server ?? [], token: errorText?.token)
     }
-    appendOPT(query, extendedError, limit: limit(query, isDatagram: isDatagram), into: &reply)
+    appendOPT(query, error, limit: limit, into: &reply)
   }
 
   /// Appends our OPT if the query had one (RFC 6891 section 6.1.1), with DO as it came (RFC 3225 section 3).
@@ -121,17 +132,8 @@ package enum ReplyWriter {
   /// Octets of an OPT with an extended error that has no text.
   static let optWithError = 17
 
-  private static func optReserve(_ query: Query, _ response: borrowing CachedResponse) -> Int {
-    query.edns == nil ? 0 : response.extendedError == nil ? 11 : optWithError
-  }
-
-  private static func patchTTLs(
-    _ response: borrowing CachedResponse, from base: Int, now: UInt64, in reply: inout OutputSpan<UInt8>
-  ) {
-    let ttl = response.remainingTTL(at: now)
-    for offset in response.ttlOffsets {
-      reply.patch32(ttl, at: base + Int(offset))
-    }
+  private static func optReserve(_ query: Query, _ head: CachedHead) -> Int {
+    query.edns == nil ? 0 : head.extendedError == nil ? 11 : optWithError
   }
 }
 

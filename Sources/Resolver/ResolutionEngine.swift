@@ -202,10 +202,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       flights[ticket]?.waiting.append(waiting)
       return .wait
     }
-    var cached: CachedResponse?
-    let finding = question.state.cache.find(question.name.span, question.type, now: now, epoch: epoch) {
-      cached = copy $0
-    }
+    let (finding, cached) = question.state.cache.answer(question.name.span, question.type, now: now, epoch: epoch)
     if finding == .hit, let cached {
       // A failure is recorded for everybody who gets it, from whichever thread (P6).
       let event = cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: [], once: false) }
@@ -325,8 +322,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     let cache = question.state.cache
     if flight.isRenewal {
       cache.renew(question.name.span, question.type, grantExpires: grantExpires, epoch: epoch)
-      var cached: CachedResponse?
-      _ = cache.find(question.name.span, question.type, now: now, epoch: epoch) { cached = copy $0 }
+      let cached = cache.answer(question.name.span, question.type, now: now, epoch: epoch).response
       return Finished(waiting: flight.waiting, response: cached ?? Self.servfail(now: now), event: nil)
     }
     guard let answer = flight.answer else {

@@ -61,10 +61,13 @@ package struct ResolverRules: Sendable {
 package final class ServerState: Sendable {
   package let name: [UInt8]
   package let cache: ResponseCache
+  let uncountedCache: Uncounted<ResponseCache>
   /// The index by which the firewall bridge knows this server.
   package let firewallIndex: UInt16
   /// The interface its queries must arrive on, if the policy names one.
   let interface: String?
+  /// Without one the query path need not ask.
+  let hasInterface: Bool
   /// Whether the firewall has a set for this server's IPv6 addresses.
   package let opensIPv6: Bool
   /// The families whose set holds plain addresses: all ports of an address are one grant.
@@ -84,8 +87,10 @@ package final class ServerState: Sendable {
   ) {
     self.name = Array(name.utf8)
     self.cache = cache
+    uncountedCache = Uncounted(cache)
     self.firewallIndex = firewallIndex
     self.interface = interface
+    hasInterface = interface != nil
     self.opensIPv6 = opensIPv6
     self.plainFamilies = plainFamilies
     self.byteCaps = byteCaps
@@ -131,8 +136,16 @@ package final class ResolverSnapshot: Sendable {
   package let rules: ResolverRules
   /// Parallel to `policy.servers`.
   package let servers: [ServerState]
+  /// Whether the policy asks of any server by which interface its queries come.
+  package let asksInterface: Bool
   /// Addresses that no answer may hold although they are public: the host's own.
   package let ownAddresses: Set<IPAddress>
+  /// The same once more, for the query path.
+  private let uncountedServers: [Uncounted<ServerState>]
+  let uncountedPolicy: Uncounted<PolicySnapshot>
+  let uncountedZones: Uncounted<LocalZones>
+  /// The SOA of denials as a record of the root: what follows the question of a denial.
+  let denialRecord: FlatOctets
   /// Place in `servers` by the firewall's index.
   private let places: [UInt16: Int]
 
@@ -144,9 +157,31 @@ package final class ResolverSnapshot: Sendable {
     self.zones = zones
     self.rules = rules
     self.servers = servers
+    uncountedServers = servers.map { Uncounted($0) }
+    uncountedPolicy = Uncounted(policy)
+    uncountedZones = Uncounted(zones)
+    denialRecord = FlatOctets(Self.record(zones.sinkholeSOA, ttl: rules.sinkholeTTL))
+    asksInterface = servers.contains { $0.hasInterface }
     self.ownAddresses = ownAddresses
     places = Dictionary(
       servers.enumerated().map { ($1.firewallIndex, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Lends a server to `body`; `servers` keeps it alive meanwhile.
+  @inline(__always)
+  borrowing func withServer<Result>(_ place: Int, _ body: (ServerState) -> Result) -> Result {
+    uncountedServers[place].with(body)
+  }
+
+  private static func record(_ soa: LocalRecord, ttl: UInt32) -> [UInt8] {
+    [UInt8](capacity: 11 + soa.rdata.count) { out in
+      out.append(0)
+      out.append(bigEndian: RRType.SOA.rawValue)
+      out.append(bigEndian: RRClass.IN.rawValue)
+      out.append(bigEndian: min(ttl, soa.ttl))
+      out.append(bigEndian: UInt16(truncatingIfNeeded: soa.rdata.count))
+      out.append(contentsOf: soa.rdata.span)
+    }
   }
 
   /// The place in `servers` of the server that the firewall knows by this index.
@@ -155,6 +190,42 @@ package final class ResolverSnapshot: Sendable {
   /// Index of the server whose network holds a client's address.
   package func server(of client: IPAddress) -> Int? {
     policy.server(for: client)
+  }
+}
+
+/// Octets behind one pointer: reading them counts no reference.
+@safe
+struct FlatOctets: ~Copyable, @unchecked Sendable {
+  private let base: UnsafeMutablePointer<UInt8>
+  let count: Int
+
+  init(_ octets: [UInt8]) {
+    unsafe base = .allocate(capacity: max(octets.count, 1))
+    count = octets.count
+    for (index, octet) in octets.enumerated() { unsafe base[index] = octet }  // index < count
+  }
+
+  deinit { unsafe base.deallocate() }
+
+  /// Appends all of them, if there is room.
+  func append(to output: inout OutputSpan<UInt8>) {
+    let octets = unsafe UnsafeBufferPointer(start: base, count: count)
+    unsafe output.append(contentsOf: octets.span)
+  }
+}
+
+/// An object that somebody else keeps alive for as long as this: looking at it counts no reference.
+@safe
+struct Uncounted<Object: AnyObject & Sendable>: Sendable {
+  private let object: Unmanaged<Object>
+
+  init(_ object: Object) {
+    unsafe self.object = Unmanaged.passUnretained(object)
+  }
+
+  @inline(__always)
+  func with<Result>(_ body: (Object) -> Result) -> Result {
+    unsafe object._withUnsafeGuaranteedRef { body($0) }  // the owner holds it
   }
 }
 

@@ -1,43 +1,20 @@
 package import DNSWire
 
-/// Everything needed to answer one question again: the sections of a reply, and how long they may be handed out.
+/// What an answer is and how long it may be handed out, without its records.
 ///
 /// All times are nanoseconds of the monotonic clock that the caller reads once per batch of queries.
-package struct CachedResponse: Sendable {
+package struct CachedHead: BitwiseCopyable, Sendable {
   package var responseCode: ResponseCode
   package var answerCount: UInt16
   package var authorityCount: UInt16
-  /// Answer and authority records as they stand in a message whose uncompressed question starts at octet 12.
-  package var sections: [UInt8]
-  /// Where the 32-bit TTL of each record stands in `sections`.
-  package var ttlOffsets: [UInt16]
+  /// What an OPT of the reply says about a failure (RFC 8914), if anything.
+  package var extendedError: ExtendedErrorCode?
   /// End of the answer's TTL.
   package var expires: UInt64
   /// End of the grant behind the answer's addresses; `.max` when the answer opens nothing.
   package var grantExpires: UInt64
   /// The firewall epoch in which the grant was committed; `CachedResponse.anyEpoch` when the answer opens nothing.
   package var epoch: UInt64
-  /// What an OPT of the reply says about a failure (RFC 8914), if anything.
-  package var extendedError: ExtendedErrorCode?
-
-  /// The epoch of answers that hold no address that the firewall must know.
-  package static let anyEpoch = UInt64.max
-
-  package init(
-    responseCode: ResponseCode, answerCount: UInt16 = 0, authorityCount: UInt16 = 0, sections: [UInt8] = [],
-    ttlOffsets: [UInt16] = [], expires: UInt64, grantExpires: UInt64 = .max, epoch: UInt64 = CachedResponse.anyEpoch,
-    extendedError: ExtendedErrorCode? = nil
-  ) {
-    self.responseCode = responseCode
-    self.answerCount = answerCount
-    self.authorityCount = authorityCount
-    self.sections = sections
-    self.ttlOffsets = ttlOffsets
-    self.expires = expires
-    self.grantExpires = grantExpires
-    self.epoch = epoch
-    self.extendedError = extendedError
-  }
 
   /// Seconds of TTL that may be handed out at `now`: the answer's, begun seconds counted, but never beyond the grant
   /// behind it (P3).
@@ -50,6 +27,59 @@ package struct CachedResponse: Sendable {
 
   /// Whether the answer may be handed out at `now` without asking the firewall again (P2).
   package func isServable(at now: UInt64, epoch current: UInt64) -> Bool {
-    expires > now && grantExpires > now && (epoch == current || epoch == Self.anyEpoch)
+    expires > now && grantExpires > now && (epoch == current || epoch == CachedResponse.anyEpoch)
+  }
+}
+
+/// Everything needed to answer one question again: the sections of a reply, and how long they may be handed out.
+package struct CachedResponse: Sendable {
+  package var head: CachedHead
+  /// Answer and authority records as they stand in a message whose uncompressed question starts at octet 12.
+  package var sections: [UInt8]
+  /// Where the 32-bit TTL of each record stands in `sections`.
+  package var ttlOffsets: [UInt16]
+
+  package var responseCode: ResponseCode { head.responseCode }
+  package var answerCount: UInt16 { head.answerCount }
+  package var authorityCount: UInt16 { head.authorityCount }
+  package var extendedError: ExtendedErrorCode? { head.extendedError }
+  package var expires: UInt64 {
+    get { head.expires }
+    set { head.expires = newValue }
+  }
+  package var grantExpires: UInt64 {
+    get { head.grantExpires }
+    set { head.grantExpires = newValue }
+  }
+  package var epoch: UInt64 {
+    get { head.epoch }
+    set { head.epoch = newValue }
+  }
+
+  /// The epoch of answers that hold no address that the firewall must know.
+  package static let anyEpoch = UInt64.max
+
+  package init(
+    responseCode: ResponseCode, answerCount: UInt16 = 0, authorityCount: UInt16 = 0, sections: [UInt8] = [],
+    ttlOffsets: [UInt16] = [], expires: UInt64, grantExpires: UInt64 = .max, epoch: UInt64 = CachedResponse.anyEpoch,
+    extendedError: ExtendedErrorCode? = nil
+  ) {
+    head = CachedHead(
+      responseCode: responseCode, answerCount: answerCount, authorityCount: authorityCount,
+      extendedError: extendedError, expires: expires, grantExpires: grantExpires, epoch: epoch)
+    self.sections = sections
+    self.ttlOffsets = ttlOffsets
+  }
+
+  init(_ head: CachedHead, sections: Span<UInt8>, ttlOffsets: Span<UInt16>) {
+    self.head = head
+    self.sections = [UInt8](capacity: sections.count) { $0.append(contentsOf: sections) }
+    self.ttlOffsets = ttlOffsets.indices.map { ttlOffsets[$0] }
+  }
+
+  package func remainingTTL(at now: UInt64) -> UInt32 { head.remainingTTL(at: now) }
+
+  package func isServable(at now: UInt64, epoch current: UInt64) -> Bool {
+    head.isServable(at: now, epoch: current)
   }
 }

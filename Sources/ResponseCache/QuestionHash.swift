@@ -11,18 +11,13 @@ package struct QuestionHash: Sendable {
   /// Hashes a canonical wire name and a type: one multiplication for every eight octets.
   package func callAsFunction(_ name: Span<UInt8>, _ type: RRType) -> UInt64 {
     var state = seed ^ UInt64(type.rawValue) &* 0x9E37_79B9_7F4A_7C15
-    var word: UInt64 = 0
-    var held = 0
-    for index in name.indices {
-      word = word << 8 | UInt64(name[index])
-      held += 1
-      if held == 8 {
-        state = Self.mix(state ^ word)
-        word = 0
-        held = 0
-      }
+    var index = 0
+    while index &+ 8 <= name.count {
+      state = Self.mix(state ^ name.word(at: index, count: 8))
+      index &+= 8
     }
-    return Self.mix(state ^ word ^ UInt64(truncatingIfNeeded: name.count) << 56)
+    let tail = name.word(at: index, count: name.count &- index)
+    return Self.mix(state ^ tail ^ UInt64(truncatingIfNeeded: name.count) << 56)
   }
 
   /// Folds the 128-bit product of a word and an odd constant into 64 bits.

@@ -42,18 +42,29 @@ package final class ResponseCache: Sendable {
   ///
   /// `reader` runs under the shard's lock: it copies octets and does nothing else.
   package func find(
-    _ name: Span<UInt8>, _ type: RRType, now: UInt64, epoch: UInt64, _ reader: (borrowing CachedResponse) -> Void
+    _ name: Span<UInt8>, _ type: RRType, now: UInt64, epoch: UInt64,
+    _ reader: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
   ) -> Finding {
     let key = hash(name, type)
     return shard(key).state.withLock { shard in
       guard let index = shard.find(key, name, type) else { return .miss }
-      return shard.withHit(index) { response in
-        guard response.expires > now else { return .miss }
-        guard response.isServable(at: now, epoch: epoch) else { return .uncommitted }
-        reader(response)
-        return .hit
-      }
+      let head = shard.head(index)
+      guard head.expires > now else { return .miss }
+      guard head.isServable(at: now, epoch: epoch) else { return .uncommitted }
+      shard.withHit(index, reader)
+      return .hit
     }
+  }
+
+  /// As `find`, with a copy of the answer.
+  package func answer(
+    _ name: Span<UInt8>, _ type: RRType, now: UInt64, epoch: UInt64
+  ) -> (finding: Finding, response: CachedResponse?) {
+    var response: CachedResponse?
+    let finding = find(name, type, now: now, epoch: epoch) { head, sections, ttlOffsets in
+      response = CachedResponse(head, sections: sections, ttlOffsets: ttlOffsets)
+    }
+    return (finding, response)
   }
 
   /// Stores an answer; a full shard gives up another one, never the ledger's record of a grant.

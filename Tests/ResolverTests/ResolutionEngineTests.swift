@@ -97,8 +97,8 @@ private final class Conversation {
   /// Whether the query path would hand out a cached answer now, and with which TTL.
   func cachedTTL(_ name: String, server: Int = 0) -> UInt32? {
     var ttl: UInt32?
-    _ = snapshot.servers[server].cache.find(Messages.name(name).span, .A, now: now, epoch: epoch) {
-      ttl = $0.remainingTTL(at: now)
+    _ = snapshot.servers[server].cache.find(Messages.name(name).span, .A, now: now, epoch: epoch) { head, _, _ in
+      ttl = head.remainingTTL(at: now)
     }
     return ttl
   }

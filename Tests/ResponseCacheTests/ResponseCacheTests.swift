@@ -22,15 +22,22 @@ private func response(
 
 extension ResponseCache {
   fileprivate func mark(_ name: String, _ type: RRType = .A, now: UInt64 = 0, epoch: UInt64 = 1) -> Int? {
-    var mark: Int?
-    let finding = find(wire(name).span, type, now: now, epoch: epoch) { response in
-      mark = response.sections.reduce(0) { $0 << 8 | Int($1) }
-    }
-    return finding == .hit ? mark : nil
+    let (finding, response) = answer(wire(name).span, type, now: now, epoch: epoch)
+    return finding == .hit ? response?.sections.reduce(0) { $0 << 8 | Int($1) } : nil
   }
 
   fileprivate func finding(_ name: String, now: UInt64 = 0, epoch: UInt64 = 1) -> Finding {
-    find(wire(name).span, .A, now: now, epoch: epoch) { _ in }
+    find(wire(name).span, .A, now: now, epoch: epoch) { _, _, _ in }
+  }
+}
+
+extension CacheShard {
+  fileprivate mutating func mark(_ index: Int) -> Int {
+    var mark = 0
+    withHit(index) { _, sections, _ in
+      for octet in sections.indices { mark = mark << 8 | Int(sections[octet]) }
+    }
+    return mark
   }
 }
 
@@ -212,7 +219,7 @@ struct CacheShardTests {
       let found = shard.find(42, wire("n\(index)").span, .A)
       #expect((found == nil) == [0, 20, 39].contains(index))
       guard let found else { continue }
-      let mark = shard.withHit(found) { $0.sections.reduce(0) { $0 << 8 | Int($1) } }
+      let mark = shard.mark(found)
       #expect(mark == (index == 7 ? 700 : index))
     }
     #expect(shard.find(43, wire("n1").span, .A) == nil && shard.find(42, wire("n1").span, .AAAA) == nil)
@@ -243,7 +250,7 @@ struct CacheShardTests {
       var held: [Int: Int] = [:]
       for name in 0..<60 {
         guard let index = shard.find(UInt64(name % 5), wire("n\(name)").span, .A) else { continue }
-        held[name] = shard.withHit(index) { $0.sections.reduce(0) { $0 << 8 | Int($1) } }
+        held[name] = shard.mark(index)
       }
       #expect(held.count == shard.count && shard.count <= 40)
       #expect(held.allSatisfy { known[$0.key] == $0.value })

@@ -27,11 +27,18 @@ package struct SocketAddress: Hashable, Sendable {
 
 /// Opens sockets of the kinds that Sluice uses.
 package enum Sockets {
-  /// A bound UDP socket with SO_REUSEPORT and packet information; IPv6 ones take IPv6 only.
+  /// A bound UDP socket with SO_REUSEPORT; IPv6 ones take IPv6 only. Bound to no one address, it tells by which
+  /// interface a datagram came.
   package static func listenUDP(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
     let fd = sluice_udp_listen(address.endpoint)
     guard fd >= 0 else { throw SystemError(call: "bind", errno: -fd) }
     return FileDescriptor(fd)
+  }
+
+  /// Makes a bound UDP socket tell by which interface datagrams come that arrive from now on.
+  package static func tellInterface(_ socket: Int32) throws(SystemError) {
+    let error = sluice_udp_tell_interface(socket)
+    guard error == 0 else { throw SystemError(call: "setsockopt", errno: error) }
   }
 
   /// A non-blocking UDP socket on a port of the kernel's choice, connected, so that nobody else's datagram is seen.

@@ -54,6 +54,8 @@ package final class DatagramWorker: Sendable {
     var path = QueryPath(ring: ring, resolveInterface: shared.resolveInterface)
     var generation = shared.current.generation
     var snapshot = shared.current.load()
+    var tellsInterface = false
+    learnInterfaces(snapshot, &tellsInterface)
     var ready = ReadySockets(sockets.descriptors)
     while let socket = ready.next(), !isStopping.load(ordering: .relaxed) {
       guard let count = try? batch.receive(socket, block: ready.blocks), count > 0 else {
@@ -63,10 +65,19 @@ package final class DatagramWorker: Sendable {
       if generation != shared.current.generation {
         generation = shared.current.generation
         snapshot = shared.current.load()
+        learnInterfaces(snapshot, &tellsInterface)
       }
       path.auditIsBlocked = shared.audit.isBlocked
       serve(count, socket, &batch, &path, snapshot)
     }
+  }
+
+  /// Datagrams that came before the first policy with an `interface` are of no interface: they are turned away.
+  private func learnInterfaces(_ snapshot: ResolverSnapshot, _ tellsInterface: inout Bool) {
+    guard snapshot.asksInterface, !tellsInterface else { return }
+    tellsInterface = true
+    // Where it fails no interface is known, and those servers' queries are turned away.
+    for descriptor in sockets.descriptors { try? Sockets.tellInterface(descriptor) }
   }
 
   /// Ends `run` after the batch in hand.

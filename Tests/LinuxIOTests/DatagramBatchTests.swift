@@ -142,6 +142,7 @@ struct DatagramBatchTests {
   @Test("an IPv6 peer is told by address, port and interface")
   func peerV6() throws {
     let server = try Sockets.listenUDP(.v6(low: 1))
+    try Sockets.tellInterface(server.raw)
     let client = try Sockets.connectUDP(.v6(low: 1, port: LoopbackSocket.port(of: server.raw)))
     #expect(LoopbackSocket.send([9], on: client.raw))
     var batch = DatagramBatch()

@@ -60,8 +60,12 @@ int sluice_batch_send(struct sluice_batch *batch, int fd);
 /// Sends one reply later. Returns 0 or an errno.
 int sluice_send_reply(int fd, const struct sluice_peer *peer, const uint8_t *octets, int length);
 
-/// A bound UDP socket with SO_REUSEPORT and packet information. Returns a descriptor or a negative errno.
+/// A bound UDP socket with SO_REUSEPORT; bound to no one address, with packet information. Returns a descriptor or a
+/// negative errno.
 int sluice_udp_listen(struct sluice_endpoint endpoint);
+
+/// From now on each datagram tells by which interface it came. Returns 0 or an errno.
+int sluice_udp_tell_interface(int fd);
 
 /// A UDP or TCP socket, non-blocking and close-on-exec, connected (or, for TCP, connecting) to `endpoint`.
 /// Returns a descriptor or a negative errno.

@@ -45,7 +45,6 @@ class Counts:
                 elif line[0] in "0123456789+-*":
                     cost = int(line.split()[1])
                     self.add(self.own, function, cost)
-                    self.add(self.all, function, cost)
                     self.instructions += cost
 
     def name(self, text):
@@ -68,8 +67,8 @@ class Counts:
         table[key] = table.get(key, 0) + count
 
 
-def count(program, load, scenario, batches, place):
-    out = os.path.join(place, f"{scenario}-{load}-{batches}")
+def count(program, load, scenario, batches, place, *more):
+    out = os.path.join(place, "-".join([scenario, load, str(batches), *more]))
     # The same seeds, and the copying routines that every x86-64 has.
     environment = {
         "PATH": os.environ["PATH"], "SWIFT_DETERMINISTIC_HASHING": "1",
@@ -79,15 +78,15 @@ def count(program, load, scenario, batches, place):
         if name in os.environ:
             environment[name] = os.environ[name]
     run = subprocess.run(
-        ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program, load, str(batches), scenario],
+        ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program, load, str(batches), scenario, *more],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if run.returncode != 0:
         fail(f"`{load}` with {scenario} server(s) failed:\n{run.stdout}")
     return Counts(out)
 
 
-def measure(program, load, scenario, packets, place):
-    few, many = (count(program, load, scenario, batches, place) for batches in (FEW, MANY))
+def measure(program, load, scenario, packets, place, *more):
+    few, many = (count(program, load, scenario, batches, place, *more) for batches in (FEW, MANY))
     packets *= MANY - FEW
     return {
         "instructions": round((many.instructions - few.instructions) / packets),
@@ -120,7 +119,7 @@ def profile(program, load, scenario, packets, place):
     print(f"{'own':>8} {'with callees':>13} {'calls':>7}  of one `{load}` packet, {scenario} server(s)")
     for name, text in sorted(zip(own, demangled), key=lambda pair: -own[pair[0]]):
         if own[name] >= 1:
-            print(f"{own[name]:8.1f} {inclusive[name]:13.1f} {calls.get(name, 0):7.2f}  {text}")
+            print(f"{own[name]:8.1f} {inclusive.get(name, own[name]):13.1f} {calls.get(name, 0):7.2f}  {text}")
 
 
 def compare(budgets, counted):
@@ -190,6 +189,13 @@ def main():
     over = compare(budgets, counted)
     if over:
         fail("over budget:\n  " + "\n  ".join(over))
+    if not only:
+        with tempfile.TemporaryDirectory(prefix="sluice-budget-") as place:
+            wasteful = measure(program, "hit", "one", packets["hit"], place, "wasteful")
+        allowed = budgets["packets"]["hit"]
+        if wasteful["allocations"] <= allowed["allocations"] or wasteful["instructions"] <= allowed["instructions"] * (1 + budgets["tolerance"]):
+            fail(f"an allocation for each packet goes unnoticed: {wasteful}")
+        print(f"one more allocation for each packet would be noticed: {wasteful['allocations']:g} counted")
 
 
 main()

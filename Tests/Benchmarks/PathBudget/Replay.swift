@@ -32,6 +32,9 @@ struct Replay: ~Copyable {
   /// Nanoseconds; the same for every batch, as a count must not depend on when it is made.
   static let now: UInt64 = 1_000_000_000_000
 
+  /// Whether each packet costs an allocation more than it should.
+  var isWasteful = false
+  private var waste: [[UInt8]] = []
   private let snapshot: ResolverSnapshot
   private var path: QueryPath
   private var reply = [UInt8](repeating: 0, count: ReplyWriter.maxDatagram)
@@ -45,11 +48,14 @@ struct Replay: ~Copyable {
   /// Answers every packet, as `DatagramWorker` does with what one `recvmmsg` returned.
   mutating func batch(_ packets: borrowing Packets) -> Seen {
     var seen = Seen()
+    waste.removeAll(keepingCapacity: true)
     for index in 0..<packets.ranges.count {
+      if isWasteful { waste.append([UInt8](repeating: UInt8(truncatingIfNeeded: index), count: 64)) }
       let outcome = unsafe reply.withUnsafeMutableBufferPointer { buffer in
         var output = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
         let outcome = path.answer(
-          packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index], at: clock, with: snapshot, into: &output)
+          packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index], at: clock,
+          with: snapshot, into: &output)
         _ = unsafe output.finalize(for: buffer)
         return outcome
       }

@@ -83,6 +83,7 @@ class Upstream:
   chroot: ""
   database: ""
   server-count: 1
+  rrl-ratelimit: 0
 remote-control:
   control-enable: no
 zone:

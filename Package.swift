@@ -95,6 +95,8 @@ let package = Package(
     tests(
       of: "Resolver",
       ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
+    tests(
+      of: "Transport", ["DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "Zones"]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
     tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "sluice"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,6 +218,41 @@ int sluice_udp_tell_interface(int fd) {
   int result = family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on)
                                   : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
   return result < 0 ? errno : 0;
+}
+
+int sluice_udp_steer(int fd, const struct sluice_steered *networks, int count, int workers) {
+  enum { network_size = 13, limit = 16 };
+  struct sock_filter code[limit * network_size + 8];
+  int family = 0, at = 0;
+  socklen_t size = sizeof family;
+  if (count < 0 || count > limit || workers < 1) return EINVAL;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) < 0) return errno;
+  int source = family == AF_INET6 ? 8 : 12, words = family == AF_INET6 ? 4 : 1, port = family == AF_INET6 ? 40 : 20;
+  for (int n = 0; n < count; n++) {
+    int used = 0;
+    for (int i = 0; i < words; i++) used += networks[n].mask[i] != 0;
+    for (int i = 0; i < words; i++) {
+      if (networks[n].mask[i] == 0) continue;
+      used--;
+      code[at++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_NET_OFF + source + 4 * i));
+      code[at++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, networks[n].mask[i]);
+      // Past the rest of this network: three instructions for each word, and the return.
+      code[at++] = (struct sock_filter)BPF_JUMP(
+          BPF_JMP | BPF_JEQ | BPF_K, networks[n].word[i] & networks[n].mask[i], 0, (uint8_t)(3 * used + 1));
+    }
+    code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, (uint32_t)workers);
+  }
+  if (workers == 1) {
+    code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+  } else {
+    code[at++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_H | BPF_ABS, (uint32_t)(SKF_NET_OFF + port));
+    code[at++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x9E3779B1u);
+    code[at++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 16);
+    code[at++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, (uint32_t)workers);
+    code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_A, 0);
+  }
+  struct sock_fprog program = {.len = (unsigned short)at, .filter = code};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? errno : 0;
 }
 
 int sluice_udp_listen(struct sluice_endpoint endpoint) {

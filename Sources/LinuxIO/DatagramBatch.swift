@@ -12,6 +12,9 @@ package struct DatagramBatch: ~Copyable {
     package var interface: UInt32
   }
 
+  /// Datagrams of a full batch.
+  package static let capacity = Int(SLUICE_BATCH)
+
   /// Octets of the longest reply.
   package static let replySize = Int(SLUICE_REPLY_SIZE)
 
@@ -70,7 +73,9 @@ package struct DatagramBatch: ~Copyable {
     return unsafe DatagramReturn(peer.pointee)
   }
 
-  private func peer(_ index: Int) -> Peer {
+  /// Who sent datagram `index`.
+  package func peer(_ index: Int) -> Peer {
+    precondition(index >= 0 && index < count)
     guard let peer = unsafe sluice_batch_peer(batch, Int32(index)) else {
       return Peer(address: SocketAddress(isV6: false, high: 0, low: 0, port: 0), interface: 0)
     }

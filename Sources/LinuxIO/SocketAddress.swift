@@ -35,6 +35,43 @@ package enum Sockets {
     return FileDescriptor(fd)
   }
 
+  /// A network by its address, as in `SocketAddress`, and its length in bits.
+  package struct Network: Sendable {
+    package var high: UInt64
+    package var low: UInt64
+    package var isV6: Bool
+    package var length: Int
+
+    package init(high: UInt64, low: UInt64, isV6: Bool, length: Int) {
+      self.high = high
+      self.low = low
+      self.isV6 = isV6
+      self.length = length
+    }
+  }
+
+  /// The most networks that `steer` takes.
+  package static let steeredNetworks = 16
+
+  /// Tells the kernel which socket of the SO_REUSEPORT group of `socket` gets a datagram: the one bound after `workers`
+  /// others gets those of `networks`, the others share the rest by source port.
+  package static func steer(_ socket: Int32, _ networks: [Network], workers: Int) throws(SystemError) {
+    let steered = networks.prefix(steeredNetworks).map { network in
+      let words: [UInt32] =
+        network.isV6
+        ? [network.high >> 32, network.high, network.low >> 32, network.low].map { UInt32(truncatingIfNeeded: $0) }
+        : [UInt32(truncatingIfNeeded: network.low), 0, 0, 0]
+      let masks = (0..<4).map { word in
+        let bits = min(max(network.length - 32 * word, 0), 32)
+        return bits == 0 ? UInt32(0) : UInt32.max << UInt32(32 - bits)
+      }
+      return sluice_steered(
+        word: (words[0], words[1], words[2], words[3]), mask: (masks[0], masks[1], masks[2], masks[3]))
+    }
+    let error = unsafe sluice_udp_steer(socket, steered, Int32(steered.count), Int32(clamping: workers))
+    guard error == 0 else { throw SystemError(call: "SO_ATTACH_REUSEPORT_CBPF", errno: error) }
+  }
+
   /// Makes a bound UDP socket tell by which interface datagrams come that arrive from now on.
   package static func tellInterface(_ socket: Int32) throws(SystemError) {
     let error = sluice_udp_tell_interface(socket)

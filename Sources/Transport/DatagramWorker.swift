@@ -13,9 +13,12 @@ package final class DatagramWorker: Sendable {
   /// The listen sockets of one worker, shared with the answers that come later.
   final class SocketSet: Sendable {
     let descriptors: [Int32]
+    /// By descriptor.
+    let areV6: [Bool]
 
-    init(_ descriptors: [Int32]) {
+    init(_ descriptors: [Int32], areV6: [Bool]) {
       self.descriptors = descriptors
+      self.areV6 = areV6
     }
 
     deinit {
@@ -28,11 +31,17 @@ package final class DatagramWorker: Sendable {
   private let shared: SharedState
   private let ring: AuditRing
   private let sockets: SocketSet
+  private let gate: FloodGate
+  package let servesFloods: Bool
   private let isStopping = Atomic<Bool>(false)
 
   /// Binds every address; with SO_REUSEPORT, so that each worker has sockets of its own.
+  ///
+  /// - Parameters:
+  ///   - gate: shared by all workers of these addresses.
+  ///   - servesFloods: true for the last of them, which answers those whom the gate keeps from the others.
   package init(
-    addresses: [SocketAddress], shared: SharedState, ring: AuditRing
+    addresses: [SocketAddress], shared: SharedState, ring: AuditRing, gate: FloodGate, servesFloods: Bool = false
   ) throws(SystemError) {
     var descriptors: [Int32] = []
     for address in addresses {
@@ -45,7 +54,10 @@ package final class DatagramWorker: Sendable {
     }
     self.shared = shared
     self.ring = ring
-    sockets = SocketSet(descriptors)
+    sockets = SocketSet(descriptors, areV6: addresses.map(\.isV6))
+    self.gate = gate
+    self.servesFloods = servesFloods
+    if !servesFloods { try gate.adopt(sockets) }
   }
 
   /// Answers until `stop`; runs on the caller's thread.
@@ -57,6 +69,8 @@ package final class DatagramWorker: Sendable {
     var tellsInterface = false
     learnInterfaces(snapshot, &tellsInterface)
     var ready = ReadySockets(sockets.descriptors)
+    var watch = FloodWatch()
+    var lastFlood: UInt64 = 0
     while let socket = ready.next(), !isStopping.load(ordering: .relaxed) {
       guard let count = try? batch.receive(socket, block: ready.blocks), count > 0 else {
         ready.drained(socket)
@@ -69,7 +83,21 @@ package final class DatagramWorker: Sendable {
       }
       path.auditIsBlocked = shared.audit.isBlocked
       serve(count, socket, &batch, &path, snapshot)
+      if servesFloods {
+        isOver(count, &lastFlood)
+      } else if let culprit = watch.observe(count, of: DatagramBatch.capacity, snapshot, { batch.source($0) }) {
+        gate.shut(culprit)
+      }
     }
+  }
+
+  /// Opens the gate when those behind it have kept quiet for a while; only a datagram of theirs asks for it.
+  private func isOver(_ count: Int, _ lastFlood: inout UInt64) {
+    let now = MonotonicTime.now().nanoseconds
+    if count >= FloodGate.quietBatch || lastFlood == 0 { lastFlood = now }
+    guard now - lastFlood >= FloodGate.quietNanoseconds else { return }
+    lastFlood = 0
+    gate.open()
   }
 
   /// Datagrams that came before the first policy with an `interface` are of no interface: they are turned away.
@@ -156,6 +184,12 @@ struct DatagramReplyPath: ReplyPath {
 
   func send(_ message: [UInt8]) {
     address.send(message, on: socket)
+  }
+}
+
+extension DatagramBatch {
+  fileprivate func source(_ index: Int) -> IPAddress {
+    IPAddress(peer(index).address)
   }
 }
 

@@ -86,7 +86,13 @@ final class Service {
     }
     scheduleEnd(current, factory, service)
     service.startRhythms()
-    let threads = workers.map { worker in Worker(named: "dns-udp") { worker.run() } }
+    let threads = workers.map { worker in
+      Worker(named: worker.servesFloods ? "dns-flood" : "dns-udp") {
+        // Of this thread alone: who floods waits for everybody else.
+        if worker.servesFloods { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.floodNice) }
+        worker.run()
+      }
+    }
     announce(bridge)
     reactor.run()
     service.tellVolumes()
@@ -95,6 +101,8 @@ final class Service {
     audit.stop()
     _ = consume lock
   }
+
+  private static let floodNice: Int32 = 10
 
   // MARK: - Parts
 
@@ -156,7 +164,7 @@ final class Service {
       let audit = try AuditStore(
         settings: AuditStoreSettings(
           path: settings.audit.path, maxSize: settings.audit.maxSizeOctets, keep: settings.audit.keep,
-          rings: settings.workers + 2))
+          rings: settings.workers + 3))
       for warning in audit.warnings { StandardError.write("sluice: \(warning)") }
       if let account {
         try audit.hand(to: account.user, account.group)
@@ -172,10 +180,16 @@ final class Service {
       SocketAddress(isV6: $0.address.family == .v6, high: $0.address.high, low: $0.address.low, port: $0.port)
     }
     do throws(SystemError) {
+      let gate = FloodGate(workers: settings.workers)
       var workers: [DatagramWorker] = []
       for index in 0..<settings.workers {
-        workers.append(try DatagramWorker(addresses: addresses, shared: shared, ring: ring(index, of: audit)))
+        workers.append(
+          try DatagramWorker(addresses: addresses, shared: shared, ring: ring(index, of: audit), gate: gate))
       }
+      workers.append(
+        try DatagramWorker(
+          addresses: addresses, shared: shared, ring: ring(settings.workers + 2, of: audit), gate: gate,
+          servesFloods: true))
       return workers
     } catch {
       throw StartError("listen: UDP \(settings.listen.map(\.description).joined(separator: ", ")): \(error)")

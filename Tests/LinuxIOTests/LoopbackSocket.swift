@@ -44,6 +44,35 @@ enum LoopbackSocket {
     unsafe octets.withUnsafeBytes { unsafe Glibc.send(socket, $0.baseAddress, $0.count, 0) } == octets.count
   }
 
+  /// Sends from a socket that is not connected.
+  static func send(_ octets: [UInt8], from socket: Int32, to address: SocketAddress) -> Bool {
+    let port = address.port.bigEndian
+    if address.isV6 {
+      var target = sockaddr_in6()
+      target.sin6_family = sa_family_t(AF_INET6)
+      target.sin6_port = port
+      unsafe withUnsafeMutableBytes(of: &target.sin6_addr) { octets in
+        unsafe octets.storeBytes(of: address.high.bigEndian, as: UInt64.self)
+        unsafe octets.storeBytes(of: address.low.bigEndian, toByteOffset: 8, as: UInt64.self)
+      }
+      return unsafe withUnsafeBytes(of: &target) { unsafe send(octets, from: socket, to: $0) }
+    }
+    var target = sockaddr_in()
+    target.sin_family = sa_family_t(AF_INET)
+    target.sin_port = port
+    target.sin_addr.s_addr = UInt32(truncatingIfNeeded: address.low).bigEndian
+    return unsafe withUnsafeBytes(of: &target) { unsafe send(octets, from: socket, to: $0) }
+  }
+
+  private static func send(_ octets: [UInt8], from socket: Int32, to target: UnsafeRawBufferPointer) -> Bool {
+    let sent = unsafe octets.withUnsafeBytes { octets in
+      unsafe sendto(
+        socket, octets.baseAddress, octets.count, 0, target.baseAddress?.assumingMemoryBound(to: sockaddr.self),
+        socklen_t(target.count))
+    }
+    return sent == octets.count
+  }
+
   /// Whether something to read comes within the time; a blocking read after it can't hang a test.
   static func isReadable(_ socket: Int32, within milliseconds: Int32 = 5000) -> Bool {
     var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)

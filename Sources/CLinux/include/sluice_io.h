@@ -64,6 +64,16 @@ int sluice_send_reply(int fd, const struct sluice_peer *peer, const uint8_t *oct
 /// negative errno.
 int sluice_udp_listen(struct sluice_endpoint endpoint);
 
+/// A network whose datagrams go to a socket of their own: the words of its address in host order, and of its mask.
+struct sluice_steered {
+  uint32_t word[4];
+  uint32_t mask[4];
+};
+
+/// Tells the kernel which socket of a SO_REUSEPORT group gets a datagram: number `workers` those of `networks`, the ones
+/// before it all others, by source port. `fd` is any socket of the group. Returns 0 or an errno.
+int sluice_udp_steer(int fd, const struct sluice_steered *networks, int count, int workers);
+
 /// From now on each datagram tells by which interface it came. Returns 0 or an errno.
 int sluice_udp_tell_interface(int fd);
 

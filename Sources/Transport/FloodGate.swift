@@ -1,0 +1,118 @@
+import EgressPolicy
+import IPNetwork
+import LinuxIO
+import Resolver
+import Synchronization
+
+/// Keeps a client that asks faster than a worker can answer from delaying the others.
+///
+/// Datagrams wait in the queue of a socket, so whoever fills the queue makes everybody wait. A network that does so gets a
+/// queue of its own, which a thread of low priority serves: the kernel steers its datagrams there before they are queued.
+/// Whatever overflows then is its own. It goes back to the others when it has kept quiet for a second.
+package final class FloodGate: Sendable {
+  private struct State {
+    var groups: [DatagramWorker.SocketSet] = []
+    var networks: [IPPrefix] = []
+  }
+
+  /// Below this many in a batch the flood is over.
+  static let quietBatch = 16
+  static let quietNanoseconds: UInt64 = 1_000_000_000
+
+  private let workers: Int
+  private let state = Mutex(State())
+
+  /// - Parameter workers: how many sockets of each group answer everybody else; they are bound before the flood's.
+  package init(workers: Int) {
+    self.workers = workers
+  }
+
+  /// The sockets of the first worker, one of each group.
+  func adopt(_ sockets: DatagramWorker.SocketSet) throws(SystemError) {
+    let isFirst = state.withLock { state in
+      guard state.groups.isEmpty else { return false }
+      state.groups = [sockets]
+      return true
+    }
+    guard isFirst else { return }
+    for socket in sockets.descriptors { try Sockets.steer(socket, [], workers: workers) }
+  }
+
+  /// Gives a network a queue of its own.
+  func shut(_ network: IPPrefix) {
+    change { networks in
+      guard !networks.contains(network) else { return false }
+      // The longest known makes room; if it still floods it comes back at once.
+      if networks.count == Sockets.steeredNetworks { networks.removeFirst() }
+      networks.append(network)
+      return true
+    }
+  }
+
+  /// Lets everybody back.
+  func open() {
+    change { networks in
+      defer { networks.removeAll() }
+      return !networks.isEmpty
+    }
+  }
+
+  private func change(_ body: (inout [IPPrefix]) -> Bool) {
+    state.withLock { state in
+      guard body(&state.networks) else { return }
+      for sockets in state.groups {
+        for (socket, isV6) in zip(sockets.descriptors, sockets.areV6) {
+          let networks = state.networks.filter { ($0.address.family == .v6) == isV6 }.map {
+            Sockets.Network(high: $0.address.high, low: $0.address.low, isV6: isV6, length: $0.length)
+          }
+          // Where the kernel has no memory for it, everything stays as it was.
+          try? Sockets.steer(socket, networks, workers: workers)
+        }
+      }
+    }
+  }
+}
+
+/// Finds out, from the batches of one worker, whether one network asks faster than it can be answered.
+struct FloodWatch {
+  /// Full batches in a row: the queue has not been empty for about two milliseconds.
+  private static let fullBatches = 8
+  /// Datagrams looked at of a full batch, and how many of them make a network the culprit.
+  private static let samples = 8
+  private static let majority = 4
+
+  private var full = 0
+
+  /// The network at fault, if there is one. `source` gives the sender of a datagram of the batch.
+  mutating func observe(
+    _ count: Int, of capacity: Int, _ snapshot: ResolverSnapshot, _ source: (Int) -> IPAddress
+  ) -> IPPrefix? {
+    guard count == capacity else {
+      full = 0
+      return nil
+    }
+    full += 1
+    guard full >= Self.fullBatches else { return nil }
+    full = 0
+    let networks = (0..<Self.samples).compactMap { sample in
+      Self.network(of: source(sample * capacity / Self.samples), snapshot)
+    }
+    return networks.first { network in networks.filter { $0 == network }.count >= Self.majority }
+  }
+
+  /// The network of a server, unless others' networks lie inside it: then the address alone. For a stranger the /24 or
+  /// /64 that it can choose addresses from, as far as no server's network meets it.
+  private static func network(of address: IPAddress, _ snapshot: ResolverSnapshot) -> IPPrefix? {
+    let isV4 = address.family == .v4
+    let servers = snapshot.policy.servers
+    var network = IPPrefix(address, length: isV4 ? 24 : 64)
+    if let server = snapshot.server(of: address) {
+      let holding = servers[server].networks.map(\.prefix).filter { $0.contains(address) }
+      network = holding.max { $0.length < $1.length } ?? network
+    }
+    let holdsOthers = servers.contains { server in
+      server.networks.contains { other in other.prefix != network && network?.contains(other.prefix.address) ?? false }
+    }
+    return holdsOthers ? IPPrefix(address, length: isV4 ? 32 : 128) : network
+  }
+}

@@ -255,7 +255,7 @@ int sluice_udp_steer(int fd, const struct sluice_steered *networks, int count, i
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? errno : 0;
 }
 
-int sluice_udp_listen(struct sluice_endpoint endpoint) {
+int sluice_udp_listen(struct sluice_endpoint endpoint, int tells_interface) {
   struct sockaddr_storage storage, *address = &storage;
   socklen_t length = to_sockaddr(endpoint, address);
   int fd = socket(address->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1, buffer = 4 << 20;
@@ -263,8 +263,8 @@ int sluice_udp_listen(struct sluice_endpoint endpoint) {
   // Not SO_REUSEADDR: with it the sockets of any other user could share the port (SO_REUSEPORT asks for the same user).
   if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) return close_with(fd);
   if (address->ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) return close_with(fd);
-  // Bound to one address, replies leave from it by themselves: asking the kernel costs 4 % of a query.
-  if (is_wildcard(address)) {
+  // Bound to one address, replies leave from it by themselves; being told costs 4 % of a query.
+  if (tells_interface || is_wildcard(address)) {
     int error = sluice_udp_tell_interface(fd);
     if (error != 0) return errno = error, close_with(fd);
   }

@@ -28,9 +28,11 @@ package struct SocketAddress: Hashable, Sendable {
 /// Opens sockets of the kinds that Sluice uses.
 package enum Sockets {
   /// A bound UDP socket with SO_REUSEPORT; IPv6 ones take IPv6 only. Bound to no one address, it tells by which
-  /// interface a datagram came.
-  package static func listenUDP(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
-    let fd = sluice_udp_listen(address.endpoint)
+  /// interface a datagram came; else only if `tellsInterface`.
+  package static func listenUDP(
+    _ address: SocketAddress, tellsInterface: Bool = false
+  ) throws(SystemError) -> FileDescriptor {
+    let fd = sluice_udp_listen(address.endpoint, tellsInterface ? 1 : 0)
     guard fd >= 0 else { throw SystemError(call: "bind", errno: -fd) }
     return FileDescriptor(fd)
   }

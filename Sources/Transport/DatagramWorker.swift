@@ -33,6 +33,8 @@ package final class DatagramWorker: Sendable {
   private let sockets: SocketSet
   private let gate: FloodGate
   package let servesFloods: Bool
+  /// Whether the sockets told of interfaces from the start.
+  private let tellsInterface: Bool
   private let isStopping = Atomic<Bool>(false)
 
   /// Binds every address; with SO_REUSEPORT, so that each worker has sockets of its own.
@@ -44,9 +46,10 @@ package final class DatagramWorker: Sendable {
     addresses: [SocketAddress], shared: SharedState, ring: AuditRing, gate: FloodGate, servesFloods: Bool = false
   ) throws(SystemError) {
     var descriptors: [Int32] = []
+    tellsInterface = shared.current.load().asksInterface
     for address in addresses {
       do throws(SystemError) {
-        descriptors.append(try Sockets.listenUDP(address).release())
+        descriptors.append(try Sockets.listenUDP(address, tellsInterface: tellsInterface).release())
       } catch {
         for descriptor in descriptors { close(descriptor) }
         throw error
@@ -66,8 +69,7 @@ package final class DatagramWorker: Sendable {
     var path = QueryPath(ring: ring, resolveInterface: shared.resolveInterface)
     var generation = shared.current.generation
     var snapshot = shared.current.load()
-    var tellsInterface = false
-    learnInterfaces(snapshot, &tellsInterface)
+    var tellsInterface = tellsInterface
     var ready = ReadySockets(sockets.descriptors)
     var watch = FloodWatch()
     var lastFlood: UInt64 = 0
@@ -76,12 +78,19 @@ package final class DatagramWorker: Sendable {
         ready.drained(socket)
         continue
       }
+      path.auditIsBlocked = shared.audit.isBlocked
       if generation != shared.current.generation {
         generation = shared.current.generation
-        snapshot = shared.current.load()
-        learnInterfaces(snapshot, &tellsInterface)
+        let next = shared.current.load()
+        if next.asksInterface, !tellsInterface {
+          tellsInterface = true
+          serve(count, socket, &batch, &path, snapshot)
+          learnInterfaces(&batch, &path, snapshot)
+          snapshot = next
+          continue
+        }
+        snapshot = next
       }
-      path.auditIsBlocked = shared.audit.isBlocked
       serve(count, socket, &batch, &path, snapshot)
       if servesFloods {
         isOver(count, &lastFlood)
@@ -100,13 +109,23 @@ package final class DatagramWorker: Sendable {
     gate.open()
   }
 
-  /// Datagrams that came before the first policy with an `interface` are of no interface: they are turned away.
-  private func learnInterfaces(_ snapshot: ResolverSnapshot, _ tellsInterface: inout Bool) {
-    guard snapshot.asksInterface, !tellsInterface else { return }
-    tellsInterface = true
-    // Where it fails no interface is known, and those servers' queries are turned away.
-    for descriptor in sockets.descriptors { try? Sockets.tellInterface(descriptor) }
+  /// Makes the sockets tell of interfaces, and answers what waits without knowing by the policy that did not ask.
+  private func learnInterfaces(
+    _ batch: inout DatagramBatch, _ path: inout QueryPath, _ former: borrowing ResolverSnapshot
+  ) {
+    for socket in sockets.descriptors {
+      // Where it fails no interface is known, and those servers' queries are turned away.
+      try? Sockets.tellInterface(socket)
+      // More than this came afterwards.
+      for _ in 0..<Self.batchesOfQueue {
+        guard let count = try? batch.receive(socket, block: false), count > 0 else { break }
+        serve(count, socket, &batch, &path, former)
+      }
+    }
   }
+
+  /// About what fits the receive queue of a socket.
+  private static let batchesOfQueue = 128
 
   /// Ends `run` after the batch in hand.
   package func stop() {

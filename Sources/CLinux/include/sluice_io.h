@@ -60,9 +60,9 @@ int sluice_batch_send(struct sluice_batch *batch, int fd);
 /// Sends one reply later. Returns 0 or an errno.
 int sluice_send_reply(int fd, const struct sluice_peer *peer, const uint8_t *octets, int length);
 
-/// A bound UDP socket with SO_REUSEPORT; bound to no one address, with packet information. Returns a descriptor or a
-/// negative errno.
-int sluice_udp_listen(struct sluice_endpoint endpoint);
+/// A bound UDP socket with SO_REUSEPORT; bound to no one address, or if asked to, with packet information. Returns a
+/// descriptor or a negative errno.
+int sluice_udp_listen(struct sluice_endpoint endpoint, int tells_interface);
 
 /// A network whose datagrams go to a socket of their own: the words of its address in host order, and of its mask.
 struct sluice_steered {

@@ -94,10 +94,24 @@ struct FloodWatch {
     full += 1
     guard full >= Self.fullBatches else { return nil }
     full = 0
-    let networks = (0..<Self.samples).compactMap { sample in
-      Self.network(of: source(sample * capacity / Self.samples), snapshot)
+    let sampled = (0..<Self.samples).map { source($0 * capacity / Self.samples) }
+    let groups = sampled.map { Group($0, snapshot) }
+    let culprit = groups.indices.first { index in groups.filter { $0 == groups[index] }.count >= Self.majority }
+    return culprit.flatMap { Self.network(of: sampled[$0], snapshot) }
+  }
+
+  /// Those who are counted as one: a server, or strangers of one network.
+  private enum Group: Equatable {
+    case server(Int)
+    case strangers(IPPrefix?)
+
+    init(_ address: IPAddress, _ snapshot: ResolverSnapshot) {
+      if let server = snapshot.server(of: address) {
+        self = .server(server)
+      } else {
+        self = .strangers(IPPrefix(address, length: address.family == .v4 ? 24 : 64))
+      }
     }
-    return networks.first { network in networks.filter { $0 == network }.count >= Self.majority }
   }
 
   /// The network of a server, unless others' networks lie inside it: then the address alone. For a stranger the /24 or

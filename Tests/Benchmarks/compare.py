@@ -89,8 +89,13 @@ def run(place, name, names, options, turn):
         for load in loads:
             if load == "cold" or (load == "tcp" and name == "floor"):
                 continue
-            records.append((load, harness.measure(place, server, *arguments(place, load), "-l", options.seconds)))
-            check(name, *records[-1])
+            try:
+                record = harness.measure(place, server, *arguments(place, load), "-l", options.seconds)
+                check(name, load, record)
+            except RuntimeError as error:
+                print(f"skipped: {name} under load {load}: {error}", flush=True)
+                continue
+            records.append((load, record))
         extra = {"start_ms": server.start_ms, "memory": server.memory()}
         for load, record in records:
             record.update(candidate=name, load=load, round=turn, **extra)

@@ -170,7 +170,15 @@ class Server:
 
 def load(place, *arguments, cpu=CLIENT_CPU):
     """Runs the load generator to its end; its report."""
-    return json.loads(load_later(place, *arguments, cpu=cpu).communicate()[0])
+    return result(load_later(place, *arguments, cpu=cpu))
+
+
+def result(running):
+    """The report of a load; RuntimeError when the server would not go on."""
+    output, _ = running.communicate()
+    if running.returncode != 0:
+        raise RuntimeError("the load generator gave up: see what it says above")
+    return json.loads(output)
 
 
 def load_later(place, *arguments, cpu=CLIENT_CPU):

@@ -9,7 +9,7 @@ answer with 1 to 10,000 servers of 100 names each; every client address asks for
 `reload`: SIGHUP with a policy of 1,000,000 names while 5,000 queries a second are answered. `flood`: one client sends
 other names at full speed, another asks 500 times a second for what is cached; what the log grew by. `rest`: how often a
 thread runs in ten seconds without traffic, and start to first answer with 1,000 names. Needs root, gcc and nsd."""
-import argparse, os, shutil, signal, statistics, subprocess, sys, time
+import argparse, json, os, shutil, signal, statistics, subprocess, sys, time
 
 import harness
 
@@ -125,7 +125,7 @@ def reload(place, options):
             # Another name, so that it is another policy.
             place.write("policy.yaml", policy(1, every[:-1] + [f"last.{ZONE}"]))
             server.process.send_signal(signal.SIGHUP)
-        report = __import__("json").loads(running.communicate()[0])
+        report = harness.result(running)
         lines.append(f"| {label} | {report['answered']:,} | {report['lost']} | {report['p50']:,.0f} | {report['p99']:,.0f} | {report['p999']:,.0f} | {report['max']:,.0f} |")
     reply = harness.ask(f"last.{ZONE}", source="10.0.0.1")
     lines.append("")
@@ -150,9 +150,9 @@ def flood(place, options):
         # Ahead of the flood's sender, which has the same CPU: the server is to be measured and not that.
         command = ["chrt", "-f", "50", "taskset", "-c", harness.CLIENT_CPU, place.file("dnsload"), "-p", str(harness.PORT)]
         output = subprocess.run(command + [str(word) for word in quiet] + ["-l", "5"], stdout=subprocess.PIPE, text=True, check=True).stdout
-        report = __import__("json").loads(output)
+        report = json.loads(output)
         if flooding:
-            report["flood"] = __import__("json").loads(flooding.communicate()[0])
+            report["flood"] = harness.result(flooding)
             report["logged"] = server.logged() - before
         results.setdefault(label, []).append(report)
     for label, reports in results.items():

@@ -94,7 +94,9 @@ package final class DatagramWorker: Sendable {
       serve(count, socket, &batch, &path, snapshot)
       if servesFloods {
         isOver(count, &lastFlood)
-      } else if let culprit = watch.observe(count, of: DatagramBatch.capacity, snapshot, { batch.source($0) }) {
+      } else if let culprit = watch.observe(
+        count, of: DatagramBatch.capacity, on: socket, snapshot, { batch.source($0) })
+      {
         gate.shut(culprit)
       }
     }
@@ -164,10 +166,15 @@ package final class DatagramWorker: Sendable {
   }
 }
 
-/// Which socket to read next. A single one is read at once, blocking; several are read until they are empty, then polled.
-private struct ReadySockets {
+/// Which socket to read next. A single one is read at once, blocking. Of several, those with something to read take turns,
+/// and now and then all are looked at, so that one which never runs empty does not make the others wait.
+struct ReadySockets {
+  /// Batches between two looks while there is always something to read.
+  private static let turnsBetweenLooks = 8
+
   private var polled: [pollfd]
   private var waiting: [Int32] = []
+  private var turns = 0
 
   /// Whether reading may sleep.
   let blocks: Bool
@@ -180,11 +187,24 @@ private struct ReadySockets {
   /// Nil when there is no socket at all.
   mutating func next() -> Int32? {
     if blocks { return polled.first?.fd }
-    if waiting.isEmpty, !polled.isEmpty {
-      guard unsafe poll(&polled, nfds_t(polled.count), -1) > 0 else { return polled.first?.fd }
-      for entry in polled where entry.revents != 0 { waiting.append(entry.fd) }
+    turns += 1
+    if waiting.isEmpty || turns >= Self.turnsBetweenLooks {
+      look(sleeping: waiting.isEmpty)
+    } else {
+      // The one that was read last is read last again.
+      waiting.insert(waiting.removeLast(), at: 0)
     }
     return waiting.last ?? polled.first?.fd
+  }
+
+  private mutating func look(sleeping: Bool) {
+    turns = 0
+    let last = waiting.last
+    guard !polled.isEmpty, unsafe poll(&polled, nfds_t(polled.count), sleeping ? -1 : 0) > 0 else { return }
+    waiting.removeAll(keepingCapacity: true)
+    for entry in polled where entry.revents != 0 {
+      if entry.fd == last { waiting.insert(entry.fd, at: 0) } else { waiting.append(entry.fd) }
+    }
   }
 
   /// The socket had nothing more.

@@ -81,19 +81,20 @@ struct FloodWatch {
   private static let samples = 8
   private static let majority = 4
 
-  private var full = 0
+  /// By socket; those whose last batch was not full are not in it.
+  private var full: [Int32: Int] = [:]
 
   /// The network at fault, if there is one. `source` gives the sender of a datagram of the batch.
   mutating func observe(
-    _ count: Int, of capacity: Int, _ snapshot: ResolverSnapshot, _ source: (Int) -> IPAddress
+    _ count: Int, of capacity: Int, on socket: Int32, _ snapshot: ResolverSnapshot, _ source: (Int) -> IPAddress
   ) -> IPPrefix? {
     guard count == capacity else {
-      full = 0
+      if !full.isEmpty { full[socket] = nil }
       return nil
     }
-    full += 1
-    guard full >= Self.fullBatches else { return nil }
-    full = 0
+    full[socket, default: 0] += 1
+    guard full[socket, default: 0] >= Self.fullBatches else { return nil }
+    full[socket] = nil
     let sampled = (0..<Self.samples).map { source($0 * capacity / Self.samples) }
     let groups = sampled.map { Group($0, snapshot) }
     let culprit = groups.indices.first { index in groups.filter { $0 == groups[index] }.count >= Self.majority }

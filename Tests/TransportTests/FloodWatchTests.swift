@@ -39,7 +39,7 @@ struct FloodWatchTests {
   private func culprit(_ batches: Int, count: Int = 64, _ source: (Int) -> IPAddress) -> IPPrefix? {
     var watch = FloodWatch()
     for _ in 0..<batches {
-      if let culprit = watch.observe(count, of: 64, snapshot, source) { return culprit }
+      if let culprit = watch.observe(count, of: 64, on: 3, snapshot, source) { return culprit }
     }
     return nil
   }
@@ -64,9 +64,21 @@ struct FloodWatchTests {
     #expect(culprit(1000, count: 63) { _ in narrow } == nil)
     var watch = FloodWatch()
     for _ in 0..<100 {
-      for _ in 0..<7 { #expect(watch.observe(64, of: 64, snapshot, { _ in narrow }) == nil) }
-      #expect(watch.observe(5, of: 64, snapshot, { _ in narrow }) == nil)
+      for _ in 0..<7 { #expect(watch.observe(64, of: 64, on: 3, snapshot, { _ in narrow }) == nil) }
+      #expect(watch.observe(5, of: 64, on: 3, snapshot, { _ in narrow }) == nil)
     }
+  }
+
+  @Test("a flood on one address is found although another address is quiet")
+  func otherSocket() throws {
+    let (flooder, quiet) = (try address("10.7.1.2"), try address("198.51.1.1"))
+    var watch = FloodWatch()
+    var culprits: [IPPrefix?] = []
+    for _ in 0..<8 {
+      culprits.append(watch.observe(64, of: 64, on: 3, snapshot, { _ in flooder }))
+      culprits.append(watch.observe(1, of: 64, on: 4, snapshot, { _ in quiet }))
+    }
+    #expect(culprits.compactMap(\.self) == [IPPrefix("10.7.0.0/16")])
   }
 
   @Test("many that are busy together are not one that floods")

@@ -29,13 +29,17 @@ package struct PrefixTable: Sendable {
   }
 
   private func find4(_ key: UInt32) -> UInt32 {
-    var low = 0
-    var high = starts4.count
-    while low < high {
-      let middle = (low + high) / 2
-      if starts4[middle] <= key { low = middle + 1 } else { high = middle }
+    let starts = starts4.span
+    // The last start that is not above the key is among the `count` from `first` on, if there is one.
+    var first = 0
+    var count = starts.count
+    while count > 1 {
+      let half = count &>> 1
+      let middle = unsafe starts[unchecked: first &+ half]  // first + count <= starts.count all the way
+      first = middle <= key ? first &+ half : first
+      count &-= half
     }
-    return low == 0 ? Self.none : values4[low - 1]
+    return count == 0 || starts[first] > key ? Self.none : values4[first]
   }
 
   private func find6(_ key: IPAddress) -> UInt32 {

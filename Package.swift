@@ -47,12 +47,14 @@ let package = Package(
     layer("IPNetwork"),
     // L1
     layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
-    layer("EgressPolicy", ["DNSWire", "IPNetwork"]),
-    layer("ResponseCache", ["DNSWire"]),
+    layer("EgressPolicy", ["CLinux", "DNSWire", "IPNetwork"]),
+    layer("ResponseCache", ["CLinux", "DNSWire"]),
     layer("GrantLedger", ["DNSWire", "IPNetwork"]),
     layer("AuditLog", ["DNSWire", "IPNetwork"]),
     // L2
-    layer("Resolver", ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
+    layer(
+      "Resolver",
+      ["CLinux", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
     // L3
     layer(
       "Transport",

@@ -1,15 +1,29 @@
+import CLinux
+import Glibc
+
 /// A fixed run of plain values behind one pointer: indexing it retains nothing, so worker threads share no counter.
 ///
 /// This is the only file of the target that holds pointers; every access is checked against `count`.
 @safe
 struct FlatArray<Element: BitwiseCopyable>: ~Copyable {
+  /// x86-64's and ARM's: a million names in pages of 4 KiB are one miss of the page tables for each look.
+  private static var hugePage: Int { 2 << 20 }
+
   private let base: UnsafeMutablePointer<Element>
   let count: Int
 
   /// `count` is at least 0; the memory is the array's own and is freed with it.
   init(repeating value: Element, count: Int) {
     precondition(count >= 0)
-    unsafe base = .allocate(capacity: Swift.max(count, 1))
+    let octets = Swift.max(count, 1) * MemoryLayout<Element>.stride
+    // A run of elements that starts at a line and whose stride divides it has none that lies on two.
+    let alignment = octets >= 2 * Self.hugePage ? Self.hugePage : 64
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: octets, alignment: alignment)
+    if alignment == Self.hugePage {
+      // A wish: where the kernel has none to give, small pages do.
+      _ = unsafe madvise(memory, octets, MADV_HUGEPAGE)
+    }
+    unsafe base = memory.bindMemory(to: Element.self, capacity: Swift.max(count, 1))
     unsafe base.initialize(repeating: value, count: Swift.max(count, 1))
     self.count = count
   }
@@ -27,6 +41,11 @@ struct FlatArray<Element: BitwiseCopyable>: ~Copyable {
       precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
       unsafe base[index] = newValue  // index < count, checked above
     }
+  }
+
+  /// Has the element brought near while something else is done.
+  func prefetch(_ index: Int) {
+    unsafe sluice_prefetch(base + index)
   }
 }
 

@@ -1,20 +1,33 @@
+import DNSWire
+
 /// The names of all servers as hash tables in flat memory: one probe for the name and one for each depth with wildcards.
 struct NameTable: ~Copyable, Sendable {
-  /// Where one server's part lies, and at which depths (labels in the suffix) it has wildcards.
+  /// Where one server's part lies, and at which depths (labels in the suffix) it has wildcards. One line of the cache.
   struct Part: BitwiseCopyable, Sendable {
     var firstSlot = 0
-    var slotMask = 0
-    var firstEntry = 0
+    var slotCount = 0
     var firstOctet = 0
     var oneLabelDepths: UInt128 = 0
     var anyLabelsDepths: UInt128 = 0
+
+    var hasWildcards: Bool { oneLabelDepths | anyLabelsDepths != 0 }
   }
 
-  struct Entry: BitwiseCopyable, Sendable {
+  /// What a probe needs, in 16 octets. Three fifths of a part at most are ever in use.
+  struct Slot: BitwiseCopyable, Sendable {
+    /// The upper half of the hash.
+    var tag: UInt32 = 0
+    /// The rule + 1; 0 in an empty slot.
+    var ruleAfter: UInt32 = 0
     var start: UInt32 = 0
-    var profile: UInt32 = 0
     var length: UInt8 = 0
     var kind = NamePattern.Kind.exact
+    /// `unpacked` where the number is too large for this.
+    var profile: UInt16 = 0
+
+    static let unpacked = UInt16.max
+
+    var rule: Int { Int(ruleAfter) &- 1 }
   }
 
   /// A pair of rules with one pattern: the second one only adds to the first.
@@ -23,45 +36,41 @@ struct NameTable: ~Copyable, Sendable {
     let second: Int
   }
 
-  private let seed: UInt64
+  private let hash: NameHash
   /// All ones; fewer where a test makes names collide.
   private let hashMask: UInt64
   private var parts: FlatArray<Part>
-  /// Upper half: tag from the hash; lower half: entry + 1; 0 is empty. Less than 3/4 of a part are ever in use.
-  private var slots: FlatArray<UInt64>
-  private var entries: FlatArray<Entry>
+  private var slots: FlatArray<Slot>
   private var octets: FlatArray<UInt8>
   /// By server, the rules whose pattern an earlier rule has already.
   let repeats: [[Repeat]]
   /// By server, the rules after each repeat was merged into the first of its pattern.
   let merged: [RuleList]
 
-  init(_ lists: [RuleList], seed: UInt64, hashMask: UInt64 = .max) {
-    self.seed = seed
+  init(_ lists: [RuleList], hash: NameHash, hashMask: UInt64 = .max) {
+    self.hash = hash
     self.hashMask = hashMask
     parts = FlatArray(repeating: Part(), count: lists.count)
-    slots = FlatArray(repeating: 0, count: lists.reduce(0) { $0 + Self.slotCount(for: $1.count) })
-    entries = FlatArray(repeating: Entry(), count: lists.reduce(0) { $0 + $1.count })
+    slots = FlatArray(repeating: Slot(), count: lists.reduce(0) { $0 + Self.slotCount(for: $1.count) })
     octets = FlatArray(repeating: 0, count: lists.reduce(0) { $0 + $1.names.count })
     var repeats: [[Repeat]] = []
     var merged: [RuleList] = []
     var part = Part()
     for (server, list) in lists.enumerated() {
-      part.slotMask = Self.slotCount(for: list.count) - 1
+      part.slotCount = Self.slotCount(for: list.count)
       part.oneLabelDepths = 0
       part.anyLabelsDepths = 0
       octets.replace(at: part.firstOctet, with: list.names)
-      let twins = Self.fill(&part, list, &slots, &entries, octets, (seed, hashMask))
+      let twins = Self.fill(&part, list, &slots, octets, hash, hashMask)
       parts[server] = part
       var rules = list
       for twin in twins {
-        rules.merge(into: twin.first, from: twin.second)
-        entries[part.firstEntry + twin.first].profile = rules.entries[twin.first].profile
+        rules.merge(into: twin.first.rule, from: twin.second)
+        slots[twin.slot].profile = Self.packed(rules.entries[twin.first.rule].profile)
       }
-      repeats.append(twins)
+      repeats.append(twins.map { Repeat(first: $0.first.rule, second: $0.second) })
       merged.append(rules)
-      part.firstSlot += part.slotMask + 1
-      part.firstEntry += list.count
+      part.firstSlot += part.slotCount
       part.firstOctet += list.names.count
     }
     self.repeats = repeats
@@ -70,109 +79,145 @@ struct NameTable: ~Copyable, Sendable {
 
   var serverCount: Int { parts.count }
 
-  /// The most specific rule for the canonical wire `name`: exact, then the longest suffix, then `*` before `**`.
-  func match(server: Int, name: Span<UInt8>) -> (rule: Int, profile: Int)? {
+  /// The most specific rule for the canonical wire `name`, whose `NameHash` is `whole`: exact, then the longest suffix,
+  /// then `*` before `**`.
+  func match(server: Int, name: Span<UInt8>, hash whole: UInt64) -> (rule: Int, profile: Int)? {
     let part = parts[server]
+    var found = probe(part, whole, .exact, name, 0)
+    if found == nil, part.hasWildcards { found = wildcard(part, name) }
+    guard let found else { return nil }
+    guard found.profile == Slot.unpacked else { return (found.rule, Int(found.profile)) }
+    return (found.rule, Int(merged[server].entries[found.rule].profile))
+  }
+
+  /// Has brought near what `prefetchSlot` reads.
+  func prefetchPart(server: Int) {
+    parts.prefetch(server)
+  }
+
+  /// Has brought near what the first probe for a name reads.
+  func prefetchSlot(server: Int, hash whole: UInt64) {
+    let part = parts[server]
+    slots.prefetch(part.firstSlot &+ Self.home(whole & hashMask, part))
+  }
+
+  /// Has brought near the name that the first probe compares.
+  func prefetchName(server: Int, hash whole: UInt64) {
+    let part = parts[server]
+    let hash = whole & hashMask
+    let slot = slots[part.firstSlot &+ Self.home(hash, part)]
+    if slot.tag == UInt32(truncatingIfNeeded: hash &>> 32) { octets.prefetch(part.firstOctet &+ Int(slot.start)) }
+  }
+
+  private func wildcard(_ part: Part, _ name: Span<UInt8>) -> Slot? {
     var starts = InlineArray<128, UInt8>(repeating: 0)
     guard let depth = Self.labelStarts(of: name, into: &starts), depth > 0 else { return nil }
-    var hash = LabelHash(seed: seed)
-    var best: Int?
+    var suffix = LabelHash(seed: hash.seed)
+    var best: Slot?
     var level = 1
-    while true {
+    while level < depth {
       let start = Int(starts[depth &- level])
-      hash.add(name, (start &+ 1)..<(start &+ 1 &+ Int(name[start])))
-      if level == depth { break }
+      suffix.add(name, (start &+ 1)..<(start &+ 1 &+ Int(name[start])))
       let bit: UInt128 = 1 &<< UInt128(truncatingIfNeeded: level)
       if part.anyLabelsDepths & bit != 0 {
-        best = probe(part, hash.value(for: .anyLabels), .anyLabels, name, start) ?? best
+        best = probe(part, suffix.value(for: .anyLabels), .anyLabels, name, start) ?? best
       }
       if level &+ 1 == depth, part.oneLabelDepths & bit != 0 {
-        best = probe(part, hash.value(for: .oneLabel), .oneLabel, name, start) ?? best
+        best = probe(part, suffix.value(for: .oneLabel), .oneLabel, name, start) ?? best
       }
       level &+= 1
     }
-    guard let rule = probe(part, hash.value(for: .exact), .exact, name, 0) ?? best else { return nil }
-    return (rule, Int(entries[part.firstEntry &+ rule].profile))
+    return best
   }
 
   private func probe(
     _ part: Part, _ hash: UInt64, _ kind: NamePattern.Kind, _ name: Span<UInt8>, _ offset: Int
-  ) -> Int? {
+  ) -> Slot? {
     let hash = hash & hashMask
-    var index = Int(truncatingIfNeeded: hash) & part.slotMask
+    let tag = UInt32(truncatingIfNeeded: hash &>> 32)
+    var index = Self.home(hash, part)
     while true {
       let slot = slots[part.firstSlot &+ index]
-      if slot == 0 { return nil }
-      if slot &>> 32 == hash &>> 32 {
-        let rule = Int(slot & 0xFFFF_FFFF) &- 1
-        let entry = entries[part.firstEntry &+ rule]
-        if entry.kind == kind, Int(entry.length) == name.count &- offset,
-          octets.equals(name, from: offset, at: part.firstOctet &+ Int(entry.start), length: Int(entry.length))
-        {
-          return rule
-        }
+      if slot.ruleAfter == 0 { return nil }
+      if slot.tag == tag, slot.kind == kind, Int(slot.length) == name.count &- offset,
+        octets.equals(name, from: offset, at: part.firstOctet &+ Int(slot.start), length: Int(slot.length))
+      {
+        return slot
       }
-      index = (index &+ 1) & part.slotMask
+      index &+= 1
+      if index == part.slotCount { index = 0 }
     }
+  }
+
+  /// The slot where a search begins, by the lower half of the hash.
+  static func home(_ hash: UInt64, _ part: Part) -> Int {
+    Int(truncatingIfNeeded: ((hash & 0xFFFF_FFFF) &* UInt64(truncatingIfNeeded: part.slotCount)) &>> 32)
   }
 }
 
 // MARK: - Building
 
 extension NameTable {
-  private static func slotCount(for entries: Int) -> Int {
-    var count = 2
-    while count * 3 / 4 <= entries { count *= 2 }
-    return count
+  private struct Twin {
+    let first: Slot
+    let slot: Int
+    let second: Int
+  }
+
+  private static func slotCount(for entries: Int) -> Int { entries * 5 / 3 + 2 }
+
+  private static func packed(_ profile: UInt32) -> UInt16 {
+    profile < UInt32(Slot.unpacked) ? UInt16(profile) : Slot.unpacked
   }
 
   private static func fill(
-    _ part: inout Part, _ list: RuleList, _ slots: inout FlatArray<UInt64>, _ entries: inout FlatArray<Entry>,
-    _ octets: borrowing FlatArray<UInt8>, _ hashing: (seed: UInt64, mask: UInt64)
-  ) -> [Repeat] {
-    var repeats: [Repeat] = []
+    _ part: inout Part, _ list: RuleList, _ slots: inout FlatArray<Slot>, _ octets: borrowing FlatArray<UInt8>,
+    _ hash: NameHash, _ mask: UInt64
+  ) -> [Twin] {
+    var twins: [Twin] = []
     let names = list.names.span
     for (rule, entry) in list.entries.enumerated() {
       let start = Int(entry.nameStart)
       let name = names.extracting(start..<(start + Int(entry.nameLength)))
       var starts = InlineArray<128, UInt8>(repeating: 0)
       guard let depth = labelStarts(of: name, into: &starts), depth > 0 else { continue }
-      entries[part.firstEntry + rule] = Entry(
-        start: entry.nameStart, profile: entry.profile, length: entry.nameLength, kind: entry.kind)
       let bit: UInt128 = 1 << UInt128(depth)
       if entry.kind == .oneLabel { part.oneLabelDepths |= bit }
       if entry.kind == .anyLabels { part.anyLabelsDepths |= bit }
-      var hash = LabelHash(seed: hashing.seed)
-      for level in 1...depth {
-        let at = Int(starts[depth - level])
-        hash.add(name, (at + 1)..<(at + 1 + Int(name[at])))
+      var whole = hash(name)
+      if entry.kind != .exact {
+        var suffix = LabelHash(seed: hash.seed)
+        for level in 1...depth {
+          let at = Int(starts[depth - level])
+          suffix.add(name, (at + 1)..<(at + 1 + Int(name[at])))
+        }
+        whole = suffix.value(for: entry.kind)
       }
-      if let first = insert(rule, hash.value(for: entry.kind) & hashing.mask, name, part, &slots, entries, octets) {
-        repeats.append(Repeat(first: first, second: rule))
-      }
+      let slot = Slot(
+        tag: UInt32(truncatingIfNeeded: (whole & mask) >> 32), ruleAfter: UInt32(rule + 1), start: entry.nameStart,
+        length: entry.nameLength, kind: entry.kind, profile: packed(entry.profile))
+      if let twin = insert(slot, whole & mask, name, part, &slots, octets) { twins.append(twin) }
     }
-    return repeats
+    return twins
   }
 
-  /// Puts `rule` into a free slot, or returns the rule that has the same pattern.
+  /// Puts a rule into a free slot, or returns the one that has the same pattern.
   private static func insert(
-    _ rule: Int, _ hash: UInt64, _ name: Span<UInt8>, _ part: Part, _ slots: inout FlatArray<UInt64>,
-    _ entries: borrowing FlatArray<Entry>, _ octets: borrowing FlatArray<UInt8>
-  ) -> Int? {
-    let kind = entries[part.firstEntry + rule].kind
-    var index = Int(truncatingIfNeeded: hash) & part.slotMask
-    while slots[part.firstSlot + index] != 0 {
+    _ new: Slot, _ hash: UInt64, _ name: Span<UInt8>, _ part: Part, _ slots: inout FlatArray<Slot>,
+    _ octets: borrowing FlatArray<UInt8>
+  ) -> Twin? {
+    var index = home(hash, part)
+    while slots[part.firstSlot + index].ruleAfter != 0 {
       let slot = slots[part.firstSlot + index]
-      let other = Int(slot & 0xFFFF_FFFF) - 1
-      let entry = entries[part.firstEntry + other]
-      if slot >> 32 == hash >> 32, entry.kind == kind, Int(entry.length) == name.count,
-        octets.equals(name, from: 0, at: part.firstOctet + Int(entry.start), length: name.count)
+      if slot.tag == new.tag, slot.kind == new.kind, slot.length == new.length,
+        octets.equals(name, from: 0, at: part.firstOctet + Int(slot.start), length: name.count)
       {
-        return other
+        return Twin(first: slot, slot: part.firstSlot + index, second: new.rule)
       }
-      index = (index + 1) & part.slotMask
+      index += 1
+      if index == part.slotCount { index = 0 }
     }
-    slots[part.firstSlot + index] = (hash >> 32) << 32 | UInt64(rule + 1)
+    slots[part.firstSlot + index] = new
     return nil
   }
 

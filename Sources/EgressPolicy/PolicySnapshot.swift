@@ -10,18 +10,22 @@ package final class PolicySnapshot: Sendable {
   /// 32 hexadecimal digits that change when, and only when, a decision could change.
   package let fingerprint: String
 
+  /// How names must be hashed for `decide(server:name:hash:type:)`.
+  package let nameHash: NameHash
+
   private let networks: PrefixTable
   private let names: NameTable
   private let types: TypeTable
 
-  /// `seed` varies the hash tables only, never a decision or the fingerprint.
-  package convenience init(_ servers: [ServerPolicy], seed: UInt64 = .random(in: .min ... .max)) {
-    self.init(servers, seed: seed, hashMask: .max)
+  /// `hash` varies the hash tables only, never a decision or the fingerprint.
+  package convenience init(_ servers: [ServerPolicy], hash: NameHash = .ofProcess) {
+    self.init(servers, hash: hash, hashMask: .max)
   }
 
-  init(_ servers: [ServerPolicy], seed: UInt64, hashMask: UInt64) {
+  init(_ servers: [ServerPolicy], hash: NameHash, hashMask: UInt64) {
     self.servers = servers
-    names = NameTable(servers.map(\.rules), seed: seed, hashMask: hashMask)
+    nameHash = hash
+    names = NameTable(servers.map(\.rules), hash: hash, hashMask: hashMask)
     types = TypeTable(names.merged)
     fingerprint = PolicyFingerprint.text(servers: servers, rules: names.merged, repeats: names.repeats)
     networks = PrefixTable(
@@ -40,10 +44,24 @@ package final class PolicySnapshot: Sendable {
 
   /// Decides on the canonical wire `name`: the most specific pattern that matches it alone answers.
   package func decide(server: Int, name: Span<UInt8>, type: RRType) -> Verdict {
-    guard server >= 0, server < names.serverCount, let (rule, profile) = names.match(server: server, name: name) else {
-      return .notListed
-    }
+    decide(server: server, name: name, hash: nameHash(name), type: type)
+  }
+
+  /// The same with a name that was hashed by `nameHash` already.
+  package func decide(server: Int, name: Span<UInt8>, hash: UInt64, type: RRType) -> Verdict {
+    guard server >= 0, server < names.serverCount,
+      let (rule, profile) = names.match(server: server, name: name, hash: hash)
+    else { return .notListed }
     return types.allows(type, server: server, profile: profile) ? .allowed(rule: rule) : .typeNotAllowed(rule: rule)
+  }
+
+  /// Has brought near what `decide` will read, one step after the other: each needs what the former brought.
+  package func prefetch(server: Int, hash: UInt64, step: Int) {
+    switch step {
+    case 0: names.prefetchPart(server: server)
+    case 1: names.prefetchSlot(server: server, hash: hash)
+    default: names.prefetchName(server: server, hash: hash)
+    }
   }
 
   /// The rule that a verdict names, with what entries of the same pattern add to it.

@@ -62,6 +62,16 @@ package struct DatagramBatch: ~Copyable {
     return answered
   }
 
+  /// Gives datagram `index` to `body`, without a call for one that did not fit.
+  package func look(_ index: Int, _ body: (Span<UInt8>, Peer) -> Void) {
+    precondition(index >= 0 && index < count)
+    var length: Int32 = 0
+    // As in `answer`.
+    guard let octets = unsafe sluice_batch_query(batch, Int32(index), &length), length >= 0 else { return }
+    let query = unsafe UnsafeBufferPointer(start: octets, count: Int(length))
+    unsafe body(query.span, peer(index))
+  }
+
   /// Sends every queued reply from the address that was asked.
   package mutating func send(_ socket: Int32) {
     _ = unsafe sluice_batch_send(batch, socket)

@@ -1,3 +1,4 @@
+import CLinux
 import DNSWire
 package import EgressPolicy
 package import IPNetwork
@@ -59,17 +60,19 @@ package struct ResolverRules: Sendable {
 
 /// What one server has of its own: its cache, and how many of its queries wait for an answer.
 package final class ServerState: Sendable {
+  // What the query path reads comes first, on one line of the processor's cache.
   package let name: [UInt8]
-  package let cache: ResponseCache
-  let uncountedCache: Uncounted<ResponseCache>
+  /// `cache` without a count of its references.
+  let cacheReader: ResponseCache.Reader
   /// The index by which the firewall bridge knows this server.
   package let firewallIndex: UInt16
-  /// The interface its queries must arrive on, if the policy names one.
-  let interface: String?
-  /// Without one the query path need not ask.
+  /// Whether `interface` names one; without it the query path need not ask.
   let hasInterface: Bool
   /// Whether the firewall has a set for this server's IPv6 addresses.
   package let opensIPv6: Bool
+  package let cache: ResponseCache
+  /// The interface its queries must arrive on, if the policy names one.
+  let interface: String?
   /// The families whose set holds plain addresses: all ports of an address are one grant.
   package let plainFamilies: Set<IPAddress.Family>
   /// The bounds by whose place in this list the firewall knows them.
@@ -87,7 +90,7 @@ package final class ServerState: Sendable {
   ) {
     self.name = Array(name.utf8)
     self.cache = cache
-    uncountedCache = Uncounted(cache)
+    cacheReader = cache.reader
     self.firewallIndex = firewallIndex
     self.interface = interface
     hasInterface = interface != nil
@@ -143,6 +146,8 @@ package final class ResolverSnapshot: Sendable {
   /// The same once more, for the query path.
   private let uncountedServers: [Uncounted<ServerState>]
   let uncountedPolicy: Uncounted<PolicySnapshot>
+  /// How the policy and every cache hash a name.
+  let nameHash: NameHash
   let uncountedZones: Uncounted<LocalZones>
   /// The SOA of denials as a record of the root: what follows the question of a denial.
   let denialRecord: FlatOctets
@@ -153,6 +158,8 @@ package final class ResolverSnapshot: Sendable {
     policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
     ownAddresses: Set<IPAddress>
   ) {
+    nameHash = policy.nameHash
+    precondition(servers.allSatisfy { $0.cache.nameHash == policy.nameHash }, "tables with different hashes")
     self.policy = policy
     self.zones = zones
     self.rules = rules
@@ -171,6 +178,16 @@ package final class ResolverSnapshot: Sendable {
   @inline(__always)
   borrowing func withServer<Result>(_ place: Int, _ body: (ServerState) -> Result) -> Result {
     uncountedServers[place].with(body)
+  }
+
+  /// Has brought near what the query path reads of a server, one step after the other.
+  borrowing func prefetch(_ place: Int, hash: UInt64, _ type: RRType, step: Int) {
+    let server = uncountedServers[place]
+    switch step {
+    case 0: server.prefetch()
+    case 1: server.with { $0.cacheReader.prefetchShard(hash: hash, type) }
+    default: server.with { $0.cacheReader.prefetchEntry(hash: hash, type) }
+    }
   }
 
   private static func record(_ soa: LocalRecord, ttl: UInt32) -> [UInt8] {
@@ -226,6 +243,11 @@ struct Uncounted<Object: AnyObject & Sendable>: Sendable {
   @inline(__always)
   func with<Result>(_ body: (Object) -> Result) -> Result {
     unsafe object._withUnsafeGuaranteedRef { body($0) }  // the owner holds it
+  }
+
+  /// Has the object brought near.
+  func prefetch() {
+    unsafe sluice_prefetch(object.toOpaque())
   }
 }
 

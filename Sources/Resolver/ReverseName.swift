@@ -5,10 +5,8 @@ enum ReverseName {
   private static let v4Suffix: [UInt8] = [7] + Array("in-addr".utf8) + [4] + Array("arpa".utf8) + [0]
   private static let v6Suffix: [UInt8] = [3] + Array("ip6".utf8) + [4] + Array("arpa".utf8) + [0]
 
-  /// The address that the first `count` octets of a canonical wire name stand for; nil if they stand for none.
-  static func address(_ name: [UInt8], count: Int) -> IPAddress? {
-    guard count <= name.count else { return nil }
-    let octets = name[..<count]
+  /// The address that a canonical wire name stands for; nil if it stands for none.
+  static func address(_ octets: ArraySlice<UInt8>) -> IPAddress? {
     if octets.count > v4Suffix.count, octets.suffix(v4Suffix.count).elementsEqual(v4Suffix) {
       return v4(octets.dropLast(v4Suffix.count))
     }

@@ -1,77 +1,69 @@
 import DNSWire
 
-/// One shard of a cache: a chained hash table of bounded size. Reached only under the shard's lock.
+/// One shard of a cache: a hash table of bounded size with linear probing. Reached only under the shard's lock.
+///
+/// At most two thirds of its places are taken, so that a search is short and ends.
 struct CacheShard: ~Copyable {
-  /// Plain values, so that nothing is counted on the way to an answer.
-  private struct Entry: BitwiseCopyable {
-    var hash: UInt64
-    var next: Int32
-    var hits: UInt32
-    var type: RRType
-    var head: CachedHead
-    var octets: EntryOctets
-  }
+  private static let firstCapacity = 4
+  /// Answers among which the one that ends soonest must go.
+  private static let candidates = 8
 
-  private var buckets = [Int32](repeating: -1, count: 8)
-  private var entries: [Entry] = []
+  private var table = CacheTable(count: 0)
+  private(set) var count = 0
   private var hand = 0
 
-  deinit {
-    for entry in entries { entry.octets.free() }
-  }
+  /// Where the table lies, for `CacheTable.prefetch`; 0 before there is one.
+  var hint: UInt { table.hint }
 
-  var count: Int { entries.count }
-
-  /// The index of the entry for a question, or nil.
+  /// The place of the answer to a question, or nil.
+  @inline(__always)
   func find(_ hash: UInt64, _ name: Span<UInt8>, _ type: RRType) -> Int? {
-    var at = Int(buckets[Int(truncatingIfNeeded: hash) & (buckets.count - 1)])
-    while at >= 0 {
-      if entries[at].hash == hash && entries[at].type == type && entries[at].octets.hasName(name) { return at }
-      at = Int(entries[at].next)
+    guard count > 0 else { return nil }
+    var at = home(hash)
+    while !table.isEmpty(at) {
+      if table.answers(at, hash, name, type) { return at }
+      at = next(at)
     }
     return nil
   }
 
-  /// What the entry at `index` is.
-  func head(_ index: Int) -> CachedHead { entries[index].head }
+  /// What the answer at `index` is.
+  @inline(__always)
+  func head(_ index: Int) -> CachedHead { table[index].head }
 
-  /// Gives sections and TTL offsets of the entry at `index` to `body`, in place, and counts a hit.
+  /// Gives sections and TTL offsets of the answer at `index` to `body`, in place, and counts a hit.
+  @inline(__always)
   mutating func withHit(_ index: Int, _ body: (CachedHead, Span<UInt8>, Span<UInt16>) -> Void) {
-    entries[index].hits &+= 1
-    let head = entries[index].head
-    entries[index].octets.read { sections, ttlOffsets in body(head, sections, ttlOffsets) }
+    table.countHit(index)
+    table.read(index, body)
   }
 
-  /// Stores a response, replacing the one of the same question. Where the cache is full, an entry of this shard goes:
+  /// Stores a response, replacing the one of the same question. Where the cache is full, an answer of this shard goes:
   /// the one that ends soonest among the next eight. Returns by how many the shard grew.
   mutating func store(
     _ hash: UInt64, _ name: [UInt8], _ type: RRType, _ response: CachedResponse, isFull: Bool
   ) -> Int {
     if let index = find(hash, name.span, type) {
-      entries[index].octets.free()
-      entries[index].octets = EntryOctets(name, response)
-      entries[index].head = response.head
+      var head = CacheTable.Head(hash: hash, type: type, response)
+      head.hits = table[index].hits
+      table.set(index, head, name, response)
       return 0
     }
-    let evicts = isFull && !entries.isEmpty
+    let evicts = isFull && count > 0
     if evicts { remove(at: victim()) }
-    if entries.count >= buckets.count {
-      grow()
-    }
-    let bucket = Int(truncatingIfNeeded: hash) & (buckets.count - 1)
-    entries.append(
-      Entry(
-        hash: hash, next: buckets[bucket], hits: 0, type: type, head: response.head,
-        octets: EntryOctets(name, response)))
-    buckets[bucket] = Int32(truncatingIfNeeded: entries.count - 1)
+    if (count + 1) * 3 > table.count * 2 { grow() }
+    table.set(free(hash), CacheTable.Head(hash: hash, type: type, response), name, response)
+    count += 1
     return evicts ? 0 : 1
   }
 
   /// Lets a re-committed answer be handed out again: changes only the grant's end and epoch.
   mutating func renew(_ hash: UInt64, _ name: Span<UInt8>, _ type: RRType, grantExpires: UInt64, epoch: UInt64) {
     guard let index = find(hash, name, type) else { return }
-    entries[index].head.grantExpires = grantExpires
-    entries[index].head.epoch = epoch
+    table.change(index) {
+      $0.head.grantExpires = grantExpires
+      $0.head.epoch = epoch
+    }
   }
 
   /// Removes the answer to a question; false if there is none.
@@ -81,71 +73,64 @@ struct CacheShard: ~Copyable {
     return true
   }
 
-  /// Removes every entry that `condition` selects; returns how many.
+  /// Removes every answer that `condition` selects; returns how many.
   mutating func removeAll(where condition: (_ name: [UInt8]) -> Bool) -> Int {
-    var removed = 0
-    var index = entries.count - 1
-    while index >= 0 {
-      if condition(entries[index].octets.name) {
-        remove(at: index)
-        removed += 1
-      }
-      index -= 1
+    let before = count
+    var index = 0
+    while index < table.count {
+      // What moves into the place that became free is looked at as well.
+      if !table.isEmpty(index), condition(table.name(index)) { remove(at: index) } else { index += 1 }
     }
-    return removed
+    return before - count
   }
 
   private mutating func victim() -> Int {
-    var best = hand % entries.count
-    for step in 1..<8 {
-      let candidate = (hand + step) % entries.count
-      if entries[candidate].head.expires < entries[best].head.expires {
-        best = candidate
+    var (best, seen, at) = (-1, 0, hand & (table.count - 1))
+    while seen < min(Self.candidates, count) {
+      if !table.isEmpty(at) {
+        seen += 1
+        if best < 0 || table[at].head.expires < table[best].head.expires { best = at }
       }
+      at = next(at)
     }
-    hand = (hand + 8) % max(entries.count, 1)
+    hand = at
     return best
   }
 
-  /// Removes an entry and moves the last one into its place.
+  /// Removes an answer and moves those behind it, so that no search ends early.
   private mutating func remove(at index: Int) {
-    unlink(index)
-    let last = entries.count - 1
-    if index != last {
-      relink(from: last, to: index)
-      entries.swapAt(index, last)
-    }
-    entries.removeLast().octets.free()
-  }
-
-  private mutating func unlink(_ index: Int) {
-    relink(from: index, to: Int(entries[index].next))
-  }
-
-  /// Makes whatever points at entry `from` point at `to`.
-  private mutating func relink(from: Int, to: Int) {
-    let bucket = Int(truncatingIfNeeded: entries[from].hash) & (buckets.count - 1)
-    let target = Int32(truncatingIfNeeded: to)
-    if Int(buckets[bucket]) == from {
-      buckets[bucket] = target
-      return
-    }
-    var at = Int(buckets[bucket])
-    while at >= 0 {
-      if Int(entries[at].next) == from {
-        entries[at].next = target
-        return
+    table.clear(index)
+    count -= 1
+    var hole = index
+    var at = next(index)
+    while !table.isEmpty(at) {
+      // It may move back only to a place that its search comes by: its home lies not after the hole.
+      let home = home(table[at].hash)
+      if (at &- home) & (table.count - 1) >= (at &- hole) & (table.count - 1) {
+        table.move(at, to: hole)
+        hole = at
       }
-      at = Int(entries[at].next)
+      at = next(at)
     }
   }
 
   private mutating func grow() {
-    buckets = [Int32](repeating: -1, count: buckets.count * 2)
-    for index in entries.indices {
-      let bucket = Int(truncatingIfNeeded: entries[index].hash) & (buckets.count - 1)
-      entries[index].next = buckets[bucket]
-      buckets[bucket] = Int32(truncatingIfNeeded: index)
+    var former = CacheTable(count: max(Self.firstCapacity, table.count * 2))
+    swap(&former, &table)
+    for index in 0..<former.count where !former.isEmpty(index) {
+      table.move(index, of: &former, to: free(former[index].hash))
     }
   }
+
+  private func free(_ hash: UInt64) -> Int {
+    var at = home(hash)
+    while !table.isEmpty(at) { at = next(at) }
+    return at
+  }
+
+  @inline(__always)
+  private func home(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (table.count &- 1) }
+
+  @inline(__always)
+  private func next(_ index: Int) -> Int { (index &+ 1) & (table.count &- 1) }
 }

@@ -16,44 +16,64 @@ package final class ResponseCache: Sendable {
     case uncommitted
   }
 
-  /// Enough that two workers on one server seldom wait for each other, few enough that 10,000 servers stay small.
-  private static let shardCount = 8
+  /// Looks into a cache that somebody else keeps alive, and counts no reference.
+  package struct Reader: Sendable {
+    fileprivate let shards: CacheShards
 
-  private final class Shard: Sendable {
-    let state = Mutex(CacheShard())
+    /// Looks a question up, whose name's hash by `nameHash` is `hash`, and when its answer may be handed out at `now` in
+    /// `epoch`, lets `reader` read it in place.
+    ///
+    /// `reader` runs under the shard's lock: it copies octets and does nothing else.
+    @inline(__always)
+    package func find(
+      _ name: Span<UInt8>, hash: UInt64, _ type: RRType, now: UInt64, epoch: UInt64,
+      _ reader: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
+    ) -> Finding {
+      let key = NameHash.of(hash, type)
+      return shards.with(key) { shard in
+        guard let index = shard.find(key, name, type) else { return .miss }
+        let head = shard.head(index)
+        guard head.expires > now else { return .miss }
+        guard head.isServable(at: now, epoch: epoch) else { return .uncommitted }
+        shard.withHit(index, reader)
+        return .hit
+      }
+    }
+
+    /// Has brought near what `prefetchEntry` reads.
+    package func prefetchShard(hash: UInt64, _ type: RRType) { shards.prefetchShard(NameHash.of(hash, type)) }
+
+    /// Has brought near what `find` will read.
+    package func prefetchEntry(hash: UInt64, _ type: RRType) { shards.prefetchEntry(NameHash.of(hash, type)) }
   }
 
-  private let shards: [Shard]
-  private let hash: QuestionHash
+  /// Enough that two workers on one server seldom wait for each other, few enough that 10,000 servers stay small.
+  package static let shardCount = 4
+
+  /// How names are hashed here.
+  package let nameHash: NameHash
+  package let reader: Reader
   private let maxEntries: Int
   private let entries = Atomic<Int>(0)
 
-  /// A cache of about `maxEntries` answers (two workers that store at once may exceed it by one each); `seed` keys its hash.
-  package init(maxEntries: Int, seed: UInt64) {
-    hash = QuestionHash(seed: seed)
+  /// A cache of about `maxEntries` answers (two workers that store at once may exceed it by one each).
+  package init(maxEntries: Int, hash: NameHash = .ofProcess) {
+    nameHash = hash
     self.maxEntries = max(maxEntries, Self.shardCount)
-    shards = (0..<Self.shardCount).map { _ in Shard() }
+    reader = Reader(shards: CacheShards(count: Self.shardCount))
   }
+
+  deinit { reader.shards.free() }
 
   /// How many answers are held, expired ones included.
   package var count: Int { entries.load(ordering: .relaxed) }
 
-  /// Looks a question up and, when its answer may be handed out at `now` in `epoch`, lets `reader` read it in place.
-  ///
-  /// `reader` runs under the shard's lock: it copies octets and does nothing else.
+  /// Looks a question up, as `Reader.find` does.
   package func find(
     _ name: Span<UInt8>, _ type: RRType, now: UInt64, epoch: UInt64,
-    _ reader: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
+    _ body: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
   ) -> Finding {
-    let key = hash(name, type)
-    return shard(key).state.withLock { shard in
-      guard let index = shard.find(key, name, type) else { return .miss }
-      let head = shard.head(index)
-      guard head.expires > now else { return .miss }
-      guard head.isServable(at: now, epoch: epoch) else { return .uncommitted }
-      shard.withHit(index, reader)
-      return .hit
-    }
+    reader.find(name, hash: nameHash(name), type, now: now, epoch: epoch, body)
   }
 
   /// As `find`, with a copy of the answer.
@@ -67,38 +87,39 @@ package final class ResponseCache: Sendable {
     return (finding, response)
   }
 
-  /// Stores an answer; a full shard gives up another one, never the ledger's record of a grant.
+  /// Stores an answer; a full shard gives up another one, never the ledger's record of a grant. One that is larger than
+  /// a message is not kept.
   package func store(_ name: [UInt8], _ type: RRType, _ response: CachedResponse) {
-    let key = hash(name.span, type)
+    guard CacheTable.fits(name, response) else { return remove(name.span, type) }
+    let key = key(name.span, type)
     let isFull = entries.load(ordering: .relaxed) >= maxEntries
-    let growth = shard(key).state.withLock { $0.store(key, name, type, response, isFull: isFull) }
+    let growth = reader.shards.change(key) { $0.store(key, name, type, response, isFull: isFull) }
     entries.wrappingAdd(growth, ordering: .relaxed)
   }
 
   /// Records that the grant behind an answer was committed again.
   package func renew(_ name: Span<UInt8>, _ type: RRType, grantExpires: UInt64, epoch: UInt64) {
-    let key = hash(name, type)
-    shard(key).state.withLock { $0.renew(key, name, type, grantExpires: grantExpires, epoch: epoch) }
+    let key = key(name, type)
+    reader.shards.with(key) { $0.renew(key, name, type, grantExpires: grantExpires, epoch: epoch) }
   }
 
   /// Forgets the answer to one question.
   package func remove(_ name: Span<UInt8>, _ type: RRType) {
-    let key = hash(name, type)
-    let isRemoved = shard(key).state.withLock { $0.remove(key, name, type) }
+    let key = key(name, type)
+    let isRemoved = reader.shards.with(key) { $0.remove(key, name, type) }
     if isRemoved { entries.wrappingSubtract(1, ordering: .relaxed) }
   }
 
   /// Forgets every answer, or those of one name; returns how many.
   @discardableResult
   package func flush(name: [UInt8]? = nil) -> Int {
-    let removed = shards.reduce(0) { sum, shard in
-      sum + shard.state.withLock { $0.removeAll { name == nil || $0 == name } }
+    var removed = 0
+    for index in 0..<reader.shards.count {
+      removed += reader.shards.change(at: index) { $0.removeAll { name == nil || $0 == name } }
     }
     entries.wrappingSubtract(removed, ordering: .relaxed)
     return removed
   }
 
-  private func shard(_ key: UInt64) -> Shard {
-    shards[Int(truncatingIfNeeded: key >> 56) & (Self.shardCount - 1)]
-  }
+  private func key(_ name: Span<UInt8>, _ type: RRType) -> UInt64 { NameHash.of(nameHash(name), type) }
 }

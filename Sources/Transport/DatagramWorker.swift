@@ -136,17 +136,30 @@ package final class DatagramWorker: Sendable {
     for descriptor in sockets.descriptors { _ = shutdown(descriptor, Int32(SHUT_RD)) }
   }
 
+  /// Datagrams for which it is worth while to look ahead.
+  private static let leastPrefetched = 4
+
   private func serve(
     _ count: Int, _ socket: Int32, _ batch: inout DatagramBatch, _ path: inout QueryPath,
     _ snapshot: borrowing ResolverSnapshot
   ) {
     let clock = shared.clock()
     for index in 0..<count {
+      batch.look(index) { message, peer in
+        path.screen(index, message, from: IPAddress(peer.address), with: snapshot)
+      }
+    }
+    if count >= Self.leastPrefetched {
+      for step in 0..<QueryPath.prefetchSteps {
+        for index in 0..<count { path.prefetch(index, step: step, with: snapshot) }
+      }
+    }
+    for index in 0..<count {
       var pending: PendingQuestion?
       _ = batch.answer(index) { message, peer, reply in
         let source = QuerySource(
           client: IPAddress(peer.address), port: peer.address.port, transport: .udp, interface: peer.interface)
-        switch path.answer(message, from: source, at: clock, with: snapshot, into: &reply) {
+        switch path.answer(index, message, from: source, at: clock, with: snapshot, into: &reply) {
         case .reply: return true
         case .drop: return false
         case .pending(let question):

@@ -33,7 +33,6 @@ final class SnapshotFactory {
     of policies: [ServerPolicy], indexes: FirewallIndexes, former: ResolverSnapshot? = nil,
     compiled: PolicySnapshot? = nil
   ) -> ResolverSnapshot {
-    var random = SecureRandom()
     let kept = Dictionary(
       (former?.policy.servers ?? []).enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     let servers = policies.map { policy in
@@ -49,12 +48,12 @@ final class SnapshotFactory {
         }
       }
       return ServerState(
-        name: policy.name.text, cache: ResponseCache(maxEntries: maxEntriesPerServer, seed: random.uint64()),
+        name: policy.name.text, cache: ResponseCache(maxEntries: maxEntriesPerServer),
         firewallIndex: index, interface: policy.interface, opensIPv6: opensIPv6,
         plainFamilies: plain, byteCaps: caps)
     }
     return ResolverSnapshot(
-      policy: compiled ?? PolicySnapshot(policies, seed: random.uint64()), zones: zones, rules: rules, servers: servers,
+      policy: compiled ?? PolicySnapshot(policies), zones: zones, rules: rules, servers: servers,
       ownAddresses: ownAddresses)
   }
 }

@@ -11,6 +11,39 @@ import Testing
 struct QueryPathDenialTests {
   private let opt = Messages.opt()
 
+  @Test("messages that were screened together are answered each by itself, in any order, whatever was prefetched")
+  func batch() throws {
+    let asker = try Asker(World())
+    asker.snapshot.servers[0].cache.store(
+      Messages.name("api.github.com"), .A,
+      CachedResponse(responseCode: .NXDOMAIN, expires: asker.clock.monotonic + 5 * second))
+    let messages: [(octets: [UInt8], client: String)] = [
+      (Messages.query("api.github.com", .A), "10.77.1.2"),
+      (Messages.query("evil.example.com", .A), "10.77.1.2"),
+      (Messages.query("api.github.com", .A), "192.0.2.1"),
+      ([1, 2, 3], "10.77.1.2"),
+      (Messages.query(String(repeating: "a23456789.", count: 25) + "com", .A), "10.77.1.3"),
+      (Messages.query("localhost", .A), "10.77.1.2"),
+      (Messages.query("API.github.com", .A), "10.77.1.2"),
+      (Messages.query("api.github.com", .AAAA), "10.77.1.2"),
+    ]
+    let alone = try messages.map { try asker.outcome($0.octets, from: $0.client) }
+    for turn in 0..<8 {
+      let places = messages.indices.map { ($0 * 9 + turn * 7) % QueryPath.places }
+      for (place, message) in zip(places, messages) {
+        asker.path.screen(place, message.octets.span, from: address(message.client), with: asker.snapshot)
+      }
+      for step in 0..<(turn % 2 == 0 ? QueryPath.prefetchSteps : 0) {
+        for place in places { asker.path.prefetch(place, step: step, with: asker.snapshot) }
+      }
+      for number in messages.indices.shuffled() {
+        let (octets, client) = messages[number]
+        #expect(try asker.outcome(octets, from: client, screenedAt: places[number]) == alone[number])
+      }
+    }
+    #expect(Set(alone).count > 5, "too many of them have one answer")
+  }
+
   @Test("a name that is not listed is NXDOMAIN with the sinkhole's SOA and EDE 15, and one record")
   func notListed() throws {
     let asker = try Asker(try World())

@@ -25,8 +25,7 @@ private func write(
   _ response: CachedResponse, to message: [UInt8], isDatagram: Bool = true, at time: UInt64 = now,
   text: (server: [UInt8], token: StaticString)? = nil, capacity: Int = ReplyWriter.maxStream
 ) throws -> Reply {
-  var scratch = NameScratch()
-  let query = try scratch.parse(message.span)
+  let query = try screen(message)
   return try Reply(
     [UInt8](capacity: capacity) { out in
       ReplyWriter.answer(

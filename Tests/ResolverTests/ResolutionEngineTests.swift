@@ -46,12 +46,11 @@ private final class Conversation {
     guard case .allowed(let rule) = snapshot.policy.decide(server: server, name: wire.span, type: type) else {
       throw Asker.NoReply()
     }
-    var scratch = NameScratch()
     let message = Messages.query(name, type)
     return PendingQuestion(
       snapshot: snapshot, server: server, rule: rule, name: wire, type: type, kind: kind ?? .resolve,
       source: QuerySource(client: address(client), port: 1, transport: .udp, interface: 7),
-      query: try scratch.parse(message.span), message: message)
+      query: try screen(message), message: message)
   }
 
   func submit(_ name: String, _ type: RRType = .A, client: String = "10.77.1.2") throws -> Engine.Action {

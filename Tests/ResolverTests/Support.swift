@@ -109,13 +109,14 @@ struct World {
     let pinned = try policy("pinned", "10.77.2.0/24", interface: "br-pinned")
     let policies = [mcp, pinned]
     return ResolverSnapshot(
-      policy: PolicySnapshot(policies, seed: 1), zones: try LocalZones(files: files),
+      policy: PolicySnapshot(policies, hash: NameHash(seed: 1)), zones: try LocalZones(files: files),
       rules: ResolverRules(
         sinkhole: sinkhole, sinkholeTTL: 5, unknownClients: unknownClients, allowedEvents: allowedEvents,
         opensFirewall: opensFirewall, opensIPv6: opensIPv6, maxTTL: maxTTL, maxNegativeTTL: maxNegativeTTL),
       servers: policies.enumerated().map { index, policy in
         ServerState(
-          name: policy.name.text, cache: ResponseCache(maxEntries: 1000, seed: 1), firewallIndex: UInt16(index),
+          name: policy.name.text, cache: ResponseCache(maxEntries: 1000, hash: NameHash(seed: 1)),
+          firewallIndex: UInt16(index),
           interface: policy.interface)
       },
       ownAddresses: ownAddresses)
@@ -188,6 +189,13 @@ struct Reply {
   }
 }
 
+/// The query in a message.
+func screen(_ message: [UInt8]) throws -> Query {
+  var screened = ScreenedQueries(places: 1)
+  screened.screen(0, message.span, hash: NameHash(seed: 1)) { nil }
+  return try screened.place.query.get()
+}
+
 /// A query path with its own ring and what it says to one message.
 final class Asker {
   var path: QueryPath
@@ -228,6 +236,26 @@ final class Asker {
     case .reply: return .reply(try Reply(octets))
     case .drop: return .drop
     case .pending(let question): return .pending(question)
+    }
+  }
+
+  /// The reply to a message as it is, or what becomes of it; of one that was screened before, at its place.
+  func outcome(_ message: [UInt8], from client: String, screenedAt place: Int? = nil) throws -> [UInt8] {
+    let source = QuerySource(client: address(client), port: 40188, transport: .udp, interface: 3)
+    var outcome = QueryPath.Outcome.drop
+    let octets = [UInt8](capacity: ReplyWriter.maxDatagram) { out in
+      if let place {
+        outcome = path.answer(place, message.span, from: source, at: clock, with: snapshot, into: &out)
+      } else {
+        outcome = path.answer(message.span, from: source, at: clock, with: snapshot, into: &out)
+      }
+    }
+    switch outcome {
+    case .reply: return octets
+    case .drop: return [0]
+    case .pending(let question):
+      question.state.leave()
+      return [1] + question.name + [UInt8(truncatingIfNeeded: question.type.rawValue)]
     }
   }
 

@@ -27,7 +27,7 @@ struct FloodWatchTests {
         opensIPv6: false, maxTTL: 3600, maxNegativeTTL: 300),
       servers: policies.enumerated().map { index, policy in
         ServerState(
-          name: policy.name.text, cache: ResponseCache(maxEntries: 10, seed: 1), firewallIndex: UInt16(index),
+          name: policy.name.text, cache: ResponseCache(maxEntries: 10), firewallIndex: UInt16(index),
           interface: nil)
       },
       ownAddresses: [])

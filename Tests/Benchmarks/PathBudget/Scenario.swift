@@ -38,13 +38,14 @@ enum Scenario: String {
         name: try ServerName("server-\(server)"), networks: network, rules: RuleList(rules), location: place)
     }
     return ResolverSnapshot(
-      policy: PolicySnapshot(policies, seed: 1), zones: try LocalZones(files: LocalZones.shippedFiles),
+      policy: PolicySnapshot(policies, hash: NameHash(seed: 1)), zones: try LocalZones(files: LocalZones.shippedFiles),
       rules: ResolverRules(
         sinkhole: .nxdomain, sinkholeTTL: 5, unknownClients: .nxdomain, allowedEvents: .grants, opensFirewall: true,
         opensIPv6: true, maxTTL: 3600, maxNegativeTTL: 300),
       servers: policies.enumerated().map { index, policy in
         ServerState(
-          name: policy.name.text, cache: ResponseCache(maxEntries: 10_000, seed: 1), firewallIndex: UInt16(index),
+          name: policy.name.text, cache: ResponseCache(maxEntries: 10_000, hash: NameHash(seed: 1)),
+          firewallIndex: UInt16(index),
           interface: nil)
       },
       ownAddresses: [])

@@ -1,0 +1,67 @@
+import DNSWire
+
+/// The queries in hand after screening: numbers, and the canonical octets of each name. One buffer for the life of a
+/// thread.
+struct ScreenedQueries: ~Copyable {
+  /// What is known of a query before any table was asked for its name.
+  struct Place {
+    var query: Result<Query, QueryFault> = .failure(.drop)
+    /// Octets of the name.
+    var nameCount = 0
+    /// Of the name, by the policy's `nameHash`.
+    var hash: UInt64 = 0
+    /// The server in whose network the client is.
+    var server: Int?
+  }
+
+  /// RFC 1035 section 2.3.4, rounded up.
+  private static let room = 256
+  /// `room` octets for each place, all of them always there.
+  private(set) var octets: [UInt8]
+  private var places: [Place]
+  /// The place that is answered.
+  private(set) var current = 0
+
+  init(places count: Int) {
+    octets = [UInt8](repeating: 0, count: count * Self.room)
+    places = [Place](repeating: Place(), count: count)
+  }
+
+  /// Where in `octets` the name of the query that is answered lies.
+  var name: Range<Int> { name(current) }
+
+  /// What is known of the query that is answered.
+  var place: Place { places[current] }
+
+  subscript(place: Int) -> Place { places[place] }
+
+  mutating func select(_ place: Int) { current = place }
+
+  /// Parses a client's message and keeps its name and what follows from it and from where it came.
+  mutating func screen(_ place: Int, _ message: Span<UInt8>, hash: NameHash, server: () -> Int?) {
+    var written = 0
+    let first = place &* Self.room
+    let query: Result<Query, QueryFault> = unsafe octets.withUnsafeMutableBufferPointer { buffer in
+      let buffer = unsafe UnsafeMutableBufferPointer(rebasing: buffer[first..<(first &+ Self.room)])
+      var out = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
+      let result: Result<Query, QueryFault>
+      do throws(QueryFault) {
+        result = .success(try Query.parse(message, name: &out))
+      } catch {
+        result = .failure(error)
+      }
+      written = unsafe out.finalize(for: buffer)
+      return result
+    }
+    places[place].query = query
+    guard case .success = query else { return }
+    places[place].nameCount = written
+    places[place].hash = hash(octets.span.extracting(first..<(first &+ written)))
+    places[place].server = server()
+  }
+
+  private func name(_ place: Int) -> Range<Int> {
+    let first = place &* Self.room
+    return first..<(first &+ places[place].nameCount)
+  }
+}

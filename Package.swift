@@ -50,7 +50,7 @@ let package = Package(
     layer("EgressPolicy", ["CLinux", "DNSWire", "IPNetwork"]),
     layer("ResponseCache", ["CLinux", "DNSWire"]),
     layer("GrantLedger", ["DNSWire", "IPNetwork"]),
-    layer("AuditLog", ["DNSWire", "IPNetwork"]),
+    layer("AuditLog", ["CLinux", "DNSWire", "IPNetwork"]),
     // L2
     layer(
       "Resolver",

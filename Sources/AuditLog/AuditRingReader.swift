@@ -8,22 +8,19 @@ package final class AuditRingReader {
   }
 
   private let ring: AuditRing
-  private var position: UInt64
-  /// Where the record read last begins.
-  private var before: UInt64
+  /// Where the next record begins.
+  private(set) var position: UInt64
 
   /// For one thread at a time; starts at the oldest record that was not freed.
   package init(_ ring: AuditRing) {
     self.ring = ring
     position = ring.tail
-    before = position
   }
 
   /// Reads the next record.
   package func next(into record: inout AuditRecord) -> Step {
     switch ring.read(at: position, into: &record) {
     case .record(let next):
-      before = position
       position = next
       return .record
     case .empty:
@@ -34,9 +31,9 @@ package final class AuditRingReader {
     }
   }
 
-  /// Puts the record read last back, so that it is read again.
-  package func unread() {
-    position = before
+  /// Puts back what was read since `position` was `former`.
+  func unread(to former: UInt64) {
+    position = former
   }
 
   /// Frees everything read so far.

@@ -28,14 +28,27 @@ package struct Coalescer: ~Copyable {
   package static let clientsPerServer: UInt32 = 1000
   /// Members up to this size are told again by the event of the repeats; longer ones are said to be left out.
   static let membersKept = 2048
+  /// Enough that the memory answers for the last before the first is counted.
+  private static let recordsAhead = 16
   /// Room for everything that one record can open: three groups, a name with members or an aggregate, and a skip.
   private static let roomPerRecord: UInt64 = 8192
+
+  /// A record, the key of its name, and where in the ring it began.
+  private struct Ahead {
+    var record = AuditRecord()
+    var key = CoalescingKey()
+    var place: UInt64 = 0
+
+    mutating func setKey() { key.setName(of: record) }
+  }
 
   private typealias Field = CoalescerArea.Field
 
   private var area: CoalescerArea
   private var encoder: EventEncoder
   private var key = CoalescingKey()
+  /// Records that were read and are not counted yet.
+  private var ahead = (0..<Coalescer.recordsAhead).map { _ in Ahead() }
   private var keyOctets: [UInt8] = []
   private var extraOctets: [UInt8] = []
   private var sample: [UInt8] = []
@@ -56,40 +69,106 @@ package struct Coalescer: ~Copyable {
 
   // MARK: - Records
 
+  /// What became of the records of a ring.
+  package struct Taken: Equatable, Sendable {
+    package var records = 0
+    /// Stretches of the ring that were damaged.
+    package var corrupt = 0
+    /// The next record found no room: retire windows, commit, and try again.
+    package var isShort = false
+  }
+
+  /// Takes in what waits in a ring, up to `atMost` records and until `output` holds `limit` octets.
+  ///
+  /// Records are read some at a time, and the windows of all of them are brought near before the first is counted: with
+  /// many clients every window is somewhere else in memory.
+  package mutating func absorb(
+    _ ring: AuditRingReader, atMost: Int, now: UInt64, into output: inout [UInt8], limit: Int
+  ) -> Taken {
+    var taken = Taken()
+    // Out of `self` meanwhile, so that a record can be lent to a method that changes the windows.
+    var ahead = self.ahead
+    self.ahead = []
+    defer { self.ahead = ahead }
+    while taken.records < atMost, output.count < limit {
+      let count = look(at: &ahead, in: ring, atMost: atMost - taken.records, &taken)
+      if count == 0 { break }
+      for index in 0..<count {
+        guard output.count < limit, absorb(ahead[index].record, named: ahead[index].key, now: now, into: &output) else {
+          taken.isShort = output.count < limit
+          ring.unread(to: ahead[index].place)
+          return taken
+        }
+        taken.records += 1
+      }
+    }
+    return taken
+  }
+
+  /// Reads records and has their windows brought near; how many.
+  private func look(
+    at ahead: inout [Ahead], in ring: AuditRingReader, atMost: Int, _ taken: inout Taken
+  ) -> Int {
+    var count = 0
+    reading: while count < min(atMost, ahead.count) {
+      ahead[count].place = ring.position
+      switch ring.next(into: &ahead[count].record) {
+      case .empty:
+        break reading
+      case .corrupt:
+        guard count == 0 else {
+          // It is met, and counted, once these are done.
+          ring.unread(to: ahead[count].place)
+          break reading
+        }
+        taken.corrupt += 1
+      case .record:
+        ahead[count].setKey()
+        area.prefetchBucket(ahead[count].key)
+        count += 1
+      }
+    }
+    for index in 0..<count { area.prefetchEntry(ahead[index].key) }
+    return count
+  }
+
   /// Takes a record in; false when there is no room, and nothing was done: retire windows, commit, and try again.
-  package mutating func absorb(_ record: borrowing AuditRecord, now: UInt64, into output: inout [UInt8]) -> Bool {
+  mutating func absorb(_ record: borrowing AuditRecord, now: UInt64, into output: inout [UInt8]) -> Bool {
+    var name = CoalescingKey()
+    name.setName(of: record)
+    return absorb(record, named: name, now: now, into: &output)
+  }
+
+  private mutating func absorb(
+    _ record: borrowing AuditRecord, named name: CoalescingKey, now: UInt64, into output: inout [UInt8]
+  ) -> Bool {
     let code = record.header.code
     if code.isService {
       pass(record, into: &output)
       return true
     }
-    // What an allow event says of names, addresses and ports is said whole: it merges only with its equal. So does what
-    // a connection's event says of its address, which the name alone does not tell.
-    let isAllowed = code.decision == .allow
-    let keepsMembers = isAllowed || code.isConnection
-    key.set(.name, record, members: keepsMembers)
-    if let entry = area.find(key) {
+    if let entry = area.find(name) {
       count(record, in: entry)
       return true
     }
     guard area.room >= Self.roomPerRecord else { return false }
-    if !isAllowed, let aggregate = aggregate(for: record, now: now) {
+    if code.decision != .allow, let aggregate = aggregate(for: record, now: now) {
       count(record, in: aggregate)
       addSample(of: record, to: aggregate)
       return true
     }
-    key.set(.name, record, members: keepsMembers)
-    openName(record, keepsMembers ? record.members : 0..<0, now)
+    openName(record, name, now)
     encoder.append(record, to: &output)
     events &+= 1
     return true
   }
 
-  private mutating func openName(_ record: borrowing AuditRecord, _ members: Range<Int>, _ now: UInt64) {
+  private mutating func openName(_ record: borrowing AuditRecord, _ name: CoalescingKey, _ now: UInt64) {
+    let members = CoalescingKey.keepsMembers(record.header.code) ? record.members : 0..<0
     let isKept = members.count <= Self.membersKept
     let octets = isKept ? record.octets : EventEncoder.membersOmitted
     let kept = isKept ? members : octets.indices
-    let entry = area.open(key, deadline: now &+ Self.window, extra: kept.count)
+    let entry = area.open(name, deadline: now &+ Self.window, extra: kept.count)
     if !kept.isEmpty { area.setMembers(octets.span.extracting(kept), of: entry) }
   }
 

@@ -57,6 +57,7 @@ struct CoalescerArea: ~Copyable {
     head = region.loadAcquiring(Self.headAt)
     tail = region.loadAcquiring(Self.tailAt)
     retired = tail
+    // A power of two, as the capacity is.
     buckets = Array(repeating: 0, count: capacity / 128)
     if head &- tail > self.capacity || (head | tail) & 7 != 0 { forget() }
   }
@@ -100,6 +101,17 @@ struct CoalescerArea: ~Copyable {
     return nil
   }
 
+  /// Has brought near what `prefetchEntry` reads.
+  func prefetchBucket(_ key: CoalescingKey) { buckets.prefetch(bucket(of: key.hash)) }
+
+  /// Has brought near what `find` reads first.
+  func prefetchEntry(_ key: CoalescingKey) {
+    let newest = buckets[bucket(of: key.hash)]
+    guard newest > retired else { return }
+    region.prefetch(offset(of: newest - 1))
+    region.prefetch(offset(of: newest - 1) + 64)
+  }
+
   /// Opens a window with room for `extra` octets after its key; the caller made sure that there is so much.
   mutating func open(_ key: CoalescingKey, deadline: UInt64, extra: Int) -> UInt64 {
     let length = UInt64((Field.key + key.octets.count + extra + 7) & ~7)
@@ -127,7 +139,7 @@ struct CoalescerArea: ~Copyable {
     return entry
   }
 
-  private func bucket(of hash: UInt64) -> Int { Int(hash % UInt64(buckets.count)) }
+  private func bucket(of hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (buckets.count - 1) }
 
   // MARK: - The oldest window
 

@@ -66,6 +66,15 @@ struct CoalescingKey {
     hash = Self.hash(octets.span)
   }
 
+  /// Becomes the key of a record's name.
+  mutating func setName(of record: borrowing AuditRecord) {
+    set(.name, record, members: Self.keepsMembers(record.header.code))
+  }
+
+  /// What an allow event says of names, addresses and ports is said whole: it merges only with its equal. So does what a
+  /// connection's event says of its address, which the name alone does not tell.
+  static func keepsMembers(_ code: AuditCode) -> Bool { code.decision == .allow || code.isConnection }
+
   private mutating func append(_ value: UInt64) {
     unsafe withUnsafeBytes(of: value.bigEndian) { unsafe octets.append(contentsOf: $0) }
   }

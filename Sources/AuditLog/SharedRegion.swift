@@ -1,3 +1,4 @@
+import CLinux
 import Synchronization
 
 /// Memory handed in by the caller, shared with the next run of the program: plain and atomic words behind checked
@@ -76,6 +77,11 @@ package struct SharedRegion: @unchecked Sendable {
     }
   }
 
+  /// Has the octets at `offset` brought near.
+  func prefetch(_ offset: Int) {
+    unsafe sluice_prefetch(base + offset)
+  }
+
   func clear() {
     unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
   }
@@ -113,5 +119,14 @@ package struct SharedRegion: @unchecked Sendable {
   @inline(__always)
   func exchangeInOrder(_ value: UInt64, _ offset: Int) -> UInt64 {
     unsafe word(offset).pointee.exchange(value, ordering: .sequentiallyConsistent)
+  }
+}
+
+extension [UInt64] {
+  /// Has an element brought near.
+  func prefetch(_ index: Int) {
+    unsafe withUnsafeBufferPointer { words in
+      if let base = words.baseAddress { unsafe sluice_prefetch(base + index) }
+    }
   }
 }

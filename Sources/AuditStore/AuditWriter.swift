@@ -19,7 +19,6 @@ struct AuditWriter: ~Copyable {
   private var file: LogFile
   private var coalescer: Coalescer
   private var cursors: [AuditRingReader]
-  private var record = AuditRecord()
   private var output: [UInt8] = []
   private let batchLimit: Int
   private var firstRing = 0
@@ -81,22 +80,13 @@ struct AuditWriter: ~Copyable {
     firstRing = (firstRing + 1) % cursors.count
     for offset in cursors.indices {
       let cursor = cursors[(firstRing + offset) % cursors.count]
-      var left = share
-      while left > 0, output.count < batchLimit {
-        let step = cursor.next(into: &record)
-        if step == .empty { break }
-        guard step == .record else {
-          shared.counters.corrupt.add(1, ordering: .relaxed)
-          continue
-        }
-        guard coalescer.absorb(record, now: now, into: &output) else {
-          cursor.unread()
-          coalescer.retireForRoom(into: &output, limit: batchLimit)
-          isShort = true
-          return taken
-        }
-        left -= 1
-        taken += 1
+      let step = coalescer.absorb(cursor, atMost: share, now: now, into: &output, limit: batchLimit)
+      taken += step.records
+      if step.corrupt > 0 { shared.counters.corrupt.add(UInt64(step.corrupt), ordering: .relaxed) }
+      if step.isShort {
+        coalescer.retireForRoom(into: &output, limit: batchLimit)
+        isShort = true
+        break
       }
     }
     return taken

@@ -159,12 +159,15 @@ final class Service {
     return try BridgeSession(indexes.plan(for: policies, settings), reactor: reactor)
   }
 
+  /// Room for the open windows of the audit log: where it is short, windows end early, and more events are written.
+  private static func windowOctets(servers: Int) -> Int { min(max(4 << 20, servers * 4096), 64 << 20) }
+
   private func openAudit(_ account: Privileges.Account?) throws -> AuditStore {
     do {
       let audit = try AuditStore(
         settings: AuditStoreSettings(
           path: settings.audit.path, maxSize: settings.audit.maxSizeOctets, keep: settings.audit.keep,
-          rings: settings.workers + 3))
+          rings: settings.workers + 3, windowOctets: Self.windowOctets(servers: settings.policies.count)))
       for warning in audit.warnings { StandardError.write("sluice: \(warning)") }
       if let account {
         try audit.hand(to: account.user, account.group)

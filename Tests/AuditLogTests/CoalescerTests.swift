@@ -31,6 +31,42 @@ import Testing
     #expect(try sum(events(output)) == 1)
   }
 
+  @Test("a ring is taken in as it was filled, whatever bound ends a turn, up to where it is damaged")
+  func turns() throws {
+    let (ring, memory) = makeRing(32_768)
+    let reader = AuditRingReader(ring)
+    for number in 0..<120 { #expect(ring.push(record(name: wire("x.d\(number % 90).com"))) != .full) }
+    let area = windows()
+    var coalescer = makeCoalescer(area)
+    var log: [UInt8] = []
+    func turn(_ atMost: Int, _ limit: Int) -> Coalescer.Taken {
+      var output: [UInt8] = []
+      let taken = coalescer.absorb(reader, atMost: atMost, now: 0, into: &output, limit: limit)
+      log += output
+      return taken
+    }
+    var total = 0
+    for (atMost, limit) in [(5, 10_000), (40, 1), (40, 2000), (17, 100_000), (200, 100_000), (200, 100_000)] {
+      let taken = turn(atMost, limit)
+      #expect(taken.records <= atMost && !taken.isShort && taken.corrupt == 0)
+      // An event is longer than 200 octets.
+      #expect(taken.records <= limit / 200 + 1)
+      total += taken.records
+    }
+    #expect(total == 120)
+    #expect(try events(log).map { $0["destination"] as? String } == (0..<90).map { "x.d\($0).com" })
+    #expect(coalescer.suppressed == 30)
+
+    log = []
+    for number in 0..<10 { #expect(ring.push(record(name: wire("y.d\(number).com"))) != .full) }
+    let sixth = AuditRing.overhead + Int(reader.position) + 5 * 72
+    #expect(memory.region.load(sixth, as: UInt32.self) == 72)
+    memory.region.store(3 as UInt32, sixth)
+    let taken = [turn(200, 100_000), turn(200, 100_000)]
+    #expect(taken == [Coalescer.Taken(records: 5, corrupt: 1), Coalescer.Taken()])
+    #expect(try events(log).map { $0["destination"] as? String } == (0..<5).map { "y.d\($0).com" })
+  }
+
   @Test("another server, client, name, type or code is another event")
   func distinct() throws {
     var coalescer = makeCoalescer(windows())
@@ -263,15 +299,12 @@ struct SimulatedRun: ~Copyable {
   @discardableResult
   mutating func cycle(upTo limit: Int, written: Bool = true, commits: Bool = true) -> Int {
     var output: [UInt8] = []
-    var got = AuditRecord()
     var taken = 0
     coalescer.retire(now: now, into: &output, limit: .max)
-    while taken < limit, reader.next(into: &got) == .record {
-      if coalescer.absorb(got, now: now, into: &output) {
-        taken += 1
-        continue
-      }
-      reader.unread()
+    while taken < limit {
+      let step = coalescer.absorb(reader, atMost: limit - taken, now: now, into: &output, limit: .max)
+      taken += step.records
+      guard step.isShort else { break }
       coalescer.retireForRoom(into: &output, limit: .max)
       if !commits { break }
       log += output

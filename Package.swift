@@ -82,9 +82,11 @@ let package = Package(
     .executableTarget(
       name: "PathBudget",
       dependencies: [
-        "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "AuditLog", "Resolver", "TestSupport",
+        "CCallgrind", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "AuditLog", "Resolver",
+        "TestSupport",
       ],
       path: "Tests/Benchmarks/PathBudget", swiftSettings: strict),
+    .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),

@@ -74,10 +74,10 @@ package struct QueryPath: ~Copyable {
   /// what the former brought. With thousands of servers nearly nothing of it is in the caches of the processor, and
   /// waiting for one place after the other costs more than all the rest of an answer.
   package func prefetch(_ place: Int, step: Int, with snapshot: borrowing ResolverSnapshot) {
-    let known = screened[place]
-    guard let server = known.server, case .success(let query) = known.query else { return }
-    snapshot.uncountedPolicy.with { $0.prefetch(server: server, hash: known.hash, step: step) }
-    snapshot.prefetch(server, hash: known.hash, query.type, step: step)
+    let key = screened.key(place)
+    guard let server = key.server else { return }
+    snapshot.uncountedPolicy.with { $0.prefetch(server: server, hash: key.hash, step: step) }
+    snapshot.prefetch(server, hash: key.hash, key.type, step: step)
   }
 
   /// Answers a message that was screened with this snapshot.
@@ -87,9 +87,8 @@ package struct QueryPath: ~Copyable {
   ) -> Outcome {
     counters.queries &+= 1
     screened.select(place)
-    let known = screened.place
     let query: Query
-    switch known.query {
+    switch screened.query {
     case .success(let screened): query = screened
     case .failure(let fault): return refuse(fault, message, into: &reply)
     }
@@ -97,7 +96,7 @@ package struct QueryPath: ~Copyable {
       counters.dropped &+= 1
       return .drop
     }
-    guard let server = known.server else {
+    guard let server = screened.key.server else {
       return unknownClient(query, message, source, clock, snapshot, into: &reply)
     }
     return snapshot.withServer(server) { state in
@@ -123,7 +122,7 @@ package struct QueryPath: ~Copyable {
       query.isHostname
       ? snapshot.uncountedPolicy.with {
         $0.decide(
-          server: server, name: screened.octets.span.extracting(screened.name), hash: screened.place.hash,
+          server: server, name: screened.octets.span.extracting(screened.name), hash: screened.key.hash,
           type: query.type)
       } : .notListed
     let local = snapshot.uncountedZones.with {
@@ -168,7 +167,7 @@ package struct QueryPath: ~Copyable {
   ) -> Outcome {
     var failure: ExtendedErrorCode?
     let finding = state.cacheReader.find(
-      screened.octets.span.extracting(screened.name), hash: screened.place.hash, query.type, now: clock.monotonic,
+      screened.octets.span.extracting(screened.name), hash: screened.key.hash, query.type, now: clock.monotonic,
       epoch: clock.epoch
     ) { head, sections, ttlOffsets in
       failure = head.extendedError

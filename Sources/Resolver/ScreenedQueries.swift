@@ -4,13 +4,19 @@ import DNSWire
 /// thread.
 struct ScreenedQueries: ~Copyable {
   /// What is known of a query before any table was asked for its name.
-  struct Place {
+  private struct Place {
     var query: Result<Query, QueryFault> = .failure(.drop)
     /// Octets of the name.
     var nameCount = 0
+    var key = Key()
+  }
+
+  /// What the tables are asked with.
+  struct Key {
     /// Of the name, by the policy's `nameHash`.
     var hash: UInt64 = 0
-    /// The server in whose network the client is.
+    var type = RRType(rawValue: 0)
+    /// The server in whose network the client is; nil as well if the message is no query.
     var server: Int?
   }
 
@@ -30,10 +36,13 @@ struct ScreenedQueries: ~Copyable {
   /// Where in `octets` the name of the query that is answered lies.
   var name: Range<Int> { name(current) }
 
-  /// What is known of the query that is answered.
-  var place: Place { places[current] }
+  /// The query that is answered, or what is wrong with it.
+  var query: Result<Query, QueryFault> { places[current].query }
 
-  subscript(place: Int) -> Place { places[place] }
+  /// What the tables are asked with for the query that is answered.
+  var key: Key { places[current].key }
+
+  func key(_ place: Int) -> Key { places[place].key }
 
   mutating func select(_ place: Int) { current = place }
 
@@ -54,10 +63,13 @@ struct ScreenedQueries: ~Copyable {
       return result
     }
     places[place].query = query
-    guard case .success = query else { return }
+    guard case .success(let screened) = query else {
+      places[place].key.server = nil
+      return
+    }
     places[place].nameCount = written
-    places[place].hash = hash(octets.span.extracting(first..<(first &+ written)))
-    places[place].server = server()
+    places[place].key = Key(
+      hash: hash(octets.span.extracting(first..<(first &+ written))), type: screened.type, server: server())
   }
 
   private func name(_ place: Int) -> Range<Int> {

@@ -193,7 +193,7 @@ struct Reply {
 func screen(_ message: [UInt8]) throws -> Query {
   var screened = ScreenedQueries(places: 1)
   screened.screen(0, message.span, hash: NameHash(seed: 1)) { nil }
-  return try screened.place.query.get()
+  return try screened.query.get()
 }
 
 /// A query path with its own ring and what it says to one message.

@@ -11,6 +11,8 @@ enum Load: String, CaseIterable {
   case hit
   case hitEDNS = "hit-edns"
   case hitAAAA = "hit-aaaa"
+  /// In mixed case, as a client that uses it against spoofing sends it.
+  case hitCase = "hit-case"
   /// Two CNAMEs and four addresses.
   case hitCNAME = "hit-cname"
   /// A listed name that does not exist, remembered.
@@ -34,7 +36,7 @@ enum Load: String, CaseIterable {
   /// A listed name that is not in the cache, as far as it is handed over.
   case miss
 
-  /// Packets in a batch: as many as the first scenario has names.
+  /// Packets in a batch.
   static let batch = 1_000
 
   private var type: RRType {
@@ -60,6 +62,8 @@ enum Load: String, CaseIterable {
   private func name(_ index: Int, _ scenario: Scenario) -> String {
     switch self {
     case .hit, .hitEDNS, .hitAAAA, .hitCNAME, .hitNXDOMAIN, .nodata, .miss, .malformed: scenario.listedName(index)
+    case .hitCase:
+      String(scenario.listedName(index).enumerated().map { $0.isMultiple(of: 2) ? Character($1.uppercased()) : $1 })
     case .denied, .deniedEDNS, .stranger: "telemetry.tracker.example.net"
     case .random:
       "\(String(UInt64(index + 1) &* 0x9E37_79B9_7F4A_7C15, radix: 16)).tracker.example.net"
@@ -72,7 +76,7 @@ enum Load: String, CaseIterable {
   var expected: Seen {
     let all = Self.batch
     return switch self {
-    case .hit, .hitEDNS, .hitAAAA, .hitCNAME: Seen(replies: all, answers: all * Int(answer.answerCount))
+    case .hit, .hitEDNS, .hitAAAA, .hitCase, .hitCNAME: Seen(replies: all, answers: all * Int(answer.answerCount))
     case .hitNXDOMAIN, .denied, .deniedEDNS, .random, .stranger, .special:
       Seen(replies: all, codes: all * Int(ResponseCode.NXDOMAIN.rawValue))
     case .nodata: Seen(replies: all)
@@ -86,17 +90,16 @@ enum Load: String, CaseIterable {
 // MARK: - The cache
 
 extension Load {
-  /// Stores an answer to every listed name, at all ages: from a new one to one in its last second.
-  func fillCache(of snapshot: ResolverSnapshot) {
+  /// Stores an answer to every listed name of a batch, at all ages: from a new one to one in its last second.
+  func fillCache(of snapshot: ResolverSnapshot, _ scenario: Scenario) {
     guard self != .miss else { return }
     let ages: [UInt64] = [0, 1, 59, 150, 299]
-    for (server, state) in zip(snapshot.policy.servers, snapshot.servers) {
-      for (index, rule) in server.rules.enumerated() {
-        var response = answer
-        response.expires -= ages[index % ages.count] * 1_000_000_000
-        let name = rule.pattern.suffix.wire
-        state.cache.store(name, type, response)
-      }
+    for index in 0..<Self.batch {
+      let place = scenario.place(index)
+      var response = answer
+      response.expires -= ages[index % ages.count] * 1_000_000_000
+      let name = snapshot.policy.servers[place.server].rules[place.name].pattern.suffix.wire
+      snapshot.servers[place.server].cache.store(name, type, response)
     }
   }
 

@@ -1,11 +1,13 @@
+import CCallgrind
 import Glibc
 import Resolver
 
 /// Puts one kind of query through the query path again and again, and nothing else: see budget.py, which counts.
 ///
-///     PathBudget LOAD BATCHES [one|many [wasteful]]
+///     PathBudget LOAD BATCHES SCENARIO [allocation|reference]
 ///
-/// `wasteful` allocates once for each packet, so that budget.py can show that it would notice.
+/// A batch goes through uncounted first: what happens once is no cost of a packet. The last word makes every packet
+/// cost one more of it, so that budget.py can show that it would notice.
 @main
 struct PathBudget {
   static func main() throws {
@@ -14,23 +16,23 @@ struct PathBudget {
       for load in Load.allCases { print(load.rawValue, Load.batch) }
       return
     }
-    let isWasteful = arguments.count == 5 && arguments[4] == "wasteful"
-    guard (3...4).contains(arguments.count) || isWasteful, let load = Load(rawValue: arguments[1]),
-      let batches = Int(arguments[2]), batches > 0,
-      let scenario = Scenario(rawValue: arguments.count > 3 ? arguments[3] : "one")
+    guard (4...5).contains(arguments.count), let load = Load(rawValue: arguments[1]),
+      let batches = Int(arguments[2]), batches > 0, let scenario = Scenario(rawValue: arguments[3]),
+      let waste = Waste(rawValue: arguments.count == 5 ? arguments[4] : "nothing")
     else {
-      fail("PathBudget LOAD BATCHES [one|many [wasteful]], or PathBudget --list")
+      fail("PathBudget LOAD BATCHES one|many|large [allocation|reference], or PathBudget --list")
     }
     let packets = load.packets(scenario)
     let snapshot = try scenario.snapshot()
-    load.fillCache(of: snapshot)
+    load.fillCache(of: snapshot, scenario)
     let expected = load.expected
-    var replay = Replay(snapshot)
-    replay.isWasteful = isWasteful
-    for _ in 0..<batches {
-      let seen = replay.batch(packets)
+    var replay = Replay(waste)
+    for batch in 0...batches {
+      if batch == 1 { sluice_callgrind_start() }
+      let seen = replay.batch(packets, with: snapshot)
       guard seen == expected else { fail("`\(load)` came to \(seen) and not to \(expected)") }
     }
+    sluice_callgrind_stop()
   }
 }
 

@@ -32,29 +32,33 @@ struct Replay: ~Copyable {
   /// Nanoseconds; the same for every batch, as a count must not depend on when it is made.
   static let now: UInt64 = 1_000_000_000_000
 
-  /// Whether each packet costs an allocation more than it should.
-  var isWasteful = false
-  private var waste: [[UInt8]] = []
-  private let snapshot: ResolverSnapshot
+  private let waste: Waste
+  private var wasted: [[UInt8]]
   private var path: QueryPath
   private var reply = [UInt8](repeating: 0, count: ReplyWriter.maxDatagram)
   private let clock = QueryClock(monotonic: Replay.now, wall: 1_763_630_062_000_000_000, epoch: 1)
 
-  init(_ snapshot: ResolverSnapshot) {
-    self.snapshot = snapshot
+  init(_ waste: Waste) {
+    self.waste = waste
+    wasted = [[1], [2]]
     path = QueryPath(ring: Self.ring()) { _ in 0 }
   }
 
   /// Answers every packet, as `DatagramWorker` does with what one `recvmmsg` returned.
-  mutating func batch(_ packets: borrowing Packets) -> Seen {
+  mutating func batch(_ packets: borrowing Packets, with snapshot: borrowing ResolverSnapshot) -> Seen {
     var seen = Seen()
-    waste.removeAll(keepingCapacity: true)
     for index in 0..<packets.ranges.count {
-      if isWasteful { waste.append([UInt8](repeating: UInt8(truncatingIfNeeded: index), count: 64)) }
+      if index.isMultiple(of: QueryPath.places) { lookAhead(packets, from: index, snapshot) }
+      switch waste {
+      case .nothing: break
+      case .allocation: wasted[0] = [UInt8](repeating: UInt8(truncatingIfNeeded: index), count: 64)
+      case .reference: wasted[1] = wasted[0]
+      }
       let outcome = unsafe reply.withUnsafeMutableBufferPointer { buffer in
         var output = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
         let outcome = path.answer(
-          packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index], at: clock,
+          index % QueryPath.places, packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index],
+          at: clock,
           with: snapshot, into: &output)
         _ = unsafe output.finalize(for: buffer)
         return outcome
@@ -72,6 +76,20 @@ struct Replay: ~Copyable {
       }
     }
     return seen
+  }
+
+  private mutating func lookAhead(
+    _ packets: borrowing Packets, from first: Int, _ snapshot: borrowing ResolverSnapshot
+  ) {
+    let batch = first..<min(first + QueryPath.places, packets.ranges.count)
+    for index in batch {
+      path.screen(
+        index - first, packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index].client,
+        with: snapshot)
+    }
+    for step in 0..<QueryPath.prefetchSteps {
+      for index in batch { path.prefetch(index - first, step: step, with: snapshot) }
+    }
   }
 
   /// A ring that holds the events of a few batches, because nobody reads it. Full, it shows as SERVFAIL.

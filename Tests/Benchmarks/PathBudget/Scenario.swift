@@ -9,30 +9,51 @@ import Zones
 enum Scenario: String {
   /// 1,000 names of one server.
   case one
-  /// 1,000 servers with 10 names each.
+  /// 10,000 servers with 100 names each.
   case many
+  /// 1,000,000 names of one server.
+  case large
 
-  private var servers: Int { self == .one ? 1 : 1_000 }
-  private var namesPerServer: Int { self == .one ? 1_000 : 10 }
+  private var servers: Int { self == .many ? 10_000 : 1 }
+
+  private var namesPerServer: Int {
+    switch self {
+    case .one: 1_000
+    case .many: 100
+    case .large: 1_000_000
+    }
+  }
+
+  /// The server that packet `index` comes from, and which of its names it asks for: spread over all of them. Names
+  /// are as long here as there.
+  func place(_ index: Int) -> (server: Int, name: Int) {
+    (index * 7_919 % servers, index * 7_919 % namesPerServer)
+  }
+
+  private static func name(_ server: Int, _ name: Int) -> String {
+    "host-\(100_000 + server)-\(1_000_000 + name).service.example.com"
+  }
+
+  private static func client(ofServer server: Int) -> IPAddress {
+    IPAddress(v4: 0x0A00_0002 + UInt32(server) << 8)
+  }
 
   /// A name that the client of packet `index` may resolve.
   func listedName(_ index: Int) -> String {
-    "host-\(index % servers)-\(index % namesPerServer).service.example.com"
+    let place = place(index)
+    return Self.name(place.server, place.name)
   }
 
   /// The address that packet `index` comes from.
-  func client(_ index: Int) -> IPAddress {
-    let server = UInt32(index % servers)
-    return IPAddress(v4: 0x0A4D_0002 + server << 8)
-  }
+  func client(_ index: Int) -> IPAddress { Self.client(ofServer: place(index).server) }
 
   func snapshot() throws -> ResolverSnapshot {
     let place = SourceLocation(file: "policy.yaml", line: 1, column: 1)
     let policies = try (0..<servers).map { server in
-      let network = IPPrefix(client(server), length: 24).map { [ServerNetwork(prefix: $0, location: place)] } ?? []
+      let network =
+        IPPrefix(Self.client(ofServer: server), length: 24).map { [ServerNetwork(prefix: $0, location: place)] } ?? []
       let rules = try (0..<namesPerServer).map { name in
-        let text = "host-\(server)-\(name).service.example.com"
-        return EgressRule(pattern: try NamePattern(text), location: place)
+        EgressRule(pattern: try NamePattern(Self.name(server, name)), location: place)
       }
       return ServerPolicy(
         name: try ServerName("server-\(server)"), networks: network, rules: RuleList(rules), location: place)

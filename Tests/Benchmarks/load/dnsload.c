@@ -7,11 +7,13 @@
 //     -w WINDOW   queries that wait for answers at a time (100); by TCP for each connection
 //     -R RATE     so many queries a second, whatever comes back
 //     -c COUNT    sockets or connections (8)        -T         TCP
-//     -a ADDRESS  source address; with -N COUNT and -S STEP that many, STEP apart (they must be local)
+//     -a ADDRESS  source address; with -N COUNT and -S STEP that many, STEP apart (they must be local); by UDP they take
+//                 turns, so the number of names may not share a factor with theirs
 //     -e          with an OPT record
 //
 // With -R latency is counted from when a query was due, not from when it was sent: a server that stalls is not excused
-// for what could not be sent meanwhile. An answer after 2 s is lost. Prints one line of JSON; times are microseconds.
+// for what could not be sent meanwhile. An answer after 2 s is lost; one after the end of sending counts, but not as part
+// of the rate. Prints one line of JSON; times are microseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -122,7 +124,9 @@ static const struct query *next_query(void) {
     return q;
   }
   static struct query q;
-  static uint64_t random = 0x9E3779B97F4A7C15;
+  static uint64_t random;
+  // Other names in every run.
+  if (!random) random = (now() ^ (uint64_t)getpid() << 40) * 0x9E3779B97F4A7C15 | 1, serial = random >> 32;
   random ^= random << 13, random ^= random >> 7, random ^= random << 17;
   char name[280];
   snprintf(name, sizeof name, "x%llx%llx.%s", (unsigned long long)(random & 0xFFFFFF), (unsigned long long)serial++, suffix);
@@ -187,10 +191,15 @@ static void send_datagrams(struct client *c, int wanted, const uint64_t *due) {
     source_at = source_at + 1 == (uint32_t)sources ? 0 : source_at + 1;
   }
   sent += (uint64_t)wanted;
-  // What the kernel refuses counts as sent and lost.
   for (int at = 0; at < wanted;) {
     int n = sendmmsg(c->fd, message + at, (unsigned)(wanted - at), MSG_DONTWAIT);
-    at += n > 0 ? n : 1;
+    if (n > 0) {
+      at += n;
+    } else if (errno == EAGAIN || errno == ENOBUFS) {
+      poll(&(struct pollfd){.fd = c->fd, .events = POLLOUT}, 1, 1);
+    } else if (errno != ECONNREFUSED) {  // that is of an earlier one, which is lost
+      fail("sendmmsg");
+    }
   }
 }
 
@@ -291,6 +300,13 @@ int main(int argc, char **argv) {
     return 2;
   }
   if (names) read_names(names);
+  size_t left = (size_t)sources, shared = query_count;
+  for (size_t rest; names && left; left = rest) rest = shared % left, shared = left;
+  if (names && !tcp && sources > 1 && shared > 1) {
+    fprintf(stderr, "dnsload: %zu names and %d sources have the factor %zu in common: each would ask only some\n",
+            query_count, sources, shared);
+    return 2;
+  }
   clients = calloc((size_t)client_count, sizeof *clients);
   int epoll = epoll_create1(0);
   for (int i = 0; i < client_count; i++) {
@@ -329,13 +345,13 @@ int main(int argc, char **argv) {
     if (rate > 0 && next - (double)at < 5e6) wait.tv_nsec = next - (double)at > 60000 ? (long)(next - (double)at) - 50000 : 0;
     if (wait.tv_nsec) epoll_pwait2(epoll, events, 8, &wait, NULL);
   }
-  double took = (double)(now() - start) / 1e9;
+  double took = (double)(now() - start) / 1e9, in_time = (double)answered;
   for (uint64_t grace = now() + 500000000ull; waiting() && now() < grace;) receive_all();
   lost += (uint64_t)waiting();
   printf("{\"sent\":%llu,\"answered\":%llu,\"lost\":%llu,\"with_address\":%llu,\"codes\":{\"NOERROR\":%llu,\"SERVFAIL\":%llu,"
          "\"NXDOMAIN\":%llu,\"REFUSED\":%llu},\"seconds\":%.3f,\"qps\":%.0f,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}\n",
          (unsigned long long)sent, (unsigned long long)answered, (unsigned long long)lost, (unsigned long long)with_address,
          (unsigned long long)codes[0], (unsigned long long)codes[2], (unsigned long long)codes[3], (unsigned long long)codes[5], took,
-         (double)answered / took, percentile(.5), percentile(.9), percentile(.99), percentile(.999), (double)longest / 1000);
+         in_time / took, percentile(.5), percentile(.9), percentile(.99), percentile(.999), (double)longest / 1000);
   return 0;
 }

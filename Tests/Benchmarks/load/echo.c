@@ -1,5 +1,6 @@
 // The floor: what the kernel's UDP path costs when a program does next to nothing. Receives and sends in batches, and
-// answers every query with one fixed A record appended to it. usage: echo PORT
+// answers every query with one fixed A record appended to it. usage: echo PORT [BATCH [LEVEL OPTION VALUE]...]: datagrams
+// of a batch, and options of the socket, all as numbers.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -7,29 +8,34 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { BATCH = 64, SIZE = 1232 };
+enum { MOST = 512, SIZE = 1232 };
 
 int main(int argc, char **argv) {
+  int batch = argc > 2 ? atoi(argv[2]) : 64;
   int fd = socket(AF_INET, SOCK_DGRAM, 0), buffer = 4 << 20;
   setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
   struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  if (argc == 2) own.sin_port = htons((uint16_t)atoi(argv[1]));
-  if (argc != 2 || bind(fd, (void *)&own, sizeof own)) {
+  if (argc > 1) own.sin_port = htons((uint16_t)atoi(argv[1]));
+  for (int i = 3; i + 2 < argc; i += 3) {
+    int value = atoi(argv[i + 2]);
+    if (setsockopt(fd, atoi(argv[i]), atoi(argv[i + 1]), &value, sizeof value)) perror("setsockopt");
+  }
+  if (argc < 2 || batch < 1 || batch > MOST || bind(fd, (void *)&own, sizeof own)) {
     perror("echo");
     return 1;
   }
-  static unsigned char packet[BATCH][SIZE];
+  static unsigned char packet[MOST][SIZE];
   static const unsigned char answer[16] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 45, 11, 0, 0};
-  static struct mmsghdr message[BATCH];
-  struct iovec vector[BATCH];
-  struct sockaddr_in peer[BATCH];
-  for (int i = 0; i < BATCH; i++) {
+  static struct mmsghdr message[MOST];
+  struct iovec vector[MOST];
+  struct sockaddr_in peer[MOST];
+  for (int i = 0; i < batch; i++) {
     vector[i] = (struct iovec){packet[i], SIZE - sizeof answer};
     message[i].msg_hdr =
         (struct msghdr){.msg_name = &peer[i], .msg_namelen = sizeof peer[i], .msg_iov = &vector[i], .msg_iovlen = 1};
   }
   for (;;) {
-    int n = recvmmsg(fd, message, BATCH, MSG_WAITFORONE, NULL);
+    int n = recvmmsg(fd, message, batch, MSG_WAITFORONE, NULL);
     for (int i = 0; i < n; i++) {
       unsigned char *octets = packet[i];
       unsigned length = message[i].msg_len;

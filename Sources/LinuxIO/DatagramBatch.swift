@@ -62,13 +62,13 @@ package struct DatagramBatch: ~Copyable {
     return answered
   }
 
-  /// Gives datagram `index` to `body`, without a call for one that did not fit.
+  /// Gives datagram `index` to `body`; nothing in place of one that did not fit.
   package func look(_ index: Int, _ body: (Span<UInt8>, Peer) -> Void) {
     precondition(index >= 0 && index < count)
     var length: Int32 = 0
     // As in `answer`.
-    guard let octets = unsafe sluice_batch_query(batch, Int32(index), &length), length >= 0 else { return }
-    let query = unsafe UnsafeBufferPointer(start: octets, count: Int(length))
+    let octets = unsafe sluice_batch_query(batch, Int32(index), &length)
+    let query = unsafe UnsafeBufferPointer(start: octets, count: octets == nil ? 0 : max(0, Int(length)))
     unsafe body(query.span, peer(index))
   }
 

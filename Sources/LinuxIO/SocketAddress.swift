@@ -16,6 +16,9 @@ package struct SocketAddress: Hashable, Sendable {
     self.port = port
   }
 
+  /// Whether it stands for every address of the host: such a socket tells which was asked, and by which interface.
+  package var isUnspecified: Bool { high == 0 && low == 0 }
+
   init(_ endpoint: sluice_endpoint) {
     self.init(isV6: endpoint.is_v6 != 0, high: endpoint.high, low: endpoint.low, port: endpoint.port)
   }

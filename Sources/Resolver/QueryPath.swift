@@ -41,6 +41,9 @@ package struct QueryPath: ~Copyable {
   private var screened = ScreenedQueries(places: Self.places)
   /// Set when the audit writer sleeps and must be woken before the replies are sent.
   package var mustWakeAudit = false
+  /// Set for datagrams that may have come before the sockets told of interfaces: one of a server that is known by its
+  /// interface is dropped then, so that the client asks again.
+  package var interfaceMayBeUntold = false
   /// Set while the audit log cannot be written: nothing is answered that would have to be recorded (P6).
   package var auditIsBlocked = false
   package internal(set) var counters = Counters()
@@ -75,7 +78,7 @@ package struct QueryPath: ~Copyable {
   /// waiting for one place after the other costs more than all the rest of an answer.
   package func prefetch(_ place: Int, step: Int, with snapshot: borrowing ResolverSnapshot) {
     let key = screened.key(place)
-    guard let server = key.server else { return }
+    guard let server = key.server, server < snapshot.servers.count else { return }
     snapshot.uncountedPolicy.with { $0.prefetch(server: server, hash: key.hash, step: step) }
     snapshot.prefetch(server, hash: key.hash, key.type, step: step)
   }
@@ -101,6 +104,10 @@ package struct QueryPath: ~Copyable {
     }
     return snapshot.withServer(server) { state in
       guard !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface) else {
+        if interfaceMayBeUntold, source.interface == 0 {
+          counters.dropped &+= 1
+          return .drop
+        }
         return unknownClient(query, message, source, clock, snapshot, into: &reply)
       }
       return decide(query, message, server, state, source, clock, snapshot, into: &reply)

@@ -23,13 +23,16 @@ extension ResolverSnapshot {
   package func grantsAsBefore(_ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType) -> Bool {
     guard let now = rule(server: server, name: name, type: type),
       let before = former.rule(server: server, name: name, type: type),
-      plainFamilies(of: server) == former.plainFamilies(of: server)
+      let state = state(of: server), let formerState = former.state(of: server),
+      state.plainFamilies == formerState.plainFamilies, state.opensIPv6 == formerState.opensIPv6,
+      // The firewall knows a bound by its place.
+      state.byteCaps.starts(with: formerState.byteCaps)
     else { return false }
     return now.ports == before.ports && now.privatePrefixes == before.privatePrefixes && now.byteCaps == before.byteCaps
   }
 
-  private func plainFamilies(of index: UInt16) -> Set<IPAddress.Family>? {
-    server(firewallIndex: index).map { servers[$0].plainFamilies }
+  private func state(of index: UInt16) -> ServerState? {
+    server(firewallIndex: index).map { servers[$0] }
   }
 
   /// The rule by which policy allows a question.

@@ -73,6 +73,15 @@ struct CacheShard: ~Copyable {
     return true
   }
 
+  /// Removes every answer; returns how many.
+  mutating func removeAll() -> Int {
+    let before = count
+    table = CacheTable(count: 0)
+    count = 0
+    hand = 0
+    return before
+  }
+
   /// Removes every answer that `condition` selects; returns how many.
   mutating func removeAll(where condition: (_ name: [UInt8]) -> Bool) -> Int {
     let before = count

@@ -115,7 +115,10 @@ package final class ResponseCache: Sendable {
   package func flush(name: [UInt8]? = nil) -> Int {
     var removed = 0
     for index in 0..<reader.shards.count {
-      removed += reader.shards.change(at: index) { $0.removeAll { name == nil || $0 == name } }
+      removed += reader.shards.change(at: index) { shard in
+        guard let name else { return shard.removeAll() }
+        return shard.removeAll { $0 == name }
+      }
     }
     entries.wrappingSubtract(removed, ordering: .relaxed)
     return removed

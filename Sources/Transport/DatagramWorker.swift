@@ -33,8 +33,10 @@ package final class DatagramWorker: Sendable {
   private let sockets: SocketSet
   private let gate: FloodGate
   package let servesFloods: Bool
-  /// Whether the sockets told of interfaces from the start.
+  /// Whether the sockets told of interfaces from the start: because they were asked to, or because they have to know
+  /// from which address to answer.
   private let tellsInterface: Bool
+  private let tellsAlways: Bool
   private let isStopping = Atomic<Bool>(false)
 
   /// Binds every address; with SO_REUSEPORT, so that each worker has sockets of its own.
@@ -47,6 +49,7 @@ package final class DatagramWorker: Sendable {
   ) throws(SystemError) {
     var descriptors: [Int32] = []
     tellsInterface = shared.current.load().asksInterface
+    tellsAlways = addresses.allSatisfy(\.isUnspecified)
     for address in addresses {
       do throws(SystemError) {
         descriptors.append(try Sockets.listenUDP(address, tellsInterface: tellsInterface).release())
@@ -69,7 +72,11 @@ package final class DatagramWorker: Sendable {
     var path = QueryPath(ring: ring, resolveInterface: shared.resolveInterface)
     var generation = shared.current.generation
     var snapshot = shared.current.load()
-    var tellsInterface = tellsInterface
+    var tellsInterface = tellsInterface || tellsAlways
+    if snapshot.asksInterface, !tellsInterface {
+      tellsInterface = true
+      learnInterfaces(&batch, &path, snapshot)
+    }
     var ready = ReadySockets(sockets.descriptors)
     var watch = FloodWatch()
     var lastFlood: UInt64 = 0
@@ -81,15 +88,14 @@ package final class DatagramWorker: Sendable {
       path.auditIsBlocked = shared.audit.isBlocked
       if generation != shared.current.generation {
         generation = shared.current.generation
-        let next = shared.current.load()
-        if next.asksInterface, !tellsInterface {
+        snapshot = shared.current.load()
+        if snapshot.asksInterface, !tellsInterface {
           tellsInterface = true
+          path.interfaceMayBeUntold = true
           serve(count, socket, &batch, &path, snapshot)
           learnInterfaces(&batch, &path, snapshot)
-          snapshot = next
           continue
         }
-        snapshot = next
       }
       serve(count, socket, &batch, &path, snapshot)
       if servesFloods {
@@ -111,17 +117,19 @@ package final class DatagramWorker: Sendable {
     gate.open()
   }
 
-  /// Makes the sockets tell of interfaces, and answers what waits without knowing by the policy that did not ask.
+  /// Makes the sockets tell of interfaces, and answers what waits without knowing.
   private func learnInterfaces(
-    _ batch: inout DatagramBatch, _ path: inout QueryPath, _ former: borrowing ResolverSnapshot
+    _ batch: inout DatagramBatch, _ path: inout QueryPath, _ snapshot: borrowing ResolverSnapshot
   ) {
+    path.interfaceMayBeUntold = true
+    defer { path.interfaceMayBeUntold = false }
     for socket in sockets.descriptors {
       // Where it fails no interface is known, and those servers' queries are turned away.
       try? Sockets.tellInterface(socket)
       // More than this came afterwards.
       for _ in 0..<Self.batchesOfQueue {
         guard let count = try? batch.receive(socket, block: false), count > 0 else { break }
-        serve(count, socket, &batch, &path, former)
+        serve(count, socket, &batch, &path, snapshot)
       }
     }
   }

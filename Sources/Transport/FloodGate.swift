@@ -59,15 +59,25 @@ package final class FloodGate: Sendable {
 
   private func change(_ body: (inout [IPPrefix]) -> Bool) {
     state.withLock { state in
+      let former = state.networks
       guard body(&state.networks) else { return }
-      for sockets in state.groups {
-        for (socket, isV6) in zip(sockets.descriptors, sockets.areV6) {
-          let networks = state.networks.filter { ($0.address.family == .v6) == isV6 }.map {
-            Sockets.Network(high: $0.address.high, low: $0.address.low, isV6: isV6, length: $0.length)
-          }
-          // Where the kernel has no memory for it, everything stays as it was.
-          try? Sockets.steer(socket, networks, workers: workers)
+      do throws(SystemError) {
+        try steer(state)
+      } catch {
+        // No memory for it: what the kernel took is taken back, and whoever floods is tried again.
+        state.networks = former
+        try? steer(state)
+      }
+    }
+  }
+
+  private func steer(_ state: State) throws(SystemError) {
+    for sockets in state.groups {
+      for (socket, isV6) in zip(sockets.descriptors, sockets.areV6) {
+        let networks = state.networks.filter { ($0.address.family == .v6) == isV6 }.map {
+          Sockets.Network(high: $0.address.high, low: $0.address.low, isV6: isV6, length: $0.length)
         }
+        try Sockets.steer(socket, networks, workers: workers)
       }
     }
   }

@@ -161,12 +161,14 @@ struct DatagramBatchTests {
     }
     var batch = DatagramBatch()
     var counts: [Int] = []
+    var seen: [Int] = []
     var received = 0
     while received < 5 {
       try #require(LoopbackSocket.isReadable(server.raw))
       let count = try batch.receive(server.raw, block: true)
       received += count
       for index in 0..<count {
+        batch.look(index) { query, _ in seen.append(query.count) }
         _ = batch.answer(index) { query, _, _ in
           counts.append(query.count)
           return false
@@ -174,6 +176,7 @@ struct DatagramBatchTests {
       }
     }
     #expect(counts.sorted() == [0, 1, 4096])
+    #expect(seen == [4096, 0, 0, 0, 1])
   }
 
   @Test("queries that are not answered leave no trace in the replies of the others")

@@ -1,5 +1,6 @@
 import AuditLog
 import DNSWire
+import EgressPolicy
 import IPNetwork
 import ResponseCache
 import TestSupport
@@ -131,6 +132,43 @@ struct QueryPathDenialTests {
       #expect(try asker.reply(Messages.query(name, type), from: "10.1.1.1").code == .NXDOMAIN)
       #expect(asker.recorded() == [.unknownClient])
     }
+  }
+
+  @Test("what was screened for another policy is no reason to look beyond the end of this one's servers")
+  func staleScreening() throws {
+    let asker = try Asker(World())
+    let last = asker.snapshot.servers.count - 1
+    let client = try #require(asker.snapshot.policy.servers[last].networks.first?.prefix.address)
+    let query = Messages.query("api.github.com", .A)
+    for place in 0..<QueryPath.places {
+      asker.path.screen(place, query.span, from: client, with: asker.snapshot)
+    }
+    let fewer = ResolverSnapshot(
+      policy: PolicySnapshot([], hash: asker.snapshot.policy.nameHash), zones: asker.snapshot.zones,
+      rules: asker.snapshot.rules, servers: [], ownAddresses: [])
+    for step in 0..<QueryPath.prefetchSteps { asker.path.prefetch(7, step: step, with: fewer) }
+    // A datagram that did not fit is screened as nothing, and forgets what was there.
+    asker.path.screen(7, Span(), from: client, with: fewer)
+    #expect(try asker.outcome([], from: "10.77.1.2", screenedAt: 7) == [0])
+  }
+
+  @Test("a query whose interface may be untold is dropped if its server is known by one, and only then")
+  func untoldInterface() throws {
+    let asker = try Asker(World())
+    asker.path.interfaceMayBeUntold = true
+    let query = Messages.query("evil.example.com", .A)
+    guard case .drop = try asker.ask(query, from: "10.77.2.2", interface: 0) else {
+      Issue.record("not dropped")
+      return
+    }
+    #expect(asker.recorded().isEmpty)
+    #expect(try asker.reply(query, from: "10.77.2.2", interface: 7).code == .NXDOMAIN)
+    #expect(asker.recorded() == [.notListed])
+    #expect(try asker.reply(query, from: "10.77.1.2", interface: 0).code == .NXDOMAIN)
+    #expect(asker.recorded() == [.notListed])
+    asker.path.interfaceMayBeUntold = false
+    #expect(try asker.reply(query, from: "10.77.2.2", interface: 0).code == .NXDOMAIN)
+    #expect(asker.recorded() == [.unknownClient])
   }
 
   @Test("a query on another interface than the policy names belongs to nobody")

@@ -4,7 +4,7 @@ import PackageDescription
 // Layers: a target imports only targets of lower layers (checked again by `.ci/layers`).
 //
 //   L4  sluice
-//   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore
+//   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
 //   L2  Resolver
 //   L1  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L0  CLDNS  CNetfilter  CLinux  LinuxIO  DNSWire  IPNetwork
@@ -66,12 +66,19 @@ let package = Package(
     layer("FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger"]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     layer("AuditStore", ["CLinux", "LinuxIO", "AuditLog"]),
+    layer(
+      "Control",
+      [
+        "CLinux", "LinuxIO",
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ]),
     // L4
     .executableTarget(
       name: "sluice",
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
-        "AuditLog", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore",
+        "AuditLog", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore", "Control",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -105,6 +112,7 @@ let package = Package(
     tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "sluice"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
+    tests(of: "Control", ["CLinux", "LinuxIO"]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: ["sluice", "TestSupport", "DNSWire", "IPNetwork", "FirewallBridge", "CLinux"],

@@ -45,9 +45,11 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let enforcementDegraded = AuditCode(rawValue: 29)
   package static let enforcementRestored = AuditCode(rawValue: 30)
   package static let revoked = AuditCode(rawValue: 31)
+  package static let cacheFlushed = AuditCode(rawValue: 32)
+  package static let grantsRevoked = AuditCode(rawValue: 33)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...31).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (1...33).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
@@ -105,6 +107,8 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .enforcementDegraded: ("enforcement_degraded", "firewall does not hold what was granted", .error)
     case .enforcementRestored: ("enforcement_restored", "firewall holds what was granted again", .observe)
     case .revoked: ("revoked", "address closed before its time", .observe)
+    case .cacheFlushed: ("cache-flushed", "answers forgotten by an operator", .observe)
+    case .grantsRevoked: ("grants-revoked", "addresses closed by an operator", .observe)
     default: ("unknown", "unknown", .error)
     }
   }

@@ -3,10 +3,15 @@ extension ServerPolicy {
   /// Whether this policy decides and opens just what `other` does, wherever it is written.
   package func decidesLike(_ other: ServerPolicy) -> Bool {
     name == other.name && interface == other.interface && networks.map(\.prefix) == other.networks.map(\.prefix)
-      && prefixes.elementsEqual(other.prefixes) {
-        $0.prefix == $1.prefix && $0.ports == $1.ports && $0.maxBytes == $1.maxBytes && $0.until == $1.until
-      }
+      && prefixes.elementsEqual(other.prefixes) { $0.opensLike($1) }
       && rules.decidesLike(other.rules)
+  }
+}
+
+extension StaticPrefixRule {
+  /// Whether both open the same, wherever they are written.
+  func opensLike(_ other: StaticPrefixRule) -> Bool {
+    prefix == other.prefix && ports == other.ports && maxBytes == other.maxBytes && until == other.until
   }
 }
 

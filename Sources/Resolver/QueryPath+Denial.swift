@@ -28,11 +28,15 @@ enum SinkholeAnswer {
 extension QueryPath {
   /// Answers what could not be parsed; nothing of it is recorded but counts (RFC 8906, RFC 9619).
   mutating func refuse(
-    _ fault: QueryFault, _ message: Span<UInt8>, into reply: inout OutputSpan<UInt8>
+    _ fault: QueryFault, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    counters.malformed &+= 1
-    guard let error = ErrorReply(fault) else { return .drop }
+    guard let error = ErrorReply(fault) else {
+      snapshot.strangerCells.count(.malformed, Self.noReply, lane: lane)
+      return .drop
+    }
     error.write(message, into: &reply)
+    snapshot.strangerCells.count(.malformed, reply[3], lane: lane)
     return .reply
   }
 
@@ -41,11 +45,11 @@ extension QueryPath {
     _ denial: Denial, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
     _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    counters.denials &+= 1
     let answer = resolved(denial.answer, snapshot)
     guard record(denial.code, state.name, query, answer.code, message.count, source, clock) else {
       return failClosed(query, message, state, into: &reply)
     }
+    state.cells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
     let error =
       query.edns == nil
       ? nil : ReplyWriter.ExtendedError(code: denial.error, server: state.name, token: denial.code.token)
@@ -59,7 +63,6 @@ extension QueryPath {
     _ query: Query, _ message: Span<UInt8>, _ source: QuerySource, _ clock: QueryClock,
     _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    counters.denials &+= 1
     let answer: SinkholeAnswer =
       switch snapshot.rules.unknownClients {
       case .nxdomain: .nxdomain
@@ -67,10 +70,14 @@ extension QueryPath {
       }
     let isRecorded = record(.unknownClient, Self.unknown, query, answer.code, message.count, source, clock)
     if case .drop = snapshot.rules.unknownClients {
-      counters.dropped &+= 1
+      snapshot.strangerCells.count(.denied, Self.noReply, lane: lane)
       return .drop
     }
-    guard isRecorded else { return failClosed(query, message, nil, into: &reply) }
+    guard isRecorded else {
+      snapshot.strangerCells.count(.failed, 2, lane: lane)
+      return failClosed(query, message, nil, into: &reply)
+    }
+    snapshot.strangerCells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
     let error = ReplyWriter.ExtendedError(
       code: .prohibited, server: Self.unknown, token: AuditCode.unknownClient.token)
     writeSinkhole(answer, query, message, snapshot, error: error, into: &reply)
@@ -81,6 +88,7 @@ extension QueryPath {
   mutating func failClosed(
     _ query: Query, _ message: Span<UInt8>, _ state: ServerState?, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
+    state?.cells.count(.failed, 2, lane: lane)
     reply.removeAll()
     let error = ReplyWriter.ExtendedError(
       code: .otherError, server: state?.name ?? Self.unknown, token: auditIsBlocked ? "audit-blocked" : "overloaded")
@@ -93,16 +101,16 @@ extension QueryPath {
   ///
   /// Nil where no local zone holds the name, or where its answer would hand out an address that policy must list.
   mutating func answerLocally(
-    _ local: LocalAnswer?, _ query: Query, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
-    into reply: inout OutputSpan<UInt8>
+    _ local: LocalAnswer?, _ query: Query, _ message: Span<UInt8>, _ state: ServerState,
+    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome? {
     if let local, !local.holdsRoutableAddress {
-      counters.specialUse &+= 1
       LocalReply.write(local, query, message, into: &reply)
+      state.cells.count(.special, reply[3], lane: lane)
       return .reply
     }
     guard local == nil, query.labelCount <= 1 else { return nil }
-    counters.specialUse &+= 1
+    state.cells.count(.special, query.labelCount == 0 ? 0 : 3, lane: lane)
     // The root exists: resolvers that prime ask for its NS.
     writeSinkhole(query.labelCount == 0 ? .nodata : .nxdomain, query, message, snapshot, error: nil, into: &reply)
     return .reply

@@ -21,20 +21,11 @@ package struct QueryPath: ~Copyable {
     case pending(PendingQuestion)
   }
 
-  /// What this thread has seen; read by others only after it stopped or through a copy it hands out.
-  package struct Counters: Sendable {
-    package var queries: UInt64 = 0
-    package var hits: UInt64 = 0
-    package var denials: UInt64 = 0
-    package var specialUse: UInt64 = 0
-    package var malformed: UInt64 = 0
-    package var dropped: UInt64 = 0
-    package var pending: UInt64 = 0
-  }
-
   /// Messages that can be screened before the first of them is answered.
   package static let places = 64
   package static let prefetchSteps = 3
+  /// In place of a reply's code, for the counters.
+  static let noReply: UInt8 = 15
 
   private let ring: AuditRing
   private let resolveInterface: (String) -> UInt32
@@ -46,13 +37,15 @@ package struct QueryPath: ~Copyable {
   package var interfaceMayBeUntold = false
   /// Set while the audit log cannot be written: nothing is answered that would have to be recorded (P6).
   package var auditIsBlocked = false
-  package internal(set) var counters = Counters()
+  let lane: Int
 
   /// - Parameters:
   ///   - ring: this thread's audit ring.
+  ///   - lane: this thread's lane in every `QueryCounts`.
   ///   - resolveInterface: the index of an interface by name, 0 for none.
-  package init(ring: AuditRing, resolveInterface: @escaping (String) -> UInt32) {
+  package init(ring: AuditRing, lane: Int = 0, resolveInterface: @escaping (String) -> UInt32) {
     self.ring = ring
+    self.lane = lane
     self.resolveInterface = resolveInterface
   }
 
@@ -80,7 +73,7 @@ package struct QueryPath: ~Copyable {
     let key = screened.key(place)
     guard let server = key.server, server < snapshot.servers.count else { return }
     snapshot.uncountedPolicy.with { $0.prefetch(server: server, hash: key.hash, step: step) }
-    snapshot.prefetch(server, hash: key.hash, key.type, step: step)
+    snapshot.prefetch(server, hash: key.hash, key.type, lane: lane, step: step)
   }
 
   /// Answers a message that was screened with this snapshot.
@@ -88,15 +81,14 @@ package struct QueryPath: ~Copyable {
     _ place: Int, _ message: Span<UInt8>, from source: QuerySource, at clock: QueryClock,
     with snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    counters.queries &+= 1
     screened.select(place)
     let query: Query
     switch screened.query {
     case .success(let screened): query = screened
-    case .failure(let fault): return refuse(fault, message, into: &reply)
+    case .failure(let fault): return refuse(fault, message, snapshot, into: &reply)
     }
     guard source.port != 0 else {
-      counters.dropped &+= 1
+      snapshot.strangerCells.count(.malformed, Self.noReply, lane: lane)
       return .drop
     }
     guard let server = screened.key.server else {
@@ -105,7 +97,7 @@ package struct QueryPath: ~Copyable {
     return snapshot.withServer(server) { state in
       guard !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface) else {
         if interfaceMayBeUntold, source.interface == 0 {
-          counters.dropped &+= 1
+          state.cells.count(.failed, Self.noReply, lane: lane)
           return .drop
         }
         return unknownClient(query, message, source, clock, snapshot, into: &reply)
@@ -135,7 +127,7 @@ package struct QueryPath: ~Copyable {
     let local = snapshot.uncountedZones.with {
       $0.answer(name: screened.octets.span.extracting(screened.name), type: query.type)
     }
-    if case .notListed = verdict, let outcome = answerLocally(local, query, message, snapshot, into: &reply) {
+    if case .notListed = verdict, let outcome = answerLocally(local, query, message, state, snapshot, into: &reply) {
       return outcome
     }
     switch verdict {
@@ -147,20 +139,21 @@ package struct QueryPath: ~Copyable {
       return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
     case .allowed(let rule):
       if query.type == .AAAA && snapshot.rules.opensFirewall && !(snapshot.rules.opensIPv6 && state.opensIPv6) {
+        state.cells.count(.special, 0, lane: lane)
         writeSinkhole(.nodata, query, message, snapshot, error: nil, into: &reply)
         return .reply
       }
       if let local, !local.isEmptyZone {
         guard local.holdsRoutableAddress else {
-          counters.specialUse &+= 1
           LocalReply.write(local, query, message, into: &reply)
+          state.cells.count(.special, reply[3], lane: lane)
           return .reply
         }
         return pend(.local, rule: rule, query, message, server, source, clock, snapshot, into: &reply)
       }
       guard query.labelCount > 1 else {
         // A single label never leaves the host, listed or not.
-        counters.specialUse &+= 1
+        state.cells.count(.special, 3, lane: lane)
         writeSinkhole(.nxdomain, query, message, snapshot, error: nil, into: &reply)
         return .reply
       }
@@ -185,7 +178,6 @@ package struct QueryPath: ~Copyable {
     guard finding == .hit else {
       return pend(.resolve, rule: rule, query, message, server, source, clock, snapshot, into: &reply)
     }
-    counters.hits &+= 1
     if failure != nil || snapshot.rules.allowedEvents == .all {
       let code = ResponseCode(rawValue: UInt16(reply[3] & 0xF))
       guard
@@ -195,6 +187,7 @@ package struct QueryPath: ~Copyable {
         return failClosed(query, message, state, into: &reply)
       }
     }
+    state.cells.count(.cached, reply[3], lane: lane)
     return .reply
   }
 
@@ -208,7 +201,6 @@ package struct QueryPath: ~Copyable {
       _ = record(.overloaded, state.name, query, .SERVFAIL, message.count, source, clock)
       return failClosed(query, message, state, into: &reply)
     }
-    counters.pending &+= 1
     return .pending(
       PendingQuestion(
         snapshot: copy snapshot, server: server, rule: rule, name: Array(screened.octets[screened.name]),

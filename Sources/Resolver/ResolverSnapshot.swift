@@ -70,6 +70,8 @@ package final class ServerState: Sendable {
   let hasInterface: Bool
   /// Whether the firewall has a set for this server's IPv6 addresses.
   package let opensIPv6: Bool
+  let cells: QueryCounts.Cells
+  package let counts: QueryCounts
   package let cache: ResponseCache
   /// The interface its queries must arrive on, if the policy names one.
   let interface: String?
@@ -86,8 +88,10 @@ package final class ServerState: Sendable {
 
   package init(
     name: String, cache: ResponseCache, firewallIndex: UInt16, interface: String?, opensIPv6: Bool = true,
-    plainFamilies: Set<IPAddress.Family> = [], byteCaps: [ByteCap] = []
+    plainFamilies: Set<IPAddress.Family> = [], byteCaps: [ByteCap] = [], counts: QueryCounts = QueryCounts(lanes: 1)
   ) {
+    self.counts = counts
+    cells = counts.cells
     self.name = Array(name.utf8)
     self.cache = cache
     cacheReader = cache.reader
@@ -141,6 +145,9 @@ package final class ResolverSnapshot: Sendable {
   package let servers: [ServerState]
   /// Whether the policy asks of any server by which interface its queries come.
   package let asksInterface: Bool
+  /// Queries of nobody's clients, and messages that are no query.
+  package let strangers: QueryCounts
+  let strangerCells: QueryCounts.Cells
   /// Addresses that no answer may hold although they are public: the host's own.
   package let ownAddresses: Set<IPAddress>
   /// The same once more, for the query path.
@@ -156,8 +163,10 @@ package final class ResolverSnapshot: Sendable {
 
   package init(
     policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
-    ownAddresses: Set<IPAddress>
+    ownAddresses: Set<IPAddress>, strangers: QueryCounts = QueryCounts(lanes: 1)
   ) {
+    self.strangers = strangers
+    strangerCells = strangers.cells
     nameHash = policy.nameHash
     precondition(servers.allSatisfy { $0.cache.nameHash == policy.nameHash }, "tables with different hashes")
     self.policy = policy
@@ -181,11 +190,15 @@ package final class ResolverSnapshot: Sendable {
   }
 
   /// Has brought near what the query path reads of a server, one step after the other.
-  borrowing func prefetch(_ place: Int, hash: UInt64, _ type: RRType, step: Int) {
+  borrowing func prefetch(_ place: Int, hash: UInt64, _ type: RRType, lane: Int, step: Int) {
     let server = uncountedServers[place]
     switch step {
     case 0: server.prefetch()
-    case 1: server.with { $0.cacheReader.prefetchShard(hash: hash, type) }
+    case 1:
+      server.with {
+        $0.cacheReader.prefetchShard(hash: hash, type)
+        $0.cells.prefetch(lane: lane)
+      }
     default: server.with { $0.cacheReader.prefetchEntry(hash: hash, type) }
     }
   }

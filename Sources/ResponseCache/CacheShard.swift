@@ -93,6 +93,17 @@ struct CacheShard: ~Copyable {
     return before - count
   }
 
+  /// Visits every answer with its hits; the octets are copies.
+  func forEach(_ body: (_ name: [UInt8], _ type: RRType, _ hits: UInt32, _ response: CachedResponse) -> Void) {
+    for index in 0..<table.count where !table.isEmpty(index) {
+      let head = table[index]
+      table.read(index) { cached, sections, ttlOffsets in
+        body(
+          table.name(index), head.type, head.hits, CachedResponse(cached, sections: sections, ttlOffsets: ttlOffsets))
+      }
+    }
+  }
+
   private mutating func victim() -> Int {
     var (best, seen, at) = (-1, 0, hand & (table.count - 1))
     while seen < min(Self.candidates, count) {

@@ -110,6 +110,27 @@ package final class ResponseCache: Sendable {
     if isRemoved { entries.wrappingSubtract(1, ordering: .relaxed) }
   }
 
+  /// An answer that is held, for people to look at.
+  package struct Listed: Sendable {
+    package var name: [UInt8]
+    package var type: RRType
+    package var hits: UInt32
+    package var response: CachedResponse
+  }
+
+  /// Copies of every answer, expired ones included. Each shard is locked while it is copied.
+  package func list() -> [Listed] {
+    var listed: [Listed] = []
+    for index in 0..<reader.shards.count {
+      listed += reader.shards.change(at: index) { shard in
+        var part: [Listed] = []
+        shard.forEach { part.append(Listed(name: $0, type: $1, hits: $2, response: $3)) }
+        return part
+      }
+    }
+    return listed
+  }
+
   /// Forgets every answer, or those of one name; returns how many.
   @discardableResult
   package func flush(name: [UInt8]? = nil) -> Int {

@@ -12,8 +12,7 @@ package struct Settings: Sendable {
   package var firewall: FirewallSettings
   package var cache: CacheSettings
   package var audit: AuditSettings
-  /// The path of the control socket.
-  package var control: String
+  package var control: ControlSettings
   /// Who to become after binding; nil stays.
   package var user: String?
   package var policies: [ServerPolicy]
@@ -154,4 +153,19 @@ package struct AuditSettings: Hashable, Sendable {
 
   /// What holds where the configuration says nothing.
   package static let `default` = AuditSettings()
+}
+
+/// Where the control API is.
+package struct ControlSettings: Equatable, Sendable {
+  /// Of the Unix socket.
+  package var path: String
+  /// Whether the configuration says nothing of it: then a place that cannot be had is no reason not to serve.
+  package var isDefault: Bool
+
+  package static let `default` = ControlSettings(path: "/run/sluice/control.sock", isDefault: true)
+
+  package init(path: String, isDefault: Bool) {
+    self.path = path
+    self.isDefault = isDefault
+  }
 }

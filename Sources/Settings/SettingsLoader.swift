@@ -19,17 +19,12 @@ package enum SettingsLoader {
   ///   - now: seconds since 1970, for warnings about rules whose time is over; the clock's when nil.
   package static func load(path: String, zoneDirectories: [String]? = nil, now: UInt64? = nil) -> LoadedSettings {
     let whole = SourceLocation(file: path, line: 0, column: 0)
-    let tree: YAMLTree
-    do {
-      tree = try YAMLReader.read(try ConfigFiles.read(path), name: path)
-    } catch let error as ConfigFiles.Refusal {
-      return LoadedSettings(settings: nil, diagnostics: [.error(error.reason, at: whole)])
-    } catch let error as Diagnostic {
-      return LoadedSettings(settings: nil, diagnostics: [error])
+    let documents: [YAMLNode]
+    do throws(Diagnostic) {
+      documents = try read(path, whole)
     } catch {
-      return LoadedSettings(settings: nil, diagnostics: [.error("cannot be read", at: whole)])
+      return LoadedSettings(settings: nil, diagnostics: [error])
     }
-    let documents = tree.documents
     guard let root = documents.first else {
       let problem = "is empty, expected a configuration with listen, upstreams and policies"
       return LoadedSettings(settings: nil, diagnostics: [.error(problem, at: whole)])
@@ -44,6 +39,33 @@ package enum SettingsLoader {
     diagnostics.sort()
     let hasErrors = diagnostics.contains { $0.severity == .error }
     return LoadedSettings(settings: hasErrors ? nil : settings, diagnostics: diagnostics)
+  }
+
+  /// Where the configuration at `path` puts audit log and control socket, for the commands that need no more of it: they
+  /// work while a policy is broken.
+  ///
+  /// - Throws: what makes even that unreadable.
+  package static func places(
+    path: String
+  ) throws(Diagnostic) -> (audit: AuditSettings, control: ControlSettings) {
+    let whole = SourceLocation(file: path, line: 0, column: 0)
+    var reader = SettingsReader(path: path, zoneDirectories: [], now: 0)
+    guard let root = try read(path, whole).first else { throw .error("is empty", at: whole) }
+    let places = reader.places(root)
+    if let error = reader.findings.diagnostics.first(where: { $0.severity == .error }) { throw error }
+    return places
+  }
+
+  private static func read(_ path: String, _ whole: SourceLocation) throws(Diagnostic) -> [YAMLNode] {
+    do {
+      return try YAMLReader.read(try ConfigFiles.read(path), name: path).documents
+    } catch let error as ConfigFiles.Refusal {
+      throw .error(error.reason, at: whole)
+    } catch let error as Diagnostic {
+      throw error
+    } catch {
+      throw .error("cannot be read", at: whole)
+    }
   }
 
   private static func clock() -> UInt64 { UInt64(max(Date().timeIntervalSince1970, 0)) }

@@ -34,7 +34,7 @@ struct SettingsReader {
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
       zones: zones(fields["zones"]), sinkhole: SinkholeSettings(), unknownClients: .nxdomain,
       firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
-      control: "/run/sluice/control.sock", user: nil, policies: policies(fields["policies"], in: root))
+      control: .default, user: nil, policies: policies(fields["policies"], in: root))
     if let node = fields["workers"] { settings.workers = findings.integer(node, in: 1...256) ?? settings.workers }
     if let node = fields["sinkhole"] { findings.read(node, into: &settings.sinkhole) }
     if let node = fields["unknown-clients"] {
@@ -44,11 +44,25 @@ struct SettingsReader {
     if settings.firewall.mode != .managed { refuseCaps(settings.policies, settings.firewall.mode) }
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
     audit(fields["audit"], in: root, &settings.audit)
-    if let node = fields["control"], let text = findings.text(node, expected: "the path of a socket") {
-      settings.control = ConfigFiles.resolve(text, from: path)
-    }
+    control(fields["control"], &settings.control)
     if let node = fields["user"] { settings.user = findings.userName(node) }
     return settings
+  }
+
+  /// Where the audit log and the control API are, whatever is wrong with the rest.
+  mutating func places(_ root: YAMLNode) -> (audit: AuditSettings, control: ControlSettings) {
+    let fields = findings.fields(root, of: "the configuration", keys: Self.keys)
+    findings = FieldReader()
+    var places = (audit: AuditSettings(), control: ControlSettings.default)
+    audit(fields["audit"], in: root, &places.audit)
+    control(fields["control"], &places.control)
+    return places
+  }
+
+  private mutating func control(_ node: YAMLNode?, _ control: inout ControlSettings) {
+    if let node, let text = findings.text(node, expected: "the path of a socket") {
+      control = ControlSettings(path: ConfigFiles.resolve(text, from: path), isDefault: false)
+    }
   }
 
   private mutating func required(_ node: YAMLNode?, _ key: String, _ expected: String, in root: YAMLNode) -> YAMLNode? {

@@ -33,6 +33,7 @@ package final class DatagramWorker: Sendable {
   private let sockets: SocketSet
   private let gate: FloodGate
   package let servesFloods: Bool
+  private let lane: Int
   /// Whether the sockets told of interfaces from the start: because they were asked to, or because they have to know
   /// from which address to answer.
   private let tellsInterface: Bool
@@ -42,10 +43,12 @@ package final class DatagramWorker: Sendable {
   /// Binds every address; with SO_REUSEPORT, so that each worker has sockets of its own.
   ///
   /// - Parameters:
+  ///   - lane: the thread's lane in every `QueryCounts`.
   ///   - gate: shared by all workers of these addresses.
   ///   - servesFloods: true for the last of them, which answers those whom the gate keeps from the others.
   package init(
-    addresses: [SocketAddress], shared: SharedState, ring: AuditRing, gate: FloodGate, servesFloods: Bool = false
+    addresses: [SocketAddress], shared: SharedState, ring: AuditRing, lane: Int = 0, gate: FloodGate,
+    servesFloods: Bool = false
   ) throws(SystemError) {
     var descriptors: [Int32] = []
     tellsInterface = shared.current.load().asksInterface
@@ -60,6 +63,7 @@ package final class DatagramWorker: Sendable {
     }
     self.shared = shared
     self.ring = ring
+    self.lane = lane
     sockets = SocketSet(descriptors, areV6: addresses.map(\.isV6))
     self.gate = gate
     self.servesFloods = servesFloods
@@ -69,7 +73,7 @@ package final class DatagramWorker: Sendable {
   /// Answers until `stop`; runs on the caller's thread.
   package func run() {
     var batch = DatagramBatch()
-    var path = QueryPath(ring: ring, resolveInterface: shared.resolveInterface)
+    var path = QueryPath(ring: ring, lane: lane, resolveInterface: shared.resolveInterface)
     var generation = shared.current.generation
     var snapshot = shared.current.load()
     var tellsInterface = tellsInterface || tellsAlways

@@ -14,14 +14,15 @@ package final class StreamListener: Sendable {
   ///
   /// - Throws: what the kernel says about an address that cannot be bound.
   package init(
-    addresses: [(address: IPAddress, port: UInt16)], shared: SharedState, ring: AuditRing, limits: StreamLimits
+    addresses: [(address: IPAddress, port: UInt16)], shared: SharedState, ring: AuditRing, lane: Int = 0,
+    limits: StreamLimits
   ) throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     self.group = group
     let loop = group.next()
     let counts = ConnectionCounts(limits: limits)
     let path = try loop.submit {
-      NIOLoopBound(StreamQueryPath(shared: shared, ring: ring), eventLoop: loop)
+      NIOLoopBound(StreamQueryPath(shared: shared, ring: ring, lane: lane), eventLoop: loop)
     }.wait()
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 256)

@@ -16,9 +16,9 @@ final class StreamQueryPath {
   private var snapshot: ResolverSnapshot
   private var generation: UInt64
 
-  init(shared: SharedState, ring: AuditRing) {
+  init(shared: SharedState, ring: AuditRing, lane: Int) {
     self.shared = shared
-    path = QueryPath(ring: ring, resolveInterface: shared.resolveInterface)
+    path = QueryPath(ring: ring, lane: lane, resolveInterface: shared.resolveInterface)
     generation = shared.current.generation
     snapshot = shared.current.load()
   }

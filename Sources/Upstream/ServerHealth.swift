@@ -5,7 +5,7 @@ struct ServerHealth {
   /// Smoothed round trip and its deviation in milliseconds (RFC 6298 section 2); nil before the first answer.
   private var roundTrip: (mean: Double, deviation: Double)?
   /// Tries without an answer since the last one.
-  private var failures: UInt64 = 0
+  private(set) var failures: UInt64 = 0
   private var unhealthyUntil: UInt64 = 0
   private var plainUntil: UInt64 = 0
 
@@ -13,6 +13,8 @@ struct ServerHealth {
   func takesEDNS(now: UInt64) -> Bool { now >= plainUntil }
 
   func isHealthy(now: UInt64) -> Bool { now >= unhealthyUntil }
+
+  var isMeasured: Bool { roundTrip != nil }
 
   /// Milliseconds; servers that were never asked come first, so that they get measured.
   var latency: Double { roundTrip?.mean ?? 0 }

@@ -59,6 +59,25 @@ package final class UpstreamPool {
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
   }
 
+  /// What is known of one upstream, for `status`.
+  package struct State: Sendable {
+    package var address: String
+    package var isHealthy: Bool
+    /// Milliseconds of a round trip, smoothed; nil before the first answer.
+    package var latency: Double?
+    /// Tries without an answer since the last one.
+    package var failures: UInt64
+  }
+
+  package var states: [State] {
+    let now = time
+    return zip(serverTexts, health).map { text, health in
+      State(
+        address: text, isHealthy: health.isHealthy(now: now), latency: health.isMeasured ? health.latency : nil,
+        failures: health.failures)
+    }
+  }
+
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
   package func ask(name: Span<UInt8>, type: RRType, _ completion: @escaping Completion) {
     let question = Question(name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type)

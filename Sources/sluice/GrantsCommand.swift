@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import DNSWire
 import EgressPolicy
 import FirewallBridge
@@ -9,7 +10,48 @@ import Settings
 
 struct GrantsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "grants",
+    commandName: "grants", abstract: "Show which addresses are open for which server, or close them.",
+    subcommands: [GrantsListCommand.self, GrantsRevokeCommand.self], defaultSubcommand: GrantsListCommand.self)
+}
+
+struct GrantsRevokeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "revoke", abstract: "Close addresses now; answers that promised them are forgotten.",
+    discussion: """
+      A name that policy allows is opened again when it is asked for again; what must stay closed has to leave the policy. \
+      Connections are cut where `firewall.cut-flows` says so.
+
+      Examples:
+        sluice grants revoke --server github-mcp --name api.github.com
+        sluice grants revoke --address 192.0.2.7
+      """)
+
+  @OptionGroup var control: ControlOption
+  @Option(help: "Only this server's.") var server: String?
+  @Option(help: "What is open for this name.") var name: String?
+  @Option(help: "This address.") var address: String?
+  @Flag(help: "Print one JSON object.") var json = false
+
+  func validate() throws {
+    if server == nil, name == nil, address == nil {
+      throw ValidationError("say what to close: --server, --name or --address")
+    }
+  }
+
+  func run() throws {
+    let (closed, octets) = try control.call(
+      .delete, "grants", [("server", server), ("name", name), ("address", address)], as: ControlAPI.Flushed.self)
+    StandardOutput.write(
+      json
+        ? String(decoding: octets.dropLast(), as: UTF8.self)
+        : "\(closed.addressesClosed) addresses closed that \(closed.entries) answers held, "
+          + "\(closed.flowsCut) connections cut")
+  }
+}
+
+struct GrantsListCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list",
     abstract: "Show which addresses are open for which server, and for which name.",
     discussion: """
       Reads the kernel's own sets, so it shows what is open and not what should be; works without a running server, \

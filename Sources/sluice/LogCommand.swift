@@ -67,12 +67,12 @@ struct LogCommand: ParsableCommand {
   private func logPath() throws -> String {
     if let path { return path }
     guard let config else { return AuditSettings.default.path }
-    let loaded = SettingsLoader.load(path: config)
-    guard let settings = loaded.settings else {
-      for diagnostic in loaded.diagnostics { StandardError.write(diagnostic.description) }
+    do throws(Diagnostic) {
+      return try SettingsLoader.places(path: config).audit.path
+    } catch {
+      StandardError.write(error.description)
       throw ExitCode.failure
     }
-    return settings.audit.path
   }
 
   private func filter() throws -> LogFilter {

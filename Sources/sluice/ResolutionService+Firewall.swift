@@ -30,6 +30,7 @@ extension ResolutionService {
 
   private func bridgeGone() {
     shared.epoch.advance()
+    isBridgeUp = false
     disturbed(.bridgeGone, breaksTable: true)
     StandardError.write(
       "sluice: both processes of the firewall bridge are gone; allowed names get SERVFAIL until sluice is restarted")
@@ -37,11 +38,13 @@ extension ResolutionService {
 
   private func bridgeBroken(_ text: String) {
     shared.epoch.advance()
+    isBridgeUp = false
     disturbed(.bridgeBroken, breaksTable: true)
     StandardError.write("sluice: the firewall bridge cannot feed the kernel: \(text)")
   }
 
   private func bridgeUp(_ greeting: BridgeGreeting) {
+    isBridgeUp = true
     if !options.isManaged { onSets?(greeting.servers) }
     let isSame = greeting.incarnation == incarnation
     // A plan of ours took effect: sets that stay keep their elements.

@@ -1,4 +1,5 @@
 import AuditLog
+import Control
 import DNSWire
 import EgressPolicy
 import FirewallBridge
@@ -7,53 +8,85 @@ import LinuxIO
 import Resolver
 import Transport
 
+/// What became of putting another policy in force.
+enum Adoption {
+  case inForce(Adopted)
+  /// The former policy stays; the text says why.
+  case refused(String)
+
+  struct Adopted {
+    var policy: String
+    var former: String
+    var servers: Int
+    var serversChanged: Int
+    var addressesClosed = 0
+    var flowsCut = 0
+  }
+
+  /// For the operator's terminal.
+  var text: String {
+    switch self {
+    case .refused(let reason): return "reload refused; the firewall cannot take the new policy: \(reason)"
+    case .inForce(let adopted):
+      let text = "policy \(adopted.policy) is in force: \(adopted.servers) servers"
+      return adopted.serversChanged == 0
+        ? "\(text); nothing changed; other keys need a restart"
+        : "\(text), \(adopted.serversChanged) of them changed; \(adopted.addressesClosed) addresses closed, "
+          + "\(adopted.flowsCut) connections cut; other keys need a restart"
+    }
+  }
+}
+
 /// Putting another policy in force.
 extension ResolutionService {
   /// Its sets first, then its decisions, then the end of what it no longer admits.
   ///
-  /// - Parameter renumbered: servers of which nothing may stay open, because the firewall knows their caps otherwise.
+  /// - Parameters:
+  ///   - renumbered: servers of which nothing may stay open, because the firewall knows their caps otherwise.
+  ///   - members: what else the event says, as JSON members with a comma before each.
   func adopt(
-    _ snapshot: ResolverSnapshot, plan: FirewallPlan, renumbered: Set<UInt16>, _ completion: @escaping (String) -> Void
+    _ snapshot: ResolverSnapshot, plan: FirewallPlan, renumbered: Set<UInt16>, members: String = "",
+    _ completion: @escaping (Adoption) -> Void
   ) {
-    guard let bridge, bridge.plan != plan else { return finishAdopting(snapshot, renumbered, completion) }
+    guard let bridge, bridge.plan != plan else { return finishAdopting(snapshot, renumbered, members, completion) }
     isInstalling = true
     bridge.install(plan) { [unowned self] failure in
       isInstalling = false
       if let failure {
         recordRefusedPolicy(errors: 1)
-        return completion("reload refused; the firewall cannot take the new policy: \(failure)")
+        return completion(.refused("\(failure)"))
       }
-      finishAdopting(snapshot, renumbered, completion)
+      finishAdopting(snapshot, renumbered, members, completion)
     }
   }
 
   private func finishAdopting(
-    _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ completion: @escaping (String) -> Void
+    _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: String,
+    _ completion: @escaping (Adoption) -> Void
   ) {
     shared.current.replace(snapshot)
     let former = self.snapshot
     self.snapshot = snapshot
+    policySince = shared.clock().wall
     let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)
-    let policy = snapshot.policy.fingerprint
-    let text = "policy \(policy) is in force: \(snapshot.servers.count) servers"
+    var adopted = Adoption.Adopted(
+      policy: snapshot.policy.fingerprint, former: former.policy.fingerprint, servers: snapshot.servers.count,
+      serversChanged: changed.count)
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
+      (adopted.addressesClosed, adopted.flowsCut) = (closed, flows)
       _ = push(
         AuditRecordHeader(service: .policyReloaded, wallClock: shared.clock().wall), server: everybody, destination: [],
-        ",\"policy\":\"\(policy)\",\"former\":\"\(former.policy.fingerprint)\",\"servers\":\(snapshot.servers.count)"
-          + ",\"servers_changed\":\(changed.count),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)")
-      completion(
-        changed.isEmpty
-          ? "\(text); nothing changed; other keys need a restart"
-          : "\(text), \(changed.count) of them changed; \(closed) addresses closed, \(flows) connections cut; "
-            + "other keys need a restart")
+        ",\"policy\":\"\(adopted.policy)\",\"former\":\"\(adopted.former)\",\"servers\":\(adopted.servers)"
+          + ",\"servers_changed\":\(changed.count),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)\(members)")
+      completion(.inForce(adopted))
     }
   }
 
   /// A reload that changed nothing because what it read cannot be used.
-  func recordRefusedPolicy(errors: Int) {
+  func recordRefusedPolicy(errors: Int, members: String = "") {
     _ = push(
       AuditRecordHeader(service: .policyRefused, wallClock: shared.clock().wall), server: everybody, destination: [],
-      ",\"policy\":\"\(snapshot.policy.fingerprint)\",\"errors\":\(errors)")
+      ",\"policy\":\"\(snapshot.policy.fingerprint)\",\"errors\":\(errors)\(members)")
   }
 
   /// The servers, by the firewall's index, that have another policy now, or none any more.
@@ -68,10 +101,27 @@ extension ResolutionService {
     since former: ResolverSnapshot, _ changed: Set<UInt16>, _ renumbered: Set<UInt16>,
     _ completion: @escaping (Int, Int) -> Void
   ) {
-    let ended = engine.end(now: now, servers: changed) { [snapshot] key in
+    close(servers: changed, since: former) { [snapshot] key in
       renumbered.contains(key.server)
         || !snapshot.grantsAsBefore(former, server: key.server, name: key.name.wire, type: key.type)
+    } completion: {
+      completion($0, $1)
     }
+  }
+
+  /// Ends the grants that an operator wants ended; how many addresses closed, and how many connections were cut.
+  func close(
+    servers: Set<UInt16>, by peer: ControlPeer, where condition: (GrantLedger.Key) -> Bool,
+    completion: @escaping (Int, Int) -> Void
+  ) {
+    close(servers: servers, since: snapshot, members: peer.members, where: condition, completion: completion)
+  }
+
+  private func close(
+    servers: Set<UInt16>, since former: ResolverSnapshot, members: String = "",
+    where condition: (GrantLedger.Key) -> Bool, completion: @escaping (Int, Int) -> Void
+  ) {
+    let ended = engine.end(now: now, servers: servers, where: condition)
     shorten(ended.shortened)
     guard let bridge, !ended.closed.isEmpty else { return completion(0, 0) }
     bridge.revoke(ended.closed, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
@@ -79,7 +129,7 @@ extension ResolutionService {
         StandardError.write(
           "sluice: \(ended.closed.count) addresses could not be closed and end by themselves: \(failure)")
       }
-      record(revoked: ended.closed, since: former, flows: flows)
+      record(revoked: ended.closed, since: former, flows: flows, members)
       completion(ended.closed.count, flows)
     }
   }
@@ -97,7 +147,9 @@ extension ResolutionService {
   }
 
   /// One event for each server that lost addresses.
-  private func record(revoked elements: [GrantElement], since former: ResolverSnapshot, flows: Int) {
+  private func record(
+    revoked elements: [GrantElement], since former: ResolverSnapshot, flows: Int, _ members: String
+  ) {
     for (server, elements) in Dictionary(grouping: elements, by: \.server) {
       guard let place = former.server(firewallIndex: server) else { continue }
       let addresses = Set(elements.map(\.address)).sorted()
@@ -106,8 +158,17 @@ extension ResolutionService {
         AuditRecordHeader(service: .revoked, wallClock: shared.clock().wall), server: former.servers[place].name,
         destination: [],
         ",\"addresses\":[\(listed)],\"address_count\":\(addresses.count),\"flows_cut\":\(flows)"
-          + ",\"policy\":\"\(snapshot.policy.fingerprint)\"")
+          + ",\"policy\":\"\(snapshot.policy.fingerprint)\"\(members)")
     }
+  }
+
+  /// Records what an operator changed.
+  func recordChange(_ code: AuditCode, _ request: ControlRequest, _ members: String) {
+    let server = request.query["server"].map { Array($0.utf8) } ?? everybody
+    let destination = request.query["name"] ?? request.query["address"] ?? ""
+    _ = push(
+      AuditRecordHeader(service: code, wallClock: shared.clock().wall), server: server,
+      destination: Array(destination.utf8), members + request.peer.members)
   }
 
   /// As many as fit a line that people read.

@@ -1,5 +1,6 @@
 import AuditLog
 import AuditStore
+import Control
 import DNSWire
 import EgressPolicy
 import FirewallBridge
@@ -16,6 +17,8 @@ enum ResolverMessage: Sendable {
   case question(PendingQuestion, any ReplyPath)
   /// The configuration was read again, and its policies compiled.
   case reloaded(LoadedSettings, CompiledPolicy?)
+  /// A call of the control API.
+  case control(ControlRequest, @Sendable (ControlResponse) -> Void)
   case stop
 }
 
@@ -23,11 +26,14 @@ enum ResolverMessage: Sendable {
 struct CompiledPolicy: Sendable {
   var policies: [ServerPolicy]
   var snapshot: PolicySnapshot
+  /// What differs from the policy in force when the files were read.
+  var difference: PolicyDifference
 
   /// - Parameter seconds: since 1970.
-  init(_ policies: [ServerPolicy], at seconds: UInt64) {
+  init(_ policies: [ServerPolicy], at seconds: UInt64, former: PolicySnapshot) {
     self.policies = policies.map { $0.inForce(at: seconds) }
     snapshot = PolicySnapshot(self.policies)
+    difference = PolicyDifference(from: former.servers, to: self.policies)
   }
 }
 
@@ -36,10 +42,11 @@ struct CompiledPolicy: Sendable {
 /// Lives on one thread, that of its reactor.
 final class ResolutionService {
   let reactor: Reactor
-  private let upstream: UpstreamPool
+  let upstream: UpstreamPool
   let bridge: BridgeLink?
   let shared: SharedState
   let ring: AuditRing
+  private let lane: Int
   let options: FirewallOptions
   let journal: GrantJournal?
   var engine: ResolutionEngine<any ReplyPath>
@@ -53,6 +60,10 @@ final class ResolutionService {
   var isReplayDue = false
   /// Lines of the journal wait to be written.
   var isRecordDue = false
+  /// The bridge lives and can feed the kernel, as far as it told.
+  var isBridgeUp = true
+  /// Nanoseconds since 1970 when the policy in force came into force.
+  var policySince = WallClock.nanoseconds()
   /// Servers in whose sets somebody may have put something, and whether they are being looked at.
   var suspects: Set<UInt16> = []
   var isSearching = false
@@ -62,9 +73,11 @@ final class ResolutionService {
   var onSets: (([ServerSets]) -> Void)?
   /// Called on the reactor's thread when the configuration was read again.
   var onReload: ((LoadedSettings, CompiledPolicy?) -> Void)?
+  /// Answers calls of the control API.
+  var onControl: ((ControlRequest, @escaping @Sendable (ControlResponse) -> Void) -> Void)?
 
   init(
-    reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing,
+    reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing, lane: Int,
     ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?
   ) {
     self.reactor = reactor
@@ -72,6 +85,7 @@ final class ResolutionService {
     self.bridge = bridge
     self.shared = shared
     self.ring = ring
+    self.lane = lane
     self.options = options
     self.journal = journal
     engine = ResolutionEngine(ledger: ledger)
@@ -87,6 +101,9 @@ final class ResolutionService {
       perform(engine.submit(question, path, now: now, epoch: shared.epoch.current))
     case .reloaded(let loaded, let compiled):
       onReload?(loaded, compiled)
+    case .control(let request, let completion):
+      guard let onControl, !isStopping else { return completion(.error(503, "sluice is starting or stopping")) }
+      onControl(request, completion)
     case .stop:
       isStopping = true
       // What is in flight ends by its own deadlines; nothing holds the process longer than this.
@@ -165,7 +182,21 @@ final class ResolutionService {
         if !isRecorded { question.state.cache.remove(question.name.span, question.type) }
       }
       send(finished.response, finished.event, isRecorded, waiting, clock)
+      let code = isRecorded ? finished.response.responseCode : .SERVFAIL
+      question.state.counts.cells.count(
+        Self.verdict(finished.event, isRecorded), UInt8(truncatingIfNeeded: code.rawValue), lane: lane)
       question.state.leave()
+    }
+  }
+
+  private static func verdict(
+    _ event: ResolutionEngine<any ReplyPath>.Event?, _ isRecorded: Bool
+  ) -> QueryVerdict {
+    guard isRecorded else { return .failed }
+    return switch event?.code.decision {
+    case .block: .denied
+    case .error: .failed
+    case .allow, .observe, nil: .resolved
     }
   }
 

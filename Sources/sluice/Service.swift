@@ -1,6 +1,7 @@
 import AuditLog
 import AuditStore
 import CLinux
+import Control
 import DNSWire
 import EgressPolicy
 import FirewallBridge
@@ -28,6 +29,9 @@ final class Service {
   /// The policies as they were read last; some of their rules may not be in force any more.
   private var policies: [ServerPolicy]
   private var isReloading = false
+  /// Who waits for the reload that runs, and for the one after it, which reads what was written meanwhile.
+  private var waiting: [ReloadCall] = []
+  private var waitingForNext: [ReloadCall] = []
   private var reloadAgain = false
   private var nextEnd: TimerID?
 
@@ -69,9 +73,11 @@ final class Service {
     let remembered = bridge == nil ? [] : GrantJournal.read(journalPath)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
     let workers = try openWorkers(shared, audit)
+    let control = try openControl(account)
     try Privileges.lower(to: account)
-    // Capabilities belong to threads, and the listener's was there before.
+    // Capabilities belong to threads, and these were there before.
     try listener.onThread { try Privileges.lower(to: nil) }
+    try control?.onThread { try Privileges.lower(to: nil) }
     try audit.start()
     let service = makeService(bridge, shared, audit, journal)
     try reactor.attach(mailbox) { service.handle($0) }
@@ -86,6 +92,9 @@ final class Service {
     }
     scheduleEnd(current, factory, service)
     service.startRhythms()
+    let desk = ControlDesk(service: service, settings: settings, audit: audit, started: WallClock.nanoseconds())
+    desk.reload = { [self] in reload(current, factory, service, $0) }
+    service.onControl = { desk.take($0, $1) }
     let threads = workers.map { worker in
       Worker(named: worker.servesFloods ? "dns-flood" : "dns-udp") {
         // Of this thread alone: who floods waits for everybody else.
@@ -96,6 +105,7 @@ final class Service {
     announce(bridge)
     reactor.run()
     service.tellVolumes()
+    control?.stop()
     listener.stop()
     for thread in threads { thread.join() }
     audit.stop()
@@ -103,6 +113,8 @@ final class Service {
   }
 
   private static let floodNice: Int32 = 10
+
+  private var lanes: ThreadLanes { ThreadLanes(workers: settings.workers) }
 
   // MARK: - Parts
 
@@ -167,7 +179,7 @@ final class Service {
       let audit = try AuditStore(
         settings: AuditStoreSettings(
           path: settings.audit.path, maxSize: settings.audit.maxSizeOctets, keep: settings.audit.keep,
-          rings: settings.workers + 3, windowOctets: Self.windowOctets(servers: settings.policies.count)))
+          rings: lanes.count, windowOctets: Self.windowOctets(servers: settings.policies.count)))
       for warning in audit.warnings { StandardError.write("sluice: \(warning)") }
       if let account {
         try audit.hand(to: account.user, account.group)
@@ -187,12 +199,13 @@ final class Service {
       var workers: [DatagramWorker] = []
       for index in 0..<settings.workers {
         workers.append(
-          try DatagramWorker(addresses: addresses, shared: shared, ring: ring(index, of: audit), gate: gate))
+          try DatagramWorker(
+            addresses: addresses, shared: shared, ring: ring(index, of: audit), lane: index, gate: gate))
       }
       workers.append(
         try DatagramWorker(
-          addresses: addresses, shared: shared, ring: ring(settings.workers + 2, of: audit), gate: gate,
-          servesFloods: true))
+          addresses: addresses, shared: shared, ring: ring(lanes.flood, of: audit), lane: lanes.flood,
+          gate: gate, servesFloods: true))
       return workers
     } catch {
       throw StartError("listen: UDP \(settings.listen.map(\.description).joined(separator: ", ")): \(error)")
@@ -203,9 +216,23 @@ final class Service {
     do {
       return try StreamListener(
         addresses: settings.listen.map { ($0.address, $0.port) }, shared: shared,
-        ring: ring(settings.workers, of: audit), limits: StreamLimits())
+        ring: ring(lanes.stream, of: audit), lane: lanes.stream, limits: StreamLimits())
     } catch {
       throw StartError("listen: TCP \(settings.listen.map(\.description).joined(separator: ", ")): \(error)")
+    }
+  }
+
+  private func openControl(_ account: Privileges.Account?) throws(StartError) -> ControlServer? {
+    let handler: ControlHandler = { [mailbox] in mailbox.post(.control($0, $1)) }
+    do {
+      return try ControlServer(
+        path: settings.control.path, owner: account.map { ($0.user, $0.group) }, handler: handler)
+    } catch {
+      guard !settings.control.isDefault else {
+        StandardError.write("sluice: warning: no control socket: \(error); `control:` names another place")
+        return nil
+      }
+      throw StartError("control: \(error)")
     }
   }
 
@@ -228,7 +255,7 @@ final class Service {
       limits: limits)
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
-      ring: ring(settings.workers + 1, of: audit), ledger: ledger, options: FirewallOptions(settings),
+      ring: ring(lanes.resolver, of: audit), lane: lanes.resolver, ledger: ledger, options: FirewallOptions(settings),
       journal: journal)
     service.incarnation = bridge?.greeting?.incarnation ?? 0
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
@@ -260,7 +287,7 @@ final class Service {
       case 0: return
       case SIGHUP:
         audit.reopen()
-        reload(current, factory, service)
+        reload(current, factory, service, nil)
       default:
         for worker in workers { worker.stop() }
         mailbox.post(.stop)
@@ -269,31 +296,46 @@ final class Service {
   }
 
   /// Reads the configuration again on a thread of its own; a broken one changes nothing (P7).
-  private func reload(_ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService) {
+  ///
+  /// - Parameter call: who asked for it by the control API.
+  private func reload(
+    _ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService, _ call: ReloadCall?
+  ) {
     guard !isReloading else {
       reloadAgain = true
+      if let call { waitingForNext.append(call) }
       return
     }
     isReloading = true
+    if let call { waiting.append(call) }
     let path = configurationPath
     service.onReload = { [self] loaded, compiled in
       for diagnostic in loaded.diagnostics { StandardError.write(diagnostic.description) }
+      let members = waiting.map(\.peer.members).first ?? ""
       // A file that is being written may be empty for a moment: no policy at all is never what a reload means.
       guard let settings = loaded.settings, !settings.policies.isEmpty else {
         StandardError.write("sluice: reload refused; the policy in force stays")
-        service.recordRefusedPolicy(errors: loaded.diagnostics.filter { $0.severity == .error }.count)
-        return finishReload(current, factory, service)
+        let errors = loaded.diagnostics.filter { $0.severity == .error }
+        service.recordRefusedPolicy(errors: errors.count, members: members)
+        let findings = errors.isEmpty ? ["no policy at all"] : errors.map(\.description)
+        return finishReload(current, factory, service, .failure(findings))
       }
       policies = settings.policies
-      adopt(current, factory, service, compiled) { [self] text in
-        StandardError.write("sluice: \(text)")
-        finishReload(current, factory, service)
+      let difference = compiled?.difference
+      let counts = ",\"names_added\":\(difference?.addedCount ?? 0),\"names_removed\":\(difference?.removedCount ?? 0)"
+      adopt(current, factory, service, compiled, members: counts + members) { [self] adoption in
+        StandardError.write("sluice: \(adoption.text)")
+        switch adoption {
+        case .refused: finishReload(current, factory, service, .failure([adoption.text]))
+        case .inForce(let adopted): finishReload(current, factory, service, .success((adopted, difference)))
+        }
       }
     }
+    let former = service.snapshot.policy
     Thread.detachNewThread { [mailbox] in
       let loaded = SettingsLoader.load(path: path)
       let compiled = loaded.settings.map {
-        CompiledPolicy($0.policies, at: WallClock.nanoseconds() / 1_000_000_000)
+        CompiledPolicy($0.policies, at: WallClock.nanoseconds() / 1_000_000_000, former: former)
       }
       mailbox.post(.reloaded(loaded, compiled))
     }
@@ -302,15 +344,15 @@ final class Service {
   /// Puts in force what of the policies holds now.
   private func adopt(
     _ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService,
-    _ compiled: CompiledPolicy? = nil, _ completion: @escaping (String) -> Void
+    _ compiled: CompiledPolicy? = nil, members: String = "", _ completion: @escaping (Adoption) -> Void
   ) {
     let policies = compiled?.policies ?? policiesInForce()
     let renumbered = indexes.assign(policies)
     let snapshot = factory.snapshot(
       of: policies, indexes: indexes, former: current.load(), compiled: compiled?.snapshot)
     let plan = indexes.plan(for: policies, settings)
-    service.adopt(snapshot, plan: plan, renumbered: renumbered) { [self] text in
-      completion(text)
+    service.adopt(snapshot, plan: plan, renumbered: renumbered, members: members) { [self] adoption in
+      completion(adoption)
       scheduleEnd(current, factory, service)
     }
   }
@@ -329,20 +371,47 @@ final class Service {
     nextEnd = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: min(end - now, 60) * 1_000)) { [self] in
       nextEnd = nil
       guard WallClock.nanoseconds() / 1_000_000_000 >= end else { return scheduleEnd(current, factory, service) }
-      adopt(current, factory, service) { StandardError.write("sluice: a rule's time is over: \($0)") }
+      adopt(current, factory, service) { StandardError.write("sluice: a rule's time is over: \($0.text)") }
     }
   }
 
-  private func finishReload(_ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService) {
+  private func finishReload(
+    _ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService, _ outcome: ReloadCall.Outcome
+  ) {
     isReloading = false
+    for call in waiting { call.completion(outcome) }
+    (waiting, waitingForNext) = (waitingForNext, [])
     if reloadAgain {
       reloadAgain = false
-      reload(current, factory, service)
+      reload(current, factory, service, nil)
     }
   }
 }
 
 extension AuditStore: AuditGate {}
+
+/// A reload that somebody asked for by the control API.
+struct ReloadCall {
+  /// What is in force now and what differs; or what is wrong, a line each.
+  enum Outcome {
+    case success((Adoption.Adopted, PolicyDifference?))
+    case failure([String])
+  }
+
+  var peer: ControlPeer
+  var completion: (Outcome) -> Void
+}
+
+/// The number of each thread that answers queries: of its audit ring and of its lane in every `QueryCounts`. The workers
+/// come first.
+struct ThreadLanes {
+  let workers: Int
+
+  var stream: Int { workers }
+  var resolver: Int { workers + 1 }
+  var flood: Int { workers + 2 }
+  var count: Int { workers + 3 }
+}
 
 /// A thread that can be waited for.
 final class Worker: Sendable {

@@ -17,8 +17,8 @@ struct Sluice: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      ServeCommand.self, CheckCommand.self, ExplainCommand.self, LogCommand.self, GrantsCommand.self,
-      FirewallCommand.self,
+      ServeCommand.self, CheckCommand.self, ExplainCommand.self, StatusCommand.self, CacheCommand.self,
+      GrantsCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self,
       BridgeCommand.self,
     ])
 }

@@ -14,6 +14,8 @@ final class SnapshotFactory {
   let rules: ResolverRules
   let ownAddresses: Set<IPAddress>
   let maxEntriesPerServer: Int
+  private let lanes: ThreadLanes
+  private let strangers: QueryCounts
   /// The sets that the bridge found or made, by firewall index; nil where every server has all of them.
   var sets: [ServerSets]?
 
@@ -22,6 +24,8 @@ final class SnapshotFactory {
     rules = ResolverRules(settings)
     ownAddresses = HostAddresses.all().union(settings.listen.map(\.address))
     maxEntriesPerServer = settings.cache.maxEntriesPerServer
+    lanes = ThreadLanes(workers: settings.workers)
+    strangers = QueryCounts(lanes: lanes.count)
   }
 
   /// Compiles the policies. Servers that keep their name keep their firewall index.
@@ -39,8 +43,10 @@ final class SnapshotFactory {
       let index = indexes[policy.name.text] ?? 0
       let (opensIPv6, caps) = (opensIPv6(index), indexes.caps(of: policy.name.text))
       let plain = plainFamilies(index)
+      var counts: QueryCounts?
       if let former, let place = kept[policy.name] {
         let state = former.servers[place]
+        counts = state.counts
         if former.policy.servers[place].decidesLike(policy), state.firewallIndex == index,
           state.opensIPv6 == opensIPv6, state.plainFamilies == plain, state.byteCaps == caps
         {
@@ -50,11 +56,11 @@ final class SnapshotFactory {
       return ServerState(
         name: policy.name.text, cache: ResponseCache(maxEntries: maxEntriesPerServer),
         firewallIndex: index, interface: policy.interface, opensIPv6: opensIPv6,
-        plainFamilies: plain, byteCaps: caps)
+        plainFamilies: plain, byteCaps: caps, counts: counts ?? QueryCounts(lanes: lanes.count))
     }
     return ResolverSnapshot(
       policy: compiled ?? PolicySnapshot(policies), zones: zones, rules: rules, servers: servers,
-      ownAddresses: ownAddresses)
+      ownAddresses: ownAddresses, strangers: strangers)
   }
 }
 

@@ -57,7 +57,7 @@ struct QueryPathDenialTests {
       #expect(reply.extendedError?.code == 15 && reply.extendedError?.text == "mcp: not-listed")
       #expect(asker.recorded() == [.notListed])
     }
-    #expect(asker.path.counters.denials == 6 && asker.path.counters.pending == 0)
+    #expect(asker.counted(.denied) == 6 && asker.counted(.resolved) == 0)
   }
 
   @Test(
@@ -282,7 +282,7 @@ struct QueryPathLocalTests {
     let reply = try asker.reply(Messages.query(name, .A, opt: Messages.opt()))
     #expect(Int(reply.code.rawValue) == code && reply.extendedError == nil && reply.opt != nil)
     #expect(asker.recorded().isEmpty)
-    #expect(asker.path.counters.specialUse == 1 && asker.path.counters.denials == 0)
+    #expect(asker.counted(.special) == 1 && asker.counted(.denied) == 0)
   }
 
   @Test("localhost is the loopback address")
@@ -300,7 +300,7 @@ struct QueryPathLocalTests {
     let asker = try Asker(try World())
     let reply = try asker.reply(Messages.query(name, type, opt: Messages.opt()))
     #expect(reply.code == .NXDOMAIN && reply.isSinkhole && reply.extendedError == nil)
-    #expect(asker.recorded().isEmpty && asker.path.counters.specialUse == 1 && asker.path.counters.denials == 0)
+    #expect(asker.recorded().isEmpty && asker.counted(.special) == 1 && asker.counted(.denied) == 0)
   }
 
   @Test(
@@ -309,7 +309,7 @@ struct QueryPathLocalTests {
     let asker = try Asker(try World())
     let reply = try asker.reply(Messages.query(".", type))
     #expect(reply.code == .NOERROR && reply.isSinkhole)
-    #expect(asker.recorded().isEmpty && asker.path.counters.specialUse == 1 && asker.path.counters.denials == 0)
+    #expect(asker.recorded().isEmpty && asker.counted(.special) == 1 && asker.counted(.denied) == 0)
   }
 
   @Test("PTR of any address goes to the ledger, in both forms; other names under arpa are denied here")
@@ -460,7 +460,7 @@ struct QueryPathFailureTests {
     }
     let version = try asker.reply(Messages.query("api.example.com", .A, opt: Messages.opt(version: 1)))
     #expect(version.code == .NOERROR && version.opt.map { $0.header.ttl >> 24 } == 1)
-    #expect(asker.recorded().isEmpty && asker.path.counters.malformed == 9)
+    #expect(asker.recorded().isEmpty && asker.counted(.malformed) == 9)
   }
 
   @Test("a query from port 0 gets no reply")
@@ -495,7 +495,7 @@ struct QueryPathCacheTests {
     stored(asker, expires: now + 60 * second, grantExpires: now + 30 * second, epoch: 1)
     let hit = try asker.reply(query)
     #expect(hit.summaries == ["api.example.com A 9.9.9.9"] && hit.answers[0].header.ttl == 30)
-    #expect(asker.path.counters.hits == 1 && asker.recorded().isEmpty)
+    #expect(asker.counted(.cached) == 1 && asker.recorded().isEmpty)
     let states: [(UInt64, UInt64, UInt64)] = [
       (now, now + 60 * second, 1), (now + 60 * second, now, 1), (now + 60 * second, now + 60 * second, 2),
       (now + 60 * second, now + 60 * second, 0),

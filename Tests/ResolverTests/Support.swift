@@ -271,6 +271,11 @@ final class Asker {
     return reply
   }
 
+  /// How many queries came to this.
+  func counted(_ verdict: QueryVerdict) -> UInt64 {
+    snapshot.servers.reduce(snapshot.strangers.total(verdict)) { $0 + $1.counts.total(verdict) }
+  }
+
   /// The codes recorded since the last call.
   func recorded() -> [AuditCode] {
     var record = AuditRecord()

@@ -24,7 +24,7 @@ import Testing
       found.cache.maxEntriesPerServer == 10_000 && found.cache.maxTTL == 3600 && found.cache.maxNegativeTTL == 300)
     #expect(found.audit.maxSizeOctets == 67_108_864 && found.audit.keep == 10 && found.audit.allowed == .grants)
     #expect(found.audit.path.hasSuffix("/audit.jsonl") && found.audit.path.hasPrefix("/"))
-    #expect(found.control == "/run/sluice/control.sock" && found.user == nil)
+    #expect(found.control == ControlSettings(path: "/run/sluice/control.sock", isDefault: true) && found.user == nil)
     #expect(found.zones == [.builtIn(name: "sinkhole.zone"), .builtIn(name: "special-use.zone")])
     #expect(found.policies.map(\.name.text) == ["github-mcp"])
   }
@@ -76,7 +76,7 @@ import Testing
     #expect(found.cache == CacheSettings(maxEntriesPerServer: 5, maxTTL: 1800, maxNegativeTTL: 60))
     #expect(found.audit.path == directory.path + "/log/audit.jsonl")
     #expect(found.audit.maxSizeOctets == 1 << 30 && found.audit.keep == 3 && found.audit.allowed == .all)
-    #expect(found.control == directory.path + "/run/control.sock")
+    #expect(found.control == ControlSettings(path: directory.path + "/run/control.sock", isDefault: false))
     #expect(found.user == "sluice")
   }
 

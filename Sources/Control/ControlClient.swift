@@ -1,0 +1,88 @@
+import CLinux
+import LinuxIO
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// Calls the control API of a running `sluice serve`, one call a connection; blocks.
+package struct ControlClient {
+  /// Seconds that an answer may take.
+  private static let patience: Int64 = 30
+
+  package let path: String
+
+  package init(path: String) {
+    self.path = path
+  }
+
+  /// - Parameter target: the path, with its query, percent-encoded.
+  /// - Throws: `SystemError` when nobody listens there (ENOENT, ECONNREFUSED) or the socket is not for us (EACCES);
+  ///   `ControlFailure` when what answers is no HTTP or takes too long.
+  package func call(_ method: ControlRequest.Method, _ target: String, body: [UInt8] = []) throws -> ControlResponse {
+    let descriptor = unsafe sluice_unix_connect(path)
+    guard descriptor >= 0 else { throw SystemError(call: "connect", errno: -descriptor) }
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    defer { try? group.syncShutdownGracefully() }
+    let promise = group.next().makePromise(of: ControlResponse.self)
+    let channel = try ClientBootstrap(group: group)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let pipeline = channel.pipeline.syncOperations
+          try pipeline.addHTTPClientHandlers()
+          try pipeline.addHandler(Exchange(promise))
+        }
+      }
+      .withConnectedSocket(descriptor).wait()
+    let timeout = group.next().scheduleTask(in: .seconds(Self.patience)) {
+      promise.fail(ControlFailure("no answer within \(Self.patience) s"))
+    }
+    var head = HTTPRequestHead(version: .http1_1, method: HTTPMethod(rawValue: method.rawValue), uri: target)
+    head.headers = ["host": "sluice", "connection": "close", "content-length": "\(body.count)"]
+    channel.write(HTTPClientRequestPart.head(head), promise: nil)
+    if !body.isEmpty { channel.write(HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: body))), promise: nil) }
+    channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
+    let result = Result { try promise.futureResult.wait() }
+    timeout.cancel()
+    try? channel.close().wait()
+    return try result.get()
+  }
+
+  private final class Exchange: ChannelInboundHandler {
+    typealias InboundIn = HTTPClientResponsePart
+
+    private let promise: EventLoopPromise<ControlResponse>
+    private var response = ControlResponse(status: 0, body: [])
+
+    init(_ promise: EventLoopPromise<ControlResponse>) {
+      self.promise = promise
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      switch unwrapInboundIn(data) {
+      case .head(let head):
+        response.status = Int(head.status.code)
+        response.contentType = head.headers.first(name: "content-type") ?? ""
+      case .body(let part): response.body += part.readableBytesView
+      case .end: promise.succeed(response)
+      }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+      promise.fail(ControlFailure("the answer cannot be read: \(error)"))
+      context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+      promise.fail(ControlFailure("the connection was closed before the answer was whole"))
+    }
+  }
+}
+
+/// Why a call came to nothing.
+package struct ControlFailure: Error, CustomStringConvertible {
+  package let description: String
+
+  init(_ description: String) {
+    self.description = description
+  }
+}

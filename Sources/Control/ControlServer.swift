@@ -1,0 +1,99 @@
+import CLinux
+import Glibc
+import LinuxIO
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// HTTP/1.1 for an operator's tools, on a thread of its own: calls on a Unix socket, and figures on loopback.
+package final class ControlServer: Sendable {
+  /// Octets of a call's body.
+  static let maxBody = 64 << 10
+  /// Connections at a time; more are closed at once.
+  static let maxConnections = 64
+  /// Seconds after which a connection without a call is closed.
+  static let idleSeconds: Int64 = 60
+
+  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private let channels: [any Channel]
+  private let path: String
+
+  /// Listens on a Unix socket, and by TCP where `metrics` says so.
+  ///
+  /// - Parameters:
+  ///   - path: an old socket that nobody listens on is replaced; its folder is made if only the last part is missing.
+  ///   - owner: to whom the socket is given.
+  ///   - metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
+  /// - Throws: `SystemError`: EADDRINUSE when somebody answers there, ENOTSOCK when it is another file.
+  package init(
+    path: String, mode: UInt32 = 0o660, owner: (user: UInt32, group: UInt32)? = nil,
+    metrics: (host: String, port: Int)? = nil, handler: @escaping ControlHandler
+  ) throws {
+    self.path = path
+    do {
+      let unix = try Self.listen(path, mode, owner)
+      var channels = [try Self.bootstrap(group, handler).withBoundSocket(unix).wait()]
+      if let metrics {
+        channels.append(try Self.bootstrap(group, handler).bind(host: metrics.host, port: metrics.port).wait())
+      }
+      self.channels = channels
+    } catch {
+      try? group.syncShutdownGracefully()
+      throw error
+    }
+  }
+
+  /// Runs `body` on the thread that serves.
+  package func onThread(_ body: @escaping @Sendable () throws -> Void) throws {
+    try group.next().submit(body).wait()
+  }
+
+  /// Ends every connection and removes the socket.
+  package func stop() {
+    _ = unsafe unlink(path)
+    for channel in channels { try? channel.close().wait() }
+    try? group.syncShutdownGracefully()
+  }
+
+  private static func bootstrap(_ group: MultiThreadedEventLoopGroup, _ handler: @escaping ControlHandler) throws
+    -> ServerBootstrap
+  {
+    let loop = group.next()
+    let connections = try loop.submit { NIOLoopBound(ConnectionCount(), eventLoop: loop) }.wait()
+    return ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 16)
+      .childChannelInitializer { channel in
+        guard connections.value.enter() else { return channel.close() }
+        channel.closeFuture.whenComplete { _ in connections.value.leave() }
+        return peer(of: channel).flatMapThrowing { peer in
+          let pipeline = channel.pipeline.syncOperations
+          try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
+          try pipeline.addHandler(IdleStateHandler(allTimeout: .seconds(idleSeconds)))
+          try pipeline.addHandler(ControlConnection(peer: peer, handler: handler))
+        }
+      }
+  }
+
+  private static func peer(of channel: any Channel) -> EventLoopFuture<ControlPeer> {
+    guard channel.remoteAddress == nil || channel.localAddress?.protocol == .unix,
+      let options = channel as? any SocketOptionProvider
+    else { return channel.eventLoop.makeSucceededFuture(.nobody) }
+    let name = NIOBSDSocket.Option(rawValue: SO_PEERCRED)
+    let credentials = options.unsafeGetSocketOption(level: .socket, name: name) as EventLoopFuture<sluice_credentials>
+    return credentials.map { ControlPeer(pid: $0.pid, uid: $0.uid, gid: $0.gid) }
+      .flatMapErrorThrowing { _ in .nobody }
+  }
+}
+
+/// Connections of one listener; reached on its event loop only.
+private final class ConnectionCount {
+  private var count = 0
+
+  func enter() -> Bool {
+    guard count < ControlServer.maxConnections else { return false }
+    count += 1
+    return true
+  }
+
+  func leave() { count -= 1 }
+}

@@ -1,0 +1,158 @@
+import Foundation
+
+/// What the control API says, as `serve` writes it and the commands read it. Keys are in snake case; times are RFC 3339,
+/// durations seconds where the key does not say otherwise.
+enum ControlAPI {
+  struct Status: Codable {
+    struct Policy: Codable {
+      var fingerprint: String
+      var servers: Int
+      var names: Int
+      /// Since when it is in force.
+      var since: String
+    }
+
+    struct Upstream: Codable {
+      var address: String
+      var healthy: Bool
+      /// Of a round trip, smoothed; none before the first answer.
+      var latencyMs: Double?
+      var failures: UInt64
+    }
+
+    struct Bridge: Codable {
+      /// `managed`, `sets` or `off`.
+      var mode: String
+      var table: String?
+      /// `up`, `down`, or `off`.
+      var state: String
+      var incarnation: UInt64
+      /// Addresses that are open or asked for.
+      var grants: Int
+      /// The kernel's sets do not hold what was granted.
+      var degraded: Bool
+    }
+
+    struct Audit: Codable {
+      var path: String
+      var blocked: Bool
+      var records: UInt64
+      var events: UInt64
+      var suppressed: UInt64
+      var recovered: UInt64
+      var corrupt: UInt64
+    }
+
+    var version: String
+    var pid: Int
+    var since: String
+    var uptime: UInt64
+    var listen: [String]
+    var policy: Policy
+    var queries: Counts
+    var upstreams: [Upstream]
+    var upstreamExchanges: UInt64
+    var upstreamWrongAnswers: UInt64
+    var bridge: Bridge
+    var audit: Audit
+    var cacheEntries: Int
+    var inFlight: Int
+  }
+
+  /// Queries by what became of them.
+  struct Counts: Codable {
+    var total: UInt64 = 0
+    var cached: UInt64 = 0
+    var resolved: UInt64 = 0
+    var denied: UInt64 = 0
+    var special: UInt64 = 0
+    var failed: UInt64 = 0
+    var malformed: UInt64 = 0
+  }
+
+  struct CacheEntry: Codable {
+    var server: String
+    var name: String
+    var type: String
+    var rcode: String
+    /// Seconds that the answer may be handed out.
+    var remaining: UInt32
+    var hits: UInt32
+    var addresses: [String]
+    /// The names from the one asked for to the one that has the addresses.
+    var chain: [String]
+    /// Why it may not be handed out now, although it is there.
+    var held: String?
+  }
+
+  struct CacheList: Codable {
+    var entries: [CacheEntry]
+  }
+
+  struct Flushed: Codable {
+    var entries: Int
+    var addressesClosed: Int
+    var flowsCut: Int
+  }
+
+  struct Grant: Codable {
+    var server: String
+    var address: String
+    var `protocol`: String
+    var port: UInt16?
+    var name: String
+    var opened: String
+    var remainingMs: UInt64
+  }
+
+  struct GrantList: Codable {
+    var grants: [Grant]
+  }
+
+  struct ServerDifference: Codable {
+    var server: String
+    /// `added`, `removed` or `changed`.
+    var kind: String
+    var added: [String]
+    var removed: [String]
+    /// Patterns that stay with other ports, types, prefixes, limits or times.
+    var altered: [String]
+    /// Networks, interface or static prefixes differ.
+    var elsewhere: Bool
+  }
+
+  struct Reload: Codable {
+    var policy: String
+    var former: String
+    var servers: Int
+    var changes: [ServerDifference]
+    var addressesClosed: Int
+    var flowsCut: Int
+  }
+
+  struct Failure: Codable {
+    var error: String
+    /// What is wrong with which file, a line each.
+    var findings: [String]?
+  }
+
+  static func encode(_ value: some Encodable) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return ((try? encoder.encode(value)).map { Array($0) } ?? Array("{}".utf8)) + [UInt8(ascii: "\n")]
+  }
+
+  static func decode<Value: Decodable>(_ type: Value.Type, _ octets: [UInt8]) throws -> Value {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(type, from: Data(octets))
+  }
+
+  /// RFC 3339 with milliseconds, UTC.
+  static func time(nanoseconds: UInt64) -> String {
+    let formatter = ISO8601DateFormatter()
+    formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+    return formatter.string(from: Date(timeIntervalSince1970: Double(nanoseconds) / 1e9))
+  }
+}

@@ -1,0 +1,174 @@
+import ArgumentParser
+import AuditStore
+import Control
+import DNSWire
+import EgressPolicy
+import Foundation
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Resolver
+import ResponseCache
+import Settings
+import Transport
+import Upstream
+
+/// Answers the calls of the control API, on the resolver's thread.
+///
+/// Whoever may connect may read. What changes something is for root and for the user that the service runs as, and is an
+/// event of the audit log with the caller's uid and pid.
+final class ControlDesk {
+  typealias Completion = @Sendable (ControlResponse) -> Void
+
+  let service: ResolutionService
+  let settings: Settings
+  let audit: AuditStore
+  /// Nanoseconds since 1970.
+  let started: UInt64
+  /// Begins a reload.
+  var reload: ((ReloadCall) -> Void)?
+
+  init(
+    service: ResolutionService, settings: Settings, audit: AuditStore, started: UInt64
+  ) {
+    self.service = service
+    self.settings = settings
+    self.audit = audit
+    self.started = started
+  }
+
+  func take(_ request: ControlRequest, _ completion: @escaping Completion) {
+    guard request.path.first == "v1" else {
+      return completion(.error(404, "no such path; expected /v1/…"))
+    }
+    if request.method != .get, !Self.mayChange(request.peer) {
+      return completion(
+        .error(403, "uid \(request.peer.uid) may read only; changes are for root and the service's own user"))
+    }
+    do throws(ControlAPI.Refusal) {
+      switch (request.method, request.path.dropFirst().first ?? "", request.path.count) {
+      case (.get, "status", 2): completion(try answer(request, []) { status() })
+      case (.get, "cache", 2):
+        completion(
+          try answer(request, ["server", "name"]) { () throws(ControlAPI.Refusal) in
+            try cache(request)
+          })
+      case (.delete, "cache", 2): try flush(request, completion)
+      case (.get, "grants", 2):
+        completion(
+          try answer(request, ["server"]) { () throws(ControlAPI.Refusal) in
+            try grants(request)
+          })
+      case (.delete, "grants", 2): try revoke(request, completion)
+      case (.post, "reload", 2): startReload(request, completion)
+      case (_, "status", 2), (_, "cache", 2), (_, "grants", 2), (_, "reload", 2):
+        completion(.error(405, "\(request.path.joined(separator: "/")) does not take \(request.method.rawValue)"))
+      default:
+        completion(.error(404, "no such path: /\(request.path.joined(separator: "/"))"))
+      }
+    } catch {
+      completion(error.response)
+    }
+  }
+
+  private static func mayChange(_ peer: ControlPeer) -> Bool {
+    peer != .nobody && (peer.uid == 0 || peer.uid == geteuid())
+  }
+
+  private func answer(
+    _ request: ControlRequest, _ parameters: Set<String>,
+    _ body: () throws(ControlAPI.Refusal) -> some Encodable
+  ) throws(ControlAPI.Refusal) -> ControlResponse {
+    try check(request, parameters)
+    return ControlResponse(body: ControlAPI.encode(try body()))
+  }
+
+  func check(_ request: ControlRequest, _ parameters: Set<String>) throws(ControlAPI.Refusal) {
+    if let other = request.query.keys.sorted().first(where: { !parameters.contains($0) }) {
+      let expected = parameters.isEmpty ? "none" : parameters.sorted().joined(separator: ", ")
+      throw ControlAPI.Refusal(400, "unknown parameter \(other); expected \(expected)")
+    }
+  }
+
+  /// The places of the servers that a call is about: one, or all.
+  func places(_ request: ControlRequest) throws(ControlAPI.Refusal) -> [Int] {
+    let servers = service.snapshot.policy.servers
+    guard let name = request.query["server"] else { return Array(servers.indices) }
+    guard let place = service.snapshot.policy.server(named: name) else {
+      throw ControlAPI.Refusal(404, "there is no server \(name)")
+    }
+    return [place]
+  }
+
+  func name(_ request: ControlRequest) throws(ControlAPI.Refusal) -> Name? {
+    guard let text = request.query["name"] else { return nil }
+    do throws(NameError) {
+      return try Name(presentation: text)
+    } catch {
+      throw ControlAPI.Refusal(400, "name is '\(text)': \(error)")
+    }
+  }
+
+  // MARK: - status
+
+  private func status() -> ControlAPI.Status {
+    let now = WallClock.nanoseconds()
+    let policy = service.snapshot.policy
+    let counters = audit.counters
+    let mode = settings.firewall.mode
+    return ControlAPI.Status(
+      version: Sluice.configuration.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
+      uptime: (now - started) / 1_000_000_000, listen: settings.listen.map(\.description),
+      policy: ControlAPI.Status.Policy(
+        fingerprint: policy.fingerprint, servers: policy.servers.count,
+        names: policy.servers.reduce(0) { $0 + $1.rules.count },
+        since: ControlAPI.time(nanoseconds: service.policySince)),
+      queries: ControlAPI.Counts(service.snapshot),
+      upstreams: service.upstream.states.map {
+        ControlAPI.Status.Upstream(
+          address: $0.address, healthy: $0.isHealthy, latencyMs: $0.latency, failures: $0.failures)
+      }, upstreamExchanges: service.upstream.statistics.exchanges,
+      upstreamWrongAnswers: service.upstream.statistics.wrongAnswers,
+      bridge: ControlAPI.Status.Bridge(
+        mode: mode.rawValue, table: mode == .off ? nil : "\(settings.firewall.family) \(settings.firewall.table)",
+        state: mode == .off ? "off" : service.isBridgeUp ? "up" : "down", incarnation: service.incarnation,
+        grants: service.engine.ledger.elementCount, degraded: service.incident.isOpen),
+      audit: ControlAPI.Status.Audit(
+        path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,
+        suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt),
+      cacheEntries: service.snapshot.servers.reduce(0) { $0 + $1.cache.count }, inFlight: service.engine.flightCount)
+  }
+}
+
+extension ControlPeer {
+  /// As members of an audit event.
+  var members: String { ",\"uid\":\(uid),\"pid\":\(pid)" }
+}
+
+extension ControlAPI {
+  /// A call that cannot be carried out as it is.
+  struct Refusal: Error {
+    var response: ControlResponse
+
+    init(_ status: Int, _ text: String, findings: [String]? = nil) {
+      response = ControlResponse(status: status, body: encode(Failure(error: text, findings: findings)))
+    }
+  }
+}
+
+extension ControlAPI.Counts {
+  /// Of all servers, and of those who are nobody's clients.
+  init(_ snapshot: ResolverSnapshot) {
+    for counts in snapshot.servers.map(\.counts) + [snapshot.strangers] { add(counts) }
+  }
+
+  private mutating func add(_ counts: QueryCounts) {
+    cached += counts.total(.cached)
+    resolved += counts.total(.resolved)
+    denied += counts.total(.denied)
+    special += counts.total(.special)
+    failed += counts.total(.failed)
+    malformed += counts.total(.malformed)
+    total = cached + resolved + denied + special + failed + malformed
+  }
+}

@@ -1,0 +1,174 @@
+import CLinux
+import Foundation
+import Glibc
+import LinuxIO
+import Synchronization
+import Testing
+
+@testable import Control
+
+/// A folder that goes with the value.
+private final class Folder {
+  let path = NSTemporaryDirectory() + "sluice-control-" + UUID().uuidString.prefix(8)
+
+  init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  var socket: String { path + "/run/control.sock" }
+}
+
+/// Says back what it was asked.
+private let echo: ControlHandler = { request, completion in
+  let text =
+    "\(request.method.rawValue) \(request.path) \(request.query.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }) "
+    + "\(String(decoding: request.body, as: UTF8.self)) \(request.peer.uid) \(request.peer.pid)"
+  completion(ControlResponse(contentType: "text/plain", body: Array(text.utf8)))
+}
+
+private func text(_ response: ControlResponse) -> String { String(decoding: response.body, as: UTF8.self) }
+
+/// What a connection gets for these octets until it is closed, or for `seconds`.
+private func raw(_ path: String, _ parts: [String], seconds: Double = 5) throws -> String {
+  let descriptor = unsafe sluice_unix_connect(path)
+  try #require(descriptor >= 0)
+  defer { close(descriptor) }
+  for part in parts {
+    let octets = Array(part.utf8)
+    _ = unsafe send(descriptor, octets, octets.count, Int32(MSG_NOSIGNAL))
+  }
+  var got: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 65_536)
+  var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+  let end = Date.now + seconds
+  while Date.now < end, unsafe Glibc.poll(&poll, 1, 200) >= 0 {
+    guard poll.revents != 0 else { continue }
+    let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
+    if count <= 0 { break }
+    got += buffer[..<count]
+  }
+  return String(decoding: got, as: UTF8.self)
+}
+
+@Suite("The control socket")
+struct ControlServerTests {
+  @Test("a call arrives as it was made, with who made it")
+  func call() throws {
+    let folder = try Folder()
+    let server = try ControlServer(path: folder.socket, handler: echo)
+    defer { server.stop() }
+    let client = ControlClient(path: folder.socket)
+    let who = "\(getuid()) \(getpid())"
+    #expect(try text(client.call(.get, "/v1/status")) == "GET [\"v1\", \"status\"] []  \(who)")
+    #expect(
+      try text(client.call(.delete, "/v1/cache?name=%2A.a&server=x+y&server=z"))
+        == "DELETE [\"v1\", \"cache\"] [\"name=*.a\", \"server=z\"]  \(who)")
+    #expect(
+      try text(client.call(.post, "/a%2Fb//c", body: Array("hello".utf8))) == "POST [\"a/b\", \"c\"] [] hello \(who)")
+  }
+
+  @Test("several calls on one connection, in one piece and in many, are answered in order")
+  func pipelined() throws {
+    let folder = try Folder()
+    let server = try ControlServer(path: folder.socket, handler: echo)
+    defer { server.stop() }
+    let one = "GET /a HTTP/1.1\r\nhost: x\r\n\r\n"
+    let last = "POST /b HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3\r\n\r\nxyz"
+    for parts in [[one + one + last], (one + last).map { String($0) }] {
+      let answers = try raw(folder.socket, parts).components(separatedBy: "HTTP/1.1 200 OK").dropFirst()
+      #expect(answers.count == (parts.count == 1 ? 3 : 2))
+      #expect(answers.last?.contains("POST [\"b\"] [] xyz") == true)
+      #expect(answers.first?.contains("GET [\"a\"]") == true)
+    }
+  }
+
+  @Test("what is no call is refused, and the server goes on")
+  func broken() throws {
+    let folder = try Folder()
+    let server = try ControlServer(path: folder.socket, handler: echo)
+    defer { server.stop() }
+    let client = ControlClient(path: folder.socket)
+    let large = [UInt8](repeating: 65, count: ControlServer.maxBody + 1)
+    #expect(try client.call(.post, "/v1/x", body: large).status == 413)
+    #expect(try client.call(.post, "/v1/x", body: Array(large.dropLast())).status == 200)
+    #expect(try client.call(.get, "/%zz").status == 400)
+    #expect(try raw(folder.socket, ["PUT /v1/x HTTP/1.1\r\nconnection: close\r\n\r\n"]).contains(" 405 "))
+    #expect(try raw(folder.socket, ["*\r\n\r\n"]).contains(" 400 "))
+    #expect(
+      try raw(folder.socket, ["GET /" + String(repeating: "a", count: 1 << 20)], seconds: 2).contains(" 200 ") == false)
+    for _ in 0..<100 {
+      let idle = unsafe sluice_unix_connect(folder.socket)
+      close(idle)
+    }
+    #expect(try client.call(.get, "/v1/x").status == 200)
+  }
+
+  @Test("more connections than there is room for are closed, and room comes back")
+  func crowd() throws {
+    let folder = try Folder()
+    let server = try ControlServer(path: folder.socket, handler: echo)
+    defer { server.stop() }
+    let client = ControlClient(path: folder.socket)
+    let crowd = (0..<(ControlServer.maxConnections)).map { _ in unsafe sluice_unix_connect(folder.socket) }
+    #expect(crowd.allSatisfy { $0 >= 0 })
+    var refused = false
+    // The last of the crowd may still wait to be taken.
+    for _ in 0..<50 where !refused { refused = (try? client.call(.get, "/v1/x")) == nil }
+    #expect(refused)
+    for descriptor in crowd { close(descriptor) }
+    var admitted = false
+    for _ in 0..<200 where !admitted {
+      admitted = (try? client.call(.get, "/v1/x").status) == 200
+      if !admitted { usleep(10_000) }
+    }
+    #expect(admitted)
+  }
+
+  @Test("the socket has its mode, a dead one is replaced, a live one and another file are left alone")
+  func places() throws {
+    let folder = try Folder()
+    #expect { try ControlServer(path: "/nowhere/at/all.sock", handler: echo) } throws: {
+      ($0 as? SystemError)?.errno == ENOENT
+    }
+    let server = try ControlServer(path: folder.socket, mode: 0o640, handler: echo)
+    var status = stat()
+    #expect(unsafe stat(folder.socket, &status) == 0 && status.st_mode & 0o777 == 0o640)
+    #expect { try ControlServer(path: folder.socket, handler: echo) } throws: {
+      ($0 as? SystemError)?.errno == EADDRINUSE
+    }
+    #expect(try ControlClient(path: folder.socket).call(.get, "/x").status == 200)
+    server.stop()
+    #expect(unsafe stat(folder.socket, &status) != 0)
+    #expect { try ControlClient(path: folder.socket).call(.get, "/x") } throws: {
+      ($0 as? SystemError)?.errno == ENOENT
+    }
+    // Left behind by a process that was killed.
+    let dead = unsafe sluice_unix_listen(folder.socket, 0o600, .max, .max)
+    #expect(dead >= 0)
+    close(dead)
+    let next = try ControlServer(path: folder.socket, handler: echo)
+    #expect(try ControlClient(path: folder.socket).call(.get, "/x").status == 200)
+    next.stop()
+    try Data("mine".utf8).write(to: URL(filePath: folder.socket))
+    #expect { try ControlServer(path: folder.socket, handler: echo) } throws: {
+      ($0 as? SystemError)?.errno == EEXIST
+    }
+    #expect(try String(contentsOfFile: folder.socket, encoding: .utf8) == "mine")
+    #expect { try ControlServer(path: folder.path + "/" + String(repeating: "a", count: 200), handler: echo) } throws: {
+      ($0 as? SystemError)?.errno == ENAMETOOLONG
+    }
+  }
+
+  @Test("an answer that comes later, from another thread, reaches its caller")
+  func later() throws {
+    let folder = try Folder()
+    let server = try ControlServer(path: folder.socket) { request, completion in
+      Thread.detachNewThread {
+        usleep(20_000)
+        completion(.error(422, "«\(request.path.joined())»"))
+      }
+    }
+    defer { server.stop() }
+    let response = try ControlClient(path: folder.socket).call(.get, "/later")
+    #expect(response.status == 422 && text(response) == "{\"error\":\"«later»\"}")
+  }
+}

@@ -1,0 +1,172 @@
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+  @Suite("Seeing and steering the running server", .timeLimit(.minutes(5)))
+  struct ControlTests {
+    private func object(_ text: String) throws -> [String: Any] {
+      try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    }
+
+    private func objects(_ text: String) throws -> [[String: Any]] {
+      try text.split(separator: "\n").map { try object(String($0)) }
+    }
+
+    @Test("status counts what was asked, by what became of it")
+    func status() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        for _ in 0..<3 { #expect(try bed.dig("api.github.com", "A").status == "NOERROR") }
+        for _ in 0..<2 { #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN") }
+        #expect(try bed.dig("bad.github.com", "A").status == "SERVFAIL")
+        #expect(try bed.dig("localhost", "A").status == "NOERROR")
+        #expect(try bed.dig("api.github.com", "AAAA", "+tcp").status == "NOERROR")
+        let output = try bed.sluice.command("status", "--json")
+        #expect(output.status == 0, "\(output.errors)")
+        let status = try object(output.text)
+        let queries = try #require(status["queries"] as? [String: Any])
+        #expect(queries["cached"] as? Int == 2 && queries["resolved"] as? Int == 2)
+        // The address that is not public is turned away as well.
+        #expect(queries["denied"] as? Int == 3 && queries["malformed"] as? Int == 0)
+        #expect((queries["special"] as? Int ?? 0) >= 1)
+        #expect((status["bridge"] as? [String: Any])?["grants"] as? Int == 2)
+        #expect((status["policy"] as? [String: Any])?["servers"] as? Int == 2)
+        let upstreams = try #require(status["upstreams"] as? [[String: Any]])
+        #expect(upstreams.first?["healthy"] as? Bool == true && upstreams.first?["latency_ms"] is Double)
+        let text = try bed.sluice.command("status").text
+        #expect(text.contains("2 cached, 2 resolved, 3 denied"))
+
+        bed.sluice.stop()
+        let gone = try bed.sluice.command("status")
+        #expect(gone.status == 1 && gone.errors.contains("no sluice is serving there"))
+      }
+    }
+
+    @Test("the cache is listed, and flushing a name closes what only it kept open")
+    func flush() throws {
+      var settings = TestbedSettings()
+      settings.policies = settings.policies.replacing("  - gone.github.com\n", with: "  - shared.github.com\n")
+      settings.records += "shared.github.com. IN A 45.11.0.10\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        for name in ["api.github.com", "shared.github.com", "uploads.github.com", "www.vendor.net"] {
+          #expect(try bed.dig(name, "A").status == "NOERROR")
+        }
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let entries = try objects(try bed.sluice.command("cache", "list", "--json").text)
+        #expect(
+          entries.map { $0["name"] as? String } == [
+            "api.github.com", "shared.github.com", "uploads.github.com", "www.vendor.net",
+          ])
+        #expect(entries[0]["hits"] as? Int == 1 && entries[0]["addresses"] as? [String] == ["45.11.0.10"])
+        #expect(entries[3]["chain"] as? [String] == ["www.vendor.net", "cdn.edge.net", "pop.edge.net"])
+        let shown = try bed.sluice.command("cache", "show", "github-mcp", "API.github.com.")
+        #expect(shown.status == 0 && shown.text.contains("45.11.0.10"))
+        #expect(try bed.sluice.command("cache", "show", "github-mcp", "other.github.com").status == 1)
+        let unknown = try bed.sluice.command("cache", "list", "--server", "nobody")
+        #expect(unknown.status == 1 && unknown.errors.contains("there is no server nobody"))
+
+        let kept = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
+        let cut = try Socket(streamTo: "45.11.0.11", 443, from: bed.client)
+        // Another answer still holds the first one's address.
+        #expect(
+          try object(bed.sluice.command("cache", "flush", "--name", "api.github.com", "--json").text)[
+            "addresses_closed"] as? Int == 0)
+        #expect(
+          try object(bed.sluice.command("cache", "flush", "--name", "uploads.github.com", "--json").text)[
+            "addresses_closed"] as? Int == 1)
+        try eventually("the connection is cut") { !cut.isAlive() }
+        #expect(kept.isAlive())
+        #expect(try bed.connects("45.11.0.10"))
+        #expect(try !bed.connects("45.11.0.11"))
+        #expect(try objects(try bed.sluice.command("cache", "list", "--json").text).count == 2)
+        let all = try object(bed.sluice.command("cache", "flush", "--json").text)
+        #expect(all["entries"] as? Int == 2)
+        #expect(try !bed.connects("45.11.0.10"))
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try bed.connects("45.11.0.10"))
+        let events = try bed.sluice.events().filter { $0["code"] as? String == "cache-flushed" }
+        #expect(events.map { $0["destination"] as? String } == ["api.github.com", "uploads.github.com", ""])
+        #expect(events.allSatisfy { $0["uid"] as? Int == 0 && ($0["pid"] as? Int ?? 0) > 1 })
+      }
+    }
+
+    @Test("an address is revoked with every answer that promised it, until it is asked for again")
+    func revoke() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        let cut = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
+        #expect(try bed.sluice.command("grants", "revoke").status == 64)
+        #expect(try bed.sluice.command("grants", "revoke", "--address", "45.11.0").status == 1)
+        let closed = try bed.sluice.command("grants", "revoke", "--address", "45.11.0.10")
+        #expect(closed.text.hasPrefix("1 addresses closed that 1 answers held"), "\(closed.text)\(closed.errors)")
+        try eventually("the connection is cut") { !cut.isAlive() }
+        #expect(try !bed.connects("45.11.0.10"))
+        #expect(try bed.connects("45.11.0.11"))
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try bed.connects("45.11.0.10"))
+        #expect(
+          try bed.sluice.events().contains {
+            $0["code"] as? String == "grants-revoked" && $0["destination"] as? String == "45.11.0.10"
+              && $0["uid"] as? Int == 0
+          })
+      }
+    }
+
+    @Test("reload tells what changed; a broken file changes nothing and every error is told")
+    func reload() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        let text = TestbedSettings.standardPolicies
+          .replacing("  - uploads.github.com\n", with: "  - new.github.com\n")
+          .replacing("    ports: any\n", with: "    ports: [ 443/tcp ]\n")
+        try Data(text.utf8).write(to: bed.sluice.policyFile)
+        let output = try bed.sluice.command("reload", "--json")
+        #expect(output.status == 0, "\(output.errors)")
+        let reload = try object(output.text)
+        let changes = try #require(reload["changes"] as? [[String: Any]])
+        #expect(changes.map { $0["server"] as? String } == ["github-mcp", "other-mcp"])
+        #expect(changes[0]["added"] as? [String] == ["new.github.com"])
+        #expect(changes[0]["removed"] as? [String] == ["uploads.github.com"])
+        #expect(changes[1]["altered"] as? [String] == ["api.github.com"])
+        #expect(reload["addresses_closed"] as? Int == 1)
+        #expect(try !bed.connects("45.11.0.11"))
+        let event = try #require(try bed.sluice.events().last { $0["code"] as? String == "policy-reloaded" })
+        #expect(event["names_added"] as? Int == 1 && event["names_removed"] as? Int == 1 && event["uid"] as? Int == 0)
+
+        try Data("server: github-mcp\nnetworks: [ nonsense ]\negress: [ 'a b' ]\n".utf8).write(
+          to: bed.sluice.policyFile)
+        let refused = try bed.sluice.command("reload")
+        #expect(refused.status == 1 && refused.errors.contains("the policy in force stays"))
+        #expect(refused.errors.contains("policies.yaml:2") && refused.errors.contains("policies.yaml:3"))
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let policy = try #require(try object(bed.sluice.command("status", "--json").text)["policy"] as? [String: Any])
+        #expect(policy["fingerprint"] as? String == reload["policy"] as? String)
+      }
+    }
+
+    @Test("who is neither root nor the service may read, if the socket lets them in, and change nothing")
+    func permissions() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let socket = bed.sluice.folder.appending(path: "control.sock").path
+        var status = stat()
+        #expect(unsafe stat(socket, &status) == 0 && status.st_mode & 0o777 == 0o660)
+        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        func curl(_ words: String...) throws -> String {
+          try Command.run(nobody + ["curl", "-s", "-S", "--unix-socket", socket] + words).text
+        }
+        _ = unsafe chmod(bed.sluice.folder.path, 0o755)
+        #expect(try curl("http://sluice/v1/status").isEmpty)
+        _ = unsafe chmod(socket, 0o666)
+        #expect(try object(curl("http://sluice/v1/status"))["pid"] as? Int == Int(bed.sluice.pid))
+        for call in [["-X", "DELETE", "http://sluice/v1/cache"], ["-X", "POST", "http://sluice/v1/reload"]] {
+          let answer = try object(try Command.run(nobody + ["curl", "-s", "--unix-socket", socket] + call).text)
+          #expect((answer["error"] as? String)?.contains("uid 65534 may read only") == true)
+        }
+        #expect(try bed.connects("45.11.0.10"))
+        #expect(try bed.sluice.events().allSatisfy { $0["code"] as? String != "cache-flushed" })
+      }
+    }
+  }
+}

@@ -7,6 +7,11 @@ extension GrantLedger {
     return servers[index].requestedUntil(of: element) > now
   }
 
+  /// How many elements of a server are open or asked for.
+  package func elementCount(ofServer server: UInt16) -> Int {
+    index(of: server).map { servers[$0].elementCount } ?? 0
+  }
+
   /// What is open or asked for, of one server.
   package func elements(ofServer server: UInt16, now: UInt64) -> [GrantElement] {
     guard let index = index(of: server) else { return [] }

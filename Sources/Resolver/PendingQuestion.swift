@@ -22,6 +22,8 @@ package struct PendingQuestion: Sendable {
   package var kind: Kind
   package var source: QuerySource
   package var query: Query
+  /// When its batch was received: nanoseconds of the monotonic clock.
+  package var arrived: UInt64 = 0
   /// The client's message, for its id, flags and question.
   package var message: [UInt8]
 

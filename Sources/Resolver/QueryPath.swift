@@ -205,7 +205,7 @@ package struct QueryPath: ~Copyable {
       PendingQuestion(
         snapshot: copy snapshot, server: server, rule: rule, name: Array(screened.octets[screened.name]),
         type: query.type, kind: kind,
-        source: source, query: query, message: message.copied()))
+        source: source, query: query, arrived: clock.monotonic, message: message.copied()))
   }
 }
 

@@ -93,15 +93,22 @@ struct CacheShard: ~Copyable {
     return before - count
   }
 
-  /// Visits every answer with its hits; the octets are copies.
-  func forEach(_ body: (_ name: [UInt8], _ type: RRType, _ hits: UInt32, _ response: CachedResponse) -> Void) {
-    for index in 0..<table.count where !table.isEmpty(index) {
+  /// Visits the answers in `atMost` places from `start` on, with their hits; the octets are copies.
+  ///
+  /// Returns the place that comes next, or nil after the last.
+  func forEach(
+    from start: Int, atMost: Int,
+    _ body: (_ name: [UInt8], _ type: RRType, _ hits: UInt32, _ response: CachedResponse) -> Void
+  ) -> Int? {
+    let end = min(start + atMost, table.count)
+    for index in start..<max(start, end) where !table.isEmpty(index) {
       let head = table[index]
       table.read(index) { cached, sections, ttlOffsets in
         body(
           table.name(index), head.type, head.hits, CachedResponse(cached, sections: sections, ttlOffsets: ttlOffsets))
       }
     }
+    return end < table.count ? end : nil
   }
 
   private mutating func victim() -> Int {

@@ -118,14 +118,27 @@ package final class ResponseCache: Sendable {
     package var response: CachedResponse
   }
 
-  /// Copies of every answer, expired ones included. Each shard is locked while it is copied.
-  package func list() -> [Listed] {
+  /// Places of a table that are looked at under one lock.
+  private static let slice = 256
+
+  /// Copies of every answer, or of those to one name, expired ones included. A shard is locked for a slice at a time: an
+  /// answer that moves meanwhile may be missing, or be there twice.
+  package func list(name: [UInt8]? = nil) -> [Listed] {
     var listed: [Listed] = []
     for index in 0..<reader.shards.count {
-      listed += reader.shards.change(at: index) { shard in
-        var part: [Listed] = []
-        shard.forEach { part.append(Listed(name: $0, type: $1, hits: $2, response: $3)) }
-        return part
+      var start: Int? = 0
+      while let from = start {
+        let (part, next) = reader.shards.change(at: index) { shard in
+          var part: [Listed] = []
+          let next = shard.forEach(from: from, atMost: Self.slice) { owner, type, hits, response in
+            if name == nil || owner == name {
+              part.append(Listed(name: owner, type: type, hits: hits, response: response))
+            }
+          }
+          return (part, next)
+        }
+        listed += part
+        start = next
       }
     }
     return listed

@@ -14,6 +14,18 @@ extension FieldReader {
     return ListenAddress(address: address, port: port ?? 53)
   }
 
+  /// `127.0.0.1:9153`, or `off`. Figures tell which servers there are: they stay on the host.
+  mutating func metricsAddress(_ node: YAMLNode) -> ListenAddress? {
+    let expected = "off, or an address of loopback and a port such as 127.0.0.1:9153"
+    if isOff(node) { return nil }
+    guard let text = text(node, expected: expected) else { return nil }
+    guard let (address, port) = Endpoint.parse(text), let port, Endpoint.isLoopback(address) else {
+      reject(node, expected: expected)
+      return nil
+    }
+    return ListenAddress(address: address, port: port)
+  }
+
   /// `udp://192.0.2.54`; `tls://` is understood and refused until it is there.
   mutating func upstream(_ node: YAMLNode) -> UpstreamAddress? {
     let expected = "an upstream such as udp://192.0.2.54 or udp://[2001:db8::54]:53"

@@ -99,9 +99,12 @@ struct FieldReader {
     return nil
   }
 
+  /// Whether the node is `off`, in any of YAML's spellings.
+  func isOff(_ node: YAMLNode) -> Bool { node.text.map { Self.noWords.contains($0.lowercased()) } ?? false }
+
   /// A duration in whole seconds, or `off`, which reads as an inner nil; an outer nil is an error.
   mutating func secondsOrOff(_ node: YAMLNode, in range: ClosedRange<Int>) -> Int?? {
-    if let text = node.text, Self.noWords.contains(text.lowercased()) { return .some(nil) }
+    if isOff(node) { return .some(nil) }
     let expected =
       "off, or a duration from \(Quantity.duration(range.lowerBound * 1000)) to "
       + Quantity.duration(range.upperBound * 1000)

@@ -13,6 +13,8 @@ package struct Settings: Sendable {
   package var cache: CacheSettings
   package var audit: AuditSettings
   package var control: ControlSettings
+  /// Where figures are served by HTTP over TCP; nowhere when nil.
+  package var metrics: ListenAddress?
   /// Who to become after binding; nil stays.
   package var user: String?
   package var policies: [ServerPolicy]

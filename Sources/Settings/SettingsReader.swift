@@ -6,7 +6,7 @@ import IPNetwork
 struct SettingsReader {
   private static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
-    "control", "user",
+    "control", "metrics", "user",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -45,6 +45,7 @@ struct SettingsReader {
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
     audit(fields["audit"], in: root, &settings.audit)
     control(fields["control"], &settings.control)
+    if let node = fields["metrics"] { settings.metrics = findings.metricsAddress(node) }
     if let node = fields["user"] { settings.user = findings.userName(node) }
     return settings
   }

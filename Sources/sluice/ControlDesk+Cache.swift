@@ -2,6 +2,7 @@ import AuditLog
 import Control
 import DNSWire
 import EgressPolicy
+import Foundation
 import GrantLedger
 import IPNetwork
 import Resolver
@@ -9,19 +10,22 @@ import ResponseCache
 import Transport
 
 extension ControlDesk {
-  func cache(_ request: ControlRequest) throws(ControlAPI.Refusal) -> ControlAPI.CacheList {
+  /// Lists answers, on another thread: there may be very many.
+  func listCache(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
+    try check(request, ["server", "name"])
     let name = try name(request)
-    let clock = service.shared.clock()
-    var entries: [ControlAPI.CacheEntry] = []
-    for place in try places(request) {
-      let state = service.snapshot.servers[place]
-      for listed in state.cache.list() where name == nil || listed.name == name?.wire {
-        guard listed.response.expires > clock.monotonic else { continue }
-        entries.append(ControlAPI.CacheEntry(listed, server: service.snapshot.policy.servers[place].name.text, clock))
+    let (clock, snapshot, places) = (service.shared.clock(), service.snapshot, try places(request))
+    DispatchQueue.global(qos: .utility).async {
+      var entries: [ControlAPI.CacheEntry] = []
+      for place in places {
+        for listed in snapshot.servers[place].cache.list(name: name?.wire)
+        where listed.response.expires > clock.monotonic {
+          entries.append(ControlAPI.CacheEntry(listed, server: snapshot.policy.servers[place].name.text, clock))
+        }
       }
+      entries.sort { ($0.server, $0.name, $0.type) < ($1.server, $1.name, $1.type) }
+      completion(ControlResponse(body: ControlAPI.encode(ControlAPI.CacheList(entries: entries))))
     }
-    entries.sort { ($0.server, $0.name, $0.type) < ($1.server, $1.name, $1.type) }
-    return ControlAPI.CacheList(entries: entries)
   }
 
   /// Forgets answers, and ends what only they kept open.

@@ -1,4 +1,3 @@
-import ArgumentParser
 import AuditStore
 import Control
 import DNSWire
@@ -38,8 +37,11 @@ final class ControlDesk {
   }
 
   func take(_ request: ControlRequest, _ completion: @escaping Completion) {
-    guard request.path.first == "v1" else {
-      return completion(.error(404, "no such path; expected /v1/…"))
+    if observe(request, completion) { return }
+    // Of a listener for figures nothing is known of who calls.
+    guard request.path.first == "v1", request.peer != .nobody else {
+      let expected = request.peer == .nobody ? "/metrics, /healthz or /readyz" : "/v1/…, /metrics, /healthz or /readyz"
+      return completion(.error(404, "no such path; expected \(expected)"))
     }
     if request.method != .get, !Self.mayChange(request.peer) {
       return completion(
@@ -48,11 +50,7 @@ final class ControlDesk {
     do throws(ControlAPI.Refusal) {
       switch (request.method, request.path.dropFirst().first ?? "", request.path.count) {
       case (.get, "status", 2): completion(try answer(request, []) { status() })
-      case (.get, "cache", 2):
-        completion(
-          try answer(request, ["server", "name"]) { () throws(ControlAPI.Refusal) in
-            try cache(request)
-          })
+      case (.get, "cache", 2): try listCache(request, completion)
       case (.delete, "cache", 2): try flush(request, completion)
       case (.get, "grants", 2):
         completion(
@@ -117,7 +115,7 @@ final class ControlDesk {
     let counters = audit.counters
     let mode = settings.firewall.mode
     return ControlAPI.Status(
-      version: Sluice.configuration.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
+      version: Sluice.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
       uptime: (now - started) / 1_000_000_000, listen: settings.listen.map(\.description),
       policy: ControlAPI.Status.Policy(
         fingerprint: policy.fingerprint, servers: policy.servers.count,

@@ -74,6 +74,7 @@ extension ResolutionService {
       serversChanged: changed.count)
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
       (adopted.addressesClosed, adopted.flowsCut) = (closed, flows)
+      reloads.inForce += 1
       _ = push(
         AuditRecordHeader(service: .policyReloaded, wallClock: shared.clock().wall), server: everybody, destination: [],
         ",\"policy\":\"\(adopted.policy)\",\"former\":\"\(adopted.former)\",\"servers\":\(adopted.servers)"
@@ -84,6 +85,7 @@ extension ResolutionService {
 
   /// A reload that changed nothing because what it read cannot be used.
   func recordRefusedPolicy(errors: Int, members: String = "") {
+    reloads.refused += 1
     _ = push(
       AuditRecordHeader(service: .policyRefused, wallClock: shared.clock().wall), server: everybody, destination: [],
       ",\"policy\":\"\(snapshot.policy.fingerprint)\",\"errors\":\(errors)\(members)")

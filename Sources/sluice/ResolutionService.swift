@@ -60,6 +60,12 @@ final class ResolutionService {
   var isReplayDue = false
   /// Lines of the journal wait to be written.
   var isRecordDue = false
+  // What `/metrics` tells.
+  var resolutionTimes = DurationHistogram()
+  var commitTimes = DurationHistogram()
+  var commitResults: (committed: UInt64, refused: UInt64, late: UInt64) = (0, 0, 0)
+  var incidentCount: UInt64 = 0
+  var reloads: (inForce: UInt64, refused: UInt64) = (0, 0)
   /// The bridge lives and can feed the kernel, as far as it told.
   var isBridgeUp = true
   /// Nanoseconds since 1970 when the policy in force came into force.
@@ -150,7 +156,14 @@ final class ResolutionService {
     guard !commits.isEmpty else { return completion(.committed) }
     guard let bridge else { return completion(.unavailable) }
     let deadline = reactor.now.adding(milliseconds: options.commitDeadline)
-    bridge.commit(commits, deadline: deadline) { outcome in
+    let asked = now
+    bridge.commit(commits, deadline: deadline) { [unowned self] outcome in
+      commitTimes.observe(nanoseconds: now - asked)
+      switch outcome {
+      case .committed: commitResults.committed += 1
+      case .late: commitResults.late += 1
+      case .refused, .unavailable: commitResults.refused += 1
+      }
       switch outcome {
       case .committed: completion(.committed)
       case .refused(let refusal) where refusal.reason == .setFull: completion(.setFull)
@@ -183,6 +196,7 @@ final class ResolutionService {
       }
       send(finished.response, finished.event, isRecorded, waiting, clock)
       let code = isRecorded ? finished.response.responseCode : .SERVFAIL
+      resolutionTimes.observe(nanoseconds: clock.monotonic &- min(question.arrived, clock.monotonic))
       question.state.counts.cells.count(
         Self.verdict(finished.event, isRecorded), UInt8(truncatingIfNeeded: code.rawValue), lane: lane)
       question.state.leave()

@@ -226,13 +226,14 @@ final class Service {
     let handler: ControlHandler = { [mailbox] in mailbox.post(.control($0, $1)) }
     do {
       return try ControlServer(
-        path: settings.control.path, owner: account.map { ($0.user, $0.group) }, handler: handler)
+        path: settings.control.path, owner: account.map { ($0.user, $0.group) },
+        metrics: settings.metrics.map { ($0.address.description, Int($0.port)) }, handler: handler)
     } catch {
-      guard !settings.control.isDefault else {
+      guard !settings.control.isDefault || settings.metrics != nil else {
         StandardError.write("sluice: warning: no control socket: \(error); `control:` names another place")
         return nil
       }
-      throw StartError("control: \(error)")
+      throw StartError(settings.metrics == nil ? "control: \(error)" : "control or metrics: \(error)")
     }
   }
 

@@ -5,6 +5,8 @@ import Settings
 /// The one executable.
 @main
 struct Sluice: ParsableCommand {
+  static let version = "0.1.0"
+
   static let configuration = CommandConfiguration(
     commandName: "sluice",
     abstract: "An allowlisting DNS resolver with a sinkhole, for MCP servers and other AI-agent containers.",
@@ -15,7 +17,7 @@ struct Sluice: ParsableCommand {
 
       Start with: sluice check --config /etc/sluice/sluice.yaml
       """,
-    version: "0.1.0",
+    version: version,
     subcommands: [
       ServeCommand.self, CheckCommand.self, ExplainCommand.self, StatusCommand.self, CacheCommand.self,
       GrantsCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self,

@@ -145,6 +145,79 @@ extension EndToEnd {
       }
     }
 
+    @Test("a real Prometheus scrapes the figures, evaluates the shipped rules, and the dashboard asks for nothing else")
+    func metrics() throws {
+      var settings = TestbedSettings()
+      settings.configuration += "metrics: \"127.0.0.1:9153\"\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        for _ in 0..<3 { #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN") }
+        func get(_ url: String) throws -> String {
+          try Command.run(["curl", "-s", "-g", "--max-time", "10", url], in: bed.host).text
+        }
+        let text = try get("http://127.0.0.1:9153/metrics")
+        #expect(text.contains("sluice_queries_total{server=\"github-mcp\",verdict=\"denied\",code=\"NXDOMAIN\"} 3\n"))
+        #expect(text.contains("sluice_commits_total{result=\"committed\"} 1\n"))
+        #expect(!text.contains("evil") && !text.contains("api.github.com"))
+        let scrape = bed.sluice.folder.appending(path: "metrics.txt")
+        try Data(text.utf8).write(to: scrape)
+        let checked = try Command.run(["sh", "-c", "promtool check metrics < '\(scrape.path)'"])
+        #expect(checked.status == 0 && checked.text.isEmpty, "\(checked.text)\(checked.errors)")
+        #expect(try get("http://127.0.0.1:9153/readyz") == "ready\n")
+        #expect(try get("http://127.0.0.1:9153/v1/status").contains("no such path"))
+
+        let folder = bed.sluice.folder.appending(path: "prometheus")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let shipped = "\(Machine.repository)/Examples/monitoring"
+        let configuration = try String(contentsOfFile: "\(shipped)/prometheus.yml", encoding: .utf8)
+          .replacing("15s", with: "1s").replacing("sluice.rules.yml", with: "\(shipped)/sluice.rules.yml")
+        try Data(configuration.utf8).write(to: folder.appending(path: "prometheus.yml"))
+        let prometheus = try RunningCommand(
+          [
+            "prometheus", "--config.file=\(folder.path)/prometheus.yml", "--storage.tsdb.path=\(folder.path)/data",
+            "--web.listen-address=127.0.0.1:9090",
+          ], in: bed.host, folder: folder)
+        defer {
+          prometheus.signal(SIGKILL)
+          _ = try? prometheus.status(within: 5)
+        }
+        func query(_ expression: String) throws -> [[String: Any]] {
+          let escaped = expression.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
+          let answer = try object(try get("http://127.0.0.1:9090/api/v1/query?query=\(escaped)"))
+          #expect(answer["status"] as? String == "success", "\(expression): \(answer)")
+          return (answer["data"] as? [String: Any])?["result"] as? [[String: Any]] ?? []
+        }
+        try eventually("Prometheus has scraped", within: 30) {
+          (try? query("sluice_queries_total{verdict=\"denied\"} == 3").count) == 1
+        }
+        let dashboard = try object(try String(contentsOfFile: "\(shipped)/dashboard.json", encoding: .utf8))
+        for panel in try #require(dashboard["panels"] as? [[String: Any]]) {
+          for target in try #require(panel["targets"] as? [[String: Any]]) {
+            let expression = try #require(target["expr"] as? String).replacing("$__rate_interval", with: "10s")
+            _ = try query(expression)
+            for name in expression.matches(of: /sluice_[a-z_]+/) {
+              #expect(text.contains("\n\(name.output)"), "\(name.output) of the dashboard is no figure")
+            }
+          }
+        }
+        let rules = try object(try get("http://127.0.0.1:9090/api/v1/rules"))
+        let groups = try #require((rules["data"] as? [String: Any])?["groups"] as? [[String: Any]])
+        let alerts = try #require(groups.first?["rules"] as? [[String: Any]])
+        #expect(alerts.count == 9 && alerts.allSatisfy { $0["health"] as? String != "err" })
+
+        // Nobody can feed the kernel: the alert for it goes pending.
+        for process in Processes.descendants(of: try bed.sluice.pid) { kill(process, SIGKILL) }
+        try eventually("the bridge is told to be down", within: 30) {
+          (try? query("sluice_bridge_up == 0").count) == 1
+        }
+        #expect(try get("http://127.0.0.1:9153/readyz").contains("the firewall bridge is down"))
+        try eventually("the alert is pending", within: 30) {
+          try query("ALERTS{alertname=\"SluiceEnforcementDegraded\"}").isEmpty == false
+        }
+        #expect(try bed.sluice.command("status").status == 1)
+      }
+    }
+
     @Test("who is neither root nor the service may read, if the socket lets them in, and change nothing")
     func permissions() throws {
       try Testbed.run { (bed: Testbed) throws in

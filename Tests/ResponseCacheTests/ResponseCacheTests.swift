@@ -212,7 +212,14 @@ struct ResponseCacheTests {
       CachedResponse(
         responseCode: .NOERROR, sections: [UInt8](repeating: 0, count: 70_000), expires: 100))
     #expect(cache.count == 249 && cache.finding("n9.example") == .miss)
-    #expect(cache.flush(name: wire("n8.example")) == 1 && cache.flush() == 248)
+    let listed = cache.list()
+    #expect(listed.count == 249 && Set(listed.map(\.name)).count == 249)
+    #expect(
+      listed.allSatisfy {
+        $0.type == .A && $0.response.sections.count == $0.response.ttlOffsets.count * $0.response.ttlOffsets.count
+      })
+    #expect(cache.list(name: wire("n8.example")).map(\.hits) == [1] && cache.list(name: wire("n9.example")).isEmpty)
+    #expect(cache.flush(name: wire("n8.example")) == 1 && cache.flush() == 248 && cache.list().isEmpty)
   }
 }
 

@@ -1,0 +1,216 @@
+import AuditStore
+import Control
+import DNSWire
+import EgressPolicy
+import Foundation
+import GrantLedger
+import Resolver
+import ResponseCache
+import Settings
+import Upstream
+
+/// What `/metrics` says, read on the resolver's thread and written down on another: 10,000 servers are some megabytes.
+struct MetricsReading: Sendable {
+  var version: String
+  /// Nanoseconds since 1970.
+  var started: UInt64
+  var policySince: UInt64
+  var snapshot: ResolverSnapshot
+  var upstreams: [UpstreamPool.State]
+  var upstream: UpstreamPool.Statistics
+  /// By place in `snapshot.servers`.
+  var openings: [Int]
+  var openingLimit: Int
+  var resolution: DurationHistogram
+  var commits: DurationHistogram
+  var committed: UInt64
+  var refusedCommits: UInt64
+  var lateCommits: UInt64
+  var hasFirewall: Bool
+  var isBridgeUp: Bool
+  var isDegraded: Bool
+  var incidents: UInt64
+  var reloads: UInt64
+  var refusedReloads: UInt64
+  var inFlight: Int
+  var audit: AuditCounters
+  var isAuditBlocked: Bool
+
+  /// No name that was asked for is ever a label: a client could make as many series as it likes.
+  func text() -> [UInt8] {
+    var text = MetricsText()
+    text.family("sluice_build_info", .gauge, "Version of the running sluice.")
+    text.sample("sluice_build_info", ["version": version], 1)
+    text.family("sluice_start_time_seconds", .gauge, "When it started, since 1970.")
+    text.sample("sluice_start_time_seconds", Double(started) / 1e9)
+    queries(&text)
+    upstreams(&text)
+    firewall(&text)
+    policy(&text)
+    audit(&text)
+    return text.octets
+  }
+
+  private func queries(_ text: inout MetricsText) {
+    text.family("sluice_queries_total", .counter, "Queries of a server's clients, by what became of them.")
+    for (policy, state) in zip(snapshot.policy.servers, snapshot.servers) {
+      samples("sluice_queries_total", state.counts, server: policy.name.text, &text)
+    }
+    text.family(
+      "sluice_stranger_queries_total", .counter,
+      "Queries of clients in no server's network, and messages that are no query.")
+    samples("sluice_stranger_queries_total", snapshot.strangers, server: nil, &text)
+    text.family("sluice_cache_entries", .gauge, "Answers in a server's cache.")
+    for (policy, state) in zip(snapshot.policy.servers, snapshot.servers) {
+      text.sample("sluice_cache_entries", ["server": policy.name.text], state.cache.count)
+    }
+    text.family("sluice_questions_in_flight", .gauge, "Questions that wait for upstream or firewall.")
+    text.sample("sluice_questions_in_flight", inFlight)
+    text.histogram(
+      "sluice_resolution_seconds", "From the arrival of a question that was not in the cache to its answer.", resolution
+    )
+  }
+
+  private func samples(_ name: String, _ counts: QueryCounts, server: String?, _ text: inout MetricsText) {
+    for verdict in QueryVerdict.allCases {
+      for code in QueryCounts.codes {
+        let total = counts.total(verdict, code)
+        // A server's denials and hits are there from the start, so that rates of them are.
+        guard
+          total > 0
+            || server != nil && (verdict == .denied && code == .NXDOMAIN || verdict == .cached && code == .NOERROR)
+        else {
+          continue
+        }
+        let word = code?.description ?? "other"
+        if let server {
+          text.sample(name, ["server": server, "verdict": verdict.label, "code": word], total)
+        } else {
+          text.sample(name, ["verdict": verdict.label, "code": word], total)
+        }
+      }
+    }
+  }
+
+  private func upstreams(_ text: inout MetricsText) {
+    text.family("sluice_upstream_healthy", .gauge, "1 while an upstream answers.")
+    for state in upstreams {
+      text.sample("sluice_upstream_healthy", ["upstream": state.address], state.isHealthy ? 1 : 0)
+    }
+    text.family("sluice_upstream_latency_seconds", .gauge, "Round trip to an upstream, smoothed.")
+    for state in upstreams {
+      if let latency = state.latency {
+        text.sample("sluice_upstream_latency_seconds", ["upstream": state.address], latency / 1000)
+      }
+    }
+    for (name, help, value) in [
+      ("exchanges", "Questions sent upstream.", upstream.exchanges),
+      ("joined", "Questions that joined one in flight.", upstream.joined),
+      ("failures", "Questions that no upstream answered.", upstream.failures),
+      (
+        "wrong_answers", "Datagrams that were no answer to what was asked: forged, late or broken.",
+        upstream.wrongAnswers
+      ),
+    ] {
+      text.family("sluice_upstream_\(name)_total", .counter, help)
+      text.sample("sluice_upstream_\(name)_total", value)
+    }
+  }
+
+  private func firewall(_ text: inout MetricsText) {
+    guard hasFirewall else { return }
+    text.family("sluice_open_elements", .gauge, "Addresses with port that are open, or asked for, of a server.")
+    for (policy, open) in zip(snapshot.policy.servers, openings) {
+      text.sample("sluice_open_elements", ["server": policy.name.text], open)
+    }
+    text.family("sluice_open_elements_limit", .gauge, "How many a server may have.")
+    text.sample("sluice_open_elements_limit", openingLimit)
+    text.family("sluice_commits_total", .counter, "Grants handed to the firewall bridge, by what became of them.")
+    for (result, count) in [("committed", committed), ("refused", refusedCommits), ("late", lateCommits)] {
+      text.sample("sluice_commits_total", ["result": result], count)
+    }
+    text.histogram("sluice_commit_seconds", "From asking the firewall bridge to its answer.", commits)
+    text.family("sluice_bridge_up", .gauge, "1 while the firewall bridge lives and can feed the kernel.")
+    text.sample("sluice_bridge_up", isBridgeUp ? 1 : 0)
+    text.family("sluice_enforcement_degraded", .gauge, "1 while the kernel may not hold what was granted, or more.")
+    text.sample("sluice_enforcement_degraded", isDegraded ? 1 : 0)
+    text.family("sluice_enforcement_incidents_total", .counter, "How often it began to be so.")
+    text.sample("sluice_enforcement_incidents_total", incidents)
+  }
+
+  private func policy(_ text: inout MetricsText) {
+    text.family("sluice_policy_info", .gauge, "The policy in force.")
+    text.sample("sluice_policy_info", ["policy": snapshot.policy.fingerprint], 1)
+    text.family("sluice_policy_since_seconds", .gauge, "Since when, in seconds since 1970.")
+    text.sample("sluice_policy_since_seconds", Double(policySince) / 1e9)
+    text.family("sluice_reloads_total", .counter, "Reloads, by what became of them.")
+    text.sample("sluice_reloads_total", ["result": "in_force"], reloads)
+    text.sample("sluice_reloads_total", ["result": "refused"], refusedReloads)
+  }
+
+  private func audit(_ text: inout MetricsText) {
+    for (name, help, value) in [
+      ("records", "Decisions that were recorded.", audit.records),
+      ("events", "Events that were written.", audit.written),
+      ("suppressed", "Records that another record's event counts.", audit.suppressed),
+      ("corrupt", "Damaged stretches of the rings.", audit.corrupt),
+      ("rotation_failures", "Rotations that failed.", audit.rotationFailures),
+    ] {
+      text.family("sluice_audit_\(name)_total", .counter, help)
+      text.sample("sluice_audit_\(name)_total", value)
+    }
+    text.family(
+      "sluice_audit_blocked", .gauge, "1 while the log cannot be written, and nothing is answered that has to be.")
+    text.sample("sluice_audit_blocked", isAuditBlocked ? 1 : 0)
+  }
+}
+
+extension ControlDesk {
+  /// `/metrics`, `/healthz`, `/readyz`; nil for any other path.
+  func observe(_ request: ControlRequest, _ completion: @escaping Completion) -> Bool {
+    guard request.method == .get, request.path.count == 1 else { return false }
+    switch request.path[0] {
+    case "metrics":
+      let reading = reading()
+      DispatchQueue.global(qos: .utility).async {
+        completion(ControlResponse(contentType: MetricsText.contentType, body: reading.text()))
+      }
+    case "healthz":
+      completion(ControlResponse(contentType: "text/plain", body: Array("ok\n".utf8)))
+    case "readyz":
+      let faults = faults()
+      let text = faults.isEmpty ? "ready\n" : faults.joined(separator: "\n") + "\n"
+      completion(
+        ControlResponse(status: faults.isEmpty ? 200 : 503, contentType: "text/plain", body: Array(text.utf8)))
+    default:
+      return false
+    }
+    return true
+  }
+
+  /// Why allowed names may not be answered now.
+  private func faults() -> [String] {
+    let hasFirewall = settings.firewall.mode != .off
+    return [
+      audit.isBlocked ? "the audit log cannot be written" : nil,
+      hasFirewall && !service.isBridgeUp ? "the firewall bridge is down" : nil,
+      hasFirewall && service.incident.isOpen ? "the kernel may not hold what was granted" : nil,
+      service.upstream.states.contains { $0.isHealthy } ? nil : "no upstream answers",
+    ].compactMap { $0 }
+  }
+
+  private func reading() -> MetricsReading {
+    let snapshot = service.snapshot
+    return MetricsReading(
+      version: Sluice.version, started: started, policySince: service.policySince, snapshot: snapshot,
+      upstreams: service.upstream.states, upstream: service.upstream.statistics,
+      openings: snapshot.servers.map { service.engine.ledger.elementCount(ofServer: $0.firewallIndex) },
+      openingLimit: settings.firewall.maxElementsPerServer, resolution: service.resolutionTimes,
+      commits: service.commitTimes, committed: service.commitResults.committed,
+      refusedCommits: service.commitResults.refused, lateCommits: service.commitResults.late,
+      hasFirewall: settings.firewall.mode != .off, isBridgeUp: service.isBridgeUp,
+      isDegraded: service.incident.isOpen, incidents: service.incidentCount, reloads: service.reloads.inForce,
+      refusedReloads: service.reloads.refused, inFlight: service.engine.flightCount, audit: audit.counters,
+      isAuditBlocked: audit.isBlocked)
+  }
+}

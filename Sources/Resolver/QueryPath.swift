@@ -106,6 +106,11 @@ package struct QueryPath: ~Copyable {
     }
   }
 
+  /// Counts a datagram that was longer than any query: it was not read.
+  package func countOversized(with snapshot: borrowing ResolverSnapshot) {
+    snapshot.strangerCells.count(.malformed, Self.noReply, lane: lane)
+  }
+
   private mutating func decide(
     _ query: Query, _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ source: QuerySource,
     _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>

@@ -168,7 +168,9 @@ package final class DatagramWorker: Sendable {
     }
     for index in 0..<count {
       var pending: PendingQuestion?
+      var isRead = false
       _ = batch.answer(index) { message, peer, reply in
+        isRead = true
         let source = QuerySource(
           client: IPAddress(peer.address), port: peer.address.port, transport: .udp, interface: peer.interface)
         switch path.answer(index, message, from: source, at: clock, with: snapshot, into: &reply) {
@@ -179,6 +181,7 @@ package final class DatagramWorker: Sendable {
           return false
         }
       }
+      if !isRead { path.countOversized(with: snapshot) }
       if let pending, let address = batch.returnAddress(index) {
         shared.sink(pending, DatagramReplyPath(address: address, sockets: sockets, socket: socket))
       }

@@ -21,6 +21,8 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   private var writeDeadline: Scheduled<Void>?
   private var isReading = false
   private var inputEnded = false
+  /// Nothing is read or answered any more; the connection is closed when what was written has left.
+  private var isEnding = false
 
   init(path: StreamQueryPath, limits: StreamLimits, source: QuerySource, sink: @escaping PendingSink) {
     self.path = path
@@ -62,6 +64,7 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
       serve(context)
       context.flush()
       requestRead(context)
+      endIfDone(context)
     } else if writeDeadline == nil {
       writeDeadline = closing(context, in: limits.frame)
     }
@@ -70,7 +73,7 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if let event = event as? ChannelEvent, event == .inputClosed {
       inputEnded = true
-      closeIfDone(context)
+      endIfDone(context)
       return
     }
     context.fireUserInboundEventTriggered(event)
@@ -82,13 +85,13 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
 
   /// Answers every whole message that was received, as long as the client takes the answers.
   private func serve(_ context: ChannelHandlerContext) {
-    while inFlight < limits.questionsInFlight, context.channel.isWritable {
+    while !isEnding, inFlight < limits.questionsInFlight, context.channel.isWritable {
       guard let length = received.getInteger(at: received.readerIndex, as: UInt16.self) else { break }
-      guard length >= 12 else { return context.close(promise: nil) }
+      guard length >= 12 else { return end(context) }
       guard received.readableBytes >= 2 + Int(length) else { break }
       received.moveReaderIndex(forwardBy: 2)
       guard let message = received.readBytes(length: Int(length)) else { break }
-      guard answer(message, context) else { return context.close(promise: nil) }
+      guard answer(message, context) else { return end(context) }
       frameDeadline?.cancel()
       frameDeadline = nil
       restartIdle(context)
@@ -120,12 +123,12 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
 
   private func finish(_ reply: [UInt8], _ context: ChannelHandlerContext) {
     inFlight -= 1
-    guard context.channel.isActive else { return }
+    guard context.channel.isActive, !isEnding else { return }
     write(reply, context)
     serve(context)
     context.flush()
     requestRead(context)
-    closeIfDone(context)
+    endIfDone(context)
   }
 
   private func write(_ reply: [UInt8], _ context: ChannelHandlerContext) {
@@ -136,7 +139,7 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private func requestRead(_ context: ChannelHandlerContext) {
-    guard !isReading, !inputEnded, inFlight < limits.questionsInFlight, context.channel.isWritable,
+    guard !isReading, !inputEnded, !isEnding, inFlight < limits.questionsInFlight, context.channel.isWritable,
       received.readableBytes <= Int(UInt16.max) + 2
     else { return }
     isReading = true
@@ -144,9 +147,28 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   /// A client that has finished sending gets its outstanding answers, then the connection ends.
-  private func closeIfDone(_ context: ChannelHandlerContext) {
-    guard inputEnded, inFlight == 0 else { return }
-    context.close(promise: nil)
+  private func endIfDone(_ context: ChannelHandlerContext) {
+    guard inputEnded, inFlight == 0, !holdsWholeMessage else { return }
+    end(context)
+  }
+
+  /// Whether a message waits until the client takes the answers that are there.
+  private var holdsWholeMessage: Bool {
+    guard let length = received.getInteger(at: received.readerIndex, as: UInt16.self) else { return false }
+    return received.readableBytes >= 2 + Int(length)
+  }
+
+  /// Closes when what was written has left: a close at once would throw it away, in the middle of a frame.
+  private func end(_ context: ChannelHandlerContext) {
+    guard !isEnding else { return }
+    isEnding = true
+    frameDeadline?.cancel()
+    // A client that does not take its answers is not waited for.
+    frameDeadline = closing(context, in: limits.frame)
+    let context = NIOLoopBound(context, eventLoop: context.eventLoop)
+    context.value.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+      context.value.close(promise: nil)
+    }
   }
 
   private func restartIdle(_ context: ChannelHandlerContext) {

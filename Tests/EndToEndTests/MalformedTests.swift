@@ -94,6 +94,26 @@ extension EndToEnd {
       }
     }
 
+    @Test("a client that has said its last and reads late gets every answer")
+    func halfClosed() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("big.github.com", "AAAA", "+tcp").status == "NOERROR")
+        let question = Question("big.github.com", .AAAA)
+        for count in [1, 600, 2500] {
+          let socket = try Socket(streamTo: "10.77.1.1", 53, from: bed.client)
+          socket.limitReceiveBuffer(32_768)
+          #expect(socket.sendFramedAndFinish((0..<count).map { question.octets(id: UInt16($0)) }, within: 5))
+          usleep(700_000)
+          var ids: Set<UInt16> = []
+          while let message = socket.receiveFramed(within: 3) {
+            #expect(message.count > 1_000)
+            ids.insert(UInt16(message[0]) << 8 | UInt16(message[1]))
+          }
+          #expect(ids.count == count)
+        }
+      }
+    }
+
     @Test("a frame that never ends, a length of 0 and one that lies: the connection goes, the server stays")
     func frames() throws {
       try Testbed.run { (bed: Testbed) throws in

@@ -162,6 +162,28 @@ final class Socket {
     send([UInt8(truncatingIfNeeded: message.count >> 8), UInt8(truncatingIfNeeded: message.count)] + message)
   }
 
+  /// Lets the kernel hold only so many octets that were not read.
+  func limitReceiveBuffer(_ octets: Int32) {
+    var octets = octets
+    _ = unsafe setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &octets, socklen_t(MemoryLayout<Int32>.size))
+  }
+
+  /// Sends messages one after the other without waiting for an answer, and says that nothing follows.
+  func sendFramedAndFinish(_ messages: [[UInt8]], within seconds: Double) -> Bool {
+    let octets = messages.flatMap {
+      [UInt8(truncatingIfNeeded: $0.count >> 8), UInt8(truncatingIfNeeded: $0.count)] + $0
+    }
+    let deadline = Deadline(seconds)
+    var sent = 0
+    while sent < octets.count, !deadline.isOver {
+      let taken = unsafe octets.withUnsafeBytes {
+        unsafe Glibc.send(fd, $0.baseAddress.map { unsafe $0 + sent }, octets.count - sent, Int32(MSG_NOSIGNAL))
+      }
+      if taken > 0 { sent += taken } else { _ = Self.wait(fd, POLLOUT, deadline) }
+    }
+    return sent == octets.count && shutdown(fd, Int32(SHUT_WR)) == 0
+  }
+
   /// The next framed message; nil at the end of the stream or of the time.
   func receiveFramed(within seconds: Double) -> [UInt8]? {
     let deadline = Deadline(seconds)

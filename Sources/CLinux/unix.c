@@ -2,6 +2,7 @@
 #include "sluice_unix.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -46,4 +47,19 @@ int32_t sluice_unix_listen(const char *path, uint32_t mode, uint32_t uid, uint32
     return -error;
   }
   return fd;
+}
+
+int32_t sluice_unix_notify(const char *path, const char *text) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  size_t length = strlen(path);
+  if (length == 0 || length >= sizeof address.sun_path) return -EINVAL;
+  memcpy(address.sun_path, path, length);
+  if (path[0] == '@') address.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+  ssize_t sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (void *)&address, size);
+  int error = sent < 0 ? errno : 0;
+  close(fd);
+  return -error;
 }

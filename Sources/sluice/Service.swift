@@ -34,6 +34,7 @@ final class Service {
   private var waitingForNext: [ReloadCall] = []
   private var reloadAgain = false
   private var nextEnd: TimerID?
+  private let manager = ServiceManager()
 
   init(settings: Settings, configurationPath: String) throws {
     self.settings = settings
@@ -103,13 +104,23 @@ final class Service {
       }
     }
     announce(bridge)
+    manager?.ready("serving \(settings.policies.count) servers")
+    showLife()
     reactor.run()
+    manager?.stopping()
     service.tellVolumes()
     control?.stop()
     listener.stop()
     for thread in threads { thread.join() }
     audit.stop()
     _ = consume lock
+  }
+
+  /// Tells the service manager that the resolver's thread is at work, where that is asked for.
+  private func showLife() {
+    guard let manager, let interval = manager.watchdogInterval else { return }
+    manager.alive()
+    _ = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: interval)) { [self] in showLife() }
   }
 
   private static let floodNice: Int32 = 10

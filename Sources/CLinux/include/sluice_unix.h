@@ -17,4 +17,7 @@ struct sluice_credentials {
 /// Connects to a Unix socket; the descriptor, close-on-exec, or -errno.
 int32_t sluice_unix_connect(const char *path);
 
+/// Sends a datagram to a Unix socket, whose name begins with @ where it is an abstract one; 0 or -errno.
+int32_t sluice_unix_notify(const char *path, const char *text);
+
 #endif

@@ -1,0 +1,32 @@
+import CLinux
+import Foundation
+
+/// The service manager that started this process, if it wants to hear of it (sd_notify(3)).
+struct ServiceManager {
+  private let socket: String
+  /// Milliseconds between two signs of life; nil where none are asked for.
+  let watchdogInterval: UInt64?
+
+  /// Nil where nobody listens.
+  init?(environment: [String: String] = ProcessInfo.processInfo.environment, pid: Int32 = getpid()) {
+    guard let socket = environment["NOTIFY_SOCKET"], socket.hasPrefix("/") || socket.hasPrefix("@") else { return nil }
+    self.socket = socket
+    // Twice as often as asked for, as sd_watchdog_enabled(3) has it; not if it is meant for another process.
+    let isOurs = environment["WATCHDOG_PID"].map { $0 == "\(pid)" } ?? true
+    let period = environment["WATCHDOG_USEC"].flatMap { UInt64($0) }.map { $0 / 2_000 }
+    watchdogInterval = isOurs ? period.flatMap { $0 > 0 ? $0 : nil } : nil
+  }
+
+  func ready(_ status: String) { tell("READY=1\nSTATUS=\(status)") }
+
+  func reloading() { tell("RELOADING=1\nMONOTONIC_USEC=\(DispatchTime.now().uptimeNanoseconds / 1_000)") }
+
+  func stopping() { tell("STOPPING=1") }
+
+  func alive() { tell("WATCHDOG=1") }
+
+  private func tell(_ text: String) {
+    // Who does not take it learns by its own timeout.
+    _ = unsafe sluice_unix_notify(socket, text)
+  }
+}

@@ -6,7 +6,8 @@ package import LinuxIO
 /// Asks the upstreams. Lives on its reactor's thread.
 ///
 /// Identical questions in flight are one exchange, whoever asks: two of them would double the chance of a forger who
-/// guesses (RFC 5452 section 5). Every send has a socket, a port and an id of its own.
+/// guesses (RFC 5452 section 5). So a server can tell by the time of an answer that another one asks for the same name in
+/// the same moment, and nothing else of it. Every send has a socket, a port and an id of its own.
 package final class UpstreamPool {
   package typealias Completion = (Result<UpstreamAnswer, UpstreamFailure>) -> Void
 

@@ -149,6 +149,13 @@ enum ControlAPI {
     return try decoder.decode(type, from: Data(octets))
   }
 
+  /// Seconds since 1970 of what `time` wrote; nil for anything else.
+  static func seconds(_ text: String) -> UInt64? {
+    let formatter = ISO8601DateFormatter()
+    formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+    return formatter.date(from: text).map { UInt64(max($0.timeIntervalSince1970, 0)) }
+  }
+
   /// RFC 3339 with milliseconds, UTC.
   static func time(nanoseconds: UInt64) -> String {
     let formatter = ISO8601DateFormatter()

@@ -24,7 +24,19 @@ struct ControlOption: ParsableArguments {
     }
   }
 
-  /// Calls the running server; prints why not, and exits with 1, where that comes to nothing.
+  /// As `ControlCaller.call`.
+  func call<Answer: Decodable>(
+    _ method: ControlRequest.Method, _ path: String, _ query: [(String, String?)] = [], as type: Answer.Type
+  ) throws -> (answer: Answer, octets: [UInt8]) {
+    try ControlCaller(socket: try self.path()).call(method, path, query, as: type)
+  }
+}
+
+/// Calls the running server for a command.
+struct ControlCaller {
+  let socket: String
+
+  /// Prints why not, and exits with 1, where the call comes to nothing.
   ///
   /// - Parameter query: without those that are nil.
   func call<Answer: Decodable>(
@@ -48,7 +60,6 @@ struct ControlOption: ParsableArguments {
   private func respond(
     _ method: ControlRequest.Method, _ path: String, _ query: [(String, String?)]
   ) throws -> ControlResponse {
-    let socket = try self.path()
     var target = "/v1/\(path)"
     let pairs = query.compactMap { key, value in value.map { "\(key)=\(Self.escaped($0))" } }
     if !pairs.isEmpty { target += "?" + pairs.joined(separator: "&") }

@@ -108,7 +108,8 @@ extension ControlDesk {
     }
   }
 
-  func startReload(_ request: ControlRequest, _ completion: @escaping Completion) {
+  func startReload(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
+    try check(request, [])
     guard let reload else { return completion(.error(503, "sluice is starting")) }
     reload(
       ReloadCall(peer: request.peer) { outcome in

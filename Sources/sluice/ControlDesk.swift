@@ -58,7 +58,7 @@ final class ControlDesk {
             try grants(request)
           })
       case (.delete, "grants", 2): try revoke(request, completion)
-      case (.post, "reload", 2): startReload(request, completion)
+      case (.post, "reload", 2): try startReload(request, completion)
       case (_, "status", 2), (_, "cache", 2), (_, "grants", 2), (_, "reload", 2):
         completion(.error(405, "\(request.path.joined(separator: "/")) does not take \(request.method.rawValue)"))
       default:

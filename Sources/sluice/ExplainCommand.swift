@@ -1,6 +1,8 @@
 import ArgumentParser
+import Control
 import DNSWire
 import EgressPolicy
+import Foundation
 import IPNetwork
 import Settings
 import Zones
@@ -10,17 +12,20 @@ struct ExplainCommand: ParsableCommand {
     commandName: "explain",
     abstract: "Say what a client or server would get for a name, and which rule decides.",
     discussion: """
-      Works on the configuration alone; nothing is asked and nothing opened.
+      Works on the configuration alone; nothing is asked and nothing opened. --live adds what the running server \
+      remembers and has open for the name.
 
       Examples:
         sluice explain --config sluice.yaml 10.77.1.2 api.github.com
         sluice explain --config sluice.yaml github-mcp uploads.github.com AAAA
+        sluice explain --config sluice.yaml --live 10.77.1.2 api.github.com
       """)
 
   @OptionGroup var configuration: ConfigurationOption
   @Argument(help: "A client's address, or the name of a server.") var clientOrServer: String
   @Argument(help: "The name that would be asked for.") var name: String
   @Argument(help: "The record type (a mnemonic, or TYPE123).") var type: String = "A"
+  @Flag(help: "Ask the running server as well: its policy, cache and grants.") var live = false
   @Flag(help: "Print JSON.") var json = false
 
   func run() throws {
@@ -35,8 +40,35 @@ struct ExplainCommand: ParsableCommand {
     } catch {
       throw ValidationError("'\(name)' is no domain name: \(error)")
     }
-    let explanation = try explain(wire, type, settings)
+    var explanation = try explain(wire, type, settings)
+    if live { try addLive(to: &explanation, wire, settings) }
     print(json ? explanation.json : explanation.text)
+  }
+
+  private func addLive(to explanation: inout Explanation, _ name: Name, _ settings: Settings) throws {
+    let caller = ControlCaller(socket: settings.control.path)
+    let status = try caller.call(.get, "status", as: ControlAPI.Status.self).answer
+    let now = UInt64(max(Date().timeIntervalSince1970, 0))
+    let own = PolicySnapshot(settings.policies.map { $0.inForce(at: now) }).fingerprint
+    explanation.add(
+      "running policy",
+      status.policy.fingerprint == own ? "the same" : "another one, \(status.policy.fingerprint): see `sluice reload`")
+    guard let server = explanation.server else { return }
+    let entries = try caller.call(
+      .get, "cache", [("server", server), ("name", name.description)], as: ControlAPI.CacheList.self
+    ).answer.entries
+    for entry in entries {
+      let addresses = entry.addresses.isEmpty ? "" : ": " + entry.addresses.joined(separator: ", ")
+      explanation.add(
+        "cached \(entry.type)", "\(entry.rcode), \(entry.remaining) s left, \(entry.hits) hits\(addresses)")
+    }
+    if entries.isEmpty { explanation.add("cached", "nothing") }
+    let grants = try caller.call(.get, "grants", [("server", server)], as: ControlAPI.GrantList.self).answer.grants
+      .filter { $0.name == name.description }
+    let open = grants.map { grant in
+      "\(grant.address) \(grant.port.map { "\($0)/" } ?? "")\(grant.protocol) for \((grant.remainingMs + 999) / 1000) s"
+    }
+    explanation.add("open", open.isEmpty ? "nothing" : open.joined(separator: ", "))
   }
 
   private func explain(_ wire: Name, _ type: RRType, _ settings: Settings) throws -> Explanation {

@@ -69,6 +69,12 @@ struct Explanation {
     }
   }
 
+  /// The server whose policy decided; nil for nobody's client.
+  var server: String? { fields.first { $0.key == "server" }?.value }
+
+  /// Adds what is known besides.
+  mutating func add(_ key: String, _ value: String) { fields.append((key, value)) }
+
   private mutating func add(_ decision: String, _ reason: String, _ rule: String, answer: String) {
     fields.append(("decision", decision))
     fields.append(("reason", reason))

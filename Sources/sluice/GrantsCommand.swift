@@ -54,37 +54,51 @@ struct GrantsListCommand: ParsableCommand {
     commandName: "list",
     abstract: "Show which addresses are open for which server, and for which name.",
     discussion: """
-      Reads the kernel's own sets, so it shows what is open and not what should be; works without a running server, \
-      and needs root or CAP_NET_ADMIN. Names come from the journal beside the audit log. BYTES and PACKETS count \
-      what the server sent to the address since it was opened.
+      With --config as root it reads the kernel's own sets: it shows what is open and not what should be, works without a \
+      running server, and BYTES and PACKETS count what the server sent to the address since it was opened; names come from \
+      the journal beside the audit log. Otherwise it asks the running server what it granted.
+
+      --kernel compares the two, prints every difference, and exits with 1 if there is one.
 
       Examples:
-        sluice grants --config /etc/sluice/sluice.yaml
-        sluice grants --config /etc/sluice/sluice.yaml --server github-mcp --json
+        sluice grants --server github-mcp
+        sluice grants --config /etc/sluice/sluice.yaml --json
+        sluice grants --config /etc/sluice/sluice.yaml --kernel
       """)
 
-  @OptionGroup var configuration: ConfigurationOption
+  @OptionGroup var control: ControlOption
   @Option(help: "Only this server.") var server: String?
+  @Flag(help: "Compare what was granted with the kernel's sets.") var kernel = false
   @Flag(help: "Print one JSON object a line.") var json = false
 
+  func validate() throws {
+    if kernel, control.config == nil {
+      throw ValidationError("--kernel needs --config: it says which table, and whose sets")
+    }
+  }
+
   func run() throws {
-    let settings = try configuration.load(quiet: true)
+    guard let config = control.config else { return show(try granted()) }
+    let settings = try ConfigurationOption.load(config, quiet: true)
     guard settings.firewall.mode != .off else {
       StandardError.write("sluice: firewall.mode is off: no address is opened or closed")
       throw ExitCode.failure
     }
     if let server, !settings.policies.contains(where: { $0.name.text == server }) {
-      StandardError.write("sluice: there is no server \(server) in \(configuration.config)")
+      StandardError.write("sluice: there is no server \(server) in \(config)")
       throw ExitCode.failure
     }
-    var rows: [OpenGrant] = []
+    if kernel { return try compare(settings) }
     do throws(SystemError) {
-      rows = try OpenGrant.all(settings, server: server)
+      show(try OpenGrant.all(settings, server: server))
     } catch {
-      let hint = error.errno == EPERM ? "; root or CAP_NET_ADMIN is needed" : ""
-      StandardError.write("sluice: the kernel's sets cannot be read: \(error)\(hint)")
+      guard error.errno != EPERM else { return show(try granted()) }
+      StandardError.write("sluice: the kernel's sets cannot be read: \(error)")
       throw ExitCode.failure
     }
+  }
+
+  private func show(_ rows: [OpenGrant]) {
     if json {
       for row in rows { StandardOutput.write(row.json) }
     } else {
@@ -92,7 +106,6 @@ struct GrantsListCommand: ParsableCommand {
     }
   }
 }
-
 /// An element of the kernel, and the names that it was opened for.
 struct OpenGrant {
   static let heading = ["SERVER", "ADDRESS", "PORT", "NAME", "OPENED", "REMAINING", "BYTES", "PACKETS"]

@@ -20,7 +20,7 @@ struct Sluice: ParsableCommand {
     version: version,
     subcommands: [
       ServeCommand.self, CheckCommand.self, ExplainCommand.self, StatusCommand.self, CacheCommand.self,
-      GrantsCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self,
+      GrantsCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self, DoctorCommand.self,
       BridgeCommand.self,
     ])
 }
@@ -33,7 +33,9 @@ struct ConfigurationOption: ParsableArguments {
   var config: String
 
   /// Reads the configuration; prints every finding and exits with 1 when one is an error.
-  func load(quiet: Bool = false) throws -> Settings {
+  func load(quiet: Bool = false) throws -> Settings { try Self.load(config, quiet: quiet) }
+
+  static func load(_ config: String, quiet: Bool) throws -> Settings {
     let loaded = SettingsLoader.load(path: config)
     for diagnostic in loaded.diagnostics where !quiet || diagnostic.severity == .error {
       StandardError.write(diagnostic.description)

@@ -113,6 +113,70 @@ extension EndToEnd {
       }
     }
 
+    @Test("explain --live adds what the running server remembers and has open, and whether its policy is this one")
+    func explain() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        let before = try bed.sluice.command("explain", "--live", "10.77.1.2", "api.github.com")
+        #expect(before.status == 0 && before.text.contains("open            nothing"), "\(before)")
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let after = try object(bed.sluice.command("explain", "--live", "--json", "10.77.1.2", "API.github.com").text)
+        #expect(after["decision"] as? String == "allow" && after["running policy"] as? String == "the same")
+        #expect((after["cached A"] as? String)?.hasSuffix("0 hits: 45.11.0.10") == true)
+        #expect((after["open"] as? String)?.hasPrefix("45.11.0.10 443/tcp for ") == true)
+        let text = TestbedSettings.standardPolicies.replacing("  - uploads.github.com\n", with: "")
+        try Data(text.utf8).write(to: bed.sluice.policyFile)
+        let other = try object(
+          bed.sluice.command("explain", "--live", "--json", "github-mcp", "uploads.github.com").text)
+        #expect(
+          other["decision"] as? String == "block"
+            && (other["running policy"] as? String)?.hasPrefix("another one") == true)
+        #expect(
+          try object(bed.sluice.command("explain", "--live", "--json", "192.0.2.1", "a.example").text)["server"] == nil)
+      }
+    }
+
+    @Test("every answer is what the OpenAPI description says")
+    func description() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        for name in ["api.github.com", "www.vendor.net", "bad.github.com", "gone.github.com"] {
+          _ = try bed.dig(name, "A")
+        }
+        let validated = try Command.run(
+          [
+            "\(Machine.repository)/Tests/control-api/validate",
+            "\(Machine.repository)/Documentation/control-api.openapi.yaml",
+            bed.sluice.folder.appending(path: "control.sock").path,
+          ], within: 60)
+        #expect(validated.status == 0, "\(validated.text)\(validated.errors)")
+      }
+    }
+
+    @Test("what was granted is compared with what the kernel holds")
+    func kernel() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try bed.dig("api.github.com", "AAAA").status == "NOERROR")
+        let same = try bed.sluice.command("grants", "--kernel")
+        #expect(same.status == 0 && same.text == "no difference: 2 addresses are granted and open\n", "\(same)")
+        // While the feeder stands still nobody mends what somebody does to the sets.
+        let feeder = try bed.sluice.bridge
+        kill(feeder, SIGSTOP)
+        defer { kill(feeder, SIGCONT) }
+        _ = try bed.nft("add element inet sluice github-mcp-4 { 45.11.0.99 . tcp . 443 timeout 60s }")
+        _ = try bed.nft("delete element inet sluice github-mcp-6 { 2a10:77::10 . tcp . 443 }")
+        let other = try bed.sluice.command("grants", "--kernel", "--json")
+        #expect(other.status == 1)
+        let rows = try objects(other.text)
+        #expect(rows.map { $0["difference"] as? String } == ["not-granted", "not-open"])
+        #expect(rows.map { $0["address"] as? String } == ["45.11.0.99", "2a10:77::10"])
+        let socket = bed.sluice.folder.appending(path: "control.sock").path
+        let executable = try #require(Machine.executable)
+        let asked = try Command.run([executable, "grants", "--control", socket, "--json"])
+        #expect(try objects(asked.text).map { $0["names"] as? [String] } == [["api.github.com"], ["api.github.com"]])
+        #expect(try Command.run([executable, "grants", "--kernel"]).status == 64)
+      }
+    }
+
     @Test("reload tells what changed; a broken file changes nothing and every error is told")
     func reload() throws {
       try Testbed.run { (bed: Testbed) throws in

@@ -1,0 +1,161 @@
+import Control
+import EgressPolicy
+import Foundation
+import IPNetwork
+import Settings
+
+/// What `doctor` finds out about the containers of a Docker engine, by its API.
+enum DockerDiagnosis {
+  static func findings(_ settings: Settings, socket: String) -> [Finding] {
+    guard FileManager.default.fileExists(atPath: socket) else {
+      return [.ok("docker", "no engine at \(socket)")]
+    }
+    let containers: [Container]
+    do {
+      let client = ControlClient(path: socket)
+      let listed = try decode([Listed].self, client.call(.get, "/containers/json"))
+      containers = try listed.map { try decode(Container.self, client.call(.get, "/containers/\($0.id)/json")) }
+    } catch {
+      return [
+        .warning(
+          "docker", "the engine at \(socket) cannot be asked: \(error)", "run it with sudo, or name it with --docker")
+      ]
+    }
+    let policy = PolicySnapshot(settings.policies)
+    let findings = containers.flatMap { examine($0, policy, settings) }
+    let governed = containers.filter { container in
+      container.addresses.contains { policy.server(for: $0) != nil }
+    }
+    return findings + [
+      .ok("docker", "\(containers.count) containers run, \(governed.count) of them in a server's network")
+    ]
+  }
+
+  private static func examine(_ container: Container, _ policy: PolicySnapshot, _ settings: Settings) -> [Finding] {
+    let name = container.shownName
+    let mode = container.hostConfig.networkMode
+    if mode == "host" {
+      return [
+        .warning(
+          "docker", "container \(name) shares the host's network: no policy can tell it from the host",
+          "give it a network of its own: docker run --network …")
+      ]
+    }
+    let servers = Set(container.addresses.compactMap { policy.server(for: $0) })
+    guard !servers.isEmpty else {
+      guard !container.addresses.isEmpty else { return [] }
+      let places = container.networks.map { "\($0.key) (\($0.value.ipAddress))" }.sorted().joined(separator: ", ")
+      return [
+        .warning(
+          "docker", "container \(name) on \(places) is in no server's network: it is not governed at all",
+          "add its network to a policy's `networks:`, if it is to be")
+      ]
+    }
+    return dns(container, name, settings) + families(container, name, policy)
+  }
+
+  private static func dns(_ container: Container, _ name: String, _ settings: Settings) -> [Finding] {
+    let asked = container.hostConfig.dns ?? []
+    let listens = settings.listen.map(\.address)
+    let isWild = settings.listen.contains { $0.isWildcard }
+    let first = settings.listen.first { !$0.isWildcard }?.address.description ?? "ADDRESS"
+    let strangers = asked.filter { text in
+      guard let address = IPAddress(text) else { return true }
+      return !(listens.contains(address) || isWild && HostAddresses.all().contains(address))
+    }
+    if asked.isEmpty {
+      return [
+        .serious(
+          "docker",
+          "container \(name) has no --dns: it asks Docker's resolver, which asks the host's, so names leave unfiltered",
+          "docker run --dns \(first) …")
+      ]
+    }
+    if !strangers.isEmpty {
+      return [
+        .serious(
+          "docker", "container \(name) has --dns \(strangers.joined(separator: ", ")), where sluice does not listen",
+          "docker run --dns \(first) … and no other")
+      ]
+    }
+    if asked.count > 1 {
+      return [
+        .warning(
+          "docker", "container \(name) has several --dns: a denial by one may be asked of the next",
+          "docker run --dns \(first) … once")
+      ]
+    }
+    return []
+  }
+
+  /// An address of one family in a server's network and one of the other in none.
+  private static func families(_ container: Container, _ name: String, _ policy: PolicySnapshot) -> [Finding] {
+    let open = container.addresses.filter { policy.server(for: $0) == nil }
+    return open.map { address in
+      .serious(
+        "docker",
+        "container \(name) has the address \(address) as well, which is in no server's network: that way it is not governed",
+        address.family == .v6
+          ? "add its IPv6 network to the policy's `networks:`, or make its network without --ipv6"
+          : "add its network to the policy's `networks:`, or take the container off it")
+    }
+  }
+
+  private static func decode<Value: Decodable>(_ type: Value.Type, _ response: ControlResponse) throws -> Value {
+    guard response.status == 200 else { throw StartError("it answered with status \(response.status)") }
+    return try JSONDecoder().decode(type, from: Data(response.body))
+  }
+
+  // MARK: - What the engine tells (Docker Engine API v1.41)
+
+  private struct Listed: Decodable {
+    var id: String
+
+    enum CodingKeys: String, CodingKey { case id = "Id" }
+  }
+
+  private struct Container: Decodable {
+    struct HostConfig: Decodable {
+      var networkMode: String
+      var dns: [String]?
+
+      enum CodingKeys: String, CodingKey {
+        case networkMode = "NetworkMode"
+        case dns = "Dns"
+      }
+    }
+
+    struct Endpoint: Decodable {
+      var ipAddress: String
+      var ipv6Address: String
+
+      enum CodingKeys: String, CodingKey {
+        case ipAddress = "IPAddress"
+        case ipv6Address = "GlobalIPv6Address"
+      }
+    }
+
+    struct NetworkSettings: Decodable {
+      var networks: [String: Endpoint]
+
+      enum CodingKeys: String, CodingKey { case networks = "Networks" }
+    }
+
+    var name: String
+    var hostConfig: HostConfig
+    var networkSettings: NetworkSettings
+
+    enum CodingKeys: String, CodingKey {
+      case name = "Name"
+      case hostConfig = "HostConfig"
+      case networkSettings = "NetworkSettings"
+    }
+
+    var shownName: String { name.hasPrefix("/") ? String(name.dropFirst()) : name }
+    var networks: [String: Endpoint] { networkSettings.networks }
+
+    var addresses: [IPAddress] {
+      networks.values.flatMap { [$0.ipAddress, $0.ipv6Address] }.compactMap { IPAddress($0) }.sorted()
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import ArgumentParser
+import Foundation
+import Settings
+
+struct DoctorCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "doctor", abstract: "Check this host: what could get past the policy, and what keeps it from working.",
+    discussion: """
+      Looks at kernel and privilege, the files, the running server, the table, and every container of a Docker engine. Each \
+      finding says what mends it. Changes nothing. Exits with 1 if one is serious. As root it sees all of it.
+
+      Example:
+        sudo sluice doctor --config /etc/sluice/sluice.yaml
+      """)
+
+  @OptionGroup var configuration: ConfigurationOption
+  @Option(help: "The socket of the Docker engine.", completion: .file()) var docker = "/var/run/docker.sock"
+  @Flag(help: "Print one JSON object a line.") var json = false
+
+  func run() throws {
+    let loaded = SettingsLoader.load(path: configuration.config)
+    var findings = HostDiagnosis.files(loaded, configuration: configuration.config)
+    if let settings = loaded.settings {
+      findings += HostDiagnosis.machine(settings)
+      findings += HostDiagnosis.server(settings)
+      findings += HostDiagnosis.table(settings)
+      findings += DockerDiagnosis.findings(settings, socket: docker)
+    }
+    findings.sort { ($0.severity, $0.area, $0.text) < ($1.severity, $1.area, $1.text) }
+    for finding in findings {
+      guard !json else {
+        StandardOutput.write(finding.json)
+        continue
+      }
+      StandardOutput.write("\(Self.word(finding.severity))  \(finding.area): \(finding.text)")
+      if let remedy = finding.remedy { StandardOutput.write("         mend: \(remedy)") }
+    }
+    if findings.contains(where: { $0.severity == .serious }) { throw ExitCode.failure }
+  }
+
+  /// As wide as the widest; coloured on a terminal (https://no-color.org).
+  private static func word(_ severity: Finding.Severity) -> String {
+    let text = severity.rawValue.padding(toLength: 7, withPad: " ", startingAt: 0)
+    guard isatty(STDOUT_FILENO) == 1, (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty else {
+      return text
+    }
+    let color =
+      switch severity {
+      case .serious: 31
+      case .warning: 33
+      case .ok: 32
+      }
+    return "\u{1B}[\(color)m\(text)\u{1B}[0m"
+  }
+}

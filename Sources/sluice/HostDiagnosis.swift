@@ -1,0 +1,197 @@
+import CLinux
+import Control
+import EgressPolicy
+import FirewallBridge
+import Foundation
+import Glibc
+import LinuxIO
+import Settings
+
+/// What `doctor` finds out about the host itself.
+enum HostDiagnosis {
+  // MARK: - Files
+
+  static func files(_ loaded: LoadedSettings, configuration: String) -> [Finding] {
+    var findings: [Finding] = []
+    for diagnostic in loaded.diagnostics {
+      findings.append(
+        diagnostic.severity == .error
+          ? .serious(
+            "configuration", diagnostic.description, "see Documentation/configuration.md; `sluice check` prints all")
+          : .warning("configuration", diagnostic.description, "change it, or take it for what it is"))
+    }
+    guard let settings = loaded.settings else { return findings }
+    if findings.isEmpty { findings.append(.ok("configuration", "\(settings.policies.count) servers, no error")) }
+    for path in Set([configuration] + settings.policies.map(\.location.file)).sorted() {
+      guard let status = status(of: path) else { continue }
+      if status.st_mode & 0o022 != 0 {
+        findings.append(
+          .serious(
+            "files", "\(path) can be written by others than its owner (mode \(octal(status)))", "chmod go-w \(path)"))
+      }
+      if status.st_uid != 0, settings.user == nil || status.st_uid != geteuid() {
+        findings.append(
+          .warning("files", "\(path) belongs to uid \(status.st_uid), who can change the policy", "chown root \(path)"))
+      }
+    }
+    if let status = status(of: settings.audit.path), status.st_mode & 0o077 != 0 {
+      findings.append(
+        .warning(
+          "files", "the audit log \(settings.audit.path) can be read by others (mode \(octal(status)))",
+          "chmod 600 \(settings.audit.path)"))
+    }
+    return findings
+  }
+
+  private static func status(of path: String) -> stat? {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 ? status : nil
+  }
+
+  private static func octal(_ status: stat) -> String { String(status.st_mode & 0o7777, radix: 8) }
+
+  // MARK: - Kernel
+
+  static func machine(_ settings: Settings) -> [Finding] {
+    var findings: [Finding] = []
+    if let clock = clock() { findings.append(clock) }
+    guard settings.firewall.mode != .off else {
+      return findings + [
+        .warning(
+          "firewall",
+          "firewall.mode is off: names are filtered, addresses are not; a server can connect anywhere by address",
+          "set firewall.mode to managed")
+      ]
+    }
+    do throws(SystemError) {
+      _ = try KernelSets().sets(family: .inet, table: settings.firewall.table)
+      findings.append(.ok("kernel", "nf_tables can be read"))
+    } catch {
+      findings.append(
+        error.errno == EPERM
+          ? .warning("kernel", "the kernel's tables cannot be read without root", "run it with sudo")
+          : error.errno == ENOENT
+            ? .ok("kernel", "nf_tables can be read")
+            : .serious("kernel", "nf_tables cannot be used: \(error)", "load the module: modprobe nf_tables"))
+    }
+    if number("/proc/sys/net/ipv4/ip_forward") == 0 {
+      findings.append(
+        .warning("kernel", "the host forwards no IPv4: containers reach nothing", "sysctl -w net.ipv4.ip_forward=1"))
+    }
+    if let count = number("/proc/sys/net/netfilter/nf_conntrack_count"),
+      let limit = number("/proc/sys/net/netfilter/nf_conntrack_max"), count * 10 > limit * 9
+    {
+      findings.append(
+        .warning(
+          "kernel", "\(count) of \(limit) connections are tracked: new ones are about to be dropped",
+          "sysctl -w net.netfilter.nf_conntrack_max=\(limit * 2)"))
+    }
+    return findings
+  }
+
+  private static func clock() -> Finding? {
+    let isSynchronised = sluice_clock_is_synchronised()
+    guard isSynchronised >= 0 else { return nil }
+    guard isSynchronised == 0 else { return .ok("clock", "synchronised") }
+    return .warning(
+      "clock", "not synchronised: `until:` ends late or early, and the log's times are not those of other logs",
+      "run an NTP client: apt-get install chrony")
+  }
+
+  private static func number(_ path: String) -> Int? {
+    (try? String(contentsOfFile: path, encoding: .utf8)).flatMap {
+      Int($0.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+  }
+
+  // MARK: - The running server
+
+  static func server(_ settings: Settings) -> [Finding] {
+    let status: ControlAPI.Status
+    do {
+      let response = try ControlClient(path: settings.control.path).call(.get, "/v1/status")
+      status = try ControlAPI.decode(ControlAPI.Status.self, response.body)
+    } catch let error as SystemError where error.errno == EACCES || error.errno == EPERM {
+      return [.warning("server", "\(settings.control.path) is not for this user", "run it with sudo")]
+    } catch {
+      return [
+        .serious(
+          "server", "nobody serves at \(settings.control.path): containers resolve nothing",
+          "systemctl start sluice, or sluice serve --config …")
+      ]
+    }
+    var findings: [Finding] = []
+    if status.bridge.state == "down" {
+      findings.append(
+        .serious(
+          "server", "the firewall bridge is down: allowed names get SERVFAIL", "restart sluice; its output says why"))
+    }
+    if status.bridge.degraded {
+      findings.append(
+        .serious(
+          "server", "the kernel may not hold what was granted",
+          "see `sluice firewall diff` and `sluice grants --kernel`"))
+    }
+    if status.audit.blocked {
+      findings.append(
+        .serious(
+          "server", "the audit log cannot be written: denials and grants get SERVFAIL",
+          "make room, or mend the owner of \(status.audit.path)"))
+    }
+    for upstream in status.upstreams where !upstream.healthy {
+      findings.append(
+        .warning("server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
+    }
+    let now = UInt64(max(Date().timeIntervalSince1970, 0))
+    let own = PolicySnapshot(settings.policies.map { $0.inForce(at: now) }).fingerprint
+    if status.policy.fingerprint != own {
+      findings.append(
+        .warning("server", "another policy is in force than the files hold", "sluice reload --config …"))
+    }
+    if findings.isEmpty { findings.append(.ok("server", "serving since \(status.since), policy \(own)")) }
+    return findings
+  }
+
+  // MARK: - The table
+
+  static func table(_ settings: Settings) -> [Finding] {
+    guard settings.firewall.mode == .managed, geteuid() == 0 else { return [] }
+    var indexes = FirewallIndexes()
+    indexes.assign(settings.policies)
+    var findings: [Finding] = []
+    do {
+      let difference = try FirewallDifference(indexes.plan(for: settings.policies, settings))
+      findings.append(
+        difference.isEmpty
+          ? .ok("table", "inet \(settings.firewall.table) is as the configuration wants it")
+          : .serious(
+            "table",
+            "inet \(settings.firewall.table) is not as the configuration wants it (\(difference.lines.count) lines differ)",
+            "see `sluice firewall diff`; a running sluice puts it right, else `sluice firewall install`"))
+    } catch {
+      findings.append(
+        .warning(
+          "table", "cannot be compared: \((error as? StartError)?.reason ?? "\(error)")", "apt-get install nftables"))
+    }
+    return findings + flowtables()
+  }
+
+  /// What is offloaded passes no chain any more.
+  private static func flowtables() -> [Finding] {
+    let process = Process()
+    process.executableURL = URL(filePath: "/usr/sbin/nft")
+    process.arguments = ["list", "flowtables"]
+    let output = Pipe()
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return [] }
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    guard text.contains("flowtable ") else { return [] }
+    return [
+      .warning(
+        "table", "there is a flowtable: connections in it pass no chain, so closing an address does not end them",
+        "take the containers' interfaces out of it: nft list flowtables")
+    ]
+  }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import Testing
+
+extension EndToEnd {
+  @Suite("Counting and taking over what was denied", .timeLimit(.minutes(5)))
+  struct LogCommandTests {
+    /// A log with what is worth a suggestion and what is not.
+    private static let log: String = {
+      func line(_ time: Int, _ name: String, _ code: String = "not-listed", _ type: String = "A", count: Int = 1)
+        -> String
+      {
+        "{\"ts\":\"2026-11-20T09:14:\(String(format: "%02d", time)).000Z\",\"server\":\"github-mcp\",\"destination\":\"\(name)\""
+          + ",\"decision\":\"block\",\"reason\":\"destination not in allowlist\",\"payload_size\":45,\"id\":\"\(time)\",\"code\":\"\(code)\""
+          + ",\"client\":\"10.77.1.2\",\"client_port\":4018,\"transport\":\"udp\",\"type\":\"\(type)\",\"rcode\":\"NXDOMAIN\",\"count\":\(count)}\n"
+      }
+      var text = line(1, "telemetry.example.com") + line(2, "telemetry.example.com", count: 4)
+      text += line(3, "mx.example.com", "not-listed", "MX")
+      text += line(4, "api.github.com", "type-not-allowed", "TXT")
+      for index in 0..<12 {
+        text +=
+          line(10 + index, "n\(index).tiles.example.org") + line(10 + index, "t\(index).github.io")
+          + line(10 + index, "c\(index).co.uk")
+      }
+      text += line(30, "*.flood.net", count: 5000) + line(31, "single") + line(32, "a\\\\000b.example.com")
+      text +=
+        "{\"ts\":\"2026-11-20T09:15:00.000Z\",\"server\":\"other-mcp\",\"destination\":\"else.example.com\",\"decision\":\"block\""
+        + ",\"reason\":\"x\",\"payload_size\":1,\"id\":\"9\",\"code\":\"not-listed\",\"client\":\"10.77.1.200\",\"client_port\":1"
+        + ",\"transport\":\"udp\",\"type\":\"A\",\"rcode\":\"NXDOMAIN\",\"count\":1}\n"
+      return text
+    }()
+
+    private func run(_ words: String...) throws -> Command.Output {
+      let executable = try #require(Machine.executable)
+      let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-log-\(UUID().uuidString.prefix(8))")
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      defer { try? FileManager.default.removeItem(at: folder) }
+      let path = folder.appending(path: "audit.jsonl").path
+      try Data(Self.log.utf8).write(to: URL(filePath: path))
+      return try Command.run([executable, "log"] + words + ["--path", path])
+    }
+
+    @Test("top counts what aggregates stand for, by any of its keys")
+    func top() throws {
+      let names = try run("top", "--limit", "3")
+      #expect(names.lines.count == 4 && names.lines[1].hasPrefix("5000 ") && names.lines[1].contains("*.flood.net"))
+      #expect(names.lines[2].hasPrefix("5 ") && names.lines[2].contains("telemetry.example.com"))
+      let servers = try run("top", "--by", "server", "--json")
+      #expect(
+        servers.lines.first?.hasPrefix("{\"server\":\"github-mcp\",\"count\":5045,\"decisions\":[\"block\"]") == true)
+      #expect(servers.lines.count == 2)
+      #expect(try run("top", "--by", "client", "--server", "other-mcp").lines.count == 2)
+      #expect(try run("top", "--since", "2026-11-20T09:15:00Z").lines.count == 2)
+      #expect(try run("top", "--limit", "0").status == 64)
+      #expect(try run("top", "--by", "port").status == 64)
+    }
+
+    @Test("suggest admits what was denied, with evidence, and never what others can get a name under")
+    func suggest() throws {
+      let output = try run("suggest", "--server", "github-mcp")
+      #expect(output.status == 0, "\(output.errors)")
+      let lines = output.lines.map(String.init)
+      #expect(lines.contains("  - telemetry.example.com") && lines.contains("  - \"*.tiles.example.org\""))
+      #expect(output.text.contains("5 queries (A) of 10.77.1.2, 2026-11-20T09:14:01.000Z to 2026-11-20T09:14:02.000Z"))
+      #expect(lines.contains("  - t3.github.io") && lines.contains("  - c3.co.uk"))
+      #expect(
+        !output.text.contains("*.github.io") && !output.text.contains("*.co.uk")
+          && !output.text.contains("else.example.com"))
+      #expect(lines.contains("  - host: mx.example.com") && lines.contains("    types: [ A, AAAA, MX ]"))
+      #expect(lines.contains("  - host: api.github.com") && lines.contains("    types: [ A, AAAA, TXT ]"))
+      #expect(lines.contains { $0.hasPrefix("  # not suggested: not-listed: *.flood.net, 5000 queries") })
+      #expect(!lines.contains("  - single"))
+
+      // What it prints is a policy once it says where the queries come from.
+      let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-log-\(UUID().uuidString.prefix(8))")
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      defer { try? FileManager.default.removeItem(at: folder) }
+      try Data((output.text + "networks: [ 10.77.1.0/24 ]\n").utf8).write(to: folder.appending(path: "p.yaml"))
+      try Data(
+        "listen: [ \"127.0.0.1:53\" ]\nupstreams: [ \"udp://127.0.0.54\" ]\npolicies: p.yaml\naudit: { path: a.jsonl }\n"
+          .utf8
+      )
+      .write(to: folder.appending(path: "s.yaml"))
+      let executable = try #require(Machine.executable)
+      let checked = try Command.run([executable, "check", "--config", folder.appending(path: "s.yaml").path])
+      #expect(checked.status == 0, "\(checked.errors)")
+      #expect(checked.text.contains("ok: 1 servers, 28 names"))
+
+      let nothing = try run("suggest", "--server", "nobody")
+      #expect(nothing.text.isEmpty && nothing.errors.contains("nothing that nobody was denied"))
+    }
+  }
+}

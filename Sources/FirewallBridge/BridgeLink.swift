@@ -16,6 +16,8 @@ package enum BridgeEvent: Hashable, Sendable {
   case refusals([RefusedConnection])
   /// Something that the bridge cannot tell; it feeds all the same.
   case notice(String)
+  /// Somebody took something out of the table just now; a `foreignChange` that says what follows.
+  case alarm
   /// The bridge lives but cannot feed; the text says why.
   case broken(String)
 }
@@ -302,6 +304,7 @@ package final class BridgeLink {
     case .volumes(let volumes): onEvent(.volumes(volumes))
     case .refusals(let refusals): onEvent(.refusals(refusals))
     case .notice(let text): onEvent(.notice(text))
+    case .alarm: onEvent(.alarm)
     case .broken(_, let text): onEvent(.broken(text))
     case .page(let id, let last, let elements):
       requests[id]?.elements += elements

@@ -36,6 +36,7 @@ extension BridgeMessage {
     case .volumes: 71
     case .refusals: 72
     case .notice: 73
+    case .alarm: 74
     }
   }
 
@@ -213,6 +214,7 @@ extension BridgeMessage {
       return .refusals(
         try reader.list(width: 47) { reader throws(BridgeFormatError) in try reader.refused() })
     case 73: return .notice(try reader.text(limit: maximumTextOctets))
+    case 74: return .alarm
     default: throw .unknownKind(kind)
     }
   }

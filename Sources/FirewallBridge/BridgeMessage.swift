@@ -211,6 +211,8 @@ package enum BridgeMessage: Hashable, Sendable {
   case refusals([RefusedConnection])
   /// Something that lessens what the bridge can tell, and nothing else.
   case notice(String)
+  /// Somebody took something out of the table just now: nothing may leave a cache before it is committed again.
+  case alarm
   /// The bridge cannot work; `text` says why.
   case broken(incarnation: UInt64, text: String)
 }

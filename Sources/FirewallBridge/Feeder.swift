@@ -16,6 +16,7 @@ final class Feeder {
   let kernel: KernelSets
   private let transaction: ElementTransaction
   let watcher: ChangeWatcher
+  private let alarm: ForeignAlarm
   private let refresh: RefreshMethod
   var installer: TableInstaller
   /// Changes of others that came while `nft` was at work for us; serve knows of them already.
@@ -51,8 +52,13 @@ final class Feeder {
     transaction = ElementTransaction(netlink)
     let watcher = try ChangeWatcher(ignoring: netlink.port)
     self.watcher = watcher
+    let alarm = try ForeignAlarm(ignoring: netlink.port, socket: socket)
+    self.alarm = alarm
     refresh = RefreshProbe.run(transaction, kernel)
-    installer = TableInstaller(kernel: kernel) { watcher.ignore(process: $0) }
+    installer = TableInstaller(kernel: kernel) {
+      watcher.ignore(process: $0)
+      alarm.ignore(process: $0)
+    }
     flows = try FlowWorker()
   }
 
@@ -60,7 +66,10 @@ final class Feeder {
   func run() -> End {
     installer.watch = NftProgram.Watch(descriptor: watcher.descriptor) { [unowned self] in announce() }
     begin()
-    defer { flows.stop() }
+    defer {
+      flows.stop()
+      alarm.stop()
+    }
     while isOpen {
       var waits = [socket, life, watcher.descriptor, flows.outcomes.readiness, refusals?.descriptor ?? -1].map {
         pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
@@ -124,6 +133,7 @@ final class Feeder {
     }
     countConnections(plan)
     self.feeder = feeder
+    alarm.watch(plan)
     pending = nil
     needsRepair = false
     readRefusals(of: plan.nflogGroup)
@@ -251,7 +261,7 @@ final class Feeder {
     case .listServer(let request, let plan, let server): list(request, plan, server)
     case .removeTable(let request, let table): remove(request, table)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
-    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .notice: break
+    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .notice, .alarm: break
     }
   }
 

@@ -48,7 +48,7 @@ final class BridgeSession {
     case .down:
       finish(.failure(StartError("the firewall bridge ended at once: serve needs root or CAP_NET_ADMIN")))
     case .notice(let text): StandardError.write("sluice: \(text)")
-    case .foreignChange, .volumes, .refusals: break
+    case .foreignChange, .volumes, .refusals, .alarm: break
     }
   }
 

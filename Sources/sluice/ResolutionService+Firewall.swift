@@ -25,6 +25,7 @@ extension ResolutionService {
     case .volumes(let volumes): count(volumes)
     case .refusals(let refusals): record(refusals)
     case .notice(let text): StandardError.write("sluice: \(text)")
+    case .alarm: shared.epoch.advance()
     }
   }
 

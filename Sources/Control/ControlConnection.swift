@@ -12,6 +12,8 @@ final class ControlConnection: ChannelInboundHandler, RemovableChannelHandler {
   private var head: HTTPRequestHead?
   private var body: [UInt8] = []
   private var isTooLarge = false
+  /// A call is with its handler.
+  private var isAnswering = false
 
   init(peer: ControlPeer, handler: @escaping ControlHandler) {
     self.peer = peer
@@ -48,11 +50,13 @@ final class ControlConnection: ChannelInboundHandler, RemovableChannelHandler {
       return write(.error(400, "the target is not a path: \(head.uri)"), head, context)
     }
     let request = ControlRequest(method: method, path: target.path, query: target.query, body: body, peer: peer)
+    isAnswering = true
     let loop = context.eventLoop
     let own = NIOLoopBound((self, context), eventLoop: loop)
     handler(request) { response in
       loop.execute {
         let (connection, context) = own.value
+        connection.isAnswering = false
         connection.write(response, head, context)
       }
     }
@@ -78,8 +82,8 @@ final class ControlConnection: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    // Idle, with no call under way: a handler may take its time.
-    if event is IdleStateHandler.IdleStateEvent, head == nil { context.close(promise: nil) }
+    // A handler may take its time; a caller who stops in the middle of a call may not.
+    if event is IdleStateHandler.IdleStateEvent, !isAnswering { context.close(promise: nil) }
     context.fireUserInboundEventTriggered(event)
   }
 

@@ -24,18 +24,22 @@ package final class ControlServer: Sendable {
   ///   - path: an old socket that nobody listens on is replaced; its folder is made if only the last part is missing.
   ///   - owner: to whom the socket is given.
   ///   - metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
-  /// - Throws: `SystemError`: EADDRINUSE when somebody answers there, ENOTSOCK when it is another file.
+  /// - Throws: `SystemError`: EADDRINUSE when somebody answers there, EEXIST when it is another file.
   package init(
     path: String, mode: UInt32 = 0o660, owner: (user: UInt32, group: UInt32)? = nil,
-    metrics: (host: String, port: Int)? = nil, handler: @escaping ControlHandler
+    metrics: (host: String, port: Int)? = nil, idleSeconds: Int64 = ControlServer.idleSeconds,
+    handler: @escaping ControlHandler
   ) throws {
     self.path = path
     do {
-      let unix = try Self.listen(path, mode, owner)
-      var channels = [try Self.bootstrap(group, handler).withBoundSocket(unix).wait()]
+      var channels: [any Channel] = []
       if let metrics {
-        channels.append(try Self.bootstrap(group, handler).bind(host: metrics.host, port: metrics.port).wait())
+        let figures = try Self.bootstrap(group, idleSeconds, handler)
+        channels.append(try figures.bind(host: metrics.host, port: metrics.port).wait())
       }
+      // Last, so that no socket is left behind where the other cannot be had.
+      let unix = try Self.listen(path, mode, owner)
+      channels.append(try Self.bootstrap(group, idleSeconds, handler).withBoundSocket(unix).wait())
       self.channels = channels
     } catch {
       try? group.syncShutdownGracefully()
@@ -55,9 +59,9 @@ package final class ControlServer: Sendable {
     try? group.syncShutdownGracefully()
   }
 
-  private static func bootstrap(_ group: MultiThreadedEventLoopGroup, _ handler: @escaping ControlHandler) throws
-    -> ServerBootstrap
-  {
+  private static func bootstrap(
+    _ group: MultiThreadedEventLoopGroup, _ idleSeconds: Int64, _ handler: @escaping ControlHandler
+  ) throws -> ServerBootstrap {
     let loop = group.next()
     let connections = try loop.submit { NIOLoopBound(ConnectionCount(), eventLoop: loop) }.wait()
     return ServerBootstrap(group: group)

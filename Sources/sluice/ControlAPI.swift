@@ -70,6 +70,18 @@ enum ControlAPI {
     var malformed: UInt64 = 0
   }
 
+  struct Server: Codable {
+    var server: String
+    var queries: Counts
+    var cacheEntries: Int
+    /// Addresses that are open or asked for.
+    var grants: Int
+  }
+
+  struct ServerList: Codable {
+    var servers: [Server]
+  }
+
   struct CacheEntry: Codable {
     var server: String
     var name: String
@@ -149,17 +161,15 @@ enum ControlAPI {
     return try decoder.decode(type, from: Data(octets))
   }
 
+  private static let timeStyle = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+
   /// Seconds since 1970 of what `time` wrote; nil for anything else.
   static func seconds(_ text: String) -> UInt64? {
-    let formatter = ISO8601DateFormatter()
-    formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
-    return formatter.date(from: text).map { UInt64(max($0.timeIntervalSince1970, 0)) }
+    (try? timeStyle.parse(text)).map { UInt64(max($0.timeIntervalSince1970, 0)) }
   }
 
   /// RFC 3339 with milliseconds, UTC.
   static func time(nanoseconds: UInt64) -> String {
-    let formatter = ISO8601DateFormatter()
-    formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
-    return formatter.string(from: Date(timeIntervalSince1970: Double(nanoseconds) / 1e9))
+    timeStyle.format(Date(timeIntervalSince1970: Double(nanoseconds) / 1e9))
   }
 }

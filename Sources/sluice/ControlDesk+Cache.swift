@@ -48,26 +48,27 @@ extension ControlDesk {
     }
   }
 
-  func grants(_ request: ControlRequest) throws(ControlAPI.Refusal) -> ControlAPI.GrantList {
+  /// Lists grants; written down on another thread.
+  func listGrants(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
+    try check(request, ["server"])
     let snapshot = service.snapshot
     let wanted = Set(try places(request).map { snapshot.servers[$0].firewallIndex })
     let (now, wall) = (service.now, service.shared.clock().wall)
-    var grants: [ControlAPI.Grant] = []
+    var holdings: [Holding] = []
     service.engine.ledger.forEachHolding(now: now) { key, element, until, opened in
-      guard wanted.contains(key.server), let server = service.serverName(key.server) else { return }
-      let age = now > opened ? now - opened : 0
-      grants.append(
-        ControlAPI.Grant(
-          server: server, address: element.address.description, protocol: element.protocolName,
-          port: element.transport == 0 ? nil : element.port, name: key.name.description,
-          opened: ControlAPI.time(nanoseconds: wall > age ? wall - age : 0), remainingMs: (until - now) / 1_000_000))
+      guard wanted.contains(key.server) else { return }
+      holdings.append(Holding(key: key, element: element, remaining: until - now, age: now > opened ? now - opened : 0))
     }
-    // A and AAAA of one name, and aliases of it, may hold the same address.
-    grants.sort {
-      ($0.server, $0.name, $0.address, $0.port ?? 0, $0.remainingMs)
-        < ($1.server, $1.name, $1.address, $1.port ?? 0, $1.remainingMs)
+    let held = holdings
+    DispatchQueue.global(qos: .utility).async {
+      var grants = held.compactMap { $0.grant(snapshot, wall: wall) }
+      // A and AAAA of one name, and aliases of it, may hold the same address.
+      grants.sort {
+        ($0.server, $0.name, $0.address, $0.port ?? 0, $0.remainingMs)
+          < ($1.server, $1.name, $1.address, $1.port ?? 0, $1.remainingMs)
+      }
+      completion(ControlResponse(body: ControlAPI.encode(ControlAPI.GrantList(grants: grants))))
     }
-    return ControlAPI.GrantList(grants: grants)
   }
 
   /// Closes what is open for a name, or an address, or a server; answers that promised it are forgotten.
@@ -121,6 +122,24 @@ extension ControlDesk {
           completion(ControlResponse(body: ControlAPI.encode(ControlAPI.Reload(adopted, difference))))
         }
       })
+  }
+}
+
+/// An element that a question holds open; times are nanoseconds.
+private struct Holding: Sendable {
+  var key: GrantLedger.Key
+  var element: GrantElement
+  var remaining: UInt64
+  var age: UInt64
+
+  /// Nil for a server that is gone.
+  func grant(_ snapshot: ResolverSnapshot, wall: UInt64) -> ControlAPI.Grant? {
+    guard let place = snapshot.server(firewallIndex: key.server) else { return nil }
+    return ControlAPI.Grant(
+      server: snapshot.policy.servers[place].name.text, address: element.address.description,
+      protocol: element.protocolName, port: element.transport == 0 ? nil : element.port,
+      name: key.name.description, opened: ControlAPI.time(nanoseconds: wall > age ? wall - age : 0),
+      remainingMs: remaining / 1_000_000)
   }
 }
 

@@ -49,17 +49,14 @@ final class ControlDesk {
     }
     do throws(ControlAPI.Refusal) {
       switch (request.method, request.path.dropFirst().first ?? "", request.path.count) {
-      case (.get, "status", 2): completion(try answer(request, []) { status() })
+      case (.get, "status", 2): try status(request, completion)
+      case (.get, "servers", 2): try listServers(request, completion)
       case (.get, "cache", 2): try listCache(request, completion)
       case (.delete, "cache", 2): try flush(request, completion)
-      case (.get, "grants", 2):
-        completion(
-          try answer(request, ["server"]) { () throws(ControlAPI.Refusal) in
-            try grants(request)
-          })
+      case (.get, "grants", 2): try listGrants(request, completion)
       case (.delete, "grants", 2): try revoke(request, completion)
       case (.post, "reload", 2): try startReload(request, completion)
-      case (_, "status", 2), (_, "cache", 2), (_, "grants", 2), (_, "reload", 2):
+      case (_, "status", 2), (_, "servers", 2), (_, "cache", 2), (_, "grants", 2), (_, "reload", 2):
         completion(.error(405, "\(request.path.joined(separator: "/")) does not take \(request.method.rawValue)"))
       default:
         completion(.error(404, "no such path: /\(request.path.joined(separator: "/"))"))
@@ -71,14 +68,6 @@ final class ControlDesk {
 
   private static func mayChange(_ peer: ControlPeer) -> Bool {
     peer != .nobody && (peer.uid == 0 || peer.uid == geteuid())
-  }
-
-  private func answer(
-    _ request: ControlRequest, _ parameters: Set<String>,
-    _ body: () throws(ControlAPI.Refusal) -> some Encodable
-  ) throws(ControlAPI.Refusal) -> ControlResponse {
-    try check(request, parameters)
-    return ControlResponse(body: ControlAPI.encode(try body()))
   }
 
   func check(_ request: ControlRequest, _ parameters: Set<String>) throws(ControlAPI.Refusal) {
@@ -109,6 +98,34 @@ final class ControlDesk {
 
   // MARK: - status
 
+  /// Tells how the server is; what is counted by server is added up on another thread.
+  private func status(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
+    try check(request, [])
+    let (snapshot, status) = (service.snapshot, status())
+    DispatchQueue.global(qos: .utility).async {
+      var status = status
+      status.queries = ControlAPI.Counts(snapshot)
+      status.cacheEntries = snapshot.servers.reduce(0) { $0 + $1.cache.count }
+      completion(ControlResponse(body: ControlAPI.encode(status)))
+    }
+  }
+
+  /// Tells each server's counts, added up on another thread.
+  private func listServers(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
+    try check(request, ["server"])
+    let (snapshot, places) = (service.snapshot, try places(request))
+    let open = places.map { service.engine.ledger.elementCount(ofServer: snapshot.servers[$0].firewallIndex) }
+    DispatchQueue.global(qos: .utility).async {
+      let servers = zip(places, open).map { place, open in
+        ControlAPI.Server(
+          server: snapshot.policy.servers[place].name.text,
+          queries: ControlAPI.Counts(snapshot.servers[place].counts),
+          cacheEntries: snapshot.servers[place].cache.count, grants: open)
+      }
+      completion(ControlResponse(body: ControlAPI.encode(ControlAPI.ServerList(servers: servers))))
+    }
+  }
+
   private func status() -> ControlAPI.Status {
     let now = WallClock.nanoseconds()
     let policy = service.snapshot.policy
@@ -121,7 +138,7 @@ final class ControlDesk {
         fingerprint: policy.fingerprint, servers: policy.servers.count,
         names: policy.servers.reduce(0) { $0 + $1.rules.count },
         since: ControlAPI.time(nanoseconds: service.policySince)),
-      queries: ControlAPI.Counts(service.snapshot),
+      queries: ControlAPI.Counts(),
       upstreams: service.upstream.states.map {
         ControlAPI.Status.Upstream(
           address: $0.address, healthy: $0.isHealthy, latencyMs: $0.latency, failures: $0.failures)
@@ -134,7 +151,7 @@ final class ControlDesk {
       audit: ControlAPI.Status.Audit(
         path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,
         suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt),
-      cacheEntries: service.snapshot.servers.reduce(0) { $0 + $1.cache.count }, inFlight: service.engine.flightCount)
+      cacheEntries: 0, inFlight: service.engine.flightCount)
   }
 }
 
@@ -159,6 +176,8 @@ extension ControlAPI.Counts {
   init(_ snapshot: ResolverSnapshot) {
     for counts in snapshot.servers.map(\.counts) + [snapshot.strangers] { add(counts) }
   }
+
+  init(_ counts: QueryCounts) { add(counts) }
 
   private mutating func add(_ counts: QueryCounts) {
     cached += counts.total(.cached)

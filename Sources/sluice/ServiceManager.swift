@@ -19,8 +19,6 @@ struct ServiceManager {
 
   func ready(_ status: String) { tell("READY=1\nSTATUS=\(status)") }
 
-  func reloading() { tell("RELOADING=1\nMONOTONIC_USEC=\(DispatchTime.now().uptimeNanoseconds / 1_000)") }
-
   func stopping() { tell("STOPPING=1") }
 
   func alive() { tell("WATCHDOG=1") }

@@ -19,7 +19,7 @@ struct Sluice: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      ServeCommand.self, CheckCommand.self, ExplainCommand.self, StatusCommand.self, CacheCommand.self,
+      ServeCommand.self, CheckCommand.self, ExplainCommand.self, StatusCommand.self, TopCommand.self, CacheCommand.self,
       GrantsCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self, DoctorCommand.self,
       BridgeCommand.self,
     ])

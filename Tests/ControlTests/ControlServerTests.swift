@@ -123,6 +123,26 @@ struct ControlServerTests {
     #expect(admitted)
   }
 
+  @Test("who stops in the middle of a call is let go, who waits for an answer is not", .timeLimit(.minutes(1)))
+  func idle() throws {
+    let folder = try Folder()
+    let server = try ControlServer(path: folder.socket, idleSeconds: 1) { request, completion in
+      Thread.detachNewThread {
+        usleep(2_500_000)
+        completion(ControlResponse(body: Array("late".utf8)))
+      }
+    }
+    defer { server.stop() }
+    let start = Date.now
+    #expect(
+      try raw(folder.socket, ["POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nxyz"], seconds: 20).isEmpty)
+    #expect(try raw(folder.socket, ["GET /a HTTP/1.1\r\nhost"], seconds: 20).isEmpty)
+    #expect(Date.now.timeIntervalSince(start) < 20, "a connection was not closed at all")
+    #expect(
+      try raw(folder.socket, ["GET /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"], seconds: 20).hasSuffix("late")
+    )
+  }
+
   @Test("the socket has its mode, a dead one is replaced, a live one and another file are left alone")
   func places() throws {
     let folder = try Folder()

@@ -151,6 +151,81 @@ extension EndToEnd {
       }
     }
 
+    @Test("a service manager hears when it is ready, that it lives, and when it stops")
+    func serviceManager() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        bed.sluice.stop()
+        let executable = try #require(Machine.executable)
+        let script = """
+          import os, signal, socket, subprocess, sys, time
+          path = sys.argv[1] + "/notify"
+          listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+          listener.bind(path)
+          listener.settimeout(20)
+          environment = dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="400000")
+          process = subprocess.Popen(sys.argv[2:], env=environment, stderr=subprocess.DEVNULL)
+          heard = [listener.recv(4096).decode() for _ in range(4)]
+          process.send_signal(signal.SIGTERM)
+          while "STOPPING=1" not in heard:
+              heard.append(listener.recv(4096).decode())
+          print(heard[0].split("\\n")[0], heard[1], heard[2], heard[3], heard[-1], process.wait())
+          """
+        let heard = try Command.run(
+          [
+            "python3", "-c", script, bed.sluice.folder.path, executable, "serve", "--config",
+            bed.sluice.configurationFile,
+          ],
+          in: bed.host, within: 40)
+        #expect(heard.text == "READY=1 WATCHDOG=1 WATCHDOG=1 WATCHDOG=1 STOPPING=1 0\n", "\(heard)")
+      }
+    }
+
+    @Test("top draws what goes on, follows the terminal's size, and ends by q")
+    func top() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN")
+        let plain = try bed.sluice.command("top", "--interval", "0.2")
+        #expect(
+          plain.status == 0 && plain.text.contains("github-mcp") && plain.text.contains("evil.example.com"), "\(plain)")
+        #expect(!plain.text.contains("\u{1B}"))
+        let executable = try #require(Machine.executable)
+        let script = """
+          import fcntl, os, pty, struct, sys, termios, time
+          pid, fd = pty.fork()
+          if pid == 0:
+              os.execv(sys.argv[1], sys.argv[1:])
+          def size(rows, columns):
+              fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+          def read(seconds):
+              text, end = b"", time.time() + seconds
+              os.set_blocking(fd, False)
+              while time.time() < end:
+                  try:
+                      text += os.read(fd, 65536)
+                  except BlockingIOError:
+                      time.sleep(0.02)
+                  except OSError:
+                      break
+              return text.decode(errors="replace")
+          size(40, 150)
+          wide = read(1.5)
+          size(6, 30)
+          read(0.6)
+          narrow = read(0.6)
+          os.write(fd, b"xq")
+          rest = read(3)
+          status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+          longest = max(len(line.strip("\\r")) for frame in narrow.split("\\x1b[H")[1:] for line in frame.replace("\\x1b[J", "").replace("\\x1b[K", "").split("\\r\\n"))
+          print("github-mcp" in wide, "newest events" in wide, "\\x1b[?1049l" in rest, longest <= 30, narrow.count("\\r\\n") <= 40, status)
+          """
+        let shown = try Command.run(
+          ["python3", "-c", script, executable, "top", "--interval", "0.2", "--config", bed.sluice.configurationFile],
+          in: bed.host)
+        #expect(shown.text == "True True True True True 0\n", "\(shown)")
+      }
+    }
+
     @Test("what was granted is compared with what the kernel holds")
     func kernel() throws {
       try Testbed.run { (bed: Testbed) throws in

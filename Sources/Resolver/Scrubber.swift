@@ -185,7 +185,7 @@ func wireName(
 }
 
 /// As `wireName`, moving the offset past the name as it stands in the message.
-func readName(
+package func readName(
   _ message: Span<UInt8>, _ offset: inout Int, _ budget: inout Int
 ) throws(FormatError) -> [UInt8] {
   var failure: FormatError?

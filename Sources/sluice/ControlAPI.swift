@@ -155,6 +155,9 @@ enum ControlAPI {
     return ((try? encoder.encode(value)).map { Array($0) } ?? Array("{}".utf8)) + [UInt8(ascii: "\n")]
   }
 
+  /// What `encode` made, as a line of a command's output.
+  static func line(_ octets: [UInt8]) -> String { String(decoding: octets.dropLast(), as: UTF8.self) }
+
   static func decode<Value: Decodable>(_ type: Value.Type, _ octets: [UInt8]) throws -> Value {
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase

@@ -16,12 +16,7 @@ struct ControlOption: ParsableArguments {
   private func path() throws -> String {
     if let control { return control }
     guard let config else { return ControlSettings.default.path }
-    do throws(Diagnostic) {
-      return try SettingsLoader.places(path: config).control.path
-    } catch {
-      StandardError.write(error.description)
-      throw ExitCode.failure
-    }
+    return try ConfigurationOption.places(config).control.path
   }
 
   /// As `ControlCaller.call`.
@@ -100,7 +95,7 @@ struct StatusCommand: ParsableCommand {
   func run() throws {
     let (status, octets) = try server.call(.get, "status", as: ControlAPI.Status.self)
     if json {
-      StandardOutput.write(String(decoding: octets.dropLast(), as: UTF8.self))
+      StandardOutput.write(ControlAPI.line(octets))
     } else {
       for line in Self.lines(status) { StandardOutput.write(line) }
     }
@@ -168,7 +163,7 @@ struct ReloadCommand: ParsableCommand {
 
   func run() throws {
     let (reload, octets) = try server.call(.post, "reload", as: ControlAPI.Reload.self)
-    if json { return StandardOutput.write(String(decoding: octets.dropLast(), as: UTF8.self)) }
+    if json { return StandardOutput.write(ControlAPI.line(octets)) }
     for change in reload.changes {
       StandardOutput.write(
         "\(change.server): \(change.kind)\(change.elsewhere ? "; networks, interface or prefixes differ" : "")")
@@ -246,7 +241,7 @@ struct CacheCommand: ParsableCommand {
         .delete, "cache", [("server", server), ("name", name)], as: ControlAPI.Flushed.self)
       StandardOutput.write(
         json
-          ? String(decoding: octets.dropLast(), as: UTF8.self)
+          ? ControlAPI.line(octets)
           : "\(flushed.entries) answers forgotten, \(flushed.addressesClosed) addresses closed, \(flushed.flowsCut) connections cut"
       )
     }
@@ -258,7 +253,7 @@ struct CacheCommand: ParsableCommand {
       .answer.entries
     if json {
       for entry in entries {
-        StandardOutput.write(String(decoding: ControlAPI.encode(entry).dropLast(), as: UTF8.self))
+        StandardOutput.write(ControlAPI.line(ControlAPI.encode(entry)))
       }
       return entries.count
     }

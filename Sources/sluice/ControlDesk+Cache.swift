@@ -24,7 +24,7 @@ extension ControlDesk {
         }
       }
       entries.sort { ($0.server, $0.name, $0.type) < ($1.server, $1.name, $1.type) }
-      completion(ControlResponse(body: ControlAPI.encode(ControlAPI.CacheList(entries: entries))))
+      completion(ControlResponse(json: ControlAPI.CacheList(entries: entries)))
     }
   }
 
@@ -43,8 +43,7 @@ extension ControlDesk {
       service.recordChange(
         .cacheFlushed, request, ",\"entries\":\(flushed),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)")
       completion(
-        ControlResponse(
-          body: ControlAPI.encode(ControlAPI.Flushed(entries: flushed, addressesClosed: closed, flowsCut: flows))))
+        ControlResponse(json: ControlAPI.Flushed(entries: flushed, addressesClosed: closed, flowsCut: flows)))
     }
   }
 
@@ -67,7 +66,7 @@ extension ControlDesk {
         ($0.server, $0.name, $0.address, $0.port ?? 0, $0.remainingMs)
           < ($1.server, $1.name, $1.address, $1.port ?? 0, $1.remainingMs)
       }
-      completion(ControlResponse(body: ControlAPI.encode(ControlAPI.GrantList(grants: grants))))
+      completion(ControlResponse(json: ControlAPI.GrantList(grants: grants)))
     }
   }
 
@@ -104,8 +103,7 @@ extension ControlDesk {
       service.recordChange(
         .grantsRevoked, request, ",\"names\":\(keys.count),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)")
       completion(
-        ControlResponse(
-          body: ControlAPI.encode(ControlAPI.Flushed(entries: keys.count, addressesClosed: closed, flowsCut: flows))))
+        ControlResponse(json: ControlAPI.Flushed(entries: keys.count, addressesClosed: closed, flowsCut: flows)))
     }
   }
 
@@ -119,7 +117,7 @@ extension ControlDesk {
           let text = "the configuration cannot be used; the policy in force stays"
           completion(ControlAPI.Refusal(422, text, findings: findings).response)
         case .success((let adopted, let difference)):
-          completion(ControlResponse(body: ControlAPI.encode(ControlAPI.Reload(adopted, difference))))
+          completion(ControlResponse(json: ControlAPI.Reload(adopted, difference)))
         }
       })
   }
@@ -137,7 +135,7 @@ private struct Holding: Sendable {
     guard let place = snapshot.server(firewallIndex: key.server) else { return nil }
     return ControlAPI.Grant(
       server: snapshot.policy.servers[place].name.text, address: element.address.description,
-      protocol: element.protocolName, port: element.transport == 0 ? nil : element.port,
+      protocol: TransportName.text(element.transport), port: element.transport == 0 ? nil : element.port,
       name: key.name.description, opened: ControlAPI.time(nanoseconds: wall > age ? wall - age : 0),
       remainingMs: remaining / 1_000_000)
   }
@@ -153,17 +151,6 @@ extension ControlAPI.Reload {
           elsewhere: $0.isElsewhere)
       },
       addressesClosed: adopted.addressesClosed, flowsCut: adopted.flowsCut)
-  }
-}
-
-extension GrantElement {
-  var protocolName: String {
-    switch transport {
-    case 0: "any"
-    case 6: "tcp"
-    case 17: "udp"
-    default: "\(transport)"
-    }
   }
 }
 
@@ -201,24 +188,13 @@ struct CachedRecords {
         if let address = IPAddress(octets: message.span.extracting(record.rdata)) { addresses.append(address) }
       case .CNAME:
         var (owner, target) = (record.owner, record.rdata.lowerBound)
-        guard let from = Self.name(message, at: &owner), let to = Self.name(message, at: &target) else { break }
-        if chain.isEmpty { chain.append(from.description) }
-        chain.append(to.description)
+        var pointers = NameWire.pointerBudget
+        guard let from = try? readName(message.span, &owner, &pointers),
+          let to = try? readName(message.span, &target, &pointers)
+        else { break }
+        for name in chain.isEmpty ? [from, to] : [to] { chain.append(Name(canonical: name.span).description) }
       default: break
       }
     }
-  }
-
-  private static func name(_ message: [UInt8], at offset: inout Int) -> Name? {
-    var pointers = NameWire.pointerBudget
-    var failed = false
-    let wire = [UInt8](capacity: NameWire.maxOctets) { out in
-      do throws(FormatError) {
-        try NameWire.read(message.span, at: &offset, pointers: &pointers, into: &out)
-      } catch {
-        failed = true
-      }
-    }
-    return failed ? nil : Name(canonical: wire.span)
   }
 }

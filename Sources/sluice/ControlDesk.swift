@@ -106,7 +106,7 @@ final class ControlDesk {
       var status = status
       status.queries = ControlAPI.Counts(snapshot)
       status.cacheEntries = snapshot.servers.reduce(0) { $0 + $1.cache.count }
-      completion(ControlResponse(body: ControlAPI.encode(status)))
+      completion(ControlResponse(json: status))
     }
   }
 
@@ -122,7 +122,7 @@ final class ControlDesk {
           queries: ControlAPI.Counts(snapshot.servers[place].counts),
           cacheEntries: snapshot.servers[place].cache.count, grants: open)
       }
-      completion(ControlResponse(body: ControlAPI.encode(ControlAPI.ServerList(servers: servers))))
+      completion(ControlResponse(json: ControlAPI.ServerList(servers: servers)))
     }
   }
 
@@ -155,6 +155,12 @@ final class ControlDesk {
   }
 }
 
+extension ControlResponse {
+  init(json value: some Encodable, status: Int = 200) {
+    self.init(status: status, body: ControlAPI.encode(value))
+  }
+}
+
 extension ControlPeer {
   /// As members of an audit event.
   var members: String { ",\"uid\":\(uid),\"pid\":\(pid)" }
@@ -166,7 +172,7 @@ extension ControlAPI {
     var response: ControlResponse
 
     init(_ status: Int, _ text: String, findings: [String]? = nil) {
-      response = ControlResponse(status: status, body: encode(Failure(error: text, findings: findings)))
+      response = ControlResponse(json: Failure(error: text, findings: findings), status: status)
     }
   }
 }

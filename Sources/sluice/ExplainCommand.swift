@@ -48,8 +48,7 @@ struct ExplainCommand: ParsableCommand {
   private func addLive(to explanation: inout Explanation, _ name: Name, _ settings: Settings) throws {
     let caller = ControlCaller(socket: settings.control.path)
     let status = try caller.call(.get, "status", as: ControlAPI.Status.self).answer
-    let now = UInt64(max(Date().timeIntervalSince1970, 0))
-    let own = PolicySnapshot(settings.policies.map { $0.inForce(at: now) }).fingerprint
+    let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
     explanation.add(
       "running policy",
       status.policy.fingerprint == own ? "the same" : "another one, \(status.policy.fingerprint): see `sluice reload`")

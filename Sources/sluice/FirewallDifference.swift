@@ -69,7 +69,8 @@ struct FirewallDifference {
     return Array(body.prefix { !$0.hasPrefix("elements = ") })
   }
 
-  private static func run(_ arguments: [String], input: String) throws -> (
+  /// Runs a program with nothing but PATH in its environment.
+  static func run(_ arguments: [String], input: String) throws -> (
     status: Int32, output: String, errors: String
   ) {
     let process = Process()

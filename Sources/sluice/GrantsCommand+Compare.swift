@@ -68,13 +68,7 @@ struct ElementKey: Hashable {
   init(_ grant: ControlAPI.Grant) {
     server = grant.server
     address = grant.address
-    transport =
-      switch grant.protocol {
-      case "any": 0
-      case "tcp": 6
-      case "udp": 17
-      default: UInt8(grant.protocol) ?? 0
-      }
+    transport = TransportName.number(grant.protocol) ?? 0
     port = grant.port ?? 0
   }
 }

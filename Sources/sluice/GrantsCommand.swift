@@ -43,7 +43,7 @@ struct GrantsRevokeCommand: ParsableCommand {
       .delete, "grants", [("server", server), ("name", name), ("address", address)], as: ControlAPI.Flushed.self)
     StandardOutput.write(
       json
-        ? String(decoding: octets.dropLast(), as: UTF8.self)
+        ? ControlAPI.line(octets)
         : "\(closed.addressesClosed) addresses closed that \(closed.entries) answers held, "
           + "\(closed.flowsCut) connections cut")
   }
@@ -163,14 +163,7 @@ struct OpenGrant {
     packets = found.packets
   }
 
-  private var protocolName: String {
-    switch transport {
-    case 0: "any"
-    case 6: "tcp"
-    case 17: "udp"
-    default: "\(transport)"
-    }
-  }
+  private var protocolName: String { TransportName.text(transport) }
 
   private var openedText: String? {
     opened.map { ISO8601DateFormatter().string(from: Date(timeIntervalSince1970: Double($0))) }

@@ -142,8 +142,7 @@ enum HostDiagnosis {
       findings.append(
         .warning("server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
     }
-    let now = UInt64(max(Date().timeIntervalSince1970, 0))
-    let own = PolicySnapshot(settings.policies.map { $0.inForce(at: now) }).fingerprint
+    let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
     if status.policy.fingerprint != own {
       findings.append(
         .warning("server", "another policy is in force than the files hold", "sluice reload --config …"))
@@ -178,15 +177,9 @@ enum HostDiagnosis {
 
   /// What is offloaded passes no chain any more.
   private static func flowtables() -> [Finding] {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/sbin/nft")
-    process.arguments = ["list", "flowtables"]
-    let output = Pipe()
-    process.standardOutput = output
-    process.standardError = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return [] }
-    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
+    guard let text = try? FirewallDifference.run(["/usr/sbin/nft", "list", "flowtables"], input: "").output else {
+      return []
+    }
     guard text.contains("flowtable ") else { return [] }
     return [
       .warning(

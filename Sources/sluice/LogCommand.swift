@@ -53,12 +53,7 @@ struct LogSource: ParsableArguments {
   private func logPath() throws -> String {
     if let path { return path }
     guard let config else { return AuditSettings.default.path }
-    do throws(Diagnostic) {
-      return try SettingsLoader.places(path: config).audit.path
-    } catch {
-      StandardError.write(error.description)
-      throw ExitCode.failure
-    }
+    return try ConfigurationOption.places(config).audit.path
   }
 
   private static func time(_ text: String?, _ option: String) throws -> Date? {

@@ -55,7 +55,7 @@ final class Service {
     sluice_prefer_latency(0)
     let account: Privileges.Account? = try settings.user.map { try Privileges.account(named: $0) }
     let zones = try loadZones()
-    let initial = policiesInForce()
+    let initial = policies.inForceNow()
     indexes.assign(initial)
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
@@ -358,7 +358,7 @@ final class Service {
     _ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService,
     _ compiled: CompiledPolicy? = nil, members: String = "", _ completion: @escaping (Adoption) -> Void
   ) {
-    let policies = compiled?.policies ?? policiesInForce()
+    let policies = compiled?.policies ?? policies.inForceNow()
     let renumbered = indexes.assign(policies)
     let snapshot = factory.snapshot(
       of: policies, indexes: indexes, former: current.load(), compiled: compiled?.snapshot)
@@ -367,11 +367,6 @@ final class Service {
       completion(adoption)
       scheduleEnd(current, factory, service)
     }
-  }
-
-  private func policiesInForce() -> [ServerPolicy] {
-    let now = WallClock.nanoseconds() / 1_000_000_000
-    return policies.map { $0.inForce(at: now) }
   }
 
   /// Wakes when the next rule's time is over; at least once a minute, since clocks are set.

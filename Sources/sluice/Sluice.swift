@@ -35,6 +35,16 @@ struct ConfigurationOption: ParsableArguments {
   /// Reads the configuration; prints every finding and exits with 1 when one is an error.
   func load(quiet: Bool = false) throws -> Settings { try Self.load(config, quiet: quiet) }
 
+  /// Where audit log and control socket are, whatever is wrong with the rest; prints why not, and exits with 1.
+  static func places(_ config: String) throws -> (audit: AuditSettings, control: ControlSettings) {
+    do throws(Diagnostic) {
+      return try SettingsLoader.places(path: config)
+    } catch {
+      StandardError.write(error.description)
+      throw ExitCode.failure
+    }
+  }
+
   static func load(_ config: String, quiet: Bool) throws -> Settings {
     let loaded = SettingsLoader.load(path: config)
     for diagnostic in loaded.diagnostics where !quiet || diagnostic.severity == .error {

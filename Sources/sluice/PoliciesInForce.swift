@@ -1,0 +1,10 @@
+import EgressPolicy
+import LinuxIO
+
+extension [ServerPolicy] {
+  /// What of the policies holds by the wall clock: rules whose time is over are left out.
+  func inForceNow() -> [ServerPolicy] {
+    let now = WallClock.nanoseconds() / 1_000_000_000
+    return map { $0.inForce(at: now) }
+  }
+}

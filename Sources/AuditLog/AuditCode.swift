@@ -47,9 +47,12 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let revoked = AuditCode(rawValue: 31)
   package static let cacheFlushed = AuditCode(rawValue: 32)
   package static let grantsRevoked = AuditCode(rawValue: 33)
+  package static let allowedForTime = AuditCode(rawValue: 34)
+  package static let allowanceEnded = AuditCode(rawValue: 35)
+  package static let askedByOperator = AuditCode(rawValue: 36)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...33).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (1...36).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
@@ -109,6 +112,9 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .revoked: ("revoked", "address closed before its time", .observe)
     case .cacheFlushed: ("cache-flushed", "answers forgotten by an operator", .observe)
     case .grantsRevoked: ("grants-revoked", "addresses closed by an operator", .observe)
+    case .allowedForTime: ("allowed-for-time", "destination allowed for a time by an operator", .observe)
+    case .allowanceEnded: ("allowance-ended", "destination no longer allowed by an operator", .observe)
+    case .askedByOperator: ("asked-by-operator", "asked by an operator in the server's name", .observe)
     default: ("unknown", "unknown", .error)
     }
   }

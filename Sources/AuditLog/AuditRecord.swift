@@ -5,6 +5,8 @@ package import IPNetwork
 package enum AuditTransport: UInt8, Sendable {
   case udp
   case tcp
+  /// By the control API: an operator asked in a server's name.
+  case control
 
   /// The transport with this IP protocol number, if it is one that has ports.
   package init?(protocolNumber: UInt8) {

@@ -114,6 +114,7 @@ package final class AuditRing: Sendable {
       switch header.transport {
       case .udp?: 0 as UInt8
       case .tcp?: Flag.isTCP
+      case .control?: Flag.isTCP | Flag.hasNoTransport
       case nil: Flag.hasNoTransport
       }
     let client =
@@ -192,7 +193,7 @@ package final class AuditRing: Sendable {
       client: flags & Flag.isV6 == 0
         ? IPAddress(v4: UInt32(truncatingIfNeeded: low)) : IPAddress(high: region.load(start + 24), low: low),
       clientPort: region.load(start + 10), wallClock: region.load(start + 16))
-    if flags & Flag.hasNoTransport != 0 { record.header.transport = nil }
+    if flags & Flag.hasNoTransport != 0 { record.header.transport = flags & Flag.isTCP == 0 ? nil : .control }
     if flags & Flag.hasNoClient != 0 { record.header.client = nil }
   }
 }

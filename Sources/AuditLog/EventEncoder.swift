@@ -120,7 +120,12 @@ package struct EventEncoder: ~Copyable {
     output.append(ascii: ",\"client_port\":")
     guard let transport = fields.transport else { return output.append(ascii: "null,\"transport\":null") }
     output.append(decimal: UInt64(fields.clientPort))
-    output.append(ascii: transport == .udp ? ",\"transport\":\"udp\"" : ",\"transport\":\"tcp\"")
+    output.append(ascii: ",\"transport\":\"")
+    switch transport {
+    case .udp: output.append(ascii: "udp\"")
+    case .tcp: output.append(ascii: "tcp\"")
+    case .control: output.append(ascii: "control\"")
+    }
   }
 
   /// Appends what an aggregate stands for: `count` wire names, one after the other, or as many texts, each as one label

@@ -124,13 +124,13 @@ extension [UInt8] {
   mutating func append(portOf header: AuditRecordHeader) {
     switch header.transport {
     case nil: append(ascii: "protocol ")
-    case .tcp?, .udp?: break
+    case .tcp?, .udp?, .control?: break
     }
     append(decimal: UInt64(header.type.rawValue))
     switch header.transport {
     case .tcp?: append(ascii: "/tcp")
     case .udp?: append(ascii: "/udp")
-    case nil: break
+    case .control?, nil: break
     }
   }
 

@@ -51,7 +51,7 @@ package final class AuditStore: Sendable {
       try file.repair()
       warnings = file.warning.map { [$0] } ?? []
       let leftovers = try RingFile.existing(ringDescriptor)
-      var run = WallClock.nanoseconds() / 1_000_000_000
+      var run = WallClock.seconds()
       var recovered: (events: UInt64, corrupt: UInt64) = (0, 0)
       if let leftovers {
         run = max(run, leftovers.run &+ 1)

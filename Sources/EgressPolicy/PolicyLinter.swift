@@ -22,6 +22,13 @@ package enum PolicyLinter {
     return findings
   }
 
+  /// The findings on one rule.
+  package static func check(_ rule: EgressRule) -> [Diagnostic] {
+    var findings: [Diagnostic] = []
+    check([rule], 0, &findings)
+    return findings
+  }
+
   private static func checkServers(_ servers: [ServerPolicy]) -> [Diagnostic] {
     var findings: [Diagnostic] = []
     var places: [ServerName: SourceLocation] = [:]

@@ -37,6 +37,14 @@ extension GrantLedger {
       servers[index].forEachHolding(now: now, body)
     }
   }
+
+  /// The same for one question.
+  package func forEachHolding(
+    of key: Key, now: UInt64, _ body: (_ key: Key, _ element: GrantElement, _ until: UInt64, _ opened: UInt64) -> Void
+  ) {
+    guard let index = index(of: key.server) else { return }
+    servers[index].forEachHolding(of: key, now: now, body)
+  }
 }
 
 extension ServerGrants {
@@ -46,14 +54,19 @@ extension ServerGrants {
   }
 
   func forEachHolding(now: UInt64, _ body: (GrantLedger.Key, GrantElement, UInt64, UInt64) -> Void) {
-    for (key, question) in questionSlots {
-      var hold = questions[question].firstHold
-      while hold != .none {
-        let opening = openings[holds[hold].opening]
-        let until = min(holds[hold].until, opening.committedUntil)
-        if until > now { body(key, opening.element, until, opening.opened) }
-        hold = holds[hold].nextOfQuestion
-      }
+    for key in questionSlots.keys { forEachHolding(of: key, now: now, body) }
+  }
+
+  func forEachHolding(
+    of key: GrantLedger.Key, now: UInt64, _ body: (GrantLedger.Key, GrantElement, UInt64, UInt64) -> Void
+  ) {
+    guard let question = questionSlots[key] else { return }
+    var hold = questions[question].firstHold
+    while hold != .none {
+      let opening = openings[holds[hold].opening]
+      let until = min(holds[hold].until, opening.committedUntil)
+      if until > now { body(key, opening.element, until, opening.opened) }
+      hold = holds[hold].nextOfQuestion
     }
   }
 

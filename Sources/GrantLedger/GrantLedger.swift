@@ -33,13 +33,15 @@ package struct GrantLedger: ~Copyable {
   ///   - caps: the byte caps of the rule; an element gets those of everybody who holds it.
   ///   - ttl: the answer's TTL in nanoseconds.
   ///   - epoch: the firewall epoch; what was committed in another one counts as absent.
+  ///   - notAfter: when the rule's time is over, on the clock of `now`: the grant ends by then.
   /// - Throws: `Refusal.setFull`, having changed nothing.
   package mutating func plan(
     _ key: Key, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], caps: UInt16 = 0, ttl: UInt64,
-    now: UInt64, epoch: UInt64
+    now: UInt64, epoch: UInt64, notAfter: UInt64 = .max
   ) throws(Refusal) -> Plan {
     let index = prepare(key.server, now: now)
-    let request = ServerGrants.Request(key: key, caps: caps, ttl: ttl, now: now, epoch: epoch)
+    let request = ServerGrants.Request(
+      key: key, caps: caps, ttl: ttl, now: now, epoch: epoch, notAfter: notAfter)
     let plan = try servers[index].plan(request, addresses: addresses, targets: targets, limits: limits)
     noteArrivals(index)
     return plan

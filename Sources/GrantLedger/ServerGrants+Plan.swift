@@ -10,6 +10,8 @@ extension ServerGrants {
     var ttl: UInt64
     var now: UInt64
     var epoch: UInt64
+    /// When its rule's time is over: nothing is opened for longer on its account.
+    var notAfter: UInt64 = .max
   }
 
   mutating func plan(
@@ -29,7 +31,7 @@ extension ServerGrants {
       question = questionSlots[request.key] ?? .none
     }
     if question == .none { question = addQuestion(request.key) }
-    let wanted = request.now + limits.lifetimes.lifetime(ofTTL: request.ttl)
+    let wanted = max(min(request.now + limits.lifetimes.lifetime(ofTTL: request.ttl), request.notAfter), request.now)
     for (index, element) in plan.elements.enumerated() {
       var slot = slots[index]
       if slot == .none { slot = addOpening(element, until: wanted, now: request.now, epoch: request.epoch) }
@@ -77,7 +79,8 @@ extension ServerGrants {
   private mutating func need(_ slot: Slot, wanted: UInt64, _ request: Request, _ limits: Limits) -> GrantCommit? {
     let isCommitted = openings[slot].committedUntil > 0 && openings[slot].epoch == request.epoch
     let isLongEnough =
-      openings[slot].committedUntil >= request.now + limits.lifetimes.required(byTTL: request.ttl)
+      openings[slot].committedUntil
+      >= min(request.now + limits.lifetimes.required(byTTL: request.ttl), request.notAfter)
     if isCommitted && isLongEnough && request.caps & ~openings[slot].committedCaps == 0 { return nil }
     // An element is never shortened: another answer may have promised it for longer.
     let until = max(openings[slot].requestedUntil, wanted)

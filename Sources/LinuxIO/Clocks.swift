@@ -33,4 +33,7 @@ package enum WallClock {
   package static func nanoseconds() -> UInt64 {
     MonotonicTime.read(CLOCK_REALTIME)
   }
+
+  /// Whole seconds since 1970, UTC.
+  package static func seconds() -> UInt64 { nanoseconds() / 1_000_000_000 }
 }

@@ -105,9 +105,12 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private var flights: [Ticket: Flight] = [:]
   private var inFlight: [GrantLedger.Key: Ticket] = [:]
   private var nextTicket: Ticket = 1
+  private let wallSeconds: () -> UInt64
 
-  package init(ledger: consuming GrantLedger) {
+  /// - Parameter wallSeconds: seconds since 1970, for rules whose time ends.
+  package init(ledger: consuming GrantLedger, wallSeconds: @escaping () -> UInt64) {
     self.ledger = ledger
+    self.wallSeconds = wallSeconds
   }
 
   /// How many questions are in flight.
@@ -250,13 +253,20 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       return .finish(finish(ticket, grantExpires: .max, epoch: CachedResponse.anyEpoch, now: now))
     }
     let rule = first.question.snapshot.policy.rule(server: first.question.server, index: first.question.rule)
+    var notAfter = UInt64.max
+    if let until = rule.until {
+      // Whoever takes it back at that time may not live to do so: then the kernel does.
+      let left = until - min(wallSeconds(), until)
+      if left <= UInt32.max { notAfter = now + left * Self.second }
+      flight.answer?.ttl = min(answer.ttl, UInt32(clamping: left))
+    }
     do throws(GrantLedger.Refusal) {
       flight.plan = try ledger.plan(
         flight.key, addresses: answer.addresses,
         targets: first.question.state.targets(
           of: rule.ports, family: answer.addresses.first?.family ?? .v4),
         caps: rule.capBits(in: first.question.state.byteCaps), ttl: UInt64(answer.ttl) * Self.second, now: now,
-        epoch: epoch)
+        epoch: epoch, notAfter: notAfter)
     } catch {
       return .finish(fail(ticket, .setFull, .otherError, storedFor: 0, now: now))
     }

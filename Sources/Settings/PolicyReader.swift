@@ -35,6 +35,12 @@ struct PolicyReader {
       location: fields["server"]?.location ?? node.location)
   }
 
+  /// The rule of one entry of an egress list; none when anything about it is wrong.
+  mutating func entry(_ node: YAMLNode, into rules: inout RuleList) {
+    var prefixes: [StaticPrefixRule] = []
+    read(node, into: &rules, &prefixes)
+  }
+
   private mutating func serverName(_ node: YAMLNode?, in document: YAMLNode) -> ServerName? {
     guard let node else {
       findings.error("key 'server' is missing, expected the server's name", at: document.location)

@@ -11,6 +11,23 @@ package enum Quantity {
 
   static func milliseconds(_ text: String) -> Int? { value(text, durations) }
 
+  /// Whole seconds of a duration with one unit or several: `90s`, `1h30m`.
+  package static func seconds(_ text: String) -> UInt64? {
+    var total: UInt64 = 0
+    var rest = Substring(text)
+    guard !rest.isEmpty else { return nil }
+    while !rest.isEmpty {
+      let part = rest.prefix { $0.isASCII && $0.isNumber }
+      let unit = rest.dropFirst(part.count).prefix { $0.isASCII && $0.isLetter }
+      guard let value = milliseconds(String(part + unit)), value % 1000 == 0 else { return nil }
+      let (sum, isOver) = total.addingReportingOverflow(UInt64(value / 1000))
+      guard !isOver else { return nil }
+      total = sum
+      rest = rest.dropFirst(part.count + unit.count)
+    }
+    return total
+  }
+
   static func octets(_ text: String) -> Int? { value(text, sizes) }
 
   /// A duration in milliseconds, in the largest unit that divides it.

@@ -121,6 +121,59 @@ enum ControlAPI {
     var grants: [Grant]
   }
 
+  /// What a query got that an operator asked in a server's name.
+  struct Query: Codable {
+    /// None for nobody's client.
+    var server: String?
+    var client: String
+    var name: String
+    var type: String
+    /// `allowed`, `not-listed`, `type-not-allowed`, or `unknown-client`.
+    var verdict: String
+    /// The rule that decided.
+    var rule: String?
+    /// Whence the answer came: `cache`, `resolved` (asked upstream, or committed again), or `local` (denials as well).
+    var from: String
+    /// None where policy drops the query.
+    var rcode: String?
+    /// The reply as octets, in Base64 (RFC 4648).
+    var message: String?
+    var milliseconds: Double
+    /// What the cache holds for the question now.
+    var cache: CacheEntry?
+    /// What is open for the question now.
+    var grants: [Grant]
+  }
+
+  /// A name that is allowed for a time.
+  struct Permit: Codable {
+    var id: UInt64
+    var server: String
+    var name: String
+    var ports: [String]
+    var types: [String]
+    var justification: String
+    var given: String
+    var until: String
+    /// Seconds.
+    var remaining: UInt64
+    /// Who gave it.
+    var uid: UInt32
+    var pid: Int32
+    /// What a policy file that said the same would be warned of.
+    var warnings: [String]?
+  }
+
+  struct PermitList: Codable {
+    var permits: [Permit]
+  }
+
+  struct Withdrawn: Codable {
+    var permits: Int
+    var addressesClosed: Int
+    var flowsCut: Int
+  }
+
   struct ServerDifference: Codable {
     var server: String
     /// `added`, `removed` or `changed`.

@@ -109,22 +109,21 @@ extension ControlDesk {
 
   func startReload(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
     try check(request, [])
-    guard let reload else { return completion(.error(503, "sluice is starting")) }
-    reload(
-      ReloadCall(peer: request.peer) { outcome in
-        switch outcome {
-        case .failure(let findings):
+    keeper.reload(
+      ReloadCall(peer: request.peer) { adoption, difference in
+        switch adoption {
+        case .unusable(let findings):
           let text = "the configuration cannot be used; the policy in force stays"
           completion(ControlAPI.Refusal(422, text, findings: findings).response)
-        case .success((let adopted, let difference)):
-          completion(ControlResponse(json: ControlAPI.Reload(adopted, difference)))
+        case .refused: completion(.error(503, adoption.text))
+        case .inForce(let adopted): completion(ControlResponse(json: ControlAPI.Reload(adopted, difference)))
         }
       })
   }
 }
 
 /// An element that a question holds open; times are nanoseconds.
-private struct Holding: Sendable {
+struct Holding: Sendable {
   var key: GrantLedger.Key
   var element: GrantElement
   var remaining: UInt64

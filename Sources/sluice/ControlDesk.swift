@@ -24,16 +24,26 @@ final class ControlDesk {
   let audit: AuditStore
   /// Nanoseconds since 1970.
   let started: UInt64
-  /// Begins a reload.
-  var reload: ((ReloadCall) -> Void)?
+  let keeper: PolicyKeeper
+  /// Answers what operators ask in a server's name.
+  var path: QueryPath
+  /// What waits for upstream or the firewall.
+  var inFlight: [UInt64: (AskedQuestion, Completion)] = [:]
+  var lastID: UInt64 = 0
+  let mailbox: Mailbox<ResolverMessage>
 
   init(
-    service: ResolutionService, settings: Settings, audit: AuditStore, started: UInt64
+    service: ResolutionService, keeper: PolicyKeeper, settings: Settings, audit: AuditStore, started: UInt64,
+    mailbox: Mailbox<ResolverMessage>
   ) {
     self.service = service
+    self.keeper = keeper
     self.settings = settings
     self.audit = audit
     self.started = started
+    self.mailbox = mailbox
+    path = QueryPath(
+      ring: service.ring, lane: service.lane, resolveInterface: service.shared.resolveInterface)
   }
 
   func take(_ request: ControlRequest, _ completion: @escaping Completion) {
@@ -56,7 +66,11 @@ final class ControlDesk {
       case (.get, "grants", 2): try listGrants(request, completion)
       case (.delete, "grants", 2): try revoke(request, completion)
       case (.post, "reload", 2): try startReload(request, completion)
-      case (_, "status", 2), (_, "servers", 2), (_, "cache", 2), (_, "grants", 2), (_, "reload", 2):
+      case (.get, "permits", 2): try listPermits(request, completion)
+      case (.post, "permits", 2): try permit(request, completion)
+      case (.delete, "permits", 2): try withdraw(request, completion)
+      case (.post, "query", 2): try query(request, completion)
+      case (_, let path, 2) where Self.paths.contains(path):
         completion(.error(405, "\(request.path.joined(separator: "/")) does not take \(request.method.rawValue)"))
       default:
         completion(.error(404, "no such path: /\(request.path.joined(separator: "/"))"))
@@ -65,6 +79,8 @@ final class ControlDesk {
       completion(error.response)
     }
   }
+
+  private static let paths: Set<String> = ["status", "servers", "cache", "grants", "reload", "permits", "query"]
 
   private static func mayChange(_ peer: ControlPeer) -> Bool {
     peer != .nobody && (peer.uid == 0 || peer.uid == geteuid())

@@ -13,6 +13,8 @@ enum Adoption {
   case inForce(Adopted)
   /// The former policy stays; the text says why.
   case refused(String)
+  /// The files cannot be used: what is wrong, a line each. The former policy stays.
+  case unusable([String])
 
   struct Adopted {
     var policy: String
@@ -26,7 +28,8 @@ enum Adoption {
   /// For the operator's terminal.
   var text: String {
     switch self {
-    case .refused(let reason): return "reload refused; the firewall cannot take the new policy: \(reason)"
+    case .unusable(let findings): return findings.joined(separator: "\n")
+    case .refused(let reason): return "refused, the former policy stays: \(reason)"
     case .inForce(let adopted):
       let text = "policy \(adopted.policy) is in force: \(adopted.servers) servers"
       return adopted.serversChanged == 0
@@ -54,7 +57,7 @@ extension ResolutionService {
       isInstalling = false
       if let failure {
         recordRefusedPolicy(errors: 1)
-        return completion(.refused("\(failure)"))
+        return completion(.refused("the firewall cannot take it: \(failure)"))
       }
       finishAdopting(snapshot, renumbered, members, completion)
     }

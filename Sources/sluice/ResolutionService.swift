@@ -15,26 +15,13 @@ import Upstream
 /// What other threads tell the resolver's thread.
 enum ResolverMessage: Sendable {
   case question(PendingQuestion, any ReplyPath)
-  /// The configuration was read again, and its policies compiled.
-  case reloaded(LoadedSettings, CompiledPolicy?)
+  /// A policy is compiled; the configuration it is of, where that was read again.
+  case compiled(LoadedSettings?, CompiledPolicy?)
   /// A call of the control API.
   case control(ControlRequest, @Sendable (ControlResponse) -> Void)
+  /// The reply to a question that an operator asked, by its number.
+  case answered(UInt64, [UInt8])
   case stop
-}
-
-/// What of the policies was in force at a time, compiled: a million names are not the resolver's thread to compile.
-struct CompiledPolicy: Sendable {
-  var policies: [ServerPolicy]
-  var snapshot: PolicySnapshot
-  /// What differs from the policy in force when the files were read.
-  var difference: PolicyDifference
-
-  /// - Parameter seconds: since 1970.
-  init(_ policies: [ServerPolicy], at seconds: UInt64, former: PolicySnapshot) {
-    self.policies = policies.map { $0.inForce(at: seconds) }
-    snapshot = PolicySnapshot(self.policies)
-    difference = PolicyDifference(from: former.servers, to: self.policies)
-  }
 }
 
 /// Carries out what `ResolutionEngine` decides: asks upstream, commits to the firewall, sends replies.
@@ -46,7 +33,7 @@ final class ResolutionService {
   let bridge: BridgeLink?
   let shared: SharedState
   let ring: AuditRing
-  private let lane: Int
+  let lane: Int
   let options: FirewallOptions
   let journal: GrantJournal?
   var engine: ResolutionEngine<any ReplyPath>
@@ -77,9 +64,10 @@ final class ResolutionService {
   private var isStopping = false
   /// Called when the bridge has looked at the sets again.
   var onSets: (([ServerSets]) -> Void)?
-  /// Called on the reactor's thread when the configuration was read again.
-  var onReload: ((LoadedSettings, CompiledPolicy?) -> Void)?
+  /// Called on the reactor's thread when a policy is compiled.
+  var onCompiled: ((LoadedSettings?, CompiledPolicy?) -> Void)?
   /// Answers calls of the control API.
+  var onAnswered: ((UInt64, [UInt8]) -> Void)?
   var onControl: ((ControlRequest, @escaping @Sendable (ControlResponse) -> Void) -> Void)?
 
   init(
@@ -94,7 +82,7 @@ final class ResolutionService {
     self.lane = lane
     self.options = options
     self.journal = journal
-    engine = ResolutionEngine(ledger: ledger)
+    engine = ResolutionEngine(ledger: ledger, wallSeconds: WallClock.seconds)
     snapshot = shared.current.load()
   }
 
@@ -105,8 +93,10 @@ final class ResolutionService {
         return finish(engine.turnAway(question, path, now: now))
       }
       perform(engine.submit(question, path, now: now, epoch: shared.epoch.current))
-    case .reloaded(let loaded, let compiled):
-      onReload?(loaded, compiled)
+    case .compiled(let loaded, let compiled):
+      onCompiled?(loaded, compiled)
+    case .answered(let id, let reply):
+      onAnswered?(id, reply)
     case .control(let request, let completion):
       guard let onControl, !isStopping else { return completion(.error(503, "sluice is starting or stopping")) }
       onControl(request, completion)

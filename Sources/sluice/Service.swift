@@ -26,20 +26,11 @@ final class Service {
   private let mailbox: Mailbox<ResolverMessage>
   private let reactor: Reactor
   private var indexes = FirewallIndexes()
-  /// The policies as they were read last; some of their rules may not be in force any more.
-  private var policies: [ServerPolicy]
-  private var isReloading = false
-  /// Who waits for the reload that runs, and for the one after it, which reads what was written meanwhile.
-  private var waiting: [ReloadCall] = []
-  private var waitingForNext: [ReloadCall] = []
-  private var reloadAgain = false
-  private var nextEnd: TimerID?
   private let manager = ServiceManager()
 
   init(settings: Settings, configurationPath: String) throws {
     self.settings = settings
     self.configurationPath = configurationPath
-    policies = settings.policies
     mailbox = try Mailbox()
     reactor = try Reactor()
   }
@@ -55,7 +46,7 @@ final class Service {
     sluice_prefer_latency(0)
     let account: Privileges.Account? = try settings.user.map { try Privileges.account(named: $0) }
     let zones = try loadZones()
-    let initial = policies.inForceNow()
+    let initial = settings.policies.inForceNow()
     indexes.assign(initial)
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
@@ -83,19 +74,18 @@ final class Service {
     let service = makeService(bridge, shared, audit, journal)
     try reactor.attach(mailbox) { service.handle($0) }
     try reconcile(service, remembered, bridge)
+    let keeper = PolicyKeeper(
+      settings: settings, path: configurationPath, indexes: indexes, factory: factory, current: current,
+      service: service, mailbox: mailbox)
     try reactor.register(signals, readable: true, writable: false) { [self] _ in
-      take(signals, workers, audit, current, factory, service)
+      take(signals, workers, audit, keeper)
     }
-    service.onSets = { [self] sets in
-      guard factory.sets != sets else { return }
-      factory.sets = sets
-      adopt(current, factory, service) { _ in }
-    }
-    scheduleEnd(current, factory, service)
     service.startRhythms()
-    let desk = ControlDesk(service: service, settings: settings, audit: audit, started: WallClock.nanoseconds())
-    desk.reload = { [self] in reload(current, factory, service, $0) }
+    let desk = ControlDesk(
+      service: service, keeper: keeper, settings: settings, audit: audit, started: WallClock.nanoseconds(),
+      mailbox: mailbox)
     service.onControl = { desk.take($0, $1) }
+    service.onAnswered = { desk.answered($0, $1) }
     let threads = workers.map { worker in
       Worker(named: worker.servesFloods ? "dns-flood" : "dns-udp") {
         // Of this thread alone: who floods waits for everybody else.
@@ -291,123 +281,23 @@ final class Service {
   // MARK: - Signals
 
   private func take(
-    _ signals: Int32, _ workers: [DatagramWorker], _ audit: AuditStore, _ current: CurrentSnapshot,
-    _ factory: SnapshotFactory, _ service: ResolutionService
+    _ signals: Int32, _ workers: [DatagramWorker], _ audit: AuditStore, _ keeper: PolicyKeeper
   ) {
     while true {
       switch sluice_signals_take(signals) {
       case 0: return
       case SIGHUP:
         audit.reopen()
-        reload(current, factory, service, nil)
+        keeper.reload(nil)
       default:
         for worker in workers { worker.stop() }
         mailbox.post(.stop)
       }
     }
   }
-
-  /// Reads the configuration again on a thread of its own; a broken one changes nothing (P7).
-  ///
-  /// - Parameter call: who asked for it by the control API.
-  private func reload(
-    _ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService, _ call: ReloadCall?
-  ) {
-    guard !isReloading else {
-      reloadAgain = true
-      if let call { waitingForNext.append(call) }
-      return
-    }
-    isReloading = true
-    if let call { waiting.append(call) }
-    let path = configurationPath
-    service.onReload = { [self] loaded, compiled in
-      for diagnostic in loaded.diagnostics { StandardError.write(diagnostic.description) }
-      let members = waiting.map(\.peer.members).first ?? ""
-      // A file that is being written may be empty for a moment: no policy at all is never what a reload means.
-      guard let settings = loaded.settings, !settings.policies.isEmpty else {
-        StandardError.write("sluice: reload refused; the policy in force stays")
-        let errors = loaded.diagnostics.filter { $0.severity == .error }
-        service.recordRefusedPolicy(errors: errors.count, members: members)
-        let findings = errors.isEmpty ? ["no policy at all"] : errors.map(\.description)
-        return finishReload(current, factory, service, .failure(findings))
-      }
-      policies = settings.policies
-      let difference = compiled?.difference
-      let counts = ",\"names_added\":\(difference?.addedCount ?? 0),\"names_removed\":\(difference?.removedCount ?? 0)"
-      adopt(current, factory, service, compiled, members: counts + members) { [self] adoption in
-        StandardError.write("sluice: \(adoption.text)")
-        switch adoption {
-        case .refused: finishReload(current, factory, service, .failure([adoption.text]))
-        case .inForce(let adopted): finishReload(current, factory, service, .success((adopted, difference)))
-        }
-      }
-    }
-    let former = service.snapshot.policy
-    Thread.detachNewThread { [mailbox] in
-      let loaded = SettingsLoader.load(path: path)
-      let compiled = loaded.settings.map {
-        CompiledPolicy($0.policies, at: WallClock.nanoseconds() / 1_000_000_000, former: former)
-      }
-      mailbox.post(.reloaded(loaded, compiled))
-    }
-  }
-
-  /// Puts in force what of the policies holds now.
-  private func adopt(
-    _ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService,
-    _ compiled: CompiledPolicy? = nil, members: String = "", _ completion: @escaping (Adoption) -> Void
-  ) {
-    let policies = compiled?.policies ?? policies.inForceNow()
-    let renumbered = indexes.assign(policies)
-    let snapshot = factory.snapshot(
-      of: policies, indexes: indexes, former: current.load(), compiled: compiled?.snapshot)
-    let plan = indexes.plan(for: policies, settings)
-    service.adopt(snapshot, plan: plan, renumbered: renumbered, members: members) { [self] adoption in
-      completion(adoption)
-      scheduleEnd(current, factory, service)
-    }
-  }
-
-  /// Wakes when the next rule's time is over; at least once a minute, since clocks are set.
-  private func scheduleEnd(_ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService) {
-    if let nextEnd { reactor.cancel(nextEnd) }
-    nextEnd = nil
-    let now = WallClock.nanoseconds() / 1_000_000_000
-    guard let end = policies.compactMap({ $0.nextEnd(after: now) }).min() else { return }
-    nextEnd = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: min(end - now, 60) * 1_000)) { [self] in
-      nextEnd = nil
-      guard WallClock.nanoseconds() / 1_000_000_000 >= end else { return scheduleEnd(current, factory, service) }
-      adopt(current, factory, service) { StandardError.write("sluice: a rule's time is over: \($0.text)") }
-    }
-  }
-
-  private func finishReload(
-    _ current: CurrentSnapshot, _ factory: SnapshotFactory, _ service: ResolutionService, _ outcome: ReloadCall.Outcome
-  ) {
-    isReloading = false
-    for call in waiting { call.completion(outcome) }
-    (waiting, waitingForNext) = (waitingForNext, [])
-    if reloadAgain {
-      reloadAgain = false
-      reload(current, factory, service, nil)
-    }
-  }
 }
 
 extension AuditStore: AuditGate {}
-
-/// A reload that somebody asked for by the control API.
-struct ReloadCall {
-  /// What is in force now and what differs; or what is wrong, a line each.
-  enum Outcome {
-    case success((Adoption.Adopted, PolicyDifference?))
-    case failure([String])
-  }
-
-  var peer: ControlPeer
-  var completion: (Outcome) -> Void
-}
 
 /// The number of each thread that answers queries: of its audit ring and of its lane in every `QueryCounts`. The workers
 /// come first.

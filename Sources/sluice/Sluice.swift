@@ -19,8 +19,10 @@ struct Sluice: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      ServeCommand.self, CheckCommand.self, ExplainCommand.self, StatusCommand.self, TopCommand.self, CacheCommand.self,
-      GrantsCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self, DoctorCommand.self,
+      ServeCommand.self, CheckCommand.self, ExplainCommand.self, QueryCommand.self, StatusCommand.self, TopCommand.self,
+      CacheCommand.self,
+      GrantsCommand.self, AllowCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self,
+      DoctorCommand.self,
       BridgeCommand.self,
     ])
 }

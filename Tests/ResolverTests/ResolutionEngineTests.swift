@@ -28,7 +28,7 @@ private final class Conversation {
     engine = Engine(
       ledger: GrantLedger(
         lifetimes: .init(minimum: minimum * second, grace: grace * second, maximum: maximum * second),
-        maxElementsPerServer: elements, maxElementsPerName: elementsPerName))
+        maxElementsPerServer: elements, maxElementsPerName: elementsPerName), wallSeconds: { 1_000_000 })
   }
 
   convenience init(_ world: World) throws { self.init(try world.snapshot()) }

@@ -1,0 +1,110 @@
+import ArgumentParser
+import Control
+import EgressPolicy
+import Foundation
+import Settings
+
+struct AllowCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "allow", abstract: "Allow a server one more name for a time; show or withdraw what is so allowed.",
+    subcommands: [Give.self, List.self, Withdraw.self], defaultSubcommand: Give.self)
+
+  struct Give: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "give", abstract: "Allow a server a name for a time.",
+      discussion: """
+        The name is allowed at once, beside what the server's policy says. When the time is over it is denied again, and \
+        its addresses close; so they do when serve ends: a permit lasts no longer than the process. Who gave it and why \
+        is in the audit log. What is needed for longer than 7 days belongs into the policy, with `until:`.
+
+        Examples:
+          sluice allow --server github-mcp --name status.example.com --for 30m --reason 'incident 4711'
+          sluice allow --server db-mcp --name db.example.com --for 1h30m --ports 5432/tcp --reason 'migration'
+        """)
+
+    @OptionGroup var control: ControlOption
+    @Option(help: "The server.") var server: String
+    @Option(help: "A name, or a pattern such as *.example.com, as behind `host:` in a policy.") var name: String
+    @Option(name: .customLong("for"), help: "For how long: 30m, 2h, 1h30m, 1d; 7d at most.") var duration: String
+    @Option(help: "Why: for those who read the audit log.") var reason: String
+    @Option(help: "Ports to open, such as 443/tcp,22/tcp, or any.") var ports: String?
+    @Option(help: "Record types to answer, such as A,AAAA,HTTPS.") var types: String?
+    @Flag(help: "Print one JSON object.") var json = false
+
+    func validate() throws {
+      guard let seconds = Quantity.seconds(duration), seconds > 0, seconds <= 7 * 86_400 else {
+        throw ValidationError("--for is '\(duration)'; expected a time such as 90s, 30m, 1h30m, 1d, and 7d at most")
+      }
+      if reason.allSatisfy(\.isWhitespace) { throw ValidationError("--reason is empty; say why the name is allowed") }
+    }
+
+    func run() throws {
+      let (permit, octets) = try control.call(
+        .post, "permits",
+        [
+          ("server", server), ("name", name), ("seconds", Quantity.seconds(duration).map { "\($0)" }),
+          ("justification", reason), ("ports", ports), ("types", types),
+        ], as: ControlAPI.Permit.self)
+      for warning in permit.warnings ?? [] { StandardError.write("sluice: warning: \(warning)") }
+      StandardOutput.write(
+        json
+          ? ControlAPI.line(octets)
+          : "permit \(permit.id): \(permit.server) may reach \(permit.name) on \(permit.ports.joined(separator: ", ")) "
+            + "until \(permit.until)")
+    }
+  }
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show what is allowed for a time, by whom, and why.")
+
+    @OptionGroup var control: ControlOption
+    @Option(help: "Only this server.") var server: String?
+    @Flag(help: "Print one JSON object a line.") var json = false
+
+    func run() throws {
+      let permits = try control.call(.get, "permits", [("server", server)], as: ControlAPI.PermitList.self).answer
+        .permits
+      if json {
+        for permit in permits { StandardOutput.write(ControlAPI.line(ControlAPI.encode(permit))) }
+        return
+      }
+      let rows = permits.map { permit in
+        [
+          "\(permit.id)", permit.server, permit.name, permit.ports.joined(separator: ", "),
+          permit.types.joined(separator: ", "), "\(permit.remaining)s", "\(permit.uid)", permit.justification,
+        ]
+      }
+      let heading = ["ID", "SERVER", "NAME", "PORTS", "TYPES", "REMAINING", "BY UID", "REASON"]
+      for line in AlignedColumns.lines(heading, rows) { StandardOutput.write(line) }
+    }
+  }
+
+  struct Withdraw: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "End permits before their time; what only they kept open closes.",
+      discussion: """
+        Examples:
+          sluice allow withdraw 3
+          sluice allow withdraw --server github-mcp
+        """)
+
+    @OptionGroup var control: ControlOption
+    @Argument(help: "The permit's number.") var id: UInt64?
+    @Option(help: "All of this server's.") var server: String?
+    @Flag(help: "Print one JSON object.") var json = false
+
+    func validate() throws {
+      if id == nil, server == nil { throw ValidationError("say what to withdraw: a permit's number, or --server") }
+    }
+
+    func run() throws {
+      let (withdrawn, octets) = try control.call(
+        .delete, "permits", [("id", id.map { "\($0)" }), ("server", server)], as: ControlAPI.Withdrawn.self)
+      StandardOutput.write(
+        json
+          ? ControlAPI.line(octets)
+          : "\(withdrawn.permits) permits ended, \(withdrawn.addressesClosed) addresses closed, "
+            + "\(withdrawn.flowsCut) connections cut")
+    }
+  }
+}

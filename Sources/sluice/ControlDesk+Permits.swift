@@ -1,0 +1,119 @@
+import Control
+import DNSWire
+import EgressPolicy
+import LinuxIO
+import Resolver
+import Settings
+
+extension ControlDesk {
+  /// Seconds that a permit may last: what is needed for longer belongs into a policy, where others read it.
+  private static let durations: ClosedRange<UInt64> = 1...(7 * 86_400)
+  /// Octets of a justification.
+  private static let justification = 1...500
+
+  func listPermits(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
+    try check(request, ["server"])
+    let names = Set(try places(request).map { service.snapshot.policy.servers[$0].name })
+    let permits = keeper.permits.filter { names.contains($0.allowance.server) }
+    completion(
+      ControlResponse(json: ControlAPI.PermitList(permits: permits.map { ControlAPI.Permit($0, service.now) })))
+  }
+
+  /// Allows a name for a time; answers when it is in force.
+  func permit(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
+    try check(request, ["server", "name", "seconds", "justification", "ports", "types"])
+    let server = try serverName(try parameter(request, "server"))
+    let name = try parameter(request, "name")
+    let duration = try duration(try parameter(request, "seconds"))
+    let justification = try parameter(request, "justification")
+    guard Self.justification.contains(justification.utf8.count) else {
+      throw ControlAPI.Refusal(
+        400, "justification has \(justification.utf8.count) octets; expected \(Self.justification.upperBound) at most")
+    }
+    guard !justification.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+      throw ControlAPI.Refusal(400, "justification holds a control character; expected a line of text")
+    }
+    guard keeper.permits.count < PolicyKeeper.maxPermits else {
+      throw ControlAPI.Refusal(409, "\(keeper.permits.count) permits are given; expected fewer: withdraw some")
+    }
+    let entry: (rule: EgressRule, warnings: [String])
+    let id = keeper.nextID()
+    do throws(EgressEntry.Refusal) {
+      entry = try EgressEntry.rule(
+        host: name, ports: list(request, "ports"), types: list(request, "types"),
+        until: WallClock.seconds() + duration, named: "permit \(id)")
+    } catch {
+      throw ControlAPI.Refusal(400, "what was asked for is no rule", findings: error.problems)
+    }
+    let permit = Permit(
+      id: id, allowance: Allowance(server: server, rule: entry.rule), justification: justification, peer: request.peer,
+      given: WallClock.nanoseconds(), deadline: service.now + duration * 1_000_000_000)
+    keeper.permit(permit) { [service] adoption in
+      guard case .inForce = adoption else { return completion(.error(503, adoption.text)) }
+      var given = ControlAPI.Permit(permit, service.now)
+      given.warnings = entry.warnings
+      completion(ControlResponse(json: given, status: 201))
+    }
+  }
+
+  /// Ends permits: one, or all, or all of a server.
+  func withdraw(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
+    try check(request, ["id", "server"])
+    guard !request.query.isEmpty else { throw ControlAPI.Refusal(400, "say what to withdraw: id or server") }
+    let server = try request.query["server"].map { text throws(ControlAPI.Refusal) in try serverName(text) }
+    var permits = keeper.permits.filter { server == nil || $0.allowance.server == server }
+    if let text = request.query["id"] {
+      permits = permits.filter { "\($0.id)" == text }
+      guard !permits.isEmpty else { throw ControlAPI.Refusal(404, "there is no permit \(text)") }
+    }
+    let ids = Set(permits.map(\.id))
+    guard !ids.isEmpty else {
+      return completion(ControlResponse(json: ControlAPI.Withdrawn(permits: 0, addressesClosed: 0, flowsCut: 0)))
+    }
+    keeper.withdraw(ids, by: request.peer) { adoption in
+      guard case .inForce(let adopted) = adoption else { return completion(.error(503, adoption.text)) }
+      completion(
+        ControlResponse(
+          json: ControlAPI.Withdrawn(
+            permits: ids.count, addressesClosed: adopted.addressesClosed, flowsCut: adopted.flowsCut)))
+    }
+  }
+
+  func parameter(_ request: ControlRequest, _ key: String) throws(ControlAPI.Refusal) -> String {
+    guard let text = request.query[key], !text.isEmpty else {
+      throw ControlAPI.Refusal(400, "parameter \(key) is missing")
+    }
+    return text
+  }
+
+  private func serverName(_ text: String) throws(ControlAPI.Refusal) -> ServerName {
+    guard let place = service.snapshot.policy.server(named: text) else {
+      throw ControlAPI.Refusal(404, "there is no server \(text)")
+    }
+    return service.snapshot.policy.servers[place].name
+  }
+
+  private func duration(_ text: String) throws(ControlAPI.Refusal) -> UInt64 {
+    guard let seconds = UInt64(text), Self.durations.contains(seconds) else {
+      throw ControlAPI.Refusal(
+        400, "seconds is '\(text)'; expected \(Self.durations.lowerBound) to \(Self.durations.upperBound)")
+    }
+    return seconds
+  }
+
+  private func list(_ request: ControlRequest, _ key: String) -> [String] {
+    (request.query[key] ?? "").split(separator: ",").map { $0.trimmingPrefix(" ").description }
+  }
+}
+
+extension ControlAPI.Permit {
+  init(_ permit: Permit, _ now: UInt64) {
+    let rule = permit.allowance.rule
+    self.init(
+      id: permit.id, server: permit.allowance.server.text, name: rule.pattern.description, ports: rule.ports.texts,
+      types: rule.types.map(\.description), justification: permit.justification,
+      given: ControlAPI.time(nanoseconds: permit.given), until: PolicyTime.text(permit.until),
+      remaining: (permit.deadline - min(now, permit.deadline) + 999_999_999) / 1_000_000_000, uid: permit.peer.uid,
+      pid: permit.peer.pid)
+  }
+}

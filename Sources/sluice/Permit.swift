@@ -1,0 +1,61 @@
+import AuditLog
+import Control
+import DNSWire
+import EgressPolicy
+import Resolver
+import Transport
+
+/// An allowance with who gave it and why.
+struct Permit: Sendable {
+  var id: UInt64
+  var allowance: Allowance
+  var justification: String
+  var peer: ControlPeer
+  /// Nanoseconds since 1970.
+  var given: UInt64
+  /// Nanoseconds of the monotonic clock: a clock that is set back prolongs nothing.
+  var deadline: UInt64
+
+  /// Seconds since 1970.
+  var until: UInt64 { allowance.rule.until ?? 0 }
+
+  func isOver(wall: UInt64, monotonic: UInt64) -> Bool { wall >= until || monotonic >= deadline }
+
+  /// Of the audit event.
+  var members: String {
+    let ports = JSONText.list(allowance.rule.ports.texts)
+    return ",\"permit\":\(id),\"until\":\"\(PolicyTime.text(until))\",\"ports\":\(ports)"
+      + ",\"types\":\(JSONText.list(allowance.rule.types.map(\.description)))"
+      + ",\"justification\":\(JSONText.quoted(justification))"
+  }
+}
+
+extension PortSet {
+  /// A text each: `any`, or `443/tcp`.
+  var texts: [String] {
+    switch self {
+    case .any: ["any"]
+    case .ports(let ports): ports.map(\.description)
+    }
+  }
+}
+
+extension ResolutionService {
+  /// False when it cannot be recorded: then nothing is allowed (P6).
+  func record(permit: Permit) -> Bool {
+    guard !shared.audit.isBlocked else { return false }
+    return record(.allowedForTime, permit, permit.members + permit.peer.members)
+  }
+
+  /// - Parameter peer: who ended it; nil where its time is over, its server is gone, or it never came into force.
+  func record(ended permit: Permit, by peer: ControlPeer?) {
+    _ = record(.allowanceEnded, permit, permit.members + (peer?.members ?? ""))
+  }
+
+  private func record(_ code: AuditCode, _ permit: Permit, _ members: String) -> Bool {
+    push(
+      AuditRecordHeader(service: code, wallClock: shared.clock().wall),
+      server: Array(permit.allowance.server.text.utf8),
+      destination: Array(permit.allowance.rule.pattern.description.utf8), members)
+  }
+}

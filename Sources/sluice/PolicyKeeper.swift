@@ -1,0 +1,283 @@
+import AuditLog
+import Control
+import EgressPolicy
+import FirewallBridge
+import Foundation
+import LinuxIO
+import Resolver
+import Settings
+import Transport
+
+/// Puts policies in force, one change after the other: what the files say, what an operator allowed for a time, and what
+/// of both holds by the clock.
+///
+/// Files are read and policies are compiled on another thread; the reactor's thread swaps in what is ready.
+final class PolicyKeeper {
+  private enum Change {
+    /// The files may say something else; everybody who asked for it.
+    case files([ReloadCall])
+    /// The bridge found other sets.
+    case sets([ServerSets])
+    /// A rule or a permit is over.
+    case time
+    case permit(Permit, (Adoption) -> Void)
+    case withdraw(Set<UInt64>, ControlPeer, (Adoption) -> Void)
+  }
+
+  /// Permits at a time.
+  static let maxPermits = 1000
+  /// Clocks are set: so often, in seconds, what ends later is looked at again.
+  private static let longestSleep: UInt64 = 60
+  /// After how many seconds what should have ended is tried again.
+  private static let retry: UInt64 = 5
+
+  private let settings: Settings
+  private let path: String
+  private let service: ResolutionService
+  private let factory: SnapshotFactory
+  private let current: CurrentSnapshot
+  private let mailbox: Mailbox<ResolverMessage>
+  private var indexes: FirewallIndexes
+  /// As they were read last; some of their rules may not be in force any more.
+  private var policies: [ServerPolicy]
+  /// What is allowed for a time, oldest first.
+  private(set) var permits: [Permit] = []
+  private var lastID: UInt64 = 0
+  private var running: Change?
+  private var waiting: [Change] = []
+  private var timer: TimerID?
+
+  init(
+    settings: Settings, path: String, indexes: FirewallIndexes, factory: SnapshotFactory, current: CurrentSnapshot,
+    service: ResolutionService, mailbox: Mailbox<ResolverMessage>
+  ) {
+    self.settings = settings
+    self.path = path
+    self.indexes = indexes
+    self.factory = factory
+    self.current = current
+    self.service = service
+    self.mailbox = mailbox
+    policies = settings.policies
+    service.onCompiled = { [unowned self] in compiled($0, $1) }
+    service.onSets = { [unowned self] sets in
+      if self.factory.sets != sets { submit(.sets(sets)) }
+    }
+    schedule()
+  }
+
+  // MARK: - What is asked for
+
+  /// Reads the files again.
+  ///
+  /// - Parameter call: who asked for it by the control API. A reload that waits already serves him as well; one that runs
+  ///   may have read what was there before.
+  func reload(_ call: ReloadCall?) {
+    let calls = call.map { [$0] } ?? []
+    if let place = waiting.firstIndex(where: { if case .files = $0 { true } else { false } }),
+      case .files(let others) = waiting[place]
+    {
+      waiting[place] = .files(others + calls)
+    } else {
+      submit(.files(calls))
+    }
+  }
+
+  func nextID() -> UInt64 {
+    lastID += 1
+    return lastID
+  }
+
+  /// Allows what the permit says, once that is in the audit log.
+  func permit(_ permit: Permit, _ completion: @escaping (Adoption) -> Void) { submit(.permit(permit, completion)) }
+
+  /// Ends permits before their time.
+  func withdraw(_ ids: Set<UInt64>, by peer: ControlPeer, _ completion: @escaping (Adoption) -> Void) {
+    submit(.withdraw(ids, peer, completion))
+  }
+
+  private func submit(_ change: Change) {
+    waiting.append(change)
+    next()
+  }
+
+  // MARK: - One change
+
+  private func next() {
+    guard running == nil, !waiting.isEmpty else { return }
+    let change = waiting.removeFirst()
+    running = change
+    switch change {
+    case .files: compile(readsFiles: true)
+    case .time, .withdraw: compile()
+    case .permit(let permit, _):
+      guard service.record(permit: permit) else { return finish(.refused("the audit log cannot take it")) }
+      compile()
+    case .sets(let sets):
+      factory.sets = sets
+      let policy = service.snapshot.policy
+      adopt(policy.servers, policy, "sets") { [unowned self] in finish($0) }
+    }
+  }
+
+  /// The permits as they are when the change that runs is in force.
+  private var proposed: [Permit] {
+    let now = (wall: WallClock.seconds(), monotonic: service.now)
+    var permits = permits
+    switch running {
+    case .permit(let permit, _): permits.append(permit)
+    case .withdraw(let ids, _, _): permits.removeAll { ids.contains($0.id) }
+    case .files, .sets, .time, nil: break
+    }
+    return permits.filter { !$0.isOver(wall: now.wall, monotonic: now.monotonic) }
+  }
+
+  private func compile(readsFiles: Bool = false) {
+    let (path, policies, permits, former) = (path, policies, proposed, service.snapshot.policy)
+    Thread.detachNewThread { [mailbox] in
+      let loaded = readsFiles ? SettingsLoader.load(path: path) : nil
+      let base = readsFiles ? loaded?.settings?.policies : policies
+      let compiled = base.map { CompiledPolicy($0, permits, at: WallClock.seconds(), former: former) }
+      mailbox.post(.compiled(loaded, compiled))
+    }
+  }
+
+  private func compiled(_ loaded: LoadedSettings?, _ compiled: CompiledPolicy?) {
+    if let loaded, !isUsable(loaded) { return }
+    guard let compiled else { return finish(.refused("no policy")) }
+    let files = loaded?.settings?.policies ?? policies
+    var members = ""
+    if loaded != nil {
+      let difference = compiled.difference
+      members = ",\"names_added\":\(difference.addedCount),\"names_removed\":\(difference.removedCount)"
+    }
+    adopt(compiled.policies, compiled.snapshot, cause + members) { [unowned self] adoption in
+      if case .inForce = adoption {
+        policies = files
+        keep(compiled.permits)
+      }
+      finish(adoption, compiled.difference)
+    }
+  }
+
+  /// A broken configuration changes nothing (P7).
+  private func isUsable(_ loaded: LoadedSettings) -> Bool {
+    for diagnostic in loaded.diagnostics { StandardError.write(diagnostic.description) }
+    // A file that is being written may be empty for a moment: no policy at all is never what a reload means.
+    if let settings = loaded.settings, !settings.policies.isEmpty { return true }
+    StandardError.write("sluice: reload refused; the policy in force stays")
+    let errors = loaded.diagnostics.filter { $0.severity == .error }
+    service.recordRefusedPolicy(errors: errors.count, members: cause)
+    finish(.unusable(errors.isEmpty ? ["no policy at all"] : errors.map(\.description)))
+    return false
+  }
+
+  /// Why the policy changes and who wanted it, as members of the event.
+  private var cause: String {
+    let (cause, peer): (String, ControlPeer?) =
+      switch running {
+      case .files(let calls): ("files", calls.first?.peer)
+      case .permit(let permit, _): ("permit", permit.peer)
+      case .withdraw(_, let peer, _): ("permit-withdrawn", peer)
+      case .sets: ("sets", nil)
+      case .time, nil: ("time", nil)
+      }
+    return (peer?.members ?? "") + ",\"cause\":\"\(cause)\""
+  }
+
+  private func adopt(
+    _ policies: [ServerPolicy], _ compiled: PolicySnapshot, _ members: String,
+    _ completion: @escaping (Adoption) -> Void
+  ) {
+    let renumbered = indexes.assign(policies)
+    let snapshot = factory.snapshot(of: policies, indexes: indexes, former: current.load(), compiled: compiled)
+    service.adopt(
+      snapshot, plan: indexes.plan(for: policies, settings), renumbered: renumbered, members: members, completion)
+  }
+
+  /// What is in force now; what is not any more has ended.
+  private func keep(_ kept: [Permit]) {
+    let ids = Set(kept.map(\.id))
+    for permit in permits where !ids.contains(permit.id) {
+      var peer: ControlPeer?
+      if case .withdraw(_, let withdrawer, _) = running { peer = withdrawer }
+      service.record(ended: permit, by: peer)
+    }
+    permits = kept
+  }
+
+  private func finish(_ adoption: Adoption, _ difference: PolicyDifference? = nil) {
+    let change = running
+    running = nil
+    switch change {
+    case .files(let calls):
+      if case .unusable = adoption {} else { StandardError.write("sluice: \(adoption.text)") }
+      for call in calls { call.completion(adoption, difference) }
+    case .permit(let permit, let completion):
+      if case .inForce = adoption {} else { service.record(ended: permit, by: nil) }
+      completion(adoption)
+    case .withdraw(_, _, let completion): completion(adoption)
+    case .time:
+      StandardError.write("sluice: a rule's time is over: \(adoption.text)")
+    case .sets, nil: break
+    }
+    if case .time = change, case .refused = adoption {
+      wake(in: Self.retry) { [unowned self] in submit(.time) }
+    } else {
+      schedule()
+    }
+    next()
+  }
+
+  // MARK: - Time
+
+  /// Wakes when the next rule or permit is over; at least once a minute while there is one, since clocks are set.
+  private func schedule() {
+    let now = WallClock.seconds()
+    let end = policies.compactMap { $0.nextEnd(after: now) }.min()
+    let left = permits.map { $0.deadline - min(service.now, $0.deadline) }.min().map { $0 / 1_000_000_000 + 1 }
+    guard end != nil || left != nil else { return wake(in: nil) {} }
+    wake(in: min(end.map { $0 - now } ?? .max, left ?? .max, Self.longestSleep)) { [unowned self] in
+      let now = WallClock.seconds()
+      let isOver = permits.contains { $0.isOver(wall: now, monotonic: service.now) }
+      if isOver || end.map({ now >= $0 }) == true { submit(.time) } else { schedule() }
+    }
+  }
+
+  private func wake(in seconds: UInt64?, _ body: @escaping () -> Void) {
+    if let timer { service.reactor.cancel(timer) }
+    timer = seconds.map { seconds in
+      service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: seconds * 1_000)) { [unowned self] in
+        timer = nil
+        body()
+      }
+    }
+  }
+}
+
+/// A reload that somebody asked for by the control API.
+struct ReloadCall {
+  var peer: ControlPeer
+  /// What came of it, and what differs.
+  var completion: (Adoption, PolicyDifference?) -> Void
+}
+
+/// What of the policies is in force at a time, compiled: a million names are not the resolver's thread to compile.
+struct CompiledPolicy: Sendable {
+  var policies: [ServerPolicy]
+  var snapshot: PolicySnapshot
+  /// The permits that are in it: those of servers that the policies have.
+  var permits: [Permit]
+  /// What differs from the policy in force when the change began.
+  var difference: PolicyDifference
+
+  /// - Parameter seconds: since 1970.
+  init(_ policies: [ServerPolicy], _ permits: [Permit], at seconds: UInt64, former: PolicySnapshot) {
+    let names = Set(policies.map(\.name))
+    self.permits = permits.filter { names.contains($0.allowance.server) }
+    let allowances = self.permits.map(\.allowance)
+    self.policies = policies.map { $0.inForce(at: seconds).adding(allowances) }
+    snapshot = PolicySnapshot(self.policies)
+    difference = PolicyDifference(from: former.servers, to: self.policies)
+  }
+}

@@ -1,0 +1,177 @@
+import Foundation
+import Glibc
+import IPNetwork
+import Testing
+
+extension EndToEnd {
+  @Suite("What an operator allows for a time and asks in a server's name", .timeLimit(.minutes(5)))
+  struct OperatorTests {
+    private func object(_ text: String) throws -> [String: Any] {
+      try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    }
+
+    private func objects(_ text: String) throws -> [[String: Any]] {
+      try text.split(separator: "\n").map { try object(String($0)) }
+    }
+
+    private func allow(
+      _ bed: Testbed, _ name: String, for duration: String, _ words: String..., server: String = "github-mcp"
+    ) throws -> Command.Output {
+      let executable = try #require(Machine.executable)
+      return try Command.run(
+        [executable, "allow", "--server", server, "--name", name, "--for", duration, "--reason", "incident 4711"]
+          + words + ["--config", bed.sluice.configurationFile], in: bed.host)
+    }
+
+    @Test("a name is allowed for its time, and closed in memory and in the kernel when that is over")
+    func allowed() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN")
+        let output = try allow(bed, "EVIL.example.com.", for: "8s", "--json")
+        #expect(output.status == 0, "\(output.errors)")
+        let permit = try object(output.text)
+        #expect(permit["name"] as? String == "evil.example.com" && permit["uid"] as? Int == 0)
+        #expect(permit["ports"] as? [String] == ["443/tcp"] && permit["remaining"] as? Int == 8)
+        #expect(try bed.dig("evil.example.com", "A", server: "10.77.1.1").status == "NOERROR")
+        #expect(try bed.connects("45.11.0.66"))
+        // The grant's least lifetime is a minute: it must not outlive the permit even if nobody takes it back.
+        let address = try #require(IPAddress("45.11.0.66"))
+        #expect(try #require(try KernelView(bed).remaining(address)) <= 8)
+        let listed = try objects(try bed.sluice.command("allow", "list", "--json").text)
+        #expect(listed.map { $0["justification"] as? String } == ["incident 4711"])
+        #expect(try bed.sluice.command("allow", "list").text.contains("incident 4711"))
+        let cut = try Socket(streamTo: "45.11.0.66", 443, from: bed.client)
+        try eventually("the name is denied again") { try bed.dig("evil.example.com", "A").status == "NXDOMAIN" }
+        try eventually("the connection is cut") { !cut.isAlive() }
+        #expect(try !bed.connects("45.11.0.66"))
+        #expect(try bed.sluice.command("allow", "list", "--json").text.isEmpty)
+        let events = try bed.sluice.events()
+        let given = try #require(events.first { $0["code"] as? String == "allowed-for-time" })
+        #expect(given["destination"] as? String == "evil.example.com" && given["server"] as? String == "github-mcp")
+        #expect(given["justification"] as? String == "incident 4711" && given["uid"] as? Int == 0)
+        let granted = try #require(events.first { $0["code"] as? String == "granted" })
+        #expect(granted["rule"] as? String == "permit 1")
+        let ended = try #require(events.first { $0["code"] as? String == "allowance-ended" })
+        #expect(ended["permit"] as? Int == 1 && ended["uid"] == nil)
+      }
+    }
+
+    @Test("a permit ends in the kernel although everything of sluice was killed")
+    func killed() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try allow(bed, "evil.example.com", for: "6s").status == 0)
+        #expect(try bed.dig("evil.example.com", "A").status == "NOERROR")
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        for process in Processes.descendants(of: try bed.sluice.pid) + [try bed.sluice.pid] { kill(process, SIGKILL) }
+        #expect(try bed.connects("45.11.0.66"))
+        try eventually("the address is closed") { try !bed.connects("45.11.0.66") }
+        #expect(try bed.connects("45.11.0.10"))
+      }
+    }
+
+    @Test("a withdrawn permit closes what it opened; a reload keeps permits, and ends those of servers that are gone")
+    func withdrawn() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        // Beside the ports that policy opens, not in their place.
+        #expect(try allow(bed, "api.github.com", for: "1h", "--ports", "80/tcp").status == 0)
+        #expect(try allow(bed, "*.example.com", for: "1h30m").status == 0)
+        #expect(try allow(bed, "evil.example.com", for: "1h", server: "other-mcp").status == 0)
+        for name in ["api.github.com", "evil.example.com"] { #expect(try bed.dig(name, "A").status == "NOERROR") }
+        #expect(try bed.connects("45.11.0.10", 443))
+        #expect(try bed.connects("45.11.0.10", 80))
+        #expect(try bed.connects("45.11.0.66"))
+        let text = TestbedSettings.standardPolicies
+        try Data(text.replacing("  - uploads.github.com\n", with: "").utf8).write(to: bed.sluice.policyFile)
+        #expect(try bed.sluice.command("reload").status == 0)
+        #expect(try bed.sluice.command("allow", "list", "--json").text.split(separator: "\n").count == 3)
+        #expect(try bed.connects("45.11.0.66"))
+        let first = try bed.sluice.command("allow", "withdraw", "1", "--json")
+        #expect(try object(first.text)["permits"] as? Int == 1, "\(first)")
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try bed.connects("45.11.0.10", 443))
+        #expect(try !bed.connects("45.11.0.10", 80))
+        #expect(try bed.sluice.command("allow", "withdraw", "1").errors.contains("there is no permit 1"))
+        let alone = try #require(text.split(separator: "---\n").first)
+        try Data(alone.utf8).write(to: bed.sluice.policyFile)
+        #expect(try bed.sluice.command("reload").status == 0)
+        #expect(
+          try objects(bed.sluice.command("allow", "list", "--json").text).map { $0["name"] as? String }
+            == ["*.example.com"])
+        #expect(try bed.sluice.command("allow", "withdraw", "--server", "github-mcp").text.hasPrefix("1 permits ended"))
+        #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN")
+        #expect(try !bed.connects("45.11.0.66"))
+        let ended = try bed.sluice.events().filter { $0["code"] as? String == "allowance-ended" }
+        #expect(ended.map { $0["permit"] as? Int } == [1, 3, 2])
+        #expect(ended.map { $0["uid"] as? Int } == [0, nil, 0])
+      }
+    }
+
+    @Test("what is no permit is refused with what was expected, and changes nothing")
+    func refused() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        let before = try object(try bed.sluice.command("status", "--json").text)["policy"] as? [String: Any]
+        for (name, duration, words, status, text) in [
+          ("a.example", "8d", [], 64, "7d at most"), ("a.example", "1", [], 64, "expected a time"),
+          ("a.example", "0s", [], 64, "expected a time"), ("**.com", "1h", [], 1, "covers a public suffix"),
+          ("https://a.example/", "1h", [], 1, "the host name alone"), ("192.0.2.1", "1h", [], 1, "is an address"),
+          ("a.example", "1h", ["--ports", "443"], 1, "expected"),
+          ("a.example", "1h", ["--types", "ANY"], 1, "expected"),
+          ("a\": [ b ]\nports: any", "1h", [], 1, "no host name"),
+        ] as [(String, String, [String], Int32, String)] {
+          let output = try Command.run(
+            [
+              try #require(Machine.executable), "allow", "--server", "github-mcp", "--name", name, "--for", duration,
+              "--reason", "x", "--config", bed.sluice.configurationFile,
+            ] + words)
+          #expect(output.status == status && output.errors.contains(text), "\(name): \(output)")
+        }
+        let unknown = try allow(bed, "a.example", for: "1h", server: "nobody")
+        #expect(unknown.status == 1 && unknown.errors.contains("there is no server nobody"))
+        let after = try object(try bed.sluice.command("status", "--json").text)["policy"] as? [String: Any]
+        #expect(before?["fingerprint"] as? String == after?["fingerprint"] as? String)
+        #expect(try bed.sluice.command("allow", "list", "--json").text.isEmpty)
+        #expect(try bed.sluice.events().allSatisfy { $0["code"] as? String != "allowed-for-time" })
+      }
+    }
+
+    @Test("query goes the way of a server's queries, and says what became of it")
+    func query() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        let first = try bed.sluice.command("query", "--server", "github-mcp", "API.github.com")
+        #expect(first.status == 0, "\(first.errors)")
+        for part in [
+          "rcode: NOERROR", "IN\tA\t45.11.0.10", ";; VERDICT: allowed, by ", "policies.yaml:4: api.github.com",
+          ";; FROM: resolved", ";; CACHE: NOERROR, ", ";; OPEN: 45.11.0.10 443/tcp for ",
+        ] { #expect(first.text.contains(part), "\(part) is not in \(first.text)") }
+        #expect(try bed.connects("45.11.0.10"))
+        let second = try object(
+          try bed.sluice.command("query", "--client", "10.77.1.2", "api.github.com", "--json").text)
+        #expect(second["from"] as? String == "cache" && second["server"] as? String == "github-mcp")
+        #expect((second["cache"] as? [String: Any])?["hits"] as? Int == 1)
+        #expect(
+          try bed.sluice.command("query", "--server", "github-mcp", "www.vendor.net", "--short").text.hasSuffix(
+            "45.11.0.12\n"))
+        let denied = try object(
+          try bed.sluice.command("query", "--server", "github-mcp", "evil.example.com", "--json").text)
+        #expect(denied["verdict"] as? String == "not-listed" && denied["rcode"] as? String == "NXDOMAIN")
+        let typed = try object(
+          try bed.sluice.command("query", "--server", "github-mcp", "api.github.com", "TXT", "--json").text)
+        #expect(typed["verdict"] as? String == "type-not-allowed" && typed["rcode"] as? String == "NOERROR")
+        let stranger = try object(
+          try bed.sluice.command("query", "--client", "192.0.2.9", "api.github.com", "--json").text)
+        #expect(stranger["verdict"] as? String == "unknown-client" && stranger["server"] == nil)
+        let bad = try object(try bed.sluice.command("query", "--server", "github-mcp", "bad.github.com", "--json").text)
+        #expect(bad["rcode"] as? String == "SERVFAIL" && (bad["grants"] as? [Any])?.isEmpty == true)
+        #expect(try bed.sluice.command("query", "api.github.com").status == 64)
+        #expect(try bed.sluice.command("query", "--server", "nobody", "api.github.com").status == 1)
+        let wrong = try bed.sluice.command("query", "--server", "github-mcp", "a..b")
+        #expect(wrong.status == 1 && wrong.errors.contains("name is 'a..b'"))
+        let event = try bed.sluice.event(of: "evil.example.com", decision: "block")
+        #expect(event["transport"] as? String == "control" && event["client"] as? String == "10.77.1.0")
+        let asked = try bed.sluice.events().filter { $0["code"] as? String == "asked-by-operator" }
+        #expect(asked.count == 7 && asked.allSatisfy { $0["uid"] as? Int == 0 })
+        #expect(asked.first?["destination"] as? String == "API.github.com")
+      }
+    }
+  }
+}

@@ -130,6 +130,12 @@ package final class AuditRing: Sendable {
 
   var tail: UInt64 { region.loadAcquiring(Self.tailAt) }
 
+  /// Octets of records that the consumer has not taken.
+  package var pending: Int { Int(truncatingIfNeeded: region.loadAcquiring(Self.headAt) &- tail) }
+
+  /// Octets that records may take.
+  package var room: Int { Int(capacity) }
+
   func free(upTo position: UInt64) { region.storeReleasing(position, Self.tailAt) }
 
   /// Says that the consumer will sleep until a push tells it otherwise; false when there is a record after `position`.

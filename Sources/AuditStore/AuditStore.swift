@@ -113,6 +113,11 @@ package final class AuditStore: Sendable {
 
   package var counters: AuditCounters { shared.counters.copy }
 
+  /// Octets of records that wait to be written, in the ring that is fullest, and octets that a ring holds.
+  package var pending: (octets: Int, room: Int) {
+    shared.rings.map { ($0.pending, $0.room) }.max { $0.0 < $1.0 } ?? (0, 0)
+  }
+
   // MARK: - Life
 
   /// Gives log and ring file to another user, before `start`.

@@ -7,6 +7,12 @@ extension GrantLedger {
     return servers[index].requestedUntil(of: element) > now
   }
 
+  /// Whether the kernel acknowledged an element in `epoch` for longer than now.
+  package func isCommitted(_ element: GrantElement, now: UInt64, epoch: UInt64) -> Bool {
+    guard let index = index(of: element.server) else { return false }
+    return servers[index].isCommitted(element, now: now, epoch: epoch)
+  }
+
   /// How many elements of a server are open or asked for.
   package func elementCount(ofServer server: UInt16) -> Int {
     index(of: server).map { servers[$0].elementCount } ?? 0
@@ -48,6 +54,11 @@ extension GrantLedger {
 }
 
 extension ServerGrants {
+  func isCommitted(_ element: GrantElement, now: UInt64, epoch: UInt64) -> Bool {
+    let slot = opening(of: element)
+    return slot != .none && openings[slot].epoch == epoch && openings[slot].committedUntil > now
+  }
+
   func requestedUntil(of element: GrantElement) -> UInt64 {
     let slot = opening(of: element)
     return slot == .none ? 0 : openings[slot].requestedUntil

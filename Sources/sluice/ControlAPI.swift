@@ -41,6 +41,9 @@ enum ControlAPI {
       var suppressed: UInt64
       var recovered: UInt64
       var corrupt: UInt64
+      /// Octets of records that wait to be written, in the fullest ring, and what a ring holds.
+      var pending: Int
+      var room: Int
     }
 
     var version: String
@@ -55,6 +58,10 @@ enum ControlAPI {
     var upstreamWrongAnswers: UInt64
     var bridge: Bridge
     var audit: Audit
+    /// How often a promise did not hold, since the start.
+    var violations: PromiseViolations
+    /// What is allowed for a time.
+    var permits: Int
     var cacheEntries: Int
     var inFlight: Int
   }

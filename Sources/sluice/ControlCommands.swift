@@ -114,7 +114,7 @@ struct StatusCommand: ParsableCommand {
       bridge.state == "off"
       ? "off: no address is opened or closed"
       : "\(bridge.mode), \(bridge.table ?? ""), bridge \(bridge.state), \(bridge.grants) addresses open"
-        + (bridge.degraded ? "; DEGRADED: the kernel does not hold what was granted" : "")
+        + (bridge.degraded ? TerminalStyle.bad("; DEGRADED: the kernel does not hold what was granted") : "")
     let audit = status.audit
     let rows: [(String, String)] =
       [
@@ -135,10 +135,19 @@ struct StatusCommand: ParsableCommand {
         (
           "audit",
           "\(audit.path), \(audit.events) events, \(audit.suppressed) counted in others"
-            + (audit.blocked ? "; BLOCKED: the log cannot be written" : "")
+            + ", \(audit.pending) of \(audit.room) octets waiting"
+            + (audit.blocked ? TerminalStyle.bad("; BLOCKED: the log cannot be written") : "")
         ),
-      ]
-    return rows.map { $0.padding(toLength: 10, withPad: " ", startingAt: 0) + $1 }
+        ("promises", promises(status.violations)),
+      ] + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
+    return rows.map { TerminalStyle.heading($0.padding(toLength: 10, withPad: " ", startingAt: 0)) + $1 }
+  }
+
+  private static func promises(_ violations: PromiseViolations) -> String {
+    let seen = violations.kinds.filter { $0.count > 0 }
+    return seen.isEmpty
+      ? "no violation seen"
+      : TerminalStyle.bad(seen.map { "\($0.promise) \($0.kind): \($0.count)" }.joined(separator: ", "))
   }
 
   static func duration(_ seconds: UInt64) -> String {

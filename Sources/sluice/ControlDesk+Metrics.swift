@@ -35,6 +35,9 @@ struct MetricsReading: Sendable {
   var inFlight: Int
   var audit: AuditCounters
   var isAuditBlocked: Bool
+  var auditPending: (octets: Int, room: Int)
+  var violations: PromiseViolations
+  var permits: Int
 
   /// No name that was asked for is ever a label: a client could make as many series as it likes.
   func text() -> [UInt8] {
@@ -48,6 +51,11 @@ struct MetricsReading: Sendable {
     firewall(&text)
     policy(&text)
     audit(&text)
+    text.family(
+      "sluice_promise_violations_total", .counter, "How often it was seen that a promise did not hold; 0 is well.")
+    for (promise, kind, count) in violations.kinds {
+      text.sample("sluice_promise_violations_total", ["promise": promise, "kind": kind], count)
+    }
     return text.octets
   }
 
@@ -143,6 +151,8 @@ struct MetricsReading: Sendable {
     text.sample("sluice_policy_info", ["policy": snapshot.policy.fingerprint], 1)
     text.family("sluice_policy_since_seconds", .gauge, "Since when, in seconds since 1970.")
     text.sample("sluice_policy_since_seconds", Double(policySince) / 1e9)
+    text.family("sluice_permits", .gauge, "Names that an operator allowed for a time.")
+    text.sample("sluice_permits", permits)
     text.family("sluice_reloads_total", .counter, "Reloads, by what became of them.")
     text.sample("sluice_reloads_total", ["result": "in_force"], reloads)
     text.sample("sluice_reloads_total", ["result": "refused"], refusedReloads)
@@ -159,6 +169,10 @@ struct MetricsReading: Sendable {
       text.family("sluice_audit_\(name)_total", .counter, help)
       text.sample("sluice_audit_\(name)_total", value)
     }
+    text.family("sluice_audit_pending_bytes", .gauge, "Records that wait to be written, in the fullest ring.")
+    text.sample("sluice_audit_pending_bytes", auditPending.octets)
+    text.family("sluice_audit_room_bytes", .gauge, "What a ring holds; full, queries get SERVFAIL.")
+    text.sample("sluice_audit_room_bytes", auditPending.room)
     text.family(
       "sluice_audit_blocked", .gauge, "1 while the log cannot be written, and nothing is answered that has to be.")
     text.sample("sluice_audit_blocked", isAuditBlocked ? 1 : 0)
@@ -211,6 +225,7 @@ extension ControlDesk {
       hasFirewall: settings.firewall.mode != .off, isBridgeUp: service.isBridgeUp,
       isDegraded: service.incident.isOpen, incidents: service.incidentCount, reloads: service.reloads.inForce,
       refusedReloads: service.reloads.refused, inFlight: service.engine.flightCount, audit: audit.counters,
-      isAuditBlocked: audit.isBlocked)
+      isAuditBlocked: audit.isBlocked, auditPending: audit.pending, violations: violations,
+      permits: keeper.permits.count)
   }
 }

@@ -142,6 +142,12 @@ final class ControlDesk {
     }
   }
 
+  var violations: PromiseViolations {
+    var violations = service.violations
+    violations.unrecorded = audit.counters.corrupt
+    return violations
+  }
+
   private func status() -> ControlAPI.Status {
     let now = WallClock.nanoseconds()
     let policy = service.snapshot.policy
@@ -166,7 +172,9 @@ final class ControlDesk {
         grants: service.engine.ledger.elementCount, degraded: service.incident.isOpen),
       audit: ControlAPI.Status.Audit(
         path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,
-        suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt),
+        suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt,
+        pending: audit.pending.octets, room: audit.pending.room),
+      violations: violations, permits: keeper.permits.count,
       cacheEntries: 0, inFlight: service.engine.flightCount)
   }
 }

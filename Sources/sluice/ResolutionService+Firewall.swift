@@ -73,6 +73,7 @@ extension ResolutionService {
   }
 
   private func disturbed(_ cause: EnforcementIncident.Cause, breaksTable: Bool) {
+    violations.count(cause)
     guard incident.disturbed(cause, breaksTable: breaksTable, now: now) else { return }
     incidentCount += 1
     StandardError.write("sluice: enforcement degraded: \(cause.rawValue); committing again")

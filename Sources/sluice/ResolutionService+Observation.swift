@@ -34,6 +34,7 @@ extension ResolutionService {
       refusal.server ?? snapshot.server(of: refusal.source).map { snapshot.servers[$0].firewallIndex }
     let server = index.flatMap { snapshot.server(firewallIndex: $0) }.map { snapshot.servers[$0].name } ?? []
     let (code, name) = meaning(of: refusal, server: index)
+    if refusal.kind == .closed, code == .expired, isOpen(refusal, index) { violations.refused += 1 }
     let destination = name.map { $0.description } ?? refusal.destination.description
     let protocolName =
       switch refusal.transport {
@@ -50,6 +51,13 @@ extension ResolutionService {
         client: refusal.source, clientPort: refusal.sourcePort, wallClock: wall),
       server: server, destination: Array(destination.utf8),
       ",\"address\":\"\(refusal.destination)\",\"protocol\":\(protocolName)\(port)")
+  }
+
+  private func isOpen(_ refusal: RefusedConnection, _ server: UInt16?) -> Bool {
+    guard let server else { return false }
+    let element = GrantElement(
+      server: server, address: refusal.destination, transport: refusal.transport, port: refusal.port)
+    return engine.ledger.isCommitted(element, now: now, epoch: shared.epoch.current)
   }
 
   /// Why the table refused it, and the name that the server last got this address for.

@@ -52,6 +52,7 @@ final class ResolutionService {
   var commitTimes = DurationHistogram()
   var commitResults: (committed: UInt64, refused: UInt64, late: UInt64) = (0, 0, 0)
   var incidentCount: UInt64 = 0
+  var violations = PromiseViolations()
   var reloads: (inForce: UInt64, refused: UInt64) = (0, 0)
   /// The bridge lives and can feed the kernel, as far as it told.
   var isBridgeUp = true

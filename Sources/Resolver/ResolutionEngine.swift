@@ -99,6 +99,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private static var maxRounds: Int { 3 }
   /// How long a failure is remembered (RFC 9520 section 3.2 asks for at least 1 s and at most 5 minutes).
   private static var failureTTL: UInt64 { 5_000_000_000 }
+  /// How much longer than its rule a grant may live, so that what is still open then is closed and not only forgotten.
+  private static var takeBackTime: UInt64 { 3_000_000_000 }
   private static var second: UInt64 { 1_000_000_000 }
 
   package var ledger: GrantLedger
@@ -255,9 +257,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     let rule = first.question.snapshot.policy.rule(server: first.question.server, index: first.question.rule)
     var notAfter = UInt64.max
     if let until = rule.until {
-      // Whoever takes it back at that time may not live to do so: then the kernel does.
+      // Whoever takes it back at that time, and cuts its connections, may not live to do so: then the kernel ends it.
       let left = until - min(wallSeconds(), until)
-      if left <= UInt32.max { notAfter = now + left * Self.second }
+      if left <= UInt32.max { notAfter = now + left * Self.second + Self.takeBackTime }
       flight.answer?.ttl = min(answer.ttl, UInt32(clamping: left))
     }
     do throws(GrantLedger.Refusal) {

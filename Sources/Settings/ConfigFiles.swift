@@ -14,6 +14,12 @@ enum ConfigFiles {
     return directory.isEmpty ? path : (directory as NSString).appendingPathComponent(path)
   }
 
+  /// The folder that a file is in.
+  static func folder(of path: String) -> String {
+    let folder = (path as NSString).deletingLastPathComponent
+    return folder.isEmpty ? "." : folder
+  }
+
   static func isDirectory(_ path: String) -> Bool {
     kind(of: path) == .typeDirectory
   }

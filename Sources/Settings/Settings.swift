@@ -18,6 +18,10 @@ package struct Settings: Sendable {
   /// Who to become after binding; nil stays.
   package var user: String?
   package var policies: [ServerPolicy]
+  /// Whether files are read again as soon as they are written.
+  package var watches = false
+  /// The folders of the configuration and of its policy files.
+  package var folders: Set<String> = []
 }
 
 /// An address that is served over UDP and TCP.

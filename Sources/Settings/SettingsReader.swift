@@ -6,7 +6,7 @@ import IPNetwork
 struct SettingsReader {
   private static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
-    "control", "metrics", "user",
+    "control", "metrics", "user", "watch",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -18,6 +18,8 @@ struct SettingsReader {
   private let now: UInt64
   private(set) var findings = FieldReader()
   private var readFiles: Set<String> = []
+  /// Folders that are named as a whole.
+  private var readFolders: Set<String> = []
 
   /// `path` names the configuration; shipped zones are looked for in `zoneDirectories`; `now` is in seconds since 1970.
   init(path: String, zoneDirectories: [String], now: UInt64) {
@@ -47,6 +49,8 @@ struct SettingsReader {
     control(fields["control"], &settings.control)
     if let node = fields["metrics"] { settings.metrics = findings.metricsAddress(node) }
     if let node = fields["user"] { settings.user = findings.userName(node) }
+    if let node = fields["watch"] { settings.watches = findings.boolean(node) ?? false }
+    settings.folders = readFolders.union((readFiles + [path]).map(ConfigFiles.folder(of:)))
     return settings
   }
 
@@ -208,6 +212,7 @@ extension SettingsReader {
     guard let text = findings.text(node, expected: "the path of a policy file or directory") else { return [] }
     let target = ConfigFiles.resolve(text, from: path)
     do {
+      if ConfigFiles.isDirectory(target) { readFolders.insert(target) }
       let files = ConfigFiles.isDirectory(target) ? try ConfigFiles.yamlFiles(in: target) : [target]
       return files.flatMap { policies(inFile: $0, namedAt: node.location) }
     } catch {

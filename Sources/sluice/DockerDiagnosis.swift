@@ -22,7 +22,7 @@ enum DockerDiagnosis {
       ]
     }
     let policy = PolicySnapshot(settings.policies)
-    let findings = containers.flatMap { examine($0, policy, settings) }
+    let findings = containers.flatMap { published($0, settings) + examine($0, policy, settings) }
     let governed = containers.filter { container in
       container.addresses.contains { policy.server(for: $0) != nil }
     }
@@ -52,6 +52,22 @@ enum DockerDiagnosis {
       ]
     }
     return dns(container, name, settings) + families(container, name, policy)
+  }
+
+  /// A port of ours that the engine passes on: clients come through its NAT, all with the gateway's address.
+  private static func published(_ container: Container, _ settings: Settings) -> [Finding] {
+    let ports = Set(settings.listen.map { "\($0.port)" })
+    let taken = (container.hostConfig.portBindings ?? [:]).flatMap { port, bindings in
+      (bindings ?? []).filter { ports.contains($0.hostPort) }.map { "\($0.hostPort)->\(port)" }
+    }
+    guard !taken.isEmpty else { return [] }
+    return [
+      .serious(
+        "docker",
+        "container \(container.shownName) publishes \(taken.sorted().joined(separator: ", ")): queries that come that way "
+          + "bear the gateway's address, and no policy can tell who asks",
+        "run sluice on the host's network (docker run --network host …), and publish no port that it listens on")
+    ]
   }
 
   private static func dns(_ container: Container, _ name: String, _ settings: Settings) -> [Finding] {
@@ -118,11 +134,20 @@ enum DockerDiagnosis {
     struct HostConfig: Decodable {
       var networkMode: String
       var dns: [String]?
+      /// By `53/udp`.
+      var portBindings: [String: [Binding]?]?
 
       enum CodingKeys: String, CodingKey {
         case networkMode = "NetworkMode"
         case dns = "Dns"
+        case portBindings = "PortBindings"
       }
+    }
+
+    struct Binding: Decodable {
+      var hostPort: String
+
+      enum CodingKeys: String, CodingKey { case hostPort = "HostPort" }
     }
 
     struct Endpoint: Decodable {

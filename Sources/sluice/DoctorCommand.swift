@@ -38,18 +38,13 @@ struct DoctorCommand: ParsableCommand {
     if findings.contains(where: { $0.severity == .serious }) { throw ExitCode.failure }
   }
 
-  /// As wide as the widest; coloured on a terminal (https://no-color.org).
+  /// As wide as the widest.
   private static func word(_ severity: Finding.Severity) -> String {
     let text = severity.rawValue.padding(toLength: 7, withPad: " ", startingAt: 0)
-    guard isatty(STDOUT_FILENO) == 1, (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty else {
-      return text
+    return switch severity {
+    case .serious: TerminalStyle.bad(text)
+    case .warning: TerminalStyle.doubtful(text)
+    case .ok: TerminalStyle.good(text)
     }
-    let color =
-      switch severity {
-      case .serious: 31
-      case .warning: 33
-      case .ok: 32
-      }
-    return "\u{1B}[\(color)m\(text)\u{1B}[0m"
   }
 }

@@ -46,6 +46,8 @@ final class PolicyKeeper {
   private var running: Change?
   private var waiting: [Change] = []
   private var timer: TimerID?
+  /// Hears of other files after a reload.
+  var watcher: PolicyWatcher?
 
   init(
     settings: Settings, path: String, indexes: FirewallIndexes, factory: SnapshotFactory, current: CurrentSnapshot,
@@ -154,6 +156,7 @@ final class PolicyKeeper {
     adopt(compiled.policies, compiled.snapshot, cause + members) { [unowned self] adoption in
       if case .inForce = adoption {
         policies = files
+        if let settings = loaded?.settings { watcher?.watch(settings) }
         keep(compiled.permits)
       }
       finish(adoption, compiled.difference)

@@ -80,6 +80,7 @@ final class Service {
     try reactor.register(signals, readable: true, writable: false) { [self] _ in
       take(signals, workers, audit, keeper)
     }
+    if settings.watches { keeper.watcher = try watch(keeper) }
     service.startRhythms()
     let desk = ControlDesk(
       service: service, keeper: keeper, settings: settings, audit: audit, started: WallClock.nanoseconds(),
@@ -111,6 +112,14 @@ final class Service {
     guard let manager, let interval = manager.watchdogInterval else { return }
     manager.alive()
     _ = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: interval)) { [self] in showLife() }
+  }
+
+  private func watch(_ keeper: PolicyKeeper) throws(StartError) -> PolicyWatcher {
+    do {
+      return try PolicyWatcher(settings, reactor: reactor) { keeper.reload(nil) }
+    } catch {
+      throw StartError("watch: \(error)")
+    }
   }
 
   private static let floodNice: Int32 = 10

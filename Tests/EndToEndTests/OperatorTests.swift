@@ -36,7 +36,7 @@ extension EndToEnd {
         #expect(try bed.connects("45.11.0.66"))
         // The grant's least lifetime is a minute: it must not outlive the permit even if nobody takes it back.
         let address = try #require(IPAddress("45.11.0.66"))
-        #expect(try #require(try KernelView(bed).remaining(address)) <= 8)
+        #expect(try #require(try KernelView(bed).remaining(address)) <= 8 + 3)
         let listed = try objects(try bed.sluice.command("allow", "list", "--json").text)
         #expect(listed.map { $0["justification"] as? String } == ["incident 4711"])
         #expect(try bed.sluice.command("allow", "list").text.contains("incident 4711"))
@@ -171,6 +171,33 @@ extension EndToEnd {
         let asked = try bed.sluice.events().filter { $0["code"] as? String == "asked-by-operator" }
         #expect(asked.count == 7 && asked.allSatisfy { $0["uid"] as? Int == 0 })
         #expect(asked.first?["destination"] as? String == "API.github.com")
+      }
+    }
+
+    @Test("with `watch: on` a written policy is in force by itself, however it was written; a broken one is told")
+    func watched() throws {
+      var settings = TestbedSettings()
+      settings.configuration += "watch: on\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        func allows(_ name: String) throws -> Bool { try bed.dig(name, "A").status != "NXDOMAIN" }
+        #expect(try !allows("evil.example.com"))
+        let text = TestbedSettings.standardPolicies
+        let other = text.replacing("  - uploads.github.com\n", with: "  - evil.example.com\n")
+        try Data(other.utf8).write(to: bed.sluice.policyFile)
+        try eventually("a written file is in force") { try allows("evil.example.com") }
+        // As editors and configuration management do it.
+        let aside = bed.sluice.folder.appending(path: "policies.yaml.new")
+        try Data(text.utf8).write(to: aside)
+        #expect(unsafe rename(aside.path, bed.sluice.policyFile.path) == 0)
+        try eventually("a file that was moved there is in force") { try !allows("evil.example.com") }
+        try Data("server: [".utf8).write(to: bed.sluice.policyFile)
+        try eventually("the broken file is an event") {
+          try bed.sluice.events().contains { $0["code"] as? String == "policy-refused" }
+        }
+        #expect(try allows("api.github.com"))
+        // What serve writes itself in that folder is no change of the policy.
+        let reloads = try bed.sluice.events().count { $0["code"] as? String == "policy-reloaded" }
+        #expect(reloads == 2)
       }
     }
   }

@@ -13,6 +13,9 @@ import Testing
 private final class Conversation {
   typealias Engine = ResolutionEngine<Int>
 
+  /// Seconds since 1970.
+  static let wall: UInt64 = 1_000_000
+
   var engine: Engine
   var snapshot: ResolverSnapshot
   var now = 1000 * second
@@ -28,7 +31,7 @@ private final class Conversation {
     engine = Engine(
       ledger: GrantLedger(
         lifetimes: .init(minimum: minimum * second, grace: grace * second, maximum: maximum * second),
-        maxElementsPerServer: elements, maxElementsPerName: elementsPerName), wallSeconds: { 1_000_000 })
+        maxElementsPerServer: elements, maxElementsPerName: elementsPerName), wallSeconds: { Self.wall })
   }
 
   convenience init(_ world: World) throws { self.init(try world.snapshot()) }
@@ -143,6 +146,29 @@ struct EngineCommitTests {
     #expect(
       members == #","rule":"policy.yaml:7","chain":[],"addresses":["9.9.9.9","8.8.8.8"],"ports":["443/tcp"],"ttl":300,"#
         + #""lifetime":330,"upstream":"udp://192.0.2.54""#)
+  }
+
+  @Test("what a rule opens whose time ends soon ends with it, in the kernel too, and so does the answer's TTL")
+  func ruleEndsSoon() throws {
+    var world = try World()
+    world.rules = [
+      try rule(api, until: Conversation.wall + 20), try rule("b.example.com", until: Conversation.wall + 9000),
+      try rule("c.example.com", until: .max), try rule("d.example.com", until: Conversation.wall),
+    ]
+    let talk = try Conversation(world)
+    let ticket = try talk.ask(api)
+    let commits = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
+    #expect(commits.map(\.lifetimeMilliseconds) == [23_000])
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .NOERROR && finished.response.remainingTTL(at: talk.now) == 20)
+    for name in ["b.example.com", "c.example.com"] {
+      let later = try talk.commits(talk.answer(try talk.ask(name), name, [a(name, "8.8.8.8")]))
+      #expect(later.map(\.lifetimeMilliseconds) == [330_000], "\(name)")
+    }
+    // Over by now, and nobody took it back yet.
+    let over = "d.example.com"
+    let last = try talk.commits(talk.answer(try talk.ask(over), over, [a(over, "1.1.1.1")]))
+    #expect(last.map(\.lifetimeMilliseconds) == [3_000])
   }
 
   @Test("every port of the rule is opened for every address")

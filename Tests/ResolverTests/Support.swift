@@ -71,10 +71,11 @@ private func place(_ line: Int) -> SourceLocation { SourceLocation(file: "policy
 
 func rule(
   _ pattern: String, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
-  private prefixes: [IPPrefix] = []
+  private prefixes: [IPPrefix] = [], until: UInt64? = nil
 ) throws -> EgressRule {
   EgressRule(
-    pattern: try NamePattern(pattern), ports: ports, types: types, privatePrefixes: prefixes, location: place(7))
+    pattern: try NamePattern(pattern), ports: ports, types: types, privatePrefixes: prefixes, until: until,
+    location: place(7))
 }
 
 /// The configuration of most tests: server `mcp` in 10.77.1.0/24, `pinned` in 10.77.2.0/24 on interface `br-pinned`.

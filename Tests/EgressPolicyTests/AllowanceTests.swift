@@ -1,0 +1,68 @@
+import DNSWire
+import IPNetwork
+import Testing
+
+@testable import EgressPolicy
+
+@Suite("What is allowed for a time beside the policy")
+struct AllowanceTests {
+  private func allowance(
+    _ pattern: String, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes, server: String = "mcp"
+  ) throws -> Allowance {
+    Allowance(
+      server: try ServerName(server),
+      rule: EgressRule(
+        pattern: try NamePattern(pattern), ports: ports, types: types, until: 100,
+        location: SourceLocation(file: "permit 1", line: 0, column: 0)))
+  }
+
+  /// The rule that decides on a name once the allowances are added.
+  private func decisive(_ name: String, _ policy: ServerPolicy, _ allowances: [Allowance]) throws -> EgressRule? {
+    let snapshot = PolicySnapshot([policy.adding(allowances)])
+    let wire = try Name(hostname: name).wire
+    switch snapshot.decide(server: 0, name: wire.span, type: .A) {
+    case .allowed(let index), .typeNotAllowed(let index): return snapshot.rule(server: 0, index: index)
+    case .notListed: return nil
+    }
+  }
+
+  private let ssh = PortSet([PortRule(22, .tcp)])
+  private let both = PortSet([PortRule(22, .tcp), PortRule(443, .tcp)])
+
+  @Test("a name that no pattern lists gets what the allowance says, of its server only")
+  func unlisted() throws {
+    let policy = try server(["api.example.com"])
+    let rule = try #require(try decisive("new.example.net", policy, [try allowance("new.example.net", ports: ssh)]))
+    #expect(rule.ports == ssh && rule.until == 100 && rule.location.description == "permit 1")
+    #expect(try decisive("new.example.net", policy, [try allowance("new.example.net", server: "other")]) == nil)
+    #expect(policy.adding([]).decidesLike(policy))
+  }
+
+  @Test("a name never gets less than the policy gives it")
+  func never() throws {
+    let policy = try server(rules: [
+      try rule("api.example.com", types: [.A, .AAAA, .HTTPS]),
+      try rule("*.example.com", private: [.parse("10.0.0.0/8")]),
+      try rule("**.deep.example.com", ports: .any),
+    ])
+    let same = try #require(try decisive("api.example.com", policy, [try allowance("api.example.com", ports: ssh)]))
+    #expect(same.ports == both && same.types == [.A, .AAAA, .HTTPS])
+    let under = try #require(try decisive("b.example.com", policy, [try allowance("b.example.com", ports: ssh)]))
+    #expect(under.ports == both && under.privatePrefixes.count == 1)
+    let deep = try #require(
+      try decisive("x.deep.example.com", policy, [try allowance("*.deep.example.com", ports: ssh)]))
+    #expect(deep.ports == .any)
+    // `*` gives nothing to what lies deeper: `**` takes nothing of it over.
+    let wide = try allowance("**.example.com", ports: ssh)
+    #expect(try decisive("a.b.example.com", policy, [wide])?.ports == ssh)
+    #expect(try decisive("b.example.com", policy, [wide])?.ports == .https)
+  }
+
+  @Test("several allowances of one name give what each of them gives")
+  func several() throws {
+    let policy = try server(["api.example.com"])
+    let rule = try decisive(
+      "a.example.net", policy, [try allowance("a.example.net", ports: ssh), try allowance("a.example.net")])
+    #expect(rule?.ports == both)
+  }
+}

@@ -111,6 +111,13 @@ struct CacheShard: ~Copyable {
     return end < table.count ? end : nil
   }
 
+  /// The questions of the answers in `atMost` places from `start` on, and the place that comes next.
+  func questions(from start: Int, atMost: Int) -> (found: [(name: [UInt8], type: RRType)], next: Int?) {
+    let end = min(start + atMost, table.count)
+    let taken = (start..<max(start, end)).filter { !table.isEmpty($0) }
+    return (taken.map { (table.name($0), table[$0].type) }, end < table.count ? end : nil)
+  }
+
   private mutating func victim() -> Int {
     var (best, seen, at) = (-1, 0, hand & (table.count - 1))
     while seen < min(Self.candidates, count) {

@@ -144,6 +144,20 @@ package final class ResponseCache: Sendable {
     return listed
   }
 
+  /// The questions of every answer that is held; as `list`, without the answers.
+  package func questions() -> [(name: [UInt8], type: RRType)] {
+    var found: [(name: [UInt8], type: RRType)] = []
+    for index in 0..<reader.shards.count {
+      var start: Int? = 0
+      while let from = start {
+        let (part, next) = reader.shards.change(at: index) { $0.questions(from: from, atMost: Self.slice) }
+        found += part
+        start = next
+      }
+    }
+    return found
+  }
+
   /// Forgets every answer, or those of one name; returns how many.
   @discardableResult
   package func flush(name: [UInt8]? = nil) -> Int {

@@ -6,6 +6,7 @@ import FirewallBridge
 import GrantLedger
 import LinuxIO
 import Resolver
+import ResponseCache
 import Transport
 
 /// What became of putting another policy in force.
@@ -67,8 +68,10 @@ extension ResolutionService {
     _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: String,
     _ completion: @escaping (Adoption) -> Void
   ) {
-    shared.current.replace(snapshot)
     let former = self.snapshot
+    // Before anybody decides by the new policy, and on the one thread that stores answers.
+    forgetUnlisted(since: former, snapshot)
+    shared.current.replace(snapshot)
     self.snapshot = snapshot
     policySince = shared.clock().wall
     let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)
@@ -83,6 +86,19 @@ extension ResolutionService {
         ",\"policy\":\"\(adopted.policy)\",\"former\":\"\(adopted.former)\",\"servers\":\(adopted.servers)"
           + ",\"servers_changed\":\(changed.count),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)\(members)")
       completion(.inForce(adopted))
+    }
+  }
+
+  /// Takes out of the caches that outlive a change what the new policy does not grant just as the former did.
+  private func forgetUnlisted(since former: ResolverSnapshot, _ snapshot: ResolverSnapshot) {
+    let unchanged = Set(former.servers.map(ObjectIdentifier.init))
+    let kept = Set(former.servers.map { ObjectIdentifier($0.cache) })
+    for state in snapshot.servers
+    where !unchanged.contains(ObjectIdentifier(state)) && kept.contains(ObjectIdentifier(state.cache)) {
+      for (name, type) in state.cache.questions()
+      where !snapshot.grantsAsBefore(former, server: state.firewallIndex, name: name, type: type) {
+        state.cache.remove(name.span, type)
+      }
     }
   }
 

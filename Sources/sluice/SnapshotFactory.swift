@@ -28,10 +28,15 @@ final class SnapshotFactory {
     strangers = QueryCounts(lanes: lanes.count)
   }
 
+  /// Answers that a change of policy looks through on the resolver's thread, some microseconds each; caches beyond that
+  /// start empty.
+  private static let mostLookedThrough = 50_000
+
   /// Compiles the policies. Servers that keep their name keep their firewall index.
   ///
-  /// - Parameter former: the policy until now; a server for which nothing changed keeps its cache. Every other cache
-  ///   starts empty, because what it held was admitted by another policy.
+  /// - Parameter former: the policy until now. A server for which nothing changed stays the same object; another keeps
+  ///   its cache, in which `ResolutionService.adopt` leaves what the new policy grants as the former did, or gets an empty
+  ///   one where the firewall knows it otherwise.
   /// - Parameter compiled: the same policies, compiled already on another thread.
   func snapshot(
     of policies: [ServerPolicy], indexes: FirewallIndexes, former: ResolverSnapshot? = nil,
@@ -39,11 +44,13 @@ final class SnapshotFactory {
   ) -> ResolverSnapshot {
     let kept = Dictionary(
       (former?.policy.servers ?? []).enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    var looked = 0
     let servers = policies.map { policy in
       let index = indexes[policy.name.text] ?? 0
       let (opensIPv6, caps) = (opensIPv6(index), indexes.caps(of: policy.name.text))
       let plain = plainFamilies(index)
       var counts: QueryCounts?
+      var cache: ResponseCache?
       if let former, let place = kept[policy.name] {
         let state = former.servers[place]
         counts = state.counts
@@ -52,9 +59,14 @@ final class SnapshotFactory {
         {
           return state
         }
+        let isKnownAlike =
+          state.firewallIndex == index && state.opensIPv6 == opensIPv6 && state.plainFamilies == plain
+          && caps.starts(with: state.byteCaps)
+        looked += state.cache.count
+        if isKnownAlike, looked <= Self.mostLookedThrough { cache = state.cache }
       }
       return ServerState(
-        name: policy.name.text, cache: ResponseCache(maxEntries: maxEntriesPerServer),
+        name: policy.name.text, cache: cache ?? ResponseCache(maxEntries: maxEntriesPerServer),
         firewallIndex: index, interface: policy.interface, opensIPv6: opensIPv6,
         plainFamilies: plain, byteCaps: caps, counts: counts ?? QueryCounts(lanes: lanes.count))
     }

@@ -33,6 +33,7 @@ upstreams: [ "udp://127.0.0.1:{harness.UPSTREAM}" ]
 policies: policy.yaml
 firewall: {{ mode: "off" }}
 audit: {{ path: log/audit.jsonl }}
+control: control.sock
 cache: {{ max-entries-per-server: 200000 }}
 workers: 1
 """)

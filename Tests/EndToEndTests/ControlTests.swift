@@ -255,8 +255,11 @@ extension EndToEnd {
     @Test("reload tells what changed; a broken file changes nothing and every error is told")
     func reload() throws {
       try Testbed.run { (bed: Testbed) throws in
-        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        for name in ["uploads.github.com", "api.github.com", "onlya.github.com"] {
+          #expect(try bed.dig(name, "A").status == "NOERROR")
+        }
         let text = TestbedSettings.standardPolicies
+          .replacing("  - onlya.github.com\n", with: "  - host: onlya.github.com\n    ports: [ 80/tcp ]\n")
           .replacing("  - uploads.github.com\n", with: "  - new.github.com\n")
           .replacing("    ports: any\n", with: "    ports: [ 443/tcp ]\n")
         try Data(text.utf8).write(to: bed.sluice.policyFile)
@@ -268,8 +271,19 @@ extension EndToEnd {
         #expect(changes[0]["added"] as? [String] == ["new.github.com"])
         #expect(changes[0]["removed"] as? [String] == ["uploads.github.com"])
         #expect(changes[1]["altered"] as? [String] == ["api.github.com"])
-        #expect(reload["addresses_closed"] as? Int == 1)
+        #expect(changes[0]["altered"] as? [String] == ["onlya.github.com"])
+        #expect(reload["addresses_closed"] as? Int == 2)
         #expect(try !bed.connects("45.11.0.11"))
+        // What is granted as before is still answered from the cache; what has other ports is asked anew.
+        let cached = try objects(try bed.sluice.command("cache", "list", "--json").text)
+        #expect(cached.map { $0["name"] as? String } == ["api.github.com"])
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(
+          try objects(try bed.sluice.command("cache", "list", "--json").text).first?["hits"] as? Int == 1)
+        #expect(try bed.connects("45.11.0.10"))
+        #expect(try bed.dig("onlya.github.com", "A").status == "NOERROR")
+        #expect(try bed.connects("45.11.0.13", 80))
+        #expect(try !bed.connects("45.11.0.13", 443))
         let event = try #require(try bed.sluice.events().last { $0["code"] as? String == "policy-reloaded" })
         #expect(event["names_added"] as? Int == 1 && event["names_removed"] as? Int == 1 && event["uid"] as? Int == 0)
 
@@ -349,7 +363,7 @@ extension EndToEnd {
         #expect(alerts.count == 11 && alerts.allSatisfy { $0["health"] as? String != "err" })
 
         // Nobody can feed the kernel: the alert for it fires.
-        for process in Processes.descendants(of: try bed.sluice.pid) { kill(process, SIGKILL) }
+        Processes.killDescendants(of: try bed.sluice.pid)
         try eventually("the bridge is told to be down", within: 30) {
           (try? query("sluice_bridge_up == 0").count) == 1
         }

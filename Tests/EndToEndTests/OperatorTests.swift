@@ -62,7 +62,9 @@ extension EndToEnd {
         #expect(try allow(bed, "evil.example.com", for: "6s").status == 0)
         #expect(try bed.dig("evil.example.com", "A").status == "NOERROR")
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
-        for process in Processes.descendants(of: try bed.sluice.pid) + [try bed.sluice.pid] { kill(process, SIGKILL) }
+        kill(try bed.sluice.pid, SIGSTOP)
+        Processes.killDescendants(of: try bed.sluice.pid)
+        kill(try bed.sluice.pid, SIGKILL)
         #expect(try bed.connects("45.11.0.66"))
         try eventually("the address is closed") { try !bed.connects("45.11.0.66") }
         #expect(try bed.connects("45.11.0.10"))

@@ -18,6 +18,18 @@ enum Processes {
     return found
   }
 
+  /// Kills everything below a process, although what is left of it starts the rest again.
+  static func killDescendants(of pid: Int32) {
+    // What stands still starts nothing.
+    var stopped: Set<Int32> = []
+    while true {
+      let moving = descendants(of: pid).filter { stopped.insert($0).inserted }
+      if moving.isEmpty { break }
+      for process in moving { kill(process, SIGSTOP) }
+    }
+    for process in stopped { kill(process, SIGKILL) }
+  }
+
   static func isAlive(_ pid: Int32) -> Bool {
     stat(pid).map { $0.state != "Z" } ?? false
   }

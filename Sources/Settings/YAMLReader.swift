@@ -163,7 +163,9 @@ struct YAMLReader {
     guard unsafe parser.error == YAML_READER_ERROR else {
       let context = unsafe parser.context.map { unsafe String(cString: $0) + ": " } ?? ""
       let mark = unsafe parser.problem_mark
-      return fail("is not YAML: \(context)\(problem)", line: mark.line + 1, column: mark.column + 1)
+      // Of an alias (YAML 1.1 section 7.1) nobody thinks who writes `- *.example.com`.
+      let hint = context.contains("alias") ? "; a name that begins with '*' needs quotes" : ""
+      return fail("is not YAML: \(context)\(problem)\(hint)", line: mark.line + 1, column: mark.column + 1)
     }
     let before = unsafe octets.prefix(Int(parser.problem_offset))
     let line = before.count { $0 == 0x0A } + 1

@@ -9,7 +9,11 @@ package struct MessageText {
   package let answerData: [String]
 
   /// Nil for what is no message.
-  package init?(_ octets: [UInt8]) {
+  ///
+  /// - Parameters:
+  ///   - received: seconds since 1970.
+  ///   - milliseconds: that the answer took.
+  package init?(_ octets: [UInt8], received: UInt64, milliseconds: UInt32) {
     // Release 1.8.3 ends the process over some of what our reader refuses.
     do throws(FormatError) {
       var reader = try ResponseReader(octets.span)
@@ -23,8 +27,12 @@ package struct MessageText {
     }
     guard status == LDNS_STATUS_OK, let packet = unsafe pointer else { return nil }
     defer { unsafe ldns_pkt_free(packet) }
+    unsafe ldns_pkt_set_timestamp(packet, timeval(tv_sec: Int(clamping: received), tv_usec: 0))
+    unsafe ldns_pkt_set_querytime(packet, milliseconds)
     guard let text = unsafe Self.text(ldns_pkt2str(packet)) else { return nil }
-    self.text = text
+    // Without the headings of sections in which nothing is.
+    let blocks = text.split(separator: "\n\n", omittingEmptySubsequences: true)
+    self.text = blocks.filter { $0.contains("\n") || !$0.hasSuffix(" SECTION:") }.joined(separator: "\n\n")
     let records = unsafe ldns_pkt_answer(packet)
     answerData = unsafe (0..<ldns_rr_list_rr_count(records)).map { index in
       let record = unsafe ldns_rr_list_rr(records, index)

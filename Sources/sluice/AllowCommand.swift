@@ -103,8 +103,8 @@ struct AllowCommand: ParsableCommand {
       StandardOutput.write(
         json
           ? ControlAPI.line(octets)
-          : "\(withdrawn.permits) permits ended, \(withdrawn.addressesClosed) addresses closed, "
-            + "\(withdrawn.flowsCut) connections cut")
+          : "\(counted(withdrawn.permits, "permit")) ended, \(counted(withdrawn.addressesClosed, "address")) closed, "
+            + "\(counted(withdrawn.flowsCut, "connection")) cut")
     }
   }
 }

@@ -30,7 +30,7 @@ struct CheckCommand: ParsableCommand {
         if effective { print(EffectivePolicy(settings.policies).text) }
         let names = settings.policies.reduce(0) { $0 + $1.rules.count }
         print(
-          "ok: \(settings.policies.count) servers, \(names) names, policy \(PolicySnapshot(settings.policies).fingerprint)"
+          "ok: \(counted(settings.policies.count, "server")), \(counted(names, "name")), policy \(PolicySnapshot(settings.policies).fingerprint)"
         )
       }
     }

@@ -113,7 +113,7 @@ struct StatusCommand: ParsableCommand {
     let firewall =
       bridge.state == "off"
       ? "off: no address is opened or closed"
-      : "\(bridge.mode), \(bridge.table ?? ""), bridge \(bridge.state), \(bridge.grants) addresses open"
+      : "\(bridge.mode), \(bridge.table ?? ""), bridge \(bridge.state), \(counted(bridge.grants, "address")) open"
         + (bridge.degraded ? TerminalStyle.bad("; DEGRADED: the kernel does not hold what was granted") : "")
     let audit = status.audit
     let rows: [(String, String)] =
@@ -122,19 +122,19 @@ struct StatusCommand: ParsableCommand {
         ("listen", status.listen.joined(separator: ", ")),
         (
           "policy",
-          "\(status.policy.fingerprint), \(status.policy.servers) servers, \(status.policy.names) names, since \(status.policy.since)"
+          "\(status.policy.fingerprint), \(counted(status.policy.servers, "server")), \(counted(status.policy.names, "name")), since \(status.policy.since)"
         ),
         (
           "queries",
           "\(queries.total): \(queries.cached) cached, \(queries.resolved) resolved, \(queries.denied) denied, "
             + "\(queries.special) special, \(queries.failed) failed, \(queries.malformed) malformed"
         ),
-        ("cache", "\(status.cacheEntries) answers; \(status.inFlight) questions in flight"),
+        ("cache", "\(counted(status.cacheEntries, "answer")); \(counted(status.inFlight, "question")) in flight"),
       ] + upstreams.map { ("upstream", $0) } + [
         ("firewall", firewall),
         (
           "audit",
-          "\(audit.path), \(audit.events) events, \(audit.suppressed) counted in others"
+          "\(audit.path), \(counted(audit.events, "event")), \(audit.suppressed) counted in others"
             + ", \(audit.pending) of \(audit.room) octets waiting"
             + (audit.blocked ? TerminalStyle.bad("; BLOCKED: the log cannot be written") : "")
         ),
@@ -181,9 +181,9 @@ struct ReloadCommand: ParsableCommand {
         if patterns.count > Self.shown { StandardOutput.write("  \(sign) … and \(patterns.count - Self.shown) more") }
       }
     }
-    let same = reload.changes.isEmpty ? "nothing changed" : "\(reload.changes.count) servers changed"
+    let same = reload.changes.isEmpty ? "nothing changed" : "\(counted(reload.changes.count, "server")) changed"
     StandardOutput.write(
-      "policy \(reload.policy) is in force: \(same); \(reload.addressesClosed) addresses closed, \(reload.flowsCut) connections cut"
+      "policy \(reload.policy) is in force: \(same); \(counted(reload.addressesClosed, "address")) closed, \(counted(reload.flowsCut, "connection")) cut"
     )
   }
 
@@ -251,7 +251,7 @@ struct CacheCommand: ParsableCommand {
       StandardOutput.write(
         json
           ? ControlAPI.line(octets)
-          : "\(flushed.entries) answers forgotten, \(flushed.addressesClosed) addresses closed, \(flushed.flowsCut) connections cut"
+          : "\(counted(flushed.entries, "answer")) forgotten, \(counted(flushed.addressesClosed, "address")) closed, \(counted(flushed.flowsCut, "connection")) cut"
       )
     }
   }

@@ -56,9 +56,15 @@ enum DockerDiagnosis {
 
   /// A port of ours that the engine passes on: clients come through its NAT, all with the gateway's address.
   private static func published(_ container: Container, _ settings: Settings) -> [Finding] {
-    let ports = Set(settings.listen.map { "\($0.port)" })
     let taken = (container.hostConfig.portBindings ?? [:]).flatMap { port, bindings in
-      (bindings ?? []).filter { ports.contains($0.hostPort) }.map { "\($0.hostPort)->\(port)" }
+      (bindings ?? []).filter { binding in
+        let address = IPAddress(binding.hostAddress)
+        return settings.listen.contains { listen in
+          "\(listen.port)" == binding.hostPort
+            && (address == nil || listen.isWildcard || address == listen.address
+              || address?.high == 0 && address?.low == 0)
+        }
+      }.map { "\($0.hostPort)->\(port)" }
     }
     guard !taken.isEmpty else { return [] }
     return [
@@ -145,9 +151,14 @@ enum DockerDiagnosis {
     }
 
     struct Binding: Decodable {
+      /// Empty for all of them.
+      var hostAddress: String
       var hostPort: String
 
-      enum CodingKeys: String, CodingKey { case hostPort = "HostPort" }
+      enum CodingKeys: String, CodingKey {
+        case hostAddress = "HostIp"
+        case hostPort = "HostPort"
+      }
     }
 
     struct Endpoint: Decodable {

@@ -42,7 +42,7 @@ extension GrantsListCommand {
         for row in rows { StandardOutput.write("{\"difference\":\"\(kind)\"," + row.json.dropFirst()) }
       }
     } else if strange.isEmpty, missing.isEmpty {
-      StandardOutput.write("no difference: \(after.count) addresses are granted and open")
+      StandardOutput.write("no difference: \(counted(after.count, "address")) granted and open")
     } else {
       let rows = strange.map { ["open, not granted"] + $0.columns } + missing.map { ["granted, not open"] + $0.columns }
       for line in AlignedColumns.lines(["DIFFERENCE"] + OpenGrant.heading, rows) { StandardOutput.write(line) }

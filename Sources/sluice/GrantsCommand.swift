@@ -44,8 +44,8 @@ struct GrantsRevokeCommand: ParsableCommand {
     StandardOutput.write(
       json
         ? ControlAPI.line(octets)
-        : "\(closed.addressesClosed) addresses closed that \(closed.entries) answers held, "
-          + "\(closed.flowsCut) connections cut")
+        : "\(counted(closed.addressesClosed, "address")) closed that \(counted(closed.entries, "answer")) held, "
+          + "\(counted(closed.flowsCut, "connection")) cut")
   }
 }
 

@@ -21,7 +21,9 @@ enum HostDiagnosis {
           : .warning("configuration", diagnostic.description, "change it, or take it for what it is"))
     }
     guard let settings = loaded.settings else { return findings }
-    if findings.isEmpty { findings.append(.ok("configuration", "\(settings.policies.count) servers, no error")) }
+    if findings.isEmpty {
+      findings.append(.ok("configuration", "\(counted(settings.policies.count, "server")), no error"))
+    }
     for path in Set([configuration] + settings.policies.map(\.location.file)).sorted() {
       guard let status = status(of: path) else { continue }
       if status.st_mode & 0o022 != 0 {

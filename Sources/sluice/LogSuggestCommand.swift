@@ -102,7 +102,8 @@ struct PolicySuggestion {
         evidence.first = evidence.first.isEmpty ? one.first : min(evidence.first, one.first)
         evidence.last = max(evidence.last, one.last)
       }
-      lines.append("  # \(members.count) names, such as \(members.prefix(3).joined(separator: ", ")): \(evidence.text)")
+      lines.append(
+        "  # \(counted(members.count, "name")), such as \(members.prefix(3).joined(separator: ", ")): \(evidence.text)")
       lines += rule("\"*.\(parent)\"", evidence)
     }
     for (name, evidence) in rest.sorted(by: { $0.key < $1.key }) {

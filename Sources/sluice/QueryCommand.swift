@@ -1,6 +1,7 @@
 import ArgumentParser
 import Control
 import Foundation
+import LinuxIO
 import Zones
 
 struct QueryCommand: ParsableCommand {
@@ -35,7 +36,9 @@ struct QueryCommand: ParsableCommand {
       .post, "query", [("server", server), ("client", client), ("name", name), ("type", type)],
       as: ControlAPI.Query.self)
     if json { return StandardOutput.write(ControlAPI.line(octets)) }
-    let message = query.message.flatMap { Data(base64Encoded: $0) }.flatMap { MessageText([UInt8]($0)) }
+    let message = query.message.flatMap { Data(base64Encoded: $0) }.flatMap {
+      MessageText([UInt8]($0), received: WallClock.seconds(), milliseconds: UInt32(query.milliseconds))
+    }
     if short {
       for data in message?.answerData ?? [] { StandardOutput.write(data) }
       return

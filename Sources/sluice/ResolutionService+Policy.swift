@@ -32,11 +32,11 @@ enum Adoption {
     case .unusable(let findings): return findings.joined(separator: "\n")
     case .refused(let reason): return "refused, the former policy stays: \(reason)"
     case .inForce(let adopted):
-      let text = "policy \(adopted.policy) is in force: \(adopted.servers) servers"
+      let text = "policy \(adopted.policy) is in force: \(counted(adopted.servers, "server"))"
       return adopted.serversChanged == 0
         ? "\(text); nothing changed; other keys need a restart"
-        : "\(text), \(adopted.serversChanged) of them changed; \(adopted.addressesClosed) addresses closed, "
-          + "\(adopted.flowsCut) connections cut; other keys need a restart"
+        : "\(text), \(adopted.serversChanged) of them changed; \(counted(adopted.addressesClosed, "address")) closed, "
+          + "\(counted(adopted.flowsCut, "connection")) cut; other keys need a restart"
     }
   }
 }

@@ -95,7 +95,7 @@ final class Service {
       }
     }
     announce(bridge)
-    manager?.ready("serving \(settings.policies.count) servers")
+    manager?.ready("serving \(counted(settings.policies.count, "server"))")
     showLife()
     reactor.run()
     manager?.stopping()
@@ -283,7 +283,7 @@ final class Service {
     let firewall =
       bridge == nil ? "off: no address is opened or closed" : "\(settings.firewall.family) \(settings.firewall.table)"
     StandardError.write(
-      "sluice: serving \(settings.policies.count) servers on \(places); firewall \(firewall); audit \(settings.audit.path)"
+      "sluice: serving \(counted(settings.policies.count, "server")) on \(places); firewall \(firewall); audit \(settings.audit.path)"
     )
   }
 

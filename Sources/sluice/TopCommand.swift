@@ -28,7 +28,7 @@ struct TopCommand: ParsableCommand {
     guard isatty(STDOUT_FILENO) == 1, let terminal = Terminal() else {
       usleep(UInt32(interval * 1_000_000))
       try look(&screen)
-      for line in screen.lines(width: 120, height: 60) { StandardOutput.write(line) }
+      for line in screen.lines(width: 200, height: 60) { StandardOutput.write(line) }
       return
     }
     defer { terminal.restore() }
@@ -102,9 +102,9 @@ struct TopScreen {
     let queries = rows.reduce(0) { $0 + $1.queries }
     var lines = [
       "sluice \(status.version), up \(StatusCommand.duration(status.uptime)), policy \(status.policy.fingerprint.prefix(8)), "
-        + "\(status.policy.servers) servers",
+        + "\(counted(status.policy.servers, "server"))",
       String(format: "%.0f queries/s, %.0f denied/s; ", queries, rows.reduce(0) { $0 + $1.denials })
-        + "firewall \(status.bridge.state)\(status.bridge.degraded ? ", DEGRADED" : ""), \(status.bridge.grants) addresses open; "
+        + "firewall \(status.bridge.state)\(status.bridge.degraded ? ", DEGRADED" : ""), \(counted(status.bridge.grants, "address")) open; "
         + "audit \(status.audit.blocked ? "BLOCKED" : "ok"); upstreams \(status.upstreams.count { $0.healthy })/\(status.upstreams.count)",
       "",
     ]

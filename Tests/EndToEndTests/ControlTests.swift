@@ -99,7 +99,7 @@ extension EndToEnd {
         #expect(try bed.sluice.command("grants", "revoke").status == 64)
         #expect(try bed.sluice.command("grants", "revoke", "--address", "45.11.0").status == 1)
         let closed = try bed.sluice.command("grants", "revoke", "--address", "45.11.0.10")
-        #expect(closed.text.hasPrefix("1 addresses closed that 1 answers held"), "\(closed.text)\(closed.errors)")
+        #expect(closed.text.hasPrefix("1 address closed that 1 answer held"), "\(closed.text)\(closed.errors)")
         try eventually("the connection is cut") { !cut.isAlive() }
         #expect(try !bed.connects("45.11.0.10"))
         #expect(try bed.connects("45.11.0.11"))
@@ -232,7 +232,7 @@ extension EndToEnd {
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         #expect(try bed.dig("api.github.com", "AAAA").status == "NOERROR")
         let same = try bed.sluice.command("grants", "--kernel")
-        #expect(same.status == 0 && same.text == "no difference: 2 addresses are granted and open\n", "\(same)")
+        #expect(same.status == 0 && same.text == "no difference: 2 addresses granted and open\n", "\(same)")
         // While the feeder stands still nobody mends what somebody does to the sets.
         let feeder = try bed.sluice.bridge
         kill(feeder, SIGSTOP)

@@ -4,10 +4,10 @@ import Testing
 extension EndToEnd {
   @Suite("Examples", .timeLimit(.minutes(5)))
   struct ExampleTests {
-    private func run(_ example: String) throws -> Command.Output {
+    private func run(_ example: String, _ words: String...) throws -> Command.Output {
       // The debug build that is there already: the release build is the business of `.ci/run`.
       try Command.run(
-        ["\(Machine.repository)/Examples/\(example)/run"], within: 240,
+        ["\(Machine.repository)/Examples/\(example)/run"] + words, within: 240,
         environment: ["SLUICE_EXECUTABLE": try #require(Machine.executable)])
     }
 
@@ -28,6 +28,15 @@ extension EndToEnd {
       #expect(output.text.contains("all three outcomes seen"))
       #expect(output.text.contains("\"client\":\"10.77.2.2\""))
       #expect(output.text.contains("hello from the internet"))
+    }
+
+    @Test(
+      "every command shows what the documentation says it shows, with a real container as the client",
+      .enabled(if: Machine.has("dockerd"), "needs Docker's engine: apt-get install docker.io"))
+    func tour() throws {
+      let output = try run("tour", "--check")
+      #expect(output.status == 0, "\(output.text)\n\(output.errors)")
+      #expect(output.text.contains("every command seen"))
     }
 
     @Test(

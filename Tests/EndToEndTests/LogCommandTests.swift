@@ -83,7 +83,7 @@ extension EndToEnd {
       let executable = try #require(Machine.executable)
       let checked = try Command.run([executable, "check", "--config", folder.appending(path: "s.yaml").path])
       #expect(checked.status == 0, "\(checked.errors)")
-      #expect(checked.text.contains("ok: 1 servers, 28 names"))
+      #expect(checked.text.contains("ok: 1 server, 28 names"))
 
       let nothing = try run("suggest", "--server", "nobody")
       #expect(nothing.text.isEmpty && nothing.errors.contains("nothing that nobody was denied"))

@@ -99,7 +99,7 @@ extension EndToEnd {
         #expect(
           try objects(bed.sluice.command("allow", "list", "--json").text).map { $0["name"] as? String }
             == ["*.example.com"])
-        #expect(try bed.sluice.command("allow", "withdraw", "--server", "github-mcp").text.hasPrefix("1 permits ended"))
+        #expect(try bed.sluice.command("allow", "withdraw", "--server", "github-mcp").text.hasPrefix("1 permit ended"))
         #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN")
         #expect(try !bed.connects("45.11.0.66"))
         let ended = try bed.sluice.events().filter { $0["code"] as? String == "allowance-ended" }

@@ -14,7 +14,9 @@ struct CheckCommand: ParsableCommand {
   @Flag(help: "Print JSON.") var json = false
 
   func run() throws {
-    let loaded = SettingsLoader.load(path: configuration.config)
+    let loaded = Progress.during("reading \(configuration.config)") { _ in
+      SettingsLoader.load(path: configuration.config)
+    }
     var findings = loaded.diagnostics
     if let settings = loaded.settings {
       findings += ZoneFiles.diagnose(settings)

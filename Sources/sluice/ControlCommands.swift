@@ -59,7 +59,9 @@ struct ControlCaller {
     let pairs = query.compactMap { key, value in value.map { "\(key)=\(Self.escaped($0))" } }
     if !pairs.isEmpty { target += "?" + pairs.joined(separator: "&") }
     do {
-      return try ControlClient(path: socket).call(method, target)
+      return try Progress.during("waiting for sluice") { _ in
+        try ControlClient(path: socket).call(method, target)
+      }
     } catch let error as SystemError {
       let hint =
         switch error.errno {

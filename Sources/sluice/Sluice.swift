@@ -48,7 +48,7 @@ struct ConfigurationOption: ParsableArguments {
   }
 
   static func load(_ config: String, quiet: Bool) throws -> Settings {
-    let loaded = SettingsLoader.load(path: config)
+    let loaded = Progress.during("reading \(config)") { _ in SettingsLoader.load(path: config) }
     for diagnostic in loaded.diagnostics where !quiet || diagnostic.severity == .error {
       StandardError.write(diagnostic.description)
     }

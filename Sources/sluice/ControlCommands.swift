@@ -8,14 +8,22 @@ import Settings
 /// Where the running server is asked.
 struct ControlOption: ParsableArguments {
   @Option(
-    name: [.long, .short], help: "The configuration file, for its control socket; else the default one.",
+    name: [.long, .short],
+    help: "The configuration file, for its control socket. (default: /etc/sluice/sluice.yaml, if there is one)",
     completion: .file(extensions: ["yaml", "yml"]))
   var config: String?
   @Option(help: "The control socket itself.", completion: .file()) var control: String?
 
+  /// The configuration that is named, or the one that is installed.
+  var configuration: String? {
+    if let config { return config }
+    let isThere = FileManager.default.isReadableFile(atPath: ConfigurationOption.installed)
+    return isThere ? ConfigurationOption.installed : nil
+  }
+
   private func path() throws -> String {
     if let control { return control }
-    guard let config else { return ControlSettings.default.path }
+    guard let config = configuration else { return ControlSettings.default.path }
     return try ConfigurationOption.places(config).control.path
   }
 

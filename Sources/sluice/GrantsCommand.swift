@@ -54,7 +54,7 @@ struct GrantsListCommand: ParsableCommand {
     commandName: "list",
     abstract: "Show which addresses are open for which server, and for which name.",
     discussion: """
-      With --config as root it reads the kernel's own sets: it shows what is open and not what should be, works without a \
+      As root it reads the kernel's own sets, of which the configuration tells: it shows what is open and not what should be, works without a \
       running server, and BYTES and PACKETS count what the server sent to the address since it was opened; names come from \
       the journal beside the audit log. Otherwise it asks the running server what it granted.
 
@@ -62,8 +62,8 @@ struct GrantsListCommand: ParsableCommand {
 
       Examples:
         sluice grants --server github-mcp
-        sluice grants --config /etc/sluice/sluice.yaml --json
-        sluice grants --config /etc/sluice/sluice.yaml --kernel
+        sluice grants --config /srv/sluice.yaml --json
+        sluice grants --kernel
       """)
 
   @OptionGroup var control: ControlOption
@@ -72,13 +72,15 @@ struct GrantsListCommand: ParsableCommand {
   @Flag(help: "Print one JSON object a line.") var json = false
 
   func validate() throws {
-    if kernel, control.config == nil {
+    if kernel, control.configuration == nil {
       throw ValidationError("--kernel needs --config: it says which table, and whose sets")
     }
   }
 
   func run() throws {
-    guard let config = control.config else { return show(try granted()) }
+    guard kernel || control.control == nil || control.config != nil, let config = control.configuration else {
+      return show(try granted())
+    }
     let settings = try ConfigurationOption.load(config, quiet: true)
     guard settings.firewall.mode != .off else {
       StandardError.write("sluice: firewall.mode is off: no address is opened or closed")

@@ -32,7 +32,10 @@ struct ConfigurationOption: ParsableArguments {
   @Option(
     name: [.long, .short], help: "The configuration file (YAML).",
     completion: .file(extensions: ["yaml", "yml"]))
-  var config: String
+  var config: String = ConfigurationOption.installed
+
+  /// Where an installed sluice has it.
+  static let installed = "/etc/sluice/sluice.yaml"
 
   /// Reads the configuration; prints every finding and exits with 1 when one is an error.
   func load(quiet: Bool = false) throws -> Settings { try Self.load(config, quiet: quiet) }

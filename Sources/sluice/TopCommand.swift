@@ -10,11 +10,13 @@ struct TopCommand: ParsableCommand {
     commandName: "top", abstract: "Watch servers, rates, denials and the newest events; q quits.",
     discussion: """
       Servers with the most denials a second come first. Without a terminal it prints one screen and ends. The newest events \
-      are read from the log that --config names.
+      are read from the log that the configuration names.
       """)
 
   @OptionGroup var control: ControlOption
   @Option(help: "Seconds between two looks.") var interval = 1.0
+
+  @Flag(help: "Print one JSON object after one interval, and end.") var json = false
 
   func validate() throws {
     if !(0.1...3600).contains(interval) {
@@ -25,9 +27,10 @@ struct TopCommand: ParsableCommand {
   func run() throws {
     var screen = TopScreen()
     try look(&screen)
-    guard isatty(STDOUT_FILENO) == 1, let terminal = Terminal() else {
+    guard !json, isatty(STDOUT_FILENO) == 1, let terminal = Terminal() else {
       usleep(UInt32(interval * 1_000_000))
       try look(&screen)
+      if json { return StandardOutput.write(screen.json) }
       for line in screen.lines(width: 200, height: 60) { StandardOutput.write(line) }
       return
     }
@@ -47,7 +50,9 @@ struct TopCommand: ParsableCommand {
 
   /// The last events; none where the log is not for us.
   private func newest() -> [String] {
-    guard let config = control.config, let path = try? SettingsLoader.places(path: config).audit.path else { return [] }
+    guard let config = control.configuration, let path = try? SettingsLoader.places(path: config).audit.path else {
+      return []
+    }
     var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events))
     var table = LogTable()
     _ = table.heading()
@@ -62,13 +67,35 @@ struct TopScreen {
   /// Newest events that are shown at most.
   static let events = 10
 
-  private struct Row {
+  private struct Row: Encodable {
     var server: ControlAPI.Server
     /// A second.
     var queries: Double
     var denials: Double
     var failures: Double
+
+    enum CodingKeys: String, CodingKey {
+      case queries = "queriesPerSecond"
+      case denials = "denialsPerSecond"
+      case failures = "failuresPerSecond"
+    }
+
+    func encode(to encoder: any Encoder) throws {
+      try server.encode(to: encoder)
+      var members = encoder.container(keyedBy: CodingKeys.self)
+      try members.encode(queries, forKey: .queries)
+      try members.encode(denials, forKey: .denials)
+      try members.encode(failures, forKey: .failures)
+    }
   }
+
+  private struct Screen: Encodable {
+    var status: ControlAPI.Status?
+    var servers: [Row]
+  }
+
+  /// The state, and each server with its rates.
+  var json: String { ControlAPI.line(ControlAPI.encode(Screen(status: status, servers: rows))) }
 
   private var status: ControlAPI.Status?
   private var former: [String: ControlAPI.Counts] = [:]
@@ -113,7 +140,8 @@ struct TopScreen {
     let heading = [
       "SERVER", "QUERIES/S", "DENIED/S", "FAILED/S", "CACHED", "RESOLVED", "DENIED", "FAILED", "OPEN", "CACHE",
     ]
-    lines += AlignedColumns.lines(
+    let table = lines.count
+    lines += AlignedColumns.plainLines(
       heading,
       rows.prefix(room).map { row in
         let counts = row.server.queries
@@ -124,7 +152,9 @@ struct TopScreen {
         ]
       })
     if !shownEvents.isEmpty { lines += ["", "newest events"] + shownEvents }
-    return lines.prefix(height).map { String($0.prefix(width)) }
+    var cut = lines.prefix(height).map { String($0.prefix(width)) }
+    if table < cut.count { cut[table] = TerminalStyle.heading(cut[table]) }
+    return cut
   }
 }
 

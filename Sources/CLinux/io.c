@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { CONTROL_SIZE = CMSG_SPACE(sizeof(struct in6_pktinfo)) };
@@ -272,6 +273,52 @@ int sluice_udp_listen(struct sluice_endpoint endpoint, int tells_interface) {
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
   if (bind(fd, (const struct sockaddr *)address, length) < 0) return close_with(fd);
   return fd;
+}
+
+int sluice_passed_describe(int fd, struct sluice_passed *passed) {
+  struct sockaddr_storage storage;
+  socklen_t length = sizeof storage, size = sizeof(int);
+  int type = 0, listens = 0, only_v6 = 1;
+  memset(passed, 0, sizeof *passed);
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return errno;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0) return errno == ENOTSOCK ? 0 : errno;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0) return errno;
+  memset(&storage, 0, sizeof storage);
+  if (getsockname(fd, (struct sockaddr *)&storage, &length) < 0) return errno;
+  int is_internet = storage.ss_family == AF_INET || storage.ss_family == AF_INET6;
+  if (is_internet && type == SOCK_DGRAM) passed->kind = SLUICE_PASSED_DATAGRAM;
+  if (is_internet && type == SOCK_STREAM && listens) passed->kind = SLUICE_PASSED_STREAM;
+  if (is_internet) {
+    struct sluice_peer peer = {.address = storage};
+    passed->endpoint = sluice_peer_endpoint(&peer);
+    if (storage.ss_family == AF_INET6 && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, &size) < 0) return errno;
+    passed->takes_both = !only_v6 && is_wildcard(&storage);
+  } else if (storage.ss_family == AF_UNIX && type == SOCK_STREAM && listens) {
+    const struct sockaddr_un *address = (const struct sockaddr_un *)&storage;
+    passed->kind = SLUICE_PASSED_UNIX;
+    memcpy(passed->path, address->sun_path, sizeof address->sun_path);  // shorter by 20: it ends with 0
+  }
+  return 0;
+}
+
+int sluice_udp_adopt(int fd, int tells_interface, int *told) {
+  struct sockaddr_storage storage;
+  socklen_t length = sizeof storage, size = sizeof *told;
+  int on = 1, buffer = 4 << 20;
+  memset(&storage, 0, sizeof storage);
+  if (getsockname(fd, (struct sockaddr *)&storage, &length) < 0) return errno;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) return errno;
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) < 0)
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+  int failed = storage.ss_family == AF_INET6 ? getsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, told, &size)
+                                             : getsockopt(fd, IPPROTO_IP, IP_PKTINFO, told, &size);
+  if (failed) return errno;
+  return tells_interface || is_wildcard(&storage) ? sluice_udp_tell_interface(fd) : 0;
+}
+
+int sluice_duplicate(int fd) {
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  return copy < 0 ? -errno : copy;
 }
 
 int sluice_connect(struct sluice_endpoint endpoint, int stream) {

@@ -16,21 +16,24 @@ package final class ControlServer: Sendable {
 
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let channels: [any Channel]
-  private let path: String
+  /// Nil where the socket is somebody else's to remove.
+  private let path: String?
 
   /// Listens on a Unix socket, and by TCP where `metrics` says so.
   ///
   /// - Parameters:
   ///   - path: an old socket that nobody listens on is replaced; its folder is made if only the last part is missing.
   ///   - owner: to whom the socket is given.
+  ///   - passed: a socket that listens already; then path, mode and owner are somebody else's affair, and the descriptor
+  ///     stays the caller's.
   ///   - metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
   /// - Throws: `SystemError`: EADDRINUSE when somebody answers there, EEXIST when it is another file.
   package init(
     path: String, mode: UInt32 = 0o660, owner: (user: UInt32, group: UInt32)? = nil,
-    metrics: (host: String, port: Int)? = nil, idleSeconds: Int64 = ControlServer.idleSeconds,
+    passed: Int32? = nil, metrics: (host: String, port: Int)? = nil, idleSeconds: Int64 = ControlServer.idleSeconds,
     handler: @escaping ControlHandler
   ) throws {
-    self.path = path
+    self.path = passed == nil ? path : nil
     do {
       var channels: [any Channel] = []
       if let metrics {
@@ -38,7 +41,7 @@ package final class ControlServer: Sendable {
         channels.append(try figures.bind(host: metrics.host, port: metrics.port).wait())
       }
       // Last, so that no socket is left behind where the other cannot be had.
-      let unix = try Self.listen(path, mode, owner)
+      let unix = try passed.map { try Sockets.duplicate($0).release() } ?? Self.listen(path, mode, owner)
       channels.append(try Self.bootstrap(group, idleSeconds, handler).withBoundSocket(unix).wait())
       self.channels = channels
     } catch {
@@ -54,7 +57,7 @@ package final class ControlServer: Sendable {
 
   /// Ends every connection and removes the socket.
   package func stop() {
-    _ = unsafe unlink(path)
+    if let path { _ = unsafe unlink(path) }
     for channel in channels { try? channel.close().wait() }
     try? group.syncShutdownGracefully()
   }

@@ -15,10 +15,22 @@ package final class DatagramWorker: Sendable {
     let descriptors: [Int32]
     /// By descriptor.
     let areV6: [Bool]
+    /// How many of them, the first ones, somebody else has as well: what is shut down here is shut down there.
+    let passed: Int
+    /// Asked for where some are passed.
+    let wake: WakeCall?
 
-    init(_ descriptors: [Int32], areV6: [Bool]) {
+    init(_ descriptors: [Int32], areV6: [Bool], passed: Int = 0, wake: WakeCall? = nil) {
       self.descriptors = descriptors
       self.areV6 = areV6
+      self.passed = passed
+      self.wake = wake
+    }
+
+    /// Wakes a thread that sleeps in recvmmsg or poll. Sending goes on: answers that are on their way still leave.
+    func wakeReader() {
+      for descriptor in descriptors.dropFirst(passed) { _ = shutdown(descriptor, Int32(SHUT_RD)) }
+      wake?.call()
     }
 
     deinit {
@@ -35,39 +47,52 @@ package final class DatagramWorker: Sendable {
   package let servesFloods: Bool
   private let lane: Int
   /// Whether the sockets told of interfaces from the start: because they were asked to, or because they have to know
-  /// from which address to answer.
+  /// from which address to answer. A passed one may hold datagrams from before it was asked.
   private let tellsInterface: Bool
   private let tellsAlways: Bool
   private let isStopping = Atomic<Bool>(false)
 
-  /// Binds every address; with SO_REUSEPORT, so that each worker has sockets of its own.
+  /// Takes over what was passed and binds every other address; with SO_REUSEPORT, so that each worker has sockets of its
+  /// own.
   ///
   /// - Parameters:
+  ///   - passed: sockets that are bound already; their descriptors stay the caller's.
   ///   - lane: the thread's lane in every `QueryCounts`.
-  ///   - gate: shared by all workers of these addresses.
+  ///   - gate: shared by all workers of these addresses; opened by the one that serves floods.
   ///   - servesFloods: true for the last of them, which answers those whom the gate keeps from the others.
   package init(
-    addresses: [SocketAddress], shared: SharedState, ring: AuditRing, lane: Int = 0, gate: FloodGate,
-    servesFloods: Bool = false
+    addresses: [SocketAddress], passed: [PassedDatagramSocket] = [], shared: SharedState, ring: AuditRing,
+    lane: Int = 0, gate: FloodGate, servesFloods: Bool = false
   ) throws(SystemError) {
     var descriptors: [Int32] = []
-    tellsInterface = shared.current.load().asksInterface
-    tellsAlways = addresses.allSatisfy(\.isUnspecified)
-    for address in addresses {
-      do throws(SystemError) {
-        descriptors.append(try Sockets.listenUDP(address, tellsInterface: tellsInterface).release())
-      } catch {
-        for descriptor in descriptors { close(descriptor) }
-        throw error
+    let asksInterface = shared.current.load().asksInterface
+    let bound = addresses.filter { address in !passed.contains { $0.address == address } }
+    var knows = true
+    let wake: WakeCall?
+    do throws(SystemError) {
+      for socket in passed {
+        descriptors.append(try Sockets.duplicate(socket.descriptor).release())
+        let told = try Sockets.adoptUDP(socket.descriptor, tellsInterface: asksInterface)
+        knows = knows && told
       }
+      for address in bound {
+        descriptors.append(try Sockets.listenUDP(address, tellsInterface: asksInterface).release())
+      }
+      wake = passed.isEmpty ? nil : try WakeCall()
+    } catch {
+      for descriptor in descriptors { close(descriptor) }
+      throw error
     }
+    tellsInterface = asksInterface && knows
+    tellsAlways = addresses.allSatisfy(\.isUnspecified) && knows
     self.shared = shared
     self.ring = ring
     self.lane = lane
-    sockets = SocketSet(descriptors, areV6: addresses.map(\.isV6))
+    sockets = SocketSet(
+      descriptors, areV6: (passed.map(\.address) + bound).map(\.isV6), passed: passed.count, wake: wake)
     self.gate = gate
     self.servesFloods = servesFloods
-    if !servesFloods { try gate.adopt(sockets) }
+    if servesFloods { try gate.begin() } else { gate.adopt(sockets) }
   }
 
   /// Answers until `stop`; runs on the caller's thread.
@@ -81,7 +106,7 @@ package final class DatagramWorker: Sendable {
       tellsInterface = true
       learnInterfaces(&batch, &path, snapshot)
     }
-    var ready = ReadySockets(sockets.descriptors)
+    var ready = ReadySockets(sockets.descriptors + [sockets.wake].compactMap { $0?.descriptor })
     var watch = FloodWatch()
     var lastFlood: UInt64 = 0
     while let socket = ready.next(), !isStopping.load(ordering: .relaxed) {
@@ -144,8 +169,7 @@ package final class DatagramWorker: Sendable {
   /// Ends `run` after the batch in hand.
   package func stop() {
     isStopping.store(true, ordering: .relaxed)
-    // Wakes a thread that sleeps in recvmmsg or poll. Sending goes on: answers that are on their way still leave.
-    for descriptor in sockets.descriptors { _ = shutdown(descriptor, Int32(SHUT_RD)) }
+    sockets.wakeReader()
   }
 
   /// Datagrams for which it is worth while to look ahead.
@@ -191,6 +215,17 @@ package final class DatagramWorker: Sendable {
       shared.audit.wake()
     }
     batch.send(socket)
+  }
+}
+
+/// A UDP socket that somebody else bound to a listen address.
+package struct PassedDatagramSocket: Sendable {
+  package var address: SocketAddress
+  package var descriptor: Int32
+
+  package init(address: SocketAddress, descriptor: Int32) {
+    self.address = address
+    self.descriptor = descriptor
   }
 }
 

@@ -13,6 +13,7 @@ package final class FloodGate: Sendable {
   private struct State {
     var groups: [DatagramWorker.SocketSet] = []
     var networks: [IPPrefix] = []
+    var steers = false
   }
 
   /// Below this many in a batch the flood is over.
@@ -28,14 +29,22 @@ package final class FloodGate: Sendable {
   }
 
   /// The sockets of the first worker, one of each group.
-  func adopt(_ sockets: DatagramWorker.SocketSet) throws(SystemError) {
-    let isFirst = state.withLock { state in
-      guard state.groups.isEmpty else { return false }
-      state.groups = [sockets]
-      return true
+  func adopt(_ sockets: DatagramWorker.SocketSet) {
+    state.withLock { state in
+      if state.groups.isEmpty { state.groups = [sockets] }
     }
-    guard isFirst else { return }
-    for socket in sockets.descriptors { try Sockets.steer(socket, [], workers: workers) }
+  }
+
+  /// The sockets that take a flood are bound, the last of each group: from now on the kernel shares out as the gate says.
+  /// Until then, or without them, it stands open for everybody.
+  func begin() throws(SystemError) {
+    let groups = state.withLock { state in
+      state.steers = true
+      return state.groups
+    }
+    for sockets in groups {
+      for socket in sockets.descriptors { try Sockets.steer(socket, [], workers: workers) }
+    }
   }
 
   /// Gives a network a queue of its own.
@@ -60,7 +69,7 @@ package final class FloodGate: Sendable {
   private func change(_ body: (inout [IPPrefix]) -> Bool) {
     state.withLock { state in
       let former = state.networks
-      guard body(&state.networks) else { return }
+      guard state.steers, body(&state.networks) else { return }
       do throws(SystemError) {
         try steer(state)
       } catch {

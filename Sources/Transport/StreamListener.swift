@@ -1,6 +1,7 @@
 package import AuditLog
 import CLinux
 package import IPNetwork
+import LinuxIO
 import NIOCore
 import NIOPosix
 import Resolver
@@ -12,9 +13,11 @@ package final class StreamListener: Sendable {
 
   /// Binds every address; the sockets listen when this returns.
   ///
+  /// - Parameter passed: sockets that are bound already; their descriptors stay the caller's.
   /// - Throws: what the kernel says about an address that cannot be bound.
   package init(
-    addresses: [(address: IPAddress, port: UInt16)], shared: SharedState, ring: AuditRing, lane: Int = 0,
+    addresses: [(address: IPAddress, port: UInt16)], passed: [Int32] = [], shared: SharedState, ring: AuditRing,
+    lane: Int = 0,
     limits: StreamLimits
   ) throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -39,14 +42,17 @@ package final class StreamListener: Sendable {
       }
     // A bootstrap is one object: what is set for IPv6 stays set, and no IPv4 socket takes it.
     let ordered = addresses.filter { $0.address.family == .v4 } + addresses.filter { $0.address.family == .v6 }
-    channels = try ordered.map { listen in
-      let isV6 = listen.address.family == .v6
-      let bootstrap =
-        isV6
-        ? bootstrap.serverChannelOption(ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
-        : bootstrap
-      return try bootstrap.bind(host: listen.address.description, port: Int(listen.port)).wait()
-    }
+    let adopted = try passed.map { try bootstrap.withBoundSocket(Sockets.duplicate($0).release()).wait() }
+    channels =
+      try adopted
+      + ordered.map { listen in
+        let isV6 = listen.address.family == .v6
+        let bootstrap =
+          isV6
+          ? bootstrap.serverChannelOption(ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
+          : bootstrap
+        return try bootstrap.bind(host: listen.address.description, port: Int(listen.port)).wait()
+      }
   }
 
   /// Runs `body` on the thread that serves the connections: what a thread gives up, each thread gives up for itself.

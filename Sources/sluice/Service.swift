@@ -27,10 +27,13 @@ final class Service {
   private let reactor: Reactor
   private var indexes = FirewallIndexes()
   private let manager = ServiceManager()
+  private let activated: ActivatedSockets
 
   init(settings: Settings, configurationPath: String) throws {
     self.settings = settings
     self.configurationPath = configurationPath
+    // Before anything is started that would inherit them.
+    activated = try ActivatedSockets.take(settings)
     mailbox = try Mailbox()
     reactor = try Reactor()
   }
@@ -201,32 +204,49 @@ final class Service {
   }
 
   private func openWorkers(_ shared: SharedState, _ audit: AuditStore) throws(StartError) -> [DatagramWorker] {
-    let addresses = settings.listen.map {
-      SocketAddress(isV6: $0.address.family == .v6, high: $0.address.high, low: $0.address.low, port: $0.port)
-    }
     do throws(SystemError) {
-      let gate = FloodGate(workers: settings.workers)
-      var workers: [DatagramWorker] = []
-      for index in 0..<settings.workers {
-        workers.append(
-          try DatagramWorker(
-            addresses: addresses, shared: shared, ring: ring(index, of: audit), lane: index, gate: gate))
+      do throws(SystemError) {
+        return try openWorkers(shared, audit, sharing: false)
+      } catch  where !activated.datagrams.isEmpty && [EACCES, EADDRINUSE].contains(error.errno) {
+        let workers = try openWorkers(shared, audit, sharing: true)
+        StandardError.write(
+          "sluice: warning: nothing can be bound beside the UDP sockets that were passed (\(error)): "
+            + "all workers read those, and who floods has no queue of its own")
+        return workers
       }
-      workers.append(
-        try DatagramWorker(
-          addresses: addresses, shared: shared, ring: ring(lanes.flood, of: audit), lane: lanes.flood,
-          gate: gate, servesFloods: true))
-      return workers
     } catch {
       throw StartError("listen: UDP \(settings.listen.map(\.description).joined(separator: ", ")): \(error)")
     }
   }
 
+  /// - Parameter sharing: all workers read all sockets that were passed; else each has one of its own, passed or bound
+  ///   beside it, and so has the flood.
+  private func openWorkers(
+    _ shared: SharedState, _ audit: AuditStore, sharing: Bool
+  ) throws(SystemError) -> [DatagramWorker] {
+    let addresses = settings.listen.map(\.socketAddress)
+    let gate = FloodGate(workers: settings.workers)
+    var workers: [DatagramWorker] = []
+    for index in 0..<settings.workers {
+      workers.append(
+        try DatagramWorker(
+          addresses: addresses, passed: sharing ? activated.allDatagrams : activated.datagrams(ofWorker: index),
+          shared: shared, ring: ring(index, of: audit), lane: index, gate: gate))
+    }
+    guard !sharing else { return workers }
+    workers.append(
+      try DatagramWorker(
+        addresses: addresses, passed: activated.datagrams(ofWorker: settings.workers), shared: shared,
+        ring: ring(lanes.flood, of: audit), lane: lanes.flood, gate: gate, servesFloods: true))
+    return workers
+  }
+
   private func openListener(_ shared: SharedState, _ audit: AuditStore) throws(StartError) -> StreamListener {
     do {
+      let bound = settings.listen.filter { activated.streams[$0.socketAddress] == nil }
       return try StreamListener(
-        addresses: settings.listen.map { ($0.address, $0.port) }, shared: shared,
-        ring: ring(lanes.stream, of: audit), lane: lanes.stream, limits: StreamLimits())
+        addresses: bound.map { ($0.address, $0.port) }, passed: activated.streams.values.flatMap { $0 },
+        shared: shared, ring: ring(lanes.stream, of: audit), lane: lanes.stream, limits: StreamLimits())
     } catch {
       throw StartError("listen: TCP \(settings.listen.map(\.description).joined(separator: ", ")): \(error)")
     }
@@ -236,7 +256,7 @@ final class Service {
     let handler: ControlHandler = { [mailbox] in mailbox.post(.control($0, $1)) }
     do {
       return try ControlServer(
-        path: settings.control.path, owner: account.map { ($0.user, $0.group) },
+        path: settings.control.path, owner: account.map { ($0.user, $0.group) }, passed: activated.control,
         metrics: settings.metrics.map { ($0.address.description, Int($0.port)) }, handler: handler)
     } catch {
       guard !settings.control.isDefault || settings.metrics != nil else {
@@ -282,6 +302,9 @@ final class Service {
     let places = settings.listen.map(\.description).joined(separator: ", ")
     let firewall =
       bridge == nil ? "off: no address is opened or closed" : "\(settings.firewall.family) \(settings.firewall.table)"
+    if activated.count > 0 {
+      StandardError.write("sluice: \(activated.count) sockets taken over from the service manager")
+    }
     StandardError.write(
       "sluice: serving \(counted(settings.policies.count, "server")) on \(places); firewall \(firewall); audit \(settings.audit.path)"
     )

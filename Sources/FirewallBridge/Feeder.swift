@@ -146,9 +146,15 @@ final class Feeder {
       server.caps.contains { $0.kind == .perConnection } || server.staticRules.contains { $0.maxBytes != nil }
     }
     guard hasCaps else { return }
-    let file = unsafe open("/proc/sys/net/netfilter/nf_conntrack_acct", O_WRONLY | O_CLOEXEC)
-    defer { if file >= 0 { close(file) } }
+    let setting = "/proc/sys/net/netfilter/nf_conntrack_acct"
     var one = UInt8(ascii: "1")
+    // A sandbox may let it be read and not written, with the host's own setting as it should be.
+    let present = unsafe open(setting, O_RDONLY | O_CLOEXEC)
+    defer { if present >= 0 { close(present) } }
+    var found = UInt8(0)
+    if present >= 0, unsafe read(present, &found, 1) == 1, found == one { return }
+    let file = unsafe open(setting, O_WRONLY | O_CLOEXEC)
+    defer { if file >= 0 { close(file) } }
     let written = file < 0 ? -1 : unsafe write(file, &one, 1)
     if written != 1 {
       answer(.notice("max-bytes may not hold: net.netfilter.nf_conntrack_acct cannot be set: error \(errno)"))

@@ -12,6 +12,8 @@ final class BridgeSession {
   /// Gets every event after the start.
   var onEvent: ((BridgeEvent) -> Void)?
   private var outcome: Result<Void, StartError>?
+  /// Whether the next word of the bridge that matters is its answer, and not that it is there.
+  private var awaitsAnswer = false
   private(set) var greeting: BridgeGreeting?
 
   /// Starts a bridge. With a plan, this returns when the plan is installed.
@@ -31,6 +33,7 @@ final class BridgeSession {
 
   /// Deletes the table of a plan.
   func remove(_ table: String) throws(StartError) {
+    awaitsAnswer = true
     link?.removeTable(table) { [unowned self] failure in
       finish(failure.map { .failure(StartError("the table cannot be removed: \($0)")) } ?? .success(()))
     }
@@ -42,7 +45,7 @@ final class BridgeSession {
     switch event {
     case .up(let greeting):
       self.greeting = greeting
-      finish(.success(()))
+      if !awaitsAnswer { finish(.success(())) }
     case .broken(let text):
       finish(.failure(StartError("the firewall cannot be set up: \(text)")))
     case .down:

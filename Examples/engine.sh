@@ -6,7 +6,7 @@ docker() { command docker -H "unix://$state/docker.sock" "$@"; }
 # `nsenter` and not `ip netns exec`: that one hides the control groups, which the engine needs.
 start_engine() {
   nsenter --net="/run/netns/$host" dockerd --data-root "$state/docker" --exec-root "$state/docker-run" \
-    --pidfile "$state/docker.pid" -H "unix://$state/docker.sock" --bridge=none --storage-driver=vfs \
+    --pidfile "$state/docker.pid" -H "unix://$state/docker.sock" --bridge=none --storage-driver="${storage_driver:-vfs}" \
     --containerd-namespace "$host" --containerd-plugins-namespace "$host-plugins" >"$state/dockerd.log" 2>&1 &
   engine=$!
   until_true 60 docker info || fail "the Docker engine does not start"
@@ -17,6 +17,8 @@ before_take_down() {
   docker ps -aq | xargs -r command docker -H "unix://$state/docker.sock" rm -f >/dev/null 2>&1
   kill "$engine" 2>/dev/null
   wait "$engine" 2>/dev/null
+  # A container on the engine's own network leaves a mount behind.
+  umount "$state"/docker-run/netns/* 2>/dev/null
 }
 
 # An image of nothing but busybox, so that no registry is needed.

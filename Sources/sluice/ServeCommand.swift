@@ -6,8 +6,8 @@ struct ServeCommand: ParsableCommand {
     commandName: "serve",
     abstract: "Run the resolver in the foreground.",
     discussion: """
-      Needs root to bind port 53 and to start the firewall bridge; then it lowers itself to `user` without any \
-      capability. SIGTERM finishes what is in flight and exits with 0; SIGHUP reads the policy again and reopens the \
+      Needs root, or CAP_NET_ADMIN for the firewall bridge and CAP_NET_BIND_SERVICE for port 53; then it lowers itself \
+      to `user` without any capability. Takes over the sockets that a service manager passes. SIGTERM finishes what is in flight and exits with 0; SIGHUP reads the policy again and reopens the \
       audit log.
       """)
 

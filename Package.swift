@@ -7,7 +7,7 @@ import PackageDescription
 //   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
 //   L2  Resolver
 //   L1  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
-//   L0  CLDNS  CNetfilter  CLinux  LinuxIO  DNSWire  IPNetwork
+//   L0  CLDNS  CNetfilter  CZstd  CLinux  LinuxIO  DNSWire  IPNetwork
 
 let strict: [SwiftSetting] = [
   .strictMemorySafety(),
@@ -41,6 +41,7 @@ let package = Package(
       name: "CLDNS", pkgConfig: "ldns", providers: [.apt(["libldns-dev"])]),
     .systemLibrary(
       name: "CNetfilter", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev", "libmnl-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CLinux"),
     layer("LinuxIO", ["CLinux"]),
     layer("DNSWire"),
@@ -65,7 +66,7 @@ let package = Package(
     layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
     layer("FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger"]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
-    layer("AuditStore", ["CLinux", "LinuxIO", "AuditLog"]),
+    layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "AuditLog"]),
     layer(
       "Control",
       [

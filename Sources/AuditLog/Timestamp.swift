@@ -1,11 +1,13 @@
 /// Wall clock times as `2026-11-20T09:14:22.481Z`; the seconds are worked out once for all events of a second.
-struct Timestamp {
+package struct Timestamp: Sendable {
   private static let millisecond: UInt64 = 1_000_000
   private var second = UInt64.max
   private var text: [UInt8] = []
 
+  package init() {}
+
   /// Appends `nanoseconds` since 1970, cut to milliseconds.
-  mutating func append(_ nanoseconds: UInt64, to output: inout [UInt8]) {
+  package mutating func append(_ nanoseconds: UInt64, to output: inout [UInt8]) {
     let milliseconds = nanoseconds / Self.millisecond
     if milliseconds / 1000 != second {
       second = milliseconds / 1000

@@ -1,27 +1,50 @@
+import Foundation
+import Glibc
 import LinuxIO
 
-/// Reads the audit log with its rotated files, oldest first, and follows it.
+/// Reads the audit log with its rotated files, compressed or not, oldest first, and follows it.
 ///
-/// Memory is bounded by one block and, with a limit, that many lines. A line that is no event is counted and left out.
+/// Files are read on several threads; events come out in their order. Memory is bounded by some blocks for each thread
+/// and, with a limit, that many lines. A line that is no event is counted, unless what stands before the damage already
+/// rules it out, and left out. With `since` or `until`, a file is not read whose first and last lines say that nothing in
+/// it can be meant.
 package struct AuditReader {
   /// Where reading stopped, for `follow`.
   package struct Position: Sendable {
-    var identity: FileIdentity?
-    var offset = 0
+    fileprivate var file: LogSourceFile?
+    fileprivate var offset = 0
   }
 
-  /// Rotated files are looked for up to this number.
-  private static let maxFiles = 1000
   private static let pollMilliseconds = 200
+  /// Octets of a plain file that one thread reads at a time.
+  static let defaultPieceOctets = 4 << 20
+  private static let maxThreads = 8
+  /// How much earlier than a line before it one may be, in milliseconds: windows end late, and clocks are set.
+  private static let disorder: Int64 = 600_000
 
+  private let files: LogFiles
   private let path: String
   private let filter: CompiledFilter
   private let limit: Int?
+  private let pieceOctets: Int
+  private let threads: Int
   /// Lines that were no event.
   package private(set) var badLines = 0
+  /// Compressed files that could not be read to their end.
+  package private(set) var damagedFiles: [String] = []
 
   package init(path: String, filter: LogFilter) {
+    self.init(path: path, filter: filter, pieceOctets: Self.defaultPieceOctets, threads: Self.defaultThreads)
+  }
+
+  /// - Parameters:
+  ///   - pieceOctets: of a plain file, that one thread reads at a time.
+  ///   - threads: that read.
+  init(path: String, filter: LogFilter, pieceOctets: Int, threads: Int) {
     self.path = path
+    self.pieceOctets = pieceOctets
+    self.threads = threads
+    files = LogFiles(path: path)
     self.filter = CompiledFilter(filter)
     limit = filter.limit
   }
@@ -33,131 +56,143 @@ package struct AuditReader {
   /// - Throws: when a file is there and cannot be read; without any file there is nothing to read.
   @discardableResult
   package mutating func read(_ body: (LogLine) -> Void) throws(AuditStoreError) -> Position {
+    try readBatches { $0.forEach(body) }
+  }
+
+  /// As `read`, several events at a time.
+  @discardableResult
+  package mutating func readBatches(_ body: (LogBatch) -> Void) throws(AuditStoreError) -> Position {
     do throws(SystemError) {
-      guard let limit else { return try readAll(body) }
-      return try readLast(limit, body)
+      if let limit { return try readLast(limit, body) }
+      return try scan({ LogBatch() }, body).position
     } catch {
       throw AuditStoreError(path, error)
     }
   }
 
-  private mutating func readAll(_ body: (LogLine) -> Void) throws(SystemError) -> Position {
-    var position = Position()
-    for reader in try files().reversed() {
-      try scan(reader, body)
-      position = Position(identity: reader.identity, offset: reader.offset)
-    }
-    return position
+  /// Counts what passes the filter; the limit does not matter.
+  package mutating func count() throws(AuditStoreError) -> LogCount {
+    try fold { LogCount() }.reduce(into: LogCount()) { $0.add($1) }
   }
 
-  /// From the newest file backwards, only as many files as it takes.
-  private mutating func readLast(_ limit: Int, _ body: (LogLine) -> Void) throws(SystemError) -> Position {
-    var position: Position?
+  /// Gives every event that passes the filter to one of several sinks, in no order; the limit does not matter.
+  package mutating func fold<Sink: LogSink>(
+    _ make: @escaping @Sendable () -> Sink
+  ) throws(AuditStoreError) -> [Sink] {
+    do throws(SystemError) {
+      return try scan(make) { _ in }.sinks
+    } catch {
+      throw AuditStoreError(path, error)
+    }
+  }
+
+  private mutating func scan<Sink: LogSink>(
+    _ make: @escaping @Sendable () -> Sink, _ take: (Sink.Part) -> Void
+  ) throws(SystemError) -> (sinks: [Sink], position: Position) {
+    let all = try files.open()
+    let pieces = try wanted(all).reversed().flatMap { self.pieces($0, isNewest: $0 === all.first) }
+    let (sinks, outcome) = try LogScan<Sink>(pieces, filter, threads: threads).run(make) {
+      take($0)
+      return true
+    }
+    note(outcome)
+    return (sinks, position(all.first, pieces, outcome.end))
+  }
+
+  /// From the newest piece backwards, only as many as it takes.
+  private mutating func readLast(_ limit: Int, _ body: (LogBatch) -> Void) throws(SystemError) -> Position {
+    let all = try files.open()
+    var pieces = try wanted(all).flatMap { self.pieces($0, isNewest: $0 === all.first).reversed() }
+    if limit == 0 { pieces = pieces.filter(\.isTail) }
     var found: [[LogLine]] = []
-    var missing = max(limit, 0)
-    for reader in try files() {
-      guard missing > 0 || position == nil else { break }
-      var lines = LastLines(missing)
-      try scan(reader) { lines.append($0) }
-      if position == nil { position = Position(identity: reader.identity, offset: reader.offset) }
-      missing -= lines.count
-      found.append(lines.inOrder)
+    var missing = limit
+    let (_, outcome) = try LogScan<LastLines>(pieces, filter, threads: threads).run({ LastLines(limit) }) {
+      found.append($0.suffix(missing))
+      missing -= min($0.count, missing)
+      return missing > 0
     }
+    note(outcome)
     for lines in found.reversed() {
-      for line in lines { body(line) }
+      var batch = LogBatch()
+      for line in lines { batch.add(line) }
+      body(batch)
     }
-    return position ?? Position()
+    return position(all.first, pieces, outcome.end)
   }
 
-  /// The log's files, newest first, opened in that order: a rotation meanwhile shows one twice, which is left out,
-  /// and hides none.
-  private func files() throws(SystemError) -> [LineReader] {
-    var seen: Set<FileIdentity> = []
-    var files: [LineReader] = []
-    var gaps = 0
-    for number in 0..<Self.maxFiles {
-      guard let file = try LineReader(path: number == 0 ? path : "\(path).\(number)") else {
-        gaps += 1
-        if gaps > 2 { break }  // a rotation under way leaves one number free
-        continue
-      }
-      if seen.insert(file.identity).inserted { files.append(file) }
-    }
-    return files
+  private mutating func note<Sink>(_ outcome: LogScan<Sink>.Outcome) {
+    badLines += outcome.badLines
+    damagedFiles += outcome.damaged
   }
 
-  private mutating func scan(_ reader: LineReader, _ body: (LogLine) -> Void) throws(SystemError) {
-    let filter = filter
-    var bad = 0
-    let before = reader.overlong
-    try reader.forEachLine { octets in
-      guard filter.mayMatch(octets) else { return }
-      guard let line = LogLine(octets) else {
-        bad += 1
-        return
-      }
-      if filter.matches(line) { body(line) }
+  private func position(_ newest: LogSourceFile?, _ pieces: [LogPiece], _ end: Int) -> Position {
+    guard let newest else { return Position() }
+    // Where the tail was not read, nothing in it was meant.
+    return Position(file: newest, offset: pieces.contains(where: \.isTail) ? end : newest.size)
+  }
+
+  private static var defaultThreads: Int { min(max(ProcessInfo.processInfo.activeProcessorCount, 1), maxThreads) }
+
+  /// The newest file is read as far as it reaches by then.
+  private func pieces(_ file: LogSourceFile, isNewest: Bool) -> [LogPiece] {
+    guard file.form == .plain else { return [LogPiece(file: file, range: 0..<Int.max)] }
+    let size = file.size
+    var pieces = stride(from: 0, to: size, by: pieceOctets).map {
+      LogPiece(file: file, range: $0..<min($0 + pieceOctets, size))
     }
-    badLines += bad + reader.overlong - before
+    if isNewest {
+      let start = pieces.popLast()?.range.lowerBound ?? 0
+      pieces.append(LogPiece(file: file, range: start..<Int.max, isTail: true))
+    }
+    return pieces
+  }
+
+  /// The files that may hold what is meant, of all, newest first.
+  private func wanted(_ all: [LogSourceFile]) throws(SystemError) -> [LogSourceFile] {
+    guard filter.since != nil || filter.until != nil else { return all }
+    var wanted: [LogSourceFile] = []
+    /// When the file after the one looked at begins.
+    var following: Int64?
+    for (index, file) in all.enumerated() {
+      let first = try Self.time(file.firstLine())
+      let last = file.form == .plain ? Self.time(file.lastLine()) : following
+      var isWanted = true
+      if let since = filter.since, index > 0, let following, let first, let last {
+        isWanted = max(following, first, last) + Self.disorder >= since
+      }
+      if let until = filter.until, let first, let last, min(first, last) - Self.disorder > until { isWanted = false }
+      if isWanted { wanted.append(file) }
+      following = first
+    }
+    return wanted
+  }
+
+  private static func time(_ line: [UInt8]?) -> Int64? {
+    line.flatMap { LogLine($0[...]) }?.time
   }
 
   // MARK: - What comes
 
-  /// Gives `body` every further event, across rotation and truncation, until `isOver` says so.
+  /// Gives `body` every further event, across rotation, compression and truncation, until `isOver` says so; `pause` is
+  /// called whenever there is no more for now.
   ///
   /// It looks five times a second: a log on any file system is followed alike, which inotify does not promise.
+  ///
+  /// - Throws: when a file is there and cannot be read.
   package mutating func follow(
-    from position: Position, _ body: (LogLine) -> Void, until isOver: () -> Bool
+    from position: Position, _ body: (LogLine) -> Void, pausing pause: () -> Void = {}, until isOver: () -> Bool
   ) throws(AuditStoreError) {
     do throws(SystemError) {
-      var current = try reopen(position)
-      let pause: WakeUp = try WakeUp()
+      var follower = try LogFollower(files, position.file, offset: position.offset, filter)
+      let alarm: WakeUp = try WakeUp()
       while !isOver() {
-        if current == nil { current = try LineReader(path: path) }
-        if let file = current { current = try advance(file, body) }
-        pause.wait(milliseconds: Self.pollMilliseconds)
+        try follower.advance(body)
+        badLines += follower.takeBadLines()
+        pause()
+        alarm.wait(milliseconds: Self.pollMilliseconds)
       }
     } catch {
       throw AuditStoreError(path, error)
     }
   }
-
-  private func reopen(_ position: Position) throws(SystemError) -> LineReader? {
-    guard let identity = position.identity else { return nil }
-    guard let file = try files().first(where: { $0.identity == identity }) else { return nil }
-    file.goOn(from: position.offset)
-    return file
-  }
-
-  /// Reads on in the current file, and goes on to the newer ones when it was rotated; the file to go on with.
-  private mutating func advance(_ file: LineReader, _ body: (LogLine) -> Void) throws(SystemError) -> LineReader {
-    // Asked before reading: what was appended to a file before it was rotated is then read in full.
-    let there = FileIdentity(path: path)
-    if let size = FileIdentity(file.descriptor.raw)?.size, size < file.offset { file.goOn(from: 0) }
-    try scan(file, body)
-    guard let there, there != file.identity else { return file }
-    let newer = try files().prefix { $0.identity != file.identity }
-    for next in newer.reversed() { try scan(next, body) }
-    return newer.first ?? file
-  }
-}
-
-/// The last so many lines.
-private struct LastLines {
-  private let limit: Int
-  private var lines: [LogLine] = []
-  private var next = 0
-
-  init(_ limit: Int) { self.limit = limit }
-
-  var count: Int { lines.count }
-
-  mutating func append(_ line: LogLine) {
-    guard limit > 0 else { return }
-    if lines.count < limit { return lines.append(line) }
-    lines[next] = line
-    next = (next + 1) % limit
-  }
-
-  var inOrder: [LogLine] { Array(lines[next...] + lines[..<next]) }
 }

@@ -26,74 +26,82 @@ package struct LogFilter: Sendable {
 }
 
 /// A filter made ready for many lines.
-struct CompiledFilter {
-  private let needles: [[UInt8]]
+struct CompiledFilter: Sendable {
   private let server: [UInt8]?
   private let decision: [UInt8]?
   private let glob: [UInt8]?
-  private let since: Int64?
-  private let until: Int64?
+  /// Milliseconds since 1970.
+  let since: Int64?
+  let until: Int64?
 
   init(_ filter: LogFilter) {
     server = filter.server.map { Array($0.utf8) }
     decision = filter.decision.map { Array($0.lowercased().utf8) }
     glob = filter.name.map { Array($0.lowercased().utf8) }
-    since = filter.since.map { Int64($0.timeIntervalSince1970 * 1000) }
-    until = filter.until.map { Int64($0.timeIntervalSince1970 * 1000) }
-    needles = [server.map { ("server", $0) }, decision.map { ("decision", $0) }].compactMap { pair in
-      pair.map { Array("\"\($0.0)\":\"".utf8) + $0.1 + [UInt8(ascii: "\"")] }
+    since = filter.since.map { Int64(($0.timeIntervalSince1970 * 1000).rounded()) }
+    until = filter.until.map { Int64(($0.timeIntervalSince1970 * 1000).rounded()) }
+  }
+
+  /// Whether a member alone refuses its line: most lines end there, long before their own end.
+  func rulesOut(_ member: Int, _ isString: Bool, _ octets: RawSpan, _ value: Range<Int>) -> Bool {
+    switch member {
+    case LogLine.Member.ts.rawValue:
+      guard since != nil || until != nil else { return false }
+      guard isString, let time = LogTime.rfc3339(octets.extracting(value)) else { return true }
+      return time < since ?? .min || time > until ?? .max
+    case LogLine.Member.server.rawValue: return server.map { !isString || !Self.isEqual($0, octets, value) } ?? false
+    case LogLine.Member.decision.rawValue:
+      return decision.map { !isString || !Self.isEqual($0, octets, value) } ?? false
+    default: return false
     }
   }
 
-  /// Whether a line can match at all, by its octets alone: most lines end here.
-  func mayMatch(_ line: ArraySlice<UInt8>) -> Bool {
-    needles.allSatisfy { Self.contains(line, $0) }
-  }
-
-  func matches(_ line: LogLine) -> Bool {
-    if let server, line[.server].map({ $0.elementsEqual(server) }) != true { return false }
-    if let decision, line[.decision].map({ $0.elementsEqual(decision) }) != true { return false }
-    if since != nil || until != nil {
-      guard let time = line.time else { return false }
-      if let since, time < since { return false }
-      if let until, time > until { return false }
-    }
+  /// What is left to ask of an event of which no member was refused.
+  func matches(_ places: EventPlaces, _ octets: RawSpan) -> Bool {
+    if server != nil, places[.server] == nil { return false }
     guard let glob else { return true }
-    return [LogLine.Member.destination, .address].contains { member in
-      line[member].map { Self.matches(glob, JSONScan.unescape($0)) } ?? false
-    }
+    return Self.matches(glob, octets, places[.destination]) || Self.matches(glob, octets, places[.address])
   }
 
-  private static func contains(_ line: ArraySlice<UInt8>, _ needle: [UInt8]) -> Bool {
-    unsafe line.withUnsafeBytes { hay in
-      unsafe needle.withUnsafeBytes { needle in
-        guard let base = hay.baseAddress, let wanted = needle.baseAddress, let first = unsafe needle.first else {
-          return false
-        }
-        var at = 0
-        while at + needle.count <= hay.count {
-          // at + needle.count <= hay.count
-          guard let found = unsafe memchr(base + at, Int32(first), hay.count - needle.count - at + 1) else {
-            return false
-          }
-          if unsafe memcmp(found, wanted, needle.count) == 0 { return true }
-          at = unsafe UnsafeRawPointer(found) - base + 1
-        }
-        return false
-      }
+  private static func isEqual(_ wanted: [UInt8], _ octets: RawSpan, _ value: Range<Int>) -> Bool {
+    if value.count == wanted.count {
+      var index = 0
+      while index < wanted.count, octet(octets, value.lowerBound + index) == wanted[index] { index += 1 }
+      if index == wanted.count { return !wanted.contains(UInt8(ascii: "\\")) }
     }
+    guard hasEscapes(octets, value) else { return false }
+    return JSONEscapes.undo(copy(octets, value)[...]) == wanted
   }
+
+  private static func matches(_ glob: [UInt8], _ octets: RawSpan, _ value: Range<Int>?) -> Bool {
+    // Only a string is a name.
+    guard let value, octet(octets, value.lowerBound - 1) == UInt8(ascii: "\"") else { return false }
+    guard hasEscapes(octets, value) else { return matches(glob, octets.extracting(value)) }
+    return matches(glob, JSONEscapes.undo(copy(octets, value)[...]))
+  }
+
+  private static func octet(_ octets: RawSpan, _ at: Int) -> UInt8 {
+    unsafe octets.unsafeLoad(fromByteOffset: at, as: UInt8.self)  // checks the bounds
+  }
+
+  private static func hasEscapes(_ octets: RawSpan, _ value: Range<Int>) -> Bool {
+    value.contains { octet(octets, $0) == UInt8(ascii: "\\") }
+  }
+
+  private static func copy(_ octets: RawSpan, _ value: Range<Int>) -> [UInt8] { value.map { octet(octets, $0) } }
+
+  static func matches(_ glob: [UInt8], _ text: [UInt8]) -> Bool { matches(glob, unsafe text.span.bytes) }
 
   /// Glob matching with one point to go back to: time is the product of the lengths at most.
-  static func matches(_ glob: [UInt8], _ text: [UInt8]) -> Bool {
+  static func matches(_ glob: [UInt8], _ text: RawSpan) -> Bool {
     var at = 0
     var place = 0
     var star: (glob: Int, text: Int)?
-    while place < text.count {
+    while place < text.byteCount {
       if at < glob.count, glob[at] == UInt8(ascii: "*") {
         star = (at, place)
         at += 1
-      } else if at < glob.count, glob[at] == lowercased(text[place]) {
+      } else if at < glob.count, glob[at] == lowercased(octet(text, place)) {
         at += 1
         place += 1
       } else if let back = star {
@@ -104,7 +112,8 @@ struct CompiledFilter {
         return false
       }
     }
-    return glob[at...].allSatisfy { $0 == UInt8(ascii: "*") }
+    while at < glob.count, glob[at] == UInt8(ascii: "*") { at += 1 }
+    return at == glob.count
   }
 
   private static func lowercased(_ octet: UInt8) -> UInt8 {

@@ -5,6 +5,10 @@ package struct LogTable {
   private var widths = [8, 12, 7, 20, 9, 32, 15]
   private var day = ""
   private let time: DateFormatter
+  /// The minute of the last event, since 1970, with its texts: no zone's offset changes within one.
+  private var minute = Int64.min
+  private var minuteText = ""
+  private var minuteDay = ""
   private let date: DateFormatter
 
   /// - Parameter timeZone: times are shown in it.
@@ -16,7 +20,7 @@ package struct LogTable {
       formatter.dateFormat = format
       return formatter
     }
-    time = formatter("HH:mm:ss")
+    time = formatter("HH:mm:")
     date = formatter("yyyy-MM-dd")
   }
 
@@ -27,16 +31,30 @@ package struct LogTable {
 
   /// One line, or two when a day begins; without the last newline.
   package mutating func line(_ event: LogLine) -> String {
-    let moment = event.time.map { Date(timeIntervalSince1970: Double($0) / 1000) }
-    let today = moment.map(date.string) ?? day
+    let moment = event.time
+    if let moment { read(minute: Int64((Double(moment) / 60_000).rounded(.down))) }
+    let today = moment == nil ? day : minuteDay
     let columns = [
-      moment.map(time.string) ?? "-", event.text(.server), event.text(.decision), event.text(.code),
+      moment.map(clock) ?? "-", event.text(.server), event.text(.decision), event.text(.code),
       event.typeOrPort, event.text(.destination), event.text(.client), "\(event.count)",
     ]
     let text = row(columns)
     guard today != day else { return text }
     day = today
     return "-- \(today)\n" + text
+  }
+
+  private mutating func read(minute: Int64) {
+    guard minute != self.minute else { return }
+    self.minute = minute
+    let moment = Date(timeIntervalSince1970: Double(minute) * 60)
+    minuteText = time.string(from: moment)
+    minuteDay = date.string(from: moment)
+  }
+
+  private func clock(_ moment: Int64) -> String {
+    let second = Int((moment - minute * 60_000) / 1000)
+    return minuteText + (second < 10 ? "0" : "") + String(second)
   }
 
   /// A column grows with its widest value and never shrinks: rows are printed as they come.

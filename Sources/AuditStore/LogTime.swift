@@ -2,85 +2,192 @@ package import Foundation
 
 /// The times that `sluice log` understands.
 package enum LogTime {
-  /// Reads `2026-11-20T09:14:22Z` (RFC 3339, with or without fractions and offset), `2026-11-20`, `10m`, `2h`, `3d`,
-  /// `30s`, `2w` (so long ago), `today`, `yesterday`; nil for anything else.
+  /// What is accepted, for a message: "expected …".
+  package static let forms =
+    "10m, 1h30m, 2d, today, yesterday 14:00, 14:00, 2026-11-20, 2026-11-20 14:00, RFC 3339, or @ and seconds since 1970"
+
+  /// Reads `text`, or nil for anything else than:
+  ///
+  /// - `now`, `today`, `yesterday` (midnight), the two with a time of day: `yesterday 14:00`;
+  /// - so long ago, in units w, d, h, m (or min) and s, each once and larger ones first: `10m`, `1h30m`, `2d ago`;
+  /// - a time of today: `14:00`, `14:00:05`;
+  /// - a date, or a date and a time, with `T`, a space or `_` between them, to the minute, second or its fractions, and
+  ///   with or without an offset: `2026-11-20`, `2026-11-20 14:00`, `2026-11-20T09:14:22.481Z` (RFC 3339), `… +0100`;
+  /// - seconds since 1970: `@1763629200`, `@1763629200.5`.
+  ///
+  /// Where no offset is given, times are of `calendar`'s zone.
   package static func parse(_ text: String, now: Date = Date(), calendar: Calendar = .current) -> Date? {
-    switch text.lowercased() {
-    case "now": return now
-    case "today": return calendar.startOfDay(for: now)
-    case "yesterday": return calendar.date(byAdding: .day, value: -1, to: calendar.startOfDay(for: now))
-    default: break
-    }
+    let text = text.lowercased().trimmingCharacters(in: .whitespaces)
+    if text == "now" { return now }
     if let ago = duration(text) { return now.addingTimeInterval(-ago) }
-    let octets = Array(text.utf8)
-    if let milliseconds = rfc3339(octets[...]) { return Date(timeIntervalSince1970: Double(milliseconds) / 1000) }
-    guard octets.count == 10, let (year, month, day) = date(octets[...]) else { return nil }
-    return calendar.date(from: DateComponents(year: year, month: month, day: day))
+    if text.hasPrefix("@") { return epoch(text.dropFirst()) }
+    var words = text.split(whereSeparator: { $0 == " " || $0 == "_" }).map(String.init)
+    let today = calendar.dateComponents([.year, .month, .day], from: now)
+    if words.first == "today" || words.first == "yesterday" {
+      let days = words.removeFirst() == "today" ? 0 : -1
+      guard let day = calendar.date(byAdding: .day, value: days, to: calendar.startOfDay(for: now)) else { return nil }
+      guard let time = words.first else { return day }
+      guard words.count == 1 else { return nil }
+      return moment(calendar.dateComponents([.year, .month, .day], from: day), time, calendar, allowsOffset: false)
+    }
+    if words.count == 1, words[0].utf8.count > 10, words[0].dropFirst(10).hasPrefix("t") {
+      words = [String(words[0].prefix(10)), String(words[0].dropFirst(11))]
+    }
+    // An offset may stand apart.
+    if words.count == 3, words[2].first?.isNumber == false { words = [words[0], words[1] + words[2]] }
+    if words.count == 1, !words[0].contains("-") { return moment(today, words[0], calendar, allowsOffset: false) }
+    guard let date = words.first.flatMap(date), words.count <= 2 else { return nil }
+    let components = DateComponents(year: date.year, month: date.month, day: date.day)
+    guard words.count == 2 else { return calendar.date(from: components) }
+    return moment(components, words[1], calendar, allowsOffset: true)
   }
+
+  // MARK: - Pieces
 
   private static func duration(_ text: String) -> Double? {
-    let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
-    guard let last = text.last, let unit = units[last], let number = Int(text.dropLast()), number >= 0,
-      number < 1_000_000_000
-    else { return nil }
-    return Double(number * unit)
+    var rest = text.hasSuffix(" ago") ? text.dropLast(4) : text[...]
+    let units: [(String, Double)] = [("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)]
+    var seconds = 0.0
+    var next = 0
+    while let (value, afterNumber) = number(rest, digits: 1...9) {
+      let letters = afterNumber.prefix { $0.isLetter }
+      let unit = letters == "min" ? "m" : String(letters)
+      guard let index = units[next...].firstIndex(where: { $0.0 == unit }) else { return nil }
+      seconds += Double(value) * units[index].1
+      next = index + 1
+      rest = afterNumber.dropFirst(letters.count)
+      if rest.isEmpty { return seconds }
+    }
+    return nil
   }
 
-  /// Milliseconds since 1970 of an RFC 3339 time.
-  static func rfc3339(_ octets: ArraySlice<UInt8>) -> Int64? {
-    let text = Array(octets)
-    guard text.count >= 20, let (year, month, day) = date(text[..<10]), text[10] | 0x20 == UInt8(ascii: "t"),
-      let hour = number(text, 11), text[13] == UInt8(ascii: ":"), let minute = number(text, 14),
-      text[16] == UInt8(ascii: ":"), let second = number(text, 17), hour < 24, minute < 60, second <= 60
+  private static func epoch(_ text: Substring) -> Date? {
+    guard let (seconds, rest) = number(text, digits: 1...11), let (fraction, end) = fraction(rest), end.isEmpty else {
+      return nil
+    }
+    return Date(timeIntervalSince1970: Double(seconds) + fraction)
+  }
+
+  /// A day and a time of it.
+  private static func moment(
+    _ day: DateComponents, _ text: String, _ calendar: Calendar, allowsOffset: Bool
+  ) -> Date? {
+    guard let (hour, afterHour) = number(text[...], digits: 1...2), hour < 24, afterHour.hasPrefix(":"),
+      let (minute, afterMinute) = number(afterHour.dropFirst(), digits: 2...2), minute < 60
+    else { return nil }
+    var rest = afterMinute
+    var second = 0
+    var part = 0.0
+    if rest.hasPrefix(":") {
+      guard let (value, afterSecond) = number(rest.dropFirst(), digits: 2...2), value <= 60,
+        let (fraction, end) = fraction(afterSecond)
+      else { return nil }
+      (second, part, rest) = (value, fraction, end)
+    }
+    if rest.isEmpty {
+      var components = day
+      components.hour = hour
+      components.minute = minute
+      return calendar.date(from: components)?.addingTimeInterval(Double(second) + part)
+    }
+    guard allowsOffset, let east = offset(rest), let year = day.year, let month = day.month, let date = day.day else {
+      return nil
+    }
+    let seconds = days(year, month, date) * 86_400 + hour * 3600 + minute * 60 + second - east
+    return Date(timeIntervalSince1970: Double(seconds) + part)
+  }
+
+  /// `2026-11-20`: a day that there is.
+  private static func date(_ text: String) -> (year: Int, month: Int, day: Int)? {
+    guard let (year, afterYear) = number(text[...], digits: 4...4), afterYear.hasPrefix("-"),
+      let (month, afterMonth) = number(afterYear.dropFirst(), digits: 2...2), afterMonth.hasPrefix("-"),
+      let (day, rest) = number(afterMonth.dropFirst(), digits: 2...2), rest.isEmpty, isDay(year, month, day)
+    else { return nil }
+    return (year, month, day)
+  }
+
+  /// Seconds east of UTC: `z`, `utc`, `+01:00`, `+0100` or `+01`.
+  private static func offset(_ text: Substring) -> Int? {
+    if text == "z" || text == "utc" { return 0 }
+    guard let sign = text.first, sign == "+" || sign == "-",
+      let (hours, _) = number(text.dropFirst().prefix(2), digits: 2...2), hours < 24
+    else { return nil }
+    let rest = text.dropFirst(3)
+    let digits = rest.hasPrefix(":") ? rest.dropFirst() : rest
+    var minutes = 0
+    if !rest.isEmpty {
+      guard let (value, end) = number(digits, digits: 2...2), end.isEmpty, value < 60 else { return nil }
+      minutes = value
+    }
+    return (sign == "+" ? 1 : -1) * (hours * 3600 + minutes * 60)
+  }
+
+  private static func fraction(_ text: Substring) -> (Double, Substring)? {
+    guard text.hasPrefix(".") else { return (0, text) }
+    let digits = text.dropFirst().prefix { $0.isASCII && $0.isNumber }
+    guard !digits.isEmpty, let value = Double("0." + digits) else { return nil }
+    return (value, text.dropFirst(1 + digits.count))
+  }
+
+  private static func number(_ text: Substring, digits: ClosedRange<Int>) -> (Int, Substring)? {
+    let found = text.prefix { $0.isASCII && $0.isNumber }
+    guard digits.contains(found.count), let value = Int(found) else { return nil }
+    return (value, text.dropFirst(found.count))
+  }
+
+  // MARK: - In events
+
+  /// Milliseconds since 1970 of an RFC 3339 time; finer parts are cut off.
+  static func rfc3339(_ octets: RawSpan) -> Int64? {
+    func octet(_ at: Int) -> UInt8 {
+      at < octets.byteCount ? unsafe octets.unsafeLoad(fromByteOffset: at, as: UInt8.self) : 0
+    }
+    func two(_ at: Int) -> Int? {
+      let high = octet(at) &- 0x30
+      let low = octet(at + 1) &- 0x30
+      return high < 10 && low < 10 ? Int(high) * 10 + Int(low) : nil
+    }
+    guard octets.byteCount >= 20, let century = two(0), let year = two(2), octet(4) == UInt8(ascii: "-"),
+      let month = two(5), octet(7) == UInt8(ascii: "-"), let day = two(8), octet(10) | 0x20 == UInt8(ascii: "t"),
+      let hour = two(11), octet(13) == UInt8(ascii: ":"), let minute = two(14), octet(16) == UInt8(ascii: ":"),
+      let second = two(17), hour < 24, minute < 60, second <= 60, isDay(century * 100 + year, month, day)
     else { return nil }
     var at = 19
     var milliseconds = 0
-    if text[at] == UInt8(ascii: ".") {
+    if octet(at) == UInt8(ascii: ".") {
       var scale = 100
       at += 1
       let start = at
-      while at < text.count, let digit = digit(text[at]) {
-        milliseconds += digit * scale
+      while octet(at) &- 0x30 < 10 {
+        milliseconds += Int(octet(at) - 0x30) * scale
         scale /= 10
         at += 1
       }
       guard at > start else { return nil }
     }
-    guard let offset = offset(text[at...]) else { return nil }
-    let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset
+    var east = 0
+    if octet(at) | 0x20 == UInt8(ascii: "z") {
+      at += 1
+    } else {
+      guard octet(at) == UInt8(ascii: "+") || octet(at) == UInt8(ascii: "-"), let hours = two(at + 1), hours < 24,
+        octet(at + 3) == UInt8(ascii: ":"), let minutes = two(at + 4), minutes < 60
+      else { return nil }
+      east = (octet(at) == UInt8(ascii: "+") ? 1 : -1) * (hours * 3600 + minutes * 60)
+      at += 6
+    }
+    guard at == octets.byteCount else { return nil }
+    let seconds = days(century * 100 + year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - east
     return Int64(seconds) * 1000 + Int64(milliseconds)
   }
 
-  /// Seconds east of UTC.
-  private static func offset(_ octets: ArraySlice<UInt8>) -> Int? {
-    let text = Array(octets)
-    if text.count == 1, text[0] | 0x20 == UInt8(ascii: "z") { return 0 }
-    guard text.count == 6, text[3] == UInt8(ascii: ":"), let hours = number(text, 1), let minutes = number(text, 4),
-      hours < 24, minutes < 60
-    else { return nil }
-    switch text[0] {
-    case UInt8(ascii: "+"): return hours * 3600 + minutes * 60
-    case UInt8(ascii: "-"): return -(hours * 3600 + minutes * 60)
-    default: return nil
+  private static func isDay(_ year: Int, _ month: Int, _ day: Int) -> Bool {
+    guard day >= 1 else { return false }
+    switch month {
+    case 2: return day <= (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28)
+    case 4, 6, 9, 11: return day <= 30
+    case 1, 3, 5, 7, 8, 10, 12: return day <= 31
+    default: return false
     }
-  }
-
-  private static func date(_ octets: ArraySlice<UInt8>) -> (year: Int, month: Int, day: Int)? {
-    let text = Array(octets)
-    guard text.count == 10, let century = number(text, 0), let year = number(text, 2), text[4] == UInt8(ascii: "-"),
-      let month = number(text, 5), text[7] == UInt8(ascii: "-"), let day = number(text, 8),
-      (1...12).contains(month), (1...31).contains(day)
-    else { return nil }
-    return (century * 100 + year, month, day)
-  }
-
-  private static func digit(_ octet: UInt8) -> Int? {
-    (48...57).contains(octet) ? Int(octet) - 48 : nil
-  }
-
-  private static func number(_ text: [UInt8], _ at: Int) -> Int? {
-    guard at + 1 < text.count, let high = digit(text[at]), let low = digit(text[at + 1]) else { return nil }
-    return high * 10 + low
   }
 
   /// Days since 1970 of a Gregorian date.

@@ -19,7 +19,7 @@ struct LogSource: ParsableArguments {
   var config: String?
   @Option(help: "The log itself, instead of the one that the configuration names.", completion: .file())
   var path: String?
-  @Option(help: "Not before: 10m, 2h, 3d, today, yesterday, or RFC 3339.") var since: String?
+  @Option(help: "Not before: \(LogTime.forms); local time where no offset is given.") var since: String?
   @Option(help: "Not after; as --since.") var until: String?
 
   func validate() throws {
@@ -28,22 +28,40 @@ struct LogSource: ParsableArguments {
   }
 
   /// Gives every event that passes to `body`, newest last; prints why not, and exits with 1, where it cannot be read.
+  func read(server: String?, decision: String? = nil, _ body: (LogLine) -> Void) throws {
+    try read(server: server, decision: decision) { reader throws(AuditStoreError) in try reader.read(body) }
+  }
+
+  /// Gives every event that passes to one of several sinks, in no order; as `read`.
+  func fold<Sink: LogSink>(
+    server: String?, decision: String? = nil, name: String? = nil, _ make: @escaping @Sendable () -> Sink
+  ) throws -> [Sink] {
+    var sinks: [Sink] = []
+    try read(server: server, decision: decision, name: name) { reader throws(AuditStoreError) in
+      sinks = try reader.fold(make)
+    }
+    return sinks
+  }
+
+  /// Has `body` read what passes; prints why not, and exits with 1, where it cannot be read.
   func read(
-    server: String?, decision: String? = nil, name: String? = nil, limit: Int? = nil, follow: Bool = false,
-    _ body: (LogLine) -> Void
+    server: String?, decision: String? = nil, name: String? = nil, limit: Int? = nil,
+    _ body: (inout AuditReader) throws(AuditStoreError) -> Void
   ) throws {
     let filter = LogFilter(
       server: server, decision: decision, name: name, since: try Self.time(since, "--since"),
       until: try Self.time(until, "--until"), limit: limit)
     var reader = AuditReader(path: try logPath(), filter: filter)
     do throws(AuditStoreError) {
-      let position = try reader.read(body)
-      if follow {
-        try reader.follow(from: position, body) { false }
-      }
+      try body(&reader)
     } catch {
+      StandardOutput.flush()
       StandardError.write("sluice: \(error)")
       throw ExitCode.failure
+    }
+    StandardOutput.flush()
+    for file in reader.damagedFiles {
+      StandardError.write("sluice: \(file) is damaged: what stands behind the damage was left out")
     }
     if reader.badLines > 0 {
       StandardError.write("sluice: \(reader.badLines) lines are no events and were left out")
@@ -59,7 +77,7 @@ struct LogSource: ParsableArguments {
   private static func time(_ text: String?, _ option: String) throws -> Date? {
     guard let text else { return nil }
     guard let time = LogTime.parse(text) else {
-      throw ValidationError("\(option) is '\(text)'; expected 10m, 2h, 3d, today, yesterday, or RFC 3339")
+      throw ValidationError("\(option) is '\(text)'; expected \(LogTime.forms)")
     }
     return time
   }
@@ -68,12 +86,14 @@ struct LogSource: ParsableArguments {
 struct LogReadCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "read",
-    abstract: "Read the audit log, rotated files too, newest last.",
+    abstract: "Read the audit log, rotated and compressed files too, newest last.",
     discussion: """
       Examples:
         sluice log --decision block --since 1h
         sluice log --server github-mcp --name '*.example.com' --limit 20
         sluice log --name '198.51.100.*' --since today
+        sluice log --since 'yesterday 14:00' --until 'yesterday 14:30'
+        sluice log --count --decision block --since today
         sluice log --follow --json | jq .destination
       """)
 
@@ -84,6 +104,8 @@ struct LogReadCommand: ParsableCommand {
   @Option(help: "Only destinations that match, names or addresses; * stands for anything.") var name: String?
   @Option(help: "The last so many events.") var limit: Int?
   @Flag(name: [.long, .short], help: "Go on with new events, across rotation.") var follow = false
+  @Flag(help: "Print how many events there are, and nothing else; with --json also the records they stand for.")
+  var count = false
   @Flag(help: "Print the events as they are: one JSON object a line.") var json = false
 
   static func check(decision: String?) throws {
@@ -99,13 +121,33 @@ struct LogReadCommand: ParsableCommand {
     if let limit, limit < 0 {
       throw ValidationError("--limit is \(limit); expected 0 or more")
     }
+    if count, follow || limit != nil {
+      throw ValidationError("--count goes with neither --follow nor --limit")
+    }
   }
 
   func run() throws {
+    if count { return try printCount() }
     var table = LogTable()
-    if !json { StandardOutput.write(table.heading()) }
-    try source.read(server: server, decision: decision, name: name, limit: limit, follow: follow) { line in
-      StandardOutput.write(json ? String(decoding: line.octets, as: UTF8.self) : table.line(line))
+    if !json { StandardOutput.collect(table.heading()) }
+    // Whoever reads a pipe sees what there is at once; what comes is written as it comes.
+    let printOne: (LogLine) -> Void = { line in
+      if json { StandardOutput.collect(line.octets) } else { StandardOutput.collect(table.line(line)) }
     }
+    try source.read(server: server, decision: decision, name: name, limit: limit) { reader throws(AuditStoreError) in
+      let position = try reader.readBatches { batch in
+        if json { StandardOutput.write(lines: batch.octets) } else { batch.forEach(printOne) }
+      }
+      StandardOutput.flush()
+      if follow {
+        try reader.follow(from: position, printOne, pausing: StandardOutput.flush) { false }
+      }
+    }
+  }
+
+  private func printCount() throws {
+    let count = try source.fold(server: server, decision: decision, name: name) { LogCount() }
+      .reduce(into: LogCount()) { $0.add($1) }
+    StandardOutput.write(json ? "{\"events\":\(count.events),\"records\":\(count.records)}" : "\(count.events)")
   }
 }

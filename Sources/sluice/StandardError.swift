@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// Diagnostics for the operator's terminal and journal.
 enum StandardError {
@@ -8,10 +9,46 @@ enum StandardError {
   }
 }
 
-/// What a command was asked for, line by line: whoever reads a pipe sees each one at once.
+/// What a command was asked for, line by line: whoever reads a pipe sees each one at once, unless many are collected.
 enum StandardOutput {
+  private static let collected = Mutex<[UInt8]>([])
+  private static let collectedOctets = 64 << 10
+
   static func write(_ line: String) {
-    let octets = Array((line + "\n").utf8)
+    write(lines: Array((line + "\n").utf8))
+  }
+
+  /// Writes whole lines with their newlines, after what was collected.
+  static func write(lines octets: [UInt8]) {
+    flush()
+    send(octets)
+  }
+
+  /// Writes a line with others, at the latest when `flush` is called.
+  static func collect(_ line: String) {
+    collect(Array(line.utf8)[...])
+  }
+
+  /// Writes a line's octets with others, at the latest when `flush` is called.
+  static func collect(_ line: ArraySlice<UInt8>) {
+    let count = collected.withLock { octets in
+      octets.append(contentsOf: line)
+      octets.append(10)
+      return octets.count
+    }
+    if count >= collectedOctets { flush() }
+  }
+
+  /// Writes what was collected.
+  static func flush() {
+    send(
+      collected.withLock { octets in
+        defer { octets.removeAll(keepingCapacity: true) }
+        return octets
+      })
+  }
+
+  private static func send(_ octets: [UInt8]) {
     var sent = 0
     while sent < octets.count {
       let count = unsafe octets[sent...].withUnsafeBytes { unsafe Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }

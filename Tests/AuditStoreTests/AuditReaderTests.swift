@@ -169,27 +169,54 @@ private final class Follower: Sendable {
 }
 
 @Suite struct LogTimeTests {
-  @Test("times as people write them")
-  func times() throws {
-    let now = Date(timeIntervalSince1970: 1_700_000_000)
+  private let now = Date(timeIntervalSince1970: 1_700_000_000)  // 2023-11-14 22:13:20 UTC, a Tuesday
+
+  private func read(_ text: String, zone: TimeZone = .gmt) -> Double? {
     var calendar = Calendar(identifier: .gregorian)
-    calendar.timeZone = .gmt
-    func read(_ text: String) -> Double? { LogTime.parse(text, now: now, calendar: calendar)?.timeIntervalSince1970 }
-    #expect(read("10m") == 1_700_000_000.0 - 600)
-    #expect(read("2h") == 1_700_000_000.0 - 7200)
-    #expect(read("3d") == 1_700_000_000.0 - 259_200)
-    #expect(read("today") == 1_699_920_000)
-    #expect(read("yesterday") == 1_699_833_600)
-    #expect(read("2023-11-14") == 1_699_920_000)
-    #expect(read("2023-11-14T22:13:20Z") == 1_700_000_000)
-    #expect(read("2023-11-14T23:13:20.5+01:00") == 1_700_000_000.5)
-    #expect(read("2000-02-29t00:00:00z") == 951_782_400)
-    for bad in [
-      "", "m", "-1h", "10x", "2023-13-01", "2023-11-14T25:00:00Z", "2023-11-14T22:13:20", "99999999999999999999d",
-      "tomorrow",
-    ] {
-      #expect(read(bad) == nil, "\(bad)")
-    }
+    calendar.timeZone = zone
+    return LogTime.parse(text, now: now, calendar: calendar)?.timeIntervalSince1970
+  }
+
+  @Test(
+    "times as people write them",
+    arguments: [
+      ("now", 1_700_000_000), ("10m", 1_699_999_400), ("10min", 1_699_999_400), ("2h", 1_699_992_800),
+      ("3d", 1_699_740_800), ("1w", 1_699_395_200), ("1h30m", 1_699_994_600), ("1h30m5s ago", 1_699_994_595),
+      ("90s", 1_699_999_910), ("today", 1_699_920_000), ("yesterday", 1_699_833_600),
+      ("yesterday 14:00", 1_699_884_000), ("Today 9:05", 1_699_952_700), ("14:00", 1_699_970_400),
+      ("14:00:05.5", 1_699_970_405.5), ("2023-11-14", 1_699_920_000), ("2023-11-14 14:00", 1_699_970_400),
+      ("2023-11-14T14:00", 1_699_970_400), ("2023-11-14_14:00:05", 1_699_970_405),
+      ("2023-11-14T22:13:20", 1_700_000_000), ("2023-11-14T22:13:20Z", 1_700_000_000),
+      ("2023-11-14t22:13:20z", 1_700_000_000), ("2023-11-14 22:13:20 UTC", 1_700_000_000),
+      ("2023-11-14T23:13:20.5+01:00", 1_700_000_000.5), ("2023-11-14 23:13 +0100", 1_699_999_980),
+      ("2023-11-14T17:13:20-05", 1_700_000_000), ("2000-02-29t00:00:00z", 951_782_400),
+      ("@1763629200", 1_763_629_200), ("@1763629200.25", 1_763_629_200.25), (" 10m ", 1_699_999_400),
+    ] as [(String, Double)])
+  func times(text: String, expected: Double) {
+    #expect(read(text) == expected)
+  }
+
+  @Test(
+    "what is no time is refused",
+    arguments: [
+      "", "m", "-1h", "10x", "10", "1m1h", "1h1h", "1h ago ago", "2023-13-01", "2023-02-29", "2023-04-31",
+      "2023-11-14T25:00:00Z", "2023-11-14T22:60:00Z", "2023-11-14T22:13:20+25:00", "2023-11-14T", "2023-11-14 x",
+      "99999999999999999999d", "tomorrow", "yesterday x", "yesterday 14:00Z", "today 14:00 15:00", "24:00", "1:2", "14",
+      "@", "@x", "@-1", "@1.", "2023-02-30T00:00:00Z", "2023-11-14T22:13:20.Z", "١٠m",
+    ])
+  func noTimes(text: String) {
+    #expect(read(text) == nil)
+  }
+
+  @Test("a time without an offset is local, one with an offset is not")
+  func zones() throws {
+    let berlin = try #require(TimeZone(identifier: "Europe/Berlin"))
+    #expect(read("2023-11-14 23:13:20", zone: berlin) == 1_700_000_000)
+    #expect(read("2023-07-14 23:13:20", zone: berlin) == 1_689_369_200)
+    #expect(read("2023-11-14 22:13:20Z", zone: berlin) == 1_700_000_000)
+    #expect(read("today", zone: berlin) == 1_699_916_400)
+    #expect(read("yesterday 14:00", zone: berlin) == 1_699_880_400)
+    #expect(read("14:00", zone: berlin) == 1_699_966_800)
   }
 
   @Test("columns are aligned, the day is said once, control characters are not printed")

@@ -54,6 +54,28 @@ extension EndToEnd {
       #expect(try run("top", "--by", "port").status == 64)
     }
 
+    @Test("--count prints how many events pass, and with --json what they stand for")
+    func count() throws {
+      #expect(try run("--count").lines == ["44"])
+      #expect(try run("--count", "--json", "--server", "github-mcp").lines == ["{\"events\":43,\"records\":5045}"])
+      #expect(try run("--count", "--name", "*.github.io", "--decision", "block").lines == ["12"])
+      #expect(try run("--count", "--until", "2026-11-20 09:14:01.5Z").lines == ["1"])
+      #expect(try run("--count", "--server", "nobody").lines == ["0"])
+      #expect(try run("--count", "--follow").status == 64)
+      #expect(try run("--count", "--limit", "3").status == 64)
+    }
+
+    @Test("--json prints the lines as they are, a limit the last of them, and a time that is none is bad usage")
+    func lines() throws {
+      #expect(try run("--json").text == Self.log)
+      #expect(try run("--json", "--limit", "2").lines == Self.log.split(separator: "\n").suffix(2))
+      let table = try run("--name", "else.*")
+      #expect(table.lines.count == 3 && table.lines[0].hasPrefix("TIME"))
+      #expect(table.lines[1].hasPrefix("-- 2026-11-2") && table.lines[2].contains("other-mcp"))
+      let refused = try run("--since", "tomorrow")
+      #expect(refused.status == 64 && refused.errors.contains("yesterday 14:00"))
+    }
+
     @Test("suggest admits what was denied, with evidence, and never what others can get a name under")
     func suggest() throws {
       let output = try run("suggest", "--server", "github-mcp")

@@ -1,0 +1,290 @@
+/// Where the members of one event stand among the octets of a block.
+struct EventPlaces: Sendable {
+  /// The line in the block, without its newline.
+  var line = 0..<0
+  /// Members that stand in the line, null or not.
+  private var present: UInt32 = 0
+  /// From and to, counted from the line's start; 0 where there is nothing or null.
+  private var places = InlineArray<14, SIMD2<Int32>>(repeating: .zero)
+
+  init() {}
+
+  init(_ line: Range<Int>) { self.line = line }
+
+  /// The value in the block; of a string, what is between the quotes.
+  subscript(member: LogLine.Member) -> Range<Int>? {
+    let place = places[member.rawValue]
+    guard place.y > 0 else { return nil }
+    return (line.lowerBound + Int(place.x))..<(line.lowerBound + Int(place.y))
+  }
+
+  mutating func begin(at start: Int) {
+    line = start..<start
+    present = 0
+    places = InlineArray(repeating: .zero)
+  }
+
+  /// False when the member stood there already.
+  mutating func note(_ member: Int) -> Bool {
+    let bit: UInt32 = 1 << UInt32(member)
+    guard present & bit == 0 else { return false }
+    present |= bit
+    return true
+  }
+
+  /// Lines are at most `LineBlocks.maxLine` long.
+  mutating func set(_ member: Int, _ value: Range<Int>) {
+    places[member] = SIMD2(
+      Int32(truncatingIfNeeded: value.lowerBound - line.lowerBound),
+      Int32(truncatingIfNeeded: value.upperBound - line.lowerBound))
+  }
+}
+
+/// Reads lines of the log as they are written: one JSON object without spaces (RFC 8259), no known member twice. Iterative;
+/// every line must be followed by a newline and eight octets more, so that words of eight can be read.
+struct EventScan {
+  enum Outcome {
+    /// It passes the filter as far as that can be told member by member; the scan stopped at its newline.
+    case event
+    case noEvent
+    /// The filter refused it before its end was seen.
+    case ruledOut
+  }
+
+  private static let ones: UInt64 = 0x0101_0101_0101_0101
+  private static let highBits: UInt64 = 0x8080_8080_8080_8080
+  private static let newline: UInt8 = 10
+
+  /// The first eight octets of each member's name, the last eight of a longer one, and its length.
+  private var heads = InlineArray<14, UInt64>(repeating: 0)
+  private var tails = InlineArray<14, UInt64>(repeating: 0)
+  private var lengths = InlineArray<14, Int>(repeating: 0)
+
+  init() {
+    for member in LogLine.Member.allCases {
+      let name = Array("\(member)".utf8)
+      heads[member.rawValue] = Self.word(name.prefix(8))
+      tails[member.rawValue] = name.count > 8 ? Self.word(name.suffix(8)) : 0
+      lengths[member.rawValue] = name.count
+    }
+  }
+
+  private static func word(_ octets: ArraySlice<UInt8>) -> UInt64 {
+    octets.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+  }
+
+  /// Reads the line that begins at `at`, and leaves `at` behind what was read of it, never behind its newline.
+  func scan(
+    _ octets: RawSpan, _ at: inout Int, _ filter: borrowing CompiledFilter, into places: inout EventPlaces
+  ) -> Outcome {
+    places.begin(at: at)
+    let start = at
+    guard Self.take(UInt8(ascii: "{"), octets, &at) else { return .noEvent }
+    while true {
+      guard Self.take(UInt8(ascii: "\""), octets, &at) else { return .noEvent }
+      let key = at
+      guard Self.string(octets, &at) else { return .noEvent }
+      let length = at - 1 - key
+      guard Self.take(UInt8(ascii: ":"), octets, &at) else { return .noEvent }
+      let isString = Self.octet(octets, at) == UInt8(ascii: "\"")
+      let value = isString ? at + 1 : at
+      guard Self.value(octets, &at) else { return .noEvent }
+      if let member = member(octets, key, length) {
+        guard places.note(member) else { return .noEvent }
+        let end = isString ? at - 1 : at
+        let isNull = !isString && Self.octet(octets, value) == UInt8(ascii: "n")
+        if !isNull { places.set(member, value..<end) }
+        if filter.rulesOut(member, isString, octets, value..<end) { return .ruledOut }
+      }
+      if Self.take(UInt8(ascii: ","), octets, &at) { continue }
+      guard Self.take(UInt8(ascii: "}"), octets, &at), Self.octet(octets, at) == Self.newline else { return .noEvent }
+      places.line = start..<at
+      return isWhole(places, octets) ? .event : .noEvent
+    }
+  }
+
+  /// An event has at least a time and a decision, both strings.
+  private func isWhole(_ places: EventPlaces, _ octets: RawSpan) -> Bool {
+    guard let time = places[.ts], let decision = places[.decision] else { return false }
+    return Self.octet(octets, time.lowerBound - 1) == UInt8(ascii: "\"")
+      && Self.octet(octets, decision.lowerBound - 1) == UInt8(ascii: "\"")
+  }
+
+  private func member(_ octets: RawSpan, _ key: Int, _ length: Int) -> Int? {
+    guard length > 0, length <= 16 else { return nil }
+    let head = Self.load(octets, key) & (length >= 8 ? .max : (1 << UInt64(length * 8)) - 1)
+    for index in heads.indices where heads[index] == head && lengths[index] == length {
+      return length <= 8 || Self.load(octets, key + length - 8) == tails[index] ? index : nil
+    }
+    return nil
+  }
+
+  // MARK: - JSON
+
+  private static func load(_ octets: RawSpan, _ at: Int) -> UInt64 {
+    unsafe octets.unsafeLoadUnaligned(fromByteOffset: at, as: UInt64.self)  // checks the bounds
+  }
+
+  private static func octet(_ octets: RawSpan, _ at: Int) -> UInt8 {
+    unsafe octets.unsafeLoad(fromByteOffset: at, as: UInt8.self)  // checks the bounds
+  }
+
+  private static func take(_ wanted: UInt8, _ octets: RawSpan, _ at: inout Int) -> Bool {
+    guard octet(octets, at) == wanted else { return false }
+    at += 1
+    return true
+  }
+
+  /// From behind the first quote to behind the last.
+  static func string(_ octets: RawSpan, _ at: inout Int) -> Bool {
+    while true {
+      let word = load(octets, at)
+      let quotes = word ^ (ones &* 0x22)
+      let escapes = word ^ (ones &* 0x5C)
+      // The lowest bit set is exact: quote, backslash, control character, or beyond ASCII.
+      let ends = ((quotes &- ones) & ~quotes) | ((escapes &- ones) & ~escapes) | ((word &- ones &* 0x20) & ~word) | word
+      let hits = ends & highBits
+      guard hits != 0 else {
+        at += 8
+        continue
+      }
+      at += hits.trailingZeroBitCount >> 3
+      switch octet(octets, at) {
+      case UInt8(ascii: "\""):
+        at += 1
+        return true
+      case UInt8(ascii: "\\"): guard escape(octets, &at) else { return false }
+      case 0x80...: guard sequence(octets, &at) else { return false }
+      default: return false
+      }
+    }
+  }
+
+  /// RFC 8259 section 7; a surrogate stands only in a pair.
+  private static func escape(_ octets: RawSpan, _ at: inout Int) -> Bool {
+    let kind = octet(octets, at + 1)
+    switch kind {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"),
+      UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"):
+      at += 2
+      return true
+    case UInt8(ascii: "u"):
+      guard let unit = unit(octets, at) else { return false }
+      at += 6
+      guard unit & 0xF800 == 0xD800 else { return true }
+      guard unit < 0xDC00, let low = self.unit(octets, at), low & 0xFC00 == 0xDC00 else { return false }
+      at += 6
+      return true
+    default: return false
+    }
+  }
+
+  /// `\uXXXX`; it ends before any newline.
+  private static func unit(_ octets: RawSpan, _ at: Int) -> UInt16? {
+    guard octet(octets, at) == UInt8(ascii: "\\"), octet(octets, at + 1) == UInt8(ascii: "u") else { return nil }
+    var value: UInt16 = 0
+    for place in 2..<6 {
+      let digit = octet(octets, at + place)
+      switch digit {
+      case 0x30...0x39: value = value << 4 | UInt16(digit - 0x30)
+      case 0x41...0x46, 0x61...0x66: value = value << 4 | UInt16((digit | 0x20) - 0x57)
+      default: return nil
+      }
+    }
+    return value
+  }
+
+  /// One character beyond ASCII in UTF-8 (RFC 3629).
+  private static func sequence(_ octets: RawSpan, _ at: inout Int) -> Bool {
+    let first = octet(octets, at)
+    let second = octet(octets, at + 1)
+    let (length, seconds): (Int, ClosedRange<UInt8>)
+    switch first {
+    case 0xC2...0xDF: (length, seconds) = (2, 0x80...0xBF)
+    case 0xE0: (length, seconds) = (3, 0xA0...0xBF)
+    case 0xED: (length, seconds) = (3, 0x80...0x9F)
+    case 0xE1...0xEF: (length, seconds) = (3, 0x80...0xBF)
+    case 0xF0: (length, seconds) = (4, 0x90...0xBF)
+    case 0xF1...0xF3: (length, seconds) = (4, 0x80...0xBF)
+    case 0xF4: (length, seconds) = (4, 0x80...0x8F)
+    default: return false
+    }
+    guard seconds.contains(second) else { return false }
+    for place in 2..<max(length, 2) where octet(octets, at + place) & 0xC0 != 0x80 { return false }
+    at += length
+    return true
+  }
+
+  /// Any value; arrays and objects at most 64 deep.
+  private static func value(_ octets: RawSpan, _ at: inout Int) -> Bool {
+    var depth = 0
+    /// One bit for each level: 1 for an object.
+    var isObject: UInt64 = 0
+    while true {
+      switch octet(octets, at) {
+      case UInt8(ascii: "\""):
+        at += 1
+        guard string(octets, &at) else { return false }
+      case UInt8(ascii: "["), UInt8(ascii: "{"):
+        guard depth < 64 else { return false }
+        let opensObject = octet(octets, at) == UInt8(ascii: "{")
+        isObject = isObject << 1 | (opensObject ? 1 : 0)
+        depth += 1
+        at += 1
+        if octet(octets, at) != closer(isObject) {
+          if opensObject, !key(octets, &at) { return false }
+          continue
+        }
+      default:
+        guard number(octets, &at) || word(octets, &at) else { return false }
+      }
+      while depth > 0, take(closer(isObject), octets, &at) {
+        depth -= 1
+        isObject >>= 1
+      }
+      if depth == 0 { return true }
+      guard take(UInt8(ascii: ","), octets, &at), isObject & 1 == 0 || key(octets, &at) else { return false }
+    }
+  }
+
+  private static func closer(_ isObject: UInt64) -> UInt8 { isObject & 1 == 1 ? UInt8(ascii: "}") : UInt8(ascii: "]") }
+
+  private static func key(_ octets: RawSpan, _ at: inout Int) -> Bool {
+    take(UInt8(ascii: "\""), octets, &at) && string(octets, &at) && take(UInt8(ascii: ":"), octets, &at)
+  }
+
+  /// RFC 8259 section 6.
+  private static func number(_ octets: RawSpan, _ at: inout Int) -> Bool {
+    var place = at
+    _ = take(UInt8(ascii: "-"), octets, &place)
+    if !take(UInt8(ascii: "0"), octets, &place) {
+      guard digits(octets, &place) else { return false }
+    }
+    if take(UInt8(ascii: "."), octets, &place) {
+      guard digits(octets, &place) else { return false }
+    }
+    if octet(octets, place) | 0x20 == UInt8(ascii: "e") {
+      place += 1
+      if !take(UInt8(ascii: "+"), octets, &place) { _ = take(UInt8(ascii: "-"), octets, &place) }
+      guard digits(octets, &place) else { return false }
+    }
+    at = place
+    return true
+  }
+
+  private static func digits(_ octets: RawSpan, _ at: inout Int) -> Bool {
+    let start = at
+    while octet(octets, at) &- 0x30 < 10 { at += 1 }
+    return at > start
+  }
+
+  private static func word(_ octets: RawSpan, _ at: inout Int) -> Bool {
+    let word = load(octets, at)
+    switch word & 0xFFFF_FFFF {
+    case 0x6C6C_756E, 0x6575_7274: at += 4  // null, true
+    case 0x736C_6166 where octet(octets, at + 4) == UInt8(ascii: "e"): at += 5  // false
+    default: return false
+    }
+    return true
+  }
+}

@@ -1,0 +1,263 @@
+import Foundation
+import Testing
+
+@testable import AuditStore
+
+/// What the fast reader finds, against the same asked of each line decoded as JSON.
+@Suite struct LogOracleTests {
+  /// Seeded, so that what fails can be run again.
+  private struct Random: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+      state &+= 0x9E37_79B9_7F4A_7C15
+      var value = state
+      value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
+      value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
+      return value ^ value >> 31
+    }
+  }
+
+  private static let servers = ["github-mcp", "s", "", #"a"b"#, #"back\slash"#, "github-mcp2", "ü"]
+  private static let decisions = ["block", "allow", "observe", "error"]
+  private static let names = [
+    "evil.example.com", "EVIL.Example.com", #"","server":"github-mcp","x":""#, #"\"server\":\"s\""#, "a\u{1}\n\"b", "*",
+    "*.flood.net", "", #"x","decision":"block"#, "}", "{\"ts\":\"2026-11-20T09:00:00.000Z\"", "ünïcode.😀", "null",
+    String(repeating: "long.", count: 50), "198.51.100.7",
+  ]
+  private static let globs = [
+    "*", "evil*", "*.EXAMPLE.com", #"*"server"*"#, "198.51.*", "*😀", "null", "a*b", "", "*\"*",
+  ]
+
+  private static func quoted(_ text: String, _ random: inout Random) -> String {
+    var result = "\""
+    for unit in text.utf16 {
+      switch unit {
+      case 0x22, 0x5C: result += Bool.random(using: &random) ? "\\" + String(UnicodeScalar(UInt8(unit))) : escape(unit)
+      case 0x20...0x7E:
+        result += Int.random(in: 0..<60, using: &random) == 0 ? escape(unit) : String(UnicodeScalar(UInt8(unit)))
+      default: result += escape(unit)
+      }
+    }
+    return result + "\""
+  }
+
+  private static func escape(_ unit: UInt16) -> String { String(format: "\\u%04x", Int(unit)) }
+
+  /// Members in any order and number, as no encoder of ours would write them, but without spaces.
+  private static func event(_ time: Double, _ random: inout Random) -> String {
+    let formatter = ISO8601DateFormatter()
+    formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+    var members = ["\"ts\":\"\(formatter.string(from: Date(timeIntervalSince1970: time)))\""]
+    func add(_ name: String, _ value: String, _ chance: Int) {
+      if Int.random(in: 0..<100, using: &random) < chance { members.append("\"\(name)\":\(value)") }
+    }
+    add("server", quoted(servers.randomElement(using: &random)!, &random), 95)
+    add("destination", quoted(names.randomElement(using: &random)!, &random), 95)
+    add("decision", quoted(decisions.randomElement(using: &random)!, &random), 98)
+    add("reason", quoted(names.randomElement(using: &random)!, &random), 80)
+    add("payload_size", ["45", "-1", "0", "1.5e-3", "true", "null"].randomElement(using: &random)!, 50)
+    add("type", ["\"A\"", "null"].randomElement(using: &random)!, 50)
+    add("count", "\(Int.random(in: 0..<1000, using: &random))", 80)
+    add("address", quoted(names.randomElement(using: &random)!, &random), 20)
+    add("port", "443", 20)
+    add("serve", quoted("github-mcp", &random), 20)
+    add("samples", #"[{"server":"github-mcp","x":[1,{}]},[],"\#(random.next())"]"#, 20)
+    if Int.random(in: 0..<4, using: &random) == 0 { members.shuffle(using: &random) }
+    return "{" + members.joined(separator: ",") + "}"
+  }
+
+  private static func garbage(_ line: String, _ random: inout Random) -> [UInt8] {
+    var octets = Array(line.utf8)
+    switch Int.random(in: 0..<6, using: &random) {
+    case 0: return Array(octets.prefix(Int.random(in: 0..<octets.count, using: &random)))
+    case 1: return Array(octets.dropFirst(Int.random(in: 1..<octets.count, using: &random)))
+    case 2: return octets + Array("x".utf8)
+    case 3: return octets + octets
+    case 4: return (0..<40).map { _ in UInt8.random(in: 11...255, using: &random) }
+    default:
+      for _ in 0..<3 {
+        octets[Int.random(in: 0..<octets.count, using: &random)] = [0xFF, 0xC0, 0x01, 0x22, 0x5C].randomElement(
+          using: &random)!
+      }
+      return octets
+    }
+  }
+
+  private struct Naive {
+    let line: [UInt8]
+    let time: Double
+    let server: String?
+    let decision: String
+    let names: [String]
+    let count: UInt64
+
+    init?(_ line: [UInt8]) {
+      guard let object = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any],
+        let ts = object["ts"] as? String, let decision = object["decision"] as? String
+      else { return nil }
+      let formatter = ISO8601DateFormatter()
+      formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+      self.line = line
+      time = formatter.date(from: ts)?.timeIntervalSince1970 ?? .nan
+      self.decision = decision
+      server = object["server"] as? String
+      names = ["destination", "address"].compactMap { object[$0] as? String }
+      count = object["count"] as? UInt64 ?? 1
+    }
+
+    func passes(_ filter: LogFilter) -> Bool {
+      if let wanted = filter.server, server != wanted { return false }
+      if let wanted = filter.decision, decision != wanted { return false }
+      if let since = filter.since, !(time >= since.timeIntervalSince1970 - 0.0001) { return false }
+      if let until = filter.until, !(time <= until.timeIntervalSince1970 + 0.0001) { return false }
+      guard let glob = filter.name else { return true }
+      let pattern = glob.split(separator: "*", omittingEmptySubsequences: false)
+        .map { NSRegularExpression.escapedPattern(for: String($0)) }.joined(separator: "[\\s\\S]*")
+      return names.contains {
+        $0.range(of: "^(?:\(pattern))$(?!\\n)", options: [.regularExpression, .caseInsensitive]) != nil
+      }
+    }
+  }
+
+  /// The first line that differs, with how many there are; nil when all are the same.
+  private static func difference(_ found: [[UInt8]], _ expected: ArraySlice<Naive>) -> String? {
+    for (one, other) in zip(found, expected) where one != other.line {
+      return "\(String(decoding: one, as: UTF8.self)) instead of \(String(decoding: other.line, as: UTF8.self))"
+    }
+    return found.count == expected.count ? nil : "\(found.count) instead of \(expected.count)"
+  }
+
+  @Test(
+    "every filter over every log gives what decoding each line gives, in order, whatever strings hold",
+    arguments: UInt64(0)..<12)
+  func oracle(seed: UInt64) throws {
+    var random = Random(state: seed)
+    let scratch = Scratch()
+    var events: [Naive] = []
+    var bad = 0
+    var time = 1_763_629_200.0
+    for number in (0..<3).reversed() {
+      var file: [UInt8] = []
+      for _ in 0..<Int.random(in: 0...1500, using: &random) {
+        time += Double(Int.random(in: 0...2000, using: &random)) / 1000
+        let event = Self.event(time, &random)
+        let line = Int.random(in: 0..<20, using: &random) == 0 ? Self.garbage(event, &random) : Array(event.utf8)
+        file += line + [10]
+        if let event = Naive(line) { events.append(event) } else { bad += 1 }
+      }
+      if number == 0 { file += Array("{\"ts\":\"torn".utf8) }
+      try Data(file).write(to: URL(filePath: number == 0 ? scratch.log : "\(scratch.log).\(number)"))
+    }
+    for round in 0..<25 {
+      var filter = LogFilter()
+      if round > 0 {
+        if Bool.random(using: &random) { filter.server = Self.servers.randomElement(using: &random) }
+        if Bool.random(using: &random) { filter.decision = Self.decisions.randomElement(using: &random) }
+        if Bool.random(using: &random) { filter.name = Self.globs.randomElement(using: &random) }
+        if Int.random(in: 0..<3, using: &random) == 0, let event = events.randomElement(using: &random) {
+          filter.since = Date(timeIntervalSince1970: event.time)
+        }
+        if Int.random(in: 0..<3, using: &random) == 0, let event = events.randomElement(using: &random) {
+          filter.until = Date(timeIntervalSince1970: event.time)
+        }
+      }
+      let pieceOctets = [100, 4096, 100_000, 4 << 20].randomElement(using: &random)!
+      func reader(_ filter: LogFilter) -> AuditReader {
+        AuditReader(path: scratch.log, filter: filter, pieceOctets: pieceOctets, threads: 3)
+      }
+      let expected = events.filter { $0.passes(filter) }
+      var found: [[UInt8]] = []
+      var all = reader(filter)
+      try all.read { found.append(Array($0.octets)) }
+      #expect(Self.difference(found, expected[...]) == nil, "\(filter) of seed \(seed)")
+      if round == 0 { #expect(all.badLines == bad) }
+      #expect(all.badLines <= bad)
+      var counting = reader(filter)
+      let count = try counting.count()
+      #expect(count.events == UInt64(expected.count))
+      #expect(count.records == expected.reduce(0) { $0 + $1.count })
+      filter.limit = Int.random(in: 0...40, using: &random)
+      var last: [[UInt8]] = []
+      var limited = reader(filter)
+      try limited.read { last.append(Array($0.octets)) }
+      #expect(Self.difference(last, expected.suffix(filter.limit ?? 0)) == nil, "\(filter) of seed \(seed)")
+    }
+  }
+
+  @Test("a member that stands twice, a space, and what is nested too deep are no events")
+  func refused() throws {
+    func isEvent(_ text: String) -> Bool { LogLine(Array(text.utf8)[...]) != nil }
+    let start = #"{"ts":"2026-11-20T09:14:22.481Z","decision":"block""#
+    #expect(isEvent(start + "}"))
+    #expect(!isEvent(start + #","decision":"allow"}"#))
+    #expect(!isEvent(start + #","server":null,"server":"x"}"#))
+    #expect(!isEvent(start + " }"))
+    #expect(!isEvent(start + "}}") && !isEvent(start + ",}") && !isEvent(start) && !isEvent("{}") && !isEvent(""))
+    #expect(isEvent(start + #","x":"# + String(repeating: "[", count: 64) + String(repeating: "]", count: 64) + "}"))
+    #expect(!isEvent(start + #","x":"# + String(repeating: "[", count: 65) + String(repeating: "]", count: 65) + "}"))
+    #expect(!isEvent(start + #","x":01}"#) && !isEvent(start + #","x":1.}"#) && !isEvent(start + #","x":nul}"#))
+    #expect(!isEvent(start + #","x":"\ud800"}"#) && isEvent(start + #","x":"\ud83d\ude00"}"#))
+    #expect(!isEvent(#"{"ts":null,"decision":"block"}"#) && !isEvent(#"{"ts":5,"decision":"block"}"#))
+  }
+
+  @Test("top counts what decoding each line counts, and shrinks when there are too many")
+  func tally() throws {
+    var random = Random(state: 7)
+    let scratch = Scratch()
+    var counts: [String: UInt64] = [:]
+    var text = ""
+    for number in 0..<5000 {
+      let name = "n\(min(Int.random(in: 0..<200, using: &random), Int.random(in: 0..<200, using: &random)))"
+      let count = UInt64.random(in: 1...9, using: &random)
+      counts[name, default: 0] += count
+      text +=
+        #"{"ts":"2026-11-20T09:14:\#(10 + number % 50).000Z","destination":"\#(name)","decision":"\#(number % 2 == 0 ? "block" : "allow")","count":\#(count)}"#
+        + "\n"
+    }
+    try text.write(toFile: scratch.log, atomically: false, encoding: .utf8)
+    var reader = AuditReader(path: scratch.log, filter: LogFilter(), pieceOctets: 10_000, threads: 4)
+    let tallies = try reader.fold { LogTally(by: .destination) }
+    #expect(tallies.count == 4)
+    let rows = tallies.reduce(into: LogTally(by: .destination)) { $0.add($1) }.first(20)
+    let expected = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(20)
+    #expect(rows.map(\.key) == expected.map(\.key) && rows.map(\.count) == expected.map(\.value))
+    #expect(rows.first?.decisions == ["allow", "block"] && rows.first?.last.hasPrefix("2026-11-20T09:14:") == true)
+
+    var small = AuditReader(path: scratch.log, filter: LogFilter())
+    let partial = try small.fold { LogTally(by: .destination, capacity: 50) }.reduce(
+      into: LogTally(by: .destination, capacity: 50)
+    ) { $0.add($1) }
+    #expect(partial.isPartial && partial.first(100).count <= 50)
+  }
+
+  @Test("files whose events are all too old or too new are not even read; a clock that was set back does not hide them")
+  func skipped() throws {
+    func line(_ hour: Int, _ minute: Int, _ name: String) -> String {
+      #"{"ts":"2026-11-20T\#(String(format: "%02d:%02d", hour, minute)):00.000Z","destination":"\#(name)","decision":"block"}"#
+        + "\n"
+    }
+    let scratch = Scratch()
+    // Damage in the midst would be counted if the file were read.
+    try (line(1, 0, "a") + "damage\n" + line(2, 0, "b")).write(
+      toFile: scratch.log + ".3", atomically: false, encoding: .utf8)
+    try (line(2, 0, "c") + "damage\n" + line(3, 0, "d")).write(
+      toFile: scratch.log + ".2", atomically: false, encoding: .utf8)
+    try (line(3, 0, "e") + "damage\n" + line(9, 0, "f")).write(
+      toFile: scratch.log + ".1", atomically: false, encoding: .utf8)
+    try (line(4, 0, "g") + "damage\n" + line(5, 0, "h")).write(toFile: scratch.log, atomically: false, encoding: .utf8)
+    func read(since: String? = nil, until: String? = nil) throws -> (String, Int) {
+      var names = ""
+      var reader = AuditReader(
+        path: scratch.log,
+        filter: LogFilter(since: since.flatMap { LogTime.parse($0) }, until: until.flatMap { LogTime.parse($0) }))
+      try reader.read { names += $0.text(.destination) }
+      return (names, reader.badLines)
+    }
+    #expect(try read() == ("abcdefgh", 4))
+    #expect(try read(since: "2026-11-20T04:30:00Z") == ("fh", 2))
+    #expect(try read(since: "2026-11-20T03:00:00Z") == ("defgh", 3))
+    #expect(try read(until: "2026-11-20T01:30:00Z") == ("a", 1))
+    #expect(try read(since: "2026-11-20T02:00:00Z", until: "2026-11-20T02:00:00Z") == ("bc", 2))
+  }
+}

@@ -15,6 +15,10 @@ package struct AuditCounters: Equatable, Sendable {
   package var rotations: UInt64 = 0
   /// Rotations and reopenings that failed; writing went on in the file that was open.
   package var rotationFailures: UInt64 = 0
+  /// Rotated files that were compressed.
+  package var compressions: UInt64 = 0
+  /// Attempts to compress a file that left it as it was.
+  package var compressionFailures: UInt64 = 0
   /// Nanoseconds since 1970 when writing began to fail; nil while it works.
   package var blockedSince: UInt64?
 }

@@ -3,7 +3,8 @@ import Glibc
 import LinuxIO
 import Synchronization
 
-/// The audit log of one `sluice serve`: rings that workers push to, one thread that writes them to the file.
+/// The audit log of one `sluice serve`: rings that workers push to, one thread that writes them to the file, and if
+/// asked for one that compresses rotated files.
 ///
 /// Order of use: make it (opens the files, writes what a killed run left), `hand(to:)` if privileges are lowered,
 /// `start` on the lowered side, and `stop` last. After privileges are lowered the writer still renames and makes files
@@ -18,13 +19,16 @@ package final class AuditStore: Sendable {
   final class Shared: Sendable {
     let rings: [AuditRing]
     let wakeUp: WakeUp
+    /// Nil where rotated files stay as they are.
+    let compressor: LogCompressor?
     let counters = LiveCounters()
     let isBlocked = Atomic<Bool>(false)
     let isStopping = Atomic<Bool>(false)
     let mustReopen = Atomic<Bool>(false)
 
-    init(rings: [AuditRing]) throws(SystemError) {
+    init(rings: [AuditRing], compressor: LogCompressor?) throws(SystemError) {
       self.rings = rings
+      self.compressor = compressor
       wakeUp = try WakeUp()
     }
   }
@@ -36,6 +40,7 @@ package final class AuditStore: Sendable {
   private let ringDescriptor: FileDescriptor
   private let waiting: Mutex<AuditWriter?>
   private let thread = Mutex<WriterThread?>(nil)
+  private let compressing = Mutex<WriterThread?>(nil)
   /// For the operator, at start.
   package let warnings: [String]
 
@@ -62,7 +67,11 @@ package final class AuditStore: Sendable {
       }
       // The run that recovers and the run that serves make ids of their own.
       let ringFile = try RingFile.empty(ringDescriptor, settings.geometry, run: run + 1)
-      shared = try Shared(rings: (0..<settings.geometry.rings).compactMap { ringFile.ring($0) })
+      let compressor =
+        settings.compress && settings.keep > 0
+        ? try LogCompressor(path: settings.path, maxSize: settings.maxSize, keep: settings.keep) : nil
+      shared = try Shared(
+        rings: (0..<settings.geometry.rings).compactMap { ringFile.ring($0) }, compressor: compressor)
       guard let coalescer = Coalescer(ringFile.windows, run: run + 1) else {
         throw SystemError(call: "lay out the ring file", errno: EINVAL)
       }
@@ -111,7 +120,11 @@ package final class AuditStore: Sendable {
   /// Set while the log cannot be written: nothing may be answered that must be recorded (P6). One load.
   package var isBlocked: Bool { shared.isBlocked.load(ordering: .acquiring) }
 
-  package var counters: AuditCounters { shared.counters.copy }
+  package var counters: AuditCounters {
+    var counters = shared.counters.copy
+    if let counts = shared.compressor?.counts { (counters.compressions, counters.compressionFailures) = counts }
+    return counters
+  }
 
   /// Octets of records that wait to be written, in the ring that is fullest, and octets that a ring holds.
   package var pending: (octets: Int, room: Int) {
@@ -137,6 +150,11 @@ package final class AuditStore: Sendable {
     do throws(SystemError) {
       let started = try WriterThread { box.run() }
       thread.withLock { $0 = started }
+      if let compressor = shared.compressor {
+        let shared = shared
+        let compressing = try WriterThread { compressor.run { shared.wakeUp.post() } }
+        self.compressing.withLock { $0 = compressing }
+      }
     } catch {
       throw AuditStoreError(path, error)
     }
@@ -154,6 +172,10 @@ package final class AuditStore: Sendable {
     shared.wakeUp.post()
     let running = thread.withLock { $0.take() }
     if let running { running.join() }
+    // After the writer, who alone moves files.
+    shared.compressor?.stop()
+    let compressing = compressing.withLock { $0.take() }
+    if let compressing { compressing.join() }
   }
 }
 

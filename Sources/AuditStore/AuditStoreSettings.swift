@@ -5,6 +5,8 @@ package struct AuditStoreSettings: Sendable {
   package var maxSize: Int
   /// Rotated files that stay: `path.1` … `path.keep`.
   package var keep: Int
+  /// Whether these are compressed, to `path.1.zst` and so on.
+  package var compress: Bool
   /// One for each thread that records.
   package var rings: Int
   /// Octets of each ring, rounded up to a power of two: what can wait while the log cannot be written.
@@ -13,12 +15,13 @@ package struct AuditStoreSettings: Sendable {
   package var windowOctets: Int
 
   package init(
-    path: String, maxSize: Int = 64 << 20, keep: Int = 10, rings: Int, ringOctets: Int = 1 << 20,
-    windowOctets: Int = 4 << 20
+    path: String, maxSize: Int = 64 << 20, keep: Int = 10, compress: Bool = false, rings: Int,
+    ringOctets: Int = 1 << 20, windowOctets: Int = 4 << 20
   ) {
     self.path = path
     self.maxSize = maxSize
     self.keep = keep
+    self.compress = compress
     self.rings = rings
     self.ringOctets = ringOctets
     self.windowOctets = windowOctets

@@ -44,6 +44,7 @@ struct AuditWriter: ~Copyable {
     while true {
       let isStopping = shared.isStopping.load(ordering: .acquiring)
       reopenIfAsked()
+      shared.compressor?.settle(current: file.identity)
       let worked = cycle(isStopping: isStopping)
       if shared.isBlocked.load(ordering: .relaxed) { return }  // only when stopping: see `write`
       if isStopping, !worked { return }
@@ -135,6 +136,7 @@ struct AuditWriter: ~Copyable {
     guard !output.isEmpty, file.mustRotate(for: output.count) else { return }
     do throws(SystemError) {
       try file.rotate()
+      shared.compressor?.look()
       shared.counters.rotations.add(1, ordering: .relaxed)
     } catch {
       shared.counters.rotationFailures.add(1, ordering: .relaxed)
@@ -146,6 +148,7 @@ struct AuditWriter: ~Copyable {
     guard shared.mustReopen.exchange(false, ordering: .acquiringAndReleasing) else { return false }
     do throws(SystemError) {
       try file.reopen()
+      shared.compressor?.look()
       return true
     } catch {
       shared.counters.rotationFailures.add(1, ordering: .relaxed)

@@ -109,9 +109,15 @@ struct LogFile: ~Copyable {
   mutating func rotate() throws(SystemError) {
     // Somebody else moved it: theirs is the rotation, ours only the new file.
     guard isCurrent else { return try reopen() }
-    if keep > 1 {
-      for number in (1..<keep).reversed() {
-        let result = unsafe rename("\(path).\(number)", "\(path).\(number + 1)")
+    // A number is one file's, plain or compressed: the last one's is freed first, then all move up together.
+    for suffix in LogFiles.suffixes where keep > 0 {
+      guard unsafe unlink("\(path).\(keep)\(suffix)") == 0 || errno == ENOENT else {
+        throw SystemError(call: "unlink", errno: errno)
+      }
+    }
+    for number in (1..<max(keep, 1)).reversed() {
+      for suffix in LogFiles.suffixes {
+        let result = unsafe rename("\(path).\(number)\(suffix)", "\(path).\(number + 1)\(suffix)")
         guard result == 0 || errno == ENOENT else { throw SystemError(call: "rename", errno: errno) }
       }
     }
@@ -133,6 +139,9 @@ struct LogFile: ~Copyable {
   private mutating func repairIfTorn() throws(SystemError) {
     if size > 0 { try repair() }
   }
+
+  /// Which file is open.
+  var identity: FileIdentity? { FileIdentity(descriptor.raw) }
 
   private var isCurrent: Bool {
     var mine = stat()

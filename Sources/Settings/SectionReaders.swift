@@ -125,12 +125,14 @@ extension FieldReader {
 
   /// Returns where the path is written, if it is.
   mutating func read(_ node: YAMLNode, into audit: inout AuditSettings) -> SourceLocation? {
-    let fields = fields(node, of: "audit", keys: ["path", "max-size", "keep", "allowed", "volume", "drops"])
+    let fields = fields(
+      node, of: "audit", keys: ["path", "max-size", "keep", "compress", "allowed", "volume", "drops"])
     if let node = fields["path"] { audit.path = text(node, expected: "the path of a file") ?? audit.path }
     if let node = fields["max-size"] {
       audit.maxSizeOctets = octets(node, in: (64 << 10)...(64 << 30)) ?? audit.maxSizeOctets
     }
     if let node = fields["keep"] { audit.keep = integer(node, in: 0...1000) ?? audit.keep }
+    if let node = fields["compress"] { audit.compress = boolean(node) ?? audit.compress }
     if let node = fields["allowed"] { audit.allowed = word(node, [.none, .grants, .all]) ?? audit.allowed }
     if let node = fields["volume"] {
       audit.volumeSeconds = secondsOrOff(node, in: 10...Self.day) ?? audit.volumeSeconds

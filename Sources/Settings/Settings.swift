@@ -151,6 +151,8 @@ package struct AuditSettings: Hashable, Sendable {
   package var maxSizeOctets = 64 << 20
   /// Rotated files kept besides the current one.
   package var keep = 10
+  /// Whether rotated files are compressed.
+  package var compress = false
   package var allowed = Allowed.grants
   /// Between two `egress-volume` events of a destination; nil: none.
   package var volumeSeconds: Int?

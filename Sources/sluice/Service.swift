@@ -192,7 +192,8 @@ final class Service {
       let audit = try AuditStore(
         settings: AuditStoreSettings(
           path: settings.audit.path, maxSize: settings.audit.maxSizeOctets, keep: settings.audit.keep,
-          rings: lanes.count, windowOctets: Self.windowOctets(servers: settings.policies.count)))
+          compress: settings.audit.compress, rings: lanes.count,
+          windowOctets: Self.windowOctets(servers: settings.policies.count)))
       for warning in audit.warnings { StandardError.write("sluice: \(warning)") }
       if let account {
         try audit.hand(to: account.user, account.group)

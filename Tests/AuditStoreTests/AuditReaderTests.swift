@@ -139,7 +139,7 @@ import Testing
 }
 
 /// Reads a log and follows it on another thread.
-private final class Follower: Sendable {
+final class Follower: Sendable {
   private let path: String
   private let names = Mutex<[String]>([])
   private let isOver = Atomic<Bool>(false)

@@ -12,7 +12,7 @@ import Testing
     #expect(settings.firewall == FirewallSettings() && settings.firewall.inputFence && settings.firewall.cutFlows)
     #expect(settings.firewall.maxElementsPerServer == 65_536 && settings.firewall.maxElementsPerName == 1024)
     #expect(settings.firewall.keepInUseSeconds == nil && settings.firewall.harvestSeconds == 10)
-    #expect(settings.audit.volumeSeconds == nil && settings.audit.drops)
+    #expect(settings.audit.volumeSeconds == nil && settings.audit.drops && !settings.audit.compress)
   }
 
   @Test("each key is read")
@@ -26,13 +26,13 @@ import Testing
         keep-in-use: 7d
         cut-flows: false
         harvest: 1h
-      """, audit: "audit: { path: audit.jsonl, volume: 5m, drops: \"no\" }")
+      """, audit: "audit: { path: audit.jsonl, volume: 5m, drops: \"no\", compress: on }")
     let (loaded, findings) = try loadConfig(text)
     let settings = try #require(loaded, "\(findings)")
     #expect(!settings.firewall.inputFence && !settings.firewall.cutFlows)
     #expect(settings.firewall.maxElementsPerServer == 16 && settings.firewall.maxElementsPerName == 65_536)
     #expect(settings.firewall.keepInUseSeconds == 604_800 && settings.firewall.harvestSeconds == 3600)
-    #expect(settings.audit.volumeSeconds == 300 && !settings.audit.drops)
+    #expect(settings.audit.volumeSeconds == 300 && !settings.audit.drops && settings.audit.compress)
   }
 
   @Test(
@@ -83,6 +83,7 @@ import Testing
       ("audit: { path: a.jsonl, volume: 9s }", "'9s' found, expected off, or a duration from 10s to 1d"),
       ("audit: { path: a.jsonl, volume: 25h }", "expected off, or a duration from 10s to 1d"),
       ("audit: { path: a.jsonl, drops: some }", "4:32: error: 'some' found, expected on or off"),
+      ("audit: { path: a.jsonl, compress: gzip }", "4:35: error: 'gzip' found, expected on or off"),
       ("audit: { path: a.jsonl, drop: off }", "did you mean 'drops'?"),
     ])
   func refused(line: String, message: String) throws {

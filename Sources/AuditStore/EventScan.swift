@@ -59,6 +59,9 @@ struct EventScan {
   private var heads = InlineArray<14, UInt64>(repeating: 0)
   private var tails = InlineArray<14, UInt64>(repeating: 0)
   private var lengths = InlineArray<14, Int>(repeating: 0)
+  /// A member's index and one by a hash of its head; 0 for none. The multiplier was looked for until no two met.
+  private var slots = InlineArray<64, UInt8>(repeating: 0)
+  private var multiplier: UInt64 = 0x9E37_79B9_7F4A_7C15
 
   init() {
     for member in LogLine.Member.allCases {
@@ -67,7 +70,21 @@ struct EventScan {
       tails[member.rawValue] = name.count > 8 ? Self.word(name.suffix(8)) : 0
       lengths[member.rawValue] = name.count
     }
+    while !place() { multiplier = multiplier &* 0x5851_F42D_4C95_7F2D | 1 }
   }
+
+  /// False when two members meet in one slot.
+  private mutating func place() -> Bool {
+    slots = InlineArray(repeating: 0)
+    for index in heads.indices {
+      let slot = slot(heads[index])
+      guard slots[slot] == 0 else { return false }
+      slots[slot] = UInt8(index + 1)
+    }
+    return true
+  }
+
+  private func slot(_ head: UInt64) -> Int { Int(truncatingIfNeeded: (head &* multiplier) >> 58) }
 
   private static func word(_ octets: ArraySlice<UInt8>) -> UInt64 {
     octets.reversed().reduce(0) { $0 << 8 | UInt64($1) }
@@ -113,10 +130,9 @@ struct EventScan {
   private func member(_ octets: RawSpan, _ key: Int, _ length: Int) -> Int? {
     guard length > 0, length <= 16 else { return nil }
     let head = Self.load(octets, key) & (length >= 8 ? .max : (1 << UInt64(length * 8)) - 1)
-    for index in heads.indices where heads[index] == head && lengths[index] == length {
-      return length <= 8 || Self.load(octets, key + length - 8) == tails[index] ? index : nil
-    }
-    return nil
+    let index = Int(slots[slot(head)]) - 1
+    guard index >= 0, heads[index] == head, lengths[index] == length else { return nil }
+    return length <= 8 || Self.load(octets, key + length - 8) == tails[index] ? index : nil
   }
 
   // MARK: - JSON

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What reading the audit log costs: `sluice log` over millions of events beside jq, grep and zstdcat.
 
-  Tests/Benchmarks/log.py .build/release/sluice [--events 10000000] [--folder DIR] [--only plain|zst|gz] [--rounds 3]
+  Tests/Benchmarks/log.py .build/release/sluice [--events 10000000] [--folder DIR] [--only plain|zst] [--rounds 3]
 
 Makes a log as `sluice serve` leaves it (audit.jsonl and rotated files of 64 MiB, events in the order of time, the last one
 now), reads it plain, then with all rotated files compressed, and prints wall and CPU seconds and the largest resident
@@ -111,18 +111,13 @@ def report(title, commands, rounds):
         print(f"| `{shown.replace('|', chr(92) + '|')}` | {wall:.2f} | {cpu:.2f} | {memory:.0f} | {' '.join(output)} |", flush=True)
 
 
-def compress(command):
-    """Every rotated file, by the command that it is named after."""
-    subprocess.run(f"ls {log}.[0-9]* | grep -vE 'zst|gz' | xargs -P 2 -n 1 {command}", shell=True, check=True)
-
-
 def main():
     global options, log
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sluice")
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--folder")
-    parser.add_argument("--only", choices=["plain", "zst", "gz"])
+    parser.add_argument("--only", choices=["plain", "zst"])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     kept = options.folder
@@ -146,12 +141,11 @@ def main():
             f"cat {log}* | wc -l", f"cat {log}* | grep -cF '\"server\":\"github-mcp\"'", f"cat {log}* | grep -c '{block}'"], options.rounds)
         if shutil.which("jq"):
             report("One round:", [f"cat {log}* | jq -c 'select(.server == \"github-mcp\" and .decision == \"block\")' | wc -l"], 1)
-    for kind, command, cat in (("zst", "zstd -q --rm", "zstdcat"), ("gz", "gzip", "zcat")):
-        if options.only not in (None, kind) or not shutil.which(cat): continue
-        if options.only is None and kind == "gz": subprocess.run(f"zstd -q -d --rm {log}.*.zst", shell=True, check=True)
-        if not glob.glob(f"{log}.*.{kind}"): compress(command)
-        report(f"Rotated files as .{kind}: {sizes() / 1e9:.2f} GB.", queries + [
-            f"({cat} {log}.*.{kind}; cat {log}) | grep -c '{block}'"], options.rounds)
+    if options.only in (None, "zst") and shutil.which("zstd"):
+        if not glob.glob(f"{log}.*.zst"):
+            subprocess.run(f"ls {log}.[0-9]* | xargs -P 2 -n 1 zstd -q --rm", shell=True, check=True)
+        report(f"Rotated files as .zst: {sizes() / 1e9:.2f} GB.", queries + [
+            f"(zstdcat {log}.*.zst; cat {log}) | grep -c '{block}'"], options.rounds)
     if not kept: shutil.rmtree(options.folder)
 
 

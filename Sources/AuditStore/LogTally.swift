@@ -42,7 +42,9 @@ package struct LogTally: LogSink {
   }
 
   package mutating func add(_ line: borrowing LogLine) {
-    let index = entry(for: line[member] ?? [])
+    // Some events of the service itself are about nothing that has a name.
+    guard let key = line[member], !key.isEmpty else { return }
+    let index = entry(for: key)
     entries[index].count &+= line.count
     if let decision = line[.decision] { entries[index].decisions |= bit(of: decision) }
     if let time = line.time { entries[index].last = max(entries[index].last, time) }
@@ -71,7 +73,7 @@ package struct LogTally: LogSink {
     let bound = entries.map(\.count).sorted(by: >).dropFirst(max(limit, 1) - 1).first ?? 0
     let rows = entries.filter { $0.count >= bound }.map { entry in
       Row(
-        key: entry.key.isEmpty ? "-" : LogLine.text(keys[entry.key]), count: entry.count,
+        key: LogLine.text(keys[entry.key]), count: entry.count,
         decisions: decisions.indices.filter { entry.decisions >> UInt64($0) & 1 == 1 }
           .map { LogLine.text(decisions[$0][...]) }.sorted(),
         last: Self.text(entry.last))

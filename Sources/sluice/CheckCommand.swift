@@ -14,7 +14,7 @@ struct CheckCommand: ParsableCommand {
   @Flag(help: "Print JSON.") var json = false
 
   func run() throws {
-    let loaded = Progress.during("reading \(configuration.config)") { _ in
+    let loaded = Progress.during("reading \(configuration.config)") {
       SettingsLoader.load(path: configuration.config)
     }
     var findings = loaded.diagnostics

@@ -16,9 +16,7 @@ struct ControlOption: ParsableArguments {
 
   /// The configuration that is named, or the one that is installed.
   var configuration: String? {
-    if let config { return config }
-    let isThere = FileManager.default.isReadableFile(atPath: ConfigurationOption.installed)
-    return isThere ? ConfigurationOption.installed : nil
+    config ?? ConfigurationOption.installedIfReadable
   }
 
   private func path() throws -> String {
@@ -67,7 +65,7 @@ struct ControlCaller {
     let pairs = query.compactMap { key, value in value.map { "\(key)=\(Self.escaped($0))" } }
     if !pairs.isEmpty { target += "?" + pairs.joined(separator: "&") }
     do {
-      return try Progress.during("waiting for sluice") { _ in
+      return try Progress.during("waiting for sluice") {
         try ControlClient(path: socket).call(method, target)
       }
     } catch let error as SystemError {

@@ -165,6 +165,8 @@ struct MetricsReading: Sendable {
       ("suppressed", "Records that another record's event counts.", audit.suppressed),
       ("corrupt", "Damaged stretches of the rings.", audit.corrupt),
       ("rotation_failures", "Rotations that failed.", audit.rotationFailures),
+      ("compressions", "Rotated files that were compressed.", audit.compressions),
+      ("compression_failures", "Rotated files that stay as they were.", audit.compressionFailures),
     ] {
       text.family("sluice_audit_\(name)_total", .counter, help)
       text.sample("sluice_audit_\(name)_total", value)

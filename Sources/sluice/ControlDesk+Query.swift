@@ -24,7 +24,7 @@ extension ControlDesk {
       throw ControlAPI.Refusal(400, "type is '\(text)'; expected a mnemonic such as AAAA, or TYPE and a number")
     }
     service.recordChange(
-      .askedByOperator, request, ",\"as\":\"\(client)\",\"type\":\(JSONText.quoted(type.description))")
+      .askedByOperator, request, ",\"as\":\"\(client)\",\"query_type\":\(JSONText.quoted(type.description))")
     let asked = AskedQuestion(
       snapshot: snapshot, place: place, client: client, name: name, type: type, began: service.now)
     answer(asked, completion)

@@ -14,7 +14,8 @@ struct LogCommand: ParsableCommand {
 /// Where the log is, and from when to when.
 struct LogSource: ParsableArguments {
   @Option(
-    name: [.long, .short], help: "The configuration file, for the log's path; else the default path.",
+    name: [.long, .short],
+    help: "The configuration file, for the log's path. (default: /etc/sluice/sluice.yaml, if there is one)",
     completion: .file(extensions: ["yaml", "yml"]))
   var config: String?
   @Option(help: "The log itself, instead of the one that the configuration names.", completion: .file())
@@ -29,6 +30,8 @@ struct LogSource: ParsableArguments {
 
   /// Gives every event that passes to `body`, newest last; prints why not, and exits with 1, where it cannot be read.
   func read(server: String?, decision: String? = nil, _ body: (LogLine) -> Void) throws {
+    let progress = Progress("reading the log")
+    defer { progress.end() }
     try read(server: server, decision: decision) { reader throws(AuditStoreError) in try reader.read(body) }
   }
 
@@ -38,6 +41,8 @@ struct LogSource: ParsableArguments {
   ) throws -> [Sink] {
     var sinks: [Sink] = []
     try read(server: server, decision: decision, name: name) { reader throws(AuditStoreError) in
+      let progress = Progress("reading the log")
+      defer { progress.end() }
       sinks = try reader.fold(make)
     }
     return sinks
@@ -70,7 +75,7 @@ struct LogSource: ParsableArguments {
 
   private func logPath() throws -> String {
     if let path { return path }
-    guard let config else { return AuditSettings.default.path }
+    guard let config = config ?? ConfigurationOption.installedIfReadable else { return AuditSettings.default.path }
     return try ConfigurationOption.places(config).audit.path
   }
 
@@ -132,7 +137,11 @@ struct LogReadCommand: ParsableCommand {
     if !json { StandardOutput.collect(table.heading()) }
     // Whoever reads a pipe sees what there is at once; what comes is written as it comes.
     let printOne: (LogLine) -> Void = { line in
-      if json { StandardOutput.collect(line.octets) } else { StandardOutput.collect(table.line(line)) }
+      if json {
+        StandardOutput.collect(line.octets)
+      } else {
+        StandardOutput.collect(Self.styled(table.line(line), line))
+      }
     }
     try source.read(server: server, decision: decision, name: name, limit: limit) { reader throws(AuditStoreError) in
       let position = try reader.readBatches { batch in
@@ -142,6 +151,14 @@ struct LogReadCommand: ParsableCommand {
       if follow {
         try reader.follow(from: position, printOne, pausing: StandardOutput.flush) { false }
       }
+    }
+  }
+
+  private static func styled(_ text: String, _ line: borrowing LogLine) -> String {
+    switch line.text(.decision) {
+    case "block": TerminalStyle.bad(text)
+    case "error": TerminalStyle.doubtful(text)
+    default: text
     }
   }
 

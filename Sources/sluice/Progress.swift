@@ -10,12 +10,15 @@ final class Progress: Sendable {
 
   private let state = Mutex(State())
 
-  /// Runs `body`, which may end the display early: before it writes anything itself.
-  static func during<Result>(_ what: String, _ body: (Progress) throws -> Result) rethrows -> Result {
-    let progress = Progress()
-    if isatty(STDERR_FILENO) == 1 { progress.start(what) }
+  /// Shown until `end`, which must come before anything else is written.
+  init(_ what: String) {
+    if isatty(STDERR_FILENO) == 1 { start(what) }
+  }
+
+  static func during<Result>(_ what: String, _ body: () throws -> Result) rethrows -> Result {
+    let progress = Progress(what)
     defer { progress.end() }
-    return try body(progress)
+    return try body()
   }
 
   private func start(_ what: String) {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import EgressPolicy
 import Settings
 
@@ -37,6 +38,11 @@ struct ConfigurationOption: ParsableArguments {
   /// Where an installed sluice has it.
   static let installed = "/etc/sluice/sluice.yaml"
 
+  /// The same, if it is there for this user.
+  static var installedIfReadable: String? {
+    FileManager.default.isReadableFile(atPath: installed) ? installed : nil
+  }
+
   /// Reads the configuration; prints every finding and exits with 1 when one is an error.
   func load(quiet: Bool = false) throws -> Settings { try Self.load(config, quiet: quiet) }
 
@@ -51,7 +57,7 @@ struct ConfigurationOption: ParsableArguments {
   }
 
   static func load(_ config: String, quiet: Bool) throws -> Settings {
-    let loaded = Progress.during("reading \(config)") { _ in SettingsLoader.load(path: config) }
+    let loaded = Progress.during("reading \(config)") { SettingsLoader.load(path: config) }
     for diagnostic in loaded.diagnostics where !quiet || diagnostic.severity == .error {
       StandardError.write(diagnostic.description)
     }

@@ -172,7 +172,10 @@ extension EndToEnd {
         #expect(event["transport"] as? String == "control" && event["client"] as? String == "10.77.1.0")
         let asked = try bed.sluice.events().filter { $0["code"] as? String == "asked-by-operator" }
         #expect(asked.count == 7 && asked.allSatisfy { $0["uid"] as? Int == 0 })
-        #expect(asked.first?["destination"] as? String == "API.github.com")
+        #expect(asked.first?["destination"] as? String == "API.github.com" && asked[4]["query_type"] as? String == "TXT")
+        // Every line is an event to the strict reader: no member stands twice.
+        let read = try bed.sluice.command("log", "--count")
+        #expect(read.status == 0 && read.errors.isEmpty, "\(read)")
       }
     }
 

@@ -1,15 +1,33 @@
 import Foundation
+import Glibc
 import Testing
 
 extension EndToEnd {
-  @Suite("Examples", .timeLimit(.minutes(5)))
+  @Suite("Examples", .timeLimit(.minutes(8)))
   struct ExampleTests {
     private func run(_ example: String, _ words: String...) throws -> Command.Output {
       // The debug build that is there already: the release build is the business of `.ci/run`.
       try Command.run(
         ["\(Machine.repository)/Examples/\(example)/run"] + words, within: 240,
-        environment: ["SLUICE_EXECUTABLE": try #require(Machine.executable)])
+        environment: [
+          "SLUICE_EXECUTABLE": try #require(Machine.executable), "SLUICE_DEBIAN_ROOT": Self.debian,
+          "SLUICE_PACKAGE": Self.package, "SWIFT_BACKTRACE": "enable=no",
+        ])
     }
+
+    /// A Debian 12 that the first example to need it makes and the next one finds.
+    private static let debian = FileManager.default.temporaryDirectory.appending(
+      path: "sluice-e2e-debian-\(getpid()).tar"
+    ).path
+
+    /// The same of the package.
+    private static let package = FileManager.default.temporaryDirectory.appending(path: "sluice-e2e-\(getpid()).deb")
+      .path
+
+    /// Whether Debian's mirror can be had: debootstrap needs it.
+    private static let hasMirror: Bool = {
+      (try? Command.run(["\(Machine.repository)/Examples/debian/mirror"]))?.status == 0
+    }()
 
     @Test("the quickstart sees its three outcomes and leaves nothing behind")
     func quickstart() throws {
@@ -47,6 +65,25 @@ extension EndToEnd {
       let output = try run("docker-networks")
       #expect(output.status == 0, "\(output.text)\n\(output.errors)")
       #expect(output.text.contains("every identity right"))
+    }
+
+    @Test(
+      "the Debian package and the image: under systemd and in a container it serves, comes back, and leaves no rule behind",
+      .enabled(
+        if: Machine.has("debootstrap") && Machine.has("systemd-nspawn"), "needs debootstrap and systemd-container"),
+      .enabled(
+        if: Machine.has("dockerd") && Machine.has("docker-compose"), "needs Debian's docker.io and docker-compose"),
+      .enabled(if: hasMirror, "no Debian mirror answers, and debootstrap needs one"))
+    func packages() throws {
+      defer {
+        for file in [Self.debian, Self.package] { try? FileManager.default.removeItem(atPath: file) }
+      }
+      let package = try run("debian")
+      #expect(package.status == 0, "\(package.text)\n\(package.errors)")
+      #expect(package.text.contains("installed, run, removed and purged"))
+      let image = try run("container")
+      #expect(image.status == 0, "\(image.text)\n\(image.errors)")
+      #expect(image.text.contains("built, run, stopped and removed"))
     }
   }
 }

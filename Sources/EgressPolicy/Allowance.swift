@@ -15,46 +15,69 @@ package struct Allowance: Hashable, Sendable {
 extension ServerPolicy {
   /// The policy with what is allowed for a time; allowances for other servers are left out.
   ///
-  /// A name never gets less than without: the most specific pattern alone decides, so an allowance takes over what the
-  /// pattern that would decide instead opens and admits.
+  /// A name never gets less than without one of them: the most specific pattern alone decides, so an allowance takes over
+  /// what the pattern that would decide instead, and every other allowance for its names, opens and admits.
   package func adding(_ allowances: [Allowance]) -> ServerPolicy {
-    let own = allowances.filter { $0.server == name }
+    let own = allowances.filter { $0.server == name }.map(\.rule)
     guard !own.isEmpty else { return self }
     let policy = PolicySnapshot([self])
     var rules = rules
-    for allowance in own {
-      let rule = allowance.rule
-      let overlaid = policy.decisive(rule.pattern)
-      rules.append(
-        EgressRule(
-          pattern: rule.pattern, ports: overlaid.map { rule.ports.union($0.ports) } ?? rule.ports,
-          types: (overlaid?.types ?? []) + rule.types.filter { overlaid?.types.contains($0) != true },
-          privatePrefixes: rule.privatePrefixes + (overlaid?.privatePrefixes ?? []), maxBytes: overlaid?.maxBytes,
-          maxBytesPerHour: overlaid?.maxBytesPerHour, until: rule.until, location: rule.location))
+    for (index, rule) in own.enumerated() {
+      let others = own.indices.filter { $0 != index && own[$0].pattern.covers(rule.pattern) }.map { own[$0] }
+      let decisive = policy.decisive(rule.pattern)
+      rules.append(([decisive].compactMap(\.self) + others).reduce(rule) { $0.taking(over: $1) })
     }
     return ServerPolicy(
       name: name, networks: networks, interface: interface, rules: rules, prefixes: prefixes, location: location)
   }
 }
 
+extension EgressRule {
+  /// This rule, with what another one for its names opens and admits.
+  fileprivate func taking(over other: EgressRule) -> EgressRule {
+    EgressRule(
+      pattern: pattern, ports: ports.union(other.ports), types: types + other.types.filter { !types.contains($0) },
+      privatePrefixes: privatePrefixes + other.privatePrefixes.filter { !privatePrefixes.contains($0) },
+      maxBytes: maxBytes ?? other.maxBytes, maxBytesPerHour: maxBytesPerHour ?? other.maxBytesPerHour, until: until,
+      firstEnd: [firstEnd, other.firstEnd].compactMap(\.self).min(), location: location)
+  }
+}
+
 extension PolicySnapshot {
   /// Of a policy of one server: the rule that decides on every name of a pattern that no longer pattern catches.
   fileprivate func decisive(_ pattern: NamePattern) -> EgressRule? {
-    // Of a wildcard a name that it matches; two labels for `**`, which `*` does not match.
-    let labels: [[UInt8]] =
-      switch pattern.kind {
-      case .exact: []
-      case .oneLabel: [Self.label]
-      case .anyLabels: [Self.label, Self.label]
-      }
-    let wire = Array(labels.joined()) + pattern.suffix.wire
+    let wire = pattern.sample
     guard wire.count <= 255 else { return nil }
     switch decide(server: 0, name: wire.span, type: .A) {
     case .allowed(let rule), .typeNotAllowed(let rule): return self.rule(server: 0, index: rule)
     case .notListed: return nil
     }
   }
+}
 
-  /// No host has it: only a wildcard decides on it.
-  private static let label: [UInt8] = [1, UInt8(ascii: "*")]
+extension NamePattern {
+  /// A name that it matches, and no pattern for fewer labels in front of its suffix does.
+  fileprivate var sample: [UInt8] {
+    // No host has such a label: only a wildcard decides on it.
+    let label: [UInt8] = [1, UInt8(ascii: "*")]
+    return switch kind {
+    case .exact: suffix.wire
+    case .oneLabel: label + suffix.wire
+    case .anyLabels: label + label + suffix.wire
+    }
+  }
+
+  /// Whether it matches every name that another pattern matches, and is another one.
+  fileprivate func covers(_ other: NamePattern) -> Bool {
+    guard kind != .exact, self != other else { return false }
+    let wire = other.sample
+    var labels = 0
+    var at = 0
+    while at < wire.count, wire[at] != 0 {
+      at += 1 + Int(wire[at])
+      labels += 1
+      if wire[min(at, wire.count)...].elementsEqual(suffix.wire) { return kind == .anyLabels || labels == 1 }
+    }
+    return false
+  }
 }

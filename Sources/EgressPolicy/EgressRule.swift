@@ -16,12 +16,14 @@ package struct EgressRule: Hashable, Sendable {
   package let maxBytesPerHour: UInt64?
   /// Seconds since 1970 from which on it allows nothing.
   package let until: UInt64?
+  /// When the first of what it is made of ends: what it opens is opened for no longer.
+  package let firstEnd: UInt64?
   package let location: SourceLocation
 
   package init(
     pattern: NamePattern, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
     privatePrefixes: [IPPrefix] = [], maxBytes: UInt64? = nil, maxBytesPerHour: UInt64? = nil, until: UInt64? = nil,
-    location: SourceLocation
+    firstEnd: UInt64? = nil, location: SourceLocation
   ) {
     self.pattern = pattern
     self.ports = ports
@@ -30,6 +32,7 @@ package struct EgressRule: Hashable, Sendable {
     self.maxBytes = maxBytes
     self.maxBytesPerHour = maxBytesPerHour
     self.until = until
+    self.firstEnd = firstEnd ?? until
     self.location = location
   }
 }

@@ -3,8 +3,8 @@ import IPNetwork
 
 /// Finds what is wrong or risky in a set of policy documents that are each well formed.
 package enum PolicyLinter {
-  /// The firewall bridge numbers servers in 16 bits.
-  package static let maximumServers = 65_535
+  /// What the plan of the firewall bridge has room for.
+  package static let maximumServers = 16_384
 
   /// All findings, in the order of the documents.
   ///

@@ -22,6 +22,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var maxBytes: UInt64?
     var maxBytesPerHour: UInt64?
     var until: UInt64?
+    var firstEnd: UInt64?
   }
 
   private(set) var names: [UInt8] = []
@@ -49,7 +50,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     return EgressRule(
       pattern: pattern(at: index), ports: profile.ports, types: profile.types,
       privatePrefixes: profile.privatePrefixes, maxBytes: profile.maxBytes, maxBytesPerHour: profile.maxBytesPerHour,
-      until: profile.until, location: location(at: index))
+      until: profile.until, firstEnd: profile.firstEnd, location: location(at: index))
   }
 
   /// The pattern alone, cheaper than the whole rule.
@@ -70,7 +71,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   package mutating func append(_ rule: EgressRule) {
     let profile = Profile(
       ports: rule.ports, types: rule.types, privatePrefixes: rule.privatePrefixes, maxBytes: rule.maxBytes,
-      maxBytesPerHour: rule.maxBytesPerHour, until: rule.until)
+      maxBytesPerHour: rule.maxBytesPerHour, until: rule.until, firstEnd: rule.firstEnd)
     let wire = rule.pattern.suffix.wire
     entries.append(
       Entry(
@@ -95,10 +96,10 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
         privatePrefixes: left.privatePrefixes.merging(right.privatePrefixes),
         maxBytes: Self.smaller(left.maxBytes, right.maxBytes),
         maxBytesPerHour: Self.smaller(left.maxBytesPerHour, right.maxBytesPerHour),
-        until: Self.later(left.until, right.until)))
+        until: Self.later(left.until, right.until), firstEnd: Self.smaller(left.firstEnd, right.firstEnd)))
   }
 
-  /// A cap is not undone by an entry that has none.
+  /// A cap or an end is not undone by an entry that has none.
   private static func smaller(_ left: UInt64?, _ right: UInt64?) -> UInt64? {
     guard let left, let right else { return left ?? right }
     return Swift.min(left, right)

@@ -1,3 +1,4 @@
+import EgressPolicy
 package import IPNetwork
 
 /// Everything the bridge has to know: the table, the servers and what of each never changes between two policies.
@@ -109,7 +110,7 @@ package struct FirewallPlan: Hashable, Sendable {
   }
 
   /// A greeting lists one octet for each server and has to fit one message; a host has far fewer.
-  package static let maximumServerCount = 16_384
+  package static let maximumServerCount = PolicyLinter.maximumServers
 
   /// A grant has one bit for each.
   package static let maximumCapCount = 16

@@ -7,10 +7,11 @@ extension GrantLedger {
     return servers[index].requestedUntil(of: element) > now
   }
 
-  /// Whether the kernel acknowledged an element in `epoch` for longer than now.
-  package func isCommitted(_ element: GrantElement, now: UInt64, epoch: UInt64) -> Bool {
+  /// Whether the kernel acknowledged an element in `epoch` for longer than now, and the element has been there since
+  /// `since` or longer.
+  package func isCommitted(_ element: GrantElement, since: UInt64, now: UInt64, epoch: UInt64) -> Bool {
     guard let index = index(of: element.server) else { return false }
-    return servers[index].isCommitted(element, now: now, epoch: epoch)
+    return servers[index].isCommitted(element, since: since, now: now, epoch: epoch)
   }
 
   /// How many elements of a server are open or asked for.
@@ -54,9 +55,10 @@ extension GrantLedger {
 }
 
 extension ServerGrants {
-  func isCommitted(_ element: GrantElement, now: UInt64, epoch: UInt64) -> Bool {
+  func isCommitted(_ element: GrantElement, since: UInt64, now: UInt64, epoch: UInt64) -> Bool {
     let slot = opening(of: element)
     return slot != .none && openings[slot].epoch == epoch && openings[slot].committedUntil > now
+      && openings[slot].opened <= since
   }
 
   func requestedUntil(of element: GrantElement) -> UInt64 {

@@ -95,14 +95,16 @@ package struct GrantLedger: ~Copyable {
   /// - Parameters:
   ///   - now: what ended by itself until then holds nothing back.
   ///   - servers: the servers whose questions are looked at; nil for all of them.
+  ///   - keeping: what of such a question stays open all the same.
   /// - Returns: what no other question of its server holds, to be closed in the kernel, and commits for what others
   ///   hold for a shorter time.
   package mutating func end(
-    now: UInt64, servers selected: Set<UInt16>? = nil, where condition: (Key) -> Bool
+    now: UInt64, servers selected: Set<UInt16>? = nil, where condition: (Key) -> Bool,
+    keeping: (Key, GrantElement) -> Bool = { _, _ in false }
   ) -> (closed: [GrantElement], shortened: [GrantCommit]) {
     var (closed, shortened): ([GrantElement], [GrantCommit]) = ([], [])
     for index in selected?.compactMap({ index(of: $0) }) ?? Array(servers.indices) {
-      servers[index].end(now: now, &closed, &shortened, where: condition)
+      servers[index].end(now: now, &closed, &shortened, where: condition, keeping: keeping)
     }
     return (closed, shortened)
   }

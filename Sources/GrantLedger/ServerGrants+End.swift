@@ -1,10 +1,10 @@
 import DNSWire
 
 extension ServerGrants {
-  /// Ends everything held for the questions that `condition` selects.
+  /// Ends what is held for the questions that `condition` selects, but for what `keeping` says.
   mutating func end(
     now: UInt64, _ closed: inout [GrantElement], _ shortened: inout [GrantCommit],
-    where condition: (GrantLedger.Key) -> Bool
+    where condition: (GrantLedger.Key) -> Bool, keeping: (GrantLedger.Key, GrantElement) -> Bool
   ) {
     expire(now)
     let ending = questionSlots.filter { condition($0.key) }.values
@@ -12,16 +12,23 @@ extension ServerGrants {
     let pass = nextPass()
     var freed: [Slot] = []
     for question in ending {
+      let key = questions[question].key
+      // What is kept was promised with what is not: nobody commits that answer again.
+      questions[question].promise = []
+      questions[question].promisedUntil = 0
       var hold = questions[question].firstHold
       while hold != .none {
-        let opening = holds[hold].opening
-        if openings[opening].mark != pass {
-          openings[opening].mark = pass
-          freed.append(opening)
+        let (opening, next) = (holds[hold].opening, holds[hold].nextOfQuestion)
+        if !keeping(key, openings[opening].element) {
+          if openings[opening].mark != pass {
+            openings[opening].mark = pass
+            freed.append(opening)
+          }
+          removeHold(hold)
+          enqueue(opening)
         }
-        hold = holds[hold].nextOfQuestion
+        hold = next
       }
-      forget(question)
     }
     for slot in freed {
       let rest = rest(of: slot, now: now)

@@ -19,23 +19,24 @@ package final class FolderWatcher {
   /// Becomes readable when something happened.
   package var readiness: Int32 { descriptor.raw }
 
-  /// Watches these folders, and no others any more.
+  /// Watches these folders, and no others any more. One that was replaced by another of its name is watched anew.
   ///
   /// - Returns: those that cannot be watched, and why.
   package func watch(_ folders: Set<String>) -> [(folder: String, error: SystemError)] {
-    for (folder, watch) in watched where !folders.contains(folder) {
-      inotify_rm_watch(descriptor.raw, watch)
-      watched[folder] = nil
-    }
+    var current: [String: Int32] = [:]
     var refused: [(folder: String, error: SystemError)] = []
-    for folder in folders.sorted() where watched[folder] == nil {
+    for folder in folders.sorted() {
+      // For what is watched already the kernel names the same watch.
       let watch = unsafe inotify_add_watch(descriptor.raw, folder, UInt32(Self.mask))
       if watch >= 0 {
-        watched[folder] = watch
+        current[folder] = watch
       } else {
         refused.append((folder, SystemError(call: "inotify_add_watch", errno: errno)))
       }
     }
+    let kept = Set(current.values)
+    for watch in Set(watched.values) where !kept.contains(watch) { inotify_rm_watch(descriptor.raw, watch) }
+    watched = current
     return refused
   }
 

@@ -1,6 +1,7 @@
 import AuditLog
 package import DNSWire
 package import EgressPolicy
+package import GrantLedger
 package import IPNetwork
 import ResponseCache
 
@@ -21,14 +22,35 @@ extension ResolverSnapshot {
   ///
   /// - Parameter server: the firewall's index, which a server keeps across reloads.
   package func grantsAsBefore(_ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType) -> Bool {
+    guard let rules = rules(former, server: server, name: name, type: type) else { return false }
+    return rules.now.ports == rules.before.ports
+  }
+
+  /// Whether an element that `former` opened for a question may stay open: it must be of a port that is still open, and
+  /// bounded as before.
+  package func keepsOpen(_ former: ResolverSnapshot, _ key: GrantLedger.Key, _ element: GrantElement) -> Bool {
+    guard let rules = rules(former, server: key.server, name: key.name.wire, type: key.type),
+      let state = state(of: key.server)
+    else { return false }
+    return rules.now.ports == .any
+      || state.targets(of: rules.now.ports, family: element.address.family).contains {
+        $0.transport == element.transport && $0.port == element.port
+      }
+  }
+
+  /// What decides on a question and what decided; nil unless both allow it, for the same addresses with the same bounds.
+  private func rules(
+    _ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType
+  ) -> (now: EgressRule, before: EgressRule)? {
     guard let now = rule(server: server, name: name, type: type),
       let before = former.rule(server: server, name: name, type: type),
       let state = state(of: server), let formerState = former.state(of: server),
       state.plainFamilies == formerState.plainFamilies, state.opensIPv6 == formerState.opensIPv6,
       // The firewall knows a bound by its place.
-      state.byteCaps.starts(with: formerState.byteCaps)
-    else { return false }
-    return now.ports == before.ports && now.privatePrefixes == before.privatePrefixes && now.byteCaps == before.byteCaps
+      state.byteCaps.starts(with: formerState.byteCaps),
+      now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps
+    else { return nil }
+    return (now, before)
   }
 
   private func state(of index: UInt16) -> ServerState? {

@@ -185,16 +185,19 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   /// Ends what policy no longer allows: grants, and questions in flight, which open nothing any more.
   ///
-  /// - Parameter servers: the servers to look at; all of them when nil.
+  /// - Parameters:
+  ///   - servers: the servers to look at; all of them when nil.
+  ///   - keeping: what of such a question stays open all the same.
   package mutating func end(
-    now: UInt64, servers: Set<UInt16>? = nil, where condition: (GrantLedger.Key) -> Bool
+    now: UInt64, servers: Set<UInt16>? = nil, where condition: (GrantLedger.Key) -> Bool,
+    keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false }
   ) -> Closing {
     for (ticket, flight) in flights where servers?.contains(flight.key.server) ?? true && condition(flight.key) {
       flights[ticket]?.isRevoked = true
       // A question that comes after this was decided by the policy in force now.
       inFlight[flight.key] = nil
     }
-    let ended = ledger.end(now: now, servers: servers, where: condition)
+    let ended = ledger.end(now: now, servers: servers, where: condition, keeping: keeping)
     return Closing(closed: ended.closed, shortened: ended.shortened)
   }
 
@@ -256,9 +259,10 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     }
     let rule = first.question.snapshot.policy.rule(server: first.question.server, index: first.question.rule)
     var notAfter = UInt64.max
-    if let until = rule.until {
+    if let until = rule.firstEnd {
       // Whoever takes it back at that time, and cuts its connections, may not live to do so: then the kernel ends it.
       let left = until - min(wallSeconds(), until)
+      if left == 0, rule.until == until { return .finish(revoked(ticket, now: now)) }
       if left <= UInt32.max { notAfter = now + left * Self.second + Self.takeBackTime }
       flight.answer?.ttl = min(answer.ttl, UInt32(clamping: left))
     }

@@ -6,6 +6,8 @@ package struct LoadedSettings: Sendable {
   package let settings: Settings?
   /// In order of file and line.
   package let diagnostics: [Diagnostic]
+  /// The folders of the configuration and of its policy files, as far as it could be read.
+  package var folders: Set<String> = []
 
   package var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
 }
@@ -23,7 +25,7 @@ package enum SettingsLoader {
     do throws(Diagnostic) {
       documents = try read(path, whole)
     } catch {
-      return LoadedSettings(settings: nil, diagnostics: [error])
+      return LoadedSettings(settings: nil, diagnostics: [error], folders: [ConfigFiles.folder(of: path)])
     }
     guard let root = documents.first else {
       let problem = "is empty, expected a configuration with listen, upstreams and policies"
@@ -38,7 +40,7 @@ package enum SettingsLoader {
     }
     diagnostics.sort()
     let hasErrors = diagnostics.contains { $0.severity == .error }
-    return LoadedSettings(settings: hasErrors ? nil : settings, diagnostics: diagnostics)
+    return LoadedSettings(settings: hasErrors ? nil : settings, diagnostics: diagnostics, folders: settings.folders)
   }
 
   /// Where the configuration at `path` puts audit log and control socket, for the commands that need no more of it: they

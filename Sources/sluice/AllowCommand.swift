@@ -13,9 +13,9 @@ struct AllowCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "give", abstract: "Allow a server a name for a time.",
       discussion: """
-        The name is allowed at once, beside what the server's policy says. When the time is over it is denied again, and \
-        its addresses close; so they do when serve ends: a permit lasts no longer than the process. Who gave it and why \
-        is in the audit log. What is needed for longer than 7 days belongs into the policy, with `until:`.
+        The name is allowed at once, beside what the server's policy says. When the time is over it is denied again, its \
+        addresses close and connections are cut. A permit does not outlive the running serve; what it opened closes in the \
+        kernel by the same time, whatever becomes of serve. Who gave it and why is in the audit log. What is needed for longer than 7 days belongs into the policy, with `until:`.
 
         Examples:
           sluice allow --server github-mcp --name status.example.com --for 30m --reason 'incident 4711'

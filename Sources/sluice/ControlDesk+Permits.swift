@@ -8,6 +8,8 @@ import Settings
 extension ControlDesk {
   /// Seconds that a permit may last: what is needed for longer belongs into a policy, where others read it.
   private static let durations: ClosedRange<UInt64> = 1...(7 * 86_400)
+  /// Ports, and types, of one permit.
+  private static let mostListed = 64
   /// Octets of a justification.
   private static let justification = 1...500
 
@@ -30,17 +32,26 @@ extension ControlDesk {
       throw ControlAPI.Refusal(
         400, "justification has \(justification.utf8.count) octets; expected \(Self.justification.upperBound) at most")
     }
-    guard !justification.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
-      throw ControlAPI.Refusal(400, "justification holds a control character; expected a line of text")
+    // Nor what turns the direction of a line, or ends it.
+    let unseen: Set<Unicode.GeneralCategory> = [.control, .format, .lineSeparator, .paragraphSeparator]
+    guard !justification.unicodeScalars.contains(where: { unseen.contains($0.properties.generalCategory) }),
+      !justification.allSatisfy(\.isWhitespace)
+    else {
+      throw ControlAPI.Refusal(400, "justification is blank or holds a control character; expected a line of text")
     }
     guard keeper.permits.count < PolicyKeeper.maxPermits else {
       throw ControlAPI.Refusal(409, "\(keeper.permits.count) permits are given; expected fewer: withdraw some")
+    }
+    let (ports, types) = (list(request, "ports"), list(request, "types"))
+    guard ports.count <= Self.mostListed, types.count <= Self.mostListed else {
+      throw ControlAPI.Refusal(
+        400, "\(ports.count) ports and \(types.count) types; expected \(Self.mostListed) of each at most")
     }
     let entry: (rule: EgressRule, warnings: [String])
     let id = keeper.nextID()
     do throws(EgressEntry.Refusal) {
       entry = try EgressEntry.rule(
-        host: name, ports: list(request, "ports"), types: list(request, "types"),
+        host: name, ports: ports, types: types,
         until: WallClock.seconds() + duration, named: "permit \(id)")
     } catch {
       throw ControlAPI.Refusal(400, "what was asked for is no rule", findings: error.problems)

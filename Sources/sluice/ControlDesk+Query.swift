@@ -129,7 +129,9 @@ struct AskedQuestion: Sendable {
 
   /// Whether upstream is asked for it: a reply that is there at once is from the cache then.
   var isForwarded: Bool {
-    guard case .allowed = verdict else { return false }
+    guard let place, case .allowed = verdict, name.labels.count > 1 else { return false }
+    let hasNoSet = snapshot.rules.opensFirewall && !(snapshot.rules.opensIPv6 && snapshot.servers[place].opensIPv6)
+    guard type != .AAAA || !hasNoSet else { return false }
     return snapshot.zones.answer(name: name.wire.span, type: type)?.isEmptyZone ?? true
   }
 

@@ -24,6 +24,7 @@ final class ControlDesk {
   let audit: AuditStore
   /// Nanoseconds since 1970.
   let started: UInt64
+  private let startedMonotonic: UInt64
   let keeper: PolicyKeeper
   /// Answers what operators ask in a server's name.
   var path: QueryPath
@@ -41,6 +42,7 @@ final class ControlDesk {
     self.settings = settings
     self.audit = audit
     self.started = started
+    startedMonotonic = service.now
     self.mailbox = mailbox
     path = QueryPath(
       ring: service.ring, lane: service.lane, resolveInterface: service.shared.resolveInterface)
@@ -149,13 +151,12 @@ final class ControlDesk {
   }
 
   private func status() -> ControlAPI.Status {
-    let now = WallClock.nanoseconds()
     let policy = service.snapshot.policy
     let counters = audit.counters
     let mode = settings.firewall.mode
     return ControlAPI.Status(
       version: Sluice.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
-      uptime: (now - started) / 1_000_000_000, listen: settings.listen.map(\.description),
+      uptime: (service.now - startedMonotonic) / 1_000_000_000, listen: settings.listen.map(\.description),
       policy: ControlAPI.Status.Policy(
         fingerprint: policy.fingerprint, servers: policy.servers.count,
         names: policy.servers.reduce(0) { $0 + $1.rules.count },

@@ -14,7 +14,11 @@ enum DockerDiagnosis {
     do {
       let client = ControlClient(path: socket)
       let listed = try decode([Listed].self, client.call(.get, "/containers/json"))
-      containers = try listed.map { try decode(Container.self, client.call(.get, "/containers/\($0.id)/json")) }
+      containers = try listed.compactMap { listed in
+        let answer = try client.call(.get, "/containers/\(listed.id)/json")
+        // It may have ended meanwhile.
+        return answer.status == 404 ? nil : try decode(Container.self, answer)
+      }
     } catch {
       return [
         .warning(
@@ -56,6 +60,8 @@ enum DockerDiagnosis {
 
   /// A port of ours that the engine passes on: clients come through its NAT, all with the gateway's address.
   private static func published(_ container: Container, _ settings: Settings) -> [Finding] {
+    // On the host's network nothing is passed on.
+    guard container.hostConfig.networkMode != "host" else { return [] }
     let taken = (container.hostConfig.portBindings ?? [:]).flatMap { port, bindings in
       (bindings ?? []).filter { binding in
         let address = IPAddress(binding.hostAddress)

@@ -49,10 +49,18 @@ struct ExplainCommand: ParsableCommand {
     let caller = ControlCaller(socket: settings.control.path)
     let status = try caller.call(.get, "status", as: ControlAPI.Status.self).answer
     let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
+    let other = "another one, \(status.policy.fingerprint): see `sluice reload`"
+    let withPermits = "with \(counted(status.permits, "permit")) beside it, or another one: see `sluice allow list`"
     explanation.add(
-      "running policy",
-      status.policy.fingerprint == own ? "the same" : "another one, \(status.policy.fingerprint): see `sluice reload`")
+      "running policy", status.policy.fingerprint == own ? "the same" : status.permits > 0 ? withPermits : other)
     guard let server = explanation.server else { return }
+    let permits = try caller.call(.get, "permits", [("server", server)], as: ControlAPI.PermitList.self).answer.permits
+    for permit in permits {
+      explanation.add(
+        "permit \(permit.id)",
+        "\(permit.name) on \(permit.ports.joined(separator: ", ")) for \(permit.remaining) s more: \(permit.justification)"
+      )
+    }
     let entries = try caller.call(
       .get, "cache", [("server", server), ("name", name.description)], as: ControlAPI.CacheList.self
     ).answer.entries

@@ -43,6 +43,12 @@ final class PolicyKeeper {
   /// What is allowed for a time, oldest first.
   private(set) var permits: [Permit] = []
   private var lastID: UInt64 = 0
+  /// The wall clock's second at which what is in force was compiled: an end after it is still to come into force.
+  private var compiledAt: UInt64
+  /// What should have ended could not: tried again, but not at once.
+  private var endIsRefused = false
+  /// The sets that the bridge told of last.
+  private var reportedSets: [ServerSets]?
   private var running: Change?
   private var waiting: [Change] = []
   private var timer: TimerID?
@@ -50,8 +56,8 @@ final class PolicyKeeper {
   var watcher: PolicyWatcher?
 
   init(
-    settings: Settings, path: String, indexes: FirewallIndexes, factory: SnapshotFactory, current: CurrentSnapshot,
-    service: ResolutionService, mailbox: Mailbox<ResolverMessage>
+    settings: Settings, path: String, compiledAt: UInt64, indexes: FirewallIndexes, factory: SnapshotFactory,
+    current: CurrentSnapshot, service: ResolutionService, mailbox: Mailbox<ResolverMessage>
   ) {
     self.settings = settings
     self.path = path
@@ -60,10 +66,14 @@ final class PolicyKeeper {
     self.current = current
     self.service = service
     self.mailbox = mailbox
+    self.compiledAt = compiledAt
     policies = settings.policies
+    reportedSets = factory.sets
     service.onCompiled = { [unowned self] in compiled($0, $1) }
     service.onSets = { [unowned self] sets in
-      if self.factory.sets != sets { submit(.sets(sets)) }
+      guard reportedSets != sets else { return }
+      reportedSets = sets
+      submit(.sets(sets))
     }
     schedule()
   }
@@ -99,6 +109,8 @@ final class PolicyKeeper {
   }
 
   private func submit(_ change: Change) {
+    // One look at the clock, when its turn comes, serves all.
+    if case .time = change, waiting.contains(where: { if case .time = $0 { true } else { false } }) { return }
     waiting.append(change)
     next()
   }
@@ -118,7 +130,7 @@ final class PolicyKeeper {
     case .sets(let sets):
       factory.sets = sets
       let policy = service.snapshot.policy
-      adopt(policy.servers, policy, "sets") { [unowned self] in finish($0) }
+      adopt(policy.servers, policy, cause) { [unowned self] in finish($0) }
     }
   }
 
@@ -139,25 +151,31 @@ final class PolicyKeeper {
     Thread.detachNewThread { [mailbox] in
       let loaded = readsFiles ? SettingsLoader.load(path: path) : nil
       let base = readsFiles ? loaded?.settings?.policies : policies
-      let compiled = base.map { CompiledPolicy($0, permits, at: WallClock.seconds(), former: former) }
+      let compiled = base.map {
+        CompiledPolicy($0, permits, at: WallClock.seconds(), former: former, compares: readsFiles)
+      }
       mailbox.post(.compiled(loaded, compiled))
     }
   }
 
   private func compiled(_ loaded: LoadedSettings?, _ compiled: CompiledPolicy?) {
+    // Also of a broken file: the one that mends it may lie in a folder that only it names.
+    if let loaded { watcher?.watch(loaded.folders) }
     if let loaded, !isUsable(loaded) { return }
     guard let compiled else { return finish(.refused("no policy")) }
     let files = loaded?.settings?.policies ?? policies
     var members = ""
-    if loaded != nil {
-      let difference = compiled.difference
+    if let difference = compiled.difference {
       members = ",\"names_added\":\(difference.addedCount),\"names_removed\":\(difference.removedCount)"
     }
     adopt(compiled.policies, compiled.snapshot, cause + members) { [unowned self] adoption in
       if case .inForce = adoption {
         policies = files
-        if let settings = loaded?.settings { watcher?.watch(settings) }
+        compiledAt = compiled.seconds
         keep(compiled.permits)
+        if case .permit(let permit, _) = running, !compiled.permits.contains(where: { $0.id == permit.id }) {
+          return finish(.refused("its server is gone, or its time was over before it came into force"))
+        }
       }
       finish(adoption, compiled.difference)
     }
@@ -192,10 +210,16 @@ final class PolicyKeeper {
     _ policies: [ServerPolicy], _ compiled: PolicySnapshot, _ members: String,
     _ completion: @escaping (Adoption) -> Void
   ) {
-    let renumbered = indexes.assign(policies)
-    let snapshot = factory.snapshot(of: policies, indexes: indexes, former: current.load(), compiled: compiled)
-    service.adopt(
-      snapshot, plan: indexes.plan(for: policies, settings), renumbered: renumbered, members: members, completion)
+    // What is refused has given nobody a number.
+    var proposed = indexes
+    let renumbered = proposed.assign(policies)
+    let snapshot = factory.snapshot(
+      of: policies, indexes: proposed, renumbered: renumbered, former: current.load(), compiled: compiled)
+    let plan = proposed.plan(for: policies, settings)
+    service.adopt(snapshot, plan: plan, renumbered: renumbered, members: members) { [unowned self] adoption in
+      if case .inForce = adoption { indexes = proposed }
+      completion(adoption)
+    }
   }
 
   /// What is in force now; what is not any more has ended.
@@ -224,11 +248,10 @@ final class PolicyKeeper {
       StandardError.write("sluice: a rule's time is over: \(adoption.text)")
     case .sets, nil: break
     }
-    if case .time = change, case .refused = adoption {
-      wake(in: Self.retry) { [unowned self] in submit(.time) }
-    } else {
-      schedule()
+    if case .time = change {
+      endIsRefused = if case .inForce = adoption { false } else { true }
     }
+    schedule()
     next()
   }
 
@@ -236,21 +259,24 @@ final class PolicyKeeper {
 
   /// Wakes when the next rule or permit is over; at least once a minute while there is one, since clocks are set.
   private func schedule() {
-    let now = WallClock.seconds()
-    let end = policies.compactMap { $0.nextEnd(after: now) }.min()
-    let left = permits.map { $0.deadline - min(service.now, $0.deadline) }.min().map { $0 / 1_000_000_000 + 1 }
-    guard end != nil || left != nil else { return wake(in: nil) {} }
-    wake(in: min(end.map { $0 - now } ?? .max, left ?? .max, Self.longestSleep)) { [unowned self] in
-      let now = WallClock.seconds()
-      let isOver = permits.contains { $0.isOver(wall: now, monotonic: service.now) }
-      if isOver || end.map({ now >= $0 }) == true { submit(.time) } else { schedule() }
+    let (wall, monotonic) = (WallClock.nanoseconds(), service.now)
+    let now = wall / 1_000_000_000
+    let ends = policies.compactMap { $0.nextEnd(after: compiledAt) } + permits.map(\.until)
+    guard let end = ends.min() else { return wake(in: nil) {} }
+    let isOver = end <= now || permits.contains { $0.isOver(wall: now, monotonic: monotonic) }
+    guard !isOver else {
+      return wake(in: endIsRefused ? Self.retry * 1_000 : 0) { [unowned self] in submit(.time) }
     }
+    // A clock that is set back leaves permits their deadline.
+    let deadline = permits.map { ($0.deadline - min(monotonic, $0.deadline)) / 1_000_000 + 1 }.min() ?? .max
+    let rest = min(end - now, Self.longestSleep) * 1_000 - wall % 1_000_000_000 / 1_000_000
+    wake(in: min(rest, deadline)) { [unowned self] in schedule() }
   }
 
-  private func wake(in seconds: UInt64?, _ body: @escaping () -> Void) {
+  private func wake(in milliseconds: UInt64?, _ body: @escaping () -> Void) {
     if let timer { service.reactor.cancel(timer) }
-    timer = seconds.map { seconds in
-      service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: seconds * 1_000)) { [unowned self] in
+    timer = milliseconds.map { milliseconds in
+      service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: milliseconds)) { [unowned self] in
         timer = nil
         body()
       }
@@ -271,16 +297,23 @@ struct CompiledPolicy: Sendable {
   var snapshot: PolicySnapshot
   /// The permits that are in it: those of servers that the policies have.
   var permits: [Permit]
-  /// What differs from the policy in force when the change began.
-  var difference: PolicyDifference
+  /// What differs from the policy in force when the change began, where that was asked for.
+  var difference: PolicyDifference?
+  /// Since 1970.
+  var seconds: UInt64
 
-  /// - Parameter seconds: since 1970.
-  init(_ policies: [ServerPolicy], _ permits: [Permit], at seconds: UInt64, former: PolicySnapshot) {
+  /// - Parameters:
+  ///   - seconds: since 1970.
+  ///   - compares: of a million names it takes a second.
+  init(
+    _ policies: [ServerPolicy], _ permits: [Permit], at seconds: UInt64, former: PolicySnapshot, compares: Bool
+  ) {
+    self.seconds = seconds
     let names = Set(policies.map(\.name))
     self.permits = permits.filter { names.contains($0.allowance.server) }
     let allowances = self.permits.map(\.allowance)
     self.policies = policies.map { $0.inForce(at: seconds).adding(allowances) }
     snapshot = PolicySnapshot(self.policies)
-    difference = PolicyDifference(from: former.servers, to: self.policies)
+    if compares { difference = PolicyDifference(from: former.servers, to: self.policies) }
   }
 }

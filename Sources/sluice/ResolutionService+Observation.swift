@@ -57,8 +57,12 @@ extension ResolutionService {
     guard let server else { return false }
     let element = GrantElement(
       server: server, address: refusal.destination, transport: refusal.transport, port: refusal.port)
-    return engine.ledger.isCommitted(element, now: now, epoch: shared.epoch.current)
+    let since = now - min(now, Self.slowestNews)
+    return engine.ledger.isCommitted(element, since: since, now: now, epoch: shared.epoch.current)
   }
+
+  /// What the kernel tells of was up to so long ago, in nanoseconds: a packet may have come before its address was open.
+  private static let slowestNews: UInt64 = 1_000_000_000
 
   /// Why the table refused it, and the name that the server last got this address for.
   private func meaning(of refusal: RefusedConnection, server: UInt16?) -> (AuditCode, Name?) {

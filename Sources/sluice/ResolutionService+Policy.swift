@@ -57,7 +57,7 @@ extension ResolutionService {
     bridge.install(plan) { [unowned self] failure in
       isInstalling = false
       if let failure {
-        recordRefusedPolicy(errors: 1)
+        recordRefusedPolicy(errors: 1, members: members)
         return completion(.refused("the firewall cannot take it: \(failure)"))
       }
       finishAdopting(snapshot, renumbered, members, completion)
@@ -75,16 +75,18 @@ extension ResolutionService {
     self.snapshot = snapshot
     policySince = shared.clock().wall
     let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)
+    let added = Set(snapshot.servers.map(\.firewallIndex)).subtracting(former.servers.map(\.firewallIndex))
     var adopted = Adoption.Adopted(
       policy: snapshot.policy.fingerprint, former: former.policy.fingerprint, servers: snapshot.servers.count,
-      serversChanged: changed.count)
+      serversChanged: changed.union(added).count)
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
       (adopted.addressesClosed, adopted.flowsCut) = (closed, flows)
       reloads.inForce += 1
       _ = push(
         AuditRecordHeader(service: .policyReloaded, wallClock: shared.clock().wall), server: everybody, destination: [],
         ",\"policy\":\"\(adopted.policy)\",\"former\":\"\(adopted.former)\",\"servers\":\(adopted.servers)"
-          + ",\"servers_changed\":\(changed.count),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)\(members)")
+          + ",\"servers_changed\":\(adopted.serversChanged),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)\(members)"
+      )
       completion(.inForce(adopted))
     }
   }
@@ -125,6 +127,8 @@ extension ResolutionService {
     close(servers: changed, since: former) { [snapshot] key in
       renumbered.contains(key.server)
         || !snapshot.grantsAsBefore(former, server: key.server, name: key.name.wire, type: key.type)
+    } keeping: { [snapshot] key, element in
+      !renumbered.contains(key.server) && snapshot.keepsOpen(former, key, element)
     } completion: {
       completion($0, $1)
     }
@@ -140,15 +144,18 @@ extension ResolutionService {
 
   private func close(
     servers: Set<UInt16>, since former: ResolverSnapshot, members: String = "",
-    where condition: (GrantLedger.Key) -> Bool, completion: @escaping (Int, Int) -> Void
+    where condition: (GrantLedger.Key) -> Bool,
+    keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
+    completion: @escaping (Int, Int) -> Void
   ) {
-    let ended = engine.end(now: now, servers: servers, where: condition)
+    let ended = engine.end(now: now, servers: servers, where: condition, keeping: keeping)
     shorten(ended.shortened)
     guard let bridge, !ended.closed.isEmpty else { return completion(0, 0) }
     bridge.revoke(ended.closed, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
       if let failure {
         StandardError.write(
           "sluice: \(ended.closed.count) addresses could not be closed and end by themselves: \(failure)")
+        return completion(0, flows)
       }
       record(revoked: ended.closed, since: former, flows: flows, members)
       completion(ended.closed.count, flows)

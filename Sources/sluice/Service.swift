@@ -49,7 +49,8 @@ final class Service {
     sluice_prefer_latency(0)
     let account: Privileges.Account? = try settings.user.map { try Privileges.account(named: $0) }
     let zones = try loadZones()
-    let initial = settings.policies.inForceNow()
+    let compiledAt = WallClock.seconds()
+    let initial = settings.policies.map { $0.inForce(at: compiledAt) }
     indexes.assign(initial)
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
@@ -78,7 +79,8 @@ final class Service {
     try reactor.attach(mailbox) { service.handle($0) }
     try reconcile(service, remembered, bridge)
     let keeper = PolicyKeeper(
-      settings: settings, path: configurationPath, indexes: indexes, factory: factory, current: current,
+      settings: settings, path: configurationPath, compiledAt: compiledAt, indexes: indexes, factory: factory,
+      current: current,
       service: service, mailbox: mailbox)
     try reactor.register(signals, readable: true, writable: false) { [self] _ in
       take(signals, workers, audit, keeper)
@@ -119,7 +121,7 @@ final class Service {
 
   private func watch(_ keeper: PolicyKeeper) throws(StartError) -> PolicyWatcher {
     do {
-      return try PolicyWatcher(settings, reactor: reactor) { keeper.reload(nil) }
+      return try PolicyWatcher(settings.folders, reactor: reactor) { keeper.reload(nil) }
     } catch {
       throw StartError("watch: \(error)")
     }

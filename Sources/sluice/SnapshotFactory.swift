@@ -37,9 +37,11 @@ final class SnapshotFactory {
   /// - Parameter former: the policy until now. A server for which nothing changed stays the same object; another keeps
   ///   its cache, in which `ResolutionService.adopt` leaves what the new policy grants as the former did, or gets an empty
   ///   one where the firewall knows it otherwise.
+  /// - Parameter renumbered: servers of which the firewall will know the bounds by other places: nothing of them stays.
   /// - Parameter compiled: the same policies, compiled already on another thread.
   func snapshot(
-    of policies: [ServerPolicy], indexes: FirewallIndexes, former: ResolverSnapshot? = nil,
+    of policies: [ServerPolicy], indexes: FirewallIndexes, renumbered: Set<UInt16> = [],
+    former: ResolverSnapshot? = nil,
     compiled: PolicySnapshot? = nil
   ) -> ResolverSnapshot {
     let kept = Dictionary(
@@ -54,13 +56,14 @@ final class SnapshotFactory {
       if let former, let place = kept[policy.name] {
         let state = former.servers[place]
         counts = state.counts
-        if former.policy.servers[place].decidesLike(policy), state.firewallIndex == index,
+        if !renumbered.contains(index), former.policy.servers[place].decidesLike(policy), state.firewallIndex == index,
           state.opensIPv6 == opensIPv6, state.plainFamilies == plain, state.byteCaps == caps
         {
           return state
         }
         let isKnownAlike =
-          state.firewallIndex == index && state.opensIPv6 == opensIPv6 && state.plainFamilies == plain
+          !renumbered.contains(index) && state.firewallIndex == index && state.opensIPv6 == opensIPv6
+          && state.plainFamilies == plain
           && caps.starts(with: state.byteCaps)
         looked += state.cache.count
         if isKnownAlike, looked <= Self.mostLookedThrough { cache = state.cache }

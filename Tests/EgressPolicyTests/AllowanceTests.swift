@@ -65,4 +65,27 @@ struct AllowanceTests {
       "a.example.net", policy, [try allowance("a.example.net", ports: ssh), try allowance("a.example.net")])
     #expect(rule?.ports == both)
   }
+
+  @Test("an allowance takes nothing from another one for the same names, whichever came first")
+  func overlapping() throws {
+    let policy = try server(["api.example.com"])
+    let wide = try allowance("**.example.net", ports: ssh)
+    let narrow = try allowance("a.b.example.net")
+    for order in [[wide, narrow], [narrow, wide]] {
+      #expect(try decisive("a.b.example.net", policy, order)?.ports == both)
+      #expect(try decisive("c.b.example.net", policy, order)?.ports == ssh)
+    }
+    // `*` is not for names of two labels, and a name is not for its neighbours.
+    let one = try allowance("*.example.net", ports: ssh)
+    #expect(try decisive("a.b.example.net", policy, [one, narrow])?.ports == .https)
+    #expect(try decisive("example.net", policy, [one, try allowance("example.net")])?.ports == .https)
+  }
+
+  @Test("what is made of several entries is opened until the first of them ends, and allowed until the last")
+  func ends() throws {
+    let policy = try server(["api.example.com"])
+    let rule = try #require(try decisive("api.example.com", policy, [try allowance("api.example.com", ports: ssh)]))
+    #expect(rule.until == nil && rule.firstEnd == 100)
+    #expect(try decisive("api.example.com", policy, [])?.firstEnd == nil)
+  }
 }

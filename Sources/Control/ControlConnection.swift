@@ -8,6 +8,7 @@ final class ControlConnection: ChannelInboundHandler, RemovableChannelHandler {
   typealias OutboundOut = HTTPServerResponsePart
 
   private let peer: ControlPeer
+  private let calls: CallQueue
   private let handler: ControlHandler
   private var head: HTTPRequestHead?
   private var body: [UInt8] = []
@@ -15,8 +16,9 @@ final class ControlConnection: ChannelInboundHandler, RemovableChannelHandler {
   /// A call is with its handler.
   private var isAnswering = false
 
-  init(peer: ControlPeer, handler: @escaping ControlHandler) {
+  init(peer: ControlPeer, calls: CallQueue, handler: @escaping ControlHandler) {
     self.peer = peer
+    self.calls = calls
     self.handler = handler
   }
 
@@ -53,12 +55,17 @@ final class ControlConnection: ChannelInboundHandler, RemovableChannelHandler {
     isAnswering = true
     let loop = context.eventLoop
     let own = NIOLoopBound((self, context), eventLoop: loop)
-    handler(request) { response in
-      loop.execute {
-        let (connection, context) = own.value
-        connection.isAnswering = false
-        connection.write(response, head, context)
+    calls.enter { [handler] in
+      guard own.value.1.channel.isActive else { return false }
+      handler(request) { response in
+        loop.execute {
+          let (connection, context) = own.value
+          connection.isAnswering = false
+          connection.calls.leave()
+          connection.write(response, head, context)
+        }
       }
+      return true
     }
   }
 
@@ -71,13 +78,15 @@ final class ControlConnection: ChannelInboundHandler, RemovableChannelHandler {
     let status = HTTPResponseStatus(statusCode: response.status)
     context.write(
       wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: headers))), promise: nil)
-    if !response.body.isEmpty {
-      context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: response.body)))), promise: nil)
-    }
     let isKept = head.isKeepAlive
-    let channel = context.channel
-    context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
-      if !isKept { channel.close(promise: nil) }
+    let own = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+    // The end is written when the caller took what comes before: only then is his next call read.
+    context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: response.body))))).whenSuccess {
+      let (connection, context) = own.value
+      let channel = context.channel
+      context.writeAndFlush(connection.wrapOutboundOut(.end(nil))).whenComplete { _ in
+        if !isKept { channel.close(promise: nil) }
+      }
     }
   }
 

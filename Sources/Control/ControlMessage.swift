@@ -1,3 +1,5 @@
+import Glibc
+
 /// One call of the control API, as its handler sees it.
 package struct ControlRequest: Sendable {
   package enum Method: String, Sendable {
@@ -34,6 +36,9 @@ package struct ControlPeer: Equatable, Sendable {
     self.uid = uid
     self.gid = gid
   }
+
+  /// Root, and who this process is.
+  package var mayChange: Bool { self != .nobody && (uid == 0 || uid == geteuid()) }
 
   /// A caller of whom nothing is known.
   package static let nobody = ControlPeer(pid: -1, uid: .max, gid: .max)

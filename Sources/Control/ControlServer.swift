@@ -11,6 +11,11 @@ package final class ControlServer: Sendable {
   static let maxBody = 64 << 10
   /// Connections at a time; more are closed at once.
   static let maxConnections = 64
+  /// Of these, how many those may have who may not change anything: root finds a place.
+  static let maxReaders = 48
+  /// Calls that are with the handler at a time, whether or not their callers still wait: a list may take the handler
+  /// milliseconds, which all others wait.
+  static let maxCalls = 8
   /// Seconds after which a connection without a call is closed.
   static let idleSeconds: Int64 = 60
 
@@ -66,17 +71,20 @@ package final class ControlServer: Sendable {
     _ group: MultiThreadedEventLoopGroup, _ idleSeconds: Int64, _ handler: @escaping ControlHandler
   ) throws -> ServerBootstrap {
     let loop = group.next()
-    let connections = try loop.submit { NIOLoopBound(ConnectionCount(), eventLoop: loop) }.wait()
+    let shared = try loop.submit { NIOLoopBound((count: ConnectionCount(), calls: CallQueue()), eventLoop: loop) }
+      .wait()
     return ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 16)
       .childChannelInitializer { channel in
-        guard connections.value.enter() else { return channel.close() }
-        channel.closeFuture.whenComplete { _ in connections.value.leave() }
-        return peer(of: channel).flatMapThrowing { peer in
+        peer(of: channel).flatMapThrowing { peer in
+          let (count, calls) = shared.value
+          let isReader = !peer.mayChange
+          guard count.enter(isReader) else { throw ChannelError.ioOnClosedChannel }
+          channel.closeFuture.whenComplete { _ in shared.value.count.leave(isReader) }
           let pipeline = channel.pipeline.syncOperations
           try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
           try pipeline.addHandler(IdleStateHandler(allTimeout: .seconds(idleSeconds)))
-          try pipeline.addHandler(ControlConnection(peer: peer, handler: handler))
+          try pipeline.addHandler(ControlConnection(peer: peer, calls: calls, handler: handler))
         }
       }
   }
@@ -95,12 +103,36 @@ package final class ControlServer: Sendable {
 /// Connections of one listener; reached on its event loop only.
 private final class ConnectionCount {
   private var count = 0
+  private var readers = 0
 
-  func enter() -> Bool {
-    guard count < ControlServer.maxConnections else { return false }
+  func enter(_ isReader: Bool) -> Bool {
+    guard count < ControlServer.maxConnections, !isReader || readers < ControlServer.maxReaders else { return false }
     count += 1
+    if isReader { readers += 1 }
     return true
   }
 
-  func leave() { count -= 1 }
+  func leave(_ isReader: Bool) {
+    count -= 1
+    if isReader { readers -= 1 }
+  }
+}
+
+/// Calls of one listener that are with the handler, and those that wait for their turn; reached on its event loop only.
+final class CallQueue {
+  private var inside = 0
+  private var waiting: [() -> Bool] = []
+
+  /// Has `start` called when there is room; it says whether there still is somebody to answer, and then `leave` follows.
+  func enter(_ start: @escaping () -> Bool) {
+    guard inside < ControlServer.maxCalls else { return waiting.append(start) }
+    if start() { inside += 1 }
+  }
+
+  func leave() {
+    inside -= 1
+    while inside < ControlServer.maxCalls, !waiting.isEmpty {
+      if waiting.removeFirst()() { inside += 1 }
+    }
+  }
 }

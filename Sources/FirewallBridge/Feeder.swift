@@ -76,8 +76,11 @@ final class Feeder {
       }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
       if waits[1].revents != 0 { return .keeperGone }
-      if waits[2].revents != 0 { watch() }
+      // What is told before the messages keeps answers back (P2). Without serve there are none, and nothing is put back:
+      // whoever takes the table away then means it.
+      if waits[2].revents != 0, Int32(waits[0].revents) & POLLHUP == 0 { watch() }
       if waits[0].revents != 0 { takeMessages() }
+      guard isOpen else { break }
       if waits[3].revents != 0 { takeFlows() }
       if waits[4].revents != 0, let refusals { report(refusals) }
       if let pending { try? adopt(pending) }

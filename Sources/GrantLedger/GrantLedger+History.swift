@@ -26,6 +26,18 @@ extension GrantLedger {
     return .resolvedByOther(name)
   }
 
+  /// Addresses of a server at which nothing is open any more, with the name that held them last: connections that were
+  /// made while it was open may still be there.
+  package mutating func lapsed(ofServer server: UInt16, now: UInt64) -> [(address: IPAddress, name: Name)] {
+    guard let index = index(of: server) else { return [] }
+    servers[index].expire(now)
+    var lapsed: [(address: IPAddress, name: Name)] = []
+    servers[index].places.forEachClosed { place in
+      if let name = place.name { lapsed.append((place.address, name)) }
+    }
+    return lapsed
+  }
+
   /// The name that an address was opened for last, if it is still open for that server.
   package func name(of address: IPAddress, server: UInt16, now: UInt64) -> (name: Name, until: UInt64)? {
     guard let index = index(of: server) else { return nil }

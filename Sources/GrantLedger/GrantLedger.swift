@@ -25,6 +25,9 @@ package struct GrantLedger: ~Copyable {
   /// How many elements are open or asked for; what is over by itself may be counted until somebody looks.
   package var elementCount: Int { servers.reduce(0) { $0 + $1.elementCount } }
 
+  /// How many times an element is held by a question: what `forEachHolding` visits.
+  package var holdingCount: Int { servers.reduce(0) { $0 + $1.holds.count } }
+
   /// Plans what has to be committed before the answer of `key` may leave. A question is planned for one answer at a
   /// time.
   ///

@@ -58,6 +58,15 @@ struct PlaceTable {
     }
   }
 
+  /// Visits the closed places, the one that closed last first.
+  func forEachClosed(_ body: (Place) -> Void) {
+    var slot = newestClosed
+    while slot != .none {
+      body(records[slot])
+      slot = records[slot].previous
+    }
+  }
+
   private mutating func unlink(_ slot: Slot) {
     let (next, previous) = (records[slot].next, records[slot].previous)
     if next == .none { newestClosed = previous } else { records[next].previous = previous }

@@ -23,7 +23,8 @@ extension ResolverSnapshot {
   /// - Parameter server: the firewall's index, which a server keeps across reloads.
   package func grantsAsBefore(_ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType) -> Bool {
     guard let rules = rules(former, server: server, name: name, type: type) else { return false }
-    return rules.now.ports == rules.before.ports
+    // An answer of a rule that ended later may promise more than this one opens.
+    return rules.now.ports == rules.before.ports && rules.now.firstEnd ?? .max >= rules.before.firstEnd ?? .max
   }
 
   /// Whether an element that `former` opened for a question may stay open: it must be of a port that is still open, and

@@ -39,8 +39,8 @@ extension ControlDesk {
     else {
       throw ControlAPI.Refusal(400, "justification is blank or holds a control character; expected a line of text")
     }
-    guard keeper.permits.count < PolicyKeeper.maxPermits else {
-      throw ControlAPI.Refusal(409, "\(keeper.permits.count) permits are given; expected fewer: withdraw some")
+    guard keeper.permitCount < PolicyKeeper.maxPermits else {
+      throw ControlAPI.Refusal(409, "\(keeper.permitCount) permits are given; expected fewer: withdraw some")
     }
     let (ports, types) = (list(request, "ports"), list(request, "types"))
     guard ports.count <= Self.mostListed, types.count <= Self.mostListed else {

@@ -55,9 +55,13 @@ final class ControlDesk {
       let expected = request.peer == .nobody ? "/metrics, /healthz or /readyz" : "/v1/…, /metrics, /healthz or /readyz"
       return completion(.error(404, "no such path; expected \(expected)"))
     }
-    if request.method != .get, !Self.mayChange(request.peer) {
+    if request.method != .get, !request.peer.mayChange {
       return completion(
         .error(403, "uid \(request.peer.uid) may read only; changes are for root and the service's own user"))
+    }
+    // What only takes away may go on: a full disk is no reason to leave something open.
+    if request.method == .post, audit.isBlocked {
+      return completion(.error(503, "the audit log cannot be written, and no change is made without a record"))
     }
     do throws(ControlAPI.Refusal) {
       switch (request.method, request.path.dropFirst().first ?? "", request.path.count) {
@@ -83,10 +87,6 @@ final class ControlDesk {
   }
 
   private static let paths: Set<String> = ["status", "servers", "cache", "grants", "reload", "permits", "query"]
-
-  private static func mayChange(_ peer: ControlPeer) -> Bool {
-    peer != .nobody && (peer.uid == 0 || peer.uid == geteuid())
-  }
 
   func check(_ request: ControlRequest, _ parameters: Set<String>) throws(ControlAPI.Refusal) {
     if let other = request.query.keys.sorted().first(where: { !parameters.contains($0) }) {

@@ -145,11 +145,16 @@ enum HostDiagnosis {
         .warning("server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
     }
     let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
-    if status.policy.fingerprint != own {
+    if status.policy.fingerprint != own, status.permits > 0 {
+      findings.append(
+        .ok("server", "\(counted(status.permits, "permit")) beside what the files hold: see `sluice allow list`"))
+    } else if status.policy.fingerprint != own {
       findings.append(
         .warning("server", "another policy is in force than the files hold", "sluice reload --config …"))
     }
-    if findings.isEmpty { findings.append(.ok("server", "serving since \(status.since), policy \(own)")) }
+    if findings.allSatisfy({ $0.severity == .ok }) {
+      findings.append(.ok("server", "serving since \(status.since), policy \(own)"))
+    }
     return findings
   }
 

@@ -13,7 +13,8 @@ struct Permit: Sendable {
   var peer: ControlPeer
   /// Nanoseconds since 1970.
   var given: UInt64
-  /// Nanoseconds of the monotonic clock: a clock that is set back prolongs nothing.
+  /// Nanoseconds of the monotonic clock: a clock that is set back does not prolong it. What the kernel and clients were
+  /// told before goes by the wall clock.
   var deadline: UInt64
 
   /// Seconds since 1970.

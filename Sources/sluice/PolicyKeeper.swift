@@ -47,6 +47,8 @@ final class PolicyKeeper {
   private var compiledAt: UInt64
   /// What should have ended could not: tried again, but not at once.
   private var endIsRefused = false
+  /// What ended is in force, and the firewall's rules are still those from before.
+  private var planIsLate = false
   /// The sets that the bridge told of last.
   private var reportedSets: [ServerSets]?
   private var running: Change?
@@ -95,6 +97,17 @@ final class PolicyKeeper {
     }
   }
 
+  /// The permits that there are, and those that wait.
+  var permitCount: Int {
+    permits.count + ([running].compactMap(\.self) + waiting).count { if case .permit = $0 { true } else { false } }
+  }
+
+  /// Serve ends, and with it what it allowed for a time.
+  func end() {
+    for permit in permits { service.record(ended: permit, by: nil) }
+    permits = []
+  }
+
   func nextID() -> UInt64 {
     lastID += 1
     return lastID
@@ -124,8 +137,12 @@ final class PolicyKeeper {
     switch change {
     case .files: compile(readsFiles: true)
     case .time, .withdraw: compile()
-    case .permit(let permit, _):
-      guard service.record(permit: permit) else { return finish(.refused("the audit log cannot take it")) }
+    case .permit(let permit, let completion):
+      guard service.record(permit: permit) else {
+        running = nil
+        completion(.refused("the audit log cannot take it"))
+        return next()
+      }
       compile()
     case .sets(let sets):
       factory.sets = sets
@@ -217,8 +234,28 @@ final class PolicyKeeper {
       of: policies, indexes: proposed, renumbered: renumbered, former: current.load(), compiled: compiled)
     let plan = proposed.plan(for: policies, settings)
     service.adopt(snapshot, plan: plan, renumbered: renumbered, members: members) { [unowned self] adoption in
-      if case .inForce = adoption { indexes = proposed }
+      switch adoption {
+      case .inForce:
+        indexes = proposed
+        planIsLate = false
+      case .refused(let reason) where isNarrowing && renumbered.isEmpty:
+        // What ends must end: the former rules and sets open no more than what is in them (P7).
+        if !planIsLate {
+          StandardError.write("sluice: the rules stay as they were until the firewall takes others: \(reason)")
+        }
+        planIsLate = true
+        return service.adopt(snapshot, plan: nil, renumbered: renumbered, members: members, completion)
+      case .refused, .unusable: break
+      }
       completion(adoption)
+    }
+  }
+
+  /// Whether the change that runs takes away only.
+  private var isNarrowing: Bool {
+    switch running {
+    case .time, .withdraw: true
+    case .files, .sets, .permit, nil: false
     }
   }
 
@@ -262,6 +299,7 @@ final class PolicyKeeper {
     let (wall, monotonic) = (WallClock.nanoseconds(), service.now)
     let now = wall / 1_000_000_000
     let ends = policies.compactMap { $0.nextEnd(after: compiledAt) } + permits.map(\.until)
+    guard !planIsLate else { return wake(in: Self.retry * 1_000) { [unowned self] in submit(.time) } }
     guard let end = ends.min() else { return wake(in: nil) {} }
     let isOver = end <= now || permits.contains { $0.isOver(wall: now, monotonic: monotonic) }
     guard !isOver else {

@@ -309,7 +309,7 @@ extension ResolutionService {
     if !journal.flush() {
       StandardError.write("sluice: the grants' journal cannot be written: a restart will close what is open")
     }
-    if journal.isOverlong(live: engine.ledger.elementCount) { journal.rewrite(journalEntries()) }
+    if journal.isOverlong(live: engine.ledger.holdingCount) { journal.rewrite(journalEntries()) }
   }
 
   private func journalEntries() -> [JournalEntry] {

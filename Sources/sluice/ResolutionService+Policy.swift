@@ -4,6 +4,7 @@ import DNSWire
 import EgressPolicy
 import FirewallBridge
 import GrantLedger
+import IPNetwork
 import LinuxIO
 import Resolver
 import ResponseCache
@@ -46,13 +47,16 @@ extension ResolutionService {
   /// Its sets first, then its decisions, then the end of what it no longer admits.
   ///
   /// - Parameters:
+  ///   - plan: nil leaves rules and sets as they are.
   ///   - renumbered: servers of which nothing may stay open, because the firewall knows their caps otherwise.
   ///   - members: what else the event says, as JSON members with a comma before each.
   func adopt(
-    _ snapshot: ResolverSnapshot, plan: FirewallPlan, renumbered: Set<UInt16>, members: String = "",
+    _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: String = "",
     _ completion: @escaping (Adoption) -> Void
   ) {
-    guard let bridge, bridge.plan != plan else { return finishAdopting(snapshot, renumbered, members, completion) }
+    guard let bridge, let plan, bridge.plan != plan else {
+      return finishAdopting(snapshot, renumbered, members, completion)
+    }
     isInstalling = true
     bridge.install(plan) { [unowned self] failure in
       isInstalling = false
@@ -124,7 +128,8 @@ extension ResolutionService {
     since former: ResolverSnapshot, _ changed: Set<UInt16>, _ renumbered: Set<UInt16>,
     _ completion: @escaping (Int, Int) -> Void
   ) {
-    close(servers: changed, since: former) { [snapshot] key in
+    let lapsed = lapsed(since: former, changed, renumbered)
+    close(servers: changed, since: former, cutting: lapsed) { [snapshot] key in
       renumbered.contains(key.server)
         || !snapshot.grantsAsBefore(former, server: key.server, name: key.name.wire, type: key.type)
     } keeping: { [snapshot] key, element in
@@ -132,6 +137,26 @@ extension ResolutionService {
     } completion: {
       completion($0, $1)
     }
+  }
+
+  /// What was open for a name that is not granted as before, and closed by itself: its connections live on until they are
+  /// cut.
+  private func lapsed(
+    since former: ResolverSnapshot, _ changed: Set<UInt16>, _ renumbered: Set<UInt16>
+  ) -> [GrantElement] {
+    var elements: [GrantElement] = []
+    for server in changed {
+      guard let place = former.server(firewallIndex: server) else { continue }
+      for (address, name) in engine.ledger.lapsed(ofServer: server, now: now) {
+        let key = GrantLedger.Key(server: server, name: name, type: address.family == .v4 ? .A : .AAAA)
+        guard let rule = former.rule(server: server, name: name.wire, type: key.type) else { continue }
+        for target in former.servers[place].targets(of: rule.ports, family: address.family) {
+          let element = GrantElement(server: server, address: address, transport: target.transport, port: target.port)
+          if renumbered.contains(server) || !snapshot.keepsOpen(former, key, element) { elements.append(element) }
+        }
+      }
+    }
+    return elements
   }
 
   /// Ends the grants that an operator wants ended; how many addresses closed, and how many connections were cut.
@@ -143,15 +168,16 @@ extension ResolutionService {
   }
 
   private func close(
-    servers: Set<UInt16>, since former: ResolverSnapshot, members: String = "",
+    servers: Set<UInt16>, since former: ResolverSnapshot, members: String = "", cutting lapsed: [GrantElement] = [],
     where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
     completion: @escaping (Int, Int) -> Void
   ) {
     let ended = engine.end(now: now, servers: servers, where: condition, keeping: keeping)
     shorten(ended.shortened)
-    guard let bridge, !ended.closed.isEmpty else { return completion(0, 0) }
-    bridge.revoke(ended.closed, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
+    let all = ended.closed + (options.cutsFlows ? lapsed : [])
+    guard let bridge, !all.isEmpty else { return completion(0, 0) }
+    bridge.revoke(all, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
       if let failure {
         StandardError.write(
           "sluice: \(ended.closed.count) addresses could not be closed and end by themselves: \(failure)")

@@ -105,6 +105,7 @@ final class Service {
     reactor.run()
     manager?.stopping()
     service.tellVolumes()
+    keeper.end()
     control?.stop()
     listener.stop()
     for thread in threads { thread.join() }

@@ -53,7 +53,11 @@ enum StandardOutput {
     while sent < octets.count {
       let count = unsafe octets[sent...].withUnsafeBytes { unsafe Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
       // A reader that went away ends the command quietly, as in any pipe.
-      guard count > 0 || errno == EINTR else { exit(0) }
+      guard count > 0 || errno == EINTR else {
+        guard errno != EPIPE else { exit(0) }
+        StandardError.write("sluice: the output cannot be written: \(unsafe String(cString: strerror(errno)))")
+        exit(1)
+      }
       sent += max(0, count)
     }
   }

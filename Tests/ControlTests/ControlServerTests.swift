@@ -191,4 +191,89 @@ struct ControlServerTests {
     let response = try ControlClient(path: folder.socket).call(.get, "/later")
     #expect(response.status == 422 && text(response) == "{\"error\":\"«later»\"}")
   }
+
+  @Test("calls whose callers went away do not pile up at the handler")
+  func abandoned() throws {
+    let folder = try Folder()
+    let held = Mutex<[@Sendable (ControlResponse) -> Void]>([])
+    let isOpen = Mutex(false)
+    let server = try ControlServer(path: folder.socket) { request, completion in
+      if isOpen.withLock({ $0 }) { return completion(ControlResponse(body: [])) }
+      held.withLock { $0.append(completion) }
+    }
+    defer { server.stop() }
+    let call = Array("GET /list HTTP/1.1\r\nhost: x\r\n\r\n".utf8)
+    for _ in 0..<300 {
+      let descriptor = unsafe sluice_unix_connect(folder.socket)
+      guard descriptor >= 0 else { continue }
+      _ = unsafe send(descriptor, call, call.count, Int32(MSG_NOSIGNAL))
+      close(descriptor)
+      usleep(1_000)
+    }
+    let count = held.withLock { $0.count }
+    #expect((1...ControlServer.maxCalls).contains(count), "\(count) calls are with the handler")
+    isOpen.withLock { $0 = true }
+    for completion in held.withLock({ $0 }) { completion(ControlResponse(body: [])) }
+    #expect(try ControlClient(path: folder.socket).call(.get, "/list").status == 200)
+  }
+
+  @Test("who does not take his answers gets no more of them made")
+  func unread() throws {
+    let folder = try Folder()
+    let calls = Mutex(0)
+    let body = [UInt8](repeating: 0x61, count: 1 << 20)
+    let server = try ControlServer(path: folder.socket) { _, completion in
+      calls.withLock { $0 += 1 }
+      completion(ControlResponse(body: body))
+    }
+    defer { server.stop() }
+    let descriptor = unsafe sluice_unix_connect(folder.socket)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    let call = Array("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".utf8)
+    for _ in 0..<100 { _ = unsafe send(descriptor, call, call.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT)) }
+    usleep(1_000_000)
+    #expect((1...4).contains(calls.withLock { $0 }), "\(calls.withLock { $0 }) answers were made")
+    var buffer = [UInt8](repeating: 0, count: 1 << 20)
+    var got = 0
+    while got < 100 << 20 {
+      let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
+      guard count > 0 else { break }
+      got += count
+    }
+    #expect(got > 100 << 20 && calls.withLock { $0 } == 100)
+  }
+
+  @Test("readers leave places for those who may change something")
+  func reserved() throws {
+    try #require(geteuid() == 0, "needs root: it becomes another user")
+    let folder = try Folder()
+    let server = try ControlServer(path: folder.socket, mode: 0o666, handler: echo)
+    defer { server.stop() }
+    for path in [folder.path, folder.path + "/run"] { _ = unsafe chmod(path, 0o755) }
+    let script = """
+      import socket, sys, time
+      held = []
+      for _ in range(100):
+          client = socket.socket(socket.AF_UNIX)
+          client.connect(sys.argv[1])
+          held.append(client)
+      print("held", flush=True)
+      time.sleep(20)
+      """
+    let hog = Process()
+    hog.executableURL = URL(filePath: "/usr/bin/setpriv")
+    hog.arguments = [
+      "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", script, folder.socket,
+    ]
+    let output = Pipe()
+    hog.standardOutput = output
+    try hog.run()
+    defer {
+      hog.terminate()
+      hog.waitUntilExit()
+    }
+    #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "held\n")
+    for _ in 0..<10 { #expect(try ControlClient(path: folder.socket).call(.get, "/a").status == 200) }
+  }
 }

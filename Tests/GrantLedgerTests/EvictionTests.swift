@@ -27,6 +27,37 @@ extension GrantLedger {
 
 @Suite("The grant ledger: eviction and limits")
 struct EvictionTests {
+  @Test("holdings are counted as they are visited; what lapsed is remembered with its name")
+  func holdings() throws {
+    var ledger = makeSmall(elements: 100)
+    for name in ["a.example", "b.example", "c.example"] { try ledger.answer(name, [1, 2], ttl: 5, now: 0) }
+    try ledger.answer("d.example", [3], ttl: 5, now: 0)
+    var visited = 0
+    ledger.forEachHolding(now: second) { _, _, _, _ in visited += 1 }
+    #expect(ledger.elementCount == 3 && ledger.holdingCount == 7 && visited == 7)
+    let early = ledger.lapsed(ofServer: 0, now: second)
+    #expect(early.isEmpty)
+    let lapsed = ledger.lapsed(ofServer: 0, now: 100 * second).map { "\($0.address) \($0.name)" }.sorted()
+    #expect(lapsed == [1, 2, 3].map { "\(address($0)) \($0 == 3 ? "d" : "c").example" }.sorted())
+    let other = ledger.lapsed(ofServer: 7, now: 100 * second)
+    #expect(other.isEmpty && ledger.holdingCount == 0)
+  }
+
+  @Test("of a question that ends, what is kept stays open and is promised no more")
+  func keeping() throws {
+    var ledger = makeSmall(elements: 100)
+    let name = try key("a.example")
+    let plan = try ledger.plan(
+      name, addresses: [address(1)], targets: [(6, 443), (6, 80)], ttl: 300 * second, now: 0, epoch: 1)
+    ledger.committed(plan.commits, askedAt: 0, epoch: 1)
+    #expect(ledger.promise(name, elements: plan.elements, answerUntil: 300 * second, now: 0, epoch: 1) != nil)
+    let ended = ledger.end(now: second, where: { _ in true }, keeping: { $1.port == 443 })
+    #expect(ended.closed.map(\.port) == [80] && ended.shortened.isEmpty)
+    #expect(ledger.holds(element(1), now: second) && ledger.elements(of: name, now: second) == nil)
+    #expect(ledger.end(now: second, where: { _ in true }).closed.map(\.port) == [443])
+    #expect(ledger.elementCount == 0 && ledger.holdingCount == 0)
+  }
+
   @Test("a full set gives up what ends soonest of what no live answer promises")
   func soonest() throws {
     var ledger = makeSmall()

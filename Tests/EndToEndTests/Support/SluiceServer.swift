@@ -48,7 +48,8 @@ final class SluiceServer {
     guard let executable = Machine.executable else { throw Obstacle("no executable") }
     earlierErrors = errors
     let process = try RunningCommand(
-      [executable, "serve", "--config", configurationFile], in: host, folder: folder)
+      (settings.hasOwnMounts ? ["unshare", "--mount"] : []) + [executable, "serve", "--config", configurationFile],
+      in: host, folder: folder)
     self.process = process
     let socket = try Socket(datagramTo: "10.77.1.1", 53, from: host)
     let question = Question("localhost").octets(id: 0xFFFF)

@@ -11,6 +11,8 @@ struct TestbedSettings {
   var zones: [String: String] = [:]
   var auditAllowed = "grants"
   var startsSluice = true
+  /// Sluice has a mount namespace of its own, in which a test may put something over a file of the system.
+  var hasOwnMounts = false
 
   static let standardPolicies = """
     server: github-mcp

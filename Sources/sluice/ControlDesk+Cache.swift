@@ -15,7 +15,7 @@ extension ControlDesk {
     try check(request, ["server", "name"])
     let name = try name(request)
     let (clock, snapshot, places) = (service.shared.clock(), service.snapshot, try places(request))
-    DispatchQueue.global(qos: .utility).async {
+    Background.run {
       var entries: [ControlAPI.CacheEntry] = []
       for place in places {
         for listed in snapshot.servers[place].cache.list(name: name?.wire)
@@ -59,7 +59,7 @@ extension ControlDesk {
       holdings.append(Holding(key: key, element: element, remaining: until - now, age: now > opened ? now - opened : 0))
     }
     let held = holdings
-    DispatchQueue.global(qos: .utility).async {
+    Background.run {
       var grants = held.compactMap { $0.grant(snapshot, wall: wall) }
       // A and AAAA of one name, and aliases of it, may hold the same address.
       grants.sort {

@@ -188,7 +188,7 @@ extension ControlDesk {
     switch request.path[0] {
     case "metrics":
       let reading = reading()
-      DispatchQueue.global(qos: .utility).async {
+      Background.run {
         completion(ControlResponse(contentType: MetricsText.contentType, body: reading.text()))
       }
     case "healthz":

@@ -97,7 +97,7 @@ extension ControlDesk {
       .sorted { ($0.address, $0.port ?? 0) < ($1.address, $1.port ?? 0) }
     let asked = query
     // On another thread: a cache is looked through to the end.
-    DispatchQueue.global(qos: .utility).async {
+    Background.run {
       var answer = asked
       answer.cache = snapshot.servers[place].cache.list(name: name.wire)
         .first { $0.type == type && $0.response.expires > clock.monotonic }

@@ -120,7 +120,7 @@ final class ControlDesk {
   private func status(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
     try check(request, [])
     let (snapshot, status) = (service.snapshot, status())
-    DispatchQueue.global(qos: .utility).async {
+    Background.run {
       var status = status
       status.queries = ControlAPI.Counts(snapshot)
       status.cacheEntries = snapshot.servers.reduce(0) { $0 + $1.cache.count }
@@ -133,7 +133,7 @@ final class ControlDesk {
     try check(request, ["server"])
     let (snapshot, places) = (service.snapshot, try places(request))
     let open = places.map { service.engine.ledger.elementCount(ofServer: snapshot.servers[$0].firewallIndex) }
-    DispatchQueue.global(qos: .utility).async {
+    Background.run {
       let servers = zip(places, open).map { place, open in
         ControlAPI.Server(
           server: snapshot.policy.servers[place].name.text,

@@ -166,6 +166,7 @@ final class PolicyKeeper {
   private func compile(readsFiles: Bool = false) {
     let (path, policies, permits, former) = (path, policies, proposed, service.snapshot.policy)
     Thread.detachNewThread { [mailbox] in
+      Background.lower()
       let loaded = readsFiles ? SettingsLoader.load(path: path) : nil
       let base = readsFiles ? loaded?.settings?.policies : policies
       let compiled = base.map {

@@ -73,7 +73,10 @@ final class Service {
     try Privileges.lower(to: account)
     // Capabilities belong to threads, and these were there before.
     try listener.onThread { try Privileges.lower(to: nil) }
-    try control?.onThread { try Privileges.lower(to: nil) }
+    try control?.onThread {
+      try Privileges.lower(to: nil)
+      Background.lower()
+    }
     try audit.start()
     let service = makeService(bridge, shared, audit, journal)
     try reactor.attach(mailbox) { service.handle($0) }

@@ -25,8 +25,15 @@ extension ResolutionService {
     case .volumes(let volumes): count(volumes)
     case .refusals(let refusals): record(refusals)
     case .notice(let text): StandardError.write("sluice: \(text)")
-    case .alarm: shared.epoch.advance()
+    case .alarm: alarm()
     }
+  }
+
+  /// Something was taken out of the table; the feeder will tell what, or has told already. The replay that began then
+  /// ends with the epoch, so that another one has to begin.
+  private func alarm() {
+    shared.epoch.advance()
+    if incident.isOpen { replay() }
   }
 
   private func bridgeGone() {

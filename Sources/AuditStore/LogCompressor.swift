@@ -24,6 +24,7 @@ final class LogCompressor: Sendable {
   /// So many octets stay free for the log itself.
   private static let mostReserve = 64 << 20
   private static let blockOctets = 256 << 10
+  private static let retryMilliseconds = 5_000
 
   private let path: String
   private let keep: Int
@@ -110,10 +111,14 @@ final class LogCompressor: Sendable {
     sluice_thread_be_idle()
     while !mustStop {
       var isDone = false
+      let before = failures.load(ordering: .relaxed)
       for number in (1...max(keep, 1)).reversed() where !mustStop && !isDone {
         isDone = compress("\(path).\(number)", wakeWriter)
       }
-      if !isDone, !mustStop { wakeUp.wait(milliseconds: nil) }
+      guard !isDone, !mustStop else { continue }
+      // A rotation that came while a file was handed over is not told again: another look follows what came to nothing.
+      let hasFailed = failures.load(ordering: .relaxed) != before
+      wakeUp.wait(milliseconds: hasFailed ? Self.retryMilliseconds : nil)
     }
   }
 

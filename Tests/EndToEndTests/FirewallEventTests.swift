@@ -34,7 +34,7 @@ extension EndToEnd {
 
         #expect(try !bed.connects("45.11.0.66"))
         let raw = try event(bed, "raw-address", address: "45.11.0.66")
-        #expect(raw["destination"] as? String == "45.11.0.66" && raw["port"] as? Int == 443)
+        #expect(raw["destination"] as? String == "45.11.0.66" && raw["port"] as? Int == 443, "\(raw)")
 
         #expect(try !bed.connects("2a10:77::66"))
         #expect(try event(bed, "raw-address", address: "2a10:77::66")["client"] as? String == "fd00:77:1::2")

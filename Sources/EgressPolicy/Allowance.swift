@@ -35,11 +35,11 @@ extension ServerPolicy {
 extension EgressRule {
   /// This rule, with what another one for its names opens and admits.
   fileprivate func taking(over other: EgressRule) -> EgressRule {
-    EgressRule(
-      pattern: pattern, ports: ports.union(other.ports), types: types + other.types.filter { !types.contains($0) },
-      privatePrefixes: privatePrefixes + other.privatePrefixes.filter { !privatePrefixes.contains($0) },
-      maxBytes: maxBytes ?? other.maxBytes, maxBytesPerHour: maxBytesPerHour ?? other.maxBytesPerHour, until: until,
-      firstEnd: [firstEnd, other.firstEnd].compactMap(\.self).min(), location: location)
+    let merged = RuleList.Profile(self).merging(RuleList.Profile(other))
+    return EgressRule(
+      pattern: pattern, ports: merged.ports, types: merged.types, privatePrefixes: merged.privatePrefixes,
+      maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, until: until, firstEnd: merged.firstEnd,
+      location: location)
   }
 }
 

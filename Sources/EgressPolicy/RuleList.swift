@@ -23,6 +23,41 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var maxBytesPerHour: UInt64?
     var until: UInt64?
     var firstEnd: UInt64?
+
+    init(_ rule: EgressRule) {
+      ports = rule.ports
+      types = rule.types
+      privatePrefixes = rule.privatePrefixes
+      maxBytes = rule.maxBytes
+      maxBytesPerHour = rule.maxBytesPerHour
+      until = rule.until
+      firstEnd = rule.firstEnd
+    }
+
+    /// What both open and admit.
+    func merging(_ other: Profile) -> Profile {
+      var merged = self
+      merged.ports = ports.union(other.ports)
+      merged.types = types.merging(other.types)
+      merged.privatePrefixes = privatePrefixes.merging(other.privatePrefixes)
+      merged.maxBytes = Self.smaller(maxBytes, other.maxBytes)
+      merged.maxBytesPerHour = Self.smaller(maxBytesPerHour, other.maxBytesPerHour)
+      merged.until = Self.later(until, other.until)
+      merged.firstEnd = Self.smaller(firstEnd, other.firstEnd)
+      return merged
+    }
+
+    /// A cap or an end is not undone by an entry that has none.
+    private static func smaller(_ left: UInt64?, _ right: UInt64?) -> UInt64? {
+      guard let left, let right else { return left ?? right }
+      return Swift.min(left, right)
+    }
+
+    /// The name is allowed as long as one of its entries is; entries leave one by one (`ServerPolicy.inForce`).
+    private static func later(_ left: UInt64?, _ right: UInt64?) -> UInt64? {
+      guard let left, let right else { return nil }
+      return Swift.max(left, right)
+    }
   }
 
   private(set) var names: [UInt8] = []
@@ -69,9 +104,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   }
 
   package mutating func append(_ rule: EgressRule) {
-    let profile = Profile(
-      ports: rule.ports, types: rule.types, privatePrefixes: rule.privatePrefixes, maxBytes: rule.maxBytes,
-      maxBytesPerHour: rule.maxBytesPerHour, until: rule.until, firstEnd: rule.firstEnd)
+    let profile = Profile(rule)
     let wire = rule.pattern.suffix.wire
     entries.append(
       Entry(
@@ -90,25 +123,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     let left = profiles[Int(entries[index].profile)]
     let right = profiles[Int(entries[other].profile)]
     if left == right { return }
-    entries[index].profile = intern(
-      Profile(
-        ports: left.ports.union(right.ports), types: left.types.merging(right.types),
-        privatePrefixes: left.privatePrefixes.merging(right.privatePrefixes),
-        maxBytes: Self.smaller(left.maxBytes, right.maxBytes),
-        maxBytesPerHour: Self.smaller(left.maxBytesPerHour, right.maxBytesPerHour),
-        until: Self.later(left.until, right.until), firstEnd: Self.smaller(left.firstEnd, right.firstEnd)))
-  }
-
-  /// A cap or an end is not undone by an entry that has none.
-  private static func smaller(_ left: UInt64?, _ right: UInt64?) -> UInt64? {
-    guard let left, let right else { return left ?? right }
-    return Swift.min(left, right)
-  }
-
-  /// The name is allowed as long as one of its entries is; entries leave one by one (`ServerPolicy.inForce`).
-  private static func later(_ left: UInt64?, _ right: UInt64?) -> UInt64? {
-    guard let left, let right else { return nil }
-    return Swift.max(left, right)
+    entries[index].profile = intern(left.merging(right))
   }
 
   /// Without the entries whose profile is not `kept`; the octets of their names stay, unused.

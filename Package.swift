@@ -6,7 +6,7 @@ import PackageDescription
 //   L4  sluice
 //   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
 //   L2  Resolver
-//   L1  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
+//   L1  HostNetwork  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L0  CLDNS  CNetfilter  CZstd  CLinux  LinuxIO  DNSWire  IPNetwork
 
 let strict: [SwiftSetting] = [
@@ -47,6 +47,7 @@ let package = Package(
     layer("DNSWire"),
     layer("IPNetwork"),
     // L1
+    layer("HostNetwork", ["CLinux", "LinuxIO", "IPNetwork"]),
     layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
     layer("EgressPolicy", ["CLinux", "DNSWire", "IPNetwork"]),
     layer("ResponseCache", ["CLinux", "DNSWire"]),
@@ -64,7 +65,8 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
     layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
-    layer("FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger"]),
+    layer(
+      "FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "EgressPolicy", "GrantLedger"]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "AuditLog"]),
     layer(
@@ -79,7 +81,8 @@ let package = Package(
       name: "sluice",
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
-        "AuditLog", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore", "Control",
+        "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore",
+        "Control",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -110,7 +113,8 @@ let package = Package(
     tests(
       of: "Transport", ["DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "Zones"]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
-    tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "sluice"]),
+    tests(of: "HostNetwork", ["CLinux", "LinuxIO", "IPNetwork"]),
+    tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "sluice"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),

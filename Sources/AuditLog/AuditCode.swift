@@ -51,14 +51,20 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let allowanceEnded = AuditCode(rawValue: 35)
   package static let askedByOperator = AuditCode(rawValue: 36)
 
+  package static let networkHeld = AuditCode(rawValue: 37)
+  package static let inboundRefused = AuditCode(rawValue: 38)
+  package static let upstreamMismatch = AuditCode(rawValue: 39)
+  package static let interfaceEnclosed = AuditCode(rawValue: 40)
+  package static let networkExposed = AuditCode(rawValue: 41)
+
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...36).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (1...41).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
 
   /// About a connection that was refused: its record holds the destination as text.
-  package var isConnection: Bool { (17...27).contains(rawValue) }
+  package var isConnection: Bool { (17...27).contains(rawValue) || (37...38).contains(rawValue) }
 
   /// About the service itself or its state: every record is an event of its own.
   package var isService: Bool { !isQuery && !isConnection }
@@ -103,6 +109,8 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .dnsOverTLS: ("dns-over-tls", "DNS over TLS to another resolver", .block)
     case .dnsOverHTTPS: ("dns-over-https", "HTTPS to a known public resolver", .block)
     case .spoofedSource: ("spoofed-source", "source address on the wrong interface", .block)
+    case .networkHeld: ("network-held", "network that no policy governs any more", .block)
+    case .inboundRefused: ("inbound-refused", "connection to a port that the server does not list", .block)
     case .hostFence: ("host-fence", "port of the host that is not the resolver's", .block)
     case .maxBytes: ("max-bytes", "connection over its octets", .block)
     case .maxBytesPerHour: ("max-bytes-per-hour", "destination over its octets in an hour", .block)
@@ -114,6 +122,9 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .grantsRevoked: ("grants-revoked", "addresses closed by an operator", .observe)
     case .allowedForTime: ("allowed-for-time", "destination allowed for a time by an operator", .observe)
     case .allowanceEnded: ("allowance-ended", "destination no longer allowed by an operator", .observe)
+    case .upstreamMismatch: ("upstream-mismatch", "answers that were not the upstream's", .error)
+    case .interfaceEnclosed: ("interface-enclosed", "nothing passes from the interface but its servers", .observe)
+    case .networkExposed: ("network-exposed", "network closed by its source alone", .error)
     case .askedByOperator: ("asked-by-operator", "asked by an operator in the server's name", .observe)
     default: ("unknown", "unknown", .error)
     }

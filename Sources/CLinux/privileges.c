@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <sched.h>
@@ -51,6 +52,12 @@ static int keep_only(uint64_t keep) {
 }
 
 int sluice_privileges_keep_net_admin(void) { return keep_only((uint64_t)1 << CAP_NET_ADMIN); }
+
+int sluice_privileges_become(uint32_t user, uint32_t group) {
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return errno;
+  if (setgroups(0, NULL) != 0 || setresgid(group, group, group) != 0 || setresuid(user, user, user) != 0) return errno;
+  return 0;
+}
 
 int sluice_privileges_drop_all(void) { return keep_only(0); }
 

@@ -27,8 +27,7 @@ extension ServerPolicy {
       let decisive = policy.decisive(rule.pattern)
       rules.append(([decisive].compactMap(\.self) + others).reduce(rule) { $0.taking(over: $1) })
     }
-    return ServerPolicy(
-      name: name, networks: networks, interface: interface, rules: rules, prefixes: prefixes, location: location)
+    return reaching(rules, prefixes)
   }
 }
 

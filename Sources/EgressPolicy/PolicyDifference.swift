@@ -14,7 +14,7 @@ package struct PolicyDifference: Equatable, Sendable {
     package var removed: [String] = []
     /// Patterns that stay with other ports, types, prefixes, limits or times.
     package var altered: [String] = []
-    /// Networks, interface or static prefixes differ.
+    /// Networks, interface, inbound ports or static prefixes differ.
     package var isElsewhere = false
   }
 
@@ -49,7 +49,8 @@ package struct PolicyDifference: Equatable, Sendable {
       removed: before.keys.filter { after[$0] == nil }.map(\.description).sorted(),
       altered: after.filter { pattern, profiles in before[pattern].map { $0 != profiles } ?? false }.keys
         .map(\.description).sorted(),
-      isElsewhere: new.interface != old.interface || new.networks.map(\.prefix) != old.networks.map(\.prefix)
+      isElsewhere: new.interface != old.interface || new.inbound != old.inbound || new.asksDHCP != old.asksDHCP
+        || new.networks.map(\.prefix) != old.networks.map(\.prefix)
         || !new.prefixes.elementsEqual(old.prefixes) { $0.opensLike($1) })
   }
 

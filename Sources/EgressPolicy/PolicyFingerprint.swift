@@ -19,6 +19,8 @@ enum PolicyFingerprint {
     for rule in server.prefixes {
       sum.add(StableHash("cidr", "\(rule.prefix)", ports(rule.ports) + limits(rule.maxBytes, nil, rule.until)))
     }
+    if let inbound = server.inbound { sum.add(StableHash("inbound", ports(inbound))) }
+    if server.asksDHCP { sum.add(StableHash("dhcp")) }
     for hash in timed(server.rules) { sum.add(hash) }
     let profiles = rules.profiles.map { profile in
       ports(profile.ports) + "|" + profile.types.map { String($0.rawValue) }.sorted().joined(separator: ",") + "|"

@@ -3,6 +3,7 @@ extension ServerPolicy {
   /// Whether this policy decides and opens just what `other` does, wherever it is written.
   package func decidesLike(_ other: ServerPolicy) -> Bool {
     name == other.name && interface == other.interface && networks.map(\.prefix) == other.networks.map(\.prefix)
+      && inbound == other.inbound && asksDHCP == other.asksDHCP
       && prefixes.elementsEqual(other.prefixes) { $0.opensLike($1) }
       && rules.decidesLike(other.rules)
   }

@@ -5,9 +5,7 @@ extension ServerPolicy {
     let kept = rules.profiles.map { Self.isInForce($0.until, at: seconds) }
     let prefixes = prefixes.filter { Self.isInForce($0.until, at: seconds) }
     guard kept.contains(false) || prefixes.count < self.prefixes.count else { return self }
-    return ServerPolicy(
-      name: name, networks: networks, interface: interface, rules: kept.contains(false) ? rules.filtered(kept) : rules,
-      prefixes: prefixes, location: location)
+    return reaching(kept.contains(false) ? rules.filtered(kept) : rules, prefixes)
   }
 
   /// When the next of its rules ends, in seconds since 1970; nil when none ends after `seconds`.

@@ -17,19 +17,32 @@ package struct ServerPolicy: Sendable {
   package let networks: [ServerNetwork]
   /// When present, a query from `networks` on another interface belongs to nobody.
   package let interface: String?
+  /// Its ports that others than its own network and the host may connect to; nil for none.
+  package let inbound: PortSet?
+  /// Whether it may ask the host for an address (DHCP).
+  package let asksDHCP: Bool
   package let rules: RuleList
   package let prefixes: [StaticPrefixRule]
   package let location: SourceLocation
 
   package init(
-    name: ServerName, networks: [ServerNetwork], interface: String? = nil, rules: RuleList,
-    prefixes: [StaticPrefixRule] = [], location: SourceLocation
+    name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
+    asksDHCP: Bool = false, rules: RuleList, prefixes: [StaticPrefixRule] = [], location: SourceLocation
   ) {
     self.name = name
     self.networks = networks
     self.interface = interface
+    self.inbound = inbound
+    self.asksDHCP = asksDHCP
     self.rules = rules
     self.prefixes = prefixes
     self.location = location
+  }
+
+  /// The same server, with other names and prefixes to reach.
+  package func reaching(_ rules: RuleList, _ prefixes: [StaticPrefixRule]) -> ServerPolicy {
+    ServerPolicy(
+      name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
+      prefixes: prefixes, location: location)
   }
 }

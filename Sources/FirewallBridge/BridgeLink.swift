@@ -16,6 +16,8 @@ package enum BridgeEvent: Hashable, Sendable {
   case refusals([RefusedConnection])
   /// Something that the bridge cannot tell; it feeds all the same.
   case notice(String)
+  /// Which interfaces are enclosed, and which networks none encloses.
+  case enclosure(EnclosureReport)
   /// Somebody took something out of the table just now; a `foreignChange` that says what follows.
   case alarm
   /// The bridge lives but cannot feed; the text says why.
@@ -304,6 +306,7 @@ package final class BridgeLink {
     case .volumes(let volumes): onEvent(.volumes(volumes))
     case .refusals(let refusals): onEvent(.refusals(refusals))
     case .notice(let text): onEvent(.notice(text))
+    case .enclosure(let report): onEvent(.enclosure(report))
     case .alarm: onEvent(.alarm)
     case .broken(_, let text): onEvent(.broken(text))
     case .page(let id, let last, let elements):

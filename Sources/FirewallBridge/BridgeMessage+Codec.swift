@@ -37,6 +37,7 @@ extension BridgeMessage {
     case .refusals: 72
     case .notice: 73
     case .alarm: 74
+    case .enclosure: 75
     }
   }
 
@@ -119,6 +120,8 @@ extension BridgeMessage {
       writer.list(refusals) { $0.refused($1) }
     case .notice(let text):
       writer.text(text, limit: Self.maximumTextOctets)
+    case .enclosure(let report):
+      writer.enclosure(report)
     case .broken(let incarnation, let text):
       writer.integer(incarnation)
       writer.text(text, limit: Self.maximumTextOctets)
@@ -215,6 +218,7 @@ extension BridgeMessage {
         try reader.list(width: 47) { reader throws(BridgeFormatError) in try reader.refused() })
     case 73: return .notice(try reader.text(limit: maximumTextOctets))
     case 74: return .alarm
+    case 75: return .enclosure(try reader.enclosure())
     default: throw .unknownKind(kind)
     }
   }

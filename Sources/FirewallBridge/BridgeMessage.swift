@@ -89,6 +89,10 @@ package struct RefusedConnection: Hashable, Sendable {
     case spoofed = 4
     /// It was meant for the host itself.
     case host = 5
+    /// Its network was governed once, and is not released.
+    case held = 6
+    /// It was meant for a server that lets nobody in at this port.
+    case inbound = 7
   }
 
   /// The index in the plan's list of servers; nil where only the source says whose it was.
@@ -209,6 +213,8 @@ package enum BridgeMessage: Hashable, Sendable {
   case foreignChange(ForeignChange, servers: [UInt16])
   case volumes([ElementVolume])
   case refusals([RefusedConnection])
+  /// Which interfaces are enclosed, and which networks no interface encloses.
+  case enclosure(EnclosureReport)
   /// Something that lessens what the bridge can tell, and nothing else.
   case notice(String)
   /// Somebody took something out of the table just now: nothing may leave a cache before it is committed again.

@@ -18,8 +18,8 @@ package struct BridgeChild: ~Copyable {
 /// The processes that alone may change the firewall: a keeper, and the feeder that it keeps alive.
 ///
 /// Both are this executable started again; each restarts the other, because serve itself has no privilege to do it.
-/// They find their descriptors at fixed places: 3 the socketpair, 4 the plan, 5 (feeder) what tells that the keeper
-/// lives. The socketpair's end is shared, so what serve sent waits for the next feeder when one dies.
+/// They find their descriptors at fixed places: 3 the socketpair, 4 the plan, 5 the state folder, 6 (feeder) what tells
+/// that the keeper lives. The socketpair's end is shared, so what serve sent waits for the next feeder when one dies.
 package enum BridgeProcess {
   enum Role: String {
     case keeper = "--keeper"
@@ -29,13 +29,15 @@ package enum BridgeProcess {
   package static let ownExecutable = "/proc/self/exe"
   private static let socketPlace: Int32 = 3
   private static let notebookPlace: Int32 = 4
-  private static let lifePlace: Int32 = 5
+  private static let statePlace: Int32 = 5
+  private static let lifePlace: Int32 = 6
 
   /// Starts a bridge before privileges are lowered. Without a plan it waits for one to be installed.
   ///
+  /// - Parameter state: the state folder, which stays the caller's; without one nothing is held that no plan governs.
   /// - Throws: when a descriptor or the process cannot be made.
   package static func spawn(
-    _ plan: FirewallPlan?, executable: String = ownExecutable
+    _ plan: FirewallPlan?, state: Int32? = nil, executable: String = ownExecutable
   ) throws(SystemError) -> BridgeChild {
     var pair: [Int32] = [-1, -1]
     let error = unsafe sluice_socket_pair(1, &pair)
@@ -44,7 +46,7 @@ package enum BridgeProcess {
     defer { close(pair[1]) }
     let notebook = try PlanNotebook.make(plan)
     defer { close(notebook.descriptor) }
-    let pid = start(.keeper, executable: executable, socket: pair[1], notebook: notebook, life: nil)
+    let pid = start(.keeper, executable: executable, socket: pair[1], notebook: notebook, state: state, life: nil)
     guard pid > 0 else { throw SystemError(call: "posix_spawn", errno: -pid) }
     return BridgeChild(pid: pid, socket: ours)
   }
@@ -58,6 +60,7 @@ package enum BridgeProcess {
     sluice_ignore_stop_requests()
     // What others do to the table must reach serve before its caches answer from it, however busy the machine is.
     sluice_prefer_latency(-10)
+    if role == .keeper { become(ownerOf: statePlace) }
     let error = sluice_privileges_keep_net_admin()
     guard error == 0 else { return complain("privileges cannot be lowered: error \(error)", code: 1) }
     let notebook = PlanNotebook(descriptor: notebookPlace)
@@ -68,13 +71,24 @@ package enum BridgeProcess {
       case .failure(let error): return complain("the kernel's nf_tables cannot be used: \(error)", code: 1)
       }
     }
-    return Keeper(socket: socketPlace, notebook: notebook).run()
+    return Keeper(socket: socketPlace, notebook: notebook, state: state).run()
+  }
+
+  private static var state: Int32? { StateFolder.isFolder(statePlace) ? statePlace : nil }
+
+  /// What lies in the folder is its owner's; root without CAP_DAC_OVERRIDE could not write it.
+  private static func become(ownerOf folder: Int32) {
+    var status = stat()
+    guard StateFolder.isFolder(folder), unsafe fstat(folder, &status) == 0, geteuid() == 0, status.st_uid != 0 else {
+      return
+    }
+    _ = sluice_privileges_become(status.st_uid, status.st_gid)
   }
 
   /// The feeder's netlink sockets are closed when this returns.
   private static func feed(_ notebook: PlanNotebook) -> Result<Feeder.End, SystemError> {
     do {
-      return .success(try Feeder(socket: socketPlace, life: lifePlace, notebook: notebook).run())
+      return .success(try Feeder(socket: socketPlace, life: lifePlace, state: state, notebook: notebook).run())
     } catch {
       let text = "the kernel's nf_tables cannot be used: \(error)"
       _ = BridgeSocket.send(BridgeMessage.broken(incarnation: 0, text: text).encoded(), socketPlace, waiting: false)
@@ -83,11 +97,11 @@ package enum BridgeProcess {
   }
 
   static func start(
-    _ role: Role, executable: String, socket: Int32, notebook: PlanNotebook, life: Int32?
+    _ role: Role, executable: String, socket: Int32, notebook: PlanNotebook, state: Int32?, life: Int32?
   ) -> Int32 {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
-    var descriptors = [null, null, 2, socket, notebook.descriptor]
+    var descriptors = [null, null, 2, socket, notebook.descriptor, state ?? null]
     if let life {
       descriptors.append(life)
     }

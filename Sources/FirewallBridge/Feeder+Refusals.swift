@@ -38,6 +38,8 @@ extension SetFeeder {
       case "max-bytes": kind = .maxBytes
       case "max-bytes-per-hour": kind = .maxBytesPerHour
       case "spoofed": kind = .spoofed
+      case "held" where words[1] == "host": kind = .held
+      case "inbound" where words[1] == "host": kind = .inbound
       default: return nil
       }
     }

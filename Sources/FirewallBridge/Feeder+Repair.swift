@@ -37,7 +37,8 @@ extension Feeder {
       // Somebody may change it again while we put it back; a few times, then the pause holds.
       for _ in 0..<Self.repairsInARow {
         newsWhileInstalling = ForeignNews()
-        guard (try? installer.install(plan, owned: true)) != nil else { break }
+        lookAround(plan)
+        guard (try? installer.install(plan, surroundings, owned: true)) != nil else { break }
         report.changes.insert(.reinstalled)
         var more = drain(plan)
         more.formUnion(newsWhileInstalling)

@@ -1,5 +1,6 @@
 import Glibc
 import GrantLedger
+import HostNetwork
 import LinuxIO
 
 /// The process that feeds the kernel: one loop over the socketpair and netlink, and a thread that reads connections.
@@ -11,6 +12,8 @@ final class Feeder {
 
   private let socket: Int32
   private let life: Int32
+  /// The state folder.
+  let state: Int32?
   private let notebook: PlanNotebook
   private let incarnation: UInt64
   let kernel: KernelSets
@@ -19,6 +22,10 @@ final class Feeder {
   private let alarm: ForeignAlarm
   private let refresh: RefreshMethod
   var installer: TableInstaller
+  /// Tells of the host's links, addresses and routes.
+  let routes: RouteSocket
+  /// What the installed rules were made for beside the plan.
+  var surroundings = Ruleset.Surroundings()
   /// Changes of others that came while `nft` was at work for us; serve knows of them already.
   var newsWhileInstalling = ForeignNews()
 
@@ -42,9 +49,11 @@ final class Feeder {
   private static let retryMilliseconds: Int32 = 1_000
   private static let maximumPlanOctets = 32 << 20
 
-  init(socket: Int32, life: Int32, notebook: PlanNotebook) throws(SystemError) {
+  init(socket: Int32, life: Int32, state: Int32?, notebook: PlanNotebook) throws(SystemError) {
     self.socket = socket
     self.life = life
+    self.state = state
+    routes = try RouteSocket()
     self.notebook = notebook
     incarnation = try notebook.nextIncarnation()
     let netlink = try NetlinkSocket()
@@ -71,14 +80,17 @@ final class Feeder {
       alarm.stop()
     }
     while isOpen {
-      var waits = [socket, life, watcher.descriptor, flows.outcomes.readiness, refusals?.descriptor ?? -1].map {
-        pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
-      }
+      var waits = [
+        socket, life, watcher.descriptor, flows.outcomes.readiness, refusals?.descriptor ?? -1, routes.descriptor,
+      ]
+      .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
       if waits[1].revents != 0 { return .keeperGone }
       // What is told before the messages keeps answers back (P2). Without serve there are none, and nothing is put back:
       // whoever takes the table away then means it.
       if waits[2].revents != 0, Int32(waits[0].revents) & POLLHUP == 0 { watch() }
+      // Before messages as well: an interface that has come is enclosed before its first question is answered.
+      if waits[5].revents != 0 { watchHost() }
       if waits[0].revents != 0 { takeMessages() }
       guard isOpen else { break }
       if waits[3].revents != 0 { takeFlows() }
@@ -125,7 +137,7 @@ final class Feeder {
   }
 
   func adopt(_ plan: FirewallPlan) throws(TableInstaller.Fault) {
-    let sets = try installer.install(plan)
+    let sets = try install(plan)
     let feeder = SetFeeder(
       plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel)
     // What the sets of the former plan had counted is told before their numbers change.
@@ -141,6 +153,7 @@ final class Feeder {
     needsRepair = false
     readRefusals(of: plan.nflogGroup)
     greet(plan: feeder.fingerprint, servers: sets)
+    if plan.mode == .managed { reportEnclosure(plan) }
   }
 
   /// A cap on connections needs the kernel to count their octets, whatever the host's setting was.
@@ -270,7 +283,9 @@ final class Feeder {
     case .listServer(let request, let plan, let server): list(request, plan, server)
     case .removeTable(let request, let table): remove(request, table)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
-    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .notice, .alarm: break
+    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .notice, .alarm,
+      .enclosure:
+      break
     }
   }
 
@@ -376,6 +391,8 @@ final class Feeder {
     feeder = nil
     pending = nil
     try? notebook.forget()
+    // What was governed once is released with the rules.
+    if let state { StateFolder(descriptor: state, table: table).forgetNetworks() }
     let error = transaction.deleteTable(KernelSet(family: .inet, table: table, name: ""))
     let refusal = error == 0 || error == ENOENT ? nil : BridgeRefusal(errno: error)
     answer(.done(request: request, refusal: refusal, flows: 0, text: refusal.map { "\($0)" } ?? ""))

@@ -2,7 +2,7 @@ import EgressPolicy
 import IPNetwork
 
 extension FirewallPlan {
-  private static let formatVersion: UInt16 = 2
+  private static let formatVersion: UInt16 = 3
 
   /// The fixed-layout form in which a plan travels to the bridge.
   package func encoded() -> [UInt8] {
@@ -15,11 +15,9 @@ extension FirewallPlan {
     writer.bool(fencesInput)
     writer.bool(cutsFlows)
     writer.integer(harvestSeconds)
-    writer.integer(UInt32(listeners.count))
-    for listener in listeners {
-      writer.address(listener.address)
-      writer.integer(listener.port)
-    }
+    writer.list(listeners) { $0.endpoint($1) }
+    writer.list(upstreams) { $0.endpoint($1) }
+    writer.list(released) { $0.prefix($1) }
     writer.integer(UInt32(servers.count))
     for server in servers {
       server.encode(into: &writer)
@@ -39,9 +37,9 @@ extension FirewallPlan {
     fencesInput = try reader.bool()
     cutsFlows = try reader.bool()
     harvestSeconds = try reader.integer()
-    for _ in 0..<(try reader.count(width: 19)) {
-      listeners.append(Listener(address: try reader.address(), port: try reader.integer()))
-    }
+    listeners = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
+    upstreams = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
+    released = try reader.list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
     for _ in 0..<(try reader.count(width: 15)) {
       servers.append(try Server(from: &reader))
     }
@@ -74,10 +72,7 @@ extension FirewallPlan.Server {
       writer.prefix(rule.prefix)
       writer.integer(rule.maxBytes ?? 0)
       writer.integer(UInt32(rule.ports.count))
-      for port in rule.ports {
-        writer.integer(port.transport)
-        writer.integer(port.port)
-      }
+      for port in rule.ports { writer.port(port) }
     }
     writer.text(interface ?? "", limit: FirewallPlan.maximumInterfaceOctets)
     writer.integer(UInt32(caps.count))
@@ -85,6 +80,9 @@ extension FirewallPlan.Server {
       writer.integer(cap.kind.rawValue)
       writer.integer(cap.bytes)
     }
+    writer.bool(inbound != nil)
+    writer.list(inbound ?? []) { $0.port($1) }
+    writer.bool(asksDHCP)
   }
 
   fileprivate init(from reader: inout OctetReader) throws(BridgeFormatError) {
@@ -97,7 +95,7 @@ extension FirewallPlan.Server {
       let maxBytes: UInt64 = try reader.integer()
       rule.maxBytes = maxBytes == 0 ? nil : maxBytes
       for _ in 0..<(try reader.count(width: 3)) {
-        rule.ports.append(FirewallPlan.Port(transport: try reader.integer(), port: try reader.integer()))
+        rule.ports.append(try reader.port())
       }
       staticRules.append(rule)
     }
@@ -107,18 +105,41 @@ extension FirewallPlan.Server {
       guard let kind = FirewallPlan.Cap.Kind(rawValue: try reader.integer()) else { throw .field }
       caps.append(FirewallPlan.Cap(kind: kind, bytes: try reader.integer()))
     }
+    let isInbound = try reader.bool()
+    let ports = try reader.list(width: 3) { reader throws(BridgeFormatError) in try reader.port() }
+    guard isInbound || ports.isEmpty else { throw .field }
+    inbound = isInbound ? ports : nil
+    asksDHCP = try reader.bool()
   }
 }
 
 extension OctetWriter {
-  fileprivate mutating func prefix(_ prefix: IPPrefix) {
+  mutating func prefix(_ prefix: IPPrefix) {
     address(prefix.address)
     integer(UInt8(prefix.length))
+  }
+
+  fileprivate mutating func endpoint(_ endpoint: FirewallPlan.Endpoint) {
+    address(endpoint.address)
+    integer(endpoint.port)
+  }
+
+  fileprivate mutating func port(_ port: FirewallPlan.Port) {
+    integer(port.transport)
+    integer(port.port)
   }
 }
 
 extension OctetReader {
-  fileprivate mutating func prefix() throws(BridgeFormatError) -> IPPrefix {
+  fileprivate mutating func endpoint() throws(BridgeFormatError) -> FirewallPlan.Endpoint {
+    FirewallPlan.Endpoint(address: try address(), port: try integer())
+  }
+
+  fileprivate mutating func port() throws(BridgeFormatError) -> FirewallPlan.Port {
+    FirewallPlan.Port(transport: try integer(), port: try integer())
+  }
+
+  mutating func prefix() throws(BridgeFormatError) -> IPPrefix {
     let address = try address()
     let length = Int(try integer(UInt8.self))
     guard let prefix = IPPrefix(address, length: length), prefix.address == address else { throw .field }

@@ -15,7 +15,7 @@ extension FirewallPlan {
       for prefix in Set(server.prefixes) where !prefixes.insert(prefix).inserted {
         throw .prefixTwice(index: index)
       }
-      for port in server.staticRules.flatMap(\.ports) where !port.isValid {
+      for port in server.staticRules.flatMap(\.ports) + (server.inbound ?? []) where !port.isValid {
         throw .port(index: index)
       }
       if let interface = server.interface, !Self.isInterface(interface) { throw .interface(index: index) }

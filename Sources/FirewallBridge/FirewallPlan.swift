@@ -84,10 +84,14 @@ package struct FirewallPlan: Hashable, Sendable {
     package var interface: String?
     /// Distinct bounds; the place in this list is the bit in a grant's `caps`.
     package var caps: [Cap]
+    /// Its ports that others may connect to; empty means every port and protocol, nil none.
+    package var inbound: [Port]?
+    /// Whether it may ask the host for an address (DHCP, DHCPv6).
+    package var asksDHCP: Bool
 
     package init(
       name: String, prefixes: [IPPrefix], opensAnyPort: Bool, staticRules: [StaticRule] = [],
-      interface: String? = nil, caps: [Cap] = []
+      interface: String? = nil, caps: [Cap] = [], inbound: [Port]? = nil, asksDHCP: Bool = false
     ) {
       self.name = name
       self.prefixes = prefixes
@@ -95,17 +99,24 @@ package struct FirewallPlan: Hashable, Sendable {
       self.staticRules = staticRules
       self.interface = interface
       self.caps = caps
+      self.inbound = inbound
+      self.asksDHCP = asksDHCP
     }
   }
 
-  /// Where the resolver listens; an unspecified address means every address of the host.
-  package struct Listener: Hashable, Sendable {
+  /// An address and a UDP and TCP port. Where the resolver listens, an unspecified address means every address of the
+  /// host.
+  package struct Endpoint: Hashable, Sendable, Comparable {
     package var address: IPAddress
     package var port: UInt16
 
     package init(address: IPAddress, port: UInt16) {
       self.address = address
       self.port = port
+    }
+
+    package static func < (left: Self, right: Self) -> Bool {
+      (left.address, left.port) < (right.address, right.port)
     }
   }
 
@@ -122,7 +133,12 @@ package struct FirewallPlan: Hashable, Sendable {
   package var family: Family
   package var table: String
   package var servers: [Server]
-  package var listeners: [Listener]
+  /// Where the resolver listens.
+  package var listeners: [Endpoint]
+  /// Whom the resolver asks: what bears their address counts only from the interface that the route to them has.
+  package var upstreams: [Endpoint]
+  /// Networks that no server governs any more and that the operator has released.
+  package var released: [IPPrefix]
   package var nflogGroup: UInt16
   /// Whether servers may reach only the resolver on the host itself.
   package var fencesInput: Bool
@@ -132,14 +148,17 @@ package struct FirewallPlan: Hashable, Sendable {
   package var harvestSeconds: UInt16
 
   package init(
-    mode: Mode, family: Family = .inet, table: String = "sluice", servers: [Server], listeners: [Listener] = [],
-    nflogGroup: UInt16 = 53, fencesInput: Bool = true, cutsFlows: Bool = true, harvestSeconds: UInt16 = 10
+    mode: Mode, family: Family = .inet, table: String = "sluice", servers: [Server], listeners: [Endpoint] = [],
+    upstreams: [Endpoint] = [], released: [IPPrefix] = [], nflogGroup: UInt16 = 53, fencesInput: Bool = true,
+    cutsFlows: Bool = true, harvestSeconds: UInt16 = 10
   ) {
     self.mode = mode
     self.family = family
     self.table = table
     self.servers = servers
     self.listeners = listeners
+    self.upstreams = upstreams
+    self.released = released
     self.nflogGroup = nflogGroup
     self.fencesInput = fencesInput
     self.cutsFlows = cutsFlows

@@ -7,6 +7,7 @@ struct Keeper {
   /// The descriptors that a feeder finds: see `BridgeProcess`.
   let socket: Int32
   let notebook: PlanNotebook
+  let state: Int32?
 
   /// Returns when serve's end of the socketpair is closed.
   func run() -> Int32 {
@@ -66,7 +67,8 @@ struct Keeper {
       return (-1, -1)
     }
     let pid = BridgeProcess.start(
-      .feeder, executable: BridgeProcess.ownExecutable, socket: socket, notebook: notebook, life: pair[1])
+      .feeder, executable: BridgeProcess.ownExecutable, socket: socket, notebook: notebook, state: state,
+      life: pair[1])
     close(pair[1])
     return (pid, pair[0])
   }

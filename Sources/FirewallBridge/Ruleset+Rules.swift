@@ -6,11 +6,17 @@ extension Ruleset {
   private static let logLimit = "limit rate 50/second burst 100 packets"
   /// Marks connections to destinations that have a bound: it holds when their elements are gone, too.
   private static let boundLabel = 53
+  /// Marks connections whose first packet a rule accepted.
+  private static let acceptedLabel = 54
+  /// What belongs to such a connection: its own packets, and the ICMP errors about it. What a helper of the kernel expects
+  /// is a connection of its own, and bears no mark.
+  private static let accepted = "ct state established,related ct label \(acceptedLabel)"
+  private static let mark = "ct label set \(acceptedLabel)"
 
   static func serverRules(
-    _ server: FirewallPlan.Server, own: [OwnedRange], group: UInt16, in text: inout RulesetScript
+    _ server: FirewallPlan.Server, own: [OwnedRange], _ plan: FirewallPlan, in text: inout RulesetScript
   ) {
-    let chain = server.name
+    let (chain, group) = (server.name, plan.nflogGroup)
     discovery(chain, in: &text)
     for range in own {
       text.rule(chain, "\(range.family.header) daddr \(range.nft) accept")
@@ -21,20 +27,25 @@ extension Ruleset {
     // Its element may be gone, or another name may open the address: the largest bound of all holds even so.
     let connectionCaps = server.caps.filter { $0.kind == .perConnection }
     if let largest = connectionCaps.map(\.bytes).max() {
-      text.rule(
-        chain, "ct label \(boundLabel) ct original bytes > \(largest) goto \(RulesetReason.maxBytes.chain(chain))")
+      let over = RulesetReason.maxBytes.chain(chain)
+      text.rule(chain, "ct label \(boundLabel) ct original bytes > \(largest) goto \(over)")
+      // A connection that others made is bounded by what the server sends back.
+      text.rule(chain, "ct direction reply ct reply bytes > \(largest) goto \(over)")
     }
+    text.rule(chain, "ct state new jump \(RulesetReason.new.chain(chain))")
     let sets = SetName.all(of: server)
     for set in sets where set.cap == nil {
       text.rule(chain, "\(set.key) @\(set.text) accept")
     }
     // After the sets: their counters see every packet to an open address.
-    text.rule(chain, "ct state established,related accept")
+    text.rule(chain, "\(accepted) accept")
+    // An element of no set, but open all the same: also to connections from before the mark.
     for rule in server.staticRules {
       text.rule(chain, "\(rule.match) accept")
     }
     refuse(chain, prefix: "sluice \(server.name) ", group, in: &text)
-    let chains = Set(Self.chains(of: FirewallPlan(mode: .managed, servers: [server])))
+    newRules(server, sets, plan, in: &text)
+    let chains = Set(Self.chains(of: FirewallPlan(mode: .managed, servers: [server]), Surroundings()))
     for reason in [RulesetReason.maxBytes, .maxBytesPerHour] where chains.contains(reason.chain(chain)) {
       refuse(reason.chain(chain), prefix: "sluice \(server.name) \(reason.rawValue) ", group, in: &text)
     }
@@ -43,6 +54,21 @@ extension Ruleset {
     text.rule(spoofed.chain(chain), log("sluice \(server.name) \(spoofed.rawValue) ", group))
     // Whoever forges its source is not answered.
     text.rule(spoofed.chain(chain), "drop")
+  }
+
+  /// The first packet of a connection: what accepts it marks the connection, and nothing else does.
+  private static func newRules(
+    _ server: FirewallPlan.Server, _ sets: [SetName], _ plan: FirewallPlan, in text: inout RulesetScript
+  ) {
+    let chain = RulesetReason.new.chain(server.name)
+    // What one server may reach is no way around what another one lets in.
+    toServers(plan) { text.rule(chain, "\($0) jump \(inbound)") }
+    for set in sets where set.cap == nil {
+      text.rule(chain, "\(set.key) @\(set.text) \(mark) accept")
+    }
+    for rule in server.staticRules {
+      text.rule(chain, "\(rule.match) \(mark) accept")
+    }
   }
 
   /// What a server may send, before anything lets it: an established connection is no way around a bound.
@@ -68,9 +94,42 @@ extension Ruleset {
     }
   }
 
-  /// What comes in by an interface that policies name must come from the networks behind it.
-  static func linkRules(
-    _ link: Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
+  /// The chains that are no server's own.
+  static func sharedRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
+    discovery(held, in: &text)
+    text.rule(held, log("sluice host held ", plan.nflogGroup))
+    answerable(held, in: &text)
+    discovery(inbound, in: &text)
+    for set in networkSets(plan, []) where set.purpose == .inbound {
+      text.rule(inbound, "ct state new \(set.match) return")
+    }
+    refuse(inbound, prefix: "sluice host inbound ", plan.nflogGroup, in: &text)
+    toServers(plan) { text.rule("output", "ct state new \($0) counter \(mark)") }
+    if plan.fencesInput { fenceRules(plan, in: &text) }
+  }
+
+  // MARK: - The enclosure
+
+  /// The links' chains, and the base chains that lead to them.
+  static func enclose(
+    _ plan: FirewallPlan, _ surroundings: Surroundings, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
+  ) {
+    let links = surroundings.enclosure.links
+    for link in links {
+      linkRules(link, plan, own, in: &text)
+      linkInputRules(link, plan, own, in: &text)
+    }
+    if !links.isEmpty {
+      let jumps = links.map { "\"\($0.interface)\" : goto \($0.chain)" }.joined(separator: ", ")
+      text.line("add element", "links", "{ \(jumps) }")
+    }
+    forwardRules(plan, surroundings, in: &text)
+    inputRules(plan, surroundings, in: &text)
+  }
+
+  /// What comes in by an interface behind which servers' networks lie must come from them.
+  private static func linkRules(
+    _ link: Enclosure.Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
   ) {
     discovery(link.chain, in: &text)
     // Rules and no map of ranges: while a transaction takes effect such a map holds nothing for an instant.
@@ -79,63 +138,149 @@ extension Ruleset {
         text.rule(link.chain, "\(range.family.header) saddr \(range.nft) goto \(plan.servers[server].name)")
       }
     }
-    // A server that is bound to no interface may be behind this one, too.
-    dispatch(link.chain, plan, in: &text)
-    if let first = link.servers.first {
-      text.rule(link.chain, "goto \(RulesetReason.spoofed.chain(plan.servers[first].name))")
+    for network in link.held { text.rule(link.chain, "\(network.match) goto \(held)") }
+    // Bridges may show these to this hook as well; they are nobody's way out, and a matter of course.
+    text.rule(link.chain, "icmpv6 type { \(routerSolicitation), \(listenerReports) } drop")
+    strangers(link, link.chain, plan, in: &text)
+  }
+
+  /// What comes by it to the host itself: with a source of its own it meets the fence, without one only what an address
+  /// is made with.
+  private static func linkInputRules(
+    _ link: Enclosure.Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
+  ) {
+    let chain = link.inputChain
+    // RFC 4861 section 6 and 7: with hop limit 255 it comes from the link.
+    text.rule(
+      chain,
+      "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, \(routerSolicitation) } ip6 hoplimit 255 accept")
+    text.rule(chain, "icmpv6 type { \(listenerReports) } accept")
+    text.rule(chain, "ip protocol igmp accept")
+    if link.servers.contains(where: { plan.servers[$0].asksDHCP }) {
+      text.rule(chain, "udp sport 68 udp dport 67 accept")
+      text.rule(chain, "ip6 saddr fe80::/10 udp sport 546 udp dport 547 accept")
     }
+    let next = plan.fencesInput ? "goto \(fence)" : "accept"
+    for server in link.servers {
+      for range in own[server] ?? [] {
+        text.rule(chain, "\(range.family.header) saddr \(range.nft) \(next)")
+      }
+    }
+    for network in link.held { text.rule(chain, "\(network.match) goto \(held)") }
+    strangers(link, chain, plan, in: &text)
   }
 
-  static func forwardRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
+  /// What is not of the networks behind a link.
+  private static func strangers(
+    _ link: Enclosure.Link, _ chain: String, _ plan: FirewallPlan, in text: inout RulesetScript
+  ) {
+    let server = link.servers.first.map { plan.servers[$0].name } ?? "host"
+    text.rule(chain, log("sluice \(server) \(RulesetReason.spoofed.rawValue) ", plan.nflogGroup))
+    answerable(chain, in: &text)
+  }
+
+  /// Only what really is behind the interface gets an answer: to a forged source it would carry octets of the packet out.
+  private static func answerable(_ chain: String, in text: inout RulesetScript) {
+    text.rule(chain, "fib saddr . iif oif missing drop")
+    reject(chain, in: &text)
+  }
+
+  private static func forwardRules(
+    _ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript
+  ) {
     text.rule("forward", "iifname vmap @links")
-    dispatch("forward", plan, in: &text)
-  }
-
-  /// Sends a packet to the chain of the server with the longest prefix around its source.
-  private static func dispatch(_ chain: String, _ plan: FirewallPlan, in text: inout RulesetScript) {
     for family in plan.addressFamilies {
       let lengths = hashedLengths(plan, family)
-      if lengths.isEmpty { text.rule(chain, "\(family.header) saddr vmap @servers-\(family.rawValue)") }
+      if lengths.isEmpty { text.rule("forward", "\(family.header) saddr vmap @servers-\(family.rawValue)") }
       for length in lengths {
         text.rule(
-          chain, "\(family.header) saddr & \(family.mask(length)) vmap @\(hashedMap(family, length))")
+          "forward", "\(family.header) saddr & \(family.mask(length)) vmap @\(hashedMap(family, length))")
+      }
+    }
+    fromHeld(plan, surroundings, "forward", in: &text)
+    // What is left comes from others.
+    text.rule("forward", "\(accepted) accept")
+    toServers(plan) { text.rule("forward", "\($0) jump \(inbound)") }
+    toServers(plan) { text.rule("forward", "ct state new \($0) \(mark)") }
+  }
+
+  private static func inputRules(_ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript) {
+    text.rule("input", "iif lo accept")
+    upstreamRules(plan, in: &text)
+    let links = surroundings.enclosure.links
+    if !links.isEmpty {
+      let jumps = links.map { "\"\($0.interface)\" : goto \($0.inputChain)" }.joined(separator: ", ")
+      text.rule("input", "iifname vmap { \(jumps) }")
+    }
+    fromHeld(plan, surroundings, "input", in: &text)
+    guard plan.fencesInput else { return }
+    fromServers(plan) { text.rule("input", "\($0) goto \(fence)") }
+  }
+
+  /// A datagram with an upstream's address is the upstream's only if it comes from where the route to it leads: neither
+  /// conntrack nor a connected socket looks at the interface.
+  private static func upstreamRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
+    for family in plan.addressFamilies {
+      let upstreams = Set(plan.upstreams).filter { $0.address.family == family }.sorted()
+      guard !upstreams.isEmpty else { continue }
+      let keys = upstreams.flatMap { upstream in
+        ["tcp", "udp"].map { "\(upstream.address.nft) . \($0) . \(upstream.port)" }
+      }
+      text.rule(
+        "input",
+        "\(family.header) saddr . meta l4proto . th sport { \(keys.joined(separator: ", ")) } "
+          + "fib saddr . iif oif missing \(log("sluice host \(RulesetReason.spoofed.rawValue) ", plan.nflogGroup)) drop"
+      )
+    }
+  }
+
+  private static func fromHeld(
+    _ plan: FirewallPlan, _ surroundings: Surroundings, _ chain: String, in text: inout RulesetScript
+  ) {
+    for set in networkSets(plan, surroundings.held) where set.purpose == .held {
+      text.rule(chain, "\(set.match) goto \(held)")
+    }
+  }
+
+  /// What matches packets from, or to, any server's network: one text for each lookup.
+  private static func fromServers(_ plan: FirewallPlan, _ body: (String) -> Void) { servers(plan, "saddr", body) }
+  private static func toServers(_ plan: FirewallPlan, _ body: (String) -> Void) { servers(plan, "daddr", body) }
+
+  private static func servers(_ plan: FirewallPlan, _ side: String, _ body: (String) -> Void) {
+    for family in plan.addressFamilies
+    where plan.servers.contains(where: { $0.prefixes.contains { $0.address.family == family } }) {
+      let lengths = hashedLengths(plan, family)
+      if lengths.isEmpty { body("\(family.header) \(side) @clients-\(family.rawValue)") }
+      for length in lengths {
+        body("\(family.header) \(side) & \(family.mask(length)) @\(hashedSet(family, length))")
       }
     }
   }
 
-  static func inputRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
-    guard plan.fencesInput else { return }
-    text.rule("input", "iif lo accept")
-    text.rule("input", "ct state established,related accept")
-    let links = links(plan).map { "\"\($0.interface)\"" }
-    if !links.isEmpty { text.rule("input", "iifname { \(links.joined(separator: ", ")) } goto \(fence)") }
-    for family in plan.addressFamilies {
-      let lengths = hashedLengths(plan, family)
-      if lengths.isEmpty {
-        text.rule("input", "\(family.header) saddr @clients-\(family.rawValue) goto \(fence)")
-      }
-      for length in lengths {
-        let set = hashedSet(family, length)
-        text.rule("input", "\(family.header) saddr & \(family.mask(length)) @\(set) goto \(fence)")
-      }
-    }
-    fenceRules(plan, in: &text)
-  }
+  // MARK: - The host itself
+
+  private static let routerSolicitation = "nd-router-solicit"
+  private static let listenerReports = "mld-listener-report, mld-listener-done, mld2-listener-report"
 
   /// What a server may do with the host itself.
   private static func fenceRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
     text.rule(fence, "icmp type { destination-unreachable, time-exceeded, parameter-problem } accept")
     text.rule(
-      fence,
-      "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld-listener-report, "
-        + "mld-listener-done, mld2-listener-report } accept")
+      fence, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, \(routerSolicitation) } ip6 hoplimit 255 accept")
     text.rule(
-      fence, "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept")
+      fence,
+      "icmpv6 type { \(listenerReports), destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept"
+    )
     for listener in plan.listeners {
       let family = listener.address.family
       let address =
         listener.address.value == 0 ? family.protocolMatch : "\(family.header) daddr \(listener.address.nft)"
       text.rule(fence, "\(address) meta l4proto { tcp, udp } th dport \(listener.port) accept")
+    }
+    // What the host itself asked for.
+    text.rule(fence, "\(accepted) accept")
+    for family in plan.addressFamilies where family == .v4 && plan.servers.contains(where: \.asksDHCP) {
+      text.rule(fence, "udp sport 68 udp dport 67 accept")
     }
     refuse(fence, prefix: "sluice host ", plan.nflogGroup, in: &text)
   }
@@ -148,6 +293,10 @@ extension Ruleset {
   /// At once and with an answer, so that clients need not wait for a silence to end.
   private static func refuse(_ chain: String, prefix: String, _ group: UInt16, in text: inout RulesetScript) {
     text.rule(chain, log(prefix, group))
+    reject(chain, in: &text)
+  }
+
+  private static func reject(_ chain: String, in text: inout RulesetScript) {
     text.rule(chain, "meta l4proto tcp reject with tcp reset")
     text.rule(chain, "reject with icmpx admin-prohibited")
   }
@@ -165,9 +314,14 @@ extension FirewallPlan.StaticRule {
   }
 }
 
+extension IPPrefix {
+  /// What matches a packet from the network.
+  fileprivate var match: String { "\(address.family.header) saddr \(nft)" }
+}
+
 extension IPAddress.Family {
   /// The mask of a prefix as an address.
-  fileprivate func mask(_ length: Int) -> String {
+  func mask(_ length: Int) -> String {
     let bits = self == .v4 ? 32 : 128
     let ones: UInt128 = length >= bits ? .max : ~(.max >> UInt128(length)) >> UInt128(128 - bits)
     return IPAddress(family: self, value: self == .v4 && length >= bits ? 0xFFFF_FFFF : ones).nft

@@ -1,13 +1,26 @@
+package import HostNetwork
 import IPNetwork
+package import LinuxIO
 
 /// Renders a plan as one nft transaction that may be applied again and again: sets keep their elements.
 ///
 /// Only validated names and binary addresses become text. The chains, and what a packet meets in which order:
 ///
 ///     forward ── iifname vmap @links ──► link/INTERFACE ── its servers' networks ──► SERVER, else refused as spoofed
-///        └────── ip saddr vmap @servers-… ──► SERVER, or SERVER/spoofed where it should have come by a link
-///     SERVER: neighbour discovery, own network ► bounds of bytes ► open elements ► established ► static ► refused
-///     input ── a server's interface or network ──► host/fence: the resolver ► refused
+///        ├────── ip saddr vmap @servers-… ──► SERVER, or SERVER/spoofed where it should have come by a link
+///        ├────── ip saddr @held-… ──► host/held: refused
+///        ├────── what belongs to a connection that the rules accepted ──► accepted
+///        └────── ip daddr @clients-… ──► host/inbound: listed in @inbound-…, else refused
+///     SERVER: neighbour discovery, own network ► bounds of bytes ► new: SERVER/new ► open elements ► accepted before
+///             ► refused
+///     SERVER/new: to another server's network only as its `inbound` says ► open elements, static: marked, accepted
+///     input ── an upstream's address from the wrong interface ──► dropped
+///        ├──── by a link ──► input/INTERFACE ── its servers' networks ──► host/fence, else refused as spoofed
+///        └──── a server's network ──► host/fence: the resolver, what the host opened itself ► refused
+///     output ── new, to a server's network: marked
+///
+/// A connection is marked by a bit of its label when its first packet is accepted; the bit is what `established` means
+/// here. It belongs to the connection, so that it outlives a flush of the table and a restart.
 ///
 /// Which server a packet is of is looked up in hash maps, one for each prefix length: they answer alike before, while and
 /// after a transaction takes effect, where a map of ranges may hold nothing for an instant.
@@ -28,31 +41,57 @@ package enum Ruleset {
     }
   }
 
+  /// What the table depends on beside the plan.
+  package struct Surroundings: Hashable, Sendable {
+    package var enclosure = Enclosure()
+    /// Networks that were governed once, and by no server of the plan.
+    package var held: [HeldNetwork] = []
+
+    package init() {}
+
+    /// As things are on this host now.
+    ///
+    /// - Parameter state: the path of the state folder.
+    /// - Throws: when interfaces and routes cannot be read.
+    package init(_ plan: FirewallPlan, state: String) throws(SystemError) {
+      guard plan.mode == .managed else {
+        self.init()
+        return
+      }
+      let held = StateFolder.networks(of: plan.table, at: state).held(beside: plan)
+      let relevance = Enclosure.Relevance(plan, held: held.map(\.prefix))
+      self.init(plan, held: held, host: try RouteSocket().read { relevance.contains($0) })
+    }
+
+    /// - Parameter host: what the kernel says of the host's own network now.
+    package init(_ plan: FirewallPlan, held: [HeldNetwork], host: HostNetwork) {
+      enclosure = Enclosure(plan, held: held.map(\.prefix), host: host)
+      self.held = held
+    }
+  }
+
   /// The whole table as nft text, for `nft -f`.
   package static func render(
-    _ plan: FirewallPlan, removing leftovers: Leftovers = Leftovers()
+    _ plan: FirewallPlan, _ surroundings: Surroundings = Surroundings(), removing leftovers: Leftovers = Leftovers()
   ) throws(FirewallPlanError) -> String {
     try plan.validate()
     var text = RulesetScript(table: "inet \(plan.table)")
     if leftovers.replacesTable { text.text += "delete table \(text.table)\n" }
-    declare(plan, leftovers, in: &text)
-    empty(plan, leftovers, in: &text)
+    declare(plan, surroundings, leftovers, in: &text)
+    empty(plan, surroundings, leftovers, in: &text)
     let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
-    fillMaps(plan, owned, in: &text)
+    fillMaps(plan, surroundings.held, owned, in: &text)
     let own = Dictionary(grouping: owned, by: \.owner)
     for (index, server) in plan.servers.enumerated() {
-      serverRules(server, own: own[index] ?? [], group: plan.nflogGroup, in: &text)
+      serverRules(server, own: own[index] ?? [], plan, in: &text)
     }
-    for link in links(plan) {
-      linkRules(link, plan, own, in: &text)
-    }
-    forwardRules(plan, in: &text)
-    inputRules(plan, in: &text)
+    sharedRules(plan, in: &text)
+    enclose(plan, surroundings, own, in: &text)
     for chain in leftovers.chains where isChain(chain) {
       text.line("delete chain", chain)
     }
-    for map in leftovers.maps where isHashedMap(map) {
-      text.line(map.hasPrefix("clients") ? "delete set" : "delete map", map)
+    for map in leftovers.maps where isNetworkTable(map) {
+      text.line(isMap(map) ? "delete map" : "delete set", map)
     }
     for set in leftovers.sets {
       text.line("delete set", set.text)
@@ -60,17 +99,43 @@ package enum Ruleset {
     return text.text
   }
 
+  /// Another enclosure around the same servers, in one transaction: the links' chains, and the rules that lead to them.
+  package static func render(
+    _ plan: FirewallPlan, _ surroundings: Surroundings, instead former: Surroundings
+  ) throws(FirewallPlanError) -> String {
+    try plan.validate()
+    var text = RulesetScript(table: "inet \(plan.table)")
+    let chains = surroundings.enclosure.links.flatMap(chains(of:))
+    let gone = Set(former.enclosure.links.flatMap(Self.chains(of:))).subtracting(chains).sorted()
+    for chain in chains { text.line("add chain", chain) }
+    text.line("flush map", "links")
+    // The base chains that name links; the others stay as they are.
+    for chain in ["forward", "input"] + chains + gone { text.line("flush chain", chain) }
+    let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
+    enclose(plan, surroundings, Dictionary(grouping: owned, by: \.owner), in: &text)
+    for chain in gone { text.line("delete chain", chain) }
+    return text.text
+  }
+
+  static let baseChains = ["forward", "input", "output"]
+
   /// The chains that a plan needs, base chains first.
-  static func chains(of plan: FirewallPlan) -> [String] {
-    ["forward", "input"] + plan.servers.flatMap(chains(of:)) + links(plan).map(\.chain)
-      + (plan.fencesInput ? [fence] : [])
+  static func chains(of plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
+    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound] + (plan.fencesInput ? [fence] : [])
+      + surroundings.enclosure.links.flatMap(chains(of:))
   }
 
   /// What comes from a server to the host itself.
   static let fence = "host/fence"
+  /// What comes from a network that was governed once.
+  static let held = "host/held"
+  /// What others send to a server, and no connection of its own asked for.
+  static let inbound = "host/inbound"
+
+  private static func chains(of link: Enclosure.Link) -> [String] { [link.chain, link.inputChain] }
 
   private static func chains(of server: FirewallPlan.Server) -> [String] {
-    var names = [server.name]
+    var names = [server.name, RulesetReason.new.chain(server.name)]
     let kinds = Set(server.caps.map(\.kind))
     if kinds.contains(.perConnection) || server.staticRules.contains(where: { $0.maxBytes != nil }) {
       names.append(RulesetReason.maxBytes.chain(server.name))
@@ -88,7 +153,9 @@ package enum Ruleset {
       && parts.first.map { FirewallPlan.isName(String($0)) } ?? false
   }
 
-  private static func declare(_ plan: FirewallPlan, _ leftovers: Leftovers, in text: inout RulesetScript) {
+  private static func declare(
+    _ plan: FirewallPlan, _ surroundings: Surroundings, _ leftovers: Leftovers, in text: inout RulesetScript
+  ) {
     text.text += "add table \(text.table)\n"
     // The kernel finds a set by walking all of a table in their order: those that are fed most come first.
     let sets = plan.servers.flatMap(SetName.all(of:))
@@ -97,10 +164,10 @@ package enum Ruleset {
     }
     for set in leftovers.sets { text.line("add set", set.text, set.declaration) }
     // Chains first: nft sends a new map together with its elements, and these name chains.
-    for chain in chains(of: plan).dropFirst(2) + leftovers.chains {
+    for chain in chains(of: plan, surroundings).dropFirst(baseChains.count) + leftovers.chains {
       text.line("add chain", chain)
     }
-    for hook in ["forward", "input"] {
+    for hook in baseChains {
       text.line("add chain", hook, "{ type filter hook \(hook) priority filter - 10; policy accept; }")
     }
     for family in plan.addressFamilies {
@@ -111,10 +178,13 @@ package enum Ruleset {
         text.line("add set", hashedSet(family, length), "{ type \(family.type); }")
       }
     }
+    for table in networkSets(plan, surroundings.held) { text.line("add set", table.name, table.declaration) }
     text.line("add map", "links", "{ type ifname : verdict; }")
   }
 
-  private static func empty(_ plan: FirewallPlan, _ leftovers: Leftovers, in text: inout RulesetScript) {
+  private static func empty(
+    _ plan: FirewallPlan, _ surroundings: Surroundings, _ leftovers: Leftovers, in text: inout RulesetScript
+  ) {
     for family in plan.addressFamilies {
       text.line("flush set", "clients-\(family.rawValue)")
       text.line("flush map", "servers-\(family.rawValue)")
@@ -123,16 +193,22 @@ package enum Ruleset {
         text.line("flush set", hashedSet(family, length))
       }
     }
-    for map in leftovers.maps where isHashedMap(map) {
-      text.line(map.hasPrefix("clients") ? "flush set" : "flush map", map)
+    for table in networkSets(plan, surroundings.held) { text.line("flush set", table.name) }
+    for map in leftovers.maps where isNetworkTable(map) {
+      text.line(isMap(map) ? "flush map" : "flush set", map)
     }
     text.line("flush map", "links")
-    for chain in chains(of: plan) + leftovers.chains {
+    for chain in chains(of: plan, surroundings) + leftovers.chains {
       text.line("flush chain", chain)
     }
   }
 
-  private static func fillMaps(_ plan: FirewallPlan, _ ranges: [OwnedRange], in text: inout RulesetScript) {
+  private static func fillMaps(
+    _ plan: FirewallPlan, _ held: [HeldNetwork], _ ranges: [OwnedRange], in text: inout RulesetScript
+  ) {
+    for table in networkSets(plan, held) where !table.elements.isEmpty {
+      text.line("add element", table.name, "{ \(table.elements.joined(separator: ", ")) }")
+    }
     for family in plan.addressFamilies {
       let owned = ranges.filter { $0.family == family }
       guard !owned.isEmpty else { continue }
@@ -155,10 +231,6 @@ package enum Ruleset {
         text.line("add element", hashedSet(family, length), "{ \(addresses) }")
       }
     }
-    let links = links(plan)
-    guard !links.isEmpty else { return }
-    let jumps = links.map { "\"\($0.interface)\" : jump \($0.chain)" }.joined(separator: ", ")
-    text.line("add element", "links", "{ \(jumps) }")
   }
 
   private static func jump(to server: FirewallPlan.Server) -> String {
@@ -172,9 +244,12 @@ package enum Ruleset {
   /// The prefix lengths of a family, the longest first, if they are few enough for a hash map each: its lookup costs the
   /// same with one server and with thousands. Empty where the interval map serves.
   static func hashedLengths(_ plan: FirewallPlan, _ family: IPAddress.Family) -> [Int] {
-    let prefixes = plan.servers.lazy.flatMap(\.prefixes).filter { $0.address.family == family }
-    let lengths = Set(prefixes.map(\.length))
-    return lengths.count <= maximumLengths && !lengths.contains(0) ? lengths.sorted(by: >) : []
+    hashedLengths(plan.servers.flatMap(\.prefixes), family) ?? []
+  }
+
+  private static func hashedLengths(_ prefixes: [IPPrefix], _ family: IPAddress.Family) -> [Int]? {
+    let lengths = Set(prefixes.lazy.filter { $0.address.family == family }.map(\.length))
+    return lengths.count <= maximumLengths && !lengths.contains(0) ? lengths.sorted(by: >) : nil
   }
 
   /// `servers-4/24`: keyed by the first 24 bits of the source. No server's name holds a '/'.
@@ -184,16 +259,83 @@ package enum Ruleset {
   static func hashedSet(_ family: IPAddress.Family, _ length: Int) -> String { "clients-\(family.rawValue)/\(length)" }
 
   /// The hash maps and sets that a plan needs.
-  static func hashedMaps(_ plan: FirewallPlan) -> [String] {
+  static func hashedMaps(_ plan: FirewallPlan, _ held: [HeldNetwork]) -> [String] {
     plan.addressFamilies.flatMap { family in
       hashedLengths(plan, family).flatMap { [hashedMap(family, $0), hashedSet(family, $0)] }
+    } + networkSets(plan, held).map(\.name)
+  }
+
+  /// A set of networks, or of networks and ports, that only a plan fills.
+  struct NetworkSet {
+    /// What stands before the family in its name.
+    enum Purpose: String, CaseIterable {
+      case held
+      /// Network, protocol and port that others may connect to.
+      case inbound
+    }
+
+    var purpose: Purpose
+    var family: IPAddress.Family
+    /// The bits of an address that are looked up; nil for ranges.
+    var length: Int?
+    var elements: [String]
+
+    /// `held-4/24`; `held-4/0` holds ranges.
+    var name: String { "\(purpose.rawValue)-\(family.rawValue)/\(length ?? 0)" }
+
+    var declaration: String {
+      let type = purpose == .inbound ? "\(family.type) . inet_proto . inet_service" : family.type
+      return "{ type \(type);\(length == nil ? " flags interval;" : "") }"
+    }
+
+    /// What nft matches a packet's source or, for ports, its destination with.
+    var match: String {
+      guard purpose == .held else { return "\(family.header) daddr . meta l4proto . th dport @\(name)" }
+      return "\(family.header) saddr\(length.map { " & \(family.mask($0))" } ?? "") @\(name)"
     }
   }
 
-  /// Whether the text is the name of a map that we could have made.
-  static func isHashedMap(_ text: String) -> Bool {
-    [IPAddress.Family.v4, .v6].contains { family in
-      (1...128).contains { hashedMap(family, $0) == text || hashedSet(family, $0) == text }
+  /// The sets of networks that a plan needs; none is empty.
+  static func networkSets(_ plan: FirewallPlan, _ held: [HeldNetwork]) -> [NetworkSet] {
+    plan.addressFamilies.flatMap { heldSets(Set(held.map(\.prefix)), $0) + inboundSets(plan, $0) }
+  }
+
+  private static func heldSets(_ networks: Set<IPPrefix>, _ family: IPAddress.Family) -> [NetworkSet] {
+    let mine = networks.filter { $0.address.family == family }.sorted()
+    guard !mine.isEmpty else { return [] }
+    guard let lengths = hashedLengths(mine, family) else {
+      let ranges = DisjointRanges(mine.map { (prefix: $0, owner: 0) }, family: family).ranges
+      return [NetworkSet(purpose: .held, family: family, length: nil, elements: ranges.map(\.nft))]
+    }
+    return lengths.map { length in
+      NetworkSet(
+        purpose: .held, family: family, length: length,
+        elements: mine.filter { $0.length == length }.map(\.address.nft))
+    }
+  }
+
+  /// Ranges, because the longest prefix owns an address. The kernel exchanges a set of several fields as a whole: none of
+  /// them is ever missing from it while a transaction takes effect.
+  private static func inboundSets(_ plan: FirewallPlan, _ family: IPAddress.Family) -> [NetworkSet] {
+    let elements = ownedRanges(plan, family).flatMap { range -> [String] in
+      guard let ports = plan.servers[range.owner].inbound else { return [] }
+      guard !ports.isEmpty else { return ["\(range.nft) . 0-255 . 0-65535"] }
+      return Set(ports).sorted().map { "\(range.nft) . \($0.transport == 6 ? "tcp" : "udp") . \($0.port)" }
+    }
+    return elements.isEmpty ? [] : [NetworkSet(purpose: .inbound, family: family, length: nil, elements: elements)]
+  }
+
+  private static func isMap(_ text: String) -> Bool { text.hasPrefix("servers") }
+
+  /// Whether the text is the name of a map or set of networks that we could have made.
+  static func isNetworkTable(_ text: String) -> Bool {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 2, let length = UInt8(parts[1]), length <= 128, String(length) == parts[1] else {
+      return false
+    }
+    let purposes = NetworkSet.Purpose.allCases.map(\.rawValue) + (length > 0 ? ["servers", "clients"] : [])
+    return purposes.contains { purpose in
+      [IPAddress.Family.v4, .v6].contains { "\(purpose)-\($0.rawValue)" == parts[0] }
     }
   }
 
@@ -203,19 +345,13 @@ package enum Ruleset {
     }
     return DisjointRanges(entries, family: family).ranges
   }
+}
 
-  /// An interface that policies name, and the servers behind it.
-  struct Link {
-    var interface: String
-    var servers: [Int]
-    var chain: String { "link/\(interface)" }
-  }
-
-  static func links(_ plan: FirewallPlan) -> [Link] {
-    let named = plan.servers.indices.filter { plan.servers[$0].interface != nil }
-    return Dictionary(grouping: named) { plan.servers[$0].interface ?? "" }
-      .map { Link(interface: $0, servers: $1) }.sorted { $0.interface < $1.interface }
-  }
+extension Enclosure.Link {
+  /// What it forwards.
+  var chain: String { "link/\(interface)" }
+  /// What comes by it to the host itself.
+  var inputChain: String { "input/\(interface)" }
 }
 
 /// Why a packet is refused, where the plain log line of a server would not tell.
@@ -223,6 +359,8 @@ enum RulesetReason: String {
   case maxBytes = "max-bytes"
   case maxBytesPerHour = "max-bytes-per-hour"
   case spoofed
+  /// No refusal: where the first packet of a connection is looked at.
+  case new
 
   func chain(_ server: String) -> String { "\(server)/\(rawValue)" }
 }

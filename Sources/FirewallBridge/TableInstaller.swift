@@ -21,13 +21,15 @@ struct TableInstaller {
   /// Creates or repairs a managed table; elements of sets that stay are kept. Returns what can be fed.
   ///
   /// - Parameter owned: the table was ours a moment ago. Whatever somebody put in its place goes, all of it.
-  func install(_ plan: FirewallPlan, owned: Bool = false) throws(Fault) -> [ServerSets] {
+  func install(
+    _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings = .init(), owned: Bool = false
+  ) throws(Fault) -> [ServerSets] {
     let existing = try read(plan)
     guard plan.mode == .managed else { return try verify(plan, existing) }
     var leftovers = Ruleset.Leftovers()
     do {
       try refuseMisshapen(plan, existing)
-      leftovers = try self.leftovers(plan, existing)
+      leftovers = try self.leftovers(plan, surroundings, existing)
       leftovers.replacesTable = Self.hasOldLayout(plan, existing)
     } catch {
       guard owned else { throw error }
@@ -37,16 +39,26 @@ struct TableInstaller {
       leftovers = Ruleset.Leftovers()
       leftovers.replacesTable = true
     }
+    try apply { () throws(FirewallPlanError) in try Ruleset.render(plan, surroundings, removing: leftovers) }
+    return plan.servers.map { $0.opensAnyPort ? [.v4, .v6, .anyPort4, .anyPort6] : [.v4, .v6] }
+  }
+
+  /// Another enclosure around the plan that is installed.
+  func enclose(
+    _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings, instead former: Ruleset.Surroundings
+  ) throws(Fault) {
+    try apply { () throws(FirewallPlanError) in try Ruleset.render(plan, surroundings, instead: former) }
+  }
+
+  private func apply(_ render: () throws(FirewallPlanError) -> String) throws(Fault) {
     defer { working(nil) }
     do {
-      let text = try Ruleset.render(plan, removing: leftovers)
-      try NftProgram.apply(text, watch: watch, started: working)
+      try NftProgram.apply(try render(), watch: watch, started: working)
     } catch let failure as NftProgram.Failure {
       throw Fault(text: failure.text)
     } catch {
       throw Fault(text: "the plan is not valid: \(error)")
     }
-    return plan.servers.map { $0.opensAnyPort ? [.v4, .v6, .anyPort4, .anyPort6] : [.v4, .v6] }
   }
 
   /// Whether a table of ours has sets without the counters and quotas that they have today: a set cannot be changed.
@@ -77,7 +89,7 @@ struct TableInstaller {
 
   /// Sets and chains that only we can have made and that the plan does not name.
   private func leftovers(
-    _ plan: FirewallPlan, _ existing: [String: SetDescription]
+    _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings, _ existing: [String: SetDescription]
   ) throws(Fault) -> Ruleset.Leftovers {
     let wanted = Set(plan.servers.flatMap(SetName.all(of:)))
     let stale = existing.values.compactMap { SetName($0.name) }.filter { name in
@@ -94,15 +106,15 @@ struct TableInstaller {
     guard Self.isOurs(existing) || chains.isDisjoint(with: ["forward", "input"]) else {
       throw Fault(text: "table \(plan.family.name) \(plan.table) exists and is not of our making")
     }
-    let wantedChains = Set(Ruleset.chains(of: plan))
-    let wantedMaps = Set(Ruleset.hashedMaps(plan))
+    let wantedChains = Set(Ruleset.chains(of: plan, surroundings))
+    let wantedMaps = Set(Ruleset.hashedMaps(plan, surroundings.held))
     // A chain of a server that is gone, or of a part of ours: no server's own name holds a '/'.
     let servers = Set(stale.map(\.server))
     let names = chains.subtracting(wantedChains).filter {
       Ruleset.isChain($0) && ($0.contains("/") || servers.contains($0))
     }
     var leftovers = Ruleset.Leftovers(chains: names.sorted(), sets: stale.sorted { $0.text < $1.text })
-    leftovers.maps = existing.keys.filter(Ruleset.isHashedMap).filter { !wantedMaps.contains($0) }.sorted()
+    leftovers.maps = existing.keys.filter(Ruleset.isNetworkTable).filter { !wantedMaps.contains($0) }.sorted()
     return leftovers
   }
 

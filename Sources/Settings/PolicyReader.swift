@@ -4,7 +4,7 @@ import IPNetwork
 
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
-  private static let documentKeys = ["server", "networks", "interface", "egress"]
+  private static let documentKeys = ["server", "networks", "interface", "inbound", "dhcp", "egress"]
   private static let entryKeys = [
     "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until",
   ]
@@ -20,6 +20,8 @@ struct PolicyReader {
     let name = serverName(fields["server"], in: node)
     let networks = serverNetworks(fields["networks"], in: node)
     let interface = fields["interface"].flatMap { interfaceName($0) }
+    let inbound = fields["inbound"].flatMap { self.inbound($0) }
+    let asksDHCP = fields["dhcp"].flatMap { findings.boolean($0) } ?? false
     var rules = RuleList()
     var prefixes: [StaticPrefixRule] = []
     if let egress = fields["egress"] {
@@ -31,8 +33,8 @@ struct PolicyReader {
     }
     guard let name else { return nil }
     return ServerPolicy(
-      name: name, networks: networks, interface: interface, rules: rules, prefixes: prefixes,
-      location: fields["server"]?.location ?? node.location)
+      name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
+      prefixes: prefixes, location: fields["server"]?.location ?? node.location)
   }
 
   /// The rule of one entry of an egress list; none when anything about it is wrong.
@@ -147,6 +149,12 @@ struct PolicyReader {
     if text.contains("://") || text.contains("/") { return "the host name alone, without scheme and path" }
     if text.contains(":") { return "the host name alone, and the port under 'ports:' such as [ 443/tcp ]" }
     return nil
+  }
+
+  /// Ports of the container, after any address translation; `[]` is none.
+  private mutating func inbound(_ node: YAMLNode) -> PortSet? {
+    if node.isSequence, !node.elements.contains(where: { _ in true }) { return nil }
+    return findings.isOff(node) ? nil : ports(node)
   }
 
   private mutating func ports(_ node: YAMLNode) -> PortSet? {

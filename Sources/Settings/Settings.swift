@@ -15,6 +15,10 @@ package struct Settings: Sendable {
   package var control: ControlSettings
   /// Where figures are served by HTTP over TCP; nowhere when nil.
   package var metrics: ListenAddress?
+  /// Networks that no policy governs any more and that need not stay closed.
+  package var released: [IPPrefix] = []
+  /// The folder in which the bridge keeps what outlives every process.
+  package var state: String
   /// Who to become after binding; nil stays.
   package var user: String?
   package var policies: [ServerPolicy]

@@ -6,10 +6,11 @@ import IPNetwork
 struct SettingsReader {
   private static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
-    "control", "metrics", "user", "watch",
+    "control", "metrics", "user", "watch", "release", "state",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
+  private static let defaultState = "/var/lib/sluice"
   private static let maximumListenAddresses = 64
   private static let maximumUpstreams = 16
 
@@ -36,19 +37,27 @@ struct SettingsReader {
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
       zones: zones(fields["zones"]), sinkhole: SinkholeSettings(), unknownClients: .nxdomain,
       firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
-      control: .default, user: nil, policies: policies(fields["policies"], in: root))
+      control: .default, state: Self.defaultState, user: nil, policies: policies(fields["policies"], in: root))
     if let node = fields["workers"] { settings.workers = findings.integer(node, in: 1...256) ?? settings.workers }
     if let node = fields["sinkhole"] { findings.read(node, into: &settings.sinkhole) }
     if let node = fields["unknown-clients"] {
       settings.unknownClients = findings.word(node, [.nxdomain, .refused, .drop]) ?? .nxdomain
     }
     if let node = fields["firewall"] { findings.read(node, into: &settings.firewall) }
-    if settings.firewall.mode != .managed { refuseCaps(settings.policies, settings.firewall.mode) }
+    if settings.firewall.mode != .managed {
+      refuseCaps(settings.policies, settings.firewall.mode)
+      sayWhatNeedsManaged(settings.policies, settings.firewall.mode, at: fields["firewall"] ?? root)
+    }
+    refuseUpstreams(fields["upstreams"], settings)
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
     audit(fields["audit"], in: root, &settings.audit)
     control(fields["control"], &settings.control)
     if let node = fields["metrics"] { settings.metrics = findings.metricsAddress(node) }
     if let node = fields["user"] { settings.user = findings.userName(node) }
+    if let node = fields["release"] { settings.released = released(node, settings) }
+    if let node = fields["state"], let text = findings.text(node, expected: "the path of a folder") {
+      settings.state = ConfigFiles.resolve(text, from: path)
+    }
     if let node = fields["watch"] { settings.watches = findings.boolean(node) ?? false }
     settings.folders = readFolders.union((readFiles + [path]).map(ConfigFiles.folder(of:)))
     return settings
@@ -131,6 +140,21 @@ struct SettingsReader {
     return upstreams
   }
 
+  /// Networks that are free again once no policy governs them.
+  private mutating func released(_ node: YAMLNode, _ settings: Settings) -> [IPPrefix] {
+    var released: [IPPrefix] = []
+    for element in findings.list(node, of: "networks such as 10.77.1.0/24") ?? YAMLChildren.none(in: node) {
+      guard let prefix = findings.prefix(element) else { continue }
+      if let owner = settings.policies.first(where: { $0.networks.contains { $0.prefix == prefix } }) {
+        findings.warning(
+          "\(prefix) is governed by server \(owner.name): it is released when no policy governs it",
+          at: element.location)
+      }
+      released.append(prefix)
+    }
+    return released
+  }
+
   private mutating func zones(_ node: YAMLNode?) -> [ZoneSource] {
     guard let node else { return Self.shippedZones.map { shipped($0) } }
     var zones: [ZoneSource] = []
@@ -184,6 +208,33 @@ extension SettingsReader {
     }
     findings.add(PolicyLinter.check(policies, now: now))
     return policies
+  }
+
+  /// A server must not be able to answer in an upstream's place.
+  private mutating func refuseUpstreams(_ node: YAMLNode?, _ settings: Settings) {
+    guard let node else { return }
+    for upstream in settings.upstreams {
+      for policy in settings.policies {
+        guard let network = policy.networks.first(where: { $0.prefix.contains(upstream.address) }) else { continue }
+        findings.error(
+          "upstream \(upstream) lies in network \(network.prefix) of server \(policy.name), expected it elsewhere: "
+            + "a container there could answer in its place", at: node.location)
+      }
+    }
+  }
+
+  /// In another mode Sluice has no rule, and these keys have no effect.
+  private mutating func sayWhatNeedsManaged(
+    _ policies: [ServerPolicy], _ mode: FirewallSettings.Mode, at node: YAMLNode
+  ) {
+    let need = "needs firewall mode managed (it is \(mode.rawValue)): Sluice has no rule to do it with"
+    for policy in policies {
+      if policy.inbound != nil { findings.warning("inbound of \(policy.name) \(need)", at: policy.location) }
+      if policy.asksDHCP { findings.warning("dhcp of \(policy.name) \(need)", at: policy.location) }
+    }
+    findings.warning(
+      "keeping containers to the networks of their servers, and networks closed that no policy governs any more, \(need)",
+      at: node.location)
   }
 
   /// Only the rules that we write can count octets.

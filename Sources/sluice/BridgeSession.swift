@@ -15,13 +15,23 @@ final class BridgeSession {
   /// Whether the next word of the bridge that matters is its answer, and not that it is there.
   private var awaitsAnswer = false
   private(set) var greeting: BridgeGreeting?
+  /// What the bridge told of interfaces before its events had a taker.
+  private(set) var enclosure: EnclosureReport?
 
   /// Starts a bridge. With a plan, this returns when the plan is installed.
-  init(_ plan: FirewallPlan?, reactor: Reactor? = nil) throws(StartError) {
+  ///
+  /// - Parameter state: the path of the state folder, which is made where it is missing.
+  init(_ plan: FirewallPlan?, state: String, reactor: Reactor? = nil) throws(StartError) {
+    let folder: FileDescriptor
+    do throws(StateFolder.Failure) {
+      folder = try StateFolder.open(state)
+    } catch {
+      throw StartError(error.description)
+    }
     do throws(SystemError) {
       let loop = if let reactor { reactor } else { try Reactor() }
       self.reactor = loop
-      let child = try BridgeProcess.spawn(plan)
+      let child = try BridgeProcess.spawn(plan, state: folder.raw)
       link = try BridgeLink(reactor: loop, child: child, plan: plan) { [unowned self] in handle($0) }
     } catch {
       throw StartError("the firewall bridge cannot be started: \(error)")
@@ -51,6 +61,7 @@ final class BridgeSession {
     case .down:
       finish(.failure(StartError("the firewall bridge ended at once: serve needs root or CAP_NET_ADMIN")))
     case .notice(let text): StandardError.write("sluice: \(text)")
+    case .enclosure(let report): enclosure = report
     case .foreignChange, .volumes, .refusals, .alarm: break
     }
   }

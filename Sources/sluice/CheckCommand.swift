@@ -20,6 +20,7 @@ struct CheckCommand: ParsableCommand {
     var findings = loaded.diagnostics
     if let settings = loaded.settings {
       findings += ZoneFiles.diagnose(settings)
+      findings += (try? EnclosureDiagnosis(settings))?.diagnostics ?? []
     }
     let failed = loaded.settings == nil || findings.contains { $0.severity == .error }
     if json {

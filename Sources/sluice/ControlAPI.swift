@@ -31,6 +31,18 @@ enum ControlAPI {
       var grants: Int
       /// The kernel's sets do not hold what was granted.
       var degraded: Bool
+      /// Interfaces from which nothing passes but what their servers may.
+      var enclosed: [String]
+      /// Networks that are closed by their source alone, a sentence each.
+      var exposed: [String]
+      /// Networks that no policy governs any more, and that stay closed.
+      var held: [Held]
+    }
+
+    struct Held: Codable {
+      var network: String
+      /// Whose document governed it last.
+      var server: String
     }
 
     struct Audit: Codable {
@@ -200,6 +212,10 @@ enum ControlAPI {
     var changes: [ServerDifference]
     var addressesClosed: Int
     var flowsCut: Int
+    /// Networks that no policy governs any more, since this reload.
+    var letGo: [Status.Held]
+    /// Whether they stay closed until they are released.
+    var held: Bool
   }
 
   struct Failure: Codable {

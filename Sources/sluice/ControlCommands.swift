@@ -139,7 +139,8 @@ struct StatusCommand: ParsableCommand {
         ),
         ("cache", "\(counted(status.cacheEntries, "answer")); \(counted(status.inFlight, "question")) in flight"),
       ] + upstreams.map { ("upstream", $0) } + [
-        ("firewall", firewall),
+        ("firewall", firewall)
+      ] + Self.enclosure(bridge) + [
         (
           "audit",
           "\(audit.path), \(counted(audit.events, "event")), \(audit.suppressed) counted in others"
@@ -149,6 +150,14 @@ struct StatusCommand: ParsableCommand {
         ("promises", promises(status.violations)),
       ] + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
     return rows.map { TerminalStyle.heading($0.padding(toLength: 10, withPad: " ", startingAt: 0)) + $1 }
+  }
+
+  private static func enclosure(_ bridge: ControlAPI.Status.Bridge) -> [(String, String)] {
+    (bridge.enclosed.isEmpty ? [] : [("enclosed", bridge.enclosed.joined(separator: ", "))])
+      + bridge.exposed.map { ("exposed", TerminalStyle.bad($0)) }
+      + bridge.held.map {
+        ("held", "\($0.network) (\($0.server)): open it with `sluice firewall release \($0.network)`")
+      }
   }
 
   private static func promises(_ violations: PromiseViolations) -> String {
@@ -188,6 +197,13 @@ struct ReloadCommand: ParsableCommand {
         for pattern in patterns.prefix(Self.shown) { StandardOutput.write("  \(sign) \(pattern)") }
         if patterns.count > Self.shown { StandardOutput.write("  \(sign) … and \(patterns.count - Self.shown) more") }
       }
+    }
+    for gone in reload.letGo {
+      StandardOutput.write(
+        reload.held
+          ? "\(gone.network) (\(gone.server)) stays closed although no policy governs it: "
+            + "`sluice firewall release \(gone.network)` opens it"
+          : "\(gone.network) (\(gone.server)) is governed by no policy now, and open")
     }
     let same = reload.changes.isEmpty ? "nothing changed" : "\(counted(reload.changes.count, "server")) changed"
     StandardOutput.write(

@@ -149,7 +149,8 @@ extension ControlAPI.Reload {
           server: $0.name, kind: $0.kind.rawValue, added: $0.added, removed: $0.removed, altered: $0.altered,
           elsewhere: $0.isElsewhere)
       },
-      addressesClosed: adopted.addressesClosed, flowsCut: adopted.flowsCut)
+      addressesClosed: adopted.addressesClosed, flowsCut: adopted.flowsCut,
+      letGo: adopted.letGo.map(ControlAPI.Status.Held.init), held: adopted.isManaged)
   }
 }
 

@@ -2,6 +2,7 @@ import AuditStore
 import Control
 import DNSWire
 import EgressPolicy
+import FirewallBridge
 import Foundation
 import GrantLedger
 import IPNetwork
@@ -170,7 +171,12 @@ final class ControlDesk {
       bridge: ControlAPI.Status.Bridge(
         mode: mode.rawValue, table: mode == .off ? nil : "\(settings.firewall.family) \(settings.firewall.table)",
         state: mode == .off ? "off" : service.isBridgeUp ? "up" : "down", incarnation: service.incarnation,
-        grants: service.engine.ledger.elementCount, degraded: service.incident.isOpen),
+        grants: service.engine.ledger.elementCount, degraded: service.incident.isOpen,
+        enclosed: service.enclosure.report.links.map(\.interface),
+        exposed: service.enclosure.report.exposures.map {
+          EnclosureText.text(of: $0, server: service.serverName($0.server) ?? "?")
+        },
+        held: service.enclosure.held.map(ControlAPI.Status.Held.init)),
       audit: ControlAPI.Status.Audit(
         path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,
         suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt,
@@ -178,6 +184,10 @@ final class ControlDesk {
       violations: violations, permits: keeper.permits.count,
       cacheEntries: 0, inFlight: service.engine.flightCount)
   }
+}
+
+extension ControlAPI.Status.Held {
+  init(_ held: HeldNetwork) { self.init(network: held.prefix.description, server: held.server) }
 }
 
 extension ControlResponse {

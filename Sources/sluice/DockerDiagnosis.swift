@@ -1,5 +1,6 @@
 import Control
 import EgressPolicy
+import FirewallBridge
 import Foundation
 import IPNetwork
 import Settings
@@ -26,7 +27,10 @@ enum DockerDiagnosis {
       ]
     }
     let policy = PolicySnapshot(settings.policies)
-    let findings = containers.flatMap { published($0, settings) + examine($0, policy, settings) }
+    let enclosure = try? EnclosureDiagnosis(settings)
+    let findings = containers.flatMap { container in
+      published(container, settings) + held(container, enclosure) + examine(container, policy, settings)
+    }
     let governed = containers.filter { container in
       container.addresses.contains { policy.server(for: $0) != nil }
     }
@@ -80,6 +84,18 @@ enum DockerDiagnosis {
           + "bear the gateway's address, and no policy can tell who asks",
         "run sluice on the host's network (docker run --network host …), and publish no port that it listens on")
     ]
+  }
+
+  /// A network that stays closed for what was governed there once, and that the engine has given to another container.
+  private static func held(_ container: Container, _ enclosure: EnclosureDiagnosis?) -> [Finding] {
+    container.addresses.compactMap { address in
+      guard let held = enclosure?.heldNetwork(around: address) else { return nil }
+      return .warning(
+        "docker",
+        "container \(container.shownName) has the address \(address) in \(held.prefix), which stays closed since no policy "
+          + "governs it any more (\(held.server)): it reaches nothing",
+        "give it a policy, or: \(EnclosureText.release(held))")
+    }
   }
 
   private static func dns(_ container: Container, _ name: String, _ settings: Settings) -> [Finding] {

@@ -24,6 +24,7 @@ struct DoctorCommand: ParsableCommand {
       findings += HostDiagnosis.machine(settings)
       findings += HostDiagnosis.server(settings)
       findings += HostDiagnosis.table(settings)
+      findings += HostDiagnosis.enclosure(settings)
       findings += DockerDiagnosis.findings(settings, socket: docker)
     }
     findings.sort { ($0.severity, $0.area, $0.text) < ($1.severity, $1.area, $1.text) }

@@ -1,6 +1,9 @@
 import ArgumentParser
+import Control
 import FirewallBridge
 import Glibc
+import IPNetwork
+import LinuxIO
 import Settings
 
 struct FirewallCommand: ParsableCommand {
@@ -11,14 +14,15 @@ struct FirewallCommand: ParsableCommand {
       `install` before the first container starts gives default drop from boot on; `serve` installs the same rules \
       and only adds elements. `remove` takes the whole table away, elements included.
       """,
-    subcommands: [Print.self, Install.self, Remove.self, Diff.self])
+    subcommands: [Print.self, Install.self, Remove.self, Diff.self, Release.self])
 
   struct Print: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Print the ruleset as nft text.")
     @OptionGroup var configuration: ConfigurationOption
 
     func run() throws {
-      print(try Ruleset.render(FirewallCommand.plan(configuration)), terminator: "")
+      let (plan, settings) = try FirewallCommand.plan(configuration)
+      print(try Ruleset.render(plan, Ruleset.Surroundings(plan, state: settings.state)), terminator: "")
     }
   }
 
@@ -27,7 +31,7 @@ struct FirewallCommand: ParsableCommand {
     @OptionGroup var configuration: ConfigurationOption
 
     func run() throws {
-      try FirewallCommand.perform(.install, try FirewallCommand.plan(configuration))
+      try FirewallCommand.perform(.install, configuration)
     }
   }
 
@@ -36,7 +40,7 @@ struct FirewallCommand: ParsableCommand {
     @OptionGroup var configuration: ConfigurationOption
 
     func run() throws {
-      try FirewallCommand.perform(.remove, try FirewallCommand.plan(configuration))
+      try FirewallCommand.perform(.remove, configuration)
     }
   }
 
@@ -48,14 +52,14 @@ struct FirewallCommand: ParsableCommand {
     @Flag(help: "Print one JSON object.") var json = false
 
     func run() throws {
-      let plan = try FirewallCommand.plan(configuration)
+      let (plan, settings) = try FirewallCommand.plan(configuration)
       guard geteuid() == 0 else {
         StandardError.write("sluice: firewall diff needs root: it reads the kernel's table")
         throw ExitCode.failure
       }
       let difference: FirewallDifference
       do {
-        difference = try FirewallDifference(plan)
+        difference = try FirewallDifference(plan, state: settings.state)
       } catch {
         StandardError.write("sluice: \(error)")
         throw ExitCode.failure
@@ -71,12 +75,53 @@ struct FirewallCommand: ParsableCommand {
     }
   }
 
+  struct Release: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Open a network that a policy governed once and none governs any more.",
+      discussion: """
+        Such a network stays closed, over restarts and reboots, until it is released: a policy that was removed by mistake \
+        opens nothing. `sluice status` and `sluice doctor` list them; what they send is `network-held` in the log. \
+        `release:` in the configuration does the same for good, `firewall remove` for all of them.
+
+        Example:
+          sudo sluice firewall release 10.77.1.0/24
+        """)
+    @OptionGroup var configuration: ConfigurationOption
+    @Argument(help: "The network, as it was governed.") var network: String
+
+    func run() throws {
+      let (plan, settings) = try FirewallCommand.plan(configuration)
+      guard let prefix = IPPrefix(network) else {
+        throw ValidationError("'\(network)' is no network, expected one such as 10.77.1.0/24")
+      }
+      do {
+        try StateFolder.change(plan.table, at: settings.state) { try $0.release(prefix, beside: plan) }
+      } catch {
+        StandardError.write("sluice: \(error)")
+        throw ExitCode.failure
+      }
+      do {
+        let response = try ControlClient(path: settings.control.path).call(.post, "/v1/reload")
+        guard response.status == 200 else {
+          StandardError.write(
+            "sluice: \(prefix) is released, and opens when the running sluice reloads; it refused to: "
+              + String(decoding: response.body, as: UTF8.self))
+          throw ExitCode.failure
+        }
+      } catch is SystemError {
+        // Where none runs, the rules are put in force here.
+        try FirewallCommand.perform(.install, configuration)
+      }
+      StandardOutput.write("\(prefix) is released")
+    }
+  }
+
   enum Deed {
     case install
     case remove
   }
 
-  private static func plan(_ configuration: ConfigurationOption) throws -> FirewallPlan {
+  private static func plan(_ configuration: ConfigurationOption) throws -> (FirewallPlan, Settings) {
     let settings = try configuration.load(quiet: true)
     guard settings.firewall.mode == .managed else {
       StandardError.write("sluice: firewall.mode is \(settings.firewall.mode): table and rules are not ours to write")
@@ -84,17 +129,18 @@ struct FirewallCommand: ParsableCommand {
     }
     var indexes = FirewallIndexes()
     indexes.assign(settings.policies)
-    return indexes.plan(for: settings.policies, settings)
+    return (indexes.plan(for: settings.policies, settings), settings)
   }
 
   /// Starts a bridge for this one deed and waits for its answer.
-  private static func perform(_ deed: Deed, _ plan: FirewallPlan) throws {
+  private static func perform(_ deed: Deed, _ configuration: ConfigurationOption) throws {
+    let (plan, settings) = try plan(configuration)
     do {
       let lock = try TableLock(family: plan.family, table: plan.table)
       defer { _ = lock }
       switch deed {
-      case .install: _ = try BridgeSession(plan)
-      case .remove: try BridgeSession(nil).remove(plan.table)
+      case .install: _ = try BridgeSession(plan, state: settings.state)
+      case .remove: try BridgeSession(nil, state: settings.state).remove(plan.table)
       }
     } catch {
       StandardError.write("sluice: \((error as? StartError)?.reason ?? "\(error)")")

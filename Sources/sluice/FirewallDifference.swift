@@ -12,12 +12,12 @@ struct FirewallDifference {
   var isEmpty: Bool { lines.isEmpty }
 
   /// - Throws: `StartError` when nft cannot be run or refuses.
-  init(_ plan: FirewallPlan) throws {
+  init(_ plan: FirewallPlan, state: String) throws {
     let table = "inet \(plan.table)"
     // Two programs, because nft lists what it has not yet sent in a form of its own.
     let wanted = try Self.run(
       ["/usr/bin/unshare", "--net", "/bin/sh", "-c", "nft -f - && exec nft -s list table inet \"$0\"", plan.table],
-      input: try Ruleset.render(plan))
+      input: try Ruleset.render(plan, Ruleset.Surroundings(plan, state: state)))
     guard wanted.status == 0 else { throw StartError("nft cannot lay out the wanted table: \(wanted.errors)") }
     let present = try Self.run(["/usr/sbin/nft", "-s", "list", "table", "inet", plan.table], input: "")
     let isAbsent = present.status != 0 && present.errors.contains("No such file or directory")

@@ -48,7 +48,9 @@ struct FirewallIndexes {
     return FirewallPlan(
       mode: settings.firewall.mode == .sets ? .sets : .managed, family: FirewallPlan.Family(settings.firewall.family),
       table: settings.firewall.table, servers: servers,
-      listeners: settings.listen.map { FirewallPlan.Listener(address: $0.address, port: $0.port) },
+      listeners: settings.listen.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) },
+      upstreams: settings.upstreams.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) },
+      released: settings.released,
       fencesInput: settings.firewall.inputFence, cutsFlows: settings.firewall.cutFlows,
       harvestSeconds: UInt16(clamping: settings.firewall.harvestSeconds))
   }
@@ -70,14 +72,21 @@ extension FirewallPlan.Server {
       name: policy.name.text, prefixes: policy.networks.map(\.prefix),
       opensAnyPort: policy.rules.contains { $0.ports == .any },
       staticRules: policy.prefixes.map { rule in
-        let ports: [FirewallPlan.Port] =
-          switch rule.ports {
-          case .any: []
-          case .ports(let ports): ports.map { FirewallPlan.Port(transport: $0.transport.rawValue, port: $0.port) }
-          }
-        return FirewallPlan.StaticRule(prefix: rule.prefix, ports: ports, maxBytes: rule.maxBytes)
+        FirewallPlan.StaticRule(
+          prefix: rule.prefix, ports: FirewallPlan.Port.list(rule.ports), maxBytes: rule.maxBytes)
       },
       interface: policy.interface,
-      caps: caps.map { FirewallPlan.Cap(kind: $0.kind == .perHour ? .perHour : .perConnection, bytes: $0.bytes) })
+      caps: caps.map { FirewallPlan.Cap(kind: $0.kind == .perHour ? .perHour : .perConnection, bytes: $0.bytes) },
+      inbound: policy.inbound.map(FirewallPlan.Port.list), asksDHCP: policy.asksDHCP)
+  }
+}
+
+extension FirewallPlan.Port {
+  /// Empty for any.
+  fileprivate static func list(_ ports: PortSet) -> [FirewallPlan.Port] {
+    switch ports {
+    case .any: []
+    case .ports(let ports): ports.map { FirewallPlan.Port(transport: $0.transport.rawValue, port: $0.port) }
+    }
   }
 }

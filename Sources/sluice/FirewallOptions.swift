@@ -8,6 +8,8 @@ struct FirewallOptions {
   var isManaged: Bool
   /// Family and name of the table.
   var table: String
+  /// The state folder.
+  var state: String
   /// Whether connections to an address that is closed early are cut.
   var cutsFlows: Bool
   /// Nanoseconds after its first opening until which an address in use stays open; nil: not at all.
@@ -22,6 +24,7 @@ struct FirewallOptions {
     commitDeadline = UInt64(firewall.deadlineMilliseconds)
     isManaged = firewall.mode == .managed
     table = "\(firewall.family) \(firewall.table)"
+    state = settings.state
     cutsFlows = firewall.cutFlows
     keepInUse = firewall.keepInUseSeconds.map { UInt64($0) * 1_000_000_000 }
     volumeInterval = settings.audit.volumeSeconds.map { UInt64($0) }

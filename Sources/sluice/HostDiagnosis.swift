@@ -166,7 +166,8 @@ enum HostDiagnosis {
     indexes.assign(settings.policies)
     var findings: [Finding] = []
     do {
-      let difference = try FirewallDifference(indexes.plan(for: settings.policies, settings))
+      let difference = try FirewallDifference(
+        indexes.plan(for: settings.policies, settings), state: settings.state)
       findings.append(
         difference.isEmpty
           ? .ok("table", "inet \(settings.firewall.table) is as the configuration wants it")
@@ -180,6 +181,15 @@ enum HostDiagnosis {
           "table", "cannot be compared: \((error as? StartError)?.reason ?? "\(error)")", "apt-get install nftables"))
     }
     return findings + flowtables()
+  }
+
+  /// Which networks an interface encloses.
+  static func enclosure(_ settings: Settings) -> [Finding] {
+    do {
+      return try EnclosureDiagnosis(settings)?.findings ?? []
+    } catch {
+      return [.warning("enclosure", "interfaces and routes cannot be read: \(error)", "run it on the host itself")]
+    }
   }
 
   /// What is offloaded passes no chain any more.

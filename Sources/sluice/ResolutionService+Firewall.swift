@@ -26,6 +26,7 @@ extension ResolutionService {
     case .refusals(let refusals): record(refusals)
     case .notice(let text): StandardError.write("sluice: \(text)")
     case .alarm: alarm()
+    case .enclosure(let report): enclosureChanged(report)
     }
   }
 

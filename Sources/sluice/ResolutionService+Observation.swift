@@ -30,9 +30,13 @@ extension ResolutionService {
   }
 
   private func record(_ refusal: RefusedConnection, _ wall: UInt64) {
-    let index =
-      refusal.server ?? snapshot.server(of: refusal.source).map { snapshot.servers[$0].firewallIndex }
-    let server = index.flatMap { snapshot.server(firewallIndex: $0) }.map { snapshot.servers[$0].name } ?? []
+    // What others send to a server is the server's; what a server sends is its own.
+    let governed = refusal.kind == .inbound ? refusal.destination : refusal.source
+    let index = refusal.server ?? snapshot.server(of: governed).map { snapshot.servers[$0].firewallIndex }
+    let held = refusal.kind == .held ? heldNetwork(around: refusal.source) : nil
+    let server =
+      held.map { Array($0.server.utf8) }
+      ?? index.flatMap { snapshot.server(firewallIndex: $0) }.map { snapshot.servers[$0].name } ?? []
     let (code, name) = meaning(of: refusal, server: index)
     if refusal.kind == .closed, code == .expired, isOpen(refusal, index) { violations.refused += 1 }
     let destination = name.map { $0.description } ?? refusal.destination.description
@@ -50,7 +54,15 @@ extension ResolutionService {
         connection: code, transport: refusal.transport, port: refusal.port, payloadSize: refusal.length,
         client: refusal.source, clientPort: refusal.sourcePort, wallClock: wall),
       server: server, destination: Array(destination.utf8),
-      ",\"address\":\"\(refusal.destination)\",\"protocol\":\(protocolName)\(port)")
+      ",\"address\":\"\(refusal.destination)\",\"protocol\":\(protocolName)\(port)\(Self.remedy(refusal, held))")
+  }
+
+  /// What would let it pass, if it should.
+  private static func remedy(_ refusal: RefusedConnection, _ held: HeldNetwork?) -> String {
+    if let held { return ",\"network\":\"\(held.prefix)\",\"remedy\":\"\(EnclosureText.release(held))\"" }
+    guard refusal.kind == .inbound else { return "" }
+    let port = refusal.hasPorts ? "[ \(refusal.port)/\(refusal.transport == 6 ? "tcp" : "udp") ]" : "any"
+    return ",\"remedy\":\"inbound: \(port)\""
   }
 
   private func isOpen(_ refusal: RefusedConnection, _ server: UInt16?) -> Bool {
@@ -79,6 +91,8 @@ extension ResolutionService {
     case .maxBytes: return (.maxBytes, name)
     case .maxBytesPerHour: return (.maxBytesPerHour, name)
     case .spoofed: return (.spoofedSource, nil)
+    case .held: return (.networkHeld, nil)
+    case .inbound: return (.inboundRefused, nil)
     case .host: return (refusal.port == 53 ? .otherResolver : .hostFence, nil)
     case .closed: break
     }

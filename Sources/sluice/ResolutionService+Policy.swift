@@ -23,6 +23,9 @@ enum Adoption {
     var former: String
     var servers: Int
     var serversChanged: Int
+    /// Networks that no policy governs any more, since this change; in mode `managed` they stay closed.
+    var letGo: [HeldNetwork] = []
+    var isManaged = true
     var addressesClosed = 0
     var flowsCut = 0
   }
@@ -37,9 +40,28 @@ enum Adoption {
       return adopted.serversChanged == 0
         ? "\(text); nothing changed; other keys need a restart"
         : "\(text), \(adopted.serversChanged) of them changed; \(counted(adopted.addressesClosed, "address")) closed, "
-          + "\(counted(adopted.flowsCut, "connection")) cut; other keys need a restart"
+          + "\(counted(adopted.flowsCut, "connection")) cut; other keys need a restart" + adopted.letGoText
     }
   }
+}
+
+extension Adoption.Adopted {
+  /// A line for each network that no policy governs any more.
+  fileprivate var letGoText: String {
+    letGo.map {
+      "\n" + (isManaged ? EnclosureText.held($0) : "\($0.prefix) (\($0.server)) is governed by no policy now, and open")
+    }
+    .joined()
+  }
+
+  fileprivate var letGoMembers: String {
+    guard !letGo.isEmpty else { return "" }
+    let networks = letGo.prefix(Self.listed).map { "\"\($0.prefix)\"" }.joined(separator: ",")
+    return ",\"networks_\(isManaged ? "held" : "open")\":[\(networks)]"
+  }
+
+  /// As many as fit an event that people read.
+  private static let listed = 32
 }
 
 /// Putting another policy in force.
@@ -54,7 +76,7 @@ extension ResolutionService {
     _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: String = "",
     _ completion: @escaping (Adoption) -> Void
   ) {
-    guard let bridge, let plan, bridge.plan != plan else {
+    guard let bridge, let plan, bridge.plan != plan || holdsOthers(beside: plan) else {
       return finishAdopting(snapshot, renumbered, members, completion)
     }
     isInstalling = true
@@ -83,14 +105,16 @@ extension ResolutionService {
     var adopted = Adoption.Adopted(
       policy: snapshot.policy.fingerprint, former: former.policy.fingerprint, servers: snapshot.servers.count,
       serversChanged: changed.union(added).count)
+    adopted.letGo = letGo(since: former, snapshot)
+    adopted.isManaged = options.isManaged
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
       (adopted.addressesClosed, adopted.flowsCut) = (closed, flows)
       reloads.inForce += 1
       _ = push(
         AuditRecordHeader(service: .policyReloaded, wallClock: shared.clock().wall), server: everybody, destination: [],
         ",\"policy\":\"\(adopted.policy)\",\"former\":\"\(adopted.former)\",\"servers\":\(adopted.servers)"
-          + ",\"servers_changed\":\(adopted.serversChanged),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)\(members)"
-      )
+          + ",\"servers_changed\":\(adopted.serversChanged),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)"
+          + "\(adopted.letGoMembers)\(members)")
       completion(.inForce(adopted))
     }
   }

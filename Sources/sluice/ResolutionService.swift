@@ -62,6 +62,7 @@ final class ResolutionService {
   var suspects: Set<UInt16> = []
   var isSearching = false
   var volumes = VolumeTotals()
+  var enclosure = EnclosureState()
   private var isStopping = false
   /// Called when the bridge has looked at the sets again.
   var onSets: (([ServerSets]) -> Void)?

@@ -187,7 +187,8 @@ final class Service {
 
   private func startBridge(_ policies: [ServerPolicy]) throws(StartError) -> BridgeSession? {
     guard settings.firewall.mode != .off else { return nil }
-    return try BridgeSession(indexes.plan(for: policies, settings), reactor: reactor)
+    return try BridgeSession(
+      indexes.plan(for: policies, settings), state: settings.state, reactor: reactor)
   }
 
   /// Room for the open windows of the audit log: where it is short, windows end early, and more events are written.
@@ -297,6 +298,7 @@ final class Service {
       journal: journal)
     service.incarnation = bridge?.greeting?.incarnation ?? 0
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
+    if let report = bridge?.enclosure { service.enclosureChanged(report) }
     return service
   }
 

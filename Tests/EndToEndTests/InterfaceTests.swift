@@ -24,15 +24,18 @@ extension EndToEnd {
       try Testbed.run(settings) { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         #expect(try bed.connects("45.11.0.10"))
-        // Nobody's address, and nothing else would stop it: without `interface` it is none of our business.
+        // Nobody's address, and nothing else would stop it.
         #expect(try !Socket.connects("45.11.0.10", 443, from: bed.client, bind: "10.99.0.2"))
         try isTold(bed, "spoofed-source", client: "10.99.0.2")
         // A server that is bound to no interface may be behind the same one.
         #expect(try bed.dig("api.github.com", "A", "-b", "10.77.1.200").status == "NOERROR")
         #expect(try Socket.connects("45.11.0.10", 443, from: bed.client, bind: "10.77.1.200"))
       }
+      // Without `interface` the network lies in the interface's on-link prefix, and that encloses it just as well.
       try Testbed.run { (bed: Testbed) throws in
-        #expect(try Socket.connects("45.11.0.10", 443, from: bed.client, bind: "10.99.0.2"))
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try !Socket.connects("45.11.0.10", 443, from: bed.client, bind: "10.99.0.2"))
+        try isTold(bed, "spoofed-source", client: "10.99.0.2")
       }
     }
 

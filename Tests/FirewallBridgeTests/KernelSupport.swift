@@ -129,8 +129,8 @@ extension FirewallPlan {
         Server(name: "db_tools", prefixes: [prefix("10.77.0.0/16"), prefix("fd00:77::/32")], opensAnyPort: true),
       ],
       listeners: [
-        Listener(address: IPAddress("10.77.1.1")!, port: 53), Listener(address: IPAddress("fd00:77:1::1")!, port: 53),
-        Listener(address: IPAddress("0.0.0.0")!, port: 5353),
+        Endpoint(address: IPAddress("10.77.1.1")!, port: 53), Endpoint(address: IPAddress("fd00:77:1::1")!, port: 53),
+        Endpoint(address: IPAddress("0.0.0.0")!, port: 5353),
       ])
   }
 

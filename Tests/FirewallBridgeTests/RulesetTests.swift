@@ -65,7 +65,9 @@ struct RulesetTests {
           "servers-6", "servers-6/32",
         ])
       #expect(
-        try kernel.chains(family: .inet, table: "sluice") == ["db_tools", "forward", "host/fence", "input", "mine"])
+        try kernel.chains(family: .inet, table: "sluice") == [
+          "db_tools", "db_tools/new", "forward", "host/fence", "host/held", "host/inbound", "input", "mine", "output",
+        ])
     }
   }
 

@@ -151,7 +151,9 @@ struct SetFeederTests {
     try Kernel.inNamespace {
       let bench = try Bench()
       try Kernel.run("nft delete chain inet sluice forward")
-      try Kernel.run("nft flush chain inet sluice github-mcp; nft delete set inet sluice github-mcp-4")
+      try Kernel.run(
+        "nft flush chain inet sluice github-mcp; nft flush chain inet sluice github-mcp/new; nft delete set inet sluice github-mcp-4"
+      )
       let good = Self.grant(4, Self.element("2001:db8::1"))
       let refused = bench.feeder.open([
         Self.grant(1, Self.element("192.0.2.1")), Self.grant(2, Self.element("192.0.2.1", server: 2)),

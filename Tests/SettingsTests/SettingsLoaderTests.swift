@@ -61,7 +61,8 @@ import Testing
     ])
     let loaded = directory.load()
     let found = try #require(loaded.settings, "\(loaded.diagnostics)")
-    #expect(loaded.diagnostics.map(\.severity) == [.warning, .warning])
+    // The upstreams in clear, and what mode `off` cannot keep.
+    #expect(loaded.diagnostics.map(\.severity) == [.warning, .warning, .warning])
     #expect(found.listen.map(\.description) == ["10.77.1.1:53", "[fd00:77:1::1]:53", "10.77.1.2:53"])
     #expect(found.workers == 4)
     #expect(found.upstreams.map(\.port) == [53, 5300])

@@ -7,6 +7,9 @@
 /// no_new_privs, not dumpable. Returns 0 or an errno.
 int sluice_privileges_keep_net_admin(void);
 
+/// Becomes a user and a group, without others, and keeps the permitted capabilities. Returns 0 or an errno.
+int sluice_privileges_become(uint32_t user, uint32_t group);
+
 /// Gives up every capability for good. Returns 0 or an errno.
 int sluice_privileges_drop_all(void);
 

@@ -67,6 +67,7 @@ final class SluiceServer {
       policies: policies.yaml
       audit: { path: audit.jsonl, allowed: \(settings.auditAllowed) }
       control: control.sock
+      state: state
 
       """
     if !settings.zones.isEmpty {

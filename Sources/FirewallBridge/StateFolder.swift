@@ -1,0 +1,133 @@
+import CLinux
+import Glibc
+import IPNetwork
+package import LinuxIO
+
+/// The folder in which the bridge keeps what must outlive every process: today the networks that were ever governed.
+///
+/// Only the bridge and root write it. Names are opened below the folder's descriptor and never through a link.
+package struct StateFolder {
+  package static let defaultPath = "/var/lib/sluice"
+  private static let maximumOctets = 4 << 20
+
+  /// Why the folder cannot serve.
+  package struct Failure: Error, CustomStringConvertible {
+    package var description: String
+  }
+
+  let descriptor: Int32
+  /// The file of one table's networks: two Sluices on a host govern different ones.
+  private let listName: String
+
+  init(descriptor: Int32, table: String) {
+    self.descriptor = descriptor
+    listName = "networks.\(table)"
+  }
+
+  /// Whether a descriptor is that of a folder.
+  static func isFolder(_ descriptor: Int32) -> Bool {
+    var status = stat()
+    return unsafe fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Opens the folder at `path`; makes it, with mode 0755, where there is none.
+  ///
+  /// - Throws: when it cannot be made, is no directory, or can be written by others than its owner.
+  package static func open(_ path: String) throws(Failure) -> FileDescriptor {
+    if unsafe mkdir(path, 0o755) != 0, errno != EEXIST {
+      throw Failure(
+        description: "the state folder \(path) cannot be made: \(SystemError(call: "mkdir", errno: errno)); expected a "
+          + "folder that the service's user may write, and nobody else: install -d -o sluice -g sluice \(path)")
+    }
+    let raw = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard raw >= 0 else {
+      throw Failure(
+        description: "the state folder \(path) cannot be opened: \(SystemError(call: "open", errno: errno))")
+    }
+    let folder = FileDescriptor(raw)
+    var status = stat()
+    guard unsafe fstat(raw, &status) == 0, status.st_mode & 0o022 == 0 else {
+      throw Failure(
+        description: "the state folder \(path) can be written by others than its owner, expected: chmod 755 \(path)")
+    }
+    guard status.st_uid == geteuid() || geteuid() == 0 else {
+      throw Failure(
+        description:
+          "the state folder \(path) belongs to uid \(status.st_uid), expected it to belong to uid \(geteuid())")
+    }
+    return folder
+  }
+
+  /// The networks that were ever governed by a table's servers, as far as the folder says; empty without one.
+  package static func networks(of table: String, at path: String) -> HeldNetworks {
+    let raw = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard raw >= 0 else { return HeldNetworks() }
+    let folder = FileDescriptor(raw)
+    return StateFolder(descriptor: folder.raw, table: table).readNetworks()
+  }
+
+  /// Changes the list of networks while nothing else does.
+  ///
+  /// - Throws: `Failure` when it cannot be written, or what `change` throws; then the list is as it was.
+  package static func change(
+    _ table: String, at path: String, _ change: (inout HeldNetworks) throws -> Void
+  ) throws {
+    let folder = try open(path)
+    let state = StateFolder(descriptor: folder.raw, table: table)
+    try state.locked {
+      var networks = state.readNetworks()
+      try change(&networks)
+      try state.write(networks)
+    }
+  }
+
+  func readNetworks() -> HeldNetworks {
+    let file = unsafe openat(descriptor, listName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    guard file >= 0 else { return HeldNetworks() }
+    defer { close(file) }
+    var octets: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    while octets.count < Self.maximumOctets {
+      let count = unsafe read(file, &chunk, chunk.count)
+      guard count > 0 else { break }
+      octets += chunk.prefix(count)
+    }
+    return HeldNetworks(text: String(decoding: octets, as: UTF8.self))
+  }
+
+  /// Replaces the list: at every moment one whole list has the name.
+  func write(_ networks: HeldNetworks) throws(Failure) {
+    let draft = listName + ".new"
+    _ = unsafe unlinkat(descriptor, draft, 0)
+    let file = unsafe openat(descriptor, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o644)
+    guard file >= 0 else { throw failure("openat") }
+    defer { close(file) }
+    var rest = Array(networks.text.utf8)[...]
+    while !rest.isEmpty {
+      let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(file, $0.baseAddress, $0.count) }
+      guard count > 0 else { throw failure("write") }
+      rest = rest.dropFirst(count)
+    }
+    guard fsync(file) == 0, unsafe renameat(descriptor, draft, descriptor, listName) == 0 else {
+      throw failure("rename")
+    }
+    _ = fsync(descriptor)
+  }
+
+  func forgetNetworks() { _ = unsafe unlinkat(descriptor, listName, 0) }
+
+  /// Runs `body` while no other process changes what lies in the folder.
+  func locked<Result, Fault: Error>(_ body: () throws(Fault) -> Result) throws(Fault) -> Result {
+    // The description is shared with other processes of ours, so the lock needs one of its own.
+    let own = unsafe openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    defer { if own >= 0 { close(own) } }
+    if own >= 0 { _ = flock(own, LOCK_EX) }
+    return try body()
+  }
+
+  private func failure(_ call: StaticString) -> Failure {
+    Failure(
+      description: "the list of governed networks in the state folder cannot be written: "
+        + "\(SystemError(call: call, errno: errno))")
+  }
+}

@@ -1,0 +1,74 @@
+import EgressPolicy
+import FirewallBridge
+import IPNetwork
+import LinuxIO
+import Settings
+
+/// What this host's interfaces mean for a configuration: which network is enclosed by one, which is not, which stays closed
+/// although nothing governs it.
+struct EnclosureDiagnosis {
+  private let settings: Settings
+  private let surroundings: Ruleset.Surroundings
+
+  /// Nil where rules are not Sluice's to write.
+  ///
+  /// - Throws: when interfaces and routes cannot be read.
+  init?(_ settings: Settings) throws(SystemError) {
+    guard settings.firewall.mode == .managed else { return nil }
+    self.settings = settings
+    var indexes = FirewallIndexes()
+    indexes.assign(settings.policies)
+    surroundings = try Ruleset.Surroundings(indexes.plan(for: settings.policies, settings), state: settings.state)
+  }
+
+  /// Warnings for `check`, each where the network stands.
+  var diagnostics: [Diagnostic] {
+    let report = EnclosureReport(surroundings.enclosure)
+    var findings = report.exposures.map { exposure in
+      let server = settings.policies[Int(exposure.server)]
+      let place = server.networks.first { $0.prefix == exposure.network }?.location ?? server.location
+      return Diagnostic.warning(EnclosureText.text(of: exposure, server: server.name.text), at: place)
+    }
+    for link in report.links where !link.others.isEmpty {
+      guard let server = link.servers.first.map({ settings.policies[Int($0)] }) else { continue }
+      findings.append(.warning(EnclosureText.others(link.others, behind: link.interface), at: server.location))
+    }
+    let whole = SourceLocation(file: settings.policies.first?.location.file ?? "", line: 0, column: 0)
+    findings += surroundings.held.map { Diagnostic.warning(EnclosureText.held($0), at: whole) }
+    return findings
+  }
+
+  /// Findings for `doctor`.
+  var findings: [Finding] {
+    let report = EnclosureReport(surroundings.enclosure)
+    var findings = report.exposures.map { exposure in
+      Finding.serious(
+        "enclosure", EnclosureText.text(of: exposure, server: settings.policies[Int(exposure.server)].name.text),
+        "\(EnclosureText.remedy(exposure)) in the policy, or a bridge of its own for the network")
+    }
+    for link in report.links where !link.others.isEmpty {
+      findings.append(
+        .warning(
+          "enclosure", EnclosureText.others(link.others, behind: link.interface),
+          "add what should be governed to a policy's `networks:`, and move the rest behind another interface"))
+    }
+    findings += surroundings.held.map {
+      .warning("enclosure", EnclosureText.held($0), "give it a policy, or: \(EnclosureText.release($0))")
+    }
+    if findings.isEmpty {
+      let links = report.links.map(\.interface)
+      findings.append(
+        .ok(
+          "enclosure",
+          links.isEmpty
+            ? "no server's network lies behind an interface of this host yet"
+            : "\(links.joined(separator: ", ")): nothing passes but what policy allows"))
+    }
+    return findings
+  }
+
+  /// The held network around an address that something else has now.
+  func heldNetwork(around address: IPAddress) -> HeldNetwork? {
+    surroundings.held.first { $0.prefix.contains(address) }
+  }
+}

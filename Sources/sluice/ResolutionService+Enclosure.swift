@@ -1,0 +1,118 @@
+import AuditLog
+import EgressPolicy
+import FirewallBridge
+import IPNetwork
+import LinuxIO
+import Resolver
+import Transport
+
+/// What the resolver's thread knows of interfaces that are enclosed and of networks that stay closed.
+struct EnclosureState {
+  var report = EnclosureReport()
+  /// Networks that a policy governed once, and none governs now.
+  var held: [HeldNetwork] = []
+}
+
+extension ResolutionService {
+  /// The bridge found out behind which interfaces servers' networks lie.
+  func enclosureChanged(_ report: EnclosureReport) {
+    let former = enclosure.report
+    enclosure.report = report
+    readHeldNetworks()
+    let wall = shared.clock().wall
+    for link in report.links where !former.links.contains(link) {
+      if !link.others.isEmpty {
+        StandardError.write("sluice: warning: \(Self.text(of: link))")
+      }
+      let others = link.others.map { "\"\($0)\"" }.joined(separator: ",")
+      _ = push(
+        AuditRecordHeader(service: .interfaceEnclosed, wallClock: wall),
+        server: link.servers.first.flatMap { serverName($0) }.map { Array($0.utf8) } ?? everybody,
+        destination: Array(link.interface.utf8), ",\"interface\":\"\(link.interface)\",\"others\":[\(others)]")
+    }
+    for exposure in report.exposures where !former.exposures.contains(exposure) {
+      let server = serverName(exposure.server) ?? "?"
+      StandardError.write("sluice: warning: \(EnclosureText.text(of: exposure, server: server))")
+      _ = push(
+        AuditRecordHeader(service: .networkExposed, wallClock: wall), server: Array(server.utf8),
+        destination: Array("\(exposure.network)".utf8),
+        ",\"network\":\"\(exposure.network)\",\"interface\":\(JSONText.quoted(exposure.interface))"
+          + ",\"cause\":\"\(EnclosureText.cause(of: exposure.gap))\"")
+    }
+  }
+
+  private static func text(of link: EnclosureReport.Link) -> String {
+    EnclosureText.others(link.others, behind: link.interface)
+  }
+
+  /// Learns which networks stay closed: the state folder is the bridge's, and says it.
+  func readHeldNetworks() {
+    guard let bridge, options.isManaged, let plan = bridge.plan else { return }
+    enclosure.held = StateFolder.networks(of: plan.table, at: options.state).held(beside: plan)
+  }
+
+  /// Whether other networks are held than when the rules were made: an operator may have released some.
+  func holdsOthers(beside plan: FirewallPlan) -> Bool {
+    let former = enclosure.held
+    readHeldNetworks()
+    return options.isManaged && former != enclosure.held
+  }
+
+  /// Networks that the former policy governed and none governs any more.
+  func letGo(since former: ResolverSnapshot, _ snapshot: ResolverSnapshot) -> [HeldNetwork] {
+    let governed = Set(snapshot.policy.servers.flatMap(\.networks).map(\.prefix))
+    var gone: [HeldNetwork] = []
+    for server in former.policy.servers {
+      for network in server.networks where !governed.contains(network.prefix) {
+        gone.append(HeldNetwork(prefix: network.prefix, server: server.name.text))
+      }
+    }
+    readHeldNetworks()
+    guard options.isManaged else { return gone }
+    return gone.filter { enclosure.held.contains($0) }
+  }
+
+  /// The longest held network around an address.
+  func heldNetwork(around address: IPAddress) -> HeldNetwork? {
+    enclosure.held.filter { $0.prefix.contains(address) }.max { $0.prefix.length < $1.prefix.length }
+  }
+}
+
+/// Sentences about what is enclosed, the same wherever they stand.
+enum EnclosureText {
+  static func text(of exposure: EnclosureReport.Exposure, server: String) -> String {
+    "network \(exposure.network) of \(server) is closed by its source alone: \(exposure.interface) leads to it and "
+      + "\(because(exposure.gap)). A container there may send with a source that is not its own. "
+      + "`\(remedy(exposure))` in its policy closes that, if nothing else comes by this interface"
+  }
+
+  static func remedy(_ exposure: EnclosureReport.Exposure) -> String { "interface: \(exposure.interface)" }
+
+  private static func because(_ gap: Enclosure.Gap) -> String {
+    switch gap {
+    case .defaultRoute: "carries a default route"
+    case .upstream(let address): "carries the route to upstream \(address)"
+    case .name: "has a name that nft cannot hold"
+    }
+  }
+
+  /// A token for events.
+  static func cause(of gap: Enclosure.Gap) -> String {
+    switch gap {
+    case .defaultRoute: "default-route"
+    case .upstream: "upstream"
+    case .name: "interface-name"
+    }
+  }
+
+  static func others(_ others: [IPPrefix], behind interface: String) -> String {
+    "\(others.map(\.description).joined(separator: ", ")) behind \(interface) belongs to no server, "
+      + "and nothing from there is forwarded or reaches the host: \(interface) is a server's interface"
+  }
+
+  static func held(_ held: HeldNetwork) -> String {
+    "\(held.prefix) (\(held.server)) stays closed although no policy governs it: `\(release(held))` opens it"
+  }
+
+  static func release(_ held: HeldNetwork) -> String { "sluice firewall release \(held.prefix)" }
+}

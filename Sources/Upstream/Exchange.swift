@@ -4,6 +4,7 @@ import DNSWire
 ///
 ///     start ─► send ──► received: good ──────────────────► finish
 ///               ▲  │        │ TC, or many wrong ones ────► connect ─► streamReceived ─► finish
+///               │  │        │ distrusted ──────────────► connect
 ///               │  │        │ FORMERR, BADVERS to EDNS ──► send without EDNS
 ///               │  │        │ SERVFAIL, REFUSED ──┐
 ///               │  └─ timerFired, socketFailed ───┤
@@ -28,6 +29,8 @@ struct Exchange: ~Copyable {
     var server: Int
     var wait: UInt64
     var withEDNS: Bool
+    /// Whether its datagrams are not to be believed for now.
+    var byStream = false
   }
 
   private struct Attempt {
@@ -81,6 +84,14 @@ struct Exchange: ~Copyable {
       return connect(attempt.candidate, now: now, id: id)
     }
     return judge(message, attempt, now: now, id: id)
+  }
+
+  /// Datagrams of the server that is being waited for are not believed any more.
+  mutating func distrusted(now: UInt64, id: UInt16) -> Action {
+    guard let attempt, !attempt.isStream else { return .wait }
+    candidates[attempt.candidate].byStream = true
+    guard !streamUsed[attempt.candidate] else { return next(now: now, id: id) }
+    return connect(attempt.candidate, now: now, id: id)
   }
 
   /// A whole message came by TCP. Another one than ours ends the attempt: on a stream nobody guesses.
@@ -163,6 +174,7 @@ struct Exchange: ~Copyable {
       return .fail(lastFailure)
     }
     let target = candidates[candidate]
+    if target.byStream { return connect(candidate, now: now, id: id) }
     // A second try of the same server waits twice as long: the first answer may only have been slow.
     let wait = min(target.wait << UInt64(sends[candidate]), limits.longestTry)
     sends[candidate] += 1

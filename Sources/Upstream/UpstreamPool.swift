@@ -16,6 +16,8 @@ package final class UpstreamPool {
     package var exchanges: UInt64 = 0
     package var joined: UInt64 = 0
     package var wrongAnswers: UInt64 = 0
+    /// How often there were so many that a server was asked by TCP alone.
+    package var mismatches: UInt64 = 0
     package var failures: UInt64 = 0
   }
 
@@ -44,6 +46,9 @@ package final class UpstreamPool {
   private let limits: UpstreamLimits
   private let capacity: Int
   private var health: [ServerHealth]
+  private var watches: [MismatchWatch]
+  /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
+  package var onMismatch: ((String) -> Void)?
   private var flights: [Question: Flight] = [:]
   private var random = SecureRandom()
   private var buffer = [UInt8](repeating: 0, count: 4096)
@@ -58,6 +63,7 @@ package final class UpstreamPool {
     self.limits = limits
     capacity = min(limits.exchanges, DescriptorLimit.current / 2)
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
+    watches = [MismatchWatch](repeating: MismatchWatch(), count: servers.count)
   }
 
   /// What is known of one upstream, for `status`.
@@ -68,14 +74,18 @@ package final class UpstreamPool {
     package var latency: Double?
     /// Tries without an answer since the last one.
     package var failures: UInt64
+    /// Whether it is asked by TCP alone, because of answers that were not its own.
+    package var isByStream: Bool
   }
 
   package var states: [State] {
     let now = time
-    return zip(serverTexts, health).map { text, health in
-      State(
-        address: text, isHealthy: health.isHealthy(now: now), latency: health.isMeasured ? health.latency : nil,
-        failures: health.failures)
+    return servers.indices.map { server in
+      let health = health[server]
+      return State(
+        address: serverTexts[server], isHealthy: health.isHealthy(now: now),
+        latency: health.isMeasured ? health.latency : nil, failures: health.failures,
+        isByStream: watches[server].asksByStream(now: now))
     }
   }
 
@@ -114,7 +124,8 @@ package final class UpstreamPool {
 
   private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
     Exchange.Candidate(
-      server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now))
+      server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
+      byStream: watches[server].asksByStream(now: now))
   }
 
   private func perform(_ action: Exchange.Action, _ flight: Flight, _ question: Question) {
@@ -193,13 +204,29 @@ package final class UpstreamPool {
       }
       // MSG_TRUNC gives the length that was sent. More than we can hold is cut: as good as TC, so TCP is next.
       if count > buffer.count { buffer[2] |= 0x02 }
+      let (server, known) = (flight.exchange.currentServer, flight.exchange.wrongAnswers)
       let action = flight.exchange.received(
         buffer.span.extracting(0..<min(count, buffer.count)), now: time, id: random.uint16())
+      if let server, flight.exchange.wrongAnswers > known {
+        mismatched(server, flight.exchange.wrongAnswers - known)
+        // That may have turned this exchange to TCP as well.
+        guard action != .wait || flight.stream == nil else { return }
+      }
       // Anything else leaves this socket.
       guard action == .wait else {
         account(flight)
         return perform(action, flight, question)
       }
+    }
+  }
+
+  /// Whatever is in flight to a server whose datagrams are not believed any more goes on by TCP.
+  private func mismatched(_ server: Int, _ answers: Int) {
+    guard watches[server].wrong(answers, now: time, limits) else { return }
+    statistics.mismatches += 1
+    onMismatch?(serverTexts[server])
+    for (question, flight) in flights where flight.exchange.currentServer == server && flight.stream == nil {
+      perform(flight.exchange.distrusted(now: time, id: random.uint16()), flight, question)
     }
   }
 

@@ -63,6 +63,13 @@ package struct UpstreamLimits: Sendable {
   package var sendsPerServer = 2
   /// Wrong answers taken before an exchange turns to TCP: somebody is guessing (RFC 5452 section 9.3).
   package var wrongAnswers = 8
+  /// Wrong answers of one server, over all exchanges, that are taken within a window: a resolver that repeats or is late
+  /// sends a few; a forger has a chance of 64 in 1,850,000,000 (28,232 ports, 65,536 ids) before UDP is over.
+  package var mismatches = 64
+  /// The window in which they are counted.
+  package var mismatchWindow: UInt64 = 10_000
+  /// How long a server is asked by TCP alone after that.
+  package var byStream: UInt64 = 60_000
   /// Exchanges at a time, each of which has a socket: 3.5 s of silence at 1,000 new questions a second. Never more than
   /// half of the descriptors that the process may open: clients, firewall and log need some too.
   package var exchanges = 4096

@@ -18,6 +18,8 @@ enum ControlAPI {
       /// Of a round trip, smoothed; none before the first answer.
       var latencyMs: Double?
       var failures: UInt64
+      /// Asked by TCP alone for a while, because of answers that were not its own.
+      var byTcp: Bool
     }
 
     struct Bridge: Codable {

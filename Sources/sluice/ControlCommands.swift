@@ -116,6 +116,7 @@ struct StatusCommand: ParsableCommand {
       let latency = upstream.latencyMs.map { String(format: "%.1f ms", $0) } ?? "not asked yet"
       return
         "\(upstream.address) \(upstream.healthy ? "healthy" : "unhealthy after \(upstream.failures) failures"), \(latency)"
+        + (upstream.byTcp ? TerminalStyle.bad("; by TCP alone: answers came that were not its own") : "")
     }
     let bridge = status.bridge
     let firewall =

@@ -119,6 +119,7 @@ struct MetricsReading: Sendable {
         "wrong_answers", "Datagrams that were no answer to what was asked: forged, late or broken.",
         upstream.wrongAnswers
       ),
+      ("mismatches", "How often there were so many that an upstream was asked by TCP alone.", upstream.mismatches),
     ] {
       text.family("sluice_upstream_\(name)_total", .counter, help)
       text.sample("sluice_upstream_\(name)_total", value)

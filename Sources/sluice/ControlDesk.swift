@@ -165,7 +165,8 @@ final class ControlDesk {
       queries: ControlAPI.Counts(),
       upstreams: service.upstream.states.map {
         ControlAPI.Status.Upstream(
-          address: $0.address, healthy: $0.isHealthy, latencyMs: $0.latency, failures: $0.failures)
+          address: $0.address, healthy: $0.isHealthy, latencyMs: $0.latency, failures: $0.failures,
+          byTcp: $0.isByStream)
       }, upstreamExchanges: service.upstream.statistics.exchanges,
       upstreamWrongAnswers: service.upstream.statistics.wrongAnswers,
       bridge: ControlAPI.Status.Bridge(

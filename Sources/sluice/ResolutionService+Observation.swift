@@ -21,6 +21,14 @@ extension ResolutionService {
     if let interval = options.volumeInterval { scheduleVolumes(interval) }
   }
 
+  /// Too many answers were not what was asked: an upstream's datagrams are not believed for a while.
+  func upstreamMismatched(_ upstream: String) {
+    StandardError.write("sluice: answers that were not those of \(upstream): it is asked by TCP for a minute")
+    _ = push(
+      AuditRecordHeader(service: .upstreamMismatch, wallClock: shared.clock().wall), server: everybody,
+      destination: Array(upstream.utf8), ",\"upstream\":\"\(upstream)\"")
+  }
+
   // MARK: - Refused connections
 
   func record(_ refusals: [RefusedConnection]) {

@@ -296,6 +296,7 @@ final class Service {
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
       ring: ring(lanes.resolver, of: audit), lane: lanes.resolver, ledger: ledger, options: FirewallOptions(settings),
       journal: journal)
+    upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
     service.incarnation = bridge?.greeting?.incarnation ?? 0
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
     if let report = bridge?.enclosure { service.enclosureChanged(report) }

@@ -44,6 +44,39 @@ struct ForgeryTests {
     #expect(upstream.count(overStream: false) == 1)
   }
 
+  @Test(
+    "wrong answers are counted over all exchanges: a guess for each of many names turns the server to TCP, once told")
+  func floodOverNames() throws {
+    let upstream = try FakeUpstream { arrival in
+      if arrival.overStream { return [.message(arrival.answer([2]))] }
+      // Fewer than what turns one exchange.
+      let wrong = Array(arrival.answer().dropFirst())
+      return (0..<4).map { _ in .message(wrong) } + [.message(arrival.answer([1]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    var told: [String] = []
+    asker.pool.onMismatch = { told.append($0) }
+    var marks: [UInt8?] = []
+    for index in 0..<24 { marks.append(try asker.ask("n\(index).example").mark) }
+    // 64 wrong ones are taken, four a name; the exchange that brings the next is turned as well.
+    #expect(marks == [UInt8?](repeating: 1, count: 16) + [UInt8?](repeating: 2, count: 8))
+    #expect(told == ["udp://127.0.0.1:\(upstream.port)"])
+    #expect(asker.pool.statistics.mismatches == 1)
+    #expect(asker.pool.states.map(\.isByStream) == [true])
+  }
+
+  @Test("a window's wrong answers are forgotten, and so is the distrust after its time")
+  func watch() {
+    var watch = MismatchWatch()
+    let limits = UpstreamLimits()
+    let second: UInt64 = 1_000_000_000
+    let told = [(64, 1), (64, 12), (1, 13), (100, 14)].map { watch.wrong($0.0, now: $0.1 * second, limits) }
+    #expect(told == [false, false, true, false], "told once, when the second window is over its bound")
+    #expect(watch.asksByStream(now: 72 * second))
+    #expect(!watch.asksByStream(now: 73 * second))
+  }
+
   @Test("ids and source ports are those of chance: 10,000 queries, each from a port of its own")
   func entropy() throws {
     let upstream = try FakeUpstream { [.message($0.answer(code: 3))] }

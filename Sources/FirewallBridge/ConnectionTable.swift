@@ -13,7 +13,8 @@ struct FlowTarget: Hashable, Sendable {
   var port: UInt16
 
   /// What a server may no longer keep when one managed plan follows another: connections by static rules that are gone
-  /// or other than they were, and every connection from a network that is not the same server's any more.
+  /// or other than they were, every connection from or to a network that is not the same server's any more, and those
+  /// that others made to a port that it no longer lists.
   static func lost(from former: FirewallPlan, to plan: FirewallPlan) -> [FlowTarget] {
     guard former.mode == .managed, plan.mode == .managed else { return [] }
     let now = Dictionary(plan.servers.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -26,6 +27,16 @@ struct FlowTarget: Hashable, Sendable {
           FlowTarget(sources: [source], destination: $0, transport: 0, port: 0)
         }
       }
+      lost += moved.map {
+        FlowTarget(sources: Self.everywhere($0.address.family), destination: $0, transport: 0, port: 0)
+      }
+      lost += Self.closed(server.inbound, successor?.inbound).flatMap { port in
+        server.prefixes.map { network in
+          FlowTarget(
+            sources: Self.everywhere(network.address.family), destination: network, transport: port.transport,
+            port: port.port)
+        }
+      }
       for rule in server.staticRules where !(successor?.staticRules.contains(rule) ?? false) {
         let ports = rule.ports.isEmpty ? [FirewallPlan.Port(transport: 0, port: 0)] : rule.ports
         lost += ports.map {
@@ -35,6 +46,13 @@ struct FlowTarget: Hashable, Sendable {
       }
     }
     return lost
+  }
+
+  /// The ports that others could connect to before and cannot now; protocol and port 0 for every one.
+  private static func closed(_ before: [FirewallPlan.Port]?, _ now: [FirewallPlan.Port]?) -> [FirewallPlan.Port] {
+    guard let before, now != before, now != [] else { return [] }
+    // Of what any port let in, nothing tells what a list would have.
+    return before.isEmpty ? [FirewallPlan.Port(transport: 0, port: 0)] : before.filter { !(now ?? []).contains($0) }
   }
 
   private static func everywhere(_ family: IPAddress.Family) -> [IPPrefix] {
@@ -51,6 +69,9 @@ final class ConnectionTable {
     var destination: IPAddress
     var transport: UInt8
     var port: UInt16
+    /// Who answers, where the destination is translated (DNAT): the same as the destination and its port where it is not.
+    var answering: IPAddress
+    var answeringPort: UInt16
     var family: UInt8
     /// The attribute's octets as they came: they go back as they are.
     var tuple: [UInt8]
@@ -102,7 +123,8 @@ final class ConnectionTable {
         { message in
           if unsafe message.pointee.nlmsg_flags & UInt16(NLM_F_DUMP_INTR) != 0 { isWhole = false }
           guard let flow = unsafe Self.flow(message) else { return }
-          let near = (byAddress[flow.destination] ?? []) + networks
+          let answering = flow.answering == flow.destination ? [] : byAddress[flow.answering] ?? []
+          let near = (byAddress[flow.destination] ?? []) + answering + networks
           let matching = near.filter { Self.matches(flow, targets[$0]) }
           if !matching.isEmpty { found.append((flow, matching)) }
         })
@@ -113,9 +135,11 @@ final class ConnectionTable {
 
   private static func matches(_ flow: Flow, _ target: FlowTarget) -> Bool {
     let isAnyPort = target.transport == 0 && target.port == 0
-    return target.destination.contains(flow.destination)
-      && (isAnyPort || (flow.transport == target.transport && flow.port == target.port))
-      && target.sources.contains { $0.contains(flow.source) }
+    let ends = [(flow.destination, flow.port), (flow.answering, flow.answeringPort)]
+    return ends.contains { address, port in
+      target.destination.contains(address)
+        && (isAnyPort || (flow.transport == target.transport && port == target.port))
+    } && target.sources.contains { $0.contains(flow.source) }
   }
 
   private static func flow(_ message: UnsafePointer<nlmsghdr>) -> Flow? {
@@ -130,10 +154,14 @@ final class ConnectionTable {
       let destination = address(ip, CTA_IP_V4_DST, CTA_IP_V6_DST),
       let transport: UInt8 = proto.number(Int(CTA_PROTO_NUM.rawValue))
     else { return nil }
+    let reply = attributes.nested(Int(CTA_TUPLE_REPLY.rawValue))
+    let answering = reply?.nested(Int(CTA_TUPLE_IP.rawValue)).flatMap { address($0, CTA_IP_V4_SRC, CTA_IP_V6_SRC) }
+    let answeringPort: UInt16? = reply?.nested(Int(CTA_TUPLE_PROTO.rawValue))?.number(Int(CTA_PROTO_SRC_PORT.rawValue))
+    let port: UInt16 = proto.number(Int(CTA_PROTO_DST_PORT.rawValue)) ?? 0
     let tcp = attributes.nested(Int(CTA_PROTOINFO.rawValue))?.nested(Int(CTA_PROTOINFO_TCP.rawValue))
     return Flow(
       source: source, destination: destination, transport: transport,
-      port: proto.number(Int(CTA_PROTO_DST_PORT.rawValue)) ?? 0,
+      port: port, answering: answering ?? destination, answeringPort: answeringPort ?? port,
       family: unsafe header.load(as: UInt8.self), tuple: octets, zone: attributes[Int(CTA_ZONE.rawValue)],
       id: attributes[Int(CTA_ID.rawValue)], tcpState: tcp?.number(Int(CTA_PROTOINFO_TCP_STATE.rawValue)))
   }

@@ -127,7 +127,7 @@ struct StatusCommand: ParsableCommand {
     let rows: [(String, String)] =
       [
         ("sluice", "\(status.version), pid \(status.pid), up \(duration(status.uptime)), since \(status.since)"),
-        ("listen", status.listen.joined(separator: ", ")),
+        ("listen", status.listen.map { listen(status, $0) }.joined(separator: ", ")),
         (
           "policy",
           "\(status.policy.fingerprint), \(counted(status.policy.servers, "server")), \(counted(status.policy.names, "name")), since \(status.policy.since)"
@@ -149,6 +149,11 @@ struct StatusCommand: ParsableCommand {
         ("promises", promises(status.violations)),
       ] + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
     return rows.map { TerminalStyle.heading($0.padding(toLength: 10, withPad: " ", startingAt: 0)) + $1 }
+  }
+
+  private static func listen(_ status: ControlAPI.Status, _ address: String) -> String {
+    guard status.listenAbsent?.contains(address) == true else { return address }
+    return "\(address) \(TerminalStyle.doubtful("(not there yet)"))"
   }
 
   private static func promises(_ violations: PromiseViolations) -> String {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netinet/ip.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,6 +257,28 @@ int sluice_udp_steer(int fd, const struct sluice_steered *networks, int count, i
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? errno : 0;
 }
 
+// Lets a socket be bound to an address that no interface has (yet). Where the kernel refuses that, bind(2) says the rest.
+static void bind_free(int fd, const struct sockaddr_storage *address) {
+  enum { ipv6_freebind = 78 };  // IPV6_FREEBIND of linux/in6.h, which the C library's headers do not go with
+  int on = 1;
+  if (is_wildcard(address)) return;
+  if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, ipv6_freebind, &on, sizeof on);
+  else setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+}
+
+int sluice_tcp_listen(struct sluice_endpoint endpoint) {
+  struct sockaddr_storage storage, *address = &storage;
+  socklen_t length = to_sockaddr(endpoint, address);
+  int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+  if (fd < 0) return -errno;
+  // What an earlier run left in TIME_WAIT is no reason not to serve.
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) return close_with(fd);
+  if (address->ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) return close_with(fd);
+  bind_free(fd, address);
+  if (bind(fd, (const struct sockaddr *)address, length) < 0 || listen(fd, SLUICE_BACKLOG) < 0) return close_with(fd);
+  return fd;
+}
+
 int sluice_udp_listen(struct sluice_endpoint endpoint, int tells_interface) {
   struct sockaddr_storage storage, *address = &storage;
   socklen_t length = to_sockaddr(endpoint, address);
@@ -271,6 +294,7 @@ int sluice_udp_listen(struct sluice_endpoint endpoint, int tells_interface) {
   }
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) < 0)
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+  bind_free(fd, address);
   if (bind(fd, (const struct sockaddr *)address, length) < 0) return close_with(fd);
   return fd;
 }

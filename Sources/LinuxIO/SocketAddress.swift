@@ -30,8 +30,19 @@ package struct SocketAddress: Hashable, Sendable {
 
 /// Opens sockets of the kinds that Sluice uses.
 package enum Sockets {
+  /// A TCP socket that listens; IPv6 ones take IPv6 only. The address need not be there yet (IP_FREEBIND, ip(7)): the
+  /// socket takes connections whenever an interface has it.
+  ///
+  /// - Throws: EADDRINUSE for a port that another program has, EADDRNOTAVAIL for an absent address where the kernel binds
+  ///   none free.
+  package static func listenTCP(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
+    let fd = sluice_tcp_listen(address.endpoint)
+    guard fd >= 0 else { throw SystemError(call: "bind", errno: -fd) }
+    return FileDescriptor(fd)
+  }
+
   /// A bound UDP socket with SO_REUSEPORT; IPv6 ones take IPv6 only. Bound to no one address, it tells by which
-  /// interface a datagram came; else only if `tellsInterface`.
+  /// interface a datagram came; else only if `tellsInterface`. As with `listenTCP` the address need not be there yet.
   package static func listenUDP(
     _ address: SocketAddress, tellsInterface: Bool = false
   ) throws(SystemError) -> FileDescriptor {

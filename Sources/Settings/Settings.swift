@@ -4,6 +4,8 @@ package import IPNetwork
 /// Everything `sluice` is told in its configuration, checked and with defaults filled in.
 package struct Settings: Sendable {
   package var listen: [ListenAddress]
+  /// Where the configuration names each of `listen`, in the same order.
+  package var listenLocations: [SourceLocation] = []
   package var workers: Int
   package var upstreams: [UpstreamAddress]
   package var zones: [ZoneSource]

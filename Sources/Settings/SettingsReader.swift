@@ -38,6 +38,7 @@ struct SettingsReader {
       zones: zones(fields["zones"]), sinkhole: SinkholeSettings(), unknownClients: .nxdomain,
       firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
       control: .default, state: Self.defaultState, user: nil, policies: policies(fields["policies"], in: root))
+    settings.listenLocations = listen.map(\.location)
     if let node = fields["workers"] { settings.workers = findings.integer(node, in: 1...256) ?? settings.workers }
     if let node = fields["sinkhole"] { findings.read(node, into: &settings.sinkhole) }
     if let node = fields["unknown-clients"] {

@@ -1,7 +1,8 @@
 package import AuditLog
 import CLinux
-package import IPNetwork
-import LinuxIO
+import Glibc
+import IPNetwork
+package import LinuxIO
 import NIOCore
 import NIOPosix
 import Resolver
@@ -11,15 +12,17 @@ package final class StreamListener: Sendable {
   private let group: MultiThreadedEventLoopGroup
   private let channels: [any Channel]
 
-  /// Binds every address; the sockets listen when this returns.
+  /// Takes over the passed sockets and listens at every other address; none need be there yet. The sockets listen when
+  /// this returns.
   ///
   /// - Parameter passed: sockets that are bound already; their descriptors stay the caller's.
-  /// - Throws: what the kernel says about an address that cannot be bound.
+  /// - Throws: `SystemError` for an address that cannot be bound.
   package init(
-    addresses: [(address: IPAddress, port: UInt16)], passed: [Int32] = [], shared: SharedState, ring: AuditRing,
-    lane: Int = 0,
+    addresses: [LinuxIO.SocketAddress], passed: [Int32] = [], shared: SharedState, ring: AuditRing, lane: Int = 0,
     limits: StreamLimits
   ) throws {
+    // All of them before the event loop has a thread, which nothing would end where one is refused.
+    let sockets = try Self.sockets(addresses, passed)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     self.group = group
     let loop = group.next()
@@ -28,8 +31,7 @@ package final class StreamListener: Sendable {
       NIOLoopBound(StreamQueryPath(shared: shared, ring: ring, lane: lane), eventLoop: loop)
     }.wait()
     let bootstrap = ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: 256)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelOption(.backlog, value: CInt(SLUICE_BACKLOG))
       .childChannelOption(.autoRead, value: false)
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -40,19 +42,19 @@ package final class StreamListener: Sendable {
       .childChannelInitializer { channel in
         Self.admit(channel, shared: shared, path: path, counts: counts, limits: limits)
       }
-    // A bootstrap is one object: what is set for IPv6 stays set, and no IPv4 socket takes it.
-    let ordered = addresses.filter { $0.address.family == .v4 } + addresses.filter { $0.address.family == .v6 }
-    let adopted = try passed.map { try bootstrap.withBoundSocket(Sockets.duplicate($0).release()).wait() }
-    channels =
-      try adopted
-      + ordered.map { listen in
-        let isV6 = listen.address.family == .v6
-        let bootstrap =
-          isV6
-          ? bootstrap.serverChannelOption(ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
-          : bootstrap
-        return try bootstrap.bind(host: listen.address.description, port: Int(listen.port)).wait()
-      }
+    channels = try sockets.map { try bootstrap.withBoundSocket($0).wait() }
+  }
+
+  private static func sockets(_ addresses: [LinuxIO.SocketAddress], _ passed: [Int32]) throws(SystemError) -> [Int32] {
+    var sockets: [Int32] = []
+    do throws(SystemError) {
+      for descriptor in passed { sockets.append(try Sockets.duplicate(descriptor).release()) }
+      for address in addresses { sockets.append(try Sockets.listenTCP(address).release()) }
+    } catch {
+      for socket in sockets { close(socket) }
+      throw error
+    }
+    return sockets
   }
 
   /// Runs `body` on the thread that serves the connections: what a thread gives up, each thread gives up for itself.

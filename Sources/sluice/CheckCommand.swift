@@ -19,7 +19,7 @@ struct CheckCommand: ParsableCommand {
     }
     var findings = loaded.diagnostics
     if let settings = loaded.settings {
-      findings += ZoneFiles.diagnose(settings)
+      findings += ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
       findings += (try? EnclosureDiagnosis(settings))?.diagnostics ?? []
     }
     let failed = loaded.settings == nil || findings.contains { $0.severity == .error }

@@ -65,6 +65,8 @@ enum ControlAPI {
     var since: String
     var uptime: UInt64
     var listen: [String]
+    /// Those of `listen` that no interface of the host has yet; nil where all are there.
+    var listenAbsent: [String]?
     var policy: Policy
     var queries: Counts
     var upstreams: [Upstream]

@@ -128,7 +128,7 @@ struct StatusCommand: ParsableCommand {
     let rows: [(String, String)] =
       [
         ("sluice", "\(status.version), pid \(status.pid), up \(duration(status.uptime)), since \(status.since)"),
-        ("listen", status.listen.joined(separator: ", ")),
+        ("listen", status.listen.map { listen(status, $0) }.joined(separator: ", ")),
         (
           "policy",
           "\(status.policy.fingerprint), \(counted(status.policy.servers, "server")), \(counted(status.policy.names, "name")), since \(status.policy.since)"
@@ -159,6 +159,11 @@ struct StatusCommand: ParsableCommand {
       + bridge.held.map {
         ("held", "\($0.network) (\($0.server)): open it with `sluice firewall release \($0.network)`")
       }
+  }
+
+  private static func listen(_ status: ControlAPI.Status, _ address: String) -> String {
+    guard status.listenAbsent?.contains(address) == true else { return address }
+    return "\(address) \(TerminalStyle.doubtful("(not there yet)"))"
   }
 
   private static func promises(_ violations: PromiseViolations) -> String {

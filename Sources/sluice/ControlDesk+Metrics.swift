@@ -15,6 +15,8 @@ struct MetricsReading: Sendable {
   /// Nanoseconds since 1970.
   var started: UInt64
   var policySince: UInt64
+  /// Each listen address, and whether an interface of the host has it.
+  var listen: [(address: String, isThere: Bool)]
   var snapshot: ResolverSnapshot
   var upstreams: [UpstreamPool.State]
   var upstream: UpstreamPool.Statistics
@@ -46,6 +48,12 @@ struct MetricsReading: Sendable {
     text.sample("sluice_build_info", ["version": version], 1)
     text.family("sluice_start_time_seconds", .gauge, "When it started, since 1970.")
     text.sample("sluice_start_time_seconds", Double(started) / 1e9)
+    text.family(
+      "sluice_listen_address_present", .gauge,
+      "1 while an interface of the host has a listen address; 0: not there yet.")
+    for listen in listen {
+      text.sample("sluice_listen_address_present", ["address": listen.address], listen.isThere ? 1 : 0)
+    }
     queries(&text)
     upstreams(&text)
     firewall(&text)
@@ -218,8 +226,10 @@ extension ControlDesk {
 
   private func reading() -> MetricsReading {
     let snapshot = service.snapshot
+    let absent = HostAddresses.absent(of: settings.listen)
     return MetricsReading(
-      version: Sluice.version, started: started, policySince: service.policySince, snapshot: snapshot,
+      version: Sluice.version, started: started, policySince: service.policySince,
+      listen: settings.listen.map { ($0.description, !absent.contains($0)) }, snapshot: snapshot,
       upstreams: service.upstream.states, upstream: service.upstream.statistics,
       openings: snapshot.servers.map { service.engine.ledger.elementCount(ofServer: $0.firewallIndex) },
       openingLimit: settings.firewall.maxElementsPerServer, resolution: service.resolutionTimes,

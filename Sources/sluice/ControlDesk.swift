@@ -155,9 +155,11 @@ final class ControlDesk {
     let policy = service.snapshot.policy
     let counters = audit.counters
     let mode = settings.firewall.mode
+    let absent = HostAddresses.absent(of: settings.listen).map(\.description)
     return ControlAPI.Status(
       version: Sluice.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
       uptime: (service.now - startedMonotonic) / 1_000_000_000, listen: settings.listen.map(\.description),
+      listenAbsent: absent.isEmpty ? nil : absent,
       policy: ControlAPI.Status.Policy(
         fingerprint: policy.fingerprint, servers: policy.servers.count,
         names: policy.servers.reduce(0) { $0 + $1.rules.count },

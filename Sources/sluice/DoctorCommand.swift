@@ -6,7 +6,7 @@ struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor", abstract: "Check this host: what could get past the policy, and what keeps it from working.",
     discussion: """
-      Looks at kernel and privilege, the files, the running server, the table, and every container of a Docker engine. Each \
+      Looks at kernel and privilege, the files, the running server, the table, every container of a Docker engine, and Podman's networks. Each \
       finding says what mends it. Changes nothing. Exits with 1 if one is serious. As root it sees all of it.
 
       Example:
@@ -15,6 +15,8 @@ struct DoctorCommand: ParsableCommand {
 
   @OptionGroup var configuration: ConfigurationOption
   @Option(help: "The socket of the Docker engine.", completion: .file()) var docker = "/var/run/docker.sock"
+  @Option(help: "The folder of Podman's networks.", completion: .directory)
+  var podman = "/etc/containers/networks"
   @Flag(help: "Print one JSON object a line.") var json = false
 
   func run() throws {
@@ -23,6 +25,8 @@ struct DoctorCommand: ParsableCommand {
     if let settings = loaded.settings {
       findings += HostDiagnosis.machine(settings)
       findings += HostDiagnosis.server(settings)
+      findings += ListenDiagnosis.addresses(settings.listen)
+      findings += ListenDiagnosis.podman(settings.listen, folder: podman)
       findings += HostDiagnosis.table(settings)
       findings += HostDiagnosis.enclosure(settings)
       findings += DockerDiagnosis.findings(settings, socket: docker)

@@ -17,9 +17,10 @@ import Zones
 
 /// The whole of `serve`: puts the parts together in the order in which they may fail, and takes them apart again.
 ///
-/// audit log → TCP sockets → table's lock → bridge and rules → UDP sockets → lower privileges → what the kernel still
-/// holds → threads → answer. The thread that calls `run` becomes the resolver's; queries are answered by the workers'
-/// threads and the TCP event loop.
+/// table's lock → bridge and rules → audit log → sockets → lower privileges → what the kernel still holds → threads →
+/// answer. Rules need neither log nor socket nor interface: whatever fails after them, they stay, and the servers'
+/// networks are closed. The thread that calls `run` becomes the resolver's; queries are answered by the workers' threads
+/// and the TCP event loop.
 final class Service {
   private let settings: Settings
   private let configurationPath: String
@@ -47,28 +48,33 @@ final class Service {
     DescriptorLimit.raise()
     // Every thread inherits it.
     sluice_prefer_latency(0)
-    let account: Privileges.Account? = try settings.user.map { try Privileges.account(named: $0) }
-    let zones = try loadZones()
     let compiledAt = WallClock.seconds()
     let initial = settings.policies.map { $0.inForce(at: compiledAt) }
     indexes.assign(initial)
+    // The table of another sluice that serves is not touched.
+    let lock = try lockTable()
+    let bridge = try startBridge(initial)
+    let account: Privileges.Account? = try settings.user.map { try Privileges.account(named: $0) }
+    let zones = try loadZones()
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
     let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
     let shared = SharedState(
       current: current, epoch: FirewallEpoch(), audit: audit, resolveInterface: { name in unsafe if_nametoindex(name) },
       sink: { [mailbox] question, path in mailbox.post(.question(question, path)) })
-    // A log or a port that somebody else has ends the start before anything of the firewall was touched.
-    let listener = try openListener(shared, audit)
-    let lock = try lockTable()
-    let bridge = try startBridge(initial)
+    let sockets: (listener: StreamListener, workers: [DatagramWorker])
+    do {
+      sockets = try openSockets(shared, audit, signals)
+    } catch is Stopped {
+      return
+    }
+    let (listener, workers) = sockets
     if settings.firewall.mode == .sets {
       factory.sets = bridge?.greeting?.servers
       current.replace(factory.snapshot(of: initial, indexes: indexes))
     }
     let remembered = bridge == nil ? [] : GrantJournal.read(journalPath)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
-    let workers = try openWorkers(shared, audit)
     let control = try openControl(account)
     try Privileges.lower(to: account)
     // Capabilities belong to threads, and these were there before.
@@ -211,19 +217,79 @@ final class Service {
     }
   }
 
-  private func openWorkers(_ shared: SharedState, _ audit: AuditStore) throws(StartError) -> [DatagramWorker] {
-    do throws(SystemError) {
-      do throws(SystemError) {
-        return try openWorkers(shared, audit, sharing: false)
-      } catch  where !activated.datagrams.isEmpty && [EACCES, EADDRINUSE].contains(error.errno) {
-        let workers = try openWorkers(shared, audit, sharing: true)
-        StandardError.write(
-          "sluice: warning: nothing can be bound beside the UDP sockets that were passed (\(error)): "
-            + "all workers read those, and who floods has no queue of its own")
-        return workers
+  /// A signal asked for the end before the first answer.
+  private struct Stopped: Error {}
+
+  /// Milliseconds between two tries to bind an address that is not there.
+  private static let bindRhythm: UInt64 = 250
+
+  /// Opens the sockets that listen. Nearly every kernel binds an address before an interface has it; where one does not
+  /// (EADDRNOTAVAIL), waits until the address is there. Later is too late: port 53 takes a privilege.
+  ///
+  /// - Throws: `StartError` for an address that cannot be bound for another reason; `Stopped`.
+  private func openSockets(
+    _ shared: SharedState, _ audit: AuditStore, _ signals: Int32
+  ) throws -> (listener: StreamListener, workers: [DatagramWorker]) {
+    let listener = try waiting("TCP", signals) { try openListener(shared, audit) }
+    return (listener, try waiting("UDP", signals) { try openWorkers(shared, audit) })
+  }
+
+  private func waiting<Opened>(
+    _ transport: String, _ signals: Int32, _ open: () throws -> Opened
+  ) throws -> Opened {
+    let places = settings.listen.map(\.description).joined(separator: ", ")
+    var isTold = false
+    while true {
+      do {
+        return try open()
+      } catch {
+        guard (error as? SystemError)?.errno == EADDRNOTAVAIL else {
+          throw StartError("listen: \(transport) \(places): \(error)")
+        }
       }
-    } catch {
-      throw StartError("listen: UDP \(settings.listen.map(\.description).joined(separator: ", ")): \(error)")
+      let absent = settings.listen.filter { !HostAddresses.has($0) }.map(\.description).joined(separator: ", ")
+      if !isTold {
+        StandardError.write(
+          "sluice: listen: waiting for \(absent), which this kernel binds only once an interface has it")
+        isTold = true
+      }
+      manager?.waiting("waiting for \(absent)")
+      try pause(signals)
+    }
+  }
+
+  /// Hears the bridge and the signals for a while.
+  private func pause(_ signals: Int32) throws {
+    var isStopped = false
+    try reactor.register(signals, readable: true, writable: false) { [reactor] _ in
+      while true {
+        switch sluice_signals_take(signals) {
+        case 0: return
+        case SIGHUP: break
+        default:
+          isStopped = true
+          reactor.stop()
+        }
+      }
+    }
+    let timer = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.bindRhythm)) { [reactor] in
+      reactor.stop()
+    }
+    reactor.run()
+    reactor.cancel(timer)
+    reactor.unregister(signals)
+    if isStopped { throw Stopped() }
+  }
+
+  private func openWorkers(_ shared: SharedState, _ audit: AuditStore) throws(SystemError) -> [DatagramWorker] {
+    do throws(SystemError) {
+      return try openWorkers(shared, audit, sharing: false)
+    } catch  where !activated.datagrams.isEmpty && [EACCES, EADDRINUSE, EADDRNOTAVAIL].contains(error.errno) {
+      let workers = try openWorkers(shared, audit, sharing: true)
+      StandardError.write(
+        "sluice: warning: nothing can be bound beside the UDP sockets that were passed (\(error)): "
+          + "all workers read those, and who floods has no queue of its own")
+      return workers
     }
   }
 
@@ -249,15 +315,11 @@ final class Service {
     return workers
   }
 
-  private func openListener(_ shared: SharedState, _ audit: AuditStore) throws(StartError) -> StreamListener {
-    do {
-      let bound = settings.listen.filter { activated.streams[$0.socketAddress] == nil }
-      return try StreamListener(
-        addresses: bound.map { ($0.address, $0.port) }, passed: activated.streams.values.flatMap { $0 },
-        shared: shared, ring: ring(lanes.stream, of: audit), lane: lanes.stream, limits: StreamLimits())
-    } catch {
-      throw StartError("listen: TCP \(settings.listen.map(\.description).joined(separator: ", ")): \(error)")
-    }
+  private func openListener(_ shared: SharedState, _ audit: AuditStore) throws -> StreamListener {
+    try StreamListener(
+      addresses: settings.listen.map(\.socketAddress).filter { activated.streams[$0] == nil },
+      passed: activated.streams.values.flatMap { $0 }, shared: shared, ring: ring(lanes.stream, of: audit),
+      lane: lanes.stream, limits: StreamLimits())
   }
 
   private func openControl(_ account: Privileges.Account?) throws(StartError) -> ControlServer? {

@@ -19,6 +19,9 @@ struct ServiceManager {
 
   func ready(_ status: String) { tell("READY=1\nSTATUS=\(status)") }
 
+  /// The start is not over yet, and does not hang: it gets half a minute more.
+  func waiting(_ status: String) { tell("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=\(status)") }
+
   func stopping() { tell("STOPPING=1") }
 
   func alive() { tell("WATCHDOG=1") }

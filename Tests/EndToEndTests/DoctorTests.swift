@@ -17,6 +17,32 @@ extension EndToEnd {
       return (output.status, try output.lines.map { try JSONDecoder().decode(Found.self, from: Data($0.utf8)) })
     }
 
+    @Test("a network of Podman's whose name server wants an address of ours is named; one without DNS is left alone")
+    func podman() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        let networks = bed.folder.appending(path: "networks")
+        try FileManager.default.createDirectory(at: networks, withIntermediateDirectories: true)
+        func write(_ name: String, _ gateway: String, dns: Bool) throws {
+          let text = """
+            {"name": "\(name)", "id": "1", "driver": "bridge", "network_interface": "\(name)0", "ipv6_enabled": false,
+             "subnets": [{"subnet": "10.77.1.0/24", "gateway": "\(gateway)"}], "dns_enabled": \(dns)}
+            """
+          try Data(text.utf8).write(to: networks.appending(path: "\(name).json"))
+        }
+        func found() throws -> [String] {
+          let output = try bed.sluice.command(
+            "doctor", "--json", "--docker", "/nowhere/docker.sock", "--podman", networks.path)
+          let findings = try output.lines.map { try JSONDecoder().decode(Found.self, from: Data($0.utf8)) }
+          return findings.filter { $0.area == "podman" }.map { "\($0.severity): \($0.text.prefix { $0 != ":" })" }
+        }
+        try write("quiet", "10.77.1.1", dns: false)
+        try write("elsewhere", "10.88.0.1", dns: true)
+        #expect(try found() == [])
+        try write("agents", "10.77.1.1", dns: true)
+        #expect(try found() == ["serious: network agents has DNS of its own"])
+      }
+    }
+
     @Test("a host in order has nothing serious; each fault is found, with what mends it")
     func host() throws {
       try Testbed.run { (bed: Testbed) throws in

@@ -23,6 +23,8 @@ extension EndToEnd {
               made = socket.socket(family, socket.SOCK_DGRAM if kind.startswith("udp") else socket.SOCK_STREAM)
               if kind == "udp*":
                   made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+              # FreeBind=yes: IP_FREEBIND, IPV6_FREEBIND.
+              made.setsockopt(*((socket.IPPROTO_IPV6, 78) if family == socket.AF_INET6 else (socket.IPPROTO_IP, 15)), 1)
               if family == socket.AF_INET6 and kind != "udp46":
                   made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
               made.bind((host, int(port)))
@@ -170,6 +172,27 @@ extension EndToEnd {
         try manager.serves(2)
         try askEveryWorker(bed)
         #expect(try bed.sluice.command("status").status == 0)
+      }
+    }
+
+    @Test("sockets of addresses that are not there yet are taken over, and every worker has its own beside them")
+    func absent() throws {
+      try Testbed.run(Self.waiting) { (bed: Testbed) throws in
+        for address in ["10.77.1.1/24", "fd00:77:1::1/64"] { try bed.host.ip("address delete \(address) dev br-mcp") }
+        let manager = try Manager(bed, passed(bed))
+        defer { manager.end() }
+        manager.start(1)
+        try manager.serves(1)
+        #expect(!manager.errors.contains("all workers read those"), "\(manager.errors)")
+        try bed.host.ip("address add 10.77.1.1/24 dev br-mcp")
+        try bed.host.ip("address add fd00:77:1::1/64 dev br-mcp nodad")
+        try askEveryWorker(bed)
+        for server in ["10.77.1.1", "fd00:77:1::1"] {
+          #expect(try bed.dig("api.github.com", "A", server: server).values == ["45.11.0.10"])
+          #expect(try bed.dig("api.github.com", "A", "+tcp", server: server).values == ["45.11.0.10"])
+        }
+        kill(try manager.pid(1), SIGTERM)
+        #expect(try manager.status(1) == 0)
       }
     }
 

@@ -11,6 +11,7 @@ enum {
   SLUICE_BATCH = 64,         // datagrams of one system call; measured: 32 and 64 are the same
   SLUICE_QUERY_SIZE = 4096,  // longer queries are dropped and counted
   SLUICE_REPLY_SIZE = 1232,  // RFC 9715: no larger datagram leaves
+  SLUICE_BACKLOG = 256,      // connections that wait to be accepted
 };
 
 /// Where a datagram came from and which of our addresses it was sent to.
@@ -60,8 +61,11 @@ int sluice_batch_send(struct sluice_batch *batch, int fd);
 /// Sends one reply later. Returns 0 or an errno.
 int sluice_send_reply(int fd, const struct sluice_peer *peer, const uint8_t *octets, int length);
 
-/// A bound UDP socket with SO_REUSEPORT; bound to no one address, or if asked to, with packet information. Returns a
-/// descriptor or a negative errno.
+/// A TCP socket that listens, at an address that no interface need have yet. Returns a descriptor or a negative errno.
+int sluice_tcp_listen(struct sluice_endpoint endpoint);
+
+/// A bound UDP socket with SO_REUSEPORT, at an address that no interface need have yet; bound to no one address, or if
+/// asked to, with packet information. Returns a descriptor or a negative errno.
 int sluice_udp_listen(struct sluice_endpoint endpoint, int tells_interface);
 
 /// A network whose datagrams go to a socket of their own: the words of its address in host order, and of its mask.

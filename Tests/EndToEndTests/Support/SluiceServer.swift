@@ -43,18 +43,22 @@ final class SluiceServer {
     try startAgain()
   }
 
-  /// Starts with the configuration as it stands.
-  func startAgain() throws {
+  /// Starts with the configuration as it stands, by a program that replaces itself where one is named; waits for nothing.
+  func launch(by words: [String] = []) throws {
     guard let executable = Machine.executable else { throw Obstacle("no executable") }
     earlierErrors = errors
-    let process = try RunningCommand(
-      (settings.hasOwnMounts ? ["unshare", "--mount"] : []) + [executable, "serve", "--config", configurationFile],
-      in: host, folder: folder)
-    self.process = process
+    let mounts = settings.hasOwnMounts ? ["unshare", "--mount"] : []
+    process = try RunningCommand(
+      mounts + words + [executable, "serve", "--config", configurationFile], in: host, folder: folder)
+  }
+
+  /// Starts with the configuration as it stands, and returns when it answers.
+  func startAgain() throws {
+    try launch()
     let socket = try Socket(datagramTo: "10.77.1.1", 53, from: host)
     let question = Question("localhost").octets(id: 0xFFFF)
     try eventually("sluice answers", within: 20) {
-      guard process.isRunning else { throw Obstacle("sluice serve ended: \(errors)") }
+      guard isRunning else { throw Obstacle("sluice serve ended: \(errors)") }
       socket.send(question)
       return socket.receive(within: 0.02) != nil
     }

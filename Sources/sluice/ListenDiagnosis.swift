@@ -1,0 +1,82 @@
+import Foundation
+import IPNetwork
+import Settings
+
+/// What `doctor` finds out about the addresses that Sluice listens on.
+enum ListenDiagnosis {
+  /// Those that are not there yet.
+  static func addresses(_ listen: [ListenAddress]) -> [Finding] {
+    HostAddresses.absent(of: listen).map { address in
+      .warning(
+        "listen", "\(address) is not there yet: no interface of this host has the address, and nobody can ask there",
+        "make its network (docker network create --gateway \(address.address) …), or take it out of `listen:`")
+    }
+  }
+
+  // MARK: - Podman
+
+  /// Where packages put the name server that Podman starts for each of its networks.
+  private static let aardvark = ["/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns"]
+
+  /// Podman's networks whose gateway Sluice listens on: aardvark-dns binds port 53 there, and of two programs one gets it.
+  ///
+  /// - Parameter folder: holds a file for each network (netavark; containers-common).
+  static func podman(_ listen: [ListenAddress], folder: String) -> [Finding] {
+    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    let networks = files.filter { $0.hasSuffix(".json") }.sorted().compactMap { file in
+      FileManager.default.contents(atPath: "\(folder)/\(file)").flatMap {
+        try? JSONDecoder().decode(PodmanNetwork.self, from: $0)
+      }
+    }
+    let isInstalled = aardvark.contains { FileManager.default.fileExists(atPath: $0) }
+    return podman(listen, networks, hasAardvark: isInstalled, absent: HostAddresses.absent(of: listen))
+  }
+
+  private static func podman(
+    _ listen: [ListenAddress], _ networks: [PodmanNetwork], hasAardvark: Bool, absent: [ListenAddress]
+  ) -> [Finding] {
+    let kept = networks.filter(\.hasDNS).flatMap { network in
+      network.gateways.filter { gateway in
+        listen.contains { listen in
+          let isEveryAddress = listen.isWildcard && listen.address.family == gateway.family
+          return listen.port == 53 && (listen.address == gateway || isEveryAddress)
+        }
+      }.map { gateway in
+        Finding.serious(
+          "podman",
+          "network \(network.name) has DNS of its own: aardvark-dns cannot bind \(gateway) port 53, where sluice listens, "
+            + "and its containers do not start",
+          "make the network without it: podman network create --disable-dns …, and podman run --dns \(gateway) …")
+      }
+    }
+    guard kept.isEmpty, hasAardvark else { return kept }
+    // Bound free, an address is taken before its network exists.
+    return absent.filter { $0.port == 53 }.map { address in
+      .warning(
+        "podman",
+        "sluice has port 53 of \(address.address), which is not there yet: aardvark-dns, which is installed, gets none in a "
+          + "network with that gateway",
+        "make that network with podman network create --disable-dns …")
+    }
+  }
+
+  /// A network as netavark keeps it.
+  private struct PodmanNetwork: Decodable {
+    struct Subnet: Decodable {
+      var gateway: String?
+    }
+
+    var name: String
+    var subnets: [Subnet]?
+    var dns: Bool?
+
+    enum CodingKeys: String, CodingKey {
+      case name
+      case subnets
+      case dns = "dns_enabled"
+    }
+
+    var hasDNS: Bool { dns ?? false }
+    var gateways: [IPAddress] { (subnets ?? []).compactMap { $0.gateway.flatMap { IPAddress($0) } } }
+  }
+}

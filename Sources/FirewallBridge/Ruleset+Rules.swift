@@ -32,7 +32,8 @@ extension Ruleset {
       // A connection that others made is bounded by what the server sends back.
       text.rule(chain, "ct direction reply ct reply bytes > \(largest) goto \(over)")
     }
-    text.rule(chain, "ct state new jump \(RulesetReason.new.chain(chain))")
+    // Once for each connection: what is marked already has been there, answered or not.
+    text.rule(chain, "ct state new ct label ! \(acceptedLabel) jump \(RulesetReason.new.chain(chain))")
     let sets = SetName.all(of: server)
     for set in sets where set.cap == nil {
       text.rule(chain, "\(set.key) @\(set.text) accept")

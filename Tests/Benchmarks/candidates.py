@@ -35,6 +35,7 @@ def configure(place, names, name, options, firewall):
         policies: {name}-policy.yaml
         firewall: {firewall}
         audit: {{ path: {log}/audit.jsonl }}
+        state: {log}/state
         workers: 1
         """)]
 

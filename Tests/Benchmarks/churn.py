@@ -686,6 +686,7 @@ policies: policies.yaml
 firewall: {{ mode: managed, min-lifetime: {MIN_LIFETIME}s, grace: {GRACE}s, max-lifetime: {MAX_LIFETIME}s }}
 audit: {{ path: log/audit.jsonl, max-size: 4MiB, keep: 2 }}
 control: control.sock
+state: state
 """)
         write("policies.yaml", self.world.policies())
         os.makedirs(f"{self.bed.folder}/log", exist_ok=True)

@@ -128,6 +128,7 @@ write("sluice.yaml", f"""listen: [ "127.0.0.1:{PORT}" ]
 upstreams: [ "udp://127.0.0.1:{UPSTREAM}" ]
 policies: policy.yaml
 audit: {{ path: log/audit.jsonl }}
+state: state
 cache: {{ max-entries-per-server: 100000 }}
 """)
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

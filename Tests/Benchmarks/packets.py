@@ -127,7 +127,7 @@ def configuration(variant):
     path = os.path.join(folder, "sluice.yaml")
     with open(path, "w") as file:
         file.write('listen: [ "10.77.0.1:53" ]\nupstreams: [ "udp://198.18.0.2" ]\npolicies: policies.yaml\n'
-                   f"audit: {{ path: {folder}/audit.jsonl }}\n")
+                   f"audit: {{ path: {folder}/audit.jsonl }}\nstate: {folder}/state\n")
     return path
 
 

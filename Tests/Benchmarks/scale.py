@@ -34,6 +34,7 @@ policies: policy.yaml
 firewall: {{ mode: "off" }}
 audit: {{ path: log/audit.jsonl }}
 control: control.sock
+state: state
 cache: {{ max-entries-per-server: 200000 }}
 workers: 1
 """)

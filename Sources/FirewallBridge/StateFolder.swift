@@ -3,11 +3,12 @@ import Glibc
 import IPNetwork
 package import LinuxIO
 
-/// The folder in which the bridge keeps what must outlive every process: today the networks that were ever governed.
+/// What the bridge keeps in the folder `bridge` of the state folder, because it must outlive every process: today the
+/// networks that were ever governed.
 ///
-/// Only the bridge and root write it. Names are opened below the folder's descriptor and never through a link.
+/// Only the bridge and root write there. Names are opened below the folder's descriptor and never through a link.
 package struct StateFolder {
-  package static let defaultPath = "/var/lib/sluice"
+  private static let part = "bridge"
   private static let maximumOctets = 4 << 20
 
   /// Why the folder cannot serve.
@@ -30,16 +31,17 @@ package struct StateFolder {
     return unsafe fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// Opens the folder at `path`; makes it, with mode 0755, where there is none.
+  /// Opens the bridge's part of the state folder at `path`; makes both, with mode 0755, where there are none.
   ///
   /// - Throws: when it cannot be made, is no directory, or can be written by others than its owner.
-  package static func open(_ path: String) throws(Failure) -> FileDescriptor {
-    if unsafe mkdir(path, 0o755) != 0, errno != EEXIST {
+  package static func open(_ state: String) throws(Failure) -> FileDescriptor {
+    let path = "\(state)/\(part)"
+    if unsafe (mkdir(state, 0o755) != 0 && errno != EEXIST) || (mkdir(path, 0o755) != 0 && errno != EEXIST) {
       throw Failure(
         description: "the state folder \(path) cannot be made: \(SystemError(call: "mkdir", errno: errno)); expected a "
           + "folder that the service's user may write, and nobody else: install -d -o sluice -g sluice \(path)")
     }
-    let raw = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let raw = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     guard raw >= 0 else {
       throw Failure(
         description: "the state folder \(path) cannot be opened: \(SystemError(call: "open", errno: errno))")
@@ -60,7 +62,7 @@ package struct StateFolder {
 
   /// The networks that were ever governed by a table's servers, as far as the folder says; empty without one.
   package static func networks(of table: String, at path: String) -> HeldNetworks {
-    let raw = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let raw = unsafe Glibc.open("\(path)/\(part)", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard raw >= 0 else { return HeldNetworks() }
     let folder = FileDescriptor(raw)
     return StateFolder(descriptor: folder.raw, table: table).readNetworks()

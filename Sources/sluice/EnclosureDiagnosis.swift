@@ -16,9 +16,7 @@ struct EnclosureDiagnosis {
   init?(_ settings: Settings) throws(SystemError) {
     guard settings.firewall.mode == .managed else { return nil }
     self.settings = settings
-    var indexes = FirewallIndexes()
-    indexes.assign(settings.policies)
-    surroundings = try Ruleset.Surroundings(indexes.plan(for: settings.policies, settings), state: settings.state)
+    surroundings = try Ruleset.Surroundings(EarlyRules.plan(settings, settings.policies), state: settings.state)
   }
 
   /// Warnings for `check`, each where the network stands.

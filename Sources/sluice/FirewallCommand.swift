@@ -14,7 +14,7 @@ struct FirewallCommand: ParsableCommand {
       `install` before the first container starts gives default drop from boot on; `serve` installs the same rules \
       and only adds elements. `remove` takes the whole table away, elements included.
       """,
-    subcommands: [Print.self, Install.self, Remove.self, Diff.self, Release.self])
+    subcommands: [Print.self, Install.self, Remember.self, Remove.self, Diff.self, Release.self])
 
   struct Print: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Print the ruleset as nft text.")
@@ -27,11 +27,43 @@ struct FirewallCommand: ParsableCommand {
   }
 
   struct Install: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Install the ruleset in one transaction.")
+    static let configuration = CommandConfiguration(
+      abstract: "Install the ruleset in one transaction.",
+      discussion: """
+        With --state, as sluice-firewall.service has it at boot, what keeps the configuration from being read lets \
+        nothing out: the rules that were last in force are installed from that folder. Exits with 1 where there are none \
+        either, and with 0 where a running sluice holds the table, or the rules are not Sluice's to write.
+        """)
     @OptionGroup var configuration: ConfigurationOption
+    @Option(
+      help: "The folder of the rules that were last in force, such as \(RememberedRules.folder).",
+      completion: .directory)
+    var state: String?
 
     func run() throws {
+      if let state {
+        return try FirewallCommand.reported {
+          try EarlyRules(configuration: configuration.config, state: state).install()
+        }
+      }
       try FirewallCommand.perform(.install, configuration)
+    }
+  }
+
+  struct Remember: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Remember the ruleset for a boot at which the configuration is broken.",
+      discussion: """
+        Writes what `install --state` falls back to: the ruleset of the configuration as it stands, without static \
+        prefixes that have an end (`until:`). A configuration that is broken leaves what was remembered. \
+        sluice.service does it after each start, reload and stop.
+        """)
+    @OptionGroup var configuration: ConfigurationOption
+    @Option(help: "The folder to remember it in.", completion: .directory) var state = RememberedRules.folder
+
+    func run() throws {
+      let settings = try configuration.load(quiet: true)
+      try FirewallCommand.reported { try EarlyRules.remember(settings, in: state) }
     }
   }
 
@@ -127,9 +159,16 @@ struct FirewallCommand: ParsableCommand {
       StandardError.write("sluice: firewall.mode is \(settings.firewall.mode): table and rules are not ours to write")
       throw ExitCode.failure
     }
-    var indexes = FirewallIndexes()
-    indexes.assign(settings.policies)
-    return (indexes.plan(for: settings.policies, settings), settings)
+    return (EarlyRules.plan(settings, settings.policies.inForceNow()), settings)
+  }
+
+  private static func reported(_ body: () throws -> Void) throws {
+    do {
+      try body()
+    } catch let error as StartError {
+      StandardError.write("sluice: \(error.reason)")
+      throw ExitCode.failure
+    }
   }
 
   /// Starts a bridge for this one deed and waits for its answer.

@@ -162,12 +162,10 @@ enum HostDiagnosis {
 
   static func table(_ settings: Settings) -> [Finding] {
     guard settings.firewall.mode == .managed, geteuid() == 0 else { return [] }
-    var indexes = FirewallIndexes()
-    indexes.assign(settings.policies)
     var findings: [Finding] = []
     do {
-      let difference = try FirewallDifference(
-        indexes.plan(for: settings.policies, settings), state: settings.state)
+      let plan = EarlyRules.plan(settings, settings.policies.inForceNow())
+      let difference = try FirewallDifference(plan, state: settings.state)
       findings.append(
         difference.isEmpty
           ? .ok("table", "inet \(settings.firewall.table) is as the configuration wants it")

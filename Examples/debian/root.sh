@@ -1,7 +1,7 @@
-# A Debian 12 to install the package into; sourced after common.sh. No more than systemd and what the package depends on,
-# so that nothing but the package itself has to be fetched afterwards.
+# A Debian 12 to install the package into; sourced after common.sh. No more than systemd, what the package depends on, and
+# iproute2, by which a stand-in for an engine makes networks: nothing but the package itself has to be fetched afterwards.
 
-debian_packages=systemd,systemd-sysv,dbus,nftables,adduser,libldns3,libmnl0,libnftnl11,libstdc++6,ca-certificates
+debian_packages=systemd,systemd-sysv,dbus,iproute2,nftables,adduser,libldns3,libmnl0,libnftnl11,libstdc++6,ca-certificates
 
 # make_debian_root: $state/debian.tar, from a mirror, or from the file that SLUICE_DEBIAN_ROOT names and that is made then.
 make_debian_root() {
@@ -28,4 +28,38 @@ make_debian_root() {
 swift_runtime() {
   [ -n "${SLUICE_EXECUTABLE:-}" ] || return 0
   ldd "$SLUICE_EXECUTABLE" | awk '/\/swift\// { print $3 }' | xargs -r -n 1 dirname | sort -u
+}
+
+# start_machine WORDS...: boots $state/debian under its systemd, on the network of the host of the containers; words are
+# systemd-nspawn's. Returns when every job of the start is done.
+start_machine() {
+  # shellcheck disable=SC2046
+  systemd-nspawn --quiet --directory="$state/debian" --boot --register=no --keep-unit --link-journal=no --console=pipe \
+    --machine=sluice-debian --network-namespace-path="/run/netns/$host" --capability=all "$@" \
+    $(swift_runtime | sed 's/^/--bind-ro=/') >>"$state/nspawn.log" 2>&1 </dev/null &
+  machine=$!
+  until_true 60 boots || fail "systemd does not start"
+}
+
+# The first child is not yet the one that becomes systemd.
+boots() {
+  leader="$(ps -o pid= --ppid "$machine" | tr -d ' ')"
+  [ -n "$leader" ] && in_machine systemctl is-system-running | grep -qE 'running|degraded'
+}
+
+in_machine() { nsenter --all --target "$leader" "$@" </dev/null; }
+
+# unit PROPERTY [UNIT]
+unit() { in_machine systemctl show --value --property "$1" "${2:-sluice}"; }
+
+# What the units may execute, where the executable is not static.
+allow_runtime() {
+  local runtime name
+  for runtime in $(swift_runtime); do
+    for name in sluice sluice-firewall; do
+      in_machine mkdir -p "/etc/systemd/system/$name.service.d"
+      in_machine sh -c "printf '[Service]\nExecPaths=%s\n' $runtime >/etc/systemd/system/$name.service.d/runtime.conf"
+    done
+  done
+  in_machine systemctl daemon-reload
 }

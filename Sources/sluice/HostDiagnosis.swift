@@ -178,7 +178,22 @@ enum HostDiagnosis {
         .warning(
           "table", "cannot be compared: \((error as? StartError)?.reason ?? "\(error)")", "apt-get install nftables"))
     }
-    return findings + flowtables()
+    return findings + flowtables() + nftables()
+  }
+
+  /// nftables.service flushes every table at a reload, ours as well, unless its file brings the rules along.
+  private static func nftables() -> [Finding] {
+    let rules = "\(RememberedRules.folder)/\(RememberedRules.fileName)"
+    let file = "/etc/nftables.conf"
+    guard status(of: rules) != nil, status(of: "/etc/systemd/system/sysinit.target.wants/nftables.service") != nil,
+      let text = try? String(contentsOfFile: file, encoding: .utf8), text.contains("flush ruleset"),
+      !text.contains("\"\(RememberedRules.folder)/")
+    else { return [] }
+    return [
+      .warning(
+        "table", "a reload of nftables.service takes the rules away for an instant: \(file) flushes every table",
+        "echo 'include \"\(RememberedRules.folder)/*.nft\"' >>\(file) puts them into the same transaction")
+    ]
   }
 
   /// Which networks an interface encloses.

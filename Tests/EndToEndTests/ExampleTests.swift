@@ -6,9 +6,13 @@ extension EndToEnd {
   @Suite("Examples", .timeLimit(.minutes(8)))
   struct ExampleTests {
     private func run(_ example: String, _ words: String...) throws -> Command.Output {
+      try run(script: "Examples/\(example)/run", words)
+    }
+
+    private func run(script: String, _ words: [String]) throws -> Command.Output {
       // The debug build that is there already: the release build is the business of `.ci/run`.
       try Command.run(
-        ["\(Machine.repository)/Examples/\(example)/run"] + words, within: 240,
+        ["\(Machine.repository)/\(script)"] + words, within: 240,
         environment: [
           "SLUICE_EXECUTABLE": try #require(Machine.executable), "SLUICE_DEBIAN_ROOT": Self.debian,
           "SLUICE_PACKAGE": Self.package, "SWIFT_BACKTRACE": "enable=no",
@@ -68,7 +72,7 @@ extension EndToEnd {
     }
 
     @Test(
-      "the Debian package and the image: under systemd and in a container it serves, comes back, and leaves no rule behind",
+      "the Debian package, its boot and the image: it serves, comes back, leaves no rule behind, and no packet goes first",
       .enabled(
         if: Machine.has("debootstrap") && Machine.has("systemd-nspawn"), "needs debootstrap and systemd-container"),
       .enabled(
@@ -81,6 +85,9 @@ extension EndToEnd {
       let package = try run("debian")
       #expect(package.status == 0, "\(package.text)\n\(package.errors)")
       #expect(package.text.contains("installed, run, removed and purged"))
+      let boot = try run(script: "Tests/Long/boot", ["1"])
+      #expect(boot.status == 0, "\(boot.text)\n\(boot.errors)")
+      #expect(boot.text.contains("no packet left before policy was in force"))
       let image = try run("container")
       #expect(image.status == 0, "\(image.text)\n\(image.errors)")
       #expect(image.text.contains("built, run, stopped and removed"))

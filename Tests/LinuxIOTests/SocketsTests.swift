@@ -20,11 +20,26 @@ struct SocketsTests {
     #expect(LoopbackSocket.option(six.raw, Int(IPPROTO_IPV6), IPV6_V6ONLY) == 1)
   }
 
-  @Test("an address that is not ours is refused with the call and the reason")
-  func foreign() {
-    // 192.0.2.1 is documentation's (RFC 5737).
-    #expect(throws: SystemError(call: "bind", errno: EADDRNOTAVAIL)) { _ = try Sockets.listenUDP(.v4(0xC000_0201)) }
-    #expect(SystemError(call: "bind", errno: EADDRNOTAVAIL).description == "bind: Cannot assign requested address")
+  @Test("an address that no interface has is bound all the same", arguments: [false, true])
+  func absent(isV6: Bool) throws {
+    // Addresses of documentation (RFC 5737, RFC 3849).
+    let address =
+      isV6 ? SocketAddress(isV6: true, high: 0x2001_0DB8_0000_0000, low: 1, port: 0) : SocketAddress.v4(0xC000_0201)
+    let datagrams = try Sockets.listenUDP(address)
+    let streams = try Sockets.listenTCP(address)
+    // Each worker has a socket of its own.
+    var same = address
+    same.port = LoopbackSocket.port(of: datagrams.raw)
+    let beside = try Sockets.listenUDP(same)
+    #expect(LoopbackSocket.port(of: beside.raw) == same.port && LoopbackSocket.port(of: streams.raw) != 0)
+  }
+
+  @Test("a port that another program has is refused with the call and the reason")
+  func taken() throws {
+    let other = try LoopbackSocket.listenTCP(isV6: false)
+    let address = SocketAddress.v4(0x7F00_0001, port: LoopbackSocket.port(of: other.raw))
+    #expect(throws: SystemError(call: "bind", errno: EADDRINUSE)) { _ = try Sockets.listenTCP(address) }
+    #expect(SystemError(call: "bind", errno: EADDRINUSE).description == "bind: Address already in use")
   }
 
   @Test("the path MTU that a stranger claims has no effect on queries", arguments: [false, true])

@@ -6,7 +6,7 @@ import PackageDescription
 //   L4  sluice
 //   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
 //   L2  Resolver
-//   L1  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
+//   L1  HostNetwork  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L0  CLDNS  CNetfilter  CZstd  CLinux  LinuxIO  DNSWire  IPNetwork
 
 let strict: [SwiftSetting] = [
@@ -47,6 +47,7 @@ let package = Package(
     layer("DNSWire"),
     layer("IPNetwork"),
     // L1
+    layer("HostNetwork", ["CLinux", "LinuxIO", "IPNetwork"]),
     layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
     layer("EgressPolicy", ["CLinux", "DNSWire", "IPNetwork"]),
     layer("ResponseCache", ["CLinux", "DNSWire"]),
@@ -99,6 +100,7 @@ let package = Package(
     tests(of: "IPNetwork"),
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),
     tests(of: "LinuxIO", ["CLinux"]),
+    tests(of: "HostNetwork", ["CLinux", "IPNetwork", "LinuxIO"]),
     tests(of: "Zones", ["DNSWire"]),
     tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
     tests(of: "ResponseCache", ["DNSWire"]),

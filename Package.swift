@@ -79,8 +79,8 @@ let package = Package(
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
-        "AuditLog", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore", "Control",
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "HostNetwork", "Zones", "EgressPolicy", "ResponseCache",
+        "GrantLedger", "AuditLog", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore", "Control",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

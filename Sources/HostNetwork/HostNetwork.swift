@@ -11,18 +11,21 @@ package struct HostNetwork: Hashable, Sendable {
     /// The interface that this one is a port of (IFLA_MASTER); 0 without one.
     package var controller: UInt32
     package var isLoopback: Bool
+    /// A tunnel without a link behind it (IFF_POINTOPOINT): WireGuard, PPP, tun.
+    package var isPointToPoint: Bool
     /// Set up by the administrator (IFF_UP), with or without a carrier.
     package var isUp: Bool
 
     package init(
       index: UInt32, name: String, kind: String = "", controller: UInt32 = 0, isLoopback: Bool = false,
-      isUp: Bool = true
+      isPointToPoint: Bool = false, isUp: Bool = true
     ) {
       self.index = index
       self.name = name
       self.kind = kind
       self.controller = controller
       self.isLoopback = isLoopback
+      self.isPointToPoint = isPointToPoint
       self.isUp = isUp
     }
   }
@@ -83,10 +86,14 @@ package struct HostNetwork: Hashable, Sendable {
     Set(addresses.map(\.address))
   }
 
-  /// The prefixes that are reached without a gateway: those of addresses and those of routes on a link; each once, in
-  /// order. A default route without a gateway (a tunnel's) is none.
+  /// The prefixes that are on a link: those of addresses, and those of routes without a gateway; each once, in order.
+  ///
+  /// No route into a tunnel is one, since half of the Internet may lie behind it, and no default route.
   package var onLinkNetworks: [IPPrefix] {
-    let routed = routes.lazy.filter { $0.gateway == nil && $0.interface != 0 && $0.destination.length > 0 }
+    let tunnels = Set(interfaces.filter(\.isPointToPoint).map(\.index))
+    let routed = routes.lazy.filter {
+      $0.gateway == nil && $0.interface != 0 && $0.destination.length > 0 && !tunnels.contains($0.interface)
+    }
     return Set(addresses.map(\.network) + routed.map(\.destination)).sorted()
   }
 }

@@ -13,9 +13,10 @@ enum RouteMessage {
     guard octets.count >= 16, let index = NetlinkSpan.number(octets, at: 4, as: UInt32.self),
       let flags = NetlinkSpan.number(octets, at: 8, as: UInt32.self)
     else { return nil }
+    func has(_ flag: Int) -> Bool { flags & UInt32(flag) != 0 }
     var found = HostNetwork.Interface(
-      index: index, name: "", isLoopback: flags & UInt32(SLUICE_LINK_LOOPBACK) != 0,
-      isUp: flags & UInt32(SLUICE_LINK_UP) != 0)
+      index: index, name: "", isLoopback: has(SLUICE_LINK_LOOPBACK), isPointToPoint: has(SLUICE_LINK_POINT_TO_POINT),
+      isUp: has(SLUICE_LINK_UP))
     NetlinkSpan.forEachAttribute(octets, skipping: 16) { type, value in
       switch type {
       case SLUICE_LINK_NAME: found.name = NetlinkSpan.text(value)

@@ -109,6 +109,19 @@ struct RouteSocketTests {
     }
   }
 
+  @Test func `what a tunnel leads to is on no link`() throws {
+    try RouteNamespace.perform {
+      try RouteNamespace.ip("tuntap add wide0 mode tun")
+      try RouteNamespace.ip("addr add 10.9.0.1/24 dev wide0")
+      try RouteNamespace.ip("link set wide0 up")
+      try RouteNamespace.ip("route add 128.0.0.0/1 dev wide0")
+      let network = try RouteSocket().read()
+      #expect(network.interface(named: "wide0")?.isPointToPoint == true)
+      #expect(network.routes.contains { $0.destination == prefix("128.0.0.0/1") && $0.gateway == nil })
+      #expect(network.onLinkNetworks.filter { $0.address.family == .v4 } == [prefix("10.9.0.0/24")])
+    }
+  }
+
   @Test func `next hops that are objects are looked up, alone and in groups, in both modes of the kernel`() throws {
     try RouteNamespace.perform {
       try makeBridge()

@@ -41,7 +41,7 @@ enum { SLUICE_HOP_ID = 1, SLUICE_HOP_GROUP = 2, SLUICE_HOP_INTERFACE = 5, SLUICE
 
 /// Values of struct rtmsg, and flags of struct ifinfomsg.
 enum { SLUICE_ROUTE_UNICAST = 1, SLUICE_ROUTE_CLONED = 512, SLUICE_TABLE_LOCAL = 255 };
-enum { SLUICE_LINK_UP = 1, SLUICE_LINK_LOOPBACK = 8 };
+enum { SLUICE_LINK_UP = 1, SLUICE_LINK_LOOPBACK = 8, SLUICE_LINK_POINT_TO_POINT = 16 };
 
 /// A routing socket, close-on-exec. With `tells` it is non-blocking and becomes readable when links, addresses, routes
 /// or next hops change; without, it waits for answers, two seconds at most. Returns a descriptor or a negative errno.

@@ -102,6 +102,7 @@ let package = Package(
     tests(of: "IPNetwork"),
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),
     tests(of: "LinuxIO", ["CLinux"]),
+    tests(of: "HostNetwork", ["CLinux", "IPNetwork", "LinuxIO"]),
     tests(of: "Zones", ["DNSWire"]),
     tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
     tests(of: "ResponseCache", ["DNSWire"]),
@@ -113,7 +114,6 @@ let package = Package(
     tests(
       of: "Transport", ["DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "Zones"]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
-    tests(of: "HostNetwork", ["CLinux", "LinuxIO", "IPNetwork"]),
     tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "sluice"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),

@@ -11,13 +11,12 @@ package enum PolicyLinter {
   /// - Parameter now: seconds since 1970; entries whose time is over by then are warned about.
   package static func check(_ servers: [ServerPolicy], now: UInt64 = 0) -> [Diagnostic] {
     var findings = checkServers(servers) + checkNetworks(servers)
+    let networks = OwnedNetworks(servers)
     for server in servers {
       checkTimes(server, now, &findings)
       checkCaps(server, &findings)
       for index in server.rules.indices { check(server.rules, index, &findings) }
-      for rule in server.prefixes where rule.prefix.length == 0 {
-        findings.append(.warning("\(rule.prefix) opens every address", at: rule.location))
-      }
+      checkOverlaps(server, networks, &findings)
     }
     return findings
   }
@@ -108,10 +107,27 @@ package enum PolicyLinter {
       findings.append(
         .warning("private prefix \(prefix) is not inside private address space", at: location))
     }
-    for address in metadataAddresses where prefix.contains(address) {
+    findings += overlaps("private prefix \(prefix)", prefix, "which is refused all the same", location)
+  }
+
+  /// What a prefix that somebody lists has in common with what is nobody's business.
+  static func overlaps(
+    _ what: String, _ prefix: IPPrefix, _ consequence: String, _ location: SourceLocation
+  ) -> [Diagnostic] {
+    var findings: [Diagnostic] = []
+    let metadata = CloudMetadata.prefixes.filter { $0.overlaps(prefix) }
+    if let first = metadata.first {
+      let others = metadata.count > 1 ? " and \(metadata.count - 1) more" : ""
       findings.append(
-        .warning("private prefix \(prefix) holds \(address), the cloud's metadata service", at: location))
+        .warning("\(what) holds \(first)\(others), a cloud's metadata service, \(consequence)", at: location))
     }
+    if let form = IPAddress.embeddingPrefixes.first(where: { $0.overlaps(prefix) }) {
+      findings.append(
+        .warning(
+          "\(what) holds IPv6 addresses that carry IPv4 addresses (\(form)); an answer's are judged as those as well",
+          at: location))
+    }
+    return findings
   }
 
   /// RFC 1918, 6598, 1122 (loopback), 3927, 4193, 4291 (loopback, link-local).
@@ -119,14 +135,10 @@ package enum PolicyLinter {
     "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7",
     "fe80::/10", "::1/128",
   ].compactMap { (text: String) in IPPrefix(text) }
-
-  private static let metadataAddresses: [IPAddress] = ["169.254.169.254", "fd00:ec2::254"].compactMap {
-    (text: String) in IPAddress(text)
-  }
 }
 
 extension RuleList {
-  fileprivate func privatePrefixes(at index: Int) -> [IPPrefix] {
+  func privatePrefixes(at index: Int) -> [IPPrefix] {
     profiles[Int(entries[index].profile)].privatePrefixes
   }
 

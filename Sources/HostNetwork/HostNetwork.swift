@@ -1,35 +1,40 @@
 package import IPNetwork
 
-/// What the kernel says of the host's own network at one moment: a pure value.
+/// What the kernel says of the host's own network, at one moment.
 package struct HostNetwork: Hashable, Sendable {
+  /// A network interface (RTM_NEWLINK).
   package struct Interface: Hashable, Sendable {
     package var index: UInt32
     package var name: String
-    /// What the link's driver calls it: `bridge`, `veth`, `tun`, `macvlan`, …; empty for hardware.
+    /// IFLA_INFO_KIND: `bridge`, `veth`, `tun`, `macvlan`, `ipvlan` …; empty for hardware and loopback.
     package var kind: String
-    /// The index of the bridge or bond that it is a port of; 0 for none.
+    /// The interface that this one is a port of (IFLA_MASTER); 0 without one.
     package var controller: UInt32
     package var isLoopback: Bool
+    /// A tunnel without a link behind it (IFF_POINTOPOINT): WireGuard, PPP, tun.
+    package var isPointToPoint: Bool
+    /// Set up by the administrator (IFF_UP), with or without a carrier.
     package var isUp: Bool
 
     package init(
       index: UInt32, name: String, kind: String = "", controller: UInt32 = 0, isLoopback: Bool = false,
-      isUp: Bool = true
+      isPointToPoint: Bool = false, isUp: Bool = true
     ) {
       self.index = index
       self.name = name
       self.kind = kind
       self.controller = controller
       self.isLoopback = isLoopback
+      self.isPointToPoint = isPointToPoint
       self.isUp = isUp
     }
   }
 
+  /// An address of the host (RTM_NEWADDR).
   package struct Address: Hashable, Sendable {
-    /// The interface's index.
     package var interface: UInt32
     package var address: IPAddress
-    /// The on-link prefix; of a point-to-point link the peer's.
+    /// The prefix that the address puts on the link; of a point-to-point address that of its peer.
     package var network: IPPrefix
 
     package init(interface: UInt32, address: IPAddress, network: IPPrefix) {
@@ -39,11 +44,13 @@ package struct HostNetwork: Hashable, Sendable {
     }
   }
 
-  /// A unicast route of any table but `local`; one with several next hops is several routes.
+  /// One way that a unicast route leads, in any table but `local` (RTM_NEWROUTE). A route with several next hops is
+  /// several of these; next hops that are objects of their own are looked up, by group.
   package struct Route: Hashable, Sendable {
     package var destination: IPPrefix
-    /// The interface's index.
+    /// 0 where the kernel names none: a next hop that was gone when it was looked up.
     package var interface: UInt32
+    /// nil for a destination on the link; of the other family for a route of RFC 5549.
     package var gateway: IPAddress?
     package var table: UInt32
 
@@ -55,6 +62,7 @@ package struct HostNetwork: Hashable, Sendable {
     }
   }
 
+  /// By index.
   package var interfaces: [Interface]
   package var addresses: [Address]
   package var routes: [Route]
@@ -65,8 +73,27 @@ package struct HostNetwork: Hashable, Sendable {
     self.routes = routes
   }
 
-  package func interface(index: UInt32) -> Interface? { interfaces.first { $0.index == index } }
-  package func interface(named name: String) -> Interface? { interfaces.first { $0.name == name } }
-  package var ownAddresses: Set<IPAddress> { Set(addresses.map(\.address)) }
-  package var onLinkNetworks: [IPPrefix] { Set(addresses.map(\.network)).sorted() }
+  package func interface(index: UInt32) -> Interface? {
+    interfaces.first { $0.index == index }
+  }
+
+  package func interface(named name: String) -> Interface? {
+    interfaces.first { $0.name == name }
+  }
+
+  /// Every address that the host answers to itself, on any interface.
+  package var ownAddresses: Set<IPAddress> {
+    Set(addresses.map(\.address))
+  }
+
+  /// The prefixes that are on a link: those of addresses, and those of routes without a gateway; each once, in order.
+  ///
+  /// No route into a tunnel is one, since half of the Internet may lie behind it, and no default route.
+  package var onLinkNetworks: [IPPrefix] {
+    let tunnels = Set(interfaces.filter(\.isPointToPoint).map(\.index))
+    let routed = routes.lazy.filter {
+      $0.gateway == nil && $0.interface != 0 && $0.destination.length > 0 && !tunnels.contains($0.interface)
+    }
+    return Set(addresses.map(\.network) + routed.map(\.destination)).sorted()
+  }
 }

@@ -1,82 +1,156 @@
-import Glibc
+import CLinux
 import IPNetwork
 
-/// Reads the payloads of rtnetlink messages; numbers are those of linux/if_link.h, if_addr.h and rtnetlink.h.
+/// Reads the payload of single rtnetlink(7) messages; nil or nothing for one that says nothing of use.
 enum RouteMessage {
-  /// RTM_NEWLINK: struct ifinfomsg of 16 octets.
-  static func link(_ octets: ArraySlice<UInt8>, into host: inout HostNetwork) {
-    guard let index = octets.integer(Int32.self, at: 4), let flags = octets.integer(UInt32.self, at: 8) else { return }
-    let attributes = octets.attributes(after: 16)
-    // IFLA_IFNAME 3, IFLA_MASTER 10, IFLA_LINKINFO 18 with IFLA_INFO_KIND 1
-    guard let name = attributes[3].map(text) else { return }
-    let kind = attributes[18]?.attributes(after: 0)[1].map(text) ?? ""
-    host.interfaces.append(
-      HostNetwork.Interface(
-        index: UInt32(bitPattern: index), name: name, kind: kind,
-        controller: attributes[10]?.integer(UInt32.self, at: 0) ?? 0,
-        isLoopback: flags & UInt32(IFF_LOOPBACK) != 0, isUp: flags & UInt32(IFF_UP) != 0))
+  private static let familyV4: UInt8 = 2
+  private static let familyV6: UInt8 = 10
+  private static let hopHeader = 8  // struct rtnexthop
+  private static let groupEntry = 8  // struct nexthop_grp
+
+  /// struct ifinfomsg: family, pad, type (2), index (4), flags (4), change (4).
+  static func interface(_ octets: Span<UInt8>) -> HostNetwork.Interface? {
+    guard octets.count >= 16, let index = NetlinkSpan.number(octets, at: 4, as: UInt32.self),
+      let flags = NetlinkSpan.number(octets, at: 8, as: UInt32.self)
+    else { return nil }
+    func has(_ flag: Int) -> Bool { flags & UInt32(flag) != 0 }
+    var found = HostNetwork.Interface(
+      index: index, name: "", isLoopback: has(SLUICE_LINK_LOOPBACK), isPointToPoint: has(SLUICE_LINK_POINT_TO_POINT),
+      isUp: has(SLUICE_LINK_UP))
+    NetlinkSpan.forEachAttribute(octets, skipping: 16) { type, value in
+      switch type {
+      case SLUICE_LINK_NAME: found.name = NetlinkSpan.text(value)
+      case SLUICE_LINK_CONTROLLER: found.controller = NetlinkSpan.number(value, at: 0) ?? 0
+      case SLUICE_LINK_INFO:
+        NetlinkSpan.forEachAttribute(value) { type, value in
+          if type == SLUICE_LINK_INFO_KIND { found.kind = NetlinkSpan.text(value) }
+        }
+      default: break
+      }
+    }
+    return found
   }
 
-  /// RTM_NEWADDR: struct ifaddrmsg of 8 octets.
-  static func address(_ octets: ArraySlice<UInt8>, into host: inout HostNetwork) {
-    guard let length = octets.integer(UInt8.self, at: 1), let index = octets.integer(UInt32.self, at: 4) else { return }
-    let attributes = octets.attributes(after: 8)
-    // IFA_ADDRESS 1 is the prefix's, of a point-to-point link the peer's; IFA_LOCAL 2 is our own, where it differs.
-    guard let prefix = attributes[1].flatMap(address),
-      let network = IPPrefix(prefix, length: Int(length))
+  /// struct ifaddrmsg: family, prefix length, flags, scope, index (4).
+  static func address(_ octets: Span<UInt8>) -> HostNetwork.Address? {
+    guard octets.count >= 8, let index = NetlinkSpan.number(octets, at: 4, as: UInt32.self) else { return nil }
+    let family = octets[0]
+    let length = Int(octets[1])
+    var local: IPAddress?
+    var onLink: IPAddress?
+    NetlinkSpan.forEachAttribute(octets, skipping: 8) { type, value in
+      switch type {
+      case SLUICE_ADDRESS_LOCAL: local = ipAddress(value, family)
+      case SLUICE_ADDRESS_ON_LINK: onLink = ipAddress(value, family)
+      default: break
+      }
+    }
+    guard let own = local ?? onLink, let network = IPPrefix(onLink ?? own, length: length) else { return nil }
+    return HostNetwork.Address(interface: index, address: own, network: network)
+  }
+
+  /// One way of a route, or one next hop that is an object of its own.
+  struct Hop {
+    var interface: UInt32 = 0
+    var gateway: IPAddress?
+  }
+
+  /// struct rtmsg: family, destination and source length, TOS, table, protocol, scope, type, flags (4).
+  static func forEachRoute(
+    _ octets: Span<UInt8>, hops: [UInt32: [Hop]], _ each: (HostNetwork.Route) -> Void
+  ) {
+    guard octets.count >= 12, let flags = NetlinkSpan.number(octets, at: 8, as: UInt32.self) else { return }
+    let family = octets[0]
+    // Learned exceptions (path MTU, redirects) belong to a route that is listed by itself.
+    guard Int(octets[7]) == SLUICE_ROUTE_UNICAST, flags & UInt32(SLUICE_ROUTE_CLONED) == 0,
+      family == familyV4 || family == familyV6
     else { return }
-    let own = attributes[2].flatMap(address) ?? prefix
-    host.addresses.append(HostNetwork.Address(interface: index, address: own, network: network))
-  }
-
-  /// RTM_NEWROUTE: struct rtmsg of 12 octets; none for what is no unicast route, or is one of table `local`.
-  static func routes(_ octets: ArraySlice<UInt8>) -> [HostNetwork.Route] {
-    guard let family = octets.integer(UInt8.self, at: 0), let length = octets.integer(UInt8.self, at: 1),
-      let shortTable = octets.integer(UInt8.self, at: 4), let type = octets.integer(UInt8.self, at: 7),
-      type == 1  // RTN_UNICAST
-    else { return [] }
-    let attributes = octets.attributes(after: 12)
-    // RTA_DST 1, RTA_OIF 4, RTA_GATEWAY 5, RTA_MULTIPATH 9, RTA_TABLE 15, RTA_VIA 18
-    let table = attributes[15]?.integer(UInt32.self, at: 0) ?? UInt32(shortTable)
-    let isV4 = Int32(family) == AF_INET
-    let zero = isV4 ? IPAddress(v4: 0) : IPAddress(high: 0, low: 0)
-    guard table != 255, isV4 || Int32(family) == AF_INET6,
-      let destination = IPPrefix(attributes[1].flatMap(address) ?? zero, length: Int(length))
-    else { return [] }
-    func route(_ interface: UInt32, _ attributes: [UInt16: ArraySlice<UInt8>]) -> HostNetwork.Route {
-      let via = attributes[18].flatMap { address($0.dropFirst(2)) }
-      return HostNetwork.Route(
-        destination: destination, interface: interface, gateway: attributes[5].flatMap(address) ?? via, table: table)
+    var table = UInt32(octets[4])
+    var address = family == familyV4 ? IPAddress(v4: 0) : IPAddress(high: 0, low: 0)
+    var single = Hop()
+    var several: [Hop] = []
+    var object: UInt32?
+    NetlinkSpan.forEachAttribute(octets, skipping: 12) { type, value in
+      switch type {
+      case SLUICE_ROUTE_DESTINATION: address = ipAddress(value, family) ?? address
+      case SLUICE_ROUTE_TABLE: table = NetlinkSpan.number(value, at: 0) ?? table
+      case SLUICE_ROUTE_MULTIPATH: several = multipath(value, family)
+      case SLUICE_ROUTE_NEXTHOP: object = NetlinkSpan.number(value, at: 0)
+      default: read(type, value, family, into: &single)
+      }
     }
-    if let hops = attributes[9] {
-      return nextHops(hops).map { route($0.interface, $0.attributes) }
+    guard table != UInt32(SLUICE_TABLE_LOCAL), let destination = IPPrefix(address, length: Int(octets[1])) else {
+      return
     }
-    // What a nexthop object (RTA_NH_ID) stands for, the kernel repeats as interface and gateway beside it.
-    guard let interface = attributes[4]?.integer(UInt32.self, at: 0) else { return [] }
-    return [route(interface, attributes)]
-  }
-
-  /// RTA_MULTIPATH: struct rtnexthop of 8 octets and its attributes, one after the other.
-  private static func nextHops(
-    _ octets: ArraySlice<UInt8>
-  ) -> [(interface: UInt32, attributes: [UInt16: ArraySlice<UInt8>])] {
-    var hops: [(interface: UInt32, attributes: [UInt16: ArraySlice<UInt8>])] = []
-    var rest = octets
-    while let length = rest.integer(UInt16.self, at: 0).map({ Int($0) }), length >= 8, length <= rest.count,
-      let interface = rest.integer(Int32.self, at: 4)
-    {
-      hops.append((UInt32(bitPattern: interface), rest.prefix(length).attributes(after: 8)))
-      rest = rest.dropFirst((length + 3) & ~3)
+    func tell(_ hop: Hop) {
+      each(
+        HostNetwork.Route(destination: destination, interface: hop.interface, gateway: hop.gateway, table: table))
     }
-    return hops
+    if !several.isEmpty {
+      several.forEach(tell)
+    } else if single.interface == 0, let object {
+      // With nexthop_compat_mode=0 the kernel names the object alone.
+      (hops[object] ?? [Hop()]).forEach(tell)
+    } else {
+      tell(single)
+    }
   }
 
-  private static func address(_ octets: ArraySlice<UInt8>) -> IPAddress? {
-    let copy = Array(octets)
-    return IPAddress(octets: copy.span)
+  /// What RTA_MULTIPATH holds: structs rtnexthop (length (2), flags, weight, interface (4)), each with attributes.
+  private static func multipath(_ octets: Span<UInt8>, _ family: UInt8) -> [Hop] {
+    var found: [Hop] = []
+    var offset = 0
+    while octets.count - offset >= hopHeader {
+      guard let length = NetlinkSpan.number(octets, at: offset, as: UInt16.self).map(Int.init), length >= hopHeader,
+        length <= octets.count - offset, let index = NetlinkSpan.number(octets, at: offset + 4, as: UInt32.self)
+      else { break }
+      var hop = Hop(interface: index)
+      NetlinkSpan.forEachAttribute(octets.extracting((offset + hopHeader)..<(offset + length))) { type, value in
+        read(type, value, family, into: &hop)
+      }
+      found.append(hop)
+      offset += (length + 3) & ~3
+    }
+    return found
   }
 
-  private static func text(_ octets: ArraySlice<UInt8>) -> String {
-    String(decoding: octets.prefix { $0 != 0 }, as: UTF8.self)
+  private static func read(_ type: Int, _ value: Span<UInt8>, _ family: UInt8, into hop: inout Hop) {
+    switch type {
+    case SLUICE_ROUTE_INTERFACE: hop.interface = NetlinkSpan.number(value, at: 0) ?? 0
+    case SLUICE_ROUTE_GATEWAY: hop.gateway = ipAddress(value, family)
+    case SLUICE_ROUTE_VIA:
+      // struct rtvia: family (2), address.
+      guard value.count > 2, let family = NetlinkSpan.number(value, at: 0, as: UInt16.self) else { return }
+      hop.gateway = ipAddress(value.extracting(droppingFirst: 2), UInt8(truncatingIfNeeded: family))
+    default: break
+    }
+  }
+
+  /// What a next hop object says: itself, or the identifiers of its group. struct nhmsg: family, scope, protocol,
+  /// reserved, flags (4).
+  static func nextHop(_ octets: Span<UInt8>) -> (identifier: UInt32, hop: Hop, group: [UInt32])? {
+    guard octets.count >= 8 else { return nil }
+    let family = octets[0]
+    var identifier: UInt32?
+    var hop = Hop()
+    var group: [UInt32] = []
+    NetlinkSpan.forEachAttribute(octets, skipping: 8) { type, value in
+      switch type {
+      case SLUICE_HOP_ID: identifier = NetlinkSpan.number(value, at: 0)
+      case SLUICE_HOP_INTERFACE: hop.interface = NetlinkSpan.number(value, at: 0) ?? 0
+      case SLUICE_HOP_GATEWAY: hop.gateway = ipAddress(value, family)
+      case SLUICE_HOP_GROUP:
+        for offset in stride(from: 0, through: value.count - groupEntry, by: groupEntry) {
+          NetlinkSpan.number(value, at: offset, as: UInt32.self).map { group.append($0) }
+        }
+      default: break
+      }
+    }
+    return identifier.map { ($0, hop, group) }
+  }
+
+  private static func ipAddress(_ octets: Span<UInt8>, _ family: UInt8) -> IPAddress? {
+    guard octets.count == (family == familyV4 ? 4 : 16), family == familyV4 || family == familyV6 else { return nil }
+    return IPAddress(octets: octets)
   }
 }

@@ -1,176 +1,164 @@
 import CLinux
 import Glibc
-import IPNetwork
 package import LinuxIO
 
-/// Reads the host's network by rtnetlink(7), and tells of its changes; needs no privilege.
+/// Reads the host's network by rtnetlink(7) and tells when it changes. Needs no privilege; belongs to the network
+/// namespace of the thread that made it.
 package final class RouteSocket {
-  /// A dump that changed while it was read is begun again; a busy host's changes all the time, so not for ever.
-  private static let maximumDumps = 8
-  private static let bufferOctets = 65_536
-  /// Room for what changes while a dump is read.
-  private static let notificationOctets: Int32 = 1 << 20
-  /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE of linux/rtnetlink.h.
-  private static let groups: UInt32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+  /// The kernel fills 32 KiB at most for a dump.
+  private static let room = 65_536
+  /// How often a dump that something changed is begun anew.
+  private static let attempts = 16
+  /// Datagrams that one `drain` takes; more keep the descriptor readable.
+  private static let burst = 4_096
 
-  private let changes: FileDescriptor
-  private let requests: FileDescriptor
+  private let news: FileDescriptor
+  private let questions: FileDescriptor
+  private var buffer = [UInt8](repeating: 0, count: RouteSocket.room)
   private var sequence: UInt32 = 0
-  private var buffer = [UInt8](repeating: 0, count: RouteSocket.bufferOctets)
 
-  /// - Throws: when the kernel gives no socket.
   package init() throws(SystemError) {
-    changes = try Self.socket(groups: Self.groups)
-    requests = try Self.socket(groups: 0)
-    var size = Self.notificationOctets
-    _ = unsafe setsockopt(changes.raw, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    let news = sluice_route_socket(1)
+    guard news >= 0 else { throw SystemError(call: "socket", errno: -news) }
+    self.news = FileDescriptor(news)
+    let questions = sluice_route_socket(0)
+    guard questions >= 0 else { throw SystemError(call: "socket", errno: -questions) }
+    self.questions = FileDescriptor(questions)
   }
 
-  private static func socket(groups: UInt32) throws(SystemError) -> FileDescriptor {
-    let raw = sluice_route_socket(groups)
-    guard raw >= 0 else { throw SystemError(call: "socket", errno: -raw) }
-    return FileDescriptor(raw)
-  }
+  /// Becomes readable when something of links, addresses, routes or next hops changed.
+  package var descriptor: Int32 { news.raw }
 
-  /// Readable when links, addresses or routes changed since the last `drain()`.
-  package var descriptor: Int32 { changes.raw }
-
-  /// Forgets what was told; whether anything was, or notifications were lost.
-  package func drain() -> Bool {
-    var isChanged = false
-    // A bound, so that a busy host cannot keep the caller from its work.
-    for _ in 0..<4_096 {
-      let count = unsafe recv(changes.raw, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-      if count < 0, errno == EAGAIN { break }
-      if count < 0, errno != EINTR, errno != ENOBUFS { break }
-      isChanged = true
-    }
-    return isChanged
-  }
-
-  /// Links, addresses and routes as they are now.
+  /// Takes what waits on `descriptor`; does not wait.
   ///
-  /// - Parameter keepingRoute: which routes are kept; asked for each while it is read, so that a table of millions takes
-  ///   time (a microsecond a route) and no memory.
-  /// - Throws: what the kernel answers.
+  /// - Returns: whether something changed, or notifications were lost. A change that `read` did not see is told after it
+  ///   by a further notification: drain first, then read.
+  package func drain() -> Bool {
+    var changed = false
+    for _ in 0..<Self.burst {
+      let count = receive(news.raw)
+      if count < 0 {
+        guard count == -ENOBUFS || count == -EMSGSIZE else { return changed }
+        changed = true
+        continue
+      }
+      NetlinkSpan.forEachMessage(buffer.span.extracting(first: Int(count))) { header, octets in
+        changed = changed || Self.isChange(header.type, octets)
+      }
+    }
+    return changed
+  }
+
+  private static func isChange(_ type: UInt16, _ octets: Span<UInt8>) -> Bool {
+    switch Int(type) {
+    case SLUICE_NEWLINK, SLUICE_DELLINK, SLUICE_NEWADDR, SLUICE_DELADDR, SLUICE_NEWNEXTHOP, SLUICE_DELNEXTHOP:
+      return true
+    case SLUICE_NEWROUTE, SLUICE_DELROUTE:
+      // Not what the kernel learned about one destination.
+      return (NetlinkSpan.number(octets, at: 8, as: UInt32.self) ?? 0) & UInt32(SLUICE_ROUTE_CLONED) == 0
+    default: return false
+    }
+  }
+
+  /// Reads links, addresses, next hops and routes.
+  ///
+  /// Takes time by the size of the tables and memory only by what is kept. Routes that are not unicast are left out by
+  /// the kernel, where it can.
+  ///
+  /// - Parameter keepingRoute: whether a route matters; asked for each as it is read.
+  /// - Throws: what the kernel answered; EBUSY when each of 16 dumps of a kind was changed while it was read.
   package func read(
     keepingRoute: (HostNetwork.Route) -> Bool = { _ in true }
   ) throws(SystemError) -> HostNetwork {
-    for attempt in 1...Self.maximumDumps {
-      var host = HostNetwork()
-      var isWhole = true
-      isWhole = try dump(Message.getLink, AF_UNSPEC) { RouteMessage.link($0, into: &host) } && isWhole
-      isWhole = try dump(Message.getAddress, AF_UNSPEC) { RouteMessage.address($0, into: &host) } && isWhole
-      for family in [AF_INET, AF_INET6] {
-        isWhole =
-          try dump(Message.getRoute, family) { octets in
-            for route in RouteMessage.routes(octets) where keepingRoute(route) { host.routes.append(route) }
-          } && isWhole
-      }
-      if isWhole || attempt == Self.maximumDumps { return host }
+    var network = HostNetwork()
+    try dump(SLUICE_GETLINK, begin: { network.interfaces = [] }) { type, octets in
+      if Int(type) == SLUICE_NEWLINK { RouteMessage.interface(octets).map { network.interfaces.append($0) } }
     }
-    return HostNetwork()
+    try dump(SLUICE_GETADDR, begin: { network.addresses = [] }) { type, octets in
+      if Int(type) == SLUICE_NEWADDR { RouteMessage.address(octets).map { network.addresses.append($0) } }
+    }
+    let hops = try nextHops()
+    try dump(SLUICE_GETROUTE, begin: { network.routes = [] }) { type, octets in
+      guard Int(type) == SLUICE_NEWROUTE else { return }
+      RouteMessage.forEachRoute(octets, hops: hops) { route in
+        if keepingRoute(route) { network.routes.append(route) }
+      }
+    }
+    network.interfaces.sort { $0.index < $1.index }
+    return network
   }
 
-  /// Message types and flags of linux/netlink.h and linux/rtnetlink.h.
-  private enum Message {
-    static let error: UInt16 = 2
-    static let done: UInt16 = 3
-    /// NLM_F_REQUEST | NLM_F_DUMP
-    static let dump: UInt16 = 0x1 | 0x300
-    /// NLM_F_DUMP_INTR
-    static let isInterrupted: UInt16 = 0x10
-    static let getLink: UInt16 = 18
-    static let getAddress: UInt16 = 22
-    static let getRoute: UInt16 = 26
+  /// Next hop objects by identifier, groups as their members; none where the kernel has no such objects.
+  private func nextHops() throws(SystemError) -> [UInt32: [RouteMessage.Hop]] {
+    var singles: [UInt32: [RouteMessage.Hop]] = [:]
+    var groups: [(identifier: UInt32, members: [UInt32])] = []
+    do {
+      try dump(
+        SLUICE_GETNEXTHOP,
+        begin: {
+          singles = [:]
+          groups = []
+        }
+      ) { type, octets in
+        guard Int(type) == SLUICE_NEWNEXTHOP, let object = RouteMessage.nextHop(octets) else { return }
+        if object.group.isEmpty {
+          singles[object.identifier] = [object.hop]
+        } else {
+          groups.append((object.identifier, object.group))
+        }
+      }
+    } catch {
+      guard error.errno == EOPNOTSUPP else { throw error }
+    }
+    // A group holds no groups.
+    for group in groups { singles[group.identifier] = group.members.flatMap { singles[$0] ?? [] } }
+    return singles
   }
 
-  /// Gives the payload of every answer to `each`; false when the kernel says that it changed meanwhile.
+  /// Asks for everything of a kind, and again when it changed meanwhile.
   private func dump(
-    _ type: UInt16, _ family: Int32, _ each: (ArraySlice<UInt8>) -> Void
-  ) throws(SystemError) -> Bool {
+    _ kind: Int, begin: () -> Void, _ each: (UInt16, Span<UInt8>) -> Void
+  ) throws(SystemError) {
+    for _ in 0..<Self.attempts {
+      begin()
+      if try dumpOnce(kind, each) { return }
+    }
+    throw SystemError(call: "netlink", errno: EBUSY)
+  }
+
+  /// False when the kernel says that something changed while it wrote.
+  private func dumpOnce(_ kind: Int, _ each: (UInt16, Span<UInt8>) -> Void) throws(SystemError) -> Bool {
     sequence &+= 1
-    try send(type, family)
+    let failure = sluice_route_ask(questions.raw, Int32(kind), sequence)
+    guard failure == 0 else { throw SystemError(call: "sendto", errno: failure) }
     var isWhole = true
-    while true {
-      let count = unsafe recv(requests.raw, &buffer, buffer.count, 0)
-      if count < 0, errno == EINTR { continue }
-      guard count > 0 else { throw SystemError(call: "recv", errno: errno) }
-      var rest = buffer[0..<count]
-      while let message = NetlinkMessage(from: &rest) {
-        guard message.sequence == sequence else { continue }
-        if message.flags & Message.isInterrupted != 0 { isWhole = false }
-        switch message.type {
-        case Message.done: return isWhole
-        case Message.error:
-          let error = message.payload.integer(Int32.self, at: 0) ?? 0
-          // The host may have no IPv6 at all.
-          if -error == EAFNOSUPPORT || -error == EOPNOTSUPP { return true }
-          throw SystemError(call: "netlink", errno: -error)
-        default: each(message.payload)
+    var end: Int32?
+    while end == nil {
+      let count = receive(questions.raw)
+      guard count >= 0 else { throw SystemError(call: "recvmsg", errno: -count) }
+      NetlinkSpan.forEachMessage(buffer.span.extracting(first: Int(count))) { header, octets in
+        // What an earlier dump left behind has another number.
+        guard header.sequence == sequence, end == nil else { return }
+        if header.flags & UInt16(SLUICE_DUMP_INTERRUPTED) != 0 { isWhole = false }
+        switch Int32(header.type) {
+        case Int32(SLUICE_NETLINK_DONE), Int32(SLUICE_NETLINK_ERROR): end = Self.outcome(octets)
+        default: each(header.type, octets)
         }
       }
     }
+    guard end == 0 else { throw SystemError(call: "netlink", errno: end ?? EBADMSG) }
+    return isWhole
   }
 
-  private func send(_ type: UInt16, _ family: Int32) throws(SystemError) {
-    // struct nlmsghdr and, of whatever kind, a zeroed header of the longest of the three (struct ifinfomsg).
-    var request: [UInt8] = []
-    func put(_ value: UInt32) { unsafe withUnsafeBytes(of: value) { unsafe request.append(contentsOf: $0) } }
-    put(32)
-    unsafe withUnsafeBytes(of: (type, Message.dump)) { unsafe request.append(contentsOf: $0) }
-    put(sequence)
-    put(0)
-    request.append(UInt8(truncatingIfNeeded: family))
-    request += [UInt8](repeating: 0, count: 15)
-    guard unsafe Glibc.send(requests.raw, &request, request.count, 0) == request.count else {
-      throw SystemError(call: "send", errno: errno)
+  /// The error number with which an answer ends, 0 for none: the kernel writes it negative.
+  private static func outcome(_ octets: Span<UInt8>) -> Int32 {
+    guard let number = NetlinkSpan.number(octets, at: 0, as: UInt32.self) else { return 0 }
+    return 0 &- Int32(bitPattern: number)
+  }
+
+  private func receive(_ fd: Int32) -> Int32 {
+    unsafe buffer.withUnsafeMutableBufferPointer { octets in
+      unsafe sluice_route_receive(fd, octets.baseAddress, Int32(octets.count))
     }
-  }
-}
-
-/// One message of a netlink datagram.
-struct NetlinkMessage {
-  var type: UInt16
-  var flags: UInt16
-  var sequence: UInt32
-  var payload: ArraySlice<UInt8>
-
-  /// Takes the next message off `rest`; nil at the end, or where lengths lie.
-  init?(from rest: inout ArraySlice<UInt8>) {
-    guard let length = rest.integer(UInt32.self, at: 0).map({ Int($0) }), length >= 16, length <= rest.count,
-      let type = rest.integer(UInt16.self, at: 4), let flags = rest.integer(UInt16.self, at: 6),
-      let sequence = rest.integer(UInt32.self, at: 8)
-    else { return nil }
-    self.type = type
-    self.flags = flags
-    self.sequence = sequence
-    payload = rest.dropFirst(16).prefix(length - 16)
-    rest = rest.dropFirst((length + 3) & ~3)
-  }
-}
-
-extension ArraySlice<UInt8> {
-  /// The host-order number `offset` octets from the front; nil beyond the end.
-  func integer<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type, at offset: Int) -> T? {
-    let width = T.bitWidth / 8
-    guard count >= offset + width else { return nil }
-    return unsafe withUnsafeBytes { octets in
-      unsafe octets.loadUnaligned(fromByteOffset: offset, as: T.self)  // offset + width <= count
-    }
-  }
-
-  /// The attributes (struct rtattr) that follow `offset` octets, by type; of one that stands twice the last.
-  func attributes(after offset: Int) -> [UInt16: ArraySlice<UInt8>] {
-    var found: [UInt16: ArraySlice<UInt8>] = [:]
-    var rest = dropFirst(offset)
-    while let length = rest.integer(UInt16.self, at: 0).map({ Int($0) }), length >= 4, length <= rest.count,
-      let type = rest.integer(UInt16.self, at: 2)
-    {
-      // NLA_F_NESTED and NLA_F_NET_BYTEORDER are no part of the type.
-      found[type & 0x3FFF] = rest.dropFirst(4).prefix(length - 4)
-      rest = rest.dropFirst((length + 3) & ~3)
-    }
-    return found
   }
 }

@@ -25,6 +25,7 @@ private enum SpecialPrefixes {
     "198.18.0.0/15",  // benchmarking, RFC 2544
     "224.0.0.0/4",  // multicast, RFC 5771
     "240.0.0.0/4",  // reserved and broadcast, RFC 1112
+    "168.63.129.16/32", "192.80.8.124/32",  // metadata services in public space (`CloudMetadata`)
   ])
 
   static let v6 = table([

@@ -36,13 +36,21 @@ enum EventMembers {
     return text
   }
 
-  static func refused(_ failure: ScrubFailure, upstream: String) -> [UInt8] {
+  /// - Parameter judge: why an address may not be answered; told where it is public, or worse than not.
+  static func refused(
+    _ failure: ScrubFailure, upstream: String, judge: (IPAddress) -> ForbiddenAddresses.Refusal?
+  ) -> [UInt8] {
     var text: [UInt8] = []
     text.append(ascii: ",\"upstream\":")
     text.append(jsonQuoted: upstream)
     if case .notPublic(let address?) = failure {
       text.append(ascii: ",\"addresses\":")
       text.append(listOf: [address]) { text, address in text.append(address: address) }
+      if let refusal = judge(address), refusal != .notPublic {
+        text.append(ascii: ",\"refused_as\":\"")
+        text.append(contentsOf: refusal.rawValue.utf8)
+        text.append(UInt8(ascii: "\""))
+      }
     }
     return text
   }

@@ -2,7 +2,7 @@ import AuditLog
 package import DNSWire
 package import EgressPolicy
 package import GrantLedger
-package import IPNetwork
+import IPNetwork
 import ResponseCache
 
 extension ResolutionEngine {
@@ -64,10 +64,5 @@ extension ResolverSnapshot {
       case .allowed(let rule) = policy.decide(server: server, name: name.span, type: type)
     else { return nil }
     return policy.rule(server: server, index: rule)
-  }
-
-  /// Whether an answer of `rule` may hold an address.
-  package func admits(_ address: IPAddress, rule: EgressRule) -> Bool {
-    (address.isPublic && !ownAddresses.contains(address)) || rule.privatePrefixes.contains { $0.contains(address) }
   }
 }

@@ -1,8 +1,8 @@
 package import AuditLog
 package import DNSWire
-import EgressPolicy
+package import EgressPolicy
 package import GrantLedger
-import IPNetwork
+package import IPNetwork
 package import ResponseCache
 import Zones
 
@@ -82,8 +82,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     var rounds = 0
     /// True until upstream answered: an upstream is heard once.
     var isAsking = false
-    /// Policy stopped allowing the question while it was in flight.
-    var isRevoked = false
+    /// Why the question, allowed when it came, is not answered any more.
+    var revocation: AuditCode?
     /// True while an answer that is in the cache is committed again.
     var isRenewal = false
 
@@ -104,6 +104,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private static var second: UInt64 { 1_000_000_000 }
 
   package var ledger: GrantLedger
+  /// What no answer may hold from now on.
+  package var forbidden = ForbiddenAddresses()
   private var flights: [Ticket: Flight] = [:]
   private var inFlight: [GrantLedger.Key: Ticket] = [:]
   private var nextTicket: Ticket = 1
@@ -138,7 +140,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     _ ticket: Ticket, _ result: UpstreamResult, now: UInt64, epoch: UInt64
   ) -> Action? {
     guard let flight = flights[ticket], flight.isAsking, let first = flight.waiting.first else { return nil }
-    guard !flight.isRevoked else { return .finish(revoked(ticket, now: now)) }
+    guard flight.revocation == nil else { return .finish(revoked(ticket, now: now)) }
     flight.isAsking = false
     switch result {
     case .failure(let code):
@@ -146,11 +148,13 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     case .answer(let message, let server):
       flight.upstream = server
       do throws(ScrubFailure) {
-        let scrubber = Self.scrubber(for: first.question)
+        let scrubber = Self.scrubber(for: first.question, forbidden)
         flight.answer = try scrubber.scrub(message.span, name: first.question.name, type: first.question.type)
       } catch {
         let isInvalid = error == .invalid
-        let members = EventMembers.refused(error, upstream: server)
+        let members = EventMembers.refused(error, upstream: server) { [forbidden] in
+          Self.refusal(of: $0, first.question, forbidden)
+        }
         return .finish(
           fail(
             ticket, isInvalid ? .answerInvalid : .answerNotPublic, isInvalid ? .invalidData : .blocked,
@@ -163,7 +167,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   /// The firewall acknowledged, or did not.
   package mutating func committed(_ ticket: Ticket, _ result: CommitResult, now: UInt64, epoch: UInt64) -> Action? {
     guard let flight = flights[ticket], let plan = flight.plan else { return nil }
-    guard !flight.isRevoked else { return .finish(revoked(ticket, now: now)) }
+    guard flight.revocation == nil else { return .finish(revoked(ticket, now: now)) }
     switch result {
     case .setFull:
       return .finish(fail(ticket, .setFull, .otherError, storedFor: 0, now: now))
@@ -187,18 +191,35 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   ///
   /// - Parameters:
   ///   - servers: the servers to look at; all of them when nil.
+  ///   - code: what is recorded of the questions in flight.
   ///   - keeping: what of such a question stays open all the same.
   package mutating func end(
-    now: UInt64, servers: Set<UInt16>? = nil, where condition: (GrantLedger.Key) -> Bool,
+    now: UInt64, servers: Set<UInt16>? = nil, as code: AuditCode = .notListed,
+    where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false }
   ) -> Closing {
     for (ticket, flight) in flights where servers?.contains(flight.key.server) ?? true && condition(flight.key) {
-      flights[ticket]?.isRevoked = true
+      flights[ticket]?.revocation = code
       // A question that comes after this was decided by the policy in force now.
       inFlight[flight.key] = nil
     }
     let ended = ledger.end(now: now, servers: servers, where: condition, keeping: keeping)
     return Closing(closed: ended.closed, shortened: ended.shortened)
+  }
+
+  /// The questions of answers that hold an address which `condition` selects: given, or on their way to the client.
+  package func questions(
+    now: UInt64, where condition: (GrantLedger.Key, IPAddress) -> Bool
+  ) -> Set<GrantLedger.Key> {
+    var found: Set<GrantLedger.Key> = []
+    ledger.forEachHolding(now: now) { key, element, _, _ in
+      if !found.contains(key), condition(key, element.address) { found.insert(key) }
+    }
+    for flight in flights.values where !found.contains(flight.key) {
+      let planned = flight.plan?.elements.map(\.address) ?? []
+      if planned.contains(where: { condition(flight.key, $0) }) { found.insert(flight.key) }
+    }
+    return found
   }
 
   // MARK: - Steps
@@ -328,7 +349,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     let flight = close(ticket)
     return Finished(
       waiting: flight?.waiting ?? [], response: Self.servfail(now: now),
-      event: Event(code: .notListed, members: [], once: false))
+      event: Event(code: flight?.revocation ?? .notListed, members: [], once: false))
   }
 
   private mutating func finish(_ ticket: Ticket, grantExpires: UInt64, epoch: UInt64, now: UInt64) -> Finished {
@@ -424,7 +445,14 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       server: question.state.firewallIndex, name: Name(canonical: question.name.span), type: question.type)
   }
 
-  private static func scrubber(for question: PendingQuestion) -> Scrubber {
+  private static func refusal(
+    of address: IPAddress, _ question: PendingQuestion, _ forbidden: ForbiddenAddresses
+  ) -> ForbiddenAddresses.Refusal? {
+    let rule = question.snapshot.policy.rule(server: question.server, index: question.rule)
+    return forbidden.refusal(of: address, private: rule.privatePrefixes, server: question.state.firewallIndex)
+  }
+
+  private static func scrubber(for question: PendingQuestion, _ forbidden: ForbiddenAddresses) -> Scrubber {
     let snapshot = question.snapshot
     let server = question.server
     let rule = snapshot.policy.rule(server: server, index: question.rule)
@@ -433,7 +461,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     }
     return Scrubber(
       maxTTL: snapshot.rules.maxTTL, maxNegativeTTL: snapshot.rules.maxNegativeTTL,
-      admitsAddress: { snapshot.admits($0, rule: rule) },
+      admitsAddress: { [index = question.state.firewallIndex] in
+        forbidden.admits($0, private: rule.privatePrefixes, server: index)
+      },
       admitsTarget: { snapshot.zones.answer(name: $0.span, type: .A) == nil || isListed($0) },
       lists: isListed)
   }

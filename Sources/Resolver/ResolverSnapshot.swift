@@ -148,8 +148,6 @@ package final class ResolverSnapshot: Sendable {
   /// Queries of nobody's clients, and messages that are no query.
   package let strangers: QueryCounts
   let strangerCells: QueryCounts.Cells
-  /// Addresses that no answer may hold although they are public: the host's own.
-  package let ownAddresses: Set<IPAddress>
   /// The same once more, for the query path.
   private let uncountedServers: [Uncounted<ServerState>]
   let uncountedPolicy: Uncounted<PolicySnapshot>
@@ -163,7 +161,7 @@ package final class ResolverSnapshot: Sendable {
 
   package init(
     policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
-    ownAddresses: Set<IPAddress>, strangers: QueryCounts = QueryCounts(lanes: 1)
+    strangers: QueryCounts = QueryCounts(lanes: 1)
   ) {
     self.strangers = strangers
     strangerCells = strangers.cells
@@ -178,7 +176,6 @@ package final class ResolverSnapshot: Sendable {
     uncountedZones = Uncounted(zones)
     denialRecord = FlatOctets(Self.record(zones.sinkholeSOA, ttl: rules.sinkholeTTL))
     asksInterface = servers.contains { $0.hasInterface }
-    self.ownAddresses = ownAddresses
     places = Dictionary(
       servers.enumerated().map { ($1.firewallIndex, $0) }, uniquingKeysWith: { first, _ in first })
   }

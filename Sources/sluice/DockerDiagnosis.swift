@@ -2,6 +2,7 @@ import Control
 import EgressPolicy
 import FirewallBridge
 import Foundation
+import HostNetwork
 import IPNetwork
 import Settings
 
@@ -102,10 +103,11 @@ enum DockerDiagnosis {
     let asked = container.hostConfig.dns ?? []
     let listens = settings.listen.map(\.address)
     let isWild = settings.listen.contains { $0.isWildcard }
+    let own = isWild ? (try? RouteSocket().read { _ in false })?.ownAddresses ?? [] : []
     let first = settings.listen.first { !$0.isWildcard }?.address.description ?? "ADDRESS"
     let strangers = asked.filter { text in
       guard let address = IPAddress(text) else { return true }
-      return !(listens.contains(address) || isWild && HostAddresses.all().contains(address))
+      return !(listens.contains(address) || isWild && own.contains(address))
     }
     if asked.isEmpty {
       return [

@@ -268,7 +268,7 @@ extension ResolutionService {
     for entry in entries {
       guard
         let rule = snapshot.rule(server: element.server, name: entry.name.wire, type: entry.type),
-        snapshot.admits(element.address, rule: rule),
+        admits(element.address, rule, server: element.server, name: entry.name.wire, type: entry.type),
         let place = snapshot.server(firewallIndex: element.server)
       else { continue }
       let targets = snapshot.servers[place].targets(of: rule.ports, family: element.address.family)

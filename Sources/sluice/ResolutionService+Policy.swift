@@ -97,6 +97,8 @@ extension ResolutionService {
     let former = self.snapshot
     // Before anybody decides by the new policy, and on the one thread that stores answers.
     forgetUnlisted(since: former, snapshot)
+    let additions = refuseAddresses(for: snapshot)
+    forgetRefused(snapshot, additions)
     shared.current.replace(snapshot)
     self.snapshot = snapshot
     policySince = shared.clock().wall
@@ -107,6 +109,8 @@ extension ResolutionService {
       serversChanged: changed.union(added).count)
     adopted.letGo = letGo(since: former, snapshot)
     adopted.isManaged = options.isManaged
+    // What the new policy forbids everybody, as a network of its servers; then what it does not list any more.
+    closeRefused(additions, since: former)
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
       (adopted.addressesClosed, adopted.flowsCut) = (closed, flows)
       reloads.inForce += 1
@@ -191,13 +195,13 @@ extension ResolutionService {
     close(servers: servers, since: snapshot, members: peer.members, where: condition, completion: completion)
   }
 
-  private func close(
-    servers: Set<UInt16>, since former: ResolverSnapshot, members: String = "", cutting lapsed: [GrantElement] = [],
-    where condition: (GrantLedger.Key) -> Bool,
+  func close(
+    servers: Set<UInt16>?, since former: ResolverSnapshot, members: String = "", cutting lapsed: [GrantElement] = [],
+    as code: AuditCode = .notListed, where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
     completion: @escaping (Int, Int) -> Void
   ) {
-    let ended = engine.end(now: now, servers: servers, where: condition, keeping: keeping)
+    let ended = engine.end(now: now, servers: servers, as: code, where: condition, keeping: keeping)
     shorten(ended.shortened)
     let all = ended.closed + (options.cutsFlows ? lapsed : [])
     guard let bridge, !all.isEmpty else { return completion(0, 0) }

@@ -5,6 +5,8 @@ import DNSWire
 import EgressPolicy
 import FirewallBridge
 import GrantLedger
+import HostNetwork
+import IPNetwork
 import LinuxIO
 import Resolver
 import ResponseCache
@@ -19,6 +21,8 @@ enum ResolverMessage: Sendable {
   case compiled(LoadedSettings?, CompiledPolicy?)
   /// A call of the control API.
   case control(ControlRequest, @Sendable (ControlResponse) -> Void)
+  /// The host's network changed, or could not be read.
+  case host(Result<HostNetwork, SystemError>)
   /// The reply to a question that an operator asked, by its number.
   case answered(UInt64, [UInt8])
   case stop
@@ -39,6 +43,9 @@ final class ResolutionService {
   var engine: ResolutionEngine<any ReplyPath>
   /// The policy in force, as this thread knows it.
   var snapshot: ResolverSnapshot
+  /// The host's network, as far as answers may not lead there.
+  var host = HostNetwork()
+  let listeners: Set<IPAddress>
   var incident = EnforcementIncident()
   /// The feeder that feeds, and whether another plan is on its way to it.
   var incarnation: UInt64 = 0
@@ -70,11 +77,12 @@ final class ResolutionService {
   var onCompiled: ((LoadedSettings?, CompiledPolicy?) -> Void)?
   /// Answers calls of the control API.
   var onAnswered: ((UInt64, [UInt8]) -> Void)?
+  var onHost: ((Result<HostNetwork, SystemError>) -> Void)?
   var onControl: ((ControlRequest, @escaping @Sendable (ControlResponse) -> Void) -> Void)?
 
   init(
     reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing, lane: Int,
-    ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?
+    ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?, listeners: Set<IPAddress> = []
   ) {
     self.reactor = reactor
     self.upstream = upstream
@@ -84,6 +92,7 @@ final class ResolutionService {
     self.lane = lane
     self.options = options
     self.journal = journal
+    self.listeners = listeners
     engine = ResolutionEngine(ledger: ledger, wallSeconds: WallClock.seconds)
     snapshot = shared.current.load()
   }
@@ -97,6 +106,8 @@ final class ResolutionService {
       perform(engine.submit(question, path, now: now, epoch: shared.epoch.current))
     case .compiled(let loaded, let compiled):
       onCompiled?(loaded, compiled)
+    case .host(let outcome):
+      onHost?(outcome)
     case .answered(let id, let reply):
       onAnswered?(id, reply)
     case .control(let request, let completion):

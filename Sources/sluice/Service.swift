@@ -84,7 +84,9 @@ final class Service {
       Background.lower()
     }
     try audit.start()
+    let watcher = try followHost()
     let service = makeService(bridge, shared, audit, journal)
+    try adopt(watcher, service)
     try reactor.attach(mailbox) { service.handle($0) }
     try reconcile(service, remembered, bridge)
     let keeper = PolicyKeeper(
@@ -135,6 +137,26 @@ final class Service {
     } catch {
       throw StartError("watch: \(error)")
     }
+  }
+
+  private func followHost() throws(StartError) -> HostWatcher {
+    do {
+      return try HostWatcher(reactor: reactor, mailbox: mailbox)
+    } catch {
+      throw StartError("the host's network cannot be followed: \(error)")
+    }
+  }
+
+  /// Before anything that an earlier run opened is taken over.
+  private func adopt(_ watcher: HostWatcher, _ service: ResolutionService) throws(StartError) {
+    do {
+      service.host = try watcher.current()
+    } catch {
+      throw StartError("the host's network cannot be read: \(error)")
+    }
+    service.refuseAddresses(for: service.snapshot)
+    watcher.onChange = { [unowned service] in service.hostChanged($0) }
+    service.onHost = { watcher.take($0) }
   }
 
   private static let floodNice: Int32 = 10
@@ -357,7 +379,7 @@ final class Service {
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
       ring: ring(lanes.resolver, of: audit), lane: lanes.resolver, ledger: ledger, options: FirewallOptions(settings),
-      journal: journal)
+      journal: journal, listeners: Set(settings.listen.map(\.address)))
     upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
     service.incarnation = bridge?.greeting?.incarnation ?? 0
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }

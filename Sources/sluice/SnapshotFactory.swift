@@ -12,7 +12,6 @@ import Zones
 final class SnapshotFactory {
   let zones: LocalZones
   let rules: ResolverRules
-  let ownAddresses: Set<IPAddress>
   let maxEntriesPerServer: Int
   private let lanes: ThreadLanes
   private let strangers: QueryCounts
@@ -22,7 +21,6 @@ final class SnapshotFactory {
   init(_ settings: Settings, zones: LocalZones) {
     self.zones = zones
     rules = ResolverRules(settings)
-    ownAddresses = HostAddresses.all().union(settings.listen.map(\.address))
     maxEntriesPerServer = settings.cache.maxEntriesPerServer
     lanes = ThreadLanes(workers: settings.workers)
     strangers = QueryCounts(lanes: lanes.count)
@@ -75,7 +73,7 @@ final class SnapshotFactory {
     }
     return ResolverSnapshot(
       policy: compiled ?? PolicySnapshot(policies), zones: zones, rules: rules, servers: servers,
-      ownAddresses: ownAddresses, strangers: strangers)
+      strangers: strangers)
   }
 }
 

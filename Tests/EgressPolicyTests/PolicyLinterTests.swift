@@ -107,7 +107,32 @@ import Testing
     #expect(try messages("8.8.8.0/24").count == 1)
     #expect(try messages("0.0.0.0/0").count == 2)
     #expect(try messages("169.254.0.0/16").count == 1)
+    #expect(try messages("100.64.0.0/10").count == 1)
+    #expect(try messages("168.63.129.16/32").count == 2)
+    #expect(try messages("64:ff9b::/96").contains { $0.contains("carry IPv4") })
+    #expect(try messages("64:ff9b::a00:0/104").contains { $0.contains("carry IPv4") })
+    #expect(try messages("2002::/15").contains { $0.contains("carry IPv4") })
     #expect(try messages("10.0.0.0/7").count == 1)
+  }
+
+  @Test("prefixes over another server's network are warned about: wider, narrower, private or static")
+  func othersNetworks() throws {
+    func messages(private text: String? = nil, cidr: String? = nil) throws -> [String] {
+      let rules = try text.map { [try rule("db.example.com", private: [try IPPrefix.parse($0)])] } ?? []
+      let prefixes = try cidr.map { [StaticPrefixRule(prefix: try IPPrefix.parse($0), location: place(9))] } ?? []
+      let asking = ServerPolicy(
+        name: try ServerName("asking"),
+        networks: [ServerNetwork(prefix: try .parse("10.1.0.0/24"), location: place(1))],
+        rules: RuleList(rules), prefixes: prefixes, location: place(1))
+      return PolicyLinter.check([asking, try server("other", networks: ["10.2.0.0/16", "fd02::/32"])]).map(\.message)
+    }
+    for text in ["10.2.3.0/24", "10.2.0.0/16", "10.0.0.0/8", "fd02:0:1::/64", "fd00::/8"] {
+      #expect(try messages(private: text).contains { $0.contains("a network of other") }, "\(text)")
+      #expect(try messages(cidr: text).contains { $0.contains("a network of other") }, "\(text)")
+    }
+    for text in ["10.1.0.0/24", "10.3.0.0/16", "fd03::/32"] { #expect(try messages(private: text) == [], "\(text)") }
+    #expect(try messages(cidr: "168.63.129.0/24").contains { $0.contains("metadata") })
+    #expect(try messages(cidr: "45.11.0.0/16") == [])
   }
 
   @Test("mapped and catch-all networks are pointed out")

@@ -145,7 +145,7 @@ struct QueryPathDenialTests {
     }
     let fewer = ResolverSnapshot(
       policy: PolicySnapshot([], hash: asker.snapshot.policy.nameHash), zones: asker.snapshot.zones,
-      rules: asker.snapshot.rules, servers: [], ownAddresses: [])
+      rules: asker.snapshot.rules, servers: [])
     for step in 0..<QueryPath.prefetchSteps { asker.path.prefetch(7, step: step, with: fewer) }
     // A datagram that did not fit is screened as nothing, and forgets what was there.
     asker.path.screen(7, Span(), from: client, with: fewer)

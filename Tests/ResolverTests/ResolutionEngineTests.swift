@@ -34,7 +34,10 @@ private final class Conversation {
         maxElementsPerServer: elements, maxElementsPerName: elementsPerName), wallSeconds: { Self.wall })
   }
 
-  convenience init(_ world: World) throws { self.init(try world.snapshot()) }
+  convenience init(_ world: World) throws {
+    self.init(try world.snapshot())
+    engine.forbidden = world.forbidden
+  }
 
   func question(
     _ name: String, _ type: RRType = .A, client: String = "10.77.1.2", kind: PendingQuestion.Kind? = nil
@@ -383,23 +386,43 @@ struct EngineQuestionTests {
     #expect(finished.response.sections.isEmpty && finished.event?.code == .answerNotPublic)
     #expect(
       String(decoding: finished.event?.members ?? [], as: UTF8.self)
-        == #","upstream":"udp://192.0.2.54","addresses":["169.254.169.254"]"#)
+        == #","upstream":"udp://192.0.2.54","addresses":["169.254.169.254"],"refused_as":"metadata""#)
     #expect(talk.engine.ledger.elementCount == 0)
     let other = "x.deep.example.org"
     let invalid = try talk.finished(talk.answer(try talk.ask(other), other, [cname(other, other)]))
     #expect(invalid.event?.code == .answerInvalid && invalid.response.extendedError == .invalidData)
   }
 
-  @Test("the host's own addresses are not public, unless the rule says so")
-  func ownAddresses() throws {
+  @Test("the host's own addresses are refused, whatever the rule says; what is on its links only if the rule does not")
+  func forbiddenAddresses() throws {
     var world = try World()
-    world.ownAddresses = [address("9.9.9.9")]
-    let talk = try Conversation(world)
-    #expect(
-      try talk.finished(talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9")])).event?.code == .answerNotPublic)
-    world.rules = [try rule(api, private: [prefix("9.9.9.9/32")])]
-    let other = try Conversation(world)
-    #expect(try other.open(api, ["9.9.9.9"]).response.answerCount == 1)
+    world.forbidden = ForbiddenAddresses(hostAddresses: [address("9.9.9.9")], onLink: [prefix("9.9.8.0/23")])
+    func code(_ text: String) throws -> AuditCode? {
+      let talk = try Conversation(world)
+      return try talk.finished(talk.answer(try talk.ask(api), api, [a(api, text)])).event?.code
+    }
+    #expect(try code("9.9.9.9") == .answerNotPublic)
+    #expect(try code("9.9.8.8") == .answerNotPublic)
+    world.rules = [try rule(api, private: [prefix("9.9.8.0/23")])]
+    #expect(try code("9.9.9.9") == .answerNotPublic)
+    #expect(try Conversation(world).open(api, ["9.9.8.8"]).response.answerCount == 1)
+  }
+
+  @Test("an answer on its way is turned away when what it would open is refused meanwhile, and closed")
+  func refusedMeanwhile() throws {
+    let talk = try Conversation(try World())
+    let ticket = try talk.ask(api)
+    _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
+    let other = "x.deep.example.org"
+    _ = try talk.open(other, ["9.9.9.10"])
+    talk.engine.forbidden = ForbiddenAddresses(hostAddresses: [address("9.9.9.9")])
+    let refused = talk.engine.questions(now: talk.now) { $1 == address("9.9.9.9") }
+    #expect(refused.map(\.name.description) == [api])
+    let closing = talk.engine.end(now: talk.now, as: .answerNotPublic, where: refused.contains)
+    #expect(closing.closed.map(\.address) == [address("9.9.9.9")])
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .answerNotPublic)
+    #expect(talk.engine.questions(now: talk.now) { _, _ in true }.map(\.name.description) == [other])
   }
 
   @Test("a chain through an unlisted name is answered; through a special-use name it is not")

@@ -87,7 +87,7 @@ struct World {
   var opensIPv6 = true
   var maxTTL: UInt32 = 3600
   var maxNegativeTTL: UInt32 = 300
-  var ownAddresses: Set<IPAddress> = []
+  var forbidden = ForbiddenAddresses()
   var zoneText = ""
   var rules: [EgressRule]
 
@@ -119,8 +119,7 @@ struct World {
           name: policy.name.text, cache: ResponseCache(maxEntries: 1000, hash: NameHash(seed: 1)),
           firewallIndex: UInt16(index),
           interface: policy.interface)
-      },
-      ownAddresses: ownAddresses)
+      })
   }
 }
 

@@ -29,8 +29,7 @@ struct FloodWatchTests {
         ServerState(
           name: policy.name.text, cache: ResponseCache(maxEntries: 10), firewallIndex: UInt16(index),
           interface: nil)
-      },
-      ownAddresses: [])
+      })
   }
 
   private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }

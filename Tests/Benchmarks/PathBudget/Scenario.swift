@@ -68,7 +68,6 @@ enum Scenario: String {
           name: policy.name.text, cache: ResponseCache(maxEntries: 10_000, hash: NameHash(seed: 1)),
           firewallIndex: UInt16(index),
           interface: nil)
-      },
-      ownAddresses: [])
+      })
   }
 }

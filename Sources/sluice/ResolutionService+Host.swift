@@ -1,0 +1,104 @@
+import AuditLog
+import DNSWire
+import EgressPolicy
+import GrantLedger
+import HostNetwork
+import IPNetwork
+import LinuxIO
+import Resolver
+import ResponseCache
+import Zones
+
+/// Keeping answers away from what is nobody's business: the host, what is on its links, other servers' networks.
+extension ResolutionService {
+  /// The host has another network now: what an answer may not hold any more is closed, and leaves the caches.
+  func hostChanged(_ network: HostNetwork) {
+    host = network
+    let additions = refuseAddresses(for: snapshot)
+    forgetRefused(snapshot, additions)
+    closeRefused(additions, since: snapshot)
+  }
+
+  /// From now on refuses what the host's network and the policy's networks forbid. Returns what an answer may have held
+  /// until now.
+  @discardableResult
+  func refuseAddresses(for snapshot: ResolverSnapshot) -> [IPPrefix] {
+    let networks = zip(snapshot.policy.servers, snapshot.servers).flatMap { policy, state in
+      policy.networks.map { ForbiddenAddresses.Network(prefix: $0.prefix, server: state.firewallIndex) }
+    }
+    let former = engine.forbidden
+    engine.forbidden = ForbiddenAddresses(
+      serverNetworks: networks, hostAddresses: host.ownAddresses.union(listeners), onLink: host.onLinkNetworks)
+    guard engine.forbidden != former else { return [] }
+    return engine.forbidden.additions(since: former, private: snapshot.policy.privatePrefixes)
+  }
+
+  /// Whether an address may be open for a name. What a local zone answers is the operator's own word.
+  func admits(_ address: IPAddress, _ rule: EgressRule, server: UInt16, name: [UInt8], type: RRType) -> Bool {
+    let key = GrantLedger.Key(server: server, name: Name(canonical: name.span), type: type)
+    return !AddressJudge(forbidden: engine.forbidden, snapshot: snapshot).refuses(address, key, rule)
+  }
+
+  /// Takes answers out of the caches that hold an address which is refused now.
+  func forgetRefused(_ snapshot: ResolverSnapshot, _ additions: [IPPrefix]) {
+    guard !additions.isEmpty else { return }
+    let judge = AddressJudge(forbidden: engine.forbidden, snapshot: snapshot)
+    for state in snapshot.servers {
+      for listed in state.cache.list() where !listed.response.addresses.isEmpty {
+        let key = GrantLedger.Key(
+          server: state.firewallIndex, name: Name(canonical: listed.name.span), type: listed.type)
+        if listed.response.addresses.contains(where: { judge.refuses($0, key) }) {
+          state.cache.remove(listed.name.span, listed.type)
+        }
+      }
+    }
+  }
+
+  /// Closes what is open, or about to be, at addresses that are refused now.
+  func closeRefused(_ additions: [IPPrefix], since former: ResolverSnapshot) {
+    guard !additions.isEmpty else { return }
+    let judge = AddressJudge(forbidden: engine.forbidden, snapshot: snapshot)
+    let questions = engine.questions(now: now) { judge.refuses($1, $0) }
+    guard !questions.isEmpty else { return }
+    close(
+      servers: Set(questions.map(\.server)), since: former, members: ",\"cause\":\"address-refused\"",
+      as: .answerNotPublic, where: questions.contains
+    ) { key, element in
+      !judge.refuses(element.address, key)
+    } completion: { closed, _ in
+      StandardError.write("sluice: \(counted(closed, "address")) closed that no answer may hold any more")
+    }
+  }
+}
+
+/// Judges addresses by what is forbidden and what policy says at one moment.
+private struct AddressJudge {
+  let forbidden: ForbiddenAddresses
+  let snapshot: ResolverSnapshot
+
+  /// A name that policy does not allow is none of its business.
+  func refuses(_ address: IPAddress, _ key: GrantLedger.Key) -> Bool {
+    guard let rule = snapshot.rule(server: key.server, name: key.name.wire, type: key.type) else { return false }
+    return refuses(address, key, rule)
+  }
+
+  func refuses(_ address: IPAddress, _ key: GrantLedger.Key, _ rule: EgressRule) -> Bool {
+    guard !forbidden.admits(address, private: rule.privatePrefixes, server: key.server) else { return false }
+    return snapshot.zones.answer(name: key.name.wire.span, type: key.type)?.isEmptyZone ?? true
+  }
+}
+
+extension CachedResponse {
+  /// The addresses of its A and AAAA records.
+  var addresses: [IPAddress] {
+    ttlOffsets.compactMap { offset in
+      let place = Int(offset)
+      // Type and class stand before the TTL, the length of the data and the data behind it (RFC 1035 section 3.2.1).
+      guard place >= 4, place + 6 <= sections.count else { return nil }
+      let type = UInt16(sections[place - 4]) << 8 | UInt16(sections[place - 3])
+      let end = place + 6 + (Int(sections[place + 4]) << 8 | Int(sections[place + 5]))
+      guard [RRType.A.rawValue, RRType.AAAA.rawValue].contains(type), end <= sections.count else { return nil }
+      return IPAddress(octets: sections.span.extracting((place + 6)..<end))
+    }
+  }
+}

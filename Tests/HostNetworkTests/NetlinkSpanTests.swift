@@ -1,0 +1,54 @@
+import IPNetwork
+import Testing
+
+@testable import HostNetwork
+
+struct NetlinkSpanTests {
+  /// Octets of a generator, so that a failing run can be repeated.
+  private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return state ^ (state >> 29)
+    }
+  }
+
+  /// RTM_NEWROUTE to 10.1.0.0/16 over interface 5, by two next hops.
+  private static let route: [UInt8] =
+    [2, 16, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0] + [8, 0, 1, 0, 10, 1, 0, 0]
+    + [36, 0, 9, 0] + [16, 0, 0, 0, 5, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, 1]
+    + [16, 0, 0, 0, 6, 0, 0, 0, 8, 0, 5, 0, 10, 0, 0, 2]
+
+  private func routes(_ octets: [UInt8]) -> [HostNetwork.Route] {
+    var found: [HostNetwork.Route] = []
+    RouteMessage.forEachRoute(octets.span, hops: [:]) { found.append($0) }
+    return found
+  }
+
+  @Test func `a route by several next hops is one route for each`() {
+    let destination = IPPrefix("10.1.0.0/16")!
+    #expect(
+      routes(Self.route) == [
+        HostNetwork.Route(destination: destination, interface: 5, gateway: IPAddress("10.0.0.1")),
+        HostNetwork.Route(destination: destination, interface: 6, gateway: IPAddress("10.0.0.2")),
+      ])
+  }
+
+  @Test func `octets that are cut or changed anywhere are read without a trap`() {
+    var generator = Seeded(state: 12)
+    for count in 0...Self.route.count { _ = routes(Array(Self.route.prefix(count))) }
+    for _ in 0..<20_000 {
+      var octets = Self.route
+      for _ in 0..<Int.random(in: 1...6, using: &generator) {
+        octets[Int.random(in: octets.indices, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+      }
+      octets.removeLast(Int.random(in: 0...octets.count, using: &generator))
+      _ = routes(octets)
+      _ = RouteMessage.interface(octets.span)
+      _ = RouteMessage.address(octets.span)
+      _ = RouteMessage.nextHop(octets.span)
+      NetlinkSpan.forEachMessage(octets.span) { _, rest in NetlinkSpan.forEachAttribute(rest) { _, _ in } }
+    }
+  }
+}

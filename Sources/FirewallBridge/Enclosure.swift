@@ -12,6 +12,8 @@ package struct Enclosure: Hashable, Sendable {
   /// An interface from which nothing passes that is not of the networks behind it.
   package struct Link: Hashable, Sendable {
     package var interface: String
+    /// The interface's index; 0 where it is pinned and not there. One that was made anew has another.
+    package var index: UInt32
     /// Places in the plan's list of servers.
     package var servers: [Int]
     /// Networks behind it that no server governs any more.
@@ -79,7 +81,8 @@ package struct Enclosure: Hashable, Sendable {
     links = behind.sorted { $0.key < $1.key }.map { name, networks in
       let known = networks.servers.flatMap { plan.servers[$0].prefixes } + networks.held
       return Link(
-        interface: name, servers: networks.servers.sorted(), held: networks.held.sorted(),
+        interface: name, index: search.index(of: name), servers: networks.servers.sorted(),
+        held: networks.held.sorted(),
         others: search.others(behind: name, beside: known))
     }
   }
@@ -115,6 +118,7 @@ extension Enclosure {
   /// The host's routes and on-link prefixes by what they lead to.
   private struct Search {
     private let names: [UInt32: HostNetwork.Interface]
+    private let indexes: [String: UInt32]
     /// Interfaces by destination, of all routes but default ones and of on-link prefixes.
     private var destinations: [IPPrefix: Set<UInt32>] = [:]
     /// Interfaces by on-link prefix.
@@ -128,6 +132,7 @@ extension Enclosure {
 
     init(_ host: HostNetwork, upstreams: [IPAddress]) {
       names = Dictionary(host.interfaces.map { ($0.index, $0) }, uniquingKeysWith: { first, _ in first })
+      indexes = Dictionary(host.interfaces.map { ($0.name, $0.index) }, uniquingKeysWith: { first, _ in first })
       let loopback = Set(host.interfaces.filter(\.isLoopback).map(\.index))
       for address in host.addresses where !loopback.contains(address.interface) && !address.network.isLinkLocal {
         onLink[address.network, default: []].insert(address.interface)
@@ -181,6 +186,8 @@ extension Enclosure {
       }
       return found.compactMap { names[$0] }.sorted { $0.name < $1.name }
     }
+
+    func index(of name: String) -> UInt32 { indexes[name] ?? 0 }
 
     func gap(of interface: HostNetwork.Interface) -> Gap? {
       if carriesDefault.contains(interface.index) { return .defaultRoute }

@@ -119,6 +119,7 @@ extension Ruleset {
     for link in links {
       linkRules(link, plan, own, in: &text)
       linkInputRules(link, plan, own, in: &text)
+      sourceRules(link, plan, own, in: &text)
     }
     if !links.isEmpty {
       let jumps = links.map { "\"\($0.interface)\" : goto \($0.chain)" }.joined(separator: ", ")
@@ -126,6 +127,25 @@ extension Ruleset {
     }
     forwardRules(plan, surroundings, in: &text)
     inputRules(plan, surroundings, in: &text)
+  }
+
+  /// What may come by the interface at all: before fragments are put together, before options are read, before a time to
+  /// live is counted. What the kernel itself says no to there it would answer to the forged source, with the packet in it.
+  private static func sourceRules(
+    _ link: Enclosure.Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
+  ) {
+    let chain = link.sourceChain
+    for server in link.servers {
+      for range in own[server] ?? [] { text.rule(chain, "\(range.family.header) saddr \(range.nft) accept") }
+    }
+    // Refused further on, with an answer that stays behind the interface.
+    for network in link.held + link.others { text.rule(chain, "\(network.match) accept") }
+    text.rule(chain, "ip6 saddr { ::, fe80::/10 } accept")
+    // An address that is asked for; nothing is ever answered to it.
+    text.rule(chain, "ip saddr 0.0.0.0 accept")
+    let server = link.servers.first.map { plan.servers[$0].name } ?? "host"
+    text.rule(chain, "\(log("sluice \(server) \(RulesetReason.spoofed.rawValue) ", plan.nflogGroup))")
+    text.rule(chain, "drop")
   }
 
   /// What comes in by an interface behind which servers' networks lie must come from them.

@@ -6,6 +6,7 @@ package import LinuxIO
 ///
 /// Only validated names and binary addresses become text. The chains, and what a packet meets in which order:
 ///
+///     ingress, of each link's device ── source/INTERFACE: what lies behind it ► refused as spoofed
 ///     forward ── iifname vmap @links ──► link/INTERFACE ── its servers' networks ──► SERVER, else refused as spoofed
 ///        ├────── ip saddr vmap @servers-… ──► SERVER, or SERVER/spoofed where it should have come by a link
 ///        ├────── ip saddr @held-… ──► host/held: refused
@@ -71,13 +72,18 @@ package enum Ruleset {
   }
 
   /// The whole table as nft text, for `nft -f`.
+  ///
+  /// - Parameter hooksDevices: false leaves out the chains that hook a device, which nft refuses where there is none of that
+  ///   name.
   package static func render(
-    _ plan: FirewallPlan, _ surroundings: Surroundings = Surroundings(), removing leftovers: Leftovers = Leftovers()
+    _ plan: FirewallPlan, _ surroundings: Surroundings = Surroundings(), removing leftovers: Leftovers = Leftovers(),
+    hooksDevices: Bool = true
   ) throws(FirewallPlanError) -> String {
     try plan.validate()
     var text = RulesetScript(table: "inet \(plan.table)")
     if leftovers.replacesTable { text.text += "delete table \(text.table)\n" }
     declare(plan, surroundings, leftovers, in: &text)
+    if hooksDevices { hook(surroundings.enclosure.links, in: &text) }
     empty(plan, surroundings, leftovers, in: &text)
     let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
     fillMaps(plan, surroundings.held, owned, in: &text)
@@ -106,8 +112,13 @@ package enum Ruleset {
     try plan.validate()
     var text = RulesetScript(table: "inet \(plan.table)")
     let chains = surroundings.enclosure.links.flatMap(chains(of:))
-    let gone = Set(former.enclosure.links.flatMap(Self.chains(of:))).subtracting(chains).sorted()
-    for chain in chains { text.line("add chain", chain) }
+    let hooked = Set(surroundings.enclosure.links.filter { $0.index != 0 }.map(\.ingressChain))
+    let gone =
+      former.enclosure.links.filter { $0.index != 0 && !hooked.contains($0.ingressChain) }.map(\.ingressChain)
+      + Set(former.enclosure.links.flatMap(Self.chains(of:))).subtracting(chains).sorted()
+    // The kernel may have taken away a chain whose device is gone.
+    for chain in chains + gone { text.line("add chain", chain) }
+    hook(surroundings.enclosure.links, in: &text)
     text.line("flush map", "links")
     // The base chains that name links; the others stay as they are.
     for chain in ["forward", "input"] + chains + gone { text.line("flush chain", chain) }
@@ -132,7 +143,39 @@ package enum Ruleset {
   /// What others send to a server, and no connection of its own asked for.
   static let inbound = "host/inbound"
 
-  private static func chains(of link: Enclosure.Link) -> [String] { [link.chain, link.inputChain] }
+  private static func chains(of link: Enclosure.Link) -> [String] { [link.chain, link.inputChain, link.sourceChain] }
+
+  /// The base chains that look at sources before anything of the kernel answers a packet: they hook devices, so that the
+  /// rules stand in chains of their own, and each holds one jump.
+  private static func hook(_ links: [Enclosure.Link], in text: inout RulesetScript) {
+    for link in links where link.index != 0 {
+      text.line(
+        "add chain", link.ingressChain,
+        "{ type filter hook ingress device \"\(link.interface)\" priority -500; policy accept; }")
+      text.line("flush chain", link.ingressChain)
+      text.rule(link.ingressChain, "jump \(link.sourceChain)")
+    }
+  }
+
+  /// The chains that hook the devices of links, by name, as nft lists them.
+  package static func listedDeviceChains(_ surroundings: Surroundings) -> [String: [String]] {
+    let links = surroundings.enclosure.links.filter { $0.index != 0 }
+    return Dictionary(
+      uniqueKeysWithValues: links.map { link in
+        (
+          link.ingressChain,
+          [
+            "type filter hook ingress device \"\(link.interface)\" priority -500; policy accept;",
+            "jump \(link.sourceChain)",
+          ]
+        )
+      })
+  }
+
+  /// The chains that hook the devices of links.
+  static func deviceChains(_ surroundings: Surroundings) -> [String] {
+    surroundings.enclosure.links.filter { $0.index != 0 }.map(\.ingressChain)
+  }
 
   private static func chains(of server: FirewallPlan.Server) -> [String] {
     var names = [server.name, RulesetReason.new.chain(server.name)]
@@ -352,6 +395,10 @@ extension Enclosure.Link {
   var chain: String { "link/\(interface)" }
   /// What comes by it to the host itself.
   var inputChain: String { "input/\(interface)" }
+  /// Which sources may come by it at all.
+  var sourceChain: String { "source/\(interface)" }
+  /// The base chain of its device.
+  var ingressChain: String { "ingress/\(interface)" }
 }
 
 /// Why a packet is refused, where the plain log line of a server would not tell.

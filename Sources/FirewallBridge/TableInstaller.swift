@@ -106,7 +106,7 @@ struct TableInstaller {
     guard Self.isOurs(existing) || chains.isDisjoint(with: ["forward", "input"]) else {
       throw Fault(text: "table \(plan.family.name) \(plan.table) exists and is not of our making")
     }
-    let wantedChains = Set(Ruleset.chains(of: plan, surroundings))
+    let wantedChains = Set(Ruleset.chains(of: plan, surroundings) + Ruleset.deviceChains(surroundings))
     let wantedMaps = Set(Ruleset.hashedMaps(plan, surroundings.held))
     // A chain of a server that is gone, or of a part of ours: no server's own name holds a '/'.
     let servers = Set(stale.map(\.server))

@@ -56,7 +56,7 @@ struct EarlyRules {
     let plan = plan(settings, settings.policies.map { $0.inForce(at: .max) })
     let text: String
     do {
-      text = try Ruleset.render(plan, Ruleset.Surroundings(plan, state: settings.state))
+      text = try Ruleset.render(plan, Ruleset.Surroundings(plan, state: settings.state), hooksDevices: false)
     } catch let error as FirewallPlanError {
       throw StartError("the plan is not valid: \(error.reason)")
     } catch {

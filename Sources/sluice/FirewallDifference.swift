@@ -14,16 +14,20 @@ struct FirewallDifference {
   /// - Throws: `StartError` when nft cannot be run or refuses.
   init(_ plan: FirewallPlan, state: String) throws {
     let table = "inet \(plan.table)"
+    let surroundings = try Ruleset.Surroundings(plan, state: state)
     // Two programs, because nft lists what it has not yet sent in a form of its own.
     let wanted = try Self.run(
       ["/usr/bin/unshare", "--net", "/bin/sh", "-c", "nft -f - && exec nft -s list table inet \"$0\"", plan.table],
-      input: try Ruleset.render(plan, Ruleset.Surroundings(plan, state: state)))
+      input: try Ruleset.render(plan, surroundings, hooksDevices: false))
     guard wanted.status == 0 else { throw StartError("nft cannot lay out the wanted table: \(wanted.errors)") }
     let present = try Self.run(["/usr/sbin/nft", "-s", "list", "table", "inet", plan.table], input: "")
     let isAbsent = present.status != 0 && present.errors.contains("No such file or directory")
     guard present.status == 0 || isAbsent else { throw StartError("nft cannot list the table: \(present.errors)") }
     if isAbsent { lines.append("- there is no table \(table)") }
-    compare(Self.parts(of: present.output), Self.parts(of: wanted.output))
+    // Of the chains that hook devices the other namespace has none.
+    let hooks = Ruleset.listedDeviceChains(surroundings).map { ("chain \($0)", $1) }
+    compare(
+      Self.parts(of: present.output), Self.parts(of: wanted.output).merging(hooks, uniquingKeysWith: { $1 }))
   }
 
   private mutating func compare(_ present: [String: [String]], _ wanted: [String: [String]]) {

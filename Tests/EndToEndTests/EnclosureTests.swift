@@ -73,6 +73,44 @@ extension EndToEnd {
       }
     }
 
+    @Test("the host's own stack answers no forged source: what it refuses would carry octets out")
+    func answered() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        try bed.host.must("sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.br-mcp.rp_filter=0")
+        // Sources at the internet's; each is answered by the host without a rule: time exceeded, no route, too big, an
+        // option that it does not know, a fragment whose rest never comes.
+        let program = """
+          import socket, struct
+          data = struct.pack("!HHHH", 5555, 4444, 28, 0) + b"SECRET-by-answers---"
+          def v4(ttl, dst, more=0, ihl=5, options=b""):
+              return struct.pack("!BBHHHBBH4s4s", 0x40 | ihl, 0, ihl * 4 + len(data), 7, more, ttl, 17, 0,
+                                 socket.inet_aton("45.11.0.66"), socket.inet_aton(dst)) + options + data
+          s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+          for packet, dst in [(v4(1, "45.11.0.10"), "45.11.0.10"), (v4(64, "198.51.100.1"), "198.51.100.1"),
+                              (v4(64, "10.77.1.1", more=0x2000), "10.77.1.1"),
+                              (v4(64, "45.11.0.10", ihl=6, options=bytes([131, 3, 4, 0])), "45.11.0.10")]:
+              for _ in range(3): s.sendto(packet, (dst, 0))
+          s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+          src = socket.inet_pton(socket.AF_INET6, "2a10:77::66")
+          def v6(hops, dst, header=17, payload=data):
+              return struct.pack("!IHBB", 6 << 28, len(payload), header, hops) + src + socket.inet_pton(socket.AF_INET6, dst) + payload
+          hop = bytes([17, 0, 0x9E, 4, 0, 0, 0, 0]) + data
+          for packet, dst in [(v6(1, "2a10:77::10"), "2a10:77::10"), (v6(64, "2001:db8:9::1"), "2001:db8:9::1"),
+                              (v6(64, "2a10:77::10", 0, hop), "2a10:77::10"), (v6(64, "fd00:77:1::1", 0, hop), "fd00:77:1::1")]:
+              for _ in range(3): s.sendto(packet, (dst, 0, 0, 0))
+          """
+        let escaped = try octetsOut(bed) {
+          let sent = try Command.run(["python3", "-c", program], in: bed.client)
+          guard sent.status == 0 else { throw Obstacle("send: \(sent.errors)") }
+          // Fragments are given up after this time.
+          try bed.host.must("sysctl -q -w net.ipv4.ipfrag_time=1")
+        }
+        #expect(escaped == 0)
+        try isTold(bed, "spoofed-source", "client", "45.11.0.66")
+        try isTold(bed, "spoofed-source", "client", "2a10:77::66")
+      }
+    }
+
     @Test("the host's services are not reached over link-local addresses (finding 3b)")
     func linkLocal() throws {
       try Testbed.run { (bed: Testbed) throws in

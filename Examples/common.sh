@@ -199,7 +199,7 @@ start_sluice() {
   local source="${1:-$here}"
   cp -r "$source/sluice.yaml" "$source/policies" "$state/"
   chown nobody: "$state"
-  sluice check --config "$state/sluice.yaml" || fail "the configuration is refused"
+  in_host sluice check --config "$state/sluice.yaml" || fail "the configuration is refused"
   ip netns exec "$host" sluice serve --config "$state/sluice.yaml" >"$state/sluice.log" 2>&1 &
   sluice=$!
   until_true 20 grep -q '^sluice: serving' "$state/sluice.log" || fail "sluice serve does not start"

@@ -38,7 +38,11 @@ start_machine() {
     --machine=sluice-debian --network-namespace-path="/run/netns/$host" --capability=all "$@" \
     $(swift_runtime | sed 's/^/--bind-ro=/') >>"$state/nspawn.log" 2>&1 </dev/null &
   machine=$!
-  until_true 60 boots || fail "systemd does not start"
+  until_true 60 boots || {
+    { in_machine systemctl is-system-running; in_machine systemctl list-jobs; in_machine journalctl --no-pager -b -n 40; } \
+      >"$state/machine.log" 2>&1 || true
+    fail "systemd does not start"
+  }
 }
 
 # The first child is not yet the one that becomes systemd.

@@ -45,6 +45,15 @@ until_true() {
 in_host() { ip netns exec "$host" "$@"; }
 in_server() { ip netns exec "$server" "$@"; }
 
+# The user that serve becomes. One that this run made goes with it.
+made_user=
+make_user() {
+  if ! id -u sluice >/dev/null 2>&1; then
+    useradd --system --no-create-home --shell /usr/sbin/nologin sluice
+    made_user=sluice
+  fi
+}
+
 # Ends what runs in our namespaces, then the namespaces.
 take_down() {
   local status=$? namespace
@@ -59,6 +68,7 @@ take_down() {
     ip netns delete "$namespace"
   done
   [ -n "$state" ] && rm -rf "$state"
+  [ -n "$made_user" ] && userdel "$made_user"
   exit "$status"
 }
 
@@ -198,7 +208,8 @@ connects() {
 start_sluice() {
   local source="${1:-$here}"
   cp -r "$source/sluice.yaml" "$source/policies" "$state/"
-  chown nobody: "$state"
+  make_user
+  chown sluice: "$state"
   in_host sluice check --config "$state/sluice.yaml" || fail "the configuration is refused"
   ip netns exec "$host" sluice serve --config "$state/sluice.yaml" >"$state/sluice.log" 2>&1 &
   sluice=$!

@@ -142,17 +142,28 @@ extension FieldReader {
   }
 
   /// The portable shape of a user name; whether there is such a user is known where it is needed.
-  mutating func userName(_ node: YAMLNode) -> String? {
+  mutating func read(_ node: YAMLNode, into user: inout ServiceUser) {
     let expected = "the name of a system user"
-    guard let text = text(node, expected: expected) else { return nil }
+    guard let text = text(node, expected: expected) else { return }
     let isName = text.utf8.allSatisfy {
       ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x5F || $0 == 0x2E
         || ($0 >= 0x41 && $0 <= 0x5A)
     }
     guard isName, !text.hasPrefix("-"), text.utf8.count <= 32 else {
       reject(node, expected: expected)
-      return nil
+      return
     }
-    return text
+    user = ServiceUser(name: text, location: node.location)
+    switch text {
+    case "nobody":
+      error(
+        "user nobody owns processes of other services, which could give permits by the control socket; "
+          + "expected a user of its own, such as the default \(ServiceUser.standardName)", at: node.location)
+    case "root":
+      warning(
+        "user root: what reads every client's packets may write every file of root's; leave `user` out, "
+          + "and serve becomes \(ServiceUser.standardName)", at: node.location)
+    default: break
+    }
   }
 }

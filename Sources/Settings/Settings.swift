@@ -21,8 +21,8 @@ package struct Settings: Sendable {
   package var released: [IPPrefix] = []
   /// The folder in which the bridge keeps what outlives every process.
   package var state: String
-  /// Who to become after binding; nil stays.
-  package var user: String?
+  /// Who a serve that root started becomes.
+  package var user: ServiceUser
   package var policies: [ServerPolicy]
   /// Whether files are read again as soon as they are written.
   package var watches = false
@@ -167,6 +167,24 @@ package struct AuditSettings: Hashable, Sendable {
 
   /// What holds where the configuration says nothing.
   package static let `default` = AuditSettings()
+}
+
+/// The account under which everything from outside is read.
+package struct ServiceUser: Equatable, Sendable {
+  /// The one that the packages make.
+  package static let standardName = "sluice"
+
+  package var name: String
+  /// Of the key, or of the configuration that has none.
+  package var location: SourceLocation
+
+  package init(name: String = ServiceUser.standardName, location: SourceLocation) {
+    self.name = name
+    self.location = location
+  }
+
+  /// The command that makes it.
+  package var creation: String { "useradd --system --no-create-home --shell /usr/sbin/nologin \(name)" }
 }
 
 /// Where the control API is.

@@ -37,7 +37,8 @@ struct SettingsReader {
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
       zones: zones(fields["zones"]), sinkhole: SinkholeSettings(), unknownClients: .nxdomain,
       firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
-      control: .default, state: Self.defaultState, user: nil, policies: policies(fields["policies"], in: root))
+      control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
+      policies: policies(fields["policies"], in: root))
     settings.listenLocations = listen.map(\.location)
     if let node = fields["workers"] { settings.workers = findings.integer(node, in: 1...256) ?? settings.workers }
     if let node = fields["sinkhole"] { findings.read(node, into: &settings.sinkhole) }
@@ -54,7 +55,7 @@ struct SettingsReader {
     audit(fields["audit"], in: root, &settings.audit)
     control(fields["control"], &settings.control)
     if let node = fields["metrics"] { settings.metrics = findings.metricsAddress(node) }
-    if let node = fields["user"] { settings.user = findings.userName(node) }
+    if let node = fields["user"] { findings.read(node, into: &settings.user) }
     if let node = fields["release"] { settings.released = released(node, settings) }
     if let node = fields["state"], let text = findings.text(node, expected: "the path of a folder") {
       settings.state = ConfigFiles.resolve(text, from: path)

@@ -21,6 +21,7 @@ struct CheckCommand: ParsableCommand {
     if let settings = loaded.settings {
       findings += ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
       findings += (try? EnclosureDiagnosis(settings))?.diagnostics ?? []
+      if let missing = Privileges.missing(settings.user) { findings.append(missing) }
     }
     let failed = loaded.settings == nil || findings.contains { $0.severity == .error }
     if json {

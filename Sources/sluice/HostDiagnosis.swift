@@ -31,7 +31,7 @@ enum HostDiagnosis {
           .serious(
             "files", "\(path) can be written by others than its owner (mode \(octal(status)))", "chmod go-w \(path)"))
       }
-      if status.st_uid != 0, settings.user == nil || status.st_uid != geteuid() {
+      if status.st_uid != 0, status.st_uid != geteuid() {
         findings.append(
           .warning("files", "\(path) belongs to uid \(status.st_uid), who can change the policy", "chown root \(path)"))
       }

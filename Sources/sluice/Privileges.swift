@@ -1,5 +1,7 @@
 import CLinux
+import EgressPolicy
 import Glibc
+import Settings
 
 /// Gives up what `serve` needs only to start.
 enum Privileges {
@@ -8,16 +10,37 @@ enum Privileges {
     var group: UInt32
   }
 
-  /// The account of a user name.
-  static func account(named name: String) throws(StartError) -> Account {
-    var user: UInt32 = 0
-    var group: UInt32 = 0
-    let error = unsafe sluice_find_user(name, &user, &group)
-    guard error == 0 else {
-      let hint = "create it (useradd --system \(name)), name another one, or leave `user` out"
-      throw StartError("user: there is no account named \"\(name)\"; \(hint)")
+  /// The kernel's number for a user that it does not know, which user nobody has: other services' processes have it too.
+  private static let unknownUser: UInt32 = 65_534
+
+  /// What serve becomes: the account of `user` where root started it, else nil, for it stays who it is.
+  static func account(of user: ServiceUser) throws(StartError) -> Account? {
+    geteuid() == 0 ? try lookUp(user) : nil
+  }
+
+  /// What keeps serve from becoming the user, on this host; nil where nothing does.
+  static func missing(_ user: ServiceUser) -> Diagnostic? {
+    do throws(StartError) {
+      _ = try lookUp(user)
+      return nil
+    } catch {
+      return .warning("where root starts serve: \(error.reason)", at: user.location)
     }
-    return Account(user: user, group: group)
+  }
+
+  private static func lookUp(_ user: ServiceUser) throws(StartError) -> Account {
+    var account = Account(user: 0, group: 0)
+    let error = unsafe sluice_find_user(user.name, &account.user, &account.group)
+    guard error == 0 else {
+      throw StartError("user: there is no user \(user.name); make it: \(user.creation)")
+    }
+    guard account.user != unknownUser else {
+      throw StartError("user: \(user.name) has the number of nobody, which other services' processes have too")
+    }
+    guard account.user != 0 || user.name == "root" else {
+      throw StartError("user: \(user.name) is root by another name, expected `user: root` where that is meant")
+    }
+    return account
   }
 
   /// Becomes `account`, if one is given, and gives up every capability for good (P7: or does not start).

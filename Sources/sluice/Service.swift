@@ -54,7 +54,7 @@ final class Service {
     // The table of another sluice that serves is not touched.
     let lock = try lockTable()
     let bridge = try startBridge(initial)
-    let account: Privileges.Account? = try settings.user.map { try Privileges.account(named: $0) }
+    let account = try Privileges.account(of: settings.user)
     let zones = try loadZones()
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)

@@ -37,6 +37,7 @@ def configure(place, names, name, options, firewall):
         audit: {{ path: {log}/audit.jsonl }}
         state: {log}/state
         workers: 1
+        user: root
         """)]
 
 

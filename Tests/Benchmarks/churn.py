@@ -687,6 +687,7 @@ firewall: {{ mode: managed, min-lifetime: {MIN_LIFETIME}s, grace: {GRACE}s, max-
 audit: {{ path: log/audit.jsonl, max-size: 4MiB, keep: 2 }}
 control: control.sock
 state: state
+user: root
 """)
         write("policies.yaml", self.world.policies())
         os.makedirs(f"{self.bed.folder}/log", exist_ok=True)

@@ -127,6 +127,7 @@ write("policy.yaml", 'server: bench\nnetworks: [ 127.0.0.5/32 ]\negress: [ "*.co
 write("sluice.yaml", f"""listen: [ "127.0.0.1:{PORT}" ]
 upstreams: [ "udp://127.0.0.1:{UPSTREAM}" ]
 policies: policy.yaml
+user: root
 audit: {{ path: log/audit.jsonl }}
 state: state
 cache: {{ max-entries-per-server: 100000 }}

@@ -37,6 +37,7 @@ control: control.sock
 state: state
 cache: {{ max-entries-per-server: 200000 }}
 workers: 1
+user: root
 """)
         super().__init__(place, "sluice", [executable, "serve", "--config", path], first, source, cpu, patience)
 

@@ -161,6 +161,7 @@ extension EndToEnd {
           path = sys.argv[1] + "/notify"
           listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
           listener.bind(path)
+          os.chmod(path, 0o777)  # as systemd has it: services have users of their own
           listener.settimeout(20)
           environment = dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="400000")
           process = subprocess.Popen(sys.argv[2:], env=environment, stderr=subprocess.DEVNULL)

@@ -165,9 +165,7 @@ extension EndToEnd {
 
     @Test("serve keeps no capability and its bridge only CAP_NET_ADMIN")
     func privileges() throws {
-      var settings = TestbedSettings()
-      settings.configuration += "user: nobody\n"
-      try Testbed.run(settings) { (bed: Testbed) throws in
+      try Testbed.run { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").values == ["45.11.0.10"])
         for field in ["CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"] {
           #expect(try Processes.status(bed.sluice.pid, field) == "0000000000000000", "\(field)")

@@ -24,7 +24,8 @@ import Testing
       found.cache.maxEntriesPerServer == 10_000 && found.cache.maxTTL == 3600 && found.cache.maxNegativeTTL == 300)
     #expect(found.audit.maxSizeOctets == 67_108_864 && found.audit.keep == 10 && found.audit.allowed == .grants)
     #expect(found.audit.path.hasSuffix("/audit.jsonl") && found.audit.path.hasPrefix("/"))
-    #expect(found.control == ControlSettings(path: "/run/sluice/control.sock", isDefault: true) && found.user == nil)
+    #expect(found.control == ControlSettings(path: "/run/sluice/control.sock", isDefault: true))
+    #expect(found.user.name == "sluice" && found.user.location.line == 1)
     #expect(found.zones == [.builtIn(name: "sinkhole.zone"), .builtIn(name: "special-use.zone")])
     #expect(found.policies.map(\.name.text) == ["github-mcp"])
   }
@@ -78,7 +79,7 @@ import Testing
     #expect(found.audit.path == directory.path + "/log/audit.jsonl")
     #expect(found.audit.maxSizeOctets == 1 << 30 && found.audit.keep == 3 && found.audit.allowed == .all)
     #expect(found.control == ControlSettings(path: directory.path + "/run/control.sock", isDefault: false))
-    #expect(found.user == "sluice")
+    #expect(found.user.name == "sluice")
   }
 
   @Test("every error of every file comes in one run, in order, with line and column")
@@ -152,7 +153,8 @@ import Testing
       "sinkhole: { ttl: 2h }", "sinkhole: { answer: [] }", "sinkhole: { answer: nope }", "sinkhole: { answer: [ x ] }",
       "sinkhole: nxdomain", "unknown-clients: off", "firewall: { mode: auto }", "firewall: { table: sluice }",
       "firewall: { table: bridge sluice }", "firewall: { table: inet set }", "firewall: { table: \"inet a;b\" }",
-      "firewall: { table: inet 9a }", "control: [ a ]", "control:", "user: \"a b\"", "user: \"-a\"", "cache: []",
+      "firewall: { table: inet 9a }", "control: [ a ]", "control:", "user: \"a b\"", "user: \"-a\"", "user: nobody",
+      "cache: []",
       "zones: missing.zone", "zones: [ missing.zone ]",
     ])
   func refused(line: String) throws {
@@ -160,6 +162,16 @@ import Testing
     #expect(settings == nil)
     #expect(findings.count == 1, "\(findings)")
     #expect(findings.first?.contains("sluice.yaml:5:") == true, "\(findings)")
+  }
+
+  @Test("user nobody is an error and user root a warning, each at its place and with what to write")
+  func sharedUsers() throws {
+    let nobody = try loadConfig(config("user: nobody"))
+    #expect(nobody.settings == nil)
+    #expect(nobody.findings.first?.contains("sluice.yaml:5:7: error: user nobody owns processes of other") == true)
+    let root = try loadConfig(config("user: root"))
+    #expect(root.settings?.user.name == "root")
+    #expect(root.findings.first?.contains("sluice.yaml:5:7: warning: user root") == true, "\(root.findings)")
   }
 
   @Test(

@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Glibc
 import Testing
@@ -23,6 +24,16 @@ enum Machine {
 
   /// The root of the checkout.
   static let repository = URL(filePath: #filePath).appending(path: "../../../..").standardizedFileURL.path
+
+  /// The user that serve becomes; made where it is not there, as `Tests/run` does.
+  static let serviceUser: (uid: UInt32, gid: UInt32) = {
+    var (uid, gid): (UInt32, UInt32) = (0, 0)
+    if unsafe sluice_find_user("sluice", &uid, &gid) != 0 {
+      _ = try? Command.must("useradd --system --no-create-home --shell /usr/sbin/nologin sluice")
+      _ = unsafe sluice_find_user("sluice", &uid, &gid)
+    }
+    return (uid, gid)
+  }()
 
   static func has(_ program: String) -> Bool {
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].contains {

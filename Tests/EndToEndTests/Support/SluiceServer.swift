@@ -47,9 +47,9 @@ final class SluiceServer {
   func launch(by words: [String] = []) throws {
     guard let executable = Machine.executable else { throw Obstacle("no executable") }
     earlierErrors = errors
-    let mounts = settings.hasOwnMounts ? ["unshare", "--mount"] : []
+    let launcher = (settings.hasOwnMounts ? ["unshare", "--mount"] : []) + settings.launcher
     process = try RunningCommand(
-      mounts + words + [executable, "serve", "--config", configurationFile], in: host, folder: folder)
+      launcher + words + [executable, "serve", "--config", configurationFile], in: host, folder: folder)
   }
 
   /// Starts with the configuration as it stands, and returns when it answers.

@@ -30,6 +30,8 @@ final class Testbed {
     folder = FileManager.default.temporaryDirectory.appending(path: "sluice-e2e-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     _ = unsafe chmod(folder.path, 0o755)
+    // Serve rotates its log in there.
+    _ = unsafe chown(folder.path, Machine.serviceUser.uid, Machine.serviceUser.gid)
     client = try Namespace("client")
     host = try Namespace("host")
     internet = try Namespace("net")

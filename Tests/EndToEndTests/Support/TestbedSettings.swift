@@ -13,6 +13,8 @@ struct TestbedSettings {
   var startsSluice = true
   /// Sluice has a mount namespace of its own, in which a test may put something over a file of the system.
   var hasOwnMounts = false
+  /// Words of a program that becomes Sluice, before those of Sluice itself.
+  var launcher: [String] = []
 
   static let standardPolicies = """
     server: github-mcp

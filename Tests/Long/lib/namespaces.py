@@ -1,7 +1,8 @@
 """Network namespaces of this run, and sockets opened in them."""
-import ctypes, fcntl, os, socket, struct, subprocess, time
+import ctypes, fcntl, os, socket, struct, subprocess, threading, time
 
 CLONE_NEWNET = 0x40000000
+_thread = threading.local()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -61,13 +62,14 @@ class Namespace:
 
     def __enter__(self):
         """The calling thread is in the namespace until the block ends."""
-        self._outer = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        # Each thread has a namespace of its own.
+        _thread.outer = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         self._enter(self._descriptor)
         return self
 
     def __exit__(self, *_):
-        self._enter(self._outer)
-        os.close(self._outer)
+        self._enter(_thread.outer)
+        os.close(_thread.outer)
 
     @staticmethod
     def _enter(descriptor):

@@ -40,6 +40,10 @@ evil.example.com. IN TXT "text"
 """
 
 
+def title(attachment, family, is_pinned):
+    return f"{attachment}, {family}, {'interface named' if is_pinned else 'interface found'}"
+
+
 class Features:
     """What the executable understands: an older one has no words for some of what is tried, and is tried without them."""
 
@@ -82,9 +86,10 @@ class Wire:
             pass  # longer than the link takes, or the link is going
 
     def _run(self):
-        source = self._socket.fileno() if self._socket else self._descriptor
+        ready = select.poll()
+        ready.register(self._socket or self._descriptor, select.POLLIN)
         while not self._stop.is_set():
-            if not select.select([source], [], [], 0.1)[0]:
+            if not ready.poll(100):
                 continue
             try:
                 if self._socket:
@@ -157,7 +162,7 @@ class Bed:
 
     @property
     def title(self):
-        return f"{self.attachment}, {self.family}, {'interface named' if self.is_pinned else 'interface found'}"
+        return title(self.attachment, self.family, self.is_pinned)
 
     def governs(self, version):
         return self.family in ("dual", f"ipv{version}")

@@ -1,5 +1,5 @@
 """What sees octets arrive: on the links of everything around the container, and above the firewall on the host."""
-import os, select, socket, struct, threading, time
+import errno, os, select, socket, struct, threading, time
 from packets import *
 
 MAGIC = b"\xe5\xcaPE\x99"
@@ -75,8 +75,10 @@ class Witness:
             for protocol in range(1, 255):
                 try:
                     raw = namespace.socket(family, socket.SOCK_RAW, protocol)
-                except OSError:
-                    continue
+                except OSError as error:
+                    if error.errno in (errno.EMFILE, errno.ENFILE):
+                        raise
+                    continue  # the kernel has no raw socket for it
                 raw.setblocking(False)
                 if family == socket.AF_INET6:
                     raw.setsockopt(socket.IPPROTO_IPV6, 49, 1)  # IPV6_RECVPKTINFO

@@ -48,7 +48,8 @@ start_machine() {
 # The first child is not yet the one that becomes systemd.
 boots() {
   leader="$(ps -o pid= --ppid "$machine" | tr -d ' ')"
-  [ -n "$leader" ] && in_machine systemctl is-system-running | grep -qE 'running|degraded'
+  # It fails where a unit did.
+  [ -n "$leader" ] && { in_machine systemctl is-system-running || true; } | grep -E 'running|degraded' >/dev/null
 }
 
 in_machine() { nsenter --all --target "$leader" "$@" </dev/null; }

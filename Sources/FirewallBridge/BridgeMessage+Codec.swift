@@ -38,6 +38,7 @@ extension BridgeMessage {
     case .notice: 73
     case .alarm: 74
     case .enclosure: 75
+    case .alive: 76
     }
   }
 
@@ -219,6 +220,7 @@ extension BridgeMessage {
     case 73: return .notice(try reader.text(limit: maximumTextOctets))
     case 74: return .alarm
     case 75: return .enclosure(try reader.enclosure())
+    case 76: return .alive
     default: throw .unknownKind(kind)
     }
   }

@@ -25,7 +25,7 @@ final class SetFeeder {
 
   init(
     plan: FirewallPlan, serverSets: [ServerSets], refresh: RefreshMethod, transaction: ElementTransaction,
-    kernel: KernelSets
+    kernel: KernelSets, working: () -> Void = {}
   ) {
     self.plan = plan
     fingerprint = plan.fingerprint
@@ -37,7 +37,7 @@ final class SetFeeder {
     indices = Dictionary(
       plan.servers.enumerated().map { ($1.name, UInt16(clamping: $0)) }, uniquingKeysWith: { first, _ in first })
     schedule = HarvestSchedule(interval: UInt64(plan.harvestSeconds))
-    inherit()
+    inherit(working)
   }
 
   /// Commits units of grants; what is not named in the result is in the kernel.
@@ -239,10 +239,12 @@ final class SetFeeder {
     }
   }
 
-  private func inherit() {
+  /// - Parameter working: called between two sets: a host of servers has thousands.
+  private func inherit(_ working: () -> Void) {
     learnPermanent()
     let now = MonotonicTime.now().nanoseconds
     for index in places.sets.indices where places.exists(index) {
+      working()
       guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
       var readings: [(key: ElementKey, counts: ElementCounts)] = []
       for element in found {

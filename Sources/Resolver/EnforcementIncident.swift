@@ -14,6 +14,7 @@ package struct EnforcementIncident: Sendable {
     case bridgeRestarted = "bridge-restarted"
     case bridgeBroken = "bridge-broken"
     case bridgeGone = "bridge-gone"
+    case bridgeSilent = "bridge-silent"
   }
 
   /// An incident that is over.

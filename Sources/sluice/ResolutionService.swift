@@ -70,7 +70,9 @@ final class ResolutionService {
   var isSearching = false
   var volumes = VolumeTotals()
   var enclosure = EnclosureState()
-  private var isStopping = false
+  private(set) var isStopping = false
+  /// Called once when nothing more can be opened, with the reason.
+  var onFailure: ((String) -> Void)?
   /// Called when the bridge has looked at the sets again.
   var onSets: (([ServerSets]) -> Void)?
   /// Called on the reactor's thread when a policy is compiled.

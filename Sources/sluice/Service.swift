@@ -28,6 +28,8 @@ final class Service {
   private let reactor: Reactor
   private var indexes = FirewallIndexes()
   private let manager = ServiceManager()
+  /// Why serving ended, if not because it was asked to.
+  private var failure: StartError?
   private let activated: ActivatedSockets
 
   init(settings: Settings, configurationPath: String) throws {
@@ -41,7 +43,8 @@ final class Service {
 
   /// Serves until SIGTERM or SIGINT; returns when everything that was in flight is answered and recorded.
   ///
-  /// - Throws: `StartError` when a part of it cannot be had; then nothing was answered.
+  /// - Throws: `StartError` when a part of it cannot be had, and nothing was answered; or when the firewall bridge is gone,
+  ///   so that who started this has to start it anew.
   func run() throws {
     let signals = sluice_signals_new()
     guard signals >= 0 else { throw StartError("signals cannot be received") }
@@ -101,6 +104,11 @@ final class Service {
     let desk = ControlDesk(
       service: service, keeper: keeper, settings: settings, audit: audit, started: WallClock.nanoseconds(),
       mailbox: mailbox)
+    service.onFailure = { [self] reason in
+      failure = StartError(reason)
+      for worker in workers { worker.stop() }
+      reactor.stop()
+    }
     service.onControl = { desk.take($0, $1) }
     service.onAnswered = { desk.answered($0, $1) }
     let threads = workers.map { worker in
@@ -122,6 +130,7 @@ final class Service {
     for thread in threads { thread.join() }
     audit.stop()
     _ = consume lock
+    if let failure { throw failure }
   }
 
   /// Tells the service manager that the resolver's thread is at work, where that is asked for.

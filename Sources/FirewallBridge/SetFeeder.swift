@@ -13,7 +13,8 @@ final class SetFeeder {
   private let indices: [String: UInt16]
   private let transaction: ElementTransaction
   private let kernel: KernelSets
-  /// Elements of an earlier feeder or an earlier run: their end may be moved out, never in. Nanoseconds of our clock.
+  /// Elements of an earlier feeder or an earlier run: their end may be moved out, and in where that is what a commit is
+  /// for. Nanoseconds of our clock.
   private var inherited: [SetPlace: UInt64] = [:]
   /// The user's own elements, which never end: they are open already, and nobody's to change or to close.
   private var permanent: Set<SetPlace> = []
@@ -91,12 +92,14 @@ final class SetFeeder {
   /// The element that admits a grant, and those that bound what is sent to it.
   private func elements(of commit: GrantCommit, _ place: SetPlace, now: UInt64) -> [KernelElement] {
     let wanted = UInt64(commit.lifetimeMilliseconds)
+    if commit.shortens { inherited[place] = nil }
     var elements = [
       KernelElement(set: place.set, key: place.key, lifetimeMilliseconds: lifetime(place, wanted, now: now))
     ]
     guard commit.caps != 0 else { return elements }
     for set in places.capSets(of: commit.caps, beside: place.set, server: commit.element.server) {
       let cap = SetPlace(set: set, key: place.key)
+      if commit.shortens { inherited[cap] = nil }
       if !places.isHourCap(set) {
         elements.append(
           KernelElement(set: set, key: place.key, lifetimeMilliseconds: lifetime(cap, wanted, now: now)))

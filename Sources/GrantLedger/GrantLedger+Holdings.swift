@@ -97,6 +97,14 @@ extension ServerGrants {
     return commit(slot, now: now)
   }
 
+  func shortening(of element: GrantElement, now: UInt64) -> GrantCommit? {
+    let slot = opening(of: element)
+    guard slot != .none, openings[slot].requestedUntil > now else { return nil }
+    var commit = commit(slot, now: now)
+    commit.shortens = true
+    return commit
+  }
+
   func replay(now: UInt64) -> [GrantCommit] {
     let open = dueOpenings.slots(dueBy: .max).filter { openings[$0].committedUntil > now }
     let promised = open.filter { openings[$0].protectedUntil > now }

@@ -101,6 +101,27 @@ package struct GrantLedger: ~Copyable {
     return commits
   }
 
+  /// Whether nothing is open or asked for of a server.
+  package mutating func isEmpty(server: UInt16, now: UInt64) -> Bool {
+    guard let index = index(of: server) else { return true }
+    servers[index].expire(now)
+    return servers[index].elementCount == 0
+  }
+
+  /// Forgets what a server had: its number is another's from now on. Nothing of it may be open.
+  package mutating func forget(server: UInt16) {
+    guard let index = index(of: server) else { return }
+    servers[index] = ServerGrants(server: server)
+  }
+
+  /// The commits that end elements as early as what still holds them; for those that are open.
+  package func shortening(of elements: [GrantElement], now: UInt64) -> [GrantCommit] {
+    elements.compactMap { element in
+      guard let index = index(of: element.server) else { return nil }
+      return servers[index].shortening(of: element, now: now)
+    }
+  }
+
   /// The elements that the answer of `key` promised, if it is still alive.
   package func elements(of key: Key, now: UInt64) -> [GrantElement]? {
     guard let index = index(of: key.server) else { return nil }

@@ -15,6 +15,8 @@ package struct EnforcementIncident: Sendable {
     case bridgeBroken = "bridge-broken"
     case bridgeGone = "bridge-gone"
     case bridgeSilent = "bridge-silent"
+    /// What should end sooner is open for longer.
+    case notShortened = "not-shortened"
   }
 
   /// An incident that is over.

@@ -99,7 +99,7 @@ extension ResolutionService {
     replay()
   }
 
-  private func disturbed(_ cause: EnforcementIncident.Cause, breaksTable: Bool) {
+  func disturbed(_ cause: EnforcementIncident.Cause, breaksTable: Bool) {
     violations.count(cause)
     guard incident.disturbed(cause, breaksTable: breaksTable, now: now) else { return }
     incidentCount += 1

@@ -81,7 +81,8 @@ struct EndingTests {
     let short = try key("short.example")
     #expect(try ledger.open(short, [1], ttl: 100, now: 0) == 100 * second)
     let (closed, shortened) = ledger.end(now: 10 * second, servers: [0]) { $0.name.description == "long.example" }
-    #expect(closed.isEmpty && shortened == [GrantCommit(element: element(1), lifetimeMilliseconds: 90_000)])
+    let commit = GrantCommit(element: element(1), lifetimeMilliseconds: 90_000, shortens: true)
+    #expect(closed.isEmpty && shortened == [commit])
     let isHeld = [ledger.holds(element(1), now: 100 * second - 1), ledger.holds(element(1), now: 100 * second)]
     #expect(isHeld == [true, false])
   }

@@ -22,6 +22,10 @@ package enum BridgeEvent: Hashable, Sendable {
   case alarm
   /// The bridge lives but cannot feed; the text says why.
   case broken(String)
+  /// The bridge does not run, for all that is seen of it: what the kernel holds is not known.
+  case silent
+  /// It does again; what it has to tell of the time between comes first.
+  case heard
 }
 
 /// Why a request to the bridge had no result.
@@ -69,6 +73,10 @@ package final class BridgeLink {
   private var fingerprint: UInt64
   private var incarnation: UInt64 = 0
   private var isReaped = false
+  private var silence = BridgeSilence()
+  private var silenceTimer: (id: TimerID, at: MonotonicTime)?
+  /// The request number of probes, which nobody waits for.
+  private static let probe: UInt32 = 0
 
   /// Takes over a bridge that was started with `plan`; `onEvent` is called on the reactor's thread.
   package init(
@@ -90,12 +98,15 @@ package final class BridgeLink {
   deinit {
     if isOpen { reactor.unregister(socket.raw) }
     if let timer { reactor.cancel(timer.id) }
+    if let silenceTimer { reactor.cancel(silenceTimer.id) }
   }
 
   /// Commits the grants of one answer; `completion` runs later on the reactor's thread, at the deadline at the latest.
   package func commit(
     _ grants: [GrantCommit], deadline: MonotonicTime, _ completion: @escaping CommitCompletion
   ) {
+    // It would end late; so nobody waits for it.
+    guard !silence.isSilent else { return later { completion(.unavailable) } }
     switch queue.submit(grants, deadline: deadline) {
     case .success(let unit):
       completions[unit] = completion
@@ -235,6 +246,7 @@ package final class BridgeLink {
   private func pump() {
     guard outgoing.isEmpty, let batch = queue.next(now: reactor.now) else { return }
     send(batch)
+    armSilence()
   }
 
   private func send(_ batch: CommitQueue.Batch) {
@@ -284,6 +296,11 @@ package final class BridgeLink {
 
   private func ready(_ events: ReadyEvents) {
     if waitsForRoom { sendOutgoing() }
+    receive()
+  }
+
+  /// Handles what the bridge has said.
+  private func receive() {
     while isOpen {
       switch BridgeSocket.receive(socket.raw, into: &buffer) {
       case .nothing: return
@@ -297,6 +314,9 @@ package final class BridgeLink {
   }
 
   private func handle(_ message: BridgeMessage) {
+    // Whatever the bridge's loop says shows that it runs; alarms come from a thread of their own, which runs where the loop
+    // hangs.
+    if message != .alarm { heard() }
     switch message {
     case .outcome(let batch, let refused):
       finish(queue.answered(batch, refused: refused))
@@ -315,8 +335,13 @@ package final class BridgeLink {
         request.completion(.success(RequestResult(elements: request.elements)))
       }
     case .done(let id, let refusal, let flows, let text): done(id, refusal, Int(flows), text)
-    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse: break
+    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse, .alive: break
     }
+  }
+
+  private func heard() {
+    if silence.heard(reactor.now) { onEvent(.heard) }
+    armSilence()
   }
 
   private func done(_ id: UInt32, _ refusal: BridgeRefusal?, _ flows: Int, _ text: String) {
@@ -354,6 +379,7 @@ package final class BridgeLink {
   private func close() {
     guard isOpen else { return }
     isOpen = false
+    silence.ended()
     reactor.unregister(socket.raw)
     reap()
     outgoing.removeAll()
@@ -396,6 +422,35 @@ package final class BridgeLink {
       }
     }
     timer = (id, deadline)
+  }
+
+  /// Wakes when the bridge has been silent for too long, or is to be probed.
+  private func armSilence() {
+    guard let wake = silence.nextWake(batchDeadline: queue.flightDeadline) else { return }
+    if let silenceTimer {
+      guard wake < silenceTimer.at else { return }
+      reactor.cancel(silenceTimer.id)
+    }
+    let id = reactor.schedule(at: wake) { [weak self] in
+      guard let self else { return }
+      self.silenceTimer = nil
+      self.watchSilence()
+    }
+    silenceTimer = (id, wake)
+  }
+
+  private func watchSilence() {
+    guard isOpen else { return }
+    // An echo may be there that this thread has not come to read.
+    receive()
+    guard isOpen else { return }
+    switch silence.due(reactor.now, batchDeadline: queue.flightDeadline) {
+    case .probe: send(BridgeMessage.ping(request: Self.probe).encoded())
+    case .silent: onEvent(.silent)
+    case .gone: return close()
+    case nil: break
+    }
+    armSilence()
   }
 
   private func later(_ work: @escaping () -> Void) {

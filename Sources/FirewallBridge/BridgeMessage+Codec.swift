@@ -6,7 +6,7 @@ extension BridgeMessage {
   /// Octets of the largest message; a seqpacket socket keeps each whole.
   package static let maximumOctets = 65_536
   package static let maximumPartOctets = 60_000
-  /// Fits a message together with its header: 32 octets each.
+  /// Fits a message together with its header: 33 octets each.
   package static let maximumGrants = 1_900
   package static let maximumElements = 2_000
   /// 38 octets each.
@@ -38,6 +38,7 @@ extension BridgeMessage {
     case .notice: 73
     case .alarm: 74
     case .enclosure: 75
+    case .alive: 76
     }
   }
 
@@ -151,7 +152,7 @@ extension BridgeMessage {
     case 2:
       return .grants(
         batch: id, plan: try reader.integer(),
-        grants: try reader.list(width: 32) { reader throws(BridgeFormatError) in try reader.grant() })
+        grants: try reader.list(width: 33) { reader throws(BridgeFormatError) in try reader.grant() })
     case 3:
       return .revoke(
         request: id, plan: try reader.integer(), cutsFlows: try reader.bool(),
@@ -219,6 +220,7 @@ extension BridgeMessage {
     case 73: return .notice(try reader.text(limit: maximumTextOctets))
     case 74: return .alarm
     case 75: return .enclosure(try reader.enclosure())
+    case 76: return .alive
     default: throw .unknownKind(kind)
     }
   }
@@ -244,6 +246,7 @@ extension OctetWriter {
     element(grant.commit.element)
     integer(grant.commit.lifetimeMilliseconds)
     integer(grant.commit.caps)
+    bool(grant.commit.shortens)
   }
 
   mutating func refused(_ connection: RefusedConnection) {
@@ -293,7 +296,8 @@ extension OctetReader {
     let lifetime: UInt32 = try integer()
     // Without a lifetime the kernel would keep the element for ever.
     guard lifetime > 0 else { throw .field }
-    let commit = GrantCommit(element: element, lifetimeMilliseconds: lifetime, caps: try integer())
+    let commit = GrantCommit(
+      element: element, lifetimeMilliseconds: lifetime, caps: try integer(), shortens: try bool())
     return UnitGrant(unit: unit, commit: commit)
   }
 

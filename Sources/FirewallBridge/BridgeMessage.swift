@@ -219,6 +219,8 @@ package enum BridgeMessage: Hashable, Sendable {
   case notice(String)
   /// Somebody took something out of the table just now: nothing may leave a cache before it is committed again.
   case alarm
+  /// The bridge is at work on something that takes long.
+  case alive
   /// The bridge cannot work; `text` says why.
   case broken(incarnation: UInt64, text: String)
 }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Whole messages over one end of the socketpair.
+/// Whole messages over one end of the socketpair; octets over the one between keeper and feeder.
 enum BridgeSocket {
   enum Received {
     case octets([UInt8])

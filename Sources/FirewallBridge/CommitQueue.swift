@@ -52,6 +52,8 @@ package struct CommitQueue: ~Copyable {
     var identifier: UInt32
     var plan: UInt64
     var units: [Unit]
+    /// Of its first unit, whether somebody still waits for it or not.
+    var deadline: MonotonicTime
   }
 
   private let limits: Limits
@@ -69,6 +71,9 @@ package struct CommitQueue: ~Copyable {
   }
 
   package var unitCount: Int { waiting.count + (flight?.units.count ?? 0) }
+
+  /// By when the bridge should have acknowledged what it holds; nil while it holds nothing.
+  package var flightDeadline: MonotonicTime? { flight?.deadline }
 
   /// When the next unit becomes late.
   package var earliestDeadline: MonotonicTime? {
@@ -104,7 +109,9 @@ package struct CommitQueue: ~Copyable {
     }
     nextBatch &+= 1
     waitingGrants -= grants
-    let flight = Flight(identifier: nextBatch, plan: plan, units: Array(waiting[..<taken]))
+    let units = Array(waiting[..<taken])
+    let flight = Flight(
+      identifier: nextBatch, plan: plan, units: units, deadline: units.map(\.deadline).min() ?? now)
     waiting.removeFirst(taken)
     self.flight = flight
     return Self.batch(flight)
@@ -141,7 +148,8 @@ package struct CommitQueue: ~Copyable {
       return (finished, nil)
     }
     nextBatch &+= 1
-    let again = Flight(identifier: nextBatch, plan: flight.plan, units: flight.units)
+    let deadline = flight.units.map(\.deadline).min() ?? now
+    let again = Flight(identifier: nextBatch, plan: flight.plan, units: flight.units, deadline: deadline)
     self.flight = again
     return (finished, Self.batch(again))
   }

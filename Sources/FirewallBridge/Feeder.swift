@@ -47,6 +47,8 @@ final class Feeder {
   /// A plan that could not be installed at the start, and is tried again while nothing else works.
   private var pending: FirewallPlan?
   private static let retryMilliseconds: Int32 = 1_000
+  static let tickMilliseconds: Int32 = 200
+  private var ticked: UInt64 = 0
   private static let maximumPlanOctets = 32 << 20
 
   init(socket: Int32, life: Int32, state: Int32?, notebook: PlanNotebook) throws(SystemError) {
@@ -73,7 +75,8 @@ final class Feeder {
 
   /// Feeds until serve or the keeper is gone.
   func run() -> End {
-    installer.watch = NftProgram.Watch(descriptor: watcher.descriptor) { [unowned self] in announce() }
+    installer.watch = NftProgram.Watch(
+      descriptor: watcher.descriptor, act: { [unowned self] in announce() }, tick: { [unowned self] in tick() })
     begin()
     defer {
       flows.stop()
@@ -85,7 +88,7 @@ final class Feeder {
       ]
       .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
-      if waits[1].revents != 0 { return .keeperGone }
+      if waits[1].revents != 0, !echo() { return .keeperGone }
       // What is told before the messages keeps answers back (P2). Without serve there are none, and nothing is put back:
       // whoever takes the table away then means it.
       if waits[2].revents != 0, Int32(waits[0].revents) & POLLHUP == 0 { watch() }
@@ -100,6 +103,26 @@ final class Feeder {
       harvest()
     }
     return .serveGone
+  }
+
+  /// Shows that this process runs while something takes long.
+  func tick() {
+    let now = MonotonicTime.now().nanoseconds
+    guard now &- ticked >= UInt64(Self.tickMilliseconds) * 1_000_000 else { return }
+    ticked = now
+    _ = mention(.alive)
+    _ = echo()
+  }
+
+  /// Answers the keeper, if it asks whether we run; false when it is gone.
+  private func echo() -> Bool {
+    var octets = [UInt8](repeating: 0, count: 16)
+    switch BridgeSocket.receive(life, into: &octets) {
+    case .octets: _ = BridgeSocket.send([1], life, waiting: false)
+    case .nothing: break
+    case .closed: return false
+    }
+    return true
   }
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
@@ -139,7 +162,8 @@ final class Feeder {
   func adopt(_ plan: FirewallPlan) throws(TableInstaller.Fault) {
     let sets = try install(plan)
     let feeder = SetFeeder(
-      plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel)
+      plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel
+    ) { [unowned self] in tick() }
     // What the sets of the former plan had counted is told before their numbers change.
     if let former = self.feeder {
       tell(former)
@@ -284,7 +308,7 @@ final class Feeder {
     case .removeTable(let request, let table): remove(request, table)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
     case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .notice, .alarm,
-      .enclosure:
+      .enclosure, .alive:
       break
     }
   }

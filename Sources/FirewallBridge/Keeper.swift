@@ -18,6 +18,8 @@ struct Keeper {
     var feeder: Int32 = 0
     var life: Int32 = -1
     while true {
+      // Before the clock is asked: the echo may wait for longer than we ran.
+      listen(&life, &watch)
       let now = MonotonicTime.now()
       switch watch.due(now) {
       case .start:
@@ -26,25 +28,44 @@ struct Keeper {
         if feeder <= 0 { watch.ended(now) }
         continue
       case .kill:
-        kill(feeder, SIGKILL)
+        if feeder > 0 { kill(feeder, SIGKILL) }
+      case .probe:
+        if life >= 0 { _ = BridgeSocket.send([1], life, waiting: false) }
+        continue
       case nil:
         break
       }
-      if !wait(signals, until: watch.nextWake) { return 0 }
+      if !wait(signals, life, until: watch.nextWake) { return 0 }
       observe(&feeder, &watch)
     }
   }
 
   /// Waits for a child, a deadline or the end; false when serve is gone.
-  private func wait(_ signals: Int32, until: MonotonicTime?) -> Bool {
+  private func wait(_ signals: Int32, _ life: Int32, until: MonotonicTime?) -> Bool {
+    // poll(2) leaves out what has a negative descriptor.
     var waits = [
       pollfd(fd: socket, events: 0, revents: 0), pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: life, events: Int16(POLLIN), revents: 0),
     ]
     let now = MonotonicTime.now().nanoseconds
     let timeout = until.map { Int32(clamping: ($0.nanoseconds - min(now, $0.nanoseconds)) / 1_000_000 + 1) } ?? -1
     _ = unsafe poll(&waits, nfds_t(waits.count), timeout)
     while sluice_child_signals_take(signals) != 0 {}
     return waits[0].revents == 0
+  }
+
+  /// Takes the feeder's echoes.
+  private func listen(_ life: inout Int32, _ watch: inout FeederWatch) {
+    guard life >= 0 else { return }
+    var octets = [UInt8](repeating: 0, count: 16)
+    switch BridgeSocket.receive(life, into: &octets) {
+    case .octets: watch.heard()
+    case .nothing: break
+    case .closed:
+      // It ended; what the kernel tells of its child follows.
+      close(life)
+      life = -1
+    }
   }
 
   private func observe(_ feeder: inout Int32, _ watch: inout FeederWatch) {

@@ -14,10 +14,11 @@ enum NftProgram {
     var text: String
   }
 
-  /// A descriptor that is watched while nft works, and what to do when it is readable.
+  /// A descriptor that is watched while nft works, what to do when it is readable, and what to do every 200 ms.
   struct Watch {
     var descriptor: Int32
     var act: () -> Void
+    var tick: () -> Void = {}
   }
 
   /// Applies `text` in one transaction. `started` learns the process id before any of it can take effect.
@@ -71,7 +72,9 @@ enum NftProgram {
       if writer >= 0 {
         waits.append(pollfd(fd: writer, events: Int16(POLLOUT), revents: 0))
       }
-      _ = unsafe poll(&waits, nfds_t(waits.count), Int32((limit - now) / 1_000_000) + 1)
+      let rest = Int32((limit - now) / 1_000_000) + 1
+      _ = unsafe poll(&waits, nfds_t(waits.count), watch == nil ? rest : min(rest, Feeder.tickMilliseconds))
+      watch?.tick()
       if waits[1].revents != 0 { watch?.act() }
       if writer >= 0, waits[2].revents != 0 {
         let count = unsafe octets[written...].withUnsafeBytes { unsafe write(writer, $0.baseAddress, $0.count) }

@@ -13,7 +13,8 @@ final class SetFeeder {
   private let indices: [String: UInt16]
   private let transaction: ElementTransaction
   private let kernel: KernelSets
-  /// Elements of an earlier feeder or an earlier run: their end may be moved out, never in. Nanoseconds of our clock.
+  /// Elements of an earlier feeder or an earlier run: their end may be moved out, and in where that is what a commit is
+  /// for. Nanoseconds of our clock.
   private var inherited: [SetPlace: UInt64] = [:]
   /// The user's own elements, which never end: they are open already, and nobody's to change or to close.
   private var permanent: Set<SetPlace> = []
@@ -25,7 +26,7 @@ final class SetFeeder {
 
   init(
     plan: FirewallPlan, serverSets: [ServerSets], refresh: RefreshMethod, transaction: ElementTransaction,
-    kernel: KernelSets
+    kernel: KernelSets, working: () -> Void = {}
   ) {
     self.plan = plan
     fingerprint = plan.fingerprint
@@ -37,7 +38,7 @@ final class SetFeeder {
     indices = Dictionary(
       plan.servers.enumerated().map { ($1.name, UInt16(clamping: $0)) }, uniquingKeysWith: { first, _ in first })
     schedule = HarvestSchedule(interval: UInt64(plan.harvestSeconds))
-    inherit()
+    inherit(working)
   }
 
   /// Commits units of grants; what is not named in the result is in the kernel.
@@ -91,12 +92,14 @@ final class SetFeeder {
   /// The element that admits a grant, and those that bound what is sent to it.
   private func elements(of commit: GrantCommit, _ place: SetPlace, now: UInt64) -> [KernelElement] {
     let wanted = UInt64(commit.lifetimeMilliseconds)
+    if commit.shortens { inherited[place] = nil }
     var elements = [
       KernelElement(set: place.set, key: place.key, lifetimeMilliseconds: lifetime(place, wanted, now: now))
     ]
     guard commit.caps != 0 else { return elements }
     for set in places.capSets(of: commit.caps, beside: place.set, server: commit.element.server) {
       let cap = SetPlace(set: set, key: place.key)
+      if commit.shortens { inherited[cap] = nil }
       if !places.isHourCap(set) {
         elements.append(
           KernelElement(set: set, key: place.key, lifetimeMilliseconds: lifetime(cap, wanted, now: now)))
@@ -239,10 +242,12 @@ final class SetFeeder {
     }
   }
 
-  private func inherit() {
+  /// - Parameter working: called between two sets: a host of servers has thousands.
+  private func inherit(_ working: () -> Void) {
     learnPermanent()
     let now = MonotonicTime.now().nanoseconds
     for index in places.sets.indices where places.exists(index) {
+      working()
       guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
       var readings: [(key: ElementKey, counts: ElementCounts)] = []
       for element in found {

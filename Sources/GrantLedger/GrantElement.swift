@@ -23,8 +23,11 @@ package struct GrantCommit: Hashable, Sendable {
   package var lifetimeMilliseconds: UInt32
   /// Bit i stands for cap i of the server's list in the firewall plan.
   package var caps: UInt16
+  /// Whether the element ends then even where an earlier run or feeder opened it for longer.
+  package var shortens: Bool
 
-  package init(element: GrantElement, lifetimeMilliseconds: UInt32, caps: UInt16 = 0) {
+  package init(element: GrantElement, lifetimeMilliseconds: UInt32, caps: UInt16 = 0, shortens: Bool = false) {
+    self.shortens = shortens
     self.element = element
     self.lifetimeMilliseconds = lifetimeMilliseconds
     self.caps = caps

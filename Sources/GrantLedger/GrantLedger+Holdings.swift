@@ -90,16 +90,25 @@ extension ServerGrants {
     return elements.allSatisfy { opening(of: $0) != .none } ? elements : nil
   }
 
-  func renewal(of element: GrantElement, now: UInt64, epoch: UInt64) -> GrantCommit? {
+  func renewal(of element: GrantElement, now: UInt64, epoch: UInt64?) -> GrantCommit? {
     let slot = opening(of: element)
     guard slot != .none, openings[slot].epoch != epoch, openings[slot].committedUntil > now else { return nil }
     // What somebody else has asked for meanwhile is not shortened.
     return commit(slot, now: now)
   }
 
-  func replay(now: UInt64, into commits: inout [GrantCommit]) {
-    for slot in dueOpenings.slots(dueBy: .max) where openings[slot].committedUntil > now {
-      commits.append(commit(slot, now: now))
-    }
+  func shortening(of element: GrantElement, now: UInt64) -> GrantCommit? {
+    let slot = opening(of: element)
+    guard slot != .none, openings[slot].requestedUntil > now else { return nil }
+    var commit = commit(slot, now: now)
+    commit.shortens = true
+    return commit
+  }
+
+  func replay(now: UInt64) -> [GrantCommit] {
+    let open = dueOpenings.slots(dueBy: .max).filter { openings[$0].committedUntil > now }
+    let promised = open.filter { openings[$0].protectedUntil > now }
+    let rest = open.filter { openings[$0].protectedUntil <= now }
+    return (promised + rest).map { commit($0, now: now) }
   }
 }

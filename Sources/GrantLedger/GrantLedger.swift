@@ -69,22 +69,57 @@ package struct GrantLedger: ~Copyable {
     return servers[index].promise(key, elements: elements, answerUntil: answerUntil, now: now, epoch: epoch)
   }
 
-  /// The commits that bring elements which were promised before into the current epoch.
-  package func renewal(of elements: [GrantElement], now: UInt64, epoch: UInt64) -> [GrantCommit] {
+  /// The commits that bring elements which were promised before into an epoch; nil asks for all of them.
+  package func renewal(of elements: [GrantElement], now: UInt64, epoch: UInt64?) -> [GrantCommit] {
     elements.compactMap { element in
       guard let index = index(of: element.server) else { return nil }
       return servers[index].renewal(of: element, now: now, epoch: epoch)
     }
   }
 
-  /// The commits that bring a forgetful kernel back to what live answers promised.
+  /// Elements of one server that are brought back before another's turn.
+  private static let replayShare = 64
+
+  /// The commits that bring a forgetful kernel back to what live answers promised: of each server a share in turn, so that
+  /// none waits for another's thousands; of each first what an answer still stands for in a client's cache.
   package mutating func replay(now: UInt64) -> [GrantCommit] {
-    var commits: [GrantCommit] = []
+    var queues: [ArraySlice<GrantCommit>] = []
     for index in servers.indices {
       servers[index].expire(now)
-      servers[index].replay(now: now, into: &commits)
+      let commits = servers[index].replay(now: now)
+      if !commits.isEmpty { queues.append(commits[...]) }
+    }
+    var commits: [GrantCommit] = []
+    commits.reserveCapacity(queues.reduce(0) { $0 + $1.count })
+    while !queues.isEmpty {
+      for place in queues.indices {
+        commits += queues[place].prefix(Self.replayShare)
+        queues[place] = queues[place].dropFirst(Self.replayShare)
+      }
+      queues.removeAll { $0.isEmpty }
     }
     return commits
+  }
+
+  /// Whether nothing is open or asked for of a server.
+  package mutating func isEmpty(server: UInt16, now: UInt64) -> Bool {
+    guard let index = index(of: server) else { return true }
+    servers[index].expire(now)
+    return servers[index].elementCount == 0
+  }
+
+  /// Forgets what a server had: its number is another's from now on. Nothing of it may be open.
+  package mutating func forget(server: UInt16) {
+    guard let index = index(of: server) else { return }
+    servers[index] = ServerGrants(server: server)
+  }
+
+  /// The commits that end elements as early as what still holds them; for those that are open.
+  package func shortening(of elements: [GrantElement], now: UInt64) -> [GrantCommit] {
+    elements.compactMap { element in
+      guard let index = index(of: element.server) else { return nil }
+      return servers[index].shortening(of: element, now: now)
+    }
   }
 
   /// The elements that the answer of `key` promised, if it is still alive.

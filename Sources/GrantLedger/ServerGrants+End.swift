@@ -46,7 +46,7 @@ extension ServerGrants {
         openings[slot].since = now
         openings[slot].requestCaps(rest.caps, now: now)
         dueOpenings.set(slot, due: rest.until)
-        shortened.append(commit(slot, now: now))
+        if let commit = shortening(of: openings[slot].element, now: now) { shortened.append(commit) }
       }
       enqueue(slot)
     }

@@ -37,3 +37,27 @@ package enum WallClock {
   /// Whole seconds since 1970, UTC.
   package static func seconds() -> UInt64 { nanoseconds() / 1_000_000_000 }
 }
+
+/// The clock by which what is allowed until a time ends: the wall clock, and where that is set back, as many seconds after
+/// the start as passed. No setting of a clock prolongs anything; one that is put right after it was ahead at the start
+/// does so only for the next start.
+package struct EndClock: Sendable {
+  private let wall: UInt64
+  private let monotonic: MonotonicTime
+
+  /// - Parameter wall: nanoseconds since 1970 at `monotonic`.
+  package init(wall: UInt64 = WallClock.nanoseconds(), monotonic: MonotonicTime = .now()) {
+    self.wall = wall
+    self.monotonic = monotonic
+  }
+
+  /// Nanoseconds since 1970.
+  package func nanoseconds(
+    wall now: UInt64 = WallClock.nanoseconds(), monotonic: MonotonicTime = .now()
+  ) -> UInt64 {
+    max(now, wall + (monotonic.nanoseconds - min(monotonic.nanoseconds, self.monotonic.nanoseconds)))
+  }
+
+  /// Whole seconds since 1970.
+  package func seconds() -> UInt64 { nanoseconds() / 1_000_000_000 }
+}

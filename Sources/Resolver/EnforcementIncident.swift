@@ -14,6 +14,9 @@ package struct EnforcementIncident: Sendable {
     case bridgeRestarted = "bridge-restarted"
     case bridgeBroken = "bridge-broken"
     case bridgeGone = "bridge-gone"
+    case bridgeSilent = "bridge-silent"
+    /// What should end sooner is open for longer.
+    case notShortened = "not-shortened"
   }
 
   /// An incident that is over.

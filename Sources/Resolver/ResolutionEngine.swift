@@ -222,6 +222,11 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     return found
   }
 
+  /// Whether nothing is left of a server: no question in flight, nothing open.
+  package mutating func isUnused(server: UInt16, now: UInt64) -> Bool {
+    flights.values.allSatisfy { $0.key.server != server } && ledger.isEmpty(server: server, now: now)
+  }
+
   // MARK: - Steps
 
   private mutating func resolve(_ waiting: Waiting, now: UInt64, epoch: UInt64) -> Action {

@@ -52,7 +52,7 @@ extension ControlDesk {
     do throws(EgressEntry.Refusal) {
       entry = try EgressEntry.rule(
         host: name, ports: ports, types: types,
-        until: WallClock.seconds() + duration, named: "permit \(id)")
+        until: keeper.clock.seconds() + duration, named: "permit \(id)")
     } catch {
       throw ControlAPI.Refusal(400, "what was asked for is no rule", findings: error.problems)
     }

@@ -26,7 +26,7 @@ final class PolicyKeeper {
 
   /// Permits at a time.
   static let maxPermits = 1000
-  /// Clocks are set: so often, in seconds, what ends later is looked at again.
+  /// So often, in seconds, what ends later is looked at again.
   private static let longestSleep: UInt64 = 60
   /// After how many seconds what should have ended is tried again.
   private static let retry: UInt64 = 5
@@ -43,7 +43,7 @@ final class PolicyKeeper {
   /// What is allowed for a time, oldest first.
   private(set) var permits: [Permit] = []
   private var lastID: UInt64 = 0
-  /// The wall clock's second at which what is in force was compiled: an end after it is still to come into force.
+  /// The second, by `clock`, at which what is in force was compiled: an end after it is still to come into force.
   private var compiledAt: UInt64
   /// What should have ended could not: tried again, but not at once.
   private var endIsRefused = false
@@ -54,13 +54,16 @@ final class PolicyKeeper {
   private var running: Change?
   private var waiting: [Change] = []
   private var timer: TimerID?
+  /// By which rules and permits end.
+  let clock: EndClock
   /// Hears of other files after a reload.
   var watcher: PolicyWatcher?
 
   init(
     settings: Settings, path: String, compiledAt: UInt64, indexes: FirewallIndexes, factory: SnapshotFactory,
-    current: CurrentSnapshot, service: ResolutionService, mailbox: Mailbox<ResolverMessage>
+    current: CurrentSnapshot, service: ResolutionService, mailbox: Mailbox<ResolverMessage>, clock: EndClock
   ) {
+    self.clock = clock
     self.settings = settings
     self.path = path
     self.indexes = indexes
@@ -153,7 +156,7 @@ final class PolicyKeeper {
 
   /// The permits as they are when the change that runs is in force.
   private var proposed: [Permit] {
-    let now = (wall: WallClock.seconds(), monotonic: service.now)
+    let now = (wall: clock.seconds(), monotonic: service.now)
     var permits = permits
     switch running {
     case .permit(let permit, _): permits.append(permit)
@@ -165,12 +168,12 @@ final class PolicyKeeper {
 
   private func compile(readsFiles: Bool = false) {
     let (path, policies, permits, former) = (path, policies, proposed, service.snapshot.policy)
-    Thread.detachNewThread { [mailbox] in
+    Thread.detachNewThread { [mailbox, clock] in
       Background.lower()
       let loaded = readsFiles ? SettingsLoader.load(path: path) : nil
       let base = readsFiles ? loaded?.settings?.policies : policies
       let compiled = base.map {
-        CompiledPolicy($0, permits, at: WallClock.seconds(), former: former, compares: readsFiles)
+        CompiledPolicy($0, permits, at: clock.seconds(), former: former, compares: readsFiles)
       }
       mailbox.post(.compiled(loaded, compiled))
     }
@@ -230,7 +233,7 @@ final class PolicyKeeper {
   ) {
     // What is refused has given nobody a number.
     var proposed = indexes
-    let renumbered = proposed.assign(policies)
+    let renumbered = proposed.assign(policies) { [service] in service.engine.isUnused(server: $0, now: service.now) }
     let snapshot = factory.snapshot(
       of: policies, indexes: proposed, renumbered: renumbered, former: current.load(), compiled: compiled)
     let plan = proposed.plan(for: policies, settings)
@@ -295,9 +298,12 @@ final class PolicyKeeper {
 
   // MARK: - Time
 
-  /// Wakes when the next rule or permit is over; at least once a minute while there is one, since clocks are set.
+  /// The wall clock was set: what has ended by it ends now.
+  func clockWasSet() { schedule() }
+
+  /// Wakes when the next rule or permit is over; at least once a minute while there is one, since clocks are slewed.
   private func schedule() {
-    let (wall, monotonic) = (WallClock.nanoseconds(), service.now)
+    let (wall, monotonic) = (clock.nanoseconds(), service.now)
     let now = wall / 1_000_000_000
     let ends = policies.compactMap { $0.nextEnd(after: compiledAt) } + permits.map(\.until)
     guard !planIsLate else { return wake(in: Self.retry * 1_000) { [unowned self] in submit(.time) } }

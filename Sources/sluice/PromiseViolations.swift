@@ -24,7 +24,7 @@ struct PromiseViolations: Sendable, Codable {
     case .elementsAdded: strangers += 1
     case .elementsRemoved, .rulesChanged, .setRemoved, .tableRemoved: missing += 1
     // Nothing was seen to be missing.
-    case .notificationsLost, .bridgeRestarted, .bridgeBroken, .bridgeGone: break
+    case .notificationsLost, .bridgeRestarted, .bridgeBroken, .bridgeGone, .bridgeSilent, .notShortened: break
     }
   }
 }

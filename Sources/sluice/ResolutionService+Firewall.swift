@@ -27,6 +27,8 @@ extension ResolutionService {
     case .notice(let text): StandardError.write("sluice: \(text)")
     case .alarm: alarm()
     case .enclosure(let report): enclosureChanged(report)
+    case .silent: bridgeSilent()
+    case .heard: bridgeHeard()
     }
   }
 
@@ -41,8 +43,25 @@ extension ResolutionService {
     shared.epoch.advance()
     isBridgeUp = false
     disturbed(.bridgeGone, breaksTable: true)
+    guard !isStopping else { return }
+    // Nothing can be opened any more, and only what starts serve can start a bridge with its privileges.
+    onFailure?("the firewall bridge is gone: sluice has to be started anew; what is open stays open until it ends")
+  }
+
+  /// The bridge does not run: what the kernel holds is not known, so that nothing leaves a cache before it is committed
+  /// again, and nothing can be.
+  private func bridgeSilent() {
+    shared.epoch.advance()
+    isBridgeUp = false
+    disturbed(.bridgeSilent, breaksTable: false)
     StandardError.write(
-      "sluice: both processes of the firewall bridge are gone; allowed names get SERVFAIL until sluice is restarted")
+      "sluice: the firewall bridge does not answer; names whose addresses must be opened get SERVFAIL until it does")
+  }
+
+  private func bridgeHeard() {
+    isBridgeUp = true
+    StandardError.write("sluice: the firewall bridge answers again")
+    replay()
   }
 
   private func bridgeBroken(_ text: String) {
@@ -80,7 +99,7 @@ extension ResolutionService {
     replay()
   }
 
-  private func disturbed(_ cause: EnforcementIncident.Cause, breaksTable: Bool) {
+  func disturbed(_ cause: EnforcementIncident.Cause, breaksTable: Bool) {
     violations.count(cause)
     guard incident.disturbed(cause, breaksTable: breaksTable, now: now) else { return }
     incidentCount += 1
@@ -122,17 +141,24 @@ extension ResolutionService {
       return
     }
     lastReplay = now
-    let epoch = shared.epoch.current
-    let askedAt = now
-    let commits = engine.ledger.replay(now: askedAt)
-    replay(commits[...], askedAt: askedAt, epoch: epoch, isWhole: true)
+    let elements = engine.ledger.replay(now: now).map(\.element)
+    replay(elements[...], epoch: shared.epoch.current, isWhole: true)
   }
 
-  /// One unit after the other, so that neither the queue's bounds nor the commits of new answers suffer.
-  private func replay(_ commits: ArraySlice<GrantCommit>, askedAt: UInt64, epoch: UInt64, isWhole: Bool) {
+  /// What was adopted goes to the kernel once more, with the caps that policy has for it now.
+  private func commitCaps() {
+    let elements = engine.ledger.replay(now: now).map(\.element)
+    replay(elements[...], epoch: shared.epoch.current, isWhole: true, repeatsAll: true)
+  }
+
+  /// One unit after the other, so that neither the queue's bounds nor the commits of new answers suffer. What a client
+  /// asks for meanwhile waits for one unit at most, and is left out when its turn comes here, as is what was closed.
+  private func replay(
+    _ elements: ArraySlice<GrantElement>, epoch: UInt64, isWhole: Bool, repeatsAll: Bool = false
+  ) {
     // What came between began a replay of its own.
     guard shared.epoch.current == epoch else { return }
-    guard !commits.isEmpty else {
+    guard !elements.isEmpty else {
       if isWhole {
         incident.recommitted()
         settle()
@@ -141,14 +167,17 @@ extension ResolutionService {
       }
       return
     }
-    let unit = Array(commits.prefix(Self.replayUnit))
+    let askedAt = now
+    let part = Array(elements.prefix(Self.replayUnit))
+    let unit = engine.ledger.renewal(of: part, now: askedAt, epoch: repeatsAll ? nil : epoch)
     commit(unit) { [unowned self] result in
       var isCommitted = false
       if case .committed = result {
         isCommitted = true
         engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
       }
-      replay(commits.dropFirst(unit.count), askedAt: askedAt, epoch: epoch, isWhole: isWhole && isCommitted)
+      replay(
+        elements.dropFirst(part.count), epoch: epoch, isWhole: isWhole && isCommitted, repeatsAll: repeatsAll)
     }
   }
 
@@ -249,7 +278,7 @@ extension ResolutionService {
       adopted.closed = strangers.count
       guard let bridge else { return completion(.success(adopted)) }
       // A rule that got a cap since the last run: its address stays open, but no longer without it.
-      if adopted.hasCaps { replay() }
+      if adopted.hasCaps { commitCaps() }
       bridge.revoke(strangers, cutsFlows: options.cutsFlows) { failure, _ in
         completion(
           failure.map { .failure(StartError("addresses of an earlier run cannot be closed: \($0)")) }

@@ -104,6 +104,9 @@ extension ResolutionService {
     policySince = shared.clock().wall
     let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)
     let added = Set(snapshot.servers.map(\.firewallIndex)).subtracting(former.servers.map(\.firewallIndex))
+    // Their numbers may have been others' before.
+    for server in added { engine.ledger.forget(server: server) }
+    volumes.forget(servers: added)
     var adopted = Adoption.Adopted(
       policy: snapshot.policy.fingerprint, former: former.policy.fingerprint, servers: snapshot.servers.count,
       serversChanged: changed.union(added).count)
@@ -202,7 +205,7 @@ extension ResolutionService {
     completion: @escaping (Int, Int) -> Void
   ) {
     let ended = engine.end(now: now, servers: servers, as: code, where: condition, keeping: keeping)
-    shorten(ended.shortened)
+    shorten(ended.shortened.map(\.element))
     let all = ended.closed + (options.cutsFlows ? lapsed : [])
     guard let bridge, !all.isEmpty else { return completion(0, 0) }
     bridge.revoke(all, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
@@ -217,16 +220,47 @@ extension ResolutionService {
   }
 
   /// What others still hold ends with them and not with the name that is gone.
-  private func shorten(_ commits: [GrantCommit]) {
-    guard !commits.isEmpty else { return }
-    let (askedAt, epoch) = (now, shared.epoch.current)
-    for start in stride(from: 0, to: commits.count, by: 256) {
-      let unit = Array(commits[start..<min(start + 256, commits.count)])
+  private func shorten(_ elements: [GrantElement]) {
+    for start in stride(from: 0, to: elements.count, by: 256) {
+      let part = Array(elements[start..<min(start + 256, elements.count)])
+      let (askedAt, epoch) = (now, shared.epoch.current)
+      let unit = engine.ledger.shortening(of: part, now: askedAt)
       commit(unit) { [unowned self] result in
-        if case .committed = result { engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch) }
+        guard case .committed = result else { return shortenLater(part) }
+        engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
+        shortened(part)
       }
     }
   }
+
+  /// The kernel has not taken it: until it does, what a name left open that is gone stays open for longer than anything
+  /// that is listed. What is closed meanwhile needs it no more.
+  private func shortenLater(_ elements: [GrantElement]) {
+    if unshortened.isEmpty {
+      StandardError.write(
+        "sluice: \(counted(elements.count, "address")) should end sooner than the kernel knows; trying again")
+      incident.foundStrangers()
+      disturbed(.notShortened, breaksTable: false)
+    }
+    unshortened.formUnion(elements)
+    guard !isShorteningDue else { return }
+    isShorteningDue = true
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.shorteningPause)) { [unowned self] in
+      isShorteningDue = false
+      shorten(Array(unshortened))
+    }
+  }
+
+  private func shortened(_ elements: [GrantElement]) {
+    guard !unshortened.isEmpty else { return }
+    unshortened.subtract(elements)
+    guard unshortened.isEmpty else { return }
+    incident.removedStrangers()
+    replay()
+  }
+
+  /// Between two tries, in milliseconds.
+  private static let shorteningPause: UInt64 = 1_000
 
   /// One event for each server that lost addresses.
   private func record(

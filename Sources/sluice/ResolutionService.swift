@@ -70,7 +70,12 @@ final class ResolutionService {
   var isSearching = false
   var volumes = VolumeTotals()
   var enclosure = EnclosureState()
-  private var isStopping = false
+  /// What should end sooner than the kernel was told so far.
+  var unshortened: Set<GrantElement> = []
+  var isShorteningDue = false
+  private(set) var isStopping = false
+  /// Called once when nothing more can be opened, with the reason.
+  var onFailure: ((String) -> Void)?
   /// Called when the bridge has looked at the sets again.
   var onSets: (([ServerSets]) -> Void)?
   /// Called on the reactor's thread when a policy is compiled.
@@ -82,7 +87,8 @@ final class ResolutionService {
 
   init(
     reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing, lane: Int,
-    ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?, listeners: Set<IPAddress> = []
+    ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?, listeners: Set<IPAddress> = [],
+    clock: EndClock = EndClock()
   ) {
     self.reactor = reactor
     self.upstream = upstream
@@ -93,7 +99,7 @@ final class ResolutionService {
     self.options = options
     self.journal = journal
     self.listeners = listeners
-    engine = ResolutionEngine(ledger: ledger, wallSeconds: WallClock.seconds)
+    engine = ResolutionEngine(ledger: ledger, wallSeconds: { clock.seconds() })
     snapshot = shared.current.load()
   }
 

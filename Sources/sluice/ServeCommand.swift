@@ -25,7 +25,7 @@ struct ServeCommand: ParsableCommand {
   }
 }
 
-/// Why `serve` does not start (P7): what, and what to do about it.
+/// Why `serve` does not start (P7), or cannot go on: what, and what to do about it.
 struct StartError: Error {
   var reason: String
 

@@ -27,7 +27,10 @@ final class Service {
   private let mailbox: Mailbox<ResolverMessage>
   private let reactor: Reactor
   private var indexes = FirewallIndexes()
+  private let clock = EndClock()
   private let manager = ServiceManager()
+  /// Why serving ended, if not because it was asked to.
+  private var failure: StartError?
   private let activated: ActivatedSockets
 
   init(settings: Settings, configurationPath: String) throws {
@@ -41,14 +44,15 @@ final class Service {
 
   /// Serves until SIGTERM or SIGINT; returns when everything that was in flight is answered and recorded.
   ///
-  /// - Throws: `StartError` when a part of it cannot be had; then nothing was answered.
+  /// - Throws: `StartError` when a part of it cannot be had, and nothing was answered; or when the firewall bridge is gone,
+  ///   so that who started this has to start it anew.
   func run() throws {
     let signals = sluice_signals_new()
     guard signals >= 0 else { throw StartError("signals cannot be received") }
     DescriptorLimit.raise()
     // Every thread inherits it.
     sluice_prefer_latency(0)
-    let compiledAt = WallClock.seconds()
+    let compiledAt = clock.seconds()
     let initial = settings.policies.map { $0.inForce(at: compiledAt) }
     indexes.assign(initial)
     // The table of another sluice that serves is not touched.
@@ -92,7 +96,8 @@ final class Service {
     let keeper = PolicyKeeper(
       settings: settings, path: configurationPath, compiledAt: compiledAt, indexes: indexes, factory: factory,
       current: current,
-      service: service, mailbox: mailbox)
+      service: service, mailbox: mailbox, clock: clock)
+    try followClock(keeper)
     try reactor.register(signals, readable: true, writable: false) { [self] _ in
       take(signals, workers, audit, keeper)
     }
@@ -101,6 +106,11 @@ final class Service {
     let desk = ControlDesk(
       service: service, keeper: keeper, settings: settings, audit: audit, started: WallClock.nanoseconds(),
       mailbox: mailbox)
+    service.onFailure = { [self] reason in
+      failure = StartError(reason)
+      for worker in workers { worker.stop() }
+      reactor.stop()
+    }
     service.onControl = { desk.take($0, $1) }
     service.onAnswered = { desk.answered($0, $1) }
     let threads = workers.map { worker in
@@ -122,6 +132,7 @@ final class Service {
     for thread in threads { thread.join() }
     audit.stop()
     _ = consume lock
+    if let failure { throw failure }
   }
 
   /// Tells the service manager that the resolver's thread is at work, where that is asked for.
@@ -136,6 +147,18 @@ final class Service {
       return try PolicyWatcher(settings.folders, reactor: reactor) { keeper.reload(nil) }
     } catch {
       throw StartError("watch: \(error)")
+    }
+  }
+
+  /// A clock that is set ends what is over by it at once.
+  private func followClock(_ keeper: PolicyKeeper) throws(StartError) {
+    do {
+      let watcher = try ClockWatcher()
+      try reactor.register(watcher.readiness, readable: true, writable: false) { [unowned keeper] _ in
+        if watcher.take() { keeper.clockWasSet() }
+      }
+    } catch {
+      throw StartError("the clock cannot be followed: \(error)")
     }
   }
 
@@ -379,7 +402,7 @@ final class Service {
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
       ring: ring(lanes.resolver, of: audit), lane: lanes.resolver, ledger: ledger, options: FirewallOptions(settings),
-      journal: journal, listeners: Set(settings.listen.map(\.address)))
+      journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock)
     upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
     service.incarnation = bridge?.greeting?.incarnation ?? 0
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }

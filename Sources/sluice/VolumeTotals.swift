@@ -34,6 +34,12 @@ struct VolumeTotals {
     totals[destination, default: Total()].packets &+= packets
   }
 
+  /// Forgets what servers sent whose numbers are others' now.
+  mutating func forget(servers: Set<UInt16>) {
+    guard !servers.isEmpty else { return }
+    totals = totals.filter { !servers.contains($0.key.server) }
+  }
+
   /// Takes everything, the largest first.
   mutating func take() -> [(Destination, Total)] {
     defer { totals.removeAll() }

@@ -76,7 +76,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("when every process of the bridge is killed, no address leaves without its commit")
+    @Test("when every process of the bridge is killed, serve ends with an error, and starts anew with what is open")
     func killedBridgeWhole() throws {
       try Testbed.run { (bed: Testbed) throws in
         let (socket, kernel) = (try bed.socket(), try KernelView(bed))
@@ -84,11 +84,76 @@ extension EndToEnd {
         for process in Processes.descendants(of: try bed.sluice.pid) {
           Processes.signal(process, SIGKILL)
         }
-        let deadline = Deadline(3)
-        let down = try ask(1_000..<2_000, socket, kernel) { _ in deadline.isOver }
+        let down = try ask(1_000..<2_000, socket, kernel) { _ in !bed.sluice.isRunning }
         #expect(down.misses == 0)
+        #expect(try bed.sluice.status() == 1)
+        #expect(bed.sluice.errors.contains("sluice has to be started anew"), "\(bed.sluice.errors)")
         #expect(try bed.connects(TestbedSettings.address(0x4000)), "what was opened stays open")
         #expect(try !bed.connects("45.11.0.66"))
+        #expect(
+          try bed.sluice.events().contains {
+            $0["code"] as? String == "enforcement_degraded" && $0["cause"] as? String == "bridge-gone"
+          })
+        try bed.sluice.startAgain()
+        try expectAnswers(2_000..<2_100, try bed.socket(), kernel)
+      }
+    }
+
+    /// Stops keeper and feeder, takes the table away, and waits until it is seen that they do not run.
+    private func silence(_ bed: Testbed) throws -> [Int32] {
+      let bridge = Processes.descendants(of: try bed.sluice.pid)
+      for process in bridge { Processes.signal(process, SIGSTOP) }
+      _ = try bed.nft("flush ruleset")
+      try eventually("the cached name is not answered any more") {
+        try bed.dig("api.github.com", "A").status == "SERVFAIL"
+      }
+      return bridge
+    }
+
+    @Test("a bridge that is alive but does not run: no cached answer without its element, and everybody is told")
+    func silentBridge() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        let (socket, kernel) = (try bed.socket(), try KernelView(bed))
+        #expect(try bed.dig("api.github.com", "A").values == ["45.11.0.10"])
+        for _ in 0..<2 {
+          let bridge = try silence(bed)
+          for id: UInt16 in 0..<40 {
+            for name in ["api.github.com", "n\(id).load.net"] {
+              let reply = socket.ask(Question(name), id: id, within: 1)
+              #expect(reply?.code == .SERVFAIL && reply?.addresses.isEmpty == true)
+            }
+          }
+          #expect(socket.ask(Question("a.evil-silence.com"), id: 99)?.code == .NXDOMAIN, "denials go on")
+          let status = try bed.sluice.command("status", "--json")
+          #expect(status.text.contains("\"state\":\"down\""), "\(status.text)")
+          for process in bridge { Processes.signal(process, SIGCONT) }
+          try eventually("it is answered again, with its element") {
+            guard try bed.dig("api.github.com", "A").values == ["45.11.0.10"] else { return false }
+            #expect(try kernel.holds(try #require(IPAddress("45.11.0.10"))))
+            return true
+          }
+          try eventually("the incident is over") {
+            let events = try bed.sluice.events()
+            let degraded = events.filter { $0["code"] as? String == "enforcement_degraded" }
+            return degraded.contains { $0["cause"] as? String == "bridge-silent" }
+              && events.filter { $0["code"] as? String == "enforcement_restored" }.count == degraded.count
+          }
+          #expect(try bed.sluice.command("status", "--json").text.contains("\"state\":\"up\""))
+        }
+      }
+    }
+
+    @Test("a bridge that nobody brings back ends serve with an error")
+    func lostBridge() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").values == ["45.11.0.10"])
+        let bridge = try silence(bed)
+        defer { for process in bridge { Processes.signal(process, SIGKILL) } }
+        #expect(try bed.sluice.status(within: 30) == 1)
+        for process in bridge { Processes.signal(process, SIGKILL) }
+        try bed.sluice.startAgain()
+        #expect(try bed.dig("api.github.com", "A").values == ["45.11.0.10"])
+        #expect(try bed.connects("45.11.0.10"))
       }
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import IPNetwork
 import Testing
 
 extension EndToEnd {
@@ -84,6 +85,95 @@ extension EndToEnd {
         try eventually("the connection is cut") { !connection.isAlive() }
         #expect(try !bed.connects("45.11.0.10"))
       }
+    }
+
+    /// A name whose address another one holds for much longer.
+    private static func shared() -> TestbedSettings {
+      var settings = settings()
+      settings.records += """
+        short.github.com. 60 IN A 45.11.0.40
+        long.github.com. 3000 IN A 45.11.0.40
+
+        """
+      settings.policies = settings.policies.replacing(
+        "  - shared.github.com\n", with: "  - shared.github.com\n  - short.github.com\n  - long.github.com\n")
+      return settings
+    }
+
+    @Test("what a name that is gone held for longer is shortened, though an earlier feeder opened it")
+    func shortenedByAnotherFeeder() throws {
+      let settings = Self.shared()
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let kernel = try KernelView(bed)
+        let address = try #require(IPAddress("45.11.0.40"))
+        #expect(try bed.dig("short.github.com", "A").status == "NOERROR")
+        #expect(try bed.dig("long.github.com", "A").status == "NOERROR")
+        #expect(try kernel.remaining(address) ?? 0 > 2_000)
+        let feeder = try bed.sluice.bridge
+        Processes.signal(feeder, SIGKILL)
+        try eventually("another feeder") { (try? bed.sluice.bridge).map { $0 != feeder } ?? false }
+        try eventually("the incident is over") {
+          try bed.sluice.events().contains { $0["code"] as? String == "enforcement_restored" }
+        }
+        try reload(bed, settings, without: "long.github.com")
+        try eventually("it is open for as long as the other name holds it") {
+          try kernel.remaining(address) ?? .infinity < 500
+        }
+        #expect(try kernel.holds(address))
+      }
+    }
+
+    @Test("a shortening that the bridge does not take is told, and tried again until it does")
+    func shortenedLater() throws {
+      let settings = Self.shared()
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let kernel = try KernelView(bed)
+        let address = try #require(IPAddress("45.11.0.40"))
+        #expect(try bed.dig("short.github.com", "A").status == "NOERROR")
+        #expect(try bed.dig("long.github.com", "A").status == "NOERROR")
+        let bridge = Processes.descendants(of: try bed.sluice.pid)
+        for process in bridge { Processes.signal(process, SIGSTOP) }
+        defer { for process in bridge { Processes.signal(process, SIGCONT) } }
+        try reload(bed, settings, without: "long.github.com")
+        try eventually("it is told") { bed.sluice.errors.contains("should end sooner than the kernel knows") }
+        #expect(try kernel.remaining(address) ?? 0 > 2_000)
+        for process in bridge { Processes.signal(process, SIGCONT) }
+        try eventually("it is open for as long as the other name holds it") {
+          try kernel.remaining(address) ?? .infinity < 500
+        }
+        try eventually("all is well again") {
+          let codes = try bed.sluice.events().compactMap { $0["code"] as? String }
+          return codes.filter { $0 == "enforcement_degraded" }.count
+            == codes.filter { $0 == "enforcement_restored" }.count
+        }
+      }
+    }
+
+    @Test("however often servers come and go, the firewall holds those that are there, and nobody inherits anything")
+    func numbersGivenBack() throws {
+      var settings = TestbedSettings()
+      settings.policies = Self.policy(of: "mcp-0", "api.github.com")
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        for index in 1...8 {
+          let before = bed.sluice.errors.split(separator: "is in force").count
+          let name = index % 2 == 0 ? "api.github.com" : "uploads.github.com"
+          try Data(Self.policy(of: "mcp-\(index)", name).utf8).write(to: bed.sluice.policyFile)
+          bed.sluice.signal(SIGHUP)
+          try eventually("the policy is in force") { bed.sluice.errors.split(separator: "is in force").count > before }
+          let (own, other) = index % 2 == 0 ? ("45.11.0.10", "45.11.0.11") : ("45.11.0.11", "45.11.0.10")
+          #expect(try !bed.connects(own) && !bed.connects(other), "nothing is inherited by mcp-\(index)")
+          #expect(try bed.dig(name, "A").values == [own])
+          #expect(try bed.connects(own) && !bed.connects(other))
+          let sets = try bed.nft("list sets").split(separator: "\n").filter { $0.contains("set mcp-") }
+          let owners = Set(sets.compactMap { $0.split(separator: "-").dropFirst().first })
+          #expect(owners.count <= 3, "\(owners)")
+        }
+      }
+    }
+
+    private static func policy(of server: String, _ name: String) -> String {
+      "server: \(server)\nnetworks: [ 10.77.1.0/24, \"fd00:77:1::/64\" ]\negress:\n  - \(name)\n"
     }
 
     @Test("one server's answer opens nothing for another, and its removal closes nothing of another")

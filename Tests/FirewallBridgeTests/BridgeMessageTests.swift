@@ -63,7 +63,7 @@ import Testing
       .foreignChange([.tableRemoved, .reinstalled], servers: elements.map(\.server)),
       .volumes(volumes),
       .refusals(connections),
-      .notice("so it is"), .alarm,
+      .notice("so it is"), .alarm, .alive,
       .broken(incarnation: plan, text: "no"),
     ]
   }

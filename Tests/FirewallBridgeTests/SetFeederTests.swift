@@ -165,6 +165,21 @@ struct SetFeederTests {
     }
   }
 
+  @Test("a new feeder shortens what an earlier one opened where that is what a commit is for, and again later")
+  func shortened() throws {
+    try Kernel.inNamespace {
+      let element = Self.element("192.0.2.7")
+      _ = try Bench().feeder.open([Self.grant(1, element, seconds: 600)])
+      let bench = try Bench()
+      var grant = Self.grant(1, element, seconds: 60)
+      grant.commit.shortens = true
+      #expect(bench.feeder.open([grant]).isEmpty)
+      #expect(try bench.remaining(element)! <= 60_000)
+      #expect(bench.feeder.open([Self.grant(2, element, seconds: 30)]).isEmpty)
+      #expect(try bench.remaining(element)! <= 30_000)
+    }
+  }
+
   @Test("a new feeder never shortens what an earlier one opened, and may extend it")
   func inherited() throws {
     try Kernel.inNamespace {

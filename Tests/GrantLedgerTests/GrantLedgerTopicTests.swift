@@ -4,6 +4,35 @@ import Testing
 
 @testable import GrantLedger
 
+@Suite("The grant ledger: what is committed again")
+struct ReplayTests {
+  @Test("each server has its share in turn, and of each comes first what a client may still hold an answer for")
+  func shares() throws {
+    var ledger = makeLedger()
+    // A greedy server of many, whose oldest answers are over while the grants are not; a modest one of one.
+    for index in 0..<200 {
+      try ledger.open(try key("n\(index).example"), [index], ttl: index < 100 ? 1 : 300, now: UInt64(index))
+    }
+    try ledger.open(try key("modest.example", server: 1), [250], ttl: 300, now: 200)
+    let commits = ledger.replay(now: 2 * second)
+    #expect(Set(commits.map(\.element)).count == 201 && commits.count == 201)
+    let modest = try #require(commits.firstIndex { $0.element.server == 1 })
+    #expect(modest == 64)
+  }
+
+  @Test("what an answer that is over left open comes after what one still stands for")
+  func promisedFirst() throws {
+    var ledger = makeLedger()
+    for (name, last, ttl) in [("over.example", 1, 1), ("live.example", 2, 300)] as [(String, Int, UInt64)] {
+      let plan = try ledger.plan(try key(name), [last], ttl: ttl, now: 0)
+      ledger.committed(plan.commits, askedAt: 0, epoch: 1)
+      _ = ledger.promise(
+        try key(name), elements: plan.elements, answerUntil: ttl * second, now: 0, epoch: 1)
+    }
+    #expect(ledger.replay(now: 2 * second).map(\.element) == [element(2), element(1)])
+  }
+}
+
 @Suite("The grant ledger: caps")
 struct CapTests {
   @Test("an element carries the caps of everybody who holds it, and a new one is committed before the answer leaves")
@@ -52,7 +81,8 @@ struct EndingTests {
     let short = try key("short.example")
     #expect(try ledger.open(short, [1], ttl: 100, now: 0) == 100 * second)
     let (closed, shortened) = ledger.end(now: 10 * second, servers: [0]) { $0.name.description == "long.example" }
-    #expect(closed.isEmpty && shortened == [GrantCommit(element: element(1), lifetimeMilliseconds: 90_000)])
+    let commit = GrantCommit(element: element(1), lifetimeMilliseconds: 90_000, shortens: true)
+    #expect(closed.isEmpty && shortened == [commit])
     let isHeld = [ledger.holds(element(1), now: 100 * second - 1), ledger.holds(element(1), now: 100 * second)]
     #expect(isHeld == [true, false])
   }

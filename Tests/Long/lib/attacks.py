@@ -541,7 +541,7 @@ def forged_answers(a):
     version = bed.versions[0]  # the upstream is asked in this one
     for turn, mode in enumerate((0, 2, 1)):
         bed.host.sysctl(*[f"net.ipv4.conf.{link}.rp_filter={mode}" for link in ("all", "br-mcp")])
-        for index, destination in enumerate((OWN[version],)):
+        for index in range(2):
             label = b"f%07d" % (len(bed.ledger.kinds) % 10_000_000)
             bed.witness.questions.clear()
             port = 23000 + turn * 10 + index
@@ -554,15 +554,15 @@ def forged_answers(a):
             except Failure:
                 continue
             there = a.address(4, 0x50 + turn * 4 + index)
-            answers = {answer(message, ident, [there]) for ident in [struct.unpack(">H", message[:2])[0]]}
+            forged = answer(message, struct.unpack(">H", message[:2])[0], [there])
+            sender = UPSTREAM[version]
             a.mark()
-            for forged in answers:
-                for sender in (UPSTREAM[version],):
-                    a.send(ip(sender, source, UDP, udp(sender, source, forged, 53, upstream_port)),
-                           SPOOFED if mode == 0 and version == 4 or version == 6 else None, sender, source)
-            def reply(packet):
-                return packet.protocol == UDP and packet.ports == (53, port) and packet.data
-            got = bed.wire.wait(0.5, reply)
+
+            def forge():
+                a.send(ip(sender, source, UDP, udp(sender, source, forged, 53, upstream_port)),
+                       SPOOFED if mode == 0 or version == 6 else None, sender, source)
+            got = bed.wire.exchange(
+                forge, 0.5, lambda packet: packet.protocol == UDP and packet.ports == (53, port) and packet.data)
             if got and there in addresses_of(got):
                 a.faults.append(f"a forged answer was believed, rp_filter {mode}")
                 if bed.governs(4):

@@ -234,9 +234,13 @@ class Bed:
         return self.is_pinned and self.features.has_enclosure
 
     def publish(self):
+        """Published ports as Docker makes them: the container's, and one of a neighbour; with masquerading on bridges."""
+        masquerade = 'ip saddr 10.77.1.0/24 oifname != "br-mcp" masquerade; ' if self.attachment == "bridge" else ""
         self.host.nft(f"table ip publish {{ chain inward {{ type nat hook prerouting priority dstnat; "
                       f"tcp dport 9080 dnat to {OWN[4]}:8080; tcp dport 9081 dnat to {OWN[4]}:8081; "
-                      f"udp dport 9081 dnat to {OWN[4]}:8081; }}; }}")
+                      f"udp dport 9081 dnat to {OWN[4]}:8081; tcp dport 9082 dnat to {NEIGHBOUR[4]}:8080; "
+                      f"udp dport 9082 dnat to {NEIGHBOUR[4]}:8080; }}; "
+                      f"chain outward {{ type nat hook postrouting priority srcnat; {masquerade}}}; }}")
 
     def attach(self):
         """The container's link; it comes again in the same shape after `detach`."""
@@ -257,7 +261,10 @@ class Bed:
                             "icmpv6 type { 133, 134, 135, 136 } accept; iifname eth0 drop; }; }")
             if port != "br-mcp":
                 self.host.ip(f"link set {port} master br-mcp", f"link set {port} up")
-        self.host.ip(f"address add {GATEWAY[4]}/24 dev br-mcp", f"address add {GATEWAY[6]}/64 dev br-mcp nodad", "link set br-mcp up")
+        # Another network lies behind the same interface; no policy governs it.
+        self.host.ip(f"address add {GATEWAY[4]}/24 dev br-mcp", f"address add {GATEWAY[6]}/64 dev br-mcp nodad",
+                     "address add 10.98.0.1/24 dev br-mcp", "address add fd00:98::1/64 dev br-mcp nodad", "link set br-mcp up")
+        self.host.sysctl("net.ipv4.conf.br-mcp.route_localnet=1")
         self.router = self.host.mac("br-mcp")
         self.link_local = eventually("a link-local address on the host", 10, self._link_local)
 

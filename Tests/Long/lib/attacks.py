@@ -45,7 +45,7 @@ class Attempt:
 
     def address(self, version, last=0x66):
         """An address of the internet that nothing opened, another one for each kind."""
-        number = 60 + ATTACKS.index(self.kind)
+        number = 60 + ATTACKS.index(self.kind)  # below 200, where the neighbour's begin
         return f"45.11.{number}.{last}" if version == 4 else f"2a10:77::{number:x}:{last:x}"
 
     def pace(self):
@@ -152,6 +152,16 @@ def spoof_stranger(a):
     for version in (4, 6):
         a.udp(STRANGER[version], a.address(version), SPOOFED)
         a.tcp(STRANGER[version], a.address(version), SPOOFED)
+
+
+@attack("another network of the link", "addresses of a network that lies behind the same interface and that no policy governs")
+def spoof_link(a):
+    for source, there, host in (("10.98.0.2", a.address(4), "10.98.0.1"), ("fd00:98::2", a.address(6), "fd00:98::1")):
+        a.udp(source, there, SPOOFED)
+        a.tcp(source, there, SPOOFED)
+        a.echo(source, there)
+        a.udp(source, host, SPOOFED, dport=22)
+        a.tcp(source, host, SPOOFED, dport=22)
 
 
 @attack("source of the host", "the host's own addresses, and the upstream's")
@@ -269,6 +279,22 @@ def fragment_timeout(a):
     time.sleep(1.6 * PATIENCE)
 
 
+@attack("resets that find nobody", "addresses of its network at which nobody answers: what the host sends back in vain becomes an error to the destination")
+def unanswered(a):
+    for link in ("ipv4", "ipv6"):
+        a.bed.host.sysctl(*[f"net.{link}.neigh.br-mcp.{setting}" for setting in ("mcast_solicit=1", "retrans_time_ms=200")])
+    for version in (4, 6):
+        for last in (77, 78):
+            source = f"10.77.1.{last}" if version == 4 else f"fd00:77:1::{last}"
+            # Sequence number and ports come back in the reset, and go out in the error about it.
+            a.tcp(source, a.address(version, last), a.refusal(version) if last == 77 else None, seq=0x5E17C0DE)
+            a.udp(source, a.address(version, last))
+            a.tcp(source, a.address(version, last), flags=ACK, ack=0x5E17C0DE)
+            # To an address of the host the same, where a service of it refuses.
+            a.tcp(source, GATEWAY[version], dport=53, flags=FIN | ACK, ack=0x5E17C0DE)
+    time.sleep(0.7 * PATIENCE)
+
+
 # MARK: - Odd shapes
 
 @attack("source routes", "loose and strict source routes, and IPv6 routing headers of every type")
@@ -285,6 +311,19 @@ def source_routes(a):
                 segments = octets(a.address(6))
                 header = bytes([UDP, 2, kind, 1, 0, 0, 0, 0]) + segments
                 a.send(ipv6(source, first, 43, header + udp(source, a.address(6), a.data())))
+
+
+@attack("extension headers", "closed addresses and ports behind chains of extension headers, from the container's own address")
+def extension_headers(a):
+    own = OWN[6]
+    options, routing = b"\0\x01\x04\0\0\0\0", b"\0\0\0\0\0\0\0"
+    for there in (a.address(6), OPEN[6], NEIGHBOUR[6], HOST[6]):
+        for chain in ((60,), (0,), (43,), (0, 60, 43, 60), (60,) * 12, (0, 60, 44), (51,), (135,)):
+            body, following = tcp(own, there, a.data(), dport=25), TCP
+            for header in reversed(chain):
+                rest = {43: routing, 44: b"\0\0\0\0\0\0\x63", 51: b"\x02\0\0\0\0\0\x01\0\0\0\x01\0\0\0\0"}.get(header, options)
+                body, following = bytes([following]) + rest + body, header
+            a.send(ipv6(own, there, following, body))
 
 
 @attack("fragments", "first fragments too short for ports, overlapping ones, later ones alone, out of order")
@@ -376,8 +415,9 @@ def protocols(a):
     for protocol in range(256):
         for version in (4, 6):
             targets = [(OWN[version], a.address(version)), (a.address(version, 0x40), a.address(version, 0x41)),
-                       (OWN[version], NEIGHBOUR[version]), (OWN[version], HOST[version]), (a.address(version, 0x42), GATEWAY[version])]
-            for source, there in targets if protocol % 8 == 0 else targets[:1] + targets[3:4]:
+                       (OWN[version], NEIGHBOUR[version]), (OWN[version], HOST[version]), (a.address(version, 0x42), GATEWAY[version]),
+                       (OWN[version], OPEN[version])]
+            for source, there in targets if protocol % 8 == 0 else targets[:1] + targets[3:4] + targets[5:]:
                 data = bytes([59, 0, 0, 0, 0, 0, 0, 0]) + a.data() if version == 6 and protocol in (0, 43, 44, 60) else a.data()
                 a.send(ip(source, there, protocol, data))
 
@@ -477,6 +517,27 @@ def host_link_local(a):
     a.udp("169.254.7.7", GATEWAY[4], SPOOFED, dport=22)
 
 
+@attack("the host's loopback and anycast", "127/8 where the host routes it, ::1, and the subnet router's anycast address")
+def loopback(a):
+    for source in (OWN[4], "127.0.0.1", a.address(4)):
+        for port in (22, 53, 8080):
+            a.udp(source, "127.0.0.1", dport=port)
+            a.tcp(source, "127.0.0.1", dport=port)
+    for source in (OWN[6], "::1", LINK_LOCAL, a.address(6)):
+        for there in ("::1", "fd00:77:1::", "fe80::", "::ffff:127.0.0.1"):
+            a.udp(source, there, dport=22)
+
+
+@attack("published ports of others", "a neighbour's published port by the host's addresses, and the container's own")
+def hairpin(a):
+    for there in (HOST[4], GATEWAY[4], "10.77.2.1"):
+        for port in (9082, 9081):
+            tell = a.refusal(4) if port == 9082 else None
+            a.tcp(OWN[4], there, tell, dport=port)
+            a.udp(OWN[4], there, dport=port)
+            a.tcp(a.address(4), there, dport=port)
+
+
 @attack("DHCP", "DHCP to the host, where the document does not ask for it", only=lambda bed: not bed.asks_dhcp)
 def dhcp(a):
     for source, there in (("0.0.0.0", "255.255.255.255"), (OWN[4], GATEWAY[4]), ("0.0.0.0", GATEWAY[4])):
@@ -541,7 +602,7 @@ def forged_answers(a):
     version = bed.versions[0]  # the upstream is asked in this one
     for turn, mode in enumerate((0, 2, 1)):
         bed.host.sysctl(*[f"net.ipv4.conf.{link}.rp_filter={mode}" for link in ("all", "br-mcp")])
-        for index, destination in enumerate((OWN[version],)):
+        for index in range(2):
             label = b"f%07d" % (len(bed.ledger.kinds) % 10_000_000)
             bed.witness.questions.clear()
             port = 23000 + turn * 10 + index
@@ -554,15 +615,15 @@ def forged_answers(a):
             except Failure:
                 continue
             there = a.address(4, 0x50 + turn * 4 + index)
-            answers = {answer(message, ident, [there]) for ident in [struct.unpack(">H", message[:2])[0]]}
+            forged = answer(message, struct.unpack(">H", message[:2])[0], [there])
+            sender = UPSTREAM[version]
             a.mark()
-            for forged in answers:
-                for sender in (UPSTREAM[version],):
-                    a.send(ip(sender, source, UDP, udp(sender, source, forged, 53, upstream_port)),
-                           SPOOFED if mode == 0 and version == 4 or version == 6 else None, sender, source)
-            def reply(packet):
-                return packet.protocol == UDP and packet.ports == (53, port) and packet.data
-            got = bed.wire.wait(0.5, reply)
+
+            def forge():
+                a.send(ip(sender, source, UDP, udp(sender, source, forged, 53, upstream_port)),
+                       SPOOFED if mode == 0 or version == 6 else None, sender, source)
+            got = bed.wire.exchange(
+                forge, 0.5, lambda packet: packet.protocol == UDP and packet.ports == (53, port) and packet.data)
             if got and there in addresses_of(got):
                 a.faults.append(f"a forged answer was believed, rp_filter {mode}")
                 if bed.governs(4):

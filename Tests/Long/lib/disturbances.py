@@ -60,7 +60,7 @@ class Stream:
     def leaked(self):
         """Attempts that arrived, with the moments, in order."""
         ledger = self.bed.ledger
-        return sorted(moment for number in self.attempts for moment in ledger.times.get(number, []))
+        return sorted(moment for number in list(self.attempts) for moment in ledger.times.get(number, []))
 
 
 def rest(seconds):

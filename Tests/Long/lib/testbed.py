@@ -69,7 +69,7 @@ class Wire:
 
     def __init__(self, bed):
         self.bed = bed
-        self.frames = queue.Queue(100_000)
+        self._listeners = []
         self._descriptor = bed.tap_descriptor
         self._socket = None if bed.tap_descriptor is not None else bed.client.packets("eth0")
         self._stop = threading.Event()
@@ -101,8 +101,8 @@ class Wire:
                     self._answer_neighbour(frame)
             except OSError:
                 continue
-            if not self.frames.full():
-                self.frames.put(frame)
+            for listener in list(self._listeners):
+                listener.put(frame)
 
     def _answer_neighbour(self, frame):
         """A virtual machine's own ARP (RFC 826) and neighbour discovery (RFC 4861 section 7.2)."""
@@ -117,24 +117,23 @@ class Wire:
                 body = icmp6(target, asker, 136, 0, b"\x60\0\0\0", octets(target) + b"\x02\x01" + OWN_MAC)
                 self.send(ethernet(frame[6:12], OWN_MAC, IPV6, ipv6(target, asker, ICMP6, body, 255)))
 
-    def clear(self):
-        while not self.frames.empty():
-            try:
-                self.frames.get_nowait()
-            except queue.Empty:
-                return
-
-    def wait(self, seconds, match):
-        """The first frame for which `match` gives something true, as what it gave; None when time is over."""
-        deadline = time.monotonic() + seconds * PATIENCE
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                found = match(Parsed(self.frames.get(timeout=left)))
-            except queue.Empty:
-                return None
-            if found:
-                return found
-        return None
+    def exchange(self, send, seconds, match):
+        """Sends, and waits for the first frame for which `match` gives something true: what it gave; None when time is over."""
+        frames = queue.Queue()
+        self._listeners.append(frames)
+        try:
+            send()
+            deadline = time.monotonic() + seconds * PATIENCE
+            while (left := deadline - time.monotonic()) > 0:
+                try:
+                    found = match(Parsed(frames.get(timeout=left)))
+                except queue.Empty:
+                    return None
+                if found:
+                    return found
+            return None
+        finally:
+            self._listeners.remove(frames)
 
     def close(self):
         self._stop.set()
@@ -235,9 +234,13 @@ class Bed:
         return self.is_pinned and self.features.has_enclosure
 
     def publish(self):
+        """Published ports as Docker makes them: the container's, and one of a neighbour; with masquerading on bridges."""
+        masquerade = 'ip saddr 10.77.1.0/24 oifname != "br-mcp" masquerade; ' if self.attachment == "bridge" else ""
         self.host.nft(f"table ip publish {{ chain inward {{ type nat hook prerouting priority dstnat; "
                       f"tcp dport 9080 dnat to {OWN[4]}:8080; tcp dport 9081 dnat to {OWN[4]}:8081; "
-                      f"udp dport 9081 dnat to {OWN[4]}:8081; }}; }}")
+                      f"udp dport 9081 dnat to {OWN[4]}:8081; tcp dport 9082 dnat to {NEIGHBOUR[4]}:8080; "
+                      f"udp dport 9082 dnat to {NEIGHBOUR[4]}:8080; }}; "
+                      f"chain outward {{ type nat hook postrouting priority srcnat; {masquerade}}}; }}")
 
     def attach(self):
         """The container's link; it comes again in the same shape after `detach`."""
@@ -258,7 +261,10 @@ class Bed:
                             "icmpv6 type { 133, 134, 135, 136 } accept; iifname eth0 drop; }; }")
             if port != "br-mcp":
                 self.host.ip(f"link set {port} master br-mcp", f"link set {port} up")
-        self.host.ip(f"address add {GATEWAY[4]}/24 dev br-mcp", f"address add {GATEWAY[6]}/64 dev br-mcp nodad", "link set br-mcp up")
+        # Another network lies behind the same interface; no policy governs it.
+        self.host.ip(f"address add {GATEWAY[4]}/24 dev br-mcp", f"address add {GATEWAY[6]}/64 dev br-mcp nodad",
+                     "address add 10.98.0.1/24 dev br-mcp", "address add fd00:98::1/64 dev br-mcp nodad", "link set br-mcp up")
+        self.host.sysctl("net.ipv4.conf.br-mcp.route_localnet=1")
         self.router = self.host.mac("br-mcp")
         self.link_local = eventually("a link-local address on the host", 10, self._link_local)
 
@@ -450,11 +456,9 @@ user: root
         self._port = getattr(self, "_port", 20000) + 1
         port = port or self._port
         message = message or query(labels, port, kind)
-        self.wire.clear()
-        self.send(ip(source, GATEWAY[version], UDP, udp(source, GATEWAY[version], message, port, 53)))
-        if not wait:
-            return None
-        return self.wire.wait(wait, lambda packet: packet.protocol == UDP and packet.ports == (53, port) and packet.data)
+        return self.wire.exchange(
+            lambda: self.send(ip(source, GATEWAY[version], UDP, udp(source, GATEWAY[version], message, port, 53))), wait,
+            lambda packet: packet.protocol == UDP and packet.ports == (53, port) and packet.data)
 
     def settle(self):
         """Returns when everything sent before has been seen by the witness, as far as it arrives at all."""

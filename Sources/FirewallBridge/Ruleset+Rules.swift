@@ -105,8 +105,19 @@ extension Ruleset {
       text.rule(inbound, "ct state new \(set.match) return")
     }
     refuse(inbound, prefix: "sluice host inbound ", plan.nflogGroup, in: &text)
-    toServers(plan) { text.rule("output", "ct state new \($0) counter \(mark)") }
+    outputRules(plan, in: &text)
     if plan.fencesInput { fenceRules(plan, in: &text) }
+  }
+
+  /// What the host itself sends: connections to servers are marked. That a refusal found nobody at the server's address is
+  /// told to nobody: the error would carry the refused packet's ports and number to where it was not let.
+  private static func outputRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
+    text.rule("output", "icmp type destination-unreachable icmp code host-unreachable jump \(unreachable)")
+    text.rule("output", "icmpv6 type destination-unreachable icmpv6 code addr-unreachable jump \(unreachable)")
+    toServers(plan) { text.rule("output", "ct state new \($0) counter \(mark)") }
+    // About a packet of no connection: one that was refused.
+    text.rule(unreachable, "ct state invalid counter drop")
+    servers(plan, "saddr", of: "ct original ") { text.rule(unreachable, "\($0) counter drop") }
   }
 
   // MARK: - The enclosure
@@ -267,13 +278,15 @@ extension Ruleset {
   private static func fromServers(_ plan: FirewallPlan, _ body: (String) -> Void) { servers(plan, "saddr", body) }
   private static func toServers(_ plan: FirewallPlan, _ body: (String) -> Void) { servers(plan, "daddr", body) }
 
-  private static func servers(_ plan: FirewallPlan, _ side: String, _ body: (String) -> Void) {
+  private static func servers(
+    _ plan: FirewallPlan, _ side: String, of direction: String = "", _ body: (String) -> Void
+  ) {
     for family in plan.addressFamilies
     where plan.servers.contains(where: { $0.prefixes.contains { $0.address.family == family } }) {
       let lengths = hashedLengths(plan, family)
-      if lengths.isEmpty { body("\(family.header) \(side) @clients-\(family.rawValue)") }
+      if lengths.isEmpty { body("\(direction)\(family.header) \(side) @clients-\(family.rawValue)") }
       for length in lengths {
-        body("\(family.header) \(side) & \(family.mask(length)) @\(hashedSet(family, length))")
+        body("\(direction)\(family.header) \(side) & \(family.mask(length)) @\(hashedSet(family, length))")
       }
     }
   }
@@ -300,8 +313,10 @@ extension Ruleset {
     }
     // What the host itself asked for.
     text.rule(fence, "\(accepted) accept")
-    for family in plan.addressFamilies where family == .v4 && plan.servers.contains(where: \.asksDHCP) {
-      text.rule(fence, "udp sport 68 udp dport 67 accept")
+    for server in plan.servers where server.asksDHCP {
+      for prefix in server.prefixes where prefix.address.family == .v4 {
+        text.rule(fence, "\(prefix.match) udp sport 68 udp dport 67 accept")
+      }
     }
     refuse(fence, prefix: "sluice host ", plan.nflogGroup, in: &text)
   }

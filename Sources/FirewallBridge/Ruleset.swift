@@ -18,7 +18,7 @@ package import LinuxIO
 ///     input ── an upstream's address from the wrong interface ──► dropped
 ///        ├──── by a link ──► input/INTERFACE ── its servers' networks ──► host/fence, else refused as spoofed
 ///        └──── a server's network ──► host/fence: the resolver, what the host opened itself ► refused
-///     output ── new, to a server's network: marked
+///     output ── new, to a server's network: marked; that a server's address does not answer is told to nobody
 ///
 /// A connection is marked by a bit of its label when its first packet is accepted; the bit is what `established` means
 /// here. It belongs to the connection, so that it outlives a flush of the table and a restart.
@@ -132,7 +132,7 @@ package enum Ruleset {
 
   /// The chains that a plan needs, base chains first.
   static func chains(of plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
-    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound] + (plan.fencesInput ? [fence] : [])
+    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable] + (plan.fencesInput ? [fence] : [])
       + surroundings.enclosure.links.flatMap(chains(of:))
   }
 
@@ -142,6 +142,9 @@ package enum Ruleset {
   static let held = "host/held"
   /// What others send to a server, and no connection of its own asked for.
   static let inbound = "host/inbound"
+
+  /// What the host says of addresses at which nobody answers.
+  static let unreachable = "host/unreachable"
 
   private static func chains(of link: Enclosure.Link) -> [String] { [link.chain, link.inputChain, link.sourceChain] }
 

@@ -1,4 +1,5 @@
 import FirewallBridge
+import Glibc
 import GrantLedger
 import LinuxIO
 
@@ -22,16 +23,18 @@ final class BridgeSession {
   ///
   /// - Parameter state: the path of the state folder, which is made where it is missing.
   init(_ plan: FirewallPlan?, state: String, reactor: Reactor? = nil) throws(StartError) {
-    let folder: FileDescriptor
+    // Where rules are the user's, no network is held.
+    var folder: Int32?
     do throws(StateFolder.Failure) {
-      folder = try StateFolder.open(state)
+      if plan?.mode != .sets { folder = try StateFolder.open(state).release() }
     } catch {
       throw StartError(error.description)
     }
+    defer { if let folder { close(folder) } }
     do throws(SystemError) {
       let loop = if let reactor { reactor } else { try Reactor() }
       self.reactor = loop
-      let child = try BridgeProcess.spawn(plan, state: folder.raw)
+      let child = try BridgeProcess.spawn(plan, state: folder)
       link = try BridgeLink(reactor: loop, child: child, plan: plan) { [unowned self] in handle($0) }
     } catch {
       throw StartError("the firewall bridge cannot be started: \(error)")

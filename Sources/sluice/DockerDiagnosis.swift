@@ -30,7 +30,8 @@ enum DockerDiagnosis {
     let policy = PolicySnapshot(settings.policies)
     let enclosure = try? EnclosureDiagnosis(settings)
     let findings = containers.flatMap { container in
-      published(container, settings) + held(container, enclosure) + examine(container, policy, settings)
+      published(container, settings) + inbound(container, policy) + held(container, enclosure)
+        + examine(container, policy, settings)
     }
     let governed = containers.filter { container in
       container.addresses.contains { policy.server(for: $0) != nil }
@@ -85,6 +86,29 @@ enum DockerDiagnosis {
           + "bear the gateway's address, and no policy can tell who asks",
         "run sluice on the host's network (docker run --network host …), and publish no port that it listens on")
     ]
+  }
+
+  /// Ports of governed containers that the engine publishes: its proxy connects from the host itself, which is free.
+  private static func inbound(_ container: Container, _ policy: PolicySnapshot) -> [Finding] {
+    guard let server = container.addresses.compactMap({ policy.server(for: $0) }).first else { return [] }
+    let listed = policy.servers[server].inbound
+    let ports = (container.hostConfig.portBindings ?? [:]).filter { !($0.value ?? []).isEmpty }.keys.sorted()
+    return ports.map { port in
+      let isListed =
+        switch listed {
+        case .any: true
+        case .ports(let rules): PortRule(port).map(rules.contains) ?? false
+        case nil: false
+        }
+      let name = policy.servers[server].name.text
+      return isListed
+        ? .ok("docker", "container \(container.shownName) publishes \(port), which \(name) lists as inbound")
+        : .serious(
+          "docker",
+          "container \(container.shownName) publishes \(port), which \(name) does not list as inbound: others are refused, "
+            + "but what connects by the engine's proxy on this host gets in, and data out",
+          "inbound: [ \(port) ] in the policy of \(name), or publish no port")
+    }
   }
 
   /// A network that stays closed for what was governed there once, and that the engine has given to another container.

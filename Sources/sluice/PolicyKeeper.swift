@@ -31,7 +31,7 @@ final class PolicyKeeper {
   /// After how many seconds what should have ended is tried again.
   private static let retry: UInt64 = 5
 
-  private let settings: Settings
+  private var settings: Settings
   private let path: String
   private let service: ResolutionService
   private let factory: SnapshotFactory
@@ -185,6 +185,7 @@ final class PolicyKeeper {
     if let loaded, !isUsable(loaded) { return }
     guard let compiled else { return finish(.refused("no policy")) }
     let files = loaded?.settings?.policies ?? policies
+    if let released = loaded?.settings?.released { settings.released = released }
     var members = ""
     if let difference = compiled.difference {
       members = ",\"names_added\":\(difference.addedCount),\"names_removed\":\(difference.removedCount)"

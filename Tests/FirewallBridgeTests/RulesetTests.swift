@@ -66,7 +66,8 @@ struct RulesetTests {
         ])
       #expect(
         try kernel.chains(family: .inet, table: "sluice") == [
-          "db_tools", "db_tools/new", "forward", "host/fence", "host/held", "host/inbound", "input", "mine", "output",
+          "db_tools", "db_tools/new", "forward", "host/fence", "host/held", "host/inbound", "host/unreachable", "input",
+          "mine", "output",
         ])
     }
   }

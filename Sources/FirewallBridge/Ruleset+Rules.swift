@@ -18,8 +18,10 @@ extension Ruleset {
   ) {
     let (chain, group) = (server.name, plan.nflogGroup)
     discovery(chain, in: &text)
+    // The kernel turns to the next hop of a source route behind this hook: its destination here is only the first of them.
     for range in own {
-      text.rule(chain, "\(range.family.header) daddr \(range.nft) accept")
+      let direct = range.family == .v4 ? "ip option lsrr missing ip option ssrr missing" : "exthdr rt missing"
+      text.rule(chain, "\(range.family.header) daddr \(range.nft) \(direct) accept")
     }
     // A packet that belongs to no connection counts against none: it would be a way around every bound.
     text.rule(chain, "ct state \(server.caps.isEmpty ? "invalid" : "invalid,untracked") drop")

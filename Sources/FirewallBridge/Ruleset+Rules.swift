@@ -138,8 +138,19 @@ extension Ruleset {
       let jumps = links.map { "\"\($0.interface)\" : goto \($0.chain)" }.joined(separator: ", ")
       text.line("add element", "links", "{ \(jumps) }")
     }
+    fragmentRules(links, in: &text)
     forwardRules(plan, surroundings, in: &text)
     inputRules(plan, surroundings, in: &text)
+  }
+
+  /// Where bridges show their frames to this hook (br_netfilter), fragments are put together before the bridge's device sees
+  /// any of them, and one whose rest never comes is answered to its source.
+  private static func fragmentRules(_ links: [Enclosure.Link], in text: inout RulesetScript) {
+    guard !links.isEmpty else { return }
+    text.rule(fragments, "ip frag-off & 0x3fff == 0 accept")
+    text.rule(fragments, "meta nfproto ipv6 exthdr frag missing accept")
+    let jumps = links.map { "\"\($0.interface)\" : jump \($0.sourceChain)" }.joined(separator: ", ")
+    text.rule(fragments, "iifname vmap { \(jumps) }")
   }
 
   /// What may come by the interface at all: before fragments are put together, before options are read, before a time to
@@ -214,9 +225,10 @@ extension Ruleset {
   }
 
   /// Only what really is behind the interface gets an answer: to a forged source it would carry octets of the packet out.
+  /// It is no reset: where nobody takes that, the kernel says so to the refused destination.
   private static func answerable(_ chain: String, in text: inout RulesetScript) {
     text.rule(chain, "fib saddr . iif oif missing drop")
-    reject(chain, in: &text)
+    text.rule(chain, "reject with icmpx admin-prohibited")
   }
 
   private static func forwardRules(

@@ -7,6 +7,7 @@ package import LinuxIO
 /// Only validated names and binary addresses become text. The chains, and what a packet meets in which order:
 ///
 ///     ingress, of each link's device ── source/INTERFACE: what lies behind it ► refused as spoofed
+///     prerouting, fragments ── by a link ──► source/INTERFACE
 ///     forward ── iifname vmap @links ──► link/INTERFACE ── its servers' networks ──► SERVER, else refused as spoofed
 ///        ├────── ip saddr vmap @servers-… ──► SERVER, or SERVER/spoofed where it should have come by a link
 ///        ├────── ip saddr @held-… ──► host/held: refused
@@ -121,7 +122,7 @@ package enum Ruleset {
     hook(surroundings.enclosure.links, in: &text)
     text.line("flush map", "links")
     // The base chains that name links; the others stay as they are.
-    for chain in ["forward", "input"] + chains + gone { text.line("flush chain", chain) }
+    for chain in ["forward", "input", fragments] + chains + gone { text.line("flush chain", chain) }
     let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
     enclose(plan, surroundings, Dictionary(grouping: owned, by: \.owner), in: &text)
     for chain in gone { text.line("delete chain", chain) }
@@ -132,7 +133,8 @@ package enum Ruleset {
 
   /// The chains that a plan needs, base chains first.
   static func chains(of plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
-    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable] + (plan.fencesInput ? [fence] : [])
+    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable, fragments]
+      + (plan.fencesInput ? [fence] : [])
       + surroundings.enclosure.links.flatMap(chains(of:))
   }
 
@@ -143,6 +145,8 @@ package enum Ruleset {
   /// What others send to a server, and no connection of its own asked for.
   static let inbound = "host/inbound"
 
+  /// What comes in parts, before the kernel puts them together.
+  static let fragments = "host/fragments"
   /// What the host says of addresses at which nobody answers.
   static let unreachable = "host/unreachable"
 
@@ -210,12 +214,14 @@ package enum Ruleset {
     }
     for set in leftovers.sets { text.line("add set", set.text, set.declaration) }
     // Chains first: nft sends a new map together with its elements, and these name chains.
-    for chain in chains(of: plan, surroundings).dropFirst(baseChains.count) + leftovers.chains {
+    for chain in chains(of: plan, surroundings).dropFirst(baseChains.count) + leftovers.chains where chain != fragments
+    {
       text.line("add chain", chain)
     }
     for hook in baseChains {
       text.line("add chain", hook, "{ type filter hook \(hook) priority filter - 10; policy accept; }")
     }
+    text.line("add chain", fragments, "{ type filter hook prerouting priority -450; policy accept; }")
     for family in plan.addressFamilies {
       text.line("add set", "clients-\(family.rawValue)", "{ type \(family.type); flags interval; }")
       text.line("add map", "servers-\(family.rawValue)", "{ type \(family.type) : verdict; flags interval; }")

@@ -66,7 +66,8 @@ struct RulesetTests {
         ])
       #expect(
         try kernel.chains(family: .inet, table: "sluice") == [
-          "db_tools", "db_tools/new", "forward", "host/fence", "host/held", "host/inbound", "host/unreachable", "input",
+          "db_tools", "db_tools/new", "forward", "host/fence", "host/fragments", "host/held", "host/inbound",
+          "host/unreachable", "input",
           "mine", "output",
         ])
     }

@@ -16,7 +16,7 @@ extension EndToEnd {
         try bed.sluice.writeConfiguration()
         let output = try bed.sluice.command("check")
         #expect(output.status == 1)
-        for words in ["sluice.yaml:6:1", "sluice.yaml:7:", "policies.yaml:2:", "policies.yaml:3:"] {
+        for words in ["sluice.yaml:7:1", "sluice.yaml:8:", "policies.yaml:2:", "policies.yaml:3:"] {
           #expect(output.errors.contains(words), "\(words) in \(output.errors)")
         }
       }

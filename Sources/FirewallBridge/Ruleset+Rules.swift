@@ -103,7 +103,7 @@ extension Ruleset {
     text.rule(held, log("sluice host held ", plan.nflogGroup))
     answerable(held, in: &text)
     discovery(inbound, in: &text)
-    for set in networkSets(plan, []) where set.purpose == .inbound {
+    for set in networkSets(plan, []) where set.purpose != .held {
       text.rule(inbound, "ct state new \(set.match) return")
     }
     refuse(inbound, prefix: "sluice host inbound ", plan.nflogGroup, in: &text)
@@ -347,6 +347,8 @@ extension Ruleset {
   }
 
   private static func reject(_ chain: String, in text: inout RulesetScript) {
+    // Where the source does not lie behind the interface (any more), the answer would go elsewhere, with the packet in it.
+    text.rule(chain, "fib saddr . iif oif missing drop")
     text.rule(chain, "meta l4proto tcp reject with tcp reset")
     text.rule(chain, "reject with icmpx admin-prohibited")
   }

@@ -148,7 +148,10 @@ package enum Ruleset {
   /// What comes in parts, before the kernel puts them together.
   static let fragments = "host/fragments"
   /// What the host says of addresses at which nobody answers.
-  static let unreachable = "host/unreachable"
+  ///
+  /// Three parts, as of every chain that a base chain jumps to which 24adcfb does not know: going back, that one takes away
+  /// chains of two parts, and these are in use.
+  static let unreachable = "host/unreachable/output"
 
   private static func chains(of link: Enclosure.Link) -> [String] { [link.chain, link.inputChain, link.sourceChain] }
 
@@ -195,10 +198,10 @@ package enum Ruleset {
     return names
   }
 
-  /// Whether the text is the name of a chain that we could have made: names, with a '/' between two of them at most.
+  /// Whether the text is the name of a chain that we could have made: names, three at most, with a '/' between them.
   static func isChain(_ text: String) -> Bool {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-    return parts.count <= 2
+    return parts.count <= 3
       && parts.allSatisfy { FirewallPlan.isName(String($0)) || FirewallPlan.isInterface(String($0)) }
       && parts.first.map { FirewallPlan.isName(String($0)) } ?? false
   }
@@ -322,8 +325,12 @@ package enum Ruleset {
     /// What stands before the family in its name.
     enum Purpose: String, CaseIterable {
       case held
-      /// Network, protocol and port that others may connect to.
-      case inbound
+      /// Network and port that others may connect to. A set for each transport: kernels of the 6.12 series refuse the
+      /// protocol in a key of ranges.
+      case inboundTCP = "inbound-tcp"
+      case inboundUDP = "inbound-udp"
+      /// Networks whose every port others may connect to.
+      case inboundAny = "inbound-any"
     }
 
     var purpose: Purpose
@@ -336,14 +343,19 @@ package enum Ruleset {
     var name: String { "\(purpose.rawValue)-\(family.rawValue)/\(length ?? 0)" }
 
     var declaration: String {
-      let type = purpose == .inbound ? "\(family.type) . inet_proto . inet_service" : family.type
+      let hasPorts = purpose == .inboundTCP || purpose == .inboundUDP
+      let type = hasPorts ? "\(family.type) . inet_service" : family.type
       return "{ type \(type);\(length == nil ? " flags interval;" : "") }"
     }
 
     /// What nft matches a packet's source or, for ports, its destination with.
     var match: String {
-      guard purpose == .held else { return "\(family.header) daddr . meta l4proto . th dport @\(name)" }
-      return "\(family.header) saddr\(length.map { " & \(family.mask($0))" } ?? "") @\(name)"
+      switch purpose {
+      case .held: "\(family.header) saddr\(length.map { " & \(family.mask($0))" } ?? "") @\(name)"
+      case .inboundTCP: "meta l4proto tcp \(family.header) daddr . th dport @\(name)"
+      case .inboundUDP: "meta l4proto udp \(family.header) daddr . th dport @\(name)"
+      case .inboundAny: "\(family.header) daddr @\(name)"
+      }
     }
   }
 
@@ -369,12 +381,17 @@ package enum Ruleset {
   /// Ranges, because the longest prefix owns an address. The kernel exchanges a set of several fields as a whole: none of
   /// them is ever missing from it while a transaction takes effect.
   private static func inboundSets(_ plan: FirewallPlan, _ family: IPAddress.Family) -> [NetworkSet] {
-    let elements = ownedRanges(plan, family).flatMap { range -> [String] in
-      guard let ports = plan.servers[range.owner].inbound else { return [] }
-      guard !ports.isEmpty else { return ["\(range.nft) . 0-255 . 0-65535"] }
-      return Set(ports).sorted().map { "\(range.nft) . \($0.transport == 6 ? "tcp" : "udp") . \($0.port)" }
+    var elements: [NetworkSet.Purpose: [String]] = [:]
+    for range in ownedRanges(plan, family) {
+      guard let ports = plan.servers[range.owner].inbound else { continue }
+      if ports.isEmpty { elements[.inboundAny, default: []].append(range.nft) }
+      for port in Set(ports).sorted() {
+        elements[port.transport == 6 ? .inboundTCP : .inboundUDP, default: []].append("\(range.nft) . \(port.port)")
+      }
     }
-    return elements.isEmpty ? [] : [NetworkSet(purpose: .inbound, family: family, length: nil, elements: elements)]
+    return NetworkSet.Purpose.allCases.compactMap { purpose in
+      elements[purpose].map { NetworkSet(purpose: purpose, family: family, length: nil, elements: $0) }
+    }
   }
 
   private static func isMap(_ text: String) -> Bool { text.hasPrefix("servers") }
@@ -405,7 +422,7 @@ extension Enclosure.Link {
   /// What comes by it to the host itself.
   var inputChain: String { "input/\(interface)" }
   /// Which sources may come by it at all.
-  var sourceChain: String { "source/\(interface)" }
+  var sourceChain: String { "source/\(interface)/ingress" }
   /// The base chain of its device.
   var ingressChain: String { "ingress/\(interface)" }
 }

@@ -67,7 +67,7 @@ struct RulesetTests {
       #expect(
         try kernel.chains(family: .inet, table: "sluice") == [
           "db_tools", "db_tools/new", "forward", "host/fence", "host/fragments", "host/held", "host/inbound",
-          "host/unreachable", "input",
+          "host/unreachable/output", "input",
           "mine", "output",
         ])
     }

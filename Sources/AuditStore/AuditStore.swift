@@ -50,9 +50,10 @@ package final class AuditStore: Sendable {
   package init(settings: AuditStoreSettings) throws(AuditStoreError) {
     path = settings.path
     directory = try LogDirectory(of: settings.path)
-    ringDescriptor = try Self.lock(settings.path + ".ring", log: settings.path)
+    ringDescriptor = try Self.lock(settings.path + ".ring", settings.owner, log: settings.path)
     do throws(SystemError) {
-      var file = try LogFile(path: settings.path, maxSize: settings.maxSize, keep: settings.keep)
+      var file = try LogFile(
+        path: settings.path, maxSize: settings.maxSize, keep: settings.keep, owner: settings.owner)
       try file.repair()
       warnings = file.warning.map { [$0] } ?? []
       let leftovers = try RingFile.existing(ringDescriptor)
@@ -83,20 +84,21 @@ package final class AuditStore: Sendable {
     }
   }
 
-  private static func lock(_ path: String, log: String) throws(AuditStoreError) -> FileDescriptor {
-    let raw = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0o600)
-    guard raw >= 0 else { throw AuditStoreError(path, SystemError(call: "open", errno: errno)) }
-    let file = FileDescriptor(raw)
+  private static func lock(_ path: String, _ owner: UInt32?, log: String) throws(AuditStoreError) -> FileDescriptor {
+    let file: FileDescriptor
+    do throws(SystemError) {
+      file = try Folder(of: path).openOrMake(Folder.name(of: path), O_RDWR, owner: owner)
+    } catch {
+      throw AuditStoreError(path, error)
+    }
+    let raw = file.raw
     guard flock(raw, LOCK_EX | LOCK_NB) == 0 else {
       throw AuditStoreError(
         log,
         errno == EWOULDBLOCK ? "another `sluice serve` is writing it" : "\(SystemError(call: "flock", errno: errno))")
     }
     var status = stat()
-    guard unsafe fstat(raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      throw AuditStoreError(path, "not a regular file")
-    }
-    guard RingFile.mayOverwrite(file, octets: Int(status.st_size)) else {
+    guard unsafe fstat(raw, &status) == 0, RingFile.mayOverwrite(file, octets: Int(status.st_size)) else {
       throw AuditStoreError(path, "not a file of ours, expected none or the ring of an audit log")
     }
     fchmod(raw, 0o600)

@@ -13,11 +13,14 @@ package struct AuditStoreSettings: Sendable {
   package var ringOctets: Int
   /// Octets for open windows, rounded up to a power of two: about 140 for each name seen in the last 10 s.
   package var windowOctets: Int
+  /// To whom log and ring file belong, where root opens them for another user.
+  package var owner: UInt32?
 
   package init(
     path: String, maxSize: Int = 64 << 20, keep: Int = 10, compress: Bool = false, rings: Int,
-    ringOctets: Int = 1 << 20, windowOctets: Int = 4 << 20
+    ringOctets: Int = 1 << 20, windowOctets: Int = 4 << 20, owner: UInt32? = nil
   ) {
+    self.owner = owner
     self.path = path
     self.maxSize = maxSize
     self.keep = keep

@@ -6,6 +6,7 @@ struct LogFile: ~Copyable {
   let path: String
   private let maxSize: Int
   private let keep: Int
+  private let owner: UInt32?
   private(set) var descriptor: FileDescriptor
   private(set) var size: Int
   private(set) var warning: String?
@@ -13,11 +14,13 @@ struct LogFile: ~Copyable {
   /// - Parameters:
   ///   - maxSize: octets before the file is rotated.
   ///   - keep: rotated files that stay.
-  init(path: String, maxSize: Int, keep: Int) throws(SystemError) {
+  ///   - owner: whose files are taken beside root's, where root opens them.
+  init(path: String, maxSize: Int, keep: Int, owner: UInt32? = nil) throws(SystemError) {
     self.path = path
     self.maxSize = maxSize
     self.keep = max(keep, 0)
-    let opened = try Self.open(path)
+    self.owner = owner
+    let opened = try Self.open(path, owner: owner)
     var status = stat()
     unsafe fstat(opened.raw, &status)
     size = Int(status.st_size)
@@ -29,27 +32,8 @@ struct LogFile: ~Copyable {
   }
 
   /// Never follows a link and opens nothing but a regular file; a new one has mode 0600 whatever the umask.
-  private static func open(_ path: String) throws(SystemError) -> FileDescriptor {
-    let flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
-    for _ in 0..<4 {
-      let existing = unsafe Glibc.open(path, flags)
-      if existing >= 0 {
-        let file = FileDescriptor(existing)
-        var status = stat()
-        guard unsafe fstat(existing, &status) == 0 else { throw SystemError(call: "fstat", errno: errno) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw SystemError(call: "open a regular file", errno: EINVAL) }
-        return file
-      }
-      guard errno == ENOENT else { throw SystemError(call: "open", errno: errno) }
-      let new = unsafe Glibc.open(path, flags | O_CREAT | O_EXCL, 0o600)
-      if new >= 0 {
-        let file = FileDescriptor(new)
-        fchmod(new, 0o600)
-        return file
-      }
-      guard errno == EEXIST else { throw SystemError(call: "create", errno: errno) }
-    }
-    throw SystemError(call: "open", errno: EAGAIN)
+  private static func open(_ path: String, owner: UInt32?) throws(SystemError) -> FileDescriptor {
+    try Folder(of: path).openOrMake(Folder.name(of: path), O_RDWR | O_APPEND, owner: owner)
   }
 
   func hand(to uid: UInt32, _ gid: UInt32) -> Int32 { fchown(descriptor.raw, uid, gid) }
@@ -128,7 +112,7 @@ struct LogFile: ~Copyable {
 
   /// Opens whatever is at `path` now, or begins it (SIGHUP).
   mutating func reopen() throws(SystemError) {
-    let opened = try Self.open(path)
+    let opened = try Self.open(path, owner: owner)
     var status = stat()
     unsafe fstat(opened.raw, &status)
     size = Int(status.st_size)

@@ -7,14 +7,20 @@ extension ControlServer {
   static func listen(_ path: String, _ mode: UInt32, _ owner: (user: UInt32, group: UInt32)?) throws(SystemError)
     -> Int32
   {
-    if let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-      // What is wrong with a folder that is there already shows at once.
-      if unsafe mkdir(String(path[..<slash]), 0o755) == 0, let owner {
-        _ = unsafe chown(String(path[..<slash]), owner.user, owner.group)
-      }
+    // A caller finds it by the whole path.
+    guard path.utf8.count < MemoryLayout.size(ofValue: sockaddr_un().sun_path) else {
+      throw SystemError(call: "listen", errno: ENAMETOOLONG)
     }
-    let descriptor = unsafe sluice_unix_listen(path, mode, owner?.user ?? .max, owner?.group ?? .max)
+    let folder = try folder(of: path)
+    if let owner { _ = folder.handIfNew(to: owner.user, owner.group) }
+    let descriptor = unsafe sluice_unix_listen(
+      folder.raw, Folder.name(of: path), mode, owner?.user ?? .max, owner?.group ?? .max)
     guard descriptor >= 0 else { throw SystemError(call: "listen", errno: -descriptor) }
     return descriptor
+  }
+
+  private static func folder(of path: String) throws(SystemError) -> Folder {
+    guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return try Folder(of: path) }
+    return try Folder(String(path[..<slash]), makingWith: 0o755)
   }
 }

@@ -69,8 +69,10 @@ package final class GrantJournal {
   private var pending: [UInt8] = []
 
   /// What a journal says; empty when there is none. A torn or foreign line is passed over.
-  package static func read(_ path: String) -> [JournalEntry] {
-    guard let text = contents(of: path), text.hasPrefix(header) else { return [] }
+  ///
+  /// - Parameter owner: whose file is taken beside root's, where root reads it.
+  package static func read(_ path: String, owner: UInt32? = nil) -> [JournalEntry] {
+    guard let text = contents(of: path, owner), text.hasPrefix(header) else { return [] }
     var seen: Set<JournalEntry> = []
     // A renewal is written like an opening; the first line tells when it was opened.
     return text.dropFirst(header.count).split(separator: "\n").compactMap { JournalEntry($0) }.filter {
@@ -119,15 +121,15 @@ package final class GrantJournal {
   }
 
   private static func create(_ path: String, _ entries: [JournalEntry]) throws(SystemError) -> FileDescriptor {
-    let temporary = path + ".new"
-    let raw = unsafe open(
-      temporary, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
-    guard raw >= 0 else { throw SystemError(call: "open", errno: errno) }
-    let file = FileDescriptor(raw)
+    let folder = try Folder(of: path)
+    let (name, temporary) = (Folder.name(of: path), Folder.name(of: path) + ".new")
+    // What a killed process left; whatever it is, nothing is written to it.
+    folder.remove(temporary)
+    let file = try folder.make(temporary, O_WRONLY | O_APPEND)
     guard write(whole(entries), to: file) else {
       throw SystemError(call: "write", errno: errno)
     }
-    guard unsafe rename(temporary, path) == 0 else { throw SystemError(call: "rename", errno: errno) }
+    try folder.rename(temporary, to: name)
     return file
   }
 
@@ -146,13 +148,10 @@ package final class GrantJournal {
     return true
   }
 
-  private static func contents(of path: String) -> String? {
-    // Without waiting for whoever might write to a pipe in its place.
-    let raw = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
-    guard raw >= 0 else { return nil }
-    let file = FileDescriptor(raw)
-    var state = stat()
-    guard unsafe fstat(raw, &state) == 0, state.st_mode & S_IFMT == S_IFREG else { return nil }
+  private static func contents(of path: String, _ owner: UInt32?) -> String? {
+    guard let folder = try? Folder(of: path),
+      let file = try? folder.open(Folder.name(of: path), O_RDONLY, owner: owner)
+    else { return nil }
     var octets: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
     while true {

@@ -17,10 +17,8 @@ final class RefusalReader {
   init(group: UInt16) throws(SystemError) {
     socket = try NetlinkSocket()
     socket.setBuffer(SO_RCVBUFFORCE, octets: Self.bufferOctets)
-    try unsafe configure(group) { header in
-      unsafe Self.put([UInt8(NFULNL_CFG_CMD_BIND.rawValue)], NFULA_CFG_CMD.rawValue, into: header)
-    }
-    try unsafe configure(group) { header in
+    try Self.bind(socket, to: group)
+    try unsafe Self.configure(socket, group) { header in
       // struct nfulnl_msg_config_mode: the range in network order, the mode, a pad.
       let range = Self.copiedOctets
       let mode =
@@ -60,8 +58,29 @@ final class RefusalReader {
     return RefusedPacket(prefix: String(decoding: prefix.prefix { $0 != 0 }, as: UTF8.self), packet: payload)
   }
 
-  private func configure(
-    _ group: UInt16, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void
+  /// Makes a socket the one that gets what is logged to a group.
+  ///
+  /// - Throws: EBUSY or EPERM when another one gets it, EPERM without CAP_NET_ADMIN.
+  static func bind(_ socket: NetlinkSocket, to group: UInt16) throws(SystemError) {
+    try unsafe configure(socket, group) { header in
+      unsafe put([UInt8(NFULNL_CFG_CMD_BIND.rawValue)], NFULA_CFG_CMD.rawValue, into: header)
+    }
+  }
+
+  /// Whether a socket might be bound to a group that nothing is bound to.
+  static func mayBind(_ socket: NetlinkSocket, instead group: UInt16) -> Bool {
+    do throws(SystemError) {
+      try unsafe configure(socket, group) { header in
+        unsafe put([UInt8(NFULNL_CFG_CMD_UNBIND.rawValue)], NFULA_CFG_CMD.rawValue, into: header)
+      }
+      return true
+    } catch {
+      return error.errno == ENODEV
+    }
+  }
+
+  private static func configure(
+    _ socket: NetlinkSocket, _ group: UInt16, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void
   ) throws(SystemError) {
     try unsafe socket.exchange(
       type: Int32(NFNL_SUBSYS_ULOG) << 8 | Int32(NFULNL_MSG_CONFIG.rawValue), family: UInt8(AF_UNSPEC),

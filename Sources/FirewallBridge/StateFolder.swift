@@ -36,12 +36,14 @@ package struct StateFolder {
   /// - Throws: when it cannot be made, is no directory, or can be written by others than its owner.
   package static func open(_ state: String) throws(Failure) -> FileDescriptor {
     let path = "\(state)/\(part)"
-    if unsafe (mkdir(state, 0o755) != 0 && errno != EEXIST) || (mkdir(path, 0o755) != 0 && errno != EEXIST) {
+    do throws(SystemError) {
+      try make(state)
+    } catch {
       throw Failure(
-        description: "the state folder \(path) cannot be made: \(SystemError(call: "mkdir", errno: errno)); expected a "
+        description: "the state folder \(path) cannot be made: \(error); expected a "
           + "folder that the service's user may write, and nobody else: install -d -o sluice -g sluice \(path)")
     }
-    let raw = unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    let raw = openPart(state)
     guard raw >= 0 else {
       throw Failure(
         description: "the state folder \(path) cannot be opened: \(SystemError(call: "open", errno: errno))")
@@ -58,6 +60,18 @@ package struct StateFolder {
           "the state folder \(path) belongs to uid \(status.st_uid), expected it to belong to uid \(geteuid())")
     }
     return folder
+  }
+
+  private static func make(_ state: String) throws(SystemError) {
+    let whole = try Folder(state, makingWith: 0o755)
+    guard unsafe mkdirat(whole.raw, part, 0o755) == 0 || errno == EEXIST else {
+      throw SystemError(call: "mkdir", errno: errno)
+    }
+  }
+
+  private static func openPart(_ state: String) -> Int32 {
+    guard let whole = try? Folder(state) else { return -1 }
+    return unsafe openat(whole.raw, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
   }
 
   /// The networks that were ever governed by a table's servers, as far as the folder says; empty without one.

@@ -77,7 +77,7 @@ final class Service {
       factory.sets = bridge?.greeting?.servers
       current.replace(factory.snapshot(of: initial, indexes: indexes))
     }
-    let remembered = bridge == nil ? [] : GrantJournal.read(journalPath)
+    let remembered = bridge == nil ? [] : GrantJournal.read(journalPath, owner: account?.user)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
     let control = try openControl(account)
     try Privileges.lower(to: account)
@@ -251,7 +251,7 @@ final class Service {
         settings: AuditStoreSettings(
           path: settings.audit.path, maxSize: settings.audit.maxSizeOctets, keep: settings.audit.keep,
           compress: settings.audit.compress, rings: lanes.count,
-          windowOctets: Self.windowOctets(servers: settings.policies.count)))
+          windowOctets: Self.windowOctets(servers: settings.policies.count), owner: account?.user))
       for warning in audit.warnings { StandardError.write("sluice: \(warning)") }
       if let account {
         try audit.hand(to: account.user, account.group)

@@ -162,7 +162,8 @@ struct ControlServerTests {
       ($0 as? SystemError)?.errno == ENOENT
     }
     // Left behind by a process that was killed.
-    let dead = unsafe sluice_unix_listen(folder.socket, 0o600, .max, .max)
+    let run = try LinuxIO.Folder(folder.path + "/run")
+    let dead = unsafe sluice_unix_listen(run.raw, "control.sock", 0o600, .max, .max)
     #expect(dead >= 0)
     close(dead)
     let next = try ControlServer(path: folder.socket, handler: echo)

@@ -63,6 +63,12 @@ package enum BridgeProcess {
     if role == .keeper { become(ownerOf: statePlace) }
     let error = sluice_privileges_keep_net_admin()
     guard error == 0 else { return complain("privileges cannot be lowered: error \(error)", code: 1) }
+    do throws(SystemError) {
+      // What a keeper started has it from there: a second one of the same would only cost.
+      if role == .keeper || !Sandbox.isFiltered { try BridgeSandbox.enter(state: state) }
+    } catch {
+      return complain("this process cannot be confined: \(error)", code: 1)
+    }
     let notebook = PlanNotebook(descriptor: notebookPlace)
     if role == .feeder {
       switch feed(notebook) {

@@ -28,6 +28,8 @@ package struct Settings: Sendable {
   package var watches = false
   /// The folders of the configuration and of its policy files.
   package var folders: Set<String> = []
+  /// Those of them that are named as a whole: another one may take their place.
+  package var wholeFolders: Set<String> = []
 }
 
 /// An address that is served over UDP and TCP.

@@ -61,6 +61,7 @@ struct SettingsReader {
       settings.state = ConfigFiles.resolve(text, from: path)
     }
     if let node = fields["watch"] { settings.watches = findings.boolean(node) ?? false }
+    settings.wholeFolders = readFolders
     settings.folders = readFolders.union((readFiles + [path]).map(ConfigFiles.folder(of:)))
     return settings
   }

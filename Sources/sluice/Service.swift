@@ -17,7 +17,7 @@ import Zones
 
 /// The whole of `serve`: puts the parts together in the order in which they may fail, and takes them apart again.
 ///
-/// table's lock → bridge and rules → audit log → sockets → lower privileges → what the kernel still holds → threads →
+/// table's lock → bridge and rules → audit log → sockets → lower privileges, sandbox → what the kernel still holds → threads →
 /// answer. Rules need neither log nor socket nor interface: whatever fails after them, they stay, and the servers'
 /// networks are closed. The thread that calls `run` becomes the resolver's; queries are answered by the workers' threads
 /// and the TCP event loop.
@@ -80,13 +80,22 @@ final class Service {
     let remembered = bridge == nil ? [] : GrantJournal.read(journalPath, owner: account?.user)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
     let control = try openControl(account)
+    let sandbox = try Confinement.sandbox(
+      settings, configuration: configurationPath, keepsAbstractSockets: manager?.isAbstract ?? false)
     try Privileges.lower(to: account)
-    // Capabilities belong to threads, and these were there before.
-    try listener.onThread { try Privileges.lower(to: nil) }
+    // Capabilities and sandboxes belong to threads, and these were there before.
+    try listener.onThread {
+      try Privileges.lower(to: nil)
+      try Confinement.enter(sandbox)
+    }
     try control?.onThread {
       try Privileges.lower(to: nil)
       Background.lower()
+      try Confinement.enter(sandbox)
     }
+    try Confinement.enter(sandbox)
+    try Confinement.requireAllThreads()
+    if let notice = Confinement.notice(sandbox) { StandardError.write("sluice: \(notice)") }
     try audit.start()
     let watcher = try followHost()
     let service = makeService(bridge, shared, audit, journal)

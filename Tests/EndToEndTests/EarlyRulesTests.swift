@@ -2,6 +2,8 @@ import Foundation
 import Glibc
 import Testing
 
+@testable import FirewallBridge
+
 extension EndToEnd {
   @Suite("Rules before any container starts", .timeLimit(.minutes(5)))
   struct EarlyRulesTests {
@@ -129,15 +131,13 @@ extension EndToEnd {
     @Test("where a running sluice holds the table there is nothing to do; a lock that is held for nothing is a failure")
     func held() throws {
       try run { bed, state in
-        let holder = """
-          import socket, time
-          made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-          made.bind("\\0sluice table inet sluice")
-          print("bound", flush=True)
-          time.sleep(600)
-          """
+        let holder =
+          Testbed.lockScript + """
+            print("bound", lock(\(TableLock.group(.inet, "sluice"))), flush=True)
+            time.sleep(600)
+            """
         let other = try RunningCommand(["python3", "-c", holder], in: bed.host, folder: bed.folder)
-        try eventually("the lock is taken") { other.output.hasPrefix("bound") }
+        try eventually("the lock is taken") { other.output == "bound 0\n" }
         let output = try install(bed, state)
         #expect(output.status == 1 && output.errors.contains("there is no such table"), "\(output.errors)")
         other.signal(SIGKILL)

@@ -3,7 +3,7 @@
 A `Stream` sends all the time, in turns from the container's own address to one that was never opened, and with a forged
 source. What leaves while a foreign hand empties the ruleset is bounded and counted apart; everywhere else it must be none.
 """
-import random, threading, time
+import random, re, threading, time
 from attacks import *
 
 DISTURBANCES = []
@@ -176,7 +176,6 @@ def link_again(bed, stream, report):
 @disturbance("foreign flush", "`nft flush ruleset` while the container sends", is_bounded=True)
 def flush(bed, stream, report):
     for turn in range(report.flushes):
-        begin = time.monotonic()
         before = len(stream.leaked())
         bed.host("nft", "flush", "ruleset")
         eventually("the rules are back", 10, lambda: has_table(bed))
@@ -195,15 +194,19 @@ def delete(bed, stream, report):
         report.gap("delete table", stream, before)
 
 
+def chain(bed):
+    """The rules of the forward chain without their counters, or nothing."""
+    text = subprocess.run(bed.host.words("nft", "-s", "list", "chain", "inet", "sluice", "forward"), capture_output=True, text=True).stdout
+    return re.sub(r"counter( packets \d+ bytes \d+)?", "counter", text)
+
+
 @disturbance("foreign edits", "chains of the table are flushed, and rules that accept put into them", is_bounded=True)
 def edits(bed, stream, report):
     for command in (["flush", "chain", "inet", "sluice", "forward"], ["flush", "table", "inet", "sluice"],
-                    ["insert", "rule", "inet", "sluice", "forward", "accept"]):
+                    ["insert", "rule", "inet", "sluice", "forward", "accept"]) * max(1, report.flushes // 3):
+        whole = chain(bed)
         before = len(stream.leaked())
         bed.host("nft", *command)
-        begin = len(stream.leaked())
-        rest(0.5)
+        eventually(f"the chain is whole again after {' '.join(command[:2])}", 10, lambda: chain(bed) == whole)
+        rest(0.1)
         report.gap(" ".join(command[:2]), stream, before)
-    bed.host("nft", "delete", "table", "inet", "sluice")
-    eventually("the rules are back", 10, lambda: has_table(bed))
-    rest(0.1)

@@ -154,14 +154,14 @@ class Bed:
         self._sentinels = 0
         self._prefix = f"sluice-{os.getpid()}-{number}"
         try:
-            self._make()
+            self._make(number)
         except BaseException:
             self.close()
             raise
 
     @property
     def title(self):
-        return title(self.attachment, self.family, self.is_pinned)
+        return title(self.attachment, self.family, self.is_pinned) + (", br_netfilter" if getattr(self, "shows_bridged", False) else "")
 
     def governs(self, version):
         return self.family in ("dual", f"ipv{version}")
@@ -177,7 +177,7 @@ class Bed:
         self.namespaces.append(Namespace(f"{self._prefix}-{name}"))
         return self.namespaces[-1]
 
-    def _make(self):
+    def _make(self, number):
         self.client, self.host, self.neighbour, self.stranger, self.net = [
             self._namespace(name) for name in ("mcp", "host", "other", "plain", "net")]
         self.host.sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0",
@@ -190,6 +190,10 @@ class Bed:
             self.host.sysctl("net.netfilter.nf_conntrack_frag6_timeout=1")
         except Failure:
             pass  # where the module is not loaded yet
+        # Where bridges show their packets to the rules of IP, as on a host with Docker, rules meet them sooner: both are tried.
+        self.shows_bridged = self.attachment != "veth" and number % 2 == 0 and os.path.exists("/proc/sys/net/bridge")
+        if os.path.exists("/proc/sys/net/bridge"):
+            self.host.sysctl(*[f"net.bridge.bridge-nf-call-{tables}={int(self.shows_bridged)}" for tables in ("iptables", "ip6tables")])
         self.attach()
         run("ip", "link", "add", "br-other", "netns", self.host.name, "type", "veth", "peer", "name", "eth0", "netns", self.neighbour.name)
         run("ip", "link", "add", "br-plain", "netns", self.host.name, "type", "veth", "peer", "name", "eth0", "netns", self.stranger.name)

@@ -548,7 +548,6 @@ def dhcp(a):
 
 @attack("beside DHCP", "other ports and sources behind `dhcp: on`", only=lambda bed: bed.asks_dhcp)
 def beside_dhcp(a):
-    a.bed.witness.open_on_host |= {(None, 67), (None, 547)}
     for source, there in (("0.0.0.0", "255.255.255.255"), ("0.0.0.0", GATEWAY[4]), (a.address(4), GATEWAY[4])):
         for sport, dport in ((68, 69), (68, 53), (67, 68), (68, 68)):
             a.udp(source, there, sport=sport, dport=dport)

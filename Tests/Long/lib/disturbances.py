@@ -10,14 +10,14 @@ DISTURBANCES = []
 
 
 class Disturbance:
-    def __init__(self, name, text, run, is_bounded, only):
-        self.name, self.text, self.run, self.is_bounded, self.only = name, text, run, is_bounded, only
+    def __init__(self, name, text, run, is_bounded, only, sources):
+        self.name, self.text, self.run, self.is_bounded, self.only, self.sources = name, text, run, is_bounded, only, sources
 
 
-def disturbance(name, text, is_bounded=False, only=None):
-    """Registers a disturbance; what leaves in a bounded one is told, and is no failure."""
+def disturbance(name, text, is_bounded=False, only=None, sources=lambda bed: ("own", "forged")):
+    """Registers a disturbance; what leaves in a bounded one is told, and is no failure. `sources` are those of the stream."""
     def register(function):
-        DISTURBANCES.append(Disturbance(name, text, function, is_bounded, only))
+        DISTURBANCES.append(Disturbance(name, text, function, is_bounded, only, sources))
         return function
     return register
 
@@ -144,33 +144,60 @@ def install_first(bed, stream, report):
     bed.start()
 
 
-@disturbance("a link that comes again", "the container's interface is made anew, and it sends from its first instant", only=lambda bed: bed.attachment != "tap")
-def link_again(bed, stream, report):
+def attach_again(bed, link):
+    """Takes the container's link away and makes another one; frames go out by it from its first instant."""
     bed.wire.close()
-    bed.host.ip("link del br-mcp", *(["link del port0"] if bed.attachment == "bridge" else []))
+    bed.host.ip(f"link del {bed.link}", *(["link del port0"] if bed.attachment == "bridge" else []))
     stop = threading.Event()
 
-    def sender():
-        # A socket of the interface as soon as there is one.
+    def send_soon():
         while not stop.is_set():
             try:
-                frames = bed.client.packets("eth0")
+                bed.wire._socket = bed.client.packets("eth0")
+                return
             except OSError:
-                continue
-            bed.wire._socket = frames
-            return
-    watcher = threading.Thread(target=sender)
+                pass
+    watcher = threading.Thread(target=send_soon)
     watcher.start()
     try:
-        bed.attach()
+        bed.attach(link)
     finally:
         rest(0.3)
         stop.set()
         watcher.join()
-    old = bed.wire
+    former = bed.wire
     bed.wire = Wire(bed)
-    old._socket.close()
-    rest(0.3)
+    former._socket.close()
+    rest(0.2)
+
+
+@disturbance("a link that comes again", "the container's interface is made anew, and it sends from its first instant",
+             only=lambda bed: bed.attachment != "tap", sources=lambda bed: ("own", "forged") if bed.is_pinned else ("own",))
+def link_again(bed, stream, report):
+    attach_again(bed, "br-mcp")
+
+
+@disturbance("a link that is found again", "an interface of another name, with forged sources until it is found", is_bounded=True,
+             only=lambda bed: bed.attachment != "tap" and not bed.is_pinned, sources=lambda bed: ("forged",))
+def link_renamed(bed, stream, report):
+    for name in ("br-new", "br-mcp"):
+        before = len(stream.leaked())
+        attach_again(bed, name)
+        report.gap("a new interface", stream, before)
+
+
+@disturbance("a link without its address", "the host's addresses on the container's link go and come: what is refused must not go by another route",
+             sources=lambda bed: ("own", "forged") if bed.is_pinned else ("own",))
+def without_address(bed, stream, report):
+    for verb in ("del", "add"):
+        bed.host.ip(*[f"address {verb} {address} dev br-mcp{' nodad' if verb == 'add' and ':' in address else ''}" for address in bed.own_addresses])
+        rest(0.3)
+        # A reset and an error about other transports.
+        for version in bed.versions:
+            there = "45.11.250.2" if version == 4 else "2a10:77::fa:2"
+            mark = bed.ledger.begin(stream.kind)
+            bed.send(ip(OWN[version], there, TCP, tcp(OWN[version], there, mark * 2)))
+        rest(0.1)
 
 
 @disturbance("foreign flush", "`nft flush ruleset` while the container sends", is_bounded=True)

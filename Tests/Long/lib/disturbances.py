@@ -28,7 +28,6 @@ class Stream:
     def __init__(self, bed, kind, pause=0.001, sources=("own", "forged")):
         self.bed, self.kind, self.pause, self.sources = bed, kind, pause, sources
         self.attempts = {}
-        self.first = len(bed.ledger.kinds)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -69,14 +68,16 @@ def rest(seconds):
 
 
 def has_table(bed):
-    return bool(subprocess.run(bed.host.words("nft", "list", "chain", "inet", "sluice", "forward"), capture_output=True).returncode == 0)
+    return subprocess.run(bed.host.words("nft", "list", "chain", "inet", "sluice", "forward"), capture_output=True).returncode == 0
 
 
 @disturbance("reload", "the same policy read again, a broken one, and another one, while the container sends")
 def reload(bed, stream, report):
     path = os.path.join(bed.folder, "policies.yaml")
     text = open(path).read()
-    for changed in (text, text + "---\nserver: [ broken\n", text + "---\nserver: third\nnetworks: [ 10.78.0.0/24, 10.77.9.0/28, 10.79.0.0/17, 10.80.0.0/12 ]\negress: []\n", text):
+    # Four more lengths of prefix: the maps of the ruleset take another shape.
+    more = "---\nserver: third\nnetworks: [ 10.78.0.0/24, 10.77.9.0/28, 10.79.0.0/17, 10.80.0.0/12 ]\negress: []\n"
+    for changed in (text, text + "---\nserver: [ broken\n", text + more, text):
         with open(path, "w") as file:
             file.write(changed)
         bed.sluice("reload", check=False)
@@ -136,11 +137,18 @@ def kill_at_start(bed, stream, report):
     bed.start()
 
 
-@disturbance("start without a table", "the rules are installed, serve is not there yet and then starts; a start whose socket fails")
+@disturbance("rules before serve", "the rules are installed while serve is down, serve starts and finds its socket taken, and starts again")
 def install_first(bed, stream, report):
     bed.stop()
     bed.sluice("firewall", "install")
     rest(0.1)
+    taken = bed.host.socket(socket.AF_INET, socket.SOCK_STREAM)
+    taken.bind((GATEWAY[4], 53))
+    taken.listen()
+    bed.launch()
+    rest(0.3)
+    bed.kill()
+    taken.close()
     bed.start()
 
 

@@ -311,6 +311,17 @@ def source_routes(a):
                 segments = octets(a.address(6))
                 header = bytes([UDP, 2, kind, 1, 0, 0, 0, 0]) + segments
                 a.send(ipv6(source, first, 43, header + udp(source, a.address(6), a.data())))
+    # Segment routing (RFC 8754 section 2) where the host has switched it on, and a port that the resolver's listener has.
+    try:
+        a.bed.host.sysctl(*[f"net.ipv6.conf.{link}.seg6_enabled=1" for link in ("all", "br-mcp")])
+    except Failure:
+        return
+    for first in (GATEWAY[6], HOST[6]):
+        for last in (a.address(6), NEIGHBOUR[6], HOST[6]):
+            for port in (4444, 53):
+                header = bytes([UDP, 4, 4, 1, 1, 0, 0, 0]) + octets(last) + octets(first)
+                a.send(ipv6(OWN[6], first, 43, header + udp(OWN[6], last, a.data(), dport=port)))
+    a.bed.host.sysctl(*[f"net.ipv6.conf.{link}.seg6_enabled=0" for link in ("all", "br-mcp")])
 
 
 @attack("extension headers", "closed addresses and ports behind chains of extension headers, from the container's own address")
@@ -548,7 +559,6 @@ def dhcp(a):
 
 @attack("beside DHCP", "other ports and sources behind `dhcp: on`", only=lambda bed: bed.asks_dhcp)
 def beside_dhcp(a):
-    a.bed.witness.open_on_host |= {(None, 67), (None, 547)}
     for source, there in (("0.0.0.0", "255.255.255.255"), ("0.0.0.0", GATEWAY[4]), (a.address(4), GATEWAY[4])):
         for sport, dport in ((68, 69), (68, 53), (67, 68), (68, 68)):
             a.udp(source, there, sport=sport, dport=dport)

@@ -16,6 +16,7 @@ from witness import *
 ATTACHMENTS = ("bridge", "veth", "tap")
 FAMILIES = ("ipv4", "ipv6", "dual")
 OWN_MAC = mac("02:00:00:77:01:02")
+ROUTER_MAC = mac("02:00:00:77:01:01")
 OWN = {4: "10.77.1.2", 6: "fd00:77:1::2"}
 GATEWAY = {4: "10.77.1.1", 6: "fd00:77:1::1"}
 LINK_LOCAL = "fe80::ff:fe77:102"
@@ -154,14 +155,14 @@ class Bed:
         self._sentinels = 0
         self._prefix = f"sluice-{os.getpid()}-{number}"
         try:
-            self._make()
+            self._make(number)
         except BaseException:
             self.close()
             raise
 
     @property
     def title(self):
-        return title(self.attachment, self.family, self.is_pinned)
+        return title(self.attachment, self.family, self.is_pinned) + (", br_netfilter" if getattr(self, "shows_bridged", False) else "")
 
     def governs(self, version):
         return self.family in ("dual", f"ipv{version}")
@@ -177,7 +178,7 @@ class Bed:
         self.namespaces.append(Namespace(f"{self._prefix}-{name}"))
         return self.namespaces[-1]
 
-    def _make(self):
+    def _make(self, number):
         self.client, self.host, self.neighbour, self.stranger, self.net = [
             self._namespace(name) for name in ("mcp", "host", "other", "plain", "net")]
         self.host.sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0",
@@ -190,6 +191,10 @@ class Bed:
             self.host.sysctl("net.netfilter.nf_conntrack_frag6_timeout=1")
         except Failure:
             pass  # where the module is not loaded yet
+        # Where bridges show their packets to the rules of IP, as on a host with Docker, rules meet them sooner: both are tried.
+        self.shows_bridged = self.attachment != "veth" and number % 2 == 0 and os.path.exists("/proc/sys/net/bridge")
+        if os.path.exists("/proc/sys/net/bridge"):
+            self.host.sysctl(*[f"net.bridge.bridge-nf-call-{tables}={int(self.shows_bridged)}" for tables in ("iptables", "ip6tables")])
         self.attach()
         run("ip", "link", "add", "br-other", "netns", self.host.name, "type", "veth", "peer", "name", "eth0", "netns", self.neighbour.name)
         run("ip", "link", "add", "br-plain", "netns", self.host.name, "type", "veth", "peer", "name", "eth0", "netns", self.stranger.name)
@@ -242,34 +247,38 @@ class Bed:
                       f"udp dport 9082 dnat to {NEIGHBOUR[4]}:8080; }}; "
                       f"chain outward {{ type nat hook postrouting priority srcnat; {masquerade}}}; }}")
 
-    def attach(self):
-        """The container's link; it comes again in the same shape after `detach`."""
-        port = "br-mcp"
+    # The host's, in the networks that the policy governs.
+    own_addresses = (f"{GATEWAY[4]}/24", f"{GATEWAY[6]}/64")
+
+    def attach(self, link="br-mcp"):
+        """The container's link, of which there is none: the host's side with its addresses first, as engines do it."""
+        self.link = port = link
         if self.attachment != "veth":
-            self.host.ip("link add br-mcp type bridge", "link set br-mcp up")
+            self.host.ip(f"link add {link} address {ROUTER_MAC.hex(':')} type bridge")
             port = "port0"
         if self.attachment == "tap":
             self.tap_descriptor = self.host.tap("port0")
-            self.host.ip("link set port0 master br-mcp", "link set port0 up")
         else:
-            run("ip", "link", "add", port, "netns", self.host.name, "type", "veth", "peer", "name", "eth0", "netns", self.client.name)
-            self.client.ip(f"link set eth0 address {OWN_MAC.hex(':')}", f"address add {OWN[4]}/24 dev eth0",
-                           f"address add {OWN[6]}/64 dev eth0 nodad", "link set eth0 up",
-                           f"route add default via {GATEWAY[4]}", f"route add default via {GATEWAY[6]}")
+            run("ip", "link", "add", port, *(["address", ROUTER_MAC.hex(":")] if port == link else []), "netns", self.host.name,
+                "type", "veth", "peer", "name", "eth0", "netns", self.client.name)
             # The frames are read by this process: the container's own stack says nothing to them.
-            self.client.nft("table inet quiet { chain in { type filter hook input priority 0; "
+            self.client.nft("add table inet quiet; delete table inet quiet; table inet quiet { chain in { type filter hook input priority 0; "
                             "icmpv6 type { 133, 134, 135, 136 } accept; iifname eth0 drop; }; }")
-            if port != "br-mcp":
-                self.host.ip(f"link set {port} master br-mcp", f"link set {port} up")
+            self.client.ip(f"link set eth0 address {OWN_MAC.hex(':')}")
         # Another network lies behind the same interface; no policy governs it.
-        self.host.ip(f"address add {GATEWAY[4]}/24 dev br-mcp", f"address add {GATEWAY[6]}/64 dev br-mcp nodad",
-                     "address add 10.98.0.1/24 dev br-mcp", "address add fd00:98::1/64 dev br-mcp nodad", "link set br-mcp up")
-        self.host.sysctl("net.ipv4.conf.br-mcp.route_localnet=1")
-        self.router = self.host.mac("br-mcp")
+        self.host.ip(*[f"address add {address} dev {link}{' nodad' if ':' in address else ''}" for address in self.own_addresses],
+                     "address add 10.98.0.1/24 dev " + link, "address add fd00:98::1/64 dev " + link + " nodad", f"link set {link} up")
+        if port != link:
+            self.host.ip(f"link set {port} master {link}", f"link set {port} up")
+        if self.attachment != "tap":
+            self.client.ip("link set eth0 up", f"address add {OWN[4]}/24 dev eth0", f"address add {OWN[6]}/64 dev eth0 nodad",
+                           f"route add default via {GATEWAY[4]}", f"route add default via {GATEWAY[6]}")
+        self.host.sysctl(f"net.ipv4.conf.{link}.route_localnet=1")
+        self.router = ROUTER_MAC
         self.link_local = eventually("a link-local address on the host", 10, self._link_local)
 
     def _link_local(self):
-        for link in json.loads(run("ip", "-n", self.host.name, "-j", "-6", "address", "show", "dev", "br-mcp") or "[]"):
+        for link in json.loads(run("ip", "-n", self.host.name, "-j", "-6", "address", "show", "dev", self.link) or "[]"):
             for address in link.get("addr_info", []):
                 if address["scope"] == "link" and not address.get("tentative"):
                     return address["local"]
@@ -493,6 +502,33 @@ user: root
             return eventually("what policy opens is open", 5, works)
         except Failure:
             return False
+
+    def is_listed_port_open(self, version):
+        """Whether an accomplice outside reaches the port that `inbound` lists, and gets what the container says."""
+        there, own, sport = ("45.11.240.9" if version == 4 else "2a10:77::f0:9"), OWN[version], 33000 + len(self.ledger.kinds) % 20000
+        target, port = (HOST[4], 9080) if version == 4 else (own, 8080)
+        came = self.wire.exchange(
+            lambda: self.send_from("internet", ip(there, target, TCP, tcp(there, target, b"", sport, port, SYN, 5000))), 2,
+            lambda packet: packet.protocol == TCP and packet.source == there and packet.ports == (sport, 8080))
+        data = self.ledger.begin(None, allowed=True)
+        self.send(ip(own, there, TCP, tcp(own, there, data, 8080, sport, SYN | ACK, 1000, 5001)))
+        self.settle()
+        return bool(came) and int.from_bytes(data[5:], "big") in self.ledger.arrived
+
+    def is_dhcp_open(self):
+        """Whether a datagram of a DHCP client without an address reaches a server on the host."""
+        server = self.host.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("0.0.0.0", 67))
+        server.settimeout(2 * PATIENCE)
+        packet = ipv4("0.0.0.0", "255.255.255.255", UDP, udp("0.0.0.0", "255.255.255.255", b"discover", 68, 67))
+        self.send(packet, to=BROADCAST)
+        try:
+            return server.recv(100) == b"discover"
+        except OSError:
+            return False
+        finally:
+            server.close()
 
     def close(self):
         self.stop()

@@ -14,6 +14,7 @@ class Ledger:
         self.lock = threading.Lock()
         self.escaped = {}  # attempt: octets
         self.places = {}  # attempt: where they arrived
+        self.samples = {}  # attempt: the beginning of what arrived
         self.strays = []  # (time, place, octets, text): packets that nothing explains
         self.allowed = set()  # attempts that policy opened
         self.arrived = set()  # of those, what arrived
@@ -40,6 +41,7 @@ class Ledger:
                     else:
                         self.escaped[number] = self.escaped.get(number, 0) + len(data)
                         self.places.setdefault(number, place)
+                        self.samples.setdefault(number, data[:60].hex())
                         self.times.setdefault(number, []).append(time.monotonic())
                 break
             at = data.find(MAGIC, at + 1)

@@ -159,6 +159,7 @@ extension Ruleset {
     _ link: Enclosure.Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
   ) {
     let chain = link.sourceChain
+    routed(link, chain, plan, in: &text)
     for server in link.servers {
       for range in own[server] ?? [] { text.rule(chain, "\(range.family.header) saddr \(range.nft) accept") }
     }
@@ -176,6 +177,7 @@ extension Ruleset {
   private static func linkRules(
     _ link: Enclosure.Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
   ) {
+    routed(link, link.chain, plan, in: &text)
     discovery(link.chain, in: &text)
     // Rules and no map of ranges: while a transaction takes effect such a map holds nothing for an instant.
     for server in link.servers {
@@ -195,6 +197,7 @@ extension Ruleset {
     _ link: Enclosure.Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
   ) {
     let chain = link.inputChain
+    routed(link, chain, plan, in: &text)
     // RFC 4861 section 6 and 7: with hop limit 255 it comes from the link.
     text.rule(
       chain,
@@ -214,6 +217,19 @@ extension Ruleset {
     for network in link.held { text.rule(chain, "\(network.match) goto \(held)") }
     strangers(link, chain, plan, in: &text)
   }
+
+  /// A routing header names further destinations, to which the kernel may turn behind every hook (segment routing, RFC 8754);
+  /// no server has a use for one.
+  private static func routed(
+    _ link: Enclosure.Link, _ chain: String, _ plan: FirewallPlan, in text: inout RulesetScript
+  ) {
+    let server = link.servers.first.map { plan.servers[$0].name } ?? "host"
+    let told = log("sluice \(server) \(RulesetReason.spoofed.rawValue) ", plan.nflogGroup)
+    text.rule(chain, "\(routingHeader) \(told) drop")
+    text.rule(chain, "\(routingHeader) drop")
+  }
+
+  private static let routingHeader = "meta nfproto ipv6 exthdr rt exists"
 
   /// What is not of the networks behind a link.
   private static func strangers(
@@ -312,6 +328,7 @@ extension Ruleset {
 
   /// What a server may do with the host itself.
   private static func fenceRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
+    text.rule(fence, "\(routingHeader) drop")
     text.rule(fence, "icmp type { destination-unreachable, time-exceeded, parameter-problem } accept")
     text.rule(
       fence, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, \(routerSolicitation) } ip6 hoplimit 255 accept")

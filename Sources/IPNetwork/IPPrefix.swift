@@ -45,6 +45,22 @@ package struct IPPrefix: Hashable, Sendable {
     other.family == address.family && other.masked(length) == address
   }
 
+  /// Whether every address of the network lies in one of `others`.
+  package func isCovered(by others: [IPPrefix]) -> Bool {
+    if others.contains(where: { $0.length <= length && $0.contains(address) }) { return true }
+    let inside = others.filter { $0.length > length && contains($0.address) }
+    guard !inside.isEmpty else { return false }
+    return halves.allSatisfy { $0.isCovered(by: inside) }
+  }
+
+  /// The two networks of one bit more that make up this one; none of a single address.
+  private var halves: [IPPrefix] {
+    guard let lower = IPPrefix(address, length: length + 1), let end = lower.last.next,
+      let upper = IPPrefix(end, length: length + 1)
+    else { return [] }
+    return [lower, upper]
+  }
+
   /// The last address of the network.
   package var last: IPAddress {
     guard address.family == .v6 else {

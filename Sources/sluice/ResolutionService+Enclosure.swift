@@ -60,10 +60,11 @@ extension ResolutionService {
 
   /// Networks that the former policy governed and none governs any more.
   func letGo(since former: ResolverSnapshot, _ snapshot: ResolverSnapshot) -> [HeldNetwork] {
-    let governed = Set(snapshot.policy.servers.flatMap(\.networks).map(\.prefix))
+    let governed = snapshot.policy.servers.flatMap(\.networks).map(\.prefix)
+    let same = Set(governed)
     var gone: [HeldNetwork] = []
     for server in former.policy.servers {
-      for network in server.networks where !governed.contains(network.prefix) {
+      for network in server.networks where !same.contains(network.prefix) && !network.prefix.isCovered(by: governed) {
         gone.append(HeldNetwork(prefix: network.prefix, server: server.name.text))
       }
     }

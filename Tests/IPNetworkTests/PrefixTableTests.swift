@@ -54,3 +54,25 @@ struct PrefixTableTests {
     #expect(IPPrefix("::1")?.length == 128)
   }
 }
+
+@Suite("Whether networks cover another")
+struct PrefixCoverTests {
+  @Test("as looking at every address says", arguments: 0..<200)
+  func oracle(_ seed: Int) throws {
+    var random = SplitMix(seed: UInt64(seed))
+    let isV4 = seed % 2 == 0
+    func address(_ low: UInt64) -> IPAddress {
+      isV4 ? IPAddress(v4: 0xFFFF_FF00 | UInt32(low)) : IPAddress(high: .max, low: ~0xFF | low)
+    }
+    func prefix(_ shortest: Int) throws -> IPPrefix {
+      let length = Int.random(in: shortest...8, using: &random) + (isV4 ? 24 : 120)
+      return try #require(IPPrefix(address(random.next() & 0xFF), length: length))
+    }
+    let whole = try prefix(2)
+    let others = try (0..<Int.random(in: 0...40, using: &random)).map { _ in try prefix(3) }
+    let isCovered = (0...0xFF as ClosedRange<UInt64>).map(address).filter(whole.contains).allSatisfy { address in
+      others.contains { $0.contains(address) }
+    }
+    #expect(whole.isCovered(by: others) == isCovered)
+  }
+}

@@ -4,6 +4,7 @@ import DNSWire
 import EgressPolicy
 import FirewallBridge
 import Foundation
+import Glibc
 import IPNetwork
 import LinuxIO
 import Settings
@@ -129,7 +130,11 @@ struct OpenGrant {
     let plan = indexes.plan(for: settings.policies, settings)
     let kernel = try KernelSets()
     let sets = try kernel.sets(family: plan.family, table: plan.table)
-    let journal = Dictionary(grouping: GrantJournal.read(settings.audit.path + ".grants"), by: \.server)
+    let path = settings.audit.path + ".grants"
+    var status = stat()
+    // Whoever serve ran as: names are only shown.
+    let owner = unsafe lstat(path, &status) == 0 ? status.st_uid : nil
+    let journal = Dictionary(grouping: GrantJournal.read(path, owner: owner), by: \.server)
     var rows: [OpenGrant] = []
     for owner in plan.servers where server == nil || owner.name == server {
       let entries = Dictionary(grouping: journal[owner.name] ?? [], by: \.address)

@@ -172,7 +172,7 @@ extension EndToEnd {
         #expect(grants.status == 0)
         let line = try #require(grants.lines.first { $0.contains("45.11.0.10") })
         let grant = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
-        #expect(grant?["names"] as? [String] == ["api.github.com"] && (grant?["bytes"] as? Int ?? 0) > 0)
+        #expect(grant?["names"] as? [String] == ["api.github.com"] && (grant?["bytes"] as? Int ?? 0) > 0, "\(line)")
       }
     }
   }

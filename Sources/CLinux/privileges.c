@@ -24,8 +24,9 @@ static int drop_bounding(uint64_t keep) {
     int present = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
     if (present < 0) break;
     if (present == 0 || (keep >> capability & 1)) continue;
-    // Without CAP_SETPCAP the bounding set stays; only root could gain anything from it.
-    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && (errno != EPERM || geteuid() == 0)) return errno;
+    // Without CAP_SETPCAP the bounding set stays; only root could gain anything from it, and not with no_new_privs.
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    if (errno != EPERM || (geteuid() == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)) return EPERM;
   }
   return 0;
 }

@@ -95,6 +95,6 @@ package struct ForbiddenAddresses: Equatable, Sendable {
 extension PolicySnapshot {
   /// Every prefix that a rule lists as `private`.
   package var privatePrefixes: Set<IPPrefix> {
-    Set(servers.flatMap { server in server.rules.profiles.flatMap(\.privatePrefixes) })
+    servers.reduce(into: []) { $0.formUnion($1.rules.privatePrefixes) }
   }
 }

@@ -57,6 +57,8 @@ package enum PortSet: Hashable, Sendable {
     self = .ports(Array(Set(ports)).sorted())
   }
 
+  package func isWithin(_ other: PortSet) -> Bool { other.union(self) == other }
+
   package func union(_ other: PortSet) -> PortSet {
     guard case .ports(let left) = self, case .ports(let right) = other else { return .any }
     return left == right ? self : PortSet(left + right)

@@ -1,5 +1,5 @@
 import DNSWire
-import IPNetwork
+package import IPNetwork
 
 /// The rules of one server in about 40 octets each, so that a million names are no burden; reads as a collection.
 package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Sendable {
@@ -75,6 +75,12 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   package init(arrayLiteral rules: EgressRule...) {
     self.init(rules)
   }
+
+  /// Every port that some entry opens.
+  package var openPorts: PortSet { profiles.reduce(PortSet([])) { $0.union($1.ports) } }
+
+  /// Every prefix that some entry lists as `private`.
+  package var privatePrefixes: Set<IPPrefix> { Set(profiles.flatMap(\.privatePrefixes)) }
 
   package var startIndex: Int { 0 }
   package var endIndex: Int { entries.count }

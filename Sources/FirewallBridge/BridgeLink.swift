@@ -192,6 +192,13 @@ package final class BridgeLink {
     request(nextRequest, [.removeTable(request: nextRequest, table: table)]) { completion($0.failure) }
   }
 
+  /// Has the bridge read the configuration's files again: plans and elements are held against what they say from then on.
+  /// A failure says what could not be read; then the former bounds stay.
+  package func readAgain(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.readAgain(request: nextRequest)]) { completion($0.failure) }
+  }
+
   package func ping(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
     nextRequest &+= 1
     request(nextRequest, [.ping(request: nextRequest)]) { completion($0.failure) }
@@ -335,7 +342,8 @@ package final class BridgeLink {
         request.completion(.success(RequestResult(elements: request.elements)))
       }
     case .done(let id, let refusal, let flows, let text): done(id, refusal, Int(flows), text)
-    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse, .alive: break
+    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse, .readAgain, .alive:
+      break
     }
   }
 

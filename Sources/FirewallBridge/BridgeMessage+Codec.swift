@@ -27,6 +27,7 @@ extension BridgeMessage {
     case .removeTable: 6
     case .ping: 7
     case .inUse: 8
+    case .readAgain: 9
     case .hello: 65
     case .outcome: 66
     case .done: 67
@@ -69,7 +70,7 @@ extension BridgeMessage {
     case .removeTable(let request, let table):
       writer.integer(request)
       writer.text(table, limit: ServerName.maximumLength)
-    case .ping(let request):
+    case .ping(let request), .readAgain(let request):
       writer.integer(request)
     case .inUse(let request, let plan, let elements):
       writer.integer(request)
@@ -168,6 +169,7 @@ extension BridgeMessage {
       return .inUse(
         request: id, plan: try reader.integer(),
         elements: try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
+    case 9: return .readAgain(request: id)
     default: throw .unknownKind(kind)
     }
   }

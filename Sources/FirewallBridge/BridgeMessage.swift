@@ -26,6 +26,8 @@ package struct BridgeRefusal: Hashable, Sendable, CustomStringConvertible {
     case failed = 7
     /// More waits already than may wait.
     case overloaded = 8
+    /// The configuration's files do not allow it.
+    case outside = 9
   }
 
   package var reason: Reason
@@ -201,6 +203,8 @@ package enum BridgeMessage: Hashable, Sendable {
   case ping(request: UInt32)
   /// Which of these still carry connections; answered with pages of those that do.
   case inUse(request: UInt32, plan: UInt64, elements: [GrantElement])
+  /// The configuration's files may say something else: the bridge reads them again.
+  case readAgain(request: UInt32)
 
   // From the bridge.
   case hello(BridgeGreeting)

@@ -15,6 +15,15 @@ package struct BridgeChild: ~Copyable {
   consuming func takeSocket() -> FileDescriptor { socket }
 }
 
+/// Why a configuration makes no envelope, as a sentence.
+package struct EnvelopeFault: Error {
+  package var text: String
+
+  package init(text: String) {
+    self.text = text
+  }
+}
+
 /// The processes that alone may change the firewall: a keeper, and the feeder that it keeps alive.
 ///
 /// Both are this executable started again; each restarts the other, because serve itself has no privilege to do it.
@@ -24,6 +33,8 @@ package enum BridgeProcess {
   enum Role: String {
     case keeper = "--keeper"
     case feeder = "--feeder"
+    /// Reads the configuration for the feeder that started it.
+    case reader = "--envelope"
   }
 
   package static let ownExecutable = "/proc/self/exe"
@@ -32,31 +43,68 @@ package enum BridgeProcess {
   private static let statePlace: Int32 = 5
   private static let lifePlace: Int32 = 6
 
+  /// The files from which a bridge reads its envelope again.
+  package struct Source {
+    /// Of the configuration; absolute.
+    package var path: String
+    /// What of the host is read for it, beside what every bridge may read.
+    package var folders: [String]
+
+    package init(path: String, folders: [String]) {
+      self.path = path
+      self.folders = folders
+    }
+
+    fileprivate init?(_ arguments: ArraySlice<String>) {
+      guard let path = arguments.first else { return nil }
+      self.init(path: path, folders: Array(arguments.dropFirst()))
+    }
+
+    fileprivate var arguments: [String] { [path] + folders }
+  }
+
   /// Starts a bridge before privileges are lowered. Without a plan it waits for one to be installed.
   ///
+  /// - Parameter bounds: what it may do at the most, and where it reads that again; without them it takes every plan, as a
+  ///   command that the operator gave.
   /// - Parameter state: the state folder, which stays the caller's; without one nothing is held that no plan governs.
   /// - Throws: when a descriptor or the process cannot be made.
   package static func spawn(
-    _ plan: FirewallPlan?, state: Int32? = nil, executable: String = ownExecutable
+    _ plan: FirewallPlan?, bounds: (envelope: Envelope, source: Source)? = nil, state: Int32? = nil,
+    executable: String = ownExecutable
   ) throws(SystemError) -> BridgeChild {
     var pair: [Int32] = [-1, -1]
     let error = unsafe sluice_socket_pair(1, &pair)
     guard error == 0 else { throw SystemError(call: "socketpair", errno: error) }
     let ours = FileDescriptor(pair[0])
     defer { close(pair[1]) }
-    let notebook = try PlanNotebook.make(plan)
+    let notebook = try PlanNotebook.make(plan, bounds?.envelope)
     defer { close(notebook.descriptor) }
-    let pid = start(.keeper, executable: executable, socket: pair[1], notebook: notebook, state: state, life: nil)
+    let pid = start(
+      .keeper, bounds?.source, executable: executable, socket: pair[1], notebook: notebook, state: state, life: nil)
     guard pid > 0 else { throw SystemError(call: "posix_spawn", errno: -pid) }
     return BridgeChild(pid: pid, socket: ours)
   }
 
   /// The hidden subcommand: `arguments` are what follows it. Returns the exit code.
-  package static func run(_ arguments: [String]) -> Int32 {
-    guard arguments.count == 1, let role = Role(rawValue: arguments[0]), sluice_is_message_socket(socketPlace) != 0
-    else {
-      return complain("this command is for sluice itself", code: 64)
+  ///
+  /// - Parameter read: makes the envelope of the configuration at a path.
+  package static func run(
+    _ arguments: [String], read: (String) -> Result<Envelope, EnvelopeFault>
+  ) -> Int32 {
+    let strange = "this command is for sluice itself"
+    guard let word = arguments.first, let role = Role(rawValue: word) else { return complain(strange, code: 64) }
+    let source = Source(arguments.dropFirst())
+    if role == .reader {
+      guard let source else { return complain(strange, code: 64) }
+      return EnvelopeReading.run(source.path) { path in
+        switch read(path) {
+        case .success(let envelope): .envelope(envelope)
+        case .failure(let fault): .failure(fault.text)
+        }
+      }
     }
+    guard sluice_is_message_socket(socketPlace) != 0 else { return complain(strange, code: 64) }
     sluice_ignore_stop_requests()
     // What others do to the table must reach serve before its caches answer from it, however busy the machine is.
     sluice_prefer_latency(-10)
@@ -65,19 +113,19 @@ package enum BridgeProcess {
     guard error == 0 else { return complain("privileges cannot be lowered: error \(error)", code: 1) }
     do throws(SystemError) {
       // What a keeper started has it from there: a second one of the same would only cost.
-      if role == .keeper || !Sandbox.isFiltered { try BridgeSandbox.enter(state: state) }
+      if role == .keeper || !Sandbox.isFiltered { try BridgeSandbox.enter(state: state, reads: source?.folders ?? []) }
     } catch {
       return complain("this process cannot be confined: \(error)", code: 1)
     }
     let notebook = PlanNotebook(descriptor: notebookPlace)
     if role == .feeder {
-      switch feed(notebook) {
+      switch feed(notebook, source) {
       case .success(.serveGone): return 0
       case .success(.keeperGone): close(lifePlace)
       case .failure(let error): return complain("the kernel's nf_tables cannot be used: \(error)", code: 1)
       }
     }
-    return Keeper(socket: socketPlace, notebook: notebook, state: state).run()
+    return Keeper(socket: socketPlace, notebook: notebook, state: state, source: source).run()
   }
 
   private static var state: Int32? { StateFolder.isFolder(statePlace) ? statePlace : nil }
@@ -92,9 +140,11 @@ package enum BridgeProcess {
   }
 
   /// The feeder's netlink sockets are closed when this returns.
-  private static func feed(_ notebook: PlanNotebook) -> Result<Feeder.End, SystemError> {
+  private static func feed(_ notebook: PlanNotebook, _ source: Source?) -> Result<Feeder.End, SystemError> {
     do {
-      return .success(try Feeder(socket: socketPlace, life: lifePlace, state: state, notebook: notebook).run())
+      let feeder = try Feeder(
+        socket: socketPlace, life: lifePlace, state: state, notebook: notebook, source: source?.path)
+      return .success(feeder.run())
     } catch {
       let text = "the kernel's nf_tables cannot be used: \(error)"
       _ = BridgeSocket.send(BridgeMessage.broken(incarnation: 0, text: text).encoded(), socketPlace, waiting: false)
@@ -103,7 +153,8 @@ package enum BridgeProcess {
   }
 
   static func start(
-    _ role: Role, executable: String, socket: Int32, notebook: PlanNotebook, state: Int32?, life: Int32?
+    _ role: Role, _ source: Source?, executable: String, socket: Int32, notebook: PlanNotebook, state: Int32?,
+    life: Int32?
   ) -> Int32 {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
@@ -111,12 +162,18 @@ package enum BridgeProcess {
     if let life {
       descriptors.append(life)
     }
-    return Subprocess.spawn(executable, ["sluice", "bridge", role.rawValue], descriptors: descriptors)
+    let arguments = ["sluice", "bridge", role.rawValue] + (source?.arguments ?? [])
+    return Subprocess.spawn(executable, arguments, descriptors: descriptors)
   }
 
   private static func complain(_ text: String, code: Int32) -> Int32 {
+    tell(text)
+    return code
+  }
+
+  /// Says something that serve need not be believed to pass on: to the standard error that serve was started with.
+  static func tell(_ text: String) {
     let line = Array("sluice bridge: \(text)\n".utf8)
     _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
-    return code
   }
 }

@@ -6,8 +6,10 @@ enum BridgeSandbox {
   /// Confines the keeper; the feeder, `nft` and every later keeper inherit it.
   ///
   /// - Parameter state: the descriptor of the bridge's part of the state folder, if there is one.
-  static func enter(state: Int32?) throws(SystemError) {
+  /// - Parameter reads: where the configuration's files lie.
+  static func enter(state: Int32?, reads: [String]) throws(SystemError) {
     let sandbox = try Sandbox(.bridge)
+    for folder in reads { try sandbox.keep(folder, .read) }
     // Folders and not files: an upgrade puts others in their place.
     for folder in ["/usr/sbin", "/sbin"] { try sandbox.keep(folder, .execute) }
     for folder in ["/usr/lib", "/usr/lib64", "/lib", "/lib64"] { try sandbox.keep(folder, .read) }

@@ -7,7 +7,10 @@ import LinuxIO
 extension Feeder {
   /// Installs a plan with what surrounds it, and takes note of what it governs.
   func install(_ plan: FirewallPlan) throws(TableInstaller.Fault) -> [ServerSets] {
-    guard plan.mode == .managed else { return try installer.install(plan) }
+    guard plan.mode == .managed else {
+      if bounds.envelope != nil { host = try host(plan, []) }
+      return try installer.install(plan)
+    }
     guard let state = state.map({ StateFolder(descriptor: $0, table: plan.table) }) else {
       var networks = HeldNetworks()
       return try install(plan, &networks)
@@ -33,7 +36,8 @@ extension Feeder {
     } catch {
       throw TableInstaller.Fault(text: error.description)
     }
-    let next = Ruleset.Surroundings(plan, held: held, host: try host(plan, held))
+    host = try host(plan, held)
+    let next = Ruleset.Surroundings(plan, held: held, host: host)
     let sets = try installer.install(plan, next)
     surroundings = next
     return sets
@@ -47,11 +51,16 @@ extension Feeder {
 
   /// Looks at links, addresses and routes again after the kernel told of others.
   func watchHost() {
-    guard routes.drain(), let plan = feeder?.plan, plan.mode == .managed, !needsRepair else { return }
+    guard routes.drain() else { return }
+    if let plan = feeder?.plan, plan.mode == .sets, bounds.envelope != nil, let host = try? host(plan, []) {
+      learn(host)
+    }
+    guard let plan = feeder?.plan, plan.mode == .managed, !needsRepair else { return }
     guard let host = try? host(plan, surroundings.held) else {
       needsRepair = true
       return
     }
+    learn(host)
     let next = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
     guard next != surroundings else { return }
     guard next.enclosure.links != surroundings.enclosure.links else {

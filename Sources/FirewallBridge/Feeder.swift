@@ -14,7 +14,7 @@ final class Feeder {
   private let life: Int32
   /// The state folder.
   let state: Int32?
-  private let notebook: PlanNotebook
+  let notebook: PlanNotebook
   private let incarnation: UInt64
   let kernel: KernelSets
   private let transaction: ElementTransaction
@@ -50,8 +50,16 @@ final class Feeder {
   static let tickMilliseconds: Int32 = 200
   private var ticked: UInt64 = 0
   private static let maximumPlanOctets = 32 << 20
+  /// What serve may ask for, and how often it asked for more.
+  var bounds: Bounds
+  /// The host's own network as it was read last.
+  var host = HostNetwork()
 
-  init(socket: Int32, life: Int32, state: Int32?, notebook: PlanNotebook) throws(SystemError) {
+  /// - Parameter source: the path of the configuration.
+  init(
+    socket: Int32, life: Int32, state: Int32?, notebook: PlanNotebook, source: String?
+  ) throws(SystemError) {
+    bounds = Bounds(envelope: notebook.loadEnvelope(), source: source)
     self.socket = socket
     self.life = life
     self.state = state
@@ -85,6 +93,7 @@ final class Feeder {
     while isOpen {
       var waits = [
         socket, life, watcher.descriptor, flows.outcomes.readiness, refusals?.descriptor ?? -1, routes.descriptor,
+        bounds.reading?.descriptor ?? -1,
       ]
       .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
@@ -98,6 +107,7 @@ final class Feeder {
       guard isOpen else { break }
       if waits[3].revents != 0 { takeFlows() }
       if waits[4].revents != 0, let refusals { report(refusals) }
+      takeEnvelope()
       if let pending { try? adopt(pending) }
       if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(ForeignNews(changes: .rulesChanged)) }
       harvest()
@@ -127,7 +137,7 @@ final class Feeder {
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {
-    if pending != nil || needsRepair { return Self.retryMilliseconds }
+    if pending != nil || needsRepair || bounds.reading != nil { return Self.retryMilliseconds }
     guard let next = feeder?.schedule.next else { return -1 }
     let now = MonotonicTime.now().nanoseconds / 1_000_000
     let due = next &* 1_000
@@ -172,6 +182,7 @@ final class Feeder {
     }
     countConnections(plan)
     self.feeder = feeder
+    limitElements(of: plan, sets)
     alarm.watch(plan)
     pending = nil
     needsRepair = false
@@ -268,7 +279,8 @@ final class Feeder {
       return
     }
     // Units count up for the whole life of the link, so batches can be laid together.
-    var refused = feeder.open(batches.flatMap(\.grants))
+    let (grants, outside) = split(batches.flatMap(\.grants))
+    var refused = feeder.open(grants)
     let missing = Set(refused.filter { $0.refusal.errno == ENOENT }.map(\.unit))
     if !missing.isEmpty, feeder.plan.mode == .managed {
       // Whoever removed something was announced before the kernel refused us; the watcher puts it back.
@@ -277,8 +289,9 @@ final class Feeder {
         repair(ForeignNews(changes: .tableRemoved))
       }
       refused.removeAll { missing.contains($0.unit) }
-      refused += feeder.open(batches.flatMap(\.grants).filter { missing.contains($0.unit) })
+      refused += feeder.open(grants.filter { missing.contains($0.unit) })
     }
+    refused += outside
     // News goes out before the ack: an element that somebody removed at once must not count as committed.
     watch()
     for (batch, grants) in batches {
@@ -306,6 +319,7 @@ final class Feeder {
       withFeeder(request, plan) { $0.flush(server: server) }
     case .listServer(let request, let plan, let server): list(request, plan, server)
     case .removeTable(let request, let table): remove(request, table)
+    case .readAgain(let request): readEnvelope(request)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
     case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .notice, .alarm,
       .enclosure, .alive:
@@ -372,6 +386,7 @@ final class Feeder {
     defer { parts.removeAll() }
     do {
       let plan = try FirewallPlan(decoding: parts)
+      if let excess = excess(of: plan) { return refuse(request, excess) }
       try adopt(plan)
       try notebook.store(parts)
       answer(.done(request: request, refusal: nil, flows: 0, text: ""))
@@ -382,7 +397,7 @@ final class Feeder {
     }
   }
 
-  private func fail(_ request: UInt32, _ text: String) {
+  func fail(_ request: UInt32, _ text: String) {
     answer(.done(request: request, refusal: BridgeRefusal(.failed), flows: 0, text: text))
   }
 
@@ -408,6 +423,8 @@ final class Feeder {
   }
 
   private func remove(_ request: UInt32, _ table: String) {
+    // That is the operator's own command, whose bridge has no bounds.
+    guard bounds.envelope == nil else { return refuse(request, "serve may not remove the table") }
     let isManaged = feeder?.plan.mode != .sets
     guard isManaged else { return fail(request, "the table is not ours to remove") }
     let known = (try? kernel.sets(family: .inet, table: table)) ?? [:]

@@ -124,7 +124,7 @@ extension OctetWriter {
     integer(endpoint.port)
   }
 
-  fileprivate mutating func port(_ port: FirewallPlan.Port) {
+  mutating func port(_ port: FirewallPlan.Port) {
     integer(port.transport)
     integer(port.port)
   }
@@ -135,7 +135,7 @@ extension OctetReader {
     FirewallPlan.Endpoint(address: try address(), port: try integer())
   }
 
-  fileprivate mutating func port() throws(BridgeFormatError) -> FirewallPlan.Port {
+  mutating func port() throws(BridgeFormatError) -> FirewallPlan.Port {
     FirewallPlan.Port(transport: try integer(), port: try integer())
   }
 

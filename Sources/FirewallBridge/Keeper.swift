@@ -8,6 +8,7 @@ struct Keeper {
   let socket: Int32
   let notebook: PlanNotebook
   let state: Int32?
+  let source: BridgeProcess.Source?
 
   /// Returns when serve's end of the socketpair is closed.
   func run() -> Int32 {
@@ -88,7 +89,7 @@ struct Keeper {
       return (-1, -1)
     }
     let pid = BridgeProcess.start(
-      .feeder, executable: BridgeProcess.ownExecutable, socket: socket, notebook: notebook, state: state,
+      .feeder, source, executable: BridgeProcess.ownExecutable, socket: socket, notebook: notebook, state: state,
       life: pair[1])
     close(pair[1])
     return (pid, pair[0])

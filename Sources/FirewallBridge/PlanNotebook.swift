@@ -4,8 +4,9 @@ import LinuxIO
 
 /// The plan in an anonymous file that keeper and feeders share, so that it survives each of them.
 ///
-/// Octet 0 to 7 is the number of the last incarnation, 8 to 15 the active place (0: no plan). A plan is written to the
-/// other place and only then made the active one: whoever dies in between leaves the old plan whole.
+/// Octet 0 to 7 is the number of the last incarnation, 8 to 15 the active place of the plan (0: none), 16 to 23 that of the
+/// envelope. What is new is written to the other place and only then made the active one: whoever dies in between leaves the
+/// old one whole.
 struct PlanNotebook {
   /// Far above the largest valid plan; places do not overlap.
   private static let placeOctets = 64 << 20
@@ -17,13 +18,22 @@ struct PlanNotebook {
     self.descriptor = descriptor
   }
 
-  static func make(_ plan: FirewallPlan?) throws(SystemError) -> PlanNotebook {
+  /// What has two places each.
+  private enum Page: Int {
+    case plan = 8
+    case envelope = 16
+
+    var places: (UInt64, UInt64) { self == .plan ? (1, 2) : (3, 4) }
+  }
+
+  static func make(_ plan: FirewallPlan?, _ envelope: Envelope? = nil) throws(SystemError) -> PlanNotebook {
     let descriptor = unsafe sluice_memory_file("sluice-plan")
     guard descriptor >= 0 else { throw SystemError(call: "memfd_create", errno: -descriptor) }
     let notebook = PlanNotebook(descriptor: descriptor)
     if let plan {
       try notebook.store(plan.encoded())
     }
+    if let envelope { try notebook.store(envelope) }
     return notebook
   }
 
@@ -34,27 +44,39 @@ struct PlanNotebook {
     return next
   }
 
-  func store(_ plan: [UInt8]) throws(SystemError) {
-    guard plan.count <= Self.maximumPlanOctets else { throw SystemError(call: "pwrite", errno: EFBIG) }
-    let place: UInt64 = word(at: 8) == 1 ? 2 : 1
+  /// - Parameter plan: encoded.
+  func store(_ plan: [UInt8]) throws(SystemError) { try store(plan, .plan) }
+
+  func store(_ envelope: Envelope) throws(SystemError) { try store(envelope.encoded(), .envelope) }
+
+  private func store(_ octets: [UInt8], _ page: Page) throws(SystemError) {
+    guard octets.count <= Self.maximumPlanOctets else { throw SystemError(call: "pwrite", errno: EFBIG) }
+    let place = word(at: page.rawValue) == page.places.0 ? page.places.1 : page.places.0
     let start = Int(place) * Self.placeOctets
-    try write(word: UInt64(plan.count), at: start)
-    try write(plan, at: start + 8)
-    try write(word: place, at: 8)
+    try write(word: UInt64(octets.count), at: start)
+    try write(octets, at: start + 8)
+    try write(word: place, at: page.rawValue)
   }
 
   func forget() throws(SystemError) {
-    try write(word: 0, at: 8)
+    try write(word: 0, at: Page.plan.rawValue)
   }
 
   /// The active plan, or nil without a valid one.
   func load() -> FirewallPlan? {
-    guard let place = word(at: 8), place == 1 || place == 2 else { return nil }
+    octets(of: .plan).flatMap { try? FirewallPlan(decoding: $0) }
+  }
+
+  /// The active envelope, or nil without a valid one.
+  func loadEnvelope() -> Envelope? {
+    octets(of: .envelope).flatMap { try? Envelope(decoding: $0) }
+  }
+
+  private func octets(of page: Page) -> [UInt8]? {
+    guard let place = word(at: page.rawValue), place == page.places.0 || place == page.places.1 else { return nil }
     let start = Int(place) * Self.placeOctets
-    guard let count = word(at: start), count <= UInt64(Self.maximumPlanOctets),
-      let octets = read(Int(count), at: start + 8)
-    else { return nil }
-    return try? FirewallPlan(decoding: octets)
+    guard let count = word(at: start), count <= UInt64(Self.maximumPlanOctets) else { return nil }
+    return read(Int(count), at: start + 8)
   }
 
   private func word(at offset: Int) -> UInt64? {

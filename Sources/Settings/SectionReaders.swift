@@ -112,6 +112,12 @@ extension FieldReader {
       && name.utf8.allSatisfy { isLetter($0) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x2E }
   }
 
+  mutating func read(_ node: YAMLNode, into permits: inout PermitSettings) {
+    let fields = fields(node, of: "permits", keys: ["max", "ports"])
+    if let node = fields["max"] { permits.maxSeconds = secondsOrOff(node, in: 1...(7 * Self.day)).map { $0 ?? 0 } ?? 0 }
+    if let node = fields["ports"] { permits.ports = word(node, [.listed, .any]) ?? permits.ports }
+  }
+
   mutating func read(_ node: YAMLNode, into cache: inout CacheSettings) {
     let fields = fields(node, of: "cache", keys: ["max-entries-per-server", "max-ttl", "max-negative-ttl"])
     if let node = fields["max-entries-per-server"] {

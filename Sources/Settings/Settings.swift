@@ -24,6 +24,7 @@ package struct Settings: Sendable {
   /// Who a serve that root started becomes.
   package var user: ServiceUser
   package var policies: [ServerPolicy]
+  package var permits = PermitSettings()
   /// Whether files are read again as soon as they are written.
   package var watches = false
   /// The folders of the configuration and of its policy files.
@@ -137,6 +138,24 @@ package struct FirewallSettings: Hashable, Sendable {
   package var cutFlows = true
   /// Between two readings of the elements' counters.
   package var harvestSeconds = 10
+}
+
+/// What operators may allow for a time beside the policies.
+package struct PermitSettings: Hashable, Sendable {
+  package enum Ports: String, Sendable {
+    /// Those that an entry of the server opens, and that of an entry that names none.
+    case listed
+    case any
+  }
+
+  /// The longest; 0 for no permits at all.
+  package var maxSeconds = 86_400
+  package var ports = Ports.listed
+
+  /// The ports that a permit for a server may open.
+  package func ports(of policy: ServerPolicy?) -> PortSet {
+    ports == .any ? .any : PortSet.https.union(policy?.rules.openPorts ?? PortSet([]))
+  }
 }
 
 /// Bounds of each server's cache; times in seconds.

@@ -6,7 +6,7 @@ import IPNetwork
 struct SettingsReader {
   private static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
-    "control", "metrics", "user", "watch", "release", "state",
+    "control", "metrics", "user", "watch", "release", "state", "permits",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -60,6 +60,7 @@ struct SettingsReader {
     if let node = fields["state"], let text = findings.text(node, expected: "the path of a folder") {
       settings.state = ConfigFiles.resolve(text, from: path)
     }
+    if let node = fields["permits"] { findings.read(node, into: &settings.permits) }
     if let node = fields["watch"] { settings.watches = findings.boolean(node) ?? false }
     settings.wholeFolders = readFolders
     settings.folders = readFolders.union((readFiles + [path]).map(ConfigFiles.folder(of:)))

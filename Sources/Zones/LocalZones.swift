@@ -1,4 +1,5 @@
 package import DNSWire
+package import IPNetwork
 
 /// The names that are answered on the host and never forwarded: special-use names (RFC 6761 and kin), the reverse
 /// zones of private space, and what the operator adds.
@@ -16,6 +17,9 @@ package final class LocalZones: Sendable {
 
   /// The SOA that stands in the authority section of every denial.
   package var sinkholeSOA: LocalRecord { table.sinkholeSOA }
+
+  /// Every address that the zones answer.
+  package var addresses: Set<IPAddress> { table.addresses }
 
   /// What the zones say about a question; nil if its name is in none of them. Allocates nothing then.
   ///

@@ -1,4 +1,5 @@
 import DNSWire
+import IPNetwork
 
 /// The zones as one table of names and one of records.
 struct ZoneTable: Sendable {
@@ -49,6 +50,11 @@ struct ZoneTable: Sendable {
     guard reader.errors.isEmpty else {
       throw ZoneErrors(reader.errors.sorted { ($0.file, $0.line) < ($1.file, $1.line) })
     }
+  }
+
+  /// Every address that an A or AAAA record holds.
+  var addresses: Set<IPAddress> {
+    Set(records.lazy.filter { $0.type == .A || $0.type == .AAAA }.compactMap { IPAddress(octets: $0.rdata.span) })
   }
 
   /// What the zones say about a question; nil if its name is in none of them. Allocates nothing then.

@@ -15,7 +15,7 @@ struct AllowCommand: ParsableCommand {
       discussion: """
         The name is allowed at once, beside what the server's policy says. When the time is over it is denied again, its \
         addresses close and connections are cut. A permit does not outlive the running serve; what it opened closes in the \
-        kernel by the same time, whatever becomes of serve. Who gave it and why is in the audit log. What is needed for longer than 7 days belongs into the policy, with `until:`.
+        kernel by the same time, whatever becomes of serve. Who gave it and why is in the audit log. What is needed for longer than `permits: max` of the configuration (24h) belongs into the policy, with `until:`.
 
         Examples:
           sluice allow --server github-mcp --name status.example.com --for 30m --reason 'incident 4711'
@@ -25,7 +25,8 @@ struct AllowCommand: ParsableCommand {
     @OptionGroup var control: ControlOption
     @Option(help: "The server.") var server: String
     @Option(help: "A name, or a pattern such as *.example.com, as behind `host:` in a policy.") var name: String
-    @Option(name: .customLong("for"), help: "For how long: 30m, 2h, 1h30m, 1d; 7d at most.") var duration: String
+    @Option(name: .customLong("for"), help: "For how long: 30m, 2h, 1h30m, 1d; `permits: max` at most.") var duration:
+      String
     @Option(help: "Why: for those who read the audit log.") var reason: String
     @Option(help: "Ports to open, such as 443/tcp,22/tcp, or any.") var ports: String?
     @Option(help: "Record types to answer, such as A,AAAA,HTTPS.") var types: String?

@@ -9,6 +9,6 @@ struct BridgeCommand: ParsableCommand {
   @Argument(parsing: .allUnrecognized) var arguments: [String] = []
 
   func run() throws {
-    throw ExitCode(BridgeProcess.run(arguments))
+    throw ExitCode(BridgeProcess.run(arguments, read: Envelope.read))
   }
 }

@@ -21,8 +21,12 @@ final class BridgeSession {
 
   /// Starts a bridge. With a plan, this returns when the plan is installed.
   ///
+  /// - Parameter bounds: see `BridgeProcess.spawn`.
   /// - Parameter state: the path of the state folder, which is made where it is missing.
-  init(_ plan: FirewallPlan?, state: String, reactor: Reactor? = nil) throws(StartError) {
+  init(
+    _ plan: FirewallPlan?, bounds: (envelope: Envelope, source: BridgeProcess.Source)? = nil, state: String,
+    reactor: Reactor? = nil
+  ) throws(StartError) {
     // Where rules are the user's, no network is held.
     var folder: Int32?
     do throws(StateFolder.Failure) {
@@ -34,7 +38,7 @@ final class BridgeSession {
     do throws(SystemError) {
       let loop = if let reactor { reactor } else { try Reactor() }
       self.reactor = loop
-      let child = try BridgeProcess.spawn(plan, state: folder)
+      let child = try BridgeProcess.spawn(plan, bounds: bounds, state: folder)
       link = try BridgeLink(reactor: loop, child: child, plan: plan) { [unowned self] in handle($0) }
     } catch {
       throw StartError("the firewall bridge cannot be started: \(error)")

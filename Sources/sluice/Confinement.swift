@@ -60,7 +60,7 @@ enum Confinement {
 
   /// The folders of every file that a reload reads, by name and by where links lead; of a folder that is named as a whole
   /// the one that it is in too, for another may be put in its place. Never the whole file tree: then only the file.
-  private static func readFolders(_ settings: Settings, _ configuration: String) -> Set<String> {
+  static func readFolders(_ settings: Settings, _ configuration: String) -> Set<String> {
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
     let files = [configuration] + settings.policies.map(\.location.file) + zones
     var places: Set<String> = []

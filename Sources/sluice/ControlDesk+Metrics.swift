@@ -25,9 +25,7 @@ struct MetricsReading: Sendable {
   var openingLimit: Int
   var resolution: DurationHistogram
   var commits: DurationHistogram
-  var committed: UInt64
-  var refusedCommits: UInt64
-  var lateCommits: UInt64
+  var commitResults: CommitResults
   var hasFirewall: Bool
   var isBridgeUp: Bool
   var isDegraded: Bool
@@ -143,7 +141,11 @@ struct MetricsReading: Sendable {
     text.family("sluice_open_elements_limit", .gauge, "How many a server may have.")
     text.sample("sluice_open_elements_limit", openingLimit)
     text.family("sluice_commits_total", .counter, "Grants handed to the firewall bridge, by what became of them.")
-    for (result, count) in [("committed", committed), ("refused", refusedCommits), ("late", lateCommits)] {
+    let results = [
+      ("committed", commitResults.committed), ("refused", commitResults.refused), ("late", commitResults.late),
+      ("outside", commitResults.outside),
+    ]
+    for (result, count) in results {
       text.sample("sluice_commits_total", ["result": result], count)
     }
     text.histogram("sluice_commit_seconds", "From asking the firewall bridge to its answer.", commits)
@@ -233,8 +235,7 @@ extension ControlDesk {
       upstreams: service.upstream.states, upstream: service.upstream.statistics,
       openings: snapshot.servers.map { service.engine.ledger.elementCount(ofServer: $0.firewallIndex) },
       openingLimit: settings.firewall.maxElementsPerServer, resolution: service.resolutionTimes,
-      commits: service.commitTimes, committed: service.commitResults.committed,
-      refusedCommits: service.commitResults.refused, lateCommits: service.commitResults.late,
+      commits: service.commitTimes, commitResults: service.commitResults,
       hasFirewall: settings.firewall.mode != .off, isBridgeUp: service.isBridgeUp,
       isDegraded: service.incident.isOpen, incidents: service.incidentCount, reloads: service.reloads.inForce,
       refusedReloads: service.reloads.refused, inFlight: service.engine.flightCount, audit: audit.counters,

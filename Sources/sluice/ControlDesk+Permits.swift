@@ -6,8 +6,6 @@ import Resolver
 import Settings
 
 extension ControlDesk {
-  /// Seconds that a permit may last: what is needed for longer belongs into a policy, where others read it.
-  private static let durations: ClosedRange<UInt64> = 1...(7 * 86_400)
   /// Ports, and types, of one permit.
   private static let mostListed = 64
   /// Octets of a justification.
@@ -56,6 +54,7 @@ extension ControlDesk {
     } catch {
       throw ControlAPI.Refusal(400, "what was asked for is no rule", findings: error.problems)
     }
+    try checkPorts(entry.rule.ports, of: server)
     let permit = Permit(
       id: id, allowance: Allowance(server: server, rule: entry.rule), justification: justification, peer: request.peer,
       given: WallClock.nanoseconds(), deadline: service.now + duration * 1_000_000_000)
@@ -105,11 +104,27 @@ extension ControlDesk {
   }
 
   private func duration(_ text: String) throws(ControlAPI.Refusal) -> UInt64 {
-    guard let seconds = UInt64(text), Self.durations.contains(seconds) else {
+    let max = UInt64(clamping: keeper.permitSettings.maxSeconds)
+    guard max > 0 else {
+      throw ControlAPI.Refusal(409, "the configuration allows no permits (permits: max): put the name into a policy")
+    }
+    guard let seconds = UInt64(text), seconds > 0, seconds <= max else {
       throw ControlAPI.Refusal(
-        400, "seconds is '\(text)'; expected \(Self.durations.lowerBound) to \(Self.durations.upperBound)")
+        400,
+        "seconds is '\(text)'; expected 1 to \(max) (permits: max of the configuration): what is needed for longer "
+          + "belongs into a policy")
     }
     return seconds
+  }
+
+  private func checkPorts(_ ports: PortSet, of server: ServerName) throws(ControlAPI.Refusal) {
+    let listed = keeper.listedPorts(of: server)
+    guard !ports.isWithin(listed) else { return }
+    let others = ports == .any ? ["any"] : ports.texts.filter { !listed.texts.contains($0) }
+    throw ControlAPI.Refusal(
+      409,
+      "no entry of \(server) opens \(others.joined(separator: ", ")); expected some of "
+        + "\(listed.texts.joined(separator: ", ")), or `permits: { ports: any }` in the configuration")
   }
 
   private func list(_ request: ControlRequest, _ key: String) -> [String] {

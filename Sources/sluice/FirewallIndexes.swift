@@ -104,7 +104,7 @@ extension FirewallPlan.Server {
 
 extension FirewallPlan.Port {
   /// Empty for any.
-  fileprivate static func list(_ ports: PortSet) -> [FirewallPlan.Port] {
+  static func list(_ ports: PortSet) -> [FirewallPlan.Port] {
     switch ports {
     case .any: []
     case .ports(let ports): ports.map { FirewallPlan.Port(transport: $0.transport.rawValue, port: $0.port) }

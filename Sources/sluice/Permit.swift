@@ -3,6 +3,7 @@ import Control
 import DNSWire
 import EgressPolicy
 import Resolver
+import Settings
 import Transport
 
 /// An allowance with who gave it and why.
@@ -21,6 +22,12 @@ struct Permit: Sendable {
   var until: UInt64 { allowance.rule.until ?? 0 }
 
   func isOver(wall: UInt64, monotonic: UInt64) -> Bool { wall >= until || monotonic >= deadline }
+
+  /// Whether the configuration allows such a permit.
+  func isAllowed(by settings: Settings) -> Bool {
+    let policy = settings.policies.first { $0.name == allowance.server }
+    return settings.permits.maxSeconds > 0 && allowance.rule.ports.isWithin(settings.permits.ports(of: policy))
+  }
 
   /// Of the audit event.
   var members: String {

@@ -30,6 +30,8 @@ final class PolicyKeeper {
   private static let longestSleep: UInt64 = 60
   /// After how many seconds what should have ended is tried again.
   private static let retry: UInt64 = 5
+  /// After how many milliseconds without an echo a reload goes on without the bridge's reading.
+  private static let bridgePatience: UInt64 = 1_000
 
   private var settings: Settings
   private let path: String
@@ -52,6 +54,13 @@ final class PolicyKeeper {
   /// The sets that the bridge told of last.
   private var reportedSets: [ServerSets]?
   private var running: Change?
+  /// How often the bridge reads the files again, at the same time as they are read here.
+  private var readings = 0
+  /// Whether what is read here waits for that.
+  private var awaitsBridge = false
+  private var readingFailure: BridgeRequestFailure?
+  /// What waits for that.
+  private var afterReading: (() -> Void)?
   private var waiting: [Change] = []
   private var timer: TimerID?
   /// By which rules and permits end.
@@ -100,6 +109,13 @@ final class PolicyKeeper {
     }
   }
 
+  var permitSettings: PermitSettings { settings.permits }
+
+  /// The ports that a permit for a server may open.
+  func listedPorts(of server: ServerName) -> PortSet {
+    settings.permits.ports(of: policies.first { $0.name == server })
+  }
+
   /// The permits that there are, and those that wait.
   var permitCount: Int {
     permits.count + ([running].compactMap(\.self) + waiting).count { if case .permit = $0 { true } else { false } }
@@ -138,7 +154,9 @@ final class PolicyKeeper {
     let change = waiting.removeFirst()
     running = change
     switch change {
-    case .files: compile(readsFiles: true)
+    case .files:
+      announceReload()
+      compile(readsFiles: true)
     case .time, .withdraw: compile()
     case .permit(let permit, let completion):
       guard service.record(permit: permit) else {
@@ -172,6 +190,8 @@ final class PolicyKeeper {
       Background.lower()
       let loaded = readsFiles ? SettingsLoader.load(path: path) : nil
       let base = readsFiles ? loaded?.settings?.policies : policies
+      // What the files do not allow any more would make the bridge refuse the whole policy.
+      let permits = loaded?.settings.map { read in permits.filter { $0.isAllowed(by: read) } } ?? permits
       let compiled = base.map {
         CompiledPolicy($0, permits, at: clock.seconds(), former: former, compares: readsFiles)
       }
@@ -179,13 +199,51 @@ final class PolicyKeeper {
     }
   }
 
+  /// The bridge takes no more than it has read in the files itself.
+  private func announceReload() {
+    guard let bridge = service.bridge else { return }
+    readings += 1
+    awaitsBridge = true
+    bridge.readAgain { [unowned self] failure in
+      readings -= 1
+      readingFailure = failure
+      if readings == 0 { goOn() }
+    }
+    awaitReading(bridge)
+  }
+
+  /// Goes on without the bridge's reading where the bridge does not run: what a change takes away must not wait for it, and
+  /// what it adds the bridge refuses.
+  private func awaitReading(_ bridge: BridgeLink) {
+    var isHeard = false
+    bridge.ping { isHeard = $0 == nil }
+    _ = service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.bridgePatience)) { [unowned self] in
+      guard readings > 0 else { return }
+      isHeard ? awaitReading(bridge) : goOn()
+    }
+  }
+
+  private func goOn() {
+    awaitsBridge = false
+    let next = afterReading
+    afterReading = nil
+    next?()
+  }
+
   private func compiled(_ loaded: LoadedSettings?, _ compiled: CompiledPolicy?) {
+    guard loaded == nil || !awaitsBridge else {
+      afterReading = { [unowned self] in self.compiled(loaded, compiled) }
+      return
+    }
     // Also of a broken file: the one that mends it may lie in a folder that only it names.
     if let loaded { watcher?.watch(loaded.folders) }
     if let loaded, !isUsable(loaded) { return }
+    if let failure = readingFailure, loaded != nil {
+      StandardError.write("sluice: the firewall bridge stays within what the files said before: \(failure)")
+    }
     guard let compiled else { return finish(.refused("no policy")) }
     let files = loaded?.settings?.policies ?? policies
-    if let released = loaded?.settings?.released { settings.released = released }
+    if let read = loaded?.settings { (settings.released, settings.permits) = (read.released, read.permits) }
     var members = ""
     if let difference = compiled.difference {
       members = ",\"names_added\":\(difference.addedCount),\"names_removed\":\(difference.removedCount)"

@@ -13,7 +13,7 @@ extension ResolutionService {
   /// How often addresses that are about to end are looked at, and how long before their end; milliseconds.
   private static let inUseRhythm: UInt64 = 5_000
   private static let inUseLead: UInt64 = 12_000_000_000
-  private static let inUseExtension: UInt64 = 30_000_000_000
+  static let inUseExtension: UInt64 = 30_000_000_000
 
   /// Begins what happens at a rhythm; nothing does that was not asked for.
   func startRhythms() {

@@ -57,7 +57,7 @@ final class ResolutionService {
   // What `/metrics` tells.
   var resolutionTimes = DurationHistogram()
   var commitTimes = DurationHistogram()
-  var commitResults: (committed: UInt64, refused: UInt64, late: UInt64) = (0, 0, 0)
+  var commitResults = CommitResults()
   var incidentCount: UInt64 = 0
   var violations = PromiseViolations()
   var reloads: (inForce: UInt64, refused: UInt64) = (0, 0)
@@ -171,6 +171,7 @@ final class ResolutionService {
       switch outcome {
       case .committed: commitResults.committed += 1
       case .late: commitResults.late += 1
+      case .refused(let refusal) where refusal.reason == .outside: commitResults.outside += 1
       case .refused, .unavailable: commitResults.refused += 1
       }
       switch outcome {
@@ -278,4 +279,13 @@ final class ResolutionService {
     guard isStopping, engine.flightCount == 0 else { return }
     reactor.stop()
   }
+}
+
+/// What became of the grants that the bridge was handed, by unit.
+struct CommitResults {
+  var committed: UInt64 = 0
+  var refused: UInt64 = 0
+  var late: UInt64 = 0
+  /// Refused, because the configuration's files do not allow it.
+  var outside: UInt64 = 0
 }

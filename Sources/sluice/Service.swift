@@ -57,9 +57,11 @@ final class Service {
     indexes.assign(initial)
     // The table of another sluice that serves is not touched.
     let lock = try lockTable()
-    let bridge = try startBridge(initial)
+    // Rules come first, whatever is wrong with a zone.
+    let read = Result { () throws(StartError) in try loadZones() }
+    let bridge = try startBridge(initial, zones: try? read.get())
     let account = try Privileges.account(of: settings.user)
-    let zones = try loadZones()
+    let zones = try read.get()
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
     let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
@@ -245,10 +247,15 @@ final class Service {
     }
   }
 
-  private func startBridge(_ policies: [ServerPolicy]) throws(StartError) -> BridgeSession? {
+  /// The envelope is made here once, before anything from outside is heard; later a process of the bridge's own makes it.
+  private func startBridge(_ policies: [ServerPolicy], zones: LocalZones?) throws(StartError) -> BridgeSession? {
     guard settings.firewall.mode != .off else { return nil }
+    let source = BridgeProcess.Source(
+      path: URL(filePath: configurationPath).standardizedFileURL.path,
+      folders: Confinement.readFolders(settings, configurationPath).union(["/usr/share"]).sorted())
     return try BridgeSession(
-      indexes.plan(for: policies, settings), state: settings.state, reactor: reactor)
+      indexes.plan(for: policies, settings), bounds: (Envelope(settings, zones: zones), source),
+      state: settings.state, reactor: reactor)
   }
 
   /// Room for the open windows of the audit log: where it is short, windows end early, and more events are written.

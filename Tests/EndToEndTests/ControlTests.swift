@@ -361,7 +361,7 @@ extension EndToEnd {
         let read = try object(try get("http://127.0.0.1:9090/api/v1/rules"))
         let groups = try #require((read["data"] as? [String: Any])?["groups"] as? [[String: Any]])
         let alerts = try #require(groups.first?["rules"] as? [[String: Any]])
-        #expect(alerts.count == 11 && alerts.allSatisfy { $0["health"] as? String != "err" })
+        #expect(alerts.count == 12 && alerts.allSatisfy { $0["health"] as? String != "err" })
 
         // Nobody can feed the kernel: the alert for it fires, before serve gives the bridge up.
         let bridge = Processes.descendants(of: try bed.sluice.pid)

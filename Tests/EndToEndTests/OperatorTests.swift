@@ -60,7 +60,9 @@ extension EndToEnd {
 
     @Test("a permit ends in the kernel although everything of sluice was killed")
     func killed() throws {
-      try Testbed.run { (bed: Testbed) throws in
+      var settings = TestbedSettings()
+      settings.configuration += "permits: { ports: any }\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
         #expect(try allow(bed, "evil.example.com", for: "12s").status == 0)
         // Policy lists this one without an end, for another port.
         #expect(try allow(bed, "uploads.github.com", for: "12s", "--ports", "80/tcp").status == 0)
@@ -80,7 +82,9 @@ extension EndToEnd {
 
     @Test("a withdrawn permit closes what it opened; a reload keeps permits, and ends those of servers that are gone")
     func withdrawn() throws {
-      try Testbed.run { (bed: Testbed) throws in
+      var settings = TestbedSettings()
+      settings.configuration += "permits: { ports: any }\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
         // Beside the ports that policy opens, not in their place; what is open stays so, to the end and beyond.
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         let listed = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
@@ -149,6 +153,39 @@ extension EndToEnd {
         #expect(before?["fingerprint"] as? String == after?["fingerprint"] as? String)
         #expect(try bed.sluice.command("allow", "list", "--json").text.isEmpty)
         #expect(try bed.sluice.events().allSatisfy { $0["code"] as? String != "allowed-for-time" })
+      }
+    }
+
+    @Test(
+      "permits are bounded by what the files say: their time, and their ports unless any is allowed; a reload changes it"
+    )
+    func bounded() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        let file = URL(filePath: bed.sluice.configurationFile)
+        let text = try String(contentsOf: file, encoding: .utf8)
+        func permits(_ line: String) throws {
+          try Data("\(text)\n\(line)\n".utf8).write(to: file)
+          #expect(try bed.sluice.command("reload").status == 0)
+        }
+        let late = try allow(bed, "evil.example.com", for: "25h")
+        #expect(late.status == 1 && late.errors.contains("expected 1 to 86400 (permits: max"), "\(late)")
+        for ports in ["8443/tcp", "443/udp", "any"] {
+          let other = try allow(bed, "evil.example.com", for: "1m", "--ports", ports)
+          #expect(other.status == 1 && other.errors.contains("no entry of github-mcp opens \(ports)"), "\(other)")
+        }
+        try permits("permits: { max: 2m, ports: any }")
+        #expect(try allow(bed, "evil.example.com", for: "3m").errors.contains("expected 1 to 120"))
+        #expect(try allow(bed, "evil.example.com", for: "1m", "--ports", "8443/tcp").status == 0)
+        #expect(try bed.dig("evil.example.com", "A").status == "NOERROR")
+        #expect(try allow(bed, "www.evil.example.com", for: "1m", "--ports", "any").status == 0)
+        // What the files do not allow any more ends with the reload.
+        try permits("permits: { ports: listed }")
+        #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN")
+        #expect(try bed.sluice.command("allow", "list", "--json").text.isEmpty)
+        #expect(try allow(bed, "evil.example.com", for: "1m").status == 0)
+        try permits("permits: { max: off }")
+        #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN")
+        #expect(try allow(bed, "other.example.com", for: "1m").errors.contains("allows no permits"))
       }
     }
 

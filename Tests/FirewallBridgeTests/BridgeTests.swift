@@ -15,12 +15,14 @@ private final class Session {
   var events: [BridgeEvent] = []
   let kernel: KernelSets
 
-  init(_ plan: FirewallPlan? = .sample()) throws {
+  init(
+    _ plan: FirewallPlan? = .sample(), bounds: (envelope: Envelope, source: BridgeProcess.Source)? = nil
+  ) throws {
     guard let host = Kernel.host else { throw Kernel.Failure(description: "no bridge executable") }
     self.plan = plan
     reactor = try Reactor()
     kernel = try KernelSets()
-    let child = try BridgeProcess.spawn(plan, executable: host)
+    let child = try BridgeProcess.spawn(plan, bounds: bounds, executable: host)
     link = try BridgeLink(reactor: reactor, child: child, plan: plan) { [unowned self] in events.append($0) }
   }
 
@@ -375,6 +377,120 @@ struct BridgeTests {
       kill(try session.feeder(), SIGKILL)
       try session.turn("a feeder without a plan") { session.greetings.last?.incarnation == 2 }
       #expect(try Kernel.run("nft list tables").isEmpty)
+    }
+  }
+
+  /// A folder with a configuration of one server, whose entries open the ports.
+  private static func write(_ folder: URL, ports: String, network: String = "10.77.1.0/24") throws
+    -> BridgeProcess.Source
+  {
+    let path = folder.appending(path: "sluice.yaml").path
+    try """
+    listen: [ 127.0.0.1:5353 ]
+    upstreams: [ udp://198.51.100.53 ]
+    policies: policies.yaml
+    audit: { path: audit.jsonl }
+    state: state
+    """.write(toFile: path, atomically: true, encoding: .utf8)
+    try """
+    server: github-mcp
+    networks: [ \(network) ]
+    egress: [ { host: api.github.com, ports: [ \(ports) ] } ]
+    """.write(toFile: folder.appending(path: "policies.yaml").path, atomically: true, encoding: .utf8)
+    return BridgeProcess.Source(path: path, folders: [folder.path])
+  }
+
+  private static func serverPlan(_ network: String = "10.77.1.0/24") -> FirewallPlan {
+    FirewallPlan(
+      mode: .managed,
+      servers: [FirewallPlan.Server(name: "github-mcp", prefixes: [IPPrefix(network)!], opensAnyPort: false)],
+      listeners: [.init(address: IPAddress("127.0.0.1")!, port: 5353)],
+      upstreams: [.init(address: IPAddress("198.51.100.53")!, port: 53)])
+  }
+
+  private func bounded(_ body: (Session, URL) throws -> Void) throws {
+    let folder = URL(filePath: NSTemporaryDirectory()).appending(
+      path: "envelope-\(getpid())-\(UInt32.random(in: 0 ... .max))")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let source = try Self.write(folder, ports: "443/tcp")
+    let envelope = Envelope(
+      plan: Self.serverPlan(), reaches: ["github-mcp": .init(ports: [.init(transport: 6, port: 443)])],
+      permitPorts: .listed, permitDefaults: [.init(transport: 6, port: 443)], maxLifetimeMilliseconds: 61_000)
+    try Kernel.inNamespace {
+      let session = try Session(Self.serverPlan(), bounds: (envelope, source))
+      try session.waitUp()
+      try body(session, folder)
+      try session.end()
+    }
+  }
+
+  private static func refused(_ outcome: CommitOutcome) -> BridgeRefusal.Reason? {
+    if case .refused(let refusal) = outcome { refusal.reason } else { nil }
+  }
+
+  @Test("what the files do not allow is refused whatever serve says: plans, elements, lifetimes, the table's end")
+  func envelope() throws {
+    try bounded { session, _ in
+      let open = GrantElement(server: 0, address: IPAddress("93.184.216.34")!, transport: 6, port: 443)
+      var wrong = [open, open, open]
+      wrong[0].port = 22
+      wrong[1].address = IPAddress("10.77.1.7")!
+      wrong[2].address = IPAddress("169.254.169.254")!
+      #expect(try session.commit([open]) == .committed)
+      for element in wrong {
+        #expect(Self.refused(try session.commit([element])) == .outside)
+        // One answer is open as a whole, or not at all.
+        #expect(Self.refused(try session.commit([open, element])) == .outside)
+        #expect(try !session.holds(element))
+      }
+      var long: CommitOutcome?
+      session.link.commit(
+        [GrantCommit(element: open, lifetimeMilliseconds: 61_001)], deadline: .now().adding(milliseconds: 5_000)
+      ) { long = $0 }
+      try session.turn("an outcome") { long != nil }
+      #expect(long.flatMap(Self.refused) == .outside)
+      #expect(try session.request { session.link.removeTable("sluice", $0) }?.refusal?.reason == .outside)
+      var unfenced = Self.serverPlan()
+      unfenced.fencesInput = false
+      for plan in [unfenced, Self.serverPlan("10.77.0.0/16")] {
+        let failure = try session.request { session.link.install(plan, $0) }
+        #expect(failure?.refusal?.reason == .outside)
+        #expect(failure?.text.contains("beyond what the configuration's files allow") == true)
+      }
+      // What the next feeder has to know, it has from the keeper.
+      kill(try session.feeder(), SIGKILL)
+      try session.turn("another feeder") { session.greetings.last?.incarnation == 2 }
+      #expect(Self.refused(try session.commit([wrong[0]])) == .outside)
+      #expect(try session.request { session.link.install(unfenced, $0) }?.refusal?.reason == .outside)
+      #expect(try session.commit([open]) == .committed)
+      #expect(try Kernel.run("nft list table inet sluice").contains("host/fence"))
+    }
+  }
+
+  @Test("files are read again when that is announced and at no other time; what cannot be read changes nothing")
+  func envelopeReadAgain() throws {
+    try bounded { session, folder in
+      let other = GrantElement(server: 0, address: IPAddress("93.184.216.34")!, transport: 6, port: 8443)
+      let moved = Self.serverPlan("10.77.5.0/24")
+      _ = try Self.write(folder, ports: "8443/tcp", network: "10.77.5.0/24")
+      #expect(Self.refused(try session.commit([other])) == .outside)
+      #expect(try session.request { session.link.install(moved, $0) }?.refusal?.reason == .outside)
+      try "server: [".write(toFile: folder.appending(path: "policies.yaml").path, atomically: true, encoding: .utf8)
+      let failure = try session.request { session.link.readAgain($0) }
+      #expect(failure?.text.contains("policies.yaml:2") == true, "\(String(describing: failure))")
+      #expect(Self.refused(try session.commit([other])) == .outside)
+      #expect(
+        try session.request { session.link.install(moved, $0) }?.text.contains("could not be read the last time")
+          == true)
+      _ = try Self.write(folder, ports: "8443/tcp", network: "10.77.5.0/24")
+      // Announced twice while it reads: both are told when what was there at the second is in force.
+      var answers = 0
+      for _ in 0..<2 { session.link.readAgain { if $0 == nil { answers += 1 } } }
+      try session.turn("both readings") { answers == 2 }
+      #expect(try session.request { session.link.install(moved, $0) } == nil)
+      #expect(try session.commit([other]) == .committed)
+      #expect(try session.request { session.link.install(Self.serverPlan(), $0) }?.refusal?.reason == .outside)
     }
   }
 

@@ -192,7 +192,8 @@ extension EndToEnd {
         #expect(!plain.text.contains("\u{1B}"))
         let executable = try #require(Machine.executable)
         let script = """
-          import fcntl, os, pty, struct, sys, termios, time
+          import fcntl, os, pty, re, struct, sys, termios, time
+          os.environ["TERM"] = "xterm"
           pid, fd = pty.fork()
           if pid == 0:
               os.execv(sys.argv[1], sys.argv[1:])
@@ -217,7 +218,8 @@ extension EndToEnd {
           os.write(fd, b"xq")
           rest = read(3)
           status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-          longest = max(len(line.strip("\\r")) for frame in narrow.split("\\x1b[H")[1:] for line in frame.replace("\\x1b[J", "").replace("\\x1b[K", "").split("\\r\\n"))
+          frames = narrow.split("\\x1b[H")[1:]
+          longest = max(len(line.strip("\\r")) for frame in frames for line in re.sub(r"\\x1b\\[[0-9;]*[A-Za-z]", "", frame).split("\\r\\n"))
           print("github-mcp" in wide, "newest events" in wide, "\\x1b[?1049l" in rest, longest <= 30, narrow.count("\\r\\n") <= 40, status)
           """
         let shown = try Command.run(

@@ -17,7 +17,8 @@ extension Ruleset {
     _ server: FirewallPlan.Server, own: [OwnedRange], _ plan: FirewallPlan, in text: inout RulesetScript
   ) {
     let (chain, group) = (server.name, plan.nflogGroup)
-    discovery(chain, in: &text)
+    // What most packets need comes first; discovery belongs to no connection.
+    if !server.caps.isEmpty { discovery(chain, in: &text) }
     // The kernel turns to the next hop of a source route behind this hook: its destination here is only the first of them.
     for range in own {
       let direct = range.family == .v4 ? "ip option lsrr missing ip option ssrr missing" : "exthdr rt missing"
@@ -46,6 +47,7 @@ extension Ruleset {
     for rule in server.staticRules {
       text.rule(chain, "\(rule.match) accept")
     }
+    if server.caps.isEmpty { discovery(chain, in: &text) }
     refuse(chain, prefix: "sluice \(server.name) ", group, in: &text)
     newRules(server, sets, plan, in: &text)
     let chains = Set(Self.chains(of: FirewallPlan(mode: .managed, servers: [server]), Surroundings()))
@@ -159,9 +161,14 @@ extension Ruleset {
     _ link: Enclosure.Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
   ) {
     let chain = link.sourceChain
-    routed(link, chain, plan, in: &text)
-    for server in link.servers {
-      for range in own[server] ?? [] { text.rule(chain, "\(range.family.header) saddr \(range.nft) accept") }
+    for family in [IPAddress.Family.v4, .v6] {
+      // Before any that can bear one, and after those that cannot.
+      if family == .v6 { routed(link, chain, plan, in: &text) }
+      for server in link.servers {
+        for range in own[server] ?? [] where range.family == family {
+          text.rule(chain, "\(family.header) saddr \(range.nft) accept")
+        }
+      }
     }
     // Refused further on, with an answer that stays behind the interface.
     for network in link.held + link.others { text.rule(chain, "\(network.match) accept") }
@@ -177,12 +184,16 @@ extension Ruleset {
   private static func linkRules(
     _ link: Enclosure.Link, _ plan: FirewallPlan, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
   ) {
-    routed(link, link.chain, plan, in: &text)
-    discovery(link.chain, in: &text)
-    // Rules and no map of ranges: while a transaction takes effect such a map holds nothing for an instant.
-    for server in link.servers {
-      for range in own[server] ?? [] {
-        text.rule(link.chain, "\(range.family.header) saddr \(range.nft) goto \(plan.servers[server].name)")
+    for family in [IPAddress.Family.v4, .v6] {
+      if family == .v6 {
+        routed(link, link.chain, plan, in: &text)
+        discovery(link.chain, in: &text)
+      }
+      // Rules and no map of ranges: while a transaction takes effect such a map holds nothing for an instant.
+      for server in link.servers {
+        for range in own[server] ?? [] where range.family == family {
+          text.rule(link.chain, "\(family.header) saddr \(range.nft) goto \(plan.servers[server].name)")
+        }
       }
     }
     for network in link.held { text.rule(link.chain, "\(network.match) goto \(held)") }

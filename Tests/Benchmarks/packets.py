@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The per-packet cost of the ruleset: forwarding with no table, with 1 server and with 1,000.
 
-  sudo Tests/Benchmarks/packets.py .build/release/sluice [--rounds 30] [--seconds 0.5] [--servers 1000]
+  sudo Tests/Benchmarks/packets.py .build/release/sluice [--rounds 30] [--seconds 0.5] [--servers 1000] [--former EXECUTABLE]
 
 For each variant three network namespaces (client, router, internet) joined by veth, all there at once; the router
 forwards. `sluice firewall install` writes the table of 1 or 1,000 policies, the client being in the network of one of
 them, and its destination is opened for UDP 9 and TCP 5201. With links, every policy also names its `interface`, as for
 one bridge per server. `conntrack` is a table of one rule that asks for the state of the connection: what any stateful
-firewall costs. A round measures every variant for a moment, in an order that rotates: small UDP packets from one socket in a tight loop, counted where they arrive (packets per second, and CPU time
+firewall costs. With `--former` the rules of 1 server are also written by an earlier build. A round measures every variant for a moment, in an order that rotates: small UDP packets from one socket in a tight loop, counted where they arrive (packets per second, and CPU time
 of the sender per packet, which includes only what the kernel charges to it); every second round also iperf3's TCP for a
 second. Prints medians, and medians of the ratios within a round. Needs root, nftables and iproute2; TCP needs iperf3,
 instructions per packet need `perf stat` with hardware counters."""
@@ -19,6 +19,7 @@ options.add_argument("--rounds", type=int, default=30)
 options.add_argument("--seconds", type=float, default=0.5)
 options.add_argument("--servers", type=int, default=1_000)
 options.add_argument("--payload", type=int, default=18)
+options.add_argument("--former", metavar="EXECUTABLE")
 options.add_argument("--flood", metavar="SECONDS", type=float, help=argparse.SUPPRESS)
 options = options.parse_args()
 DESTINATION = ("198.18.0.2", 9)
@@ -73,7 +74,8 @@ class Path:
         if self.variant == "conntrack":
             nft(self.router, "table inet plain { chain forward { type filter hook forward priority filter; ct state invalid drop; }; }")
         elif self.variant != "none":
-            run(options.executable, "firewall", "install", "--config", configuration(self.variant), namespace=self.router)
+            executable = options.former if self.variant == "former" else options.executable
+            run(executable, "firewall", "install", "--config", configuration(self.variant), namespace=self.router)
             for element in ("udp . 9", "tcp . 5201"):
                 nft(self.router, f"add element inet sluice s0-4 {{ {DESTINATION[0]} . {element} timeout 1h }}")
         if has_tcp:
@@ -115,7 +117,8 @@ def nft(namespace, text):
 
 
 def configuration(variant):
-    count, has_links = int(variant.removesuffix("-links")), variant.endswith("-links")
+    is_former = variant == "former"
+    count, has_links = 1 if is_former else int(variant.removesuffix("-links")), variant.endswith("-links")
     folder = os.path.join(place, variant)
     os.mkdir(folder)
     with open(os.path.join(folder, "policies.yaml"), "w") as file:
@@ -127,7 +130,7 @@ def configuration(variant):
     path = os.path.join(folder, "sluice.yaml")
     with open(path, "w") as file:
         file.write('listen: [ "10.77.0.1:53" ]\nupstreams: [ "udp://198.18.0.2" ]\npolicies: policies.yaml\n'
-                   f"audit: {{ path: {folder}/audit.jsonl }}\nstate: {folder}/state\n")
+                   f"audit: {{ path: {folder}/audit.jsonl }}\n" + ("" if is_former else f"state: {folder}/state\n"))
     return path
 
 
@@ -142,7 +145,7 @@ many, links = str(options.servers), f"{options.servers}-links"
 counts_instructions = has_instructions()
 has_tcp = bool(shutil.which("iperf3"))
 load = os.getloadavg()[0]
-paths = [Path(variant) for variant in ("none", "conntrack", "1", many, links)]
+paths = [Path(variant) for variant in ["none", "conntrack", "1", many, links] + (["former"] if options.former else [])]
 try:
     for path in paths:
         path.make()
@@ -164,6 +167,12 @@ try:
         ratio = lambda over, under: statistics.median(a / b for a, b in zip(results[over][key], results[under][key]))
         print(f"| {key} | " + " | ".join(f"{statistics.median(results[path.variant][key]):,.2f}" for path in paths)
               + f" | {ratio('1', 'none'):.3f} | {ratio('1', 'conntrack'):.3f} | {ratio(many, '1'):.3f} | {ratio(links, '1'):.3f} |")
+    if options.former:
+        print()
+        for key in results["none"]:
+            ratios = sorted(a / b for a, b in zip(results["1"][key], results["former"][key]))
+            print(f"{key}: {statistics.median(results['former'][key]):,.2f} with the earlier build's rules of 1 server; "
+                  f"these : those {statistics.median(ratios):.3f}, quartiles {ratios[len(ratios) // 4]:.3f} and {ratios[len(ratios) * 3 // 4]:.3f}")
 finally:
     for path in paths:
         path.remove()

@@ -10,6 +10,15 @@ package struct HostNetwork: Hashable, Sendable {
     package var kind: String
     /// The interface that this one is a port of (IFLA_MASTER); 0 without one.
     package var controller: UInt32
+    /// The interface that this one stands on (IFLA_LINK), as a macvlan or a VLAN does; of a veth its peer. 0 without one and
+    /// where that one is in another network namespace.
+    package var lower: UInt32 = 0
+    /// A bridge's port to and from which the bridge passes no frame of another such port (IFLA_BRPORT_ISOLATED).
+    package var isIsolated = false
+    /// Whether a bridge itself has its IPv4 and IPv6 packets pass the IP hooks, where br_netfilter is there
+    /// (IFLA_BR_NF_CALL_IPTABLES, IFLA_BR_NF_CALL_IP6TABLES); the host may have it so for every bridge.
+    package var callsIPTables = false
+    package var callsIP6Tables = false
     package var isLoopback: Bool
     /// A tunnel without a link behind it (IFF_POINTOPOINT): WireGuard, PPP, tun.
     package var isPointToPoint: Bool

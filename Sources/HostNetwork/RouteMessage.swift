@@ -17,19 +17,43 @@ enum RouteMessage {
     var found = HostNetwork.Interface(
       index: index, name: "", isLoopback: has(SLUICE_LINK_LOOPBACK), isPointToPoint: has(SLUICE_LINK_POINT_TO_POINT),
       isUp: has(SLUICE_LINK_UP))
+    var isLowerElsewhere = false
     NetlinkSpan.forEachAttribute(octets, skipping: 16) { type, value in
       switch type {
       case SLUICE_LINK_NAME: found.name = NetlinkSpan.text(value)
       case SLUICE_LINK_CONTROLLER: found.controller = NetlinkSpan.number(value, at: 0) ?? 0
-      case SLUICE_LINK_INFO:
+      case SLUICE_LINK_LOWER: found.lower = NetlinkSpan.number(value, at: 0) ?? 0
+      case SLUICE_LINK_LOWER_NAMESPACE: isLowerElsewhere = true
+      case SLUICE_LINK_INFO: read(value, into: &found)
+      default: break
+      }
+    }
+    if isLowerElsewhere { found.lower = 0 }
+    return found
+  }
+
+  /// What IFLA_LINKINFO holds. The kernel writes each kind before the data that depend on it.
+  private static func read(_ octets: Span<UInt8>, into found: inout HostNetwork.Interface) {
+    var portKind = ""
+    NetlinkSpan.forEachAttribute(octets) { type, value in
+      switch type {
+      case SLUICE_LINK_INFO_KIND: found.kind = NetlinkSpan.text(value)
+      case SLUICE_LINK_INFO_DATA where found.kind == "bridge":
         NetlinkSpan.forEachAttribute(value) { type, value in
-          if type == SLUICE_LINK_INFO_KIND { found.kind = NetlinkSpan.text(value) }
+          if type == SLUICE_BRIDGE_CALLS_IPTABLES { found.callsIPTables = isSet(value) }
+          if type == SLUICE_BRIDGE_CALLS_IP6TABLES { found.callsIP6Tables = isSet(value) }
+        }
+      case SLUICE_LINK_INFO_PORT_KIND: portKind = NetlinkSpan.text(value)
+      case SLUICE_LINK_INFO_PORT_DATA where portKind == "bridge":
+        NetlinkSpan.forEachAttribute(value) { type, value in
+          if type == SLUICE_BRIDGE_PORT_ISOLATED { found.isIsolated = isSet(value) }
         }
       default: break
       }
     }
-    return found
   }
+
+  private static func isSet(_ octets: Span<UInt8>) -> Bool { !octets.isEmpty && octets[0] != 0 }
 
   /// struct ifaddrmsg: family, prefix length, flags, scope, index (4).
   static func address(_ octets: Span<UInt8>) -> HostNetwork.Address? {

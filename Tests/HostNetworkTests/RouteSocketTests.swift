@@ -47,6 +47,28 @@ struct RouteSocketTests {
     }
   }
 
+  @Test
+  func `a bridge tells whether its packets pass the hooks, a port whether it is isolated, a macvlan on what it stands`()
+    throws
+  {
+    try RouteNamespace.perform {
+      try makeBridge()
+      try RouteNamespace.ip("link add port1 type veth peer name far1")
+      try RouteNamespace.ip("link set port1 master br-mcp up")
+      try RouteNamespace.ip("link set port1 type bridge_slave isolated on")
+      try RouteNamespace.ip("link add br-other type bridge nf_call_iptables 1 nf_call_ip6tables 1")
+      try RouteNamespace.ip("link add shim0 link br-mcp type macvlan mode bridge")
+      let network = try RouteSocket().read { _ in false }
+      let bridge = try #require(network.interface(named: "br-mcp"))
+      let other = try #require(network.interface(named: "br-other"))
+      #expect(!bridge.callsIPTables && !bridge.callsIP6Tables && other.callsIPTables && other.callsIP6Tables)
+      #expect(network.interface(named: "port0")?.isIsolated == false)
+      #expect(network.interface(named: "port1")?.isIsolated == true)
+      let shim = try #require(network.interface(named: "shim0"))
+      #expect(shim.kind == "macvlan" && shim.lower == bridge.index && bridge.lower == 0)
+    }
+  }
+
   @Test func `addresses are told with the prefix on their link, a peer's with the peer's`() throws {
     try RouteNamespace.perform {
       try makeBridge()

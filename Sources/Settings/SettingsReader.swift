@@ -48,7 +48,8 @@ struct SettingsReader {
     if let node = fields["firewall"] { findings.read(node, into: &settings.firewall) }
     if settings.firewall.mode != .managed {
       refuseCaps(settings.policies, settings.firewall.mode)
-      sayWhatNeedsManaged(settings.policies, settings.firewall.mode, at: fields["firewall"] ?? root)
+      sayWhatNeedsManaged(
+        settings.policies, settings.firewall.mode, at: fields["firewall"] ?? root, release: fields["release"])
     }
     refuseUpstreams(fields["upstreams"], settings)
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
@@ -229,13 +230,17 @@ extension SettingsReader {
 
   /// In another mode Sluice has no rule, and these keys have no effect.
   private mutating func sayWhatNeedsManaged(
-    _ policies: [ServerPolicy], _ mode: FirewallSettings.Mode, at node: YAMLNode
+    _ policies: [ServerPolicy], _ mode: FirewallSettings.Mode, at node: YAMLNode, release: YAMLNode?
   ) {
     let need = "needs firewall mode managed (it is \(mode.rawValue)): Sluice has no rule to do it with"
     for policy in policies {
       if policy.inbound != nil { findings.warning("inbound of \(policy.name) \(need)", at: policy.location) }
       if policy.asksDHCP { findings.warning("dhcp of \(policy.name) \(need)", at: policy.location) }
+      if policy.interface != nil {
+        findings.warning("interface of \(policy.name), for anything but queries, \(need)", at: policy.location)
+      }
     }
+    if let release { findings.warning("release \(need)", at: release.location) }
     findings.warning(
       "keeping containers to the networks of their servers, and networks closed that no policy governs any more, \(need)",
       at: node.location)

@@ -196,6 +196,28 @@ import Testing
     #expect(directory.findings() == [])
   }
 
+  @Test("what only rules can do is told in a mode without rules", arguments: ["sets", "off"])
+  func needsManaged(mode: String) throws {
+    let policy = """
+      server: a
+      networks: [ 10.0.0.0/24 ]
+      interface: br-a
+      inbound: any
+      dhcp: on
+      egress: []
+
+      """
+    let directory = try ConfigDirectory([
+      "sluice.yaml": config("firewall: { mode: \(mode) }\nrelease: [ 10.9.0.0/24 ]"), "policy.yaml": policy,
+    ])
+    let need = "needs firewall mode managed (it is \(mode)): Sluice has no rule to do it with"
+    for what in ["inbound of a", "dhcp of a", "interface of a, for anything but queries,", "release"] {
+      #expect(directory.findings().contains { $0.hasSuffix("warning: \(what) \(need)") }, "\(what)")
+    }
+    try directory.write("sluice.yaml", Array(config("release: [ 10.9.0.0/24 ]").utf8))
+    #expect(directory.findings() == [])
+  }
+
   @Test("an interface is a name that nft text holds as it is", arguments: ["a/b", "a:b", "a$b", "a b", "é", "a*"])
   func interfaces(name: String) throws {
     let findings = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\ninterface: \"\(name)\"\negress: []").findings

@@ -119,6 +119,7 @@ let package = Package(
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
+    tests(of: "sluice", ["EgressPolicy", "FirewallBridge", "HostNetwork", "IPNetwork", "Settings"]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: ["sluice", "TestSupport", "DNSWire", "IPNetwork", "FirewallBridge", "CLinux"],

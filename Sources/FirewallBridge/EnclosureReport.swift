@@ -23,6 +23,8 @@ package struct EnclosureReport: Hashable, Sendable {
 
   package var links: [Link] = []
   package var exposures: [Exposure] = []
+  /// Networks of servers to which no interface leads now.
+  package var absent: [IPPrefix] = []
 
   package init(_ enclosure: Enclosure) {
     links = enclosure.links.prefix(Self.maximumEntries).map { link in
@@ -34,11 +36,13 @@ package struct EnclosureReport: Hashable, Sendable {
       Exposure(
         server: UInt16(exposure.server), network: exposure.network, interface: exposure.interface, gap: exposure.gap)
     }
+    absent = Array(enclosure.absent.prefix(Self.maximumEntries))
   }
 
-  package init(links: [Link] = [], exposures: [Exposure] = []) {
+  package init(links: [Link] = [], exposures: [Exposure] = [], absent: [IPPrefix] = []) {
     self.links = links
     self.exposures = exposures
+    self.absent = absent
   }
 }
 
@@ -61,6 +65,7 @@ extension OctetWriter {
       case .name: writer.integer(UInt8(3))
       }
     }
+    list(report.absent) { $0.prefix($1) }
   }
 }
 
@@ -77,7 +82,8 @@ extension OctetReader {
         server: try reader.integer(), network: try reader.prefix(),
         interface: try reader.text(limit: FirewallPlan.maximumInterfaceOctets), gap: try reader.gap())
     }
-    return EnclosureReport(links: links, exposures: exposures)
+    let absent = try list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
+    return EnclosureReport(links: links, exposures: exposures, absent: absent)
   }
 
   private mutating func gap() throws(BridgeFormatError) -> Enclosure.Gap {

@@ -35,10 +35,19 @@ enum ControlAPI {
       var degraded: Bool
       /// Interfaces from which nothing passes but what their servers may.
       var enclosed: [String]
+      /// What else lies behind them and loses its network, some of it.
+      var others: [Others]
       /// Networks that are closed by their source alone, a sentence each.
       var exposed: [String]
+      /// Networks of servers to which no interface leads now, some of them.
+      var absent: [String]
       /// Networks that no policy governs any more, and that stay closed.
       var held: [Held]
+    }
+
+    struct Others: Codable {
+      var interface: String
+      var prefixes: [String]
     }
 
     struct Held: Codable {

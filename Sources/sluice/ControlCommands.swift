@@ -155,7 +155,13 @@ struct StatusCommand: ParsableCommand {
 
   private static func enclosure(_ bridge: ControlAPI.Status.Bridge) -> [(String, String)] {
     (bridge.enclosed.isEmpty ? [] : [("enclosed", bridge.enclosed.joined(separator: ", "))])
-      + bridge.exposed.map { ("exposed", TerminalStyle.bad($0)) }
+      + bridge.others.map {
+        (
+          "others",
+          TerminalStyle.doubtful("\($0.prefixes.joined(separator: ", ")) behind \($0.interface): of no server, cut off")
+        )
+      } + bridge.exposed.map { ("exposed", TerminalStyle.bad($0)) }
+      + (bridge.absent.isEmpty ? [] : [("absent", "\(bridge.absent.joined(separator: ", ")): behind no interface now")])
       + bridge.held.map {
         ("held", "\($0.network) (\($0.server)): open it with `sluice firewall release \($0.network)`")
       }

@@ -176,9 +176,12 @@ final class ControlDesk {
         state: mode == .off ? "off" : service.isBridgeUp ? "up" : "down", incarnation: service.incarnation,
         grants: service.engine.ledger.elementCount, degraded: service.incident.isOpen,
         enclosed: service.enclosure.report.links.map(\.interface),
+        others: service.enclosure.report.links.filter { !$0.others.isEmpty }.map {
+          ControlAPI.Status.Others(interface: $0.interface, prefixes: $0.others.map(\.description))
+        },
         exposed: service.enclosure.report.exposures.map {
           EnclosureText.text(of: $0, server: service.serverName($0.server) ?? "?")
-        },
+        }, absent: service.enclosure.report.absent.map(\.description),
         held: service.enclosure.held.map(ControlAPI.Status.Held.init)),
       audit: ControlAPI.Status.Audit(
         path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,

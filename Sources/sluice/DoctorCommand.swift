@@ -29,7 +29,8 @@ struct DoctorCommand: ParsableCommand {
       findings += ListenDiagnosis.podman(settings.listen, folder: podman)
       findings += HostDiagnosis.table(settings)
       findings += HostDiagnosis.enclosure(settings)
-      findings += DockerDiagnosis.findings(settings, socket: docker)
+      findings += DockerDiagnosis.findings(
+        settings, configuration: configuration.config, socket: docker)
     }
     findings.sort { ($0.severity, $0.area, $0.text) < ($1.severity, $1.area, $1.text) }
     for finding in findings {

@@ -53,6 +53,13 @@ struct EnclosureDiagnosis {
     findings += surroundings.held.map {
       .warning("enclosure", EnclosureText.held($0), "give it a policy, or: \(EnclosureText.release($0))")
     }
+    if !report.absent.isEmpty {
+      findings.append(
+        .warning(
+          "enclosure", EnclosureText.absent(report.absent),
+          "make the network, or name its interface in the policy, `interface: NAME`; it is enclosed as soon as it is there"
+        ))
+    }
     if findings.isEmpty {
       let links = report.links.map(\.interface)
       findings.append(
@@ -65,8 +72,19 @@ struct EnclosureDiagnosis {
     return findings
   }
 
-  /// The held network around an address that something else has now.
-  func heldNetwork(around address: IPAddress) -> HeldNetwork? {
-    surroundings.held.first { $0.prefix.contains(address) }
+  /// Networks that no policy governs any more, and that stay closed.
+  var held: [HeldNetwork] { surroundings.held }
+
+  /// Each interface behind which servers' networks lie, enclosed or not, with the servers' names.
+  var places: [String: Set<String>] {
+    let report = EnclosureReport(surroundings.enclosure)
+    var places: [String: Set<String>] = [:]
+    for link in surroundings.enclosure.links {
+      places[link.interface, default: []].formUnion(link.servers.map { settings.policies[$0].name.text })
+    }
+    for exposure in report.exposures {
+      places[exposure.interface, default: []].insert(settings.policies[Int(exposure.server)].name.text)
+    }
+    return places
   }
 }

@@ -178,7 +178,7 @@ enum HostDiagnosis {
         .warning(
           "table", "cannot be compared: \((error as? StartError)?.reason ?? "\(error)")", "apt-get install nftables"))
     }
-    return findings + flowtables() + nftables()
+    return findings + nftables()
   }
 
   /// nftables.service flushes every table at a reload, ours as well, unless its file brings the rules along.
@@ -196,25 +196,13 @@ enum HostDiagnosis {
     ]
   }
 
-  /// Which networks an interface encloses.
+  /// Which networks an interface encloses, and what leads past it.
   static func enclosure(_ settings: Settings) -> [Finding] {
     do {
-      return try EnclosureDiagnosis(settings)?.findings ?? []
+      guard let enclosure = try EnclosureDiagnosis(settings) else { return [] }
+      return try enclosure.findings + WaysOut(enclosure).findings
     } catch {
       return [.warning("enclosure", "interfaces and routes cannot be read: \(error)", "run it on the host itself")]
     }
-  }
-
-  /// What is offloaded passes no chain any more.
-  private static func flowtables() -> [Finding] {
-    guard let text = try? FirewallDifference.run(["/usr/sbin/nft", "list", "flowtables"], input: "").output else {
-      return []
-    }
-    guard text.contains("flowtable ") else { return [] }
-    return [
-      .warning(
-        "table", "there is a flowtable: connections in it pass no chain, so closing an address does not end them",
-        "take the containers' interfaces out of it: nft list flowtables")
-    ]
   }
 }

@@ -32,7 +32,7 @@ enum ListenDiagnosis {
     return podman(listen, networks, hasAardvark: isInstalled, absent: HostAddresses.absent(of: listen))
   }
 
-  private static func podman(
+  static func podman(
     _ listen: [ListenAddress], _ networks: [PodmanNetwork], hasAardvark: Bool, absent: [ListenAddress]
   ) -> [Finding] {
     let kept = networks.filter(\.hasDNS).flatMap { network in
@@ -61,7 +61,7 @@ enum ListenDiagnosis {
   }
 
   /// A network as netavark keeps it.
-  private struct PodmanNetwork: Decodable {
+  struct PodmanNetwork: Decodable {
     struct Subnet: Decodable {
       var gateway: String?
     }

@@ -111,6 +111,10 @@ enum EnclosureText {
       + "and nothing from there is forwarded or reaches the host: \(interface) is a server's interface"
   }
 
+  static func absent(_ networks: [IPPrefix]) -> String {
+    "no interface of this host leads to \(networks.map(\.description).joined(separator: ", ")) now: closed by source alone"
+  }
+
   static func held(_ held: HeldNetwork) -> String {
     "\(held.prefix) (\(held.server)) stays closed although no policy governs it: `\(release(held))` opens it"
   }

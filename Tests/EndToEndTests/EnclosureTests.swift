@@ -329,7 +329,7 @@ extension EndToEnd {
         let released = try bed.sluice.command("firewall", "release", "10.99.0.0/24")
         #expect(released.status == 0, "\(released.errors)")
         #expect(try !bed.nft("list table inet sluice").contains("held-4"))
-        #expect(try !bed.sluice.command("status").text.contains("10.99.0.0/24"))
+        #expect(try !bed.sluice.command("status").text.contains("release 10.99.0.0/24"))
       }
     }
 

@@ -1,0 +1,188 @@
+import Foundation
+import HostNetwork
+
+/// Ways by which packets leave a governed interface without passing the IP layer of this host, or without passing it as
+/// policy wants: facts of the kernel go in, findings of `doctor` come out.
+struct WaysOut {
+  /// Which packets that a bridge forwards pass the IP hooks (br_netfilter).
+  struct BridgeFilter: Equatable {
+    var v4: Bool
+    var v6: Bool
+  }
+
+  /// Connections in it pass no chain (nft(8), flowtables).
+  struct Flowtable: Equatable {
+    var title: String
+    /// A name may end with `*`.
+    var devices: [String]
+  }
+
+  /// The servers behind each interface that leads to one's network.
+  var places: [String: Set<String>]
+  var host: HostNetwork
+  var bridgeFilter: BridgeFilter
+  var flowtables: [Flowtable]
+
+  var findings: [Finding] {
+    places.sorted { $0.key < $1.key }.flatMap { name, servers -> [Finding] in
+      guard let interface = host.interface(named: name) else { return [] }
+      let stacked = host.interfaces.filter { $0.controller == interface.index }
+      return shares(interface) + ports(interface, stacked) + above([interface] + stacked, of: interface)
+        + neighbours(interface, stacked, servers)
+    } + offloads()
+  }
+
+  // MARK: - Links
+
+  /// Links of these kinds pass frames to and from what they stand on, beside the host's own IP layer.
+  private static let beside: Set<String> = ["macvlan", "macvtap", "ipvlan", "ipvtap"]
+
+  /// A server's interface that is one of several on the same link.
+  private func shares(_ interface: HostNetwork.Interface) -> [Finding] {
+    guard Self.beside.contains(interface.kind) else { return [] }
+    let below = host.interface(index: interface.lower).map { " on \($0.name)" } ?? ""
+    return [
+      .serious(
+        "ways out",
+        "\(interface.name) is \(interface.kind)\(below): its neighbours there are reached beside this host, and no rule sees it",
+        "put the servers behind a bridge of their own")
+    ]
+  }
+
+  private func ports(_ bridge: HostNetwork.Interface, _ ports: [HostNetwork.Interface]) -> [Finding] {
+    guard bridge.kind == "bridge" else { return [] }
+    return ports.filter { !["veth", "tun"].contains($0.kind) }.map { port in
+      .serious(
+        "ways out",
+        "\(port.name) (\(port.kind.isEmpty ? "a device" : port.kind)) is a port of \(bridge.name): what is behind it is reached "
+          + "as a neighbour, below the rules",
+        "take it out, and let this host route: ip link set \(port.name) nomaster")
+    }
+  }
+
+  /// What stands on an interface, or on a port of it, gets frames before it, or instead of it.
+  private func above(_ below: [HostNetwork.Interface], of governed: HostNetwork.Interface) -> [Finding] {
+    host.interfaces.filter { upper in
+      upper.kind != "veth" && places[upper.name] == nil && below.contains { $0.index == upper.lower }
+    }.map { upper in
+      let lower = below.first { $0.index == upper.lower }?.name ?? governed.name
+      return .serious(
+        "ways out",
+        "\(upper.name) (\(upper.kind)) stands on \(lower): frames for it come by \(upper.name) and not by \(governed.name), "
+          + "which is the one that is enclosed",
+        "remove it: ip link delete \(upper.name)")
+    }
+  }
+
+  /// Servers that are neighbours on a bridge.
+  private func neighbours(
+    _ bridge: HostNetwork.Interface, _ ports: [HostNetwork.Interface], _ servers: Set<String>
+  ) -> [Finding] {
+    // Between isolated ports nothing passes.
+    guard bridge.kind == "bridge", servers.count > 1, ports.isEmpty || !ports.allSatisfy(\.isIsolated) else {
+      return []
+    }
+    let names = servers.sorted().joined(separator: ", ")
+    let remedy = "give each server a network of its own"
+    let open = [
+      bridgeFilter.v4 || bridge.callsIPTables ? nil : ("IPv4", "bridge-nf-call-iptables"),
+      bridgeFilter.v6 || bridge.callsIP6Tables ? nil : ("IPv6", "bridge-nf-call-ip6tables"),
+    ].compactMap(\.self)
+    guard !open.isEmpty else {
+      return [
+        .warning(
+          "ways out",
+          "\(names) are neighbours on \(bridge.name): frames that are not IP, or are tagged (802.1Q), pass between them past every rule",
+          remedy)
+      ]
+    }
+    return [
+      .serious(
+        "ways out",
+        "\(names) are neighbours on \(bridge.name), which passes \(open.map(\.0).joined(separator: " and ")) between them "
+          + "below the rules",
+        "\(remedy), or: modprobe br_netfilter && sysctl -w "
+          + open.map { "net.bridge.\($0.1)=1" }.joined(separator: " "))
+    ]
+  }
+
+  // MARK: - Flowtables
+
+  private func offloads() -> [Finding] {
+    guard !flowtables.isEmpty else { return [] }
+    let governed = Set(places.keys)
+    let indexes = Set(host.interfaces.filter { governed.contains($0.name) }.map(\.index))
+    let names = governed.union(host.interfaces.filter { indexes.contains($0.controller) }.map(\.name))
+    let found = flowtables.compactMap { flowtable -> Finding? in
+      let taken = names.filter { name in flowtable.devices.contains { Self.matches($0, name) } }.sorted()
+      guard !taken.isEmpty else { return nil }
+      return .serious(
+        "ways out",
+        "flowtable \(flowtable.title) holds \(taken.joined(separator: ", ")): connections in it pass no chain, so that closing "
+          + "an address does not end them, and nothing counts them",
+        "take the interfaces of servers out of it: nft list flowtables")
+    }
+    return found.isEmpty
+      ? [
+        .warning(
+          "table", "there is a flowtable: connections in it pass no chain, so closing an address does not end them",
+          "keep the containers' interfaces out of it: nft list flowtables")
+      ] : found
+  }
+
+  private static func matches(_ pattern: String, _ name: String) -> Bool {
+    pattern.last == "*" ? name.hasPrefix(pattern.dropLast()) : pattern == name
+  }
+}
+
+// MARK: - Of this host
+
+extension WaysOut {
+  /// - Throws: when interfaces cannot be read.
+  init(_ enclosure: EnclosureDiagnosis) throws {
+    places = enclosure.places
+    host = try RouteSocket().read { _ in false }
+    bridgeFilter = BridgeFilter(v4: Self.isOn("bridge-nf-call-iptables"), v6: Self.isOn("bridge-nf-call-ip6tables"))
+    let listing = try? FirewallDifference.run(["/usr/sbin/nft", "-j", "list", "flowtables"], input: "")
+    flowtables = Self.flowtables(listing?.output ?? "")
+  }
+
+  /// Not there without the module.
+  private static func isOn(_ key: String) -> Bool {
+    let text = try? String(contentsOfFile: "/proc/sys/net/bridge/\(key)", encoding: .utf8)
+    return (text.flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? 0) != 0
+  }
+
+  /// What `nft -j list flowtables` prints (libnftables-json(5)).
+  static func flowtables(_ json: String) -> [Flowtable] {
+    guard let listing = try? JSONDecoder().decode(Listing.self, from: Data(json.utf8)) else { return [] }
+    return listing.nftables.compactMap(\.flowtable).map {
+      Flowtable(title: "\($0.family) \($0.table) \($0.name)", devices: $0.dev?.names ?? [])
+    }
+  }
+
+  private struct Listing: Decodable {
+    struct Element: Decodable {
+      var flowtable: Flow?
+    }
+
+    struct Flow: Decodable {
+      var family: String
+      var table: String
+      var name: String
+      var dev: Names?
+    }
+
+    /// One name stands as it is, several in an array.
+    struct Names: Decodable {
+      var names: [String]
+
+      init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        names = try (try? container.decode(String.self)).map { [$0] } ?? container.decode([String].self)
+      }
+    }
+
+    var nftables: [Element]
+  }
+}

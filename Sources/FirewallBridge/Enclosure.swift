@@ -197,9 +197,7 @@ extension Enclosure {
 
     /// What lies behind an interface and in none of the networks, nor is a part of one.
     func others(behind name: String, beside networks: [IPPrefix]) -> [IPPrefix] {
-      (byInterface[name] ?? []).filter { prefix in
-        !networks.contains { $0.length <= prefix.length && $0.contains(prefix.address) }
-      }
+      (byInterface[name] ?? []).filter { !$0.isCovered(by: networks) }
     }
   }
 }

@@ -102,6 +102,9 @@ struct EnclosureModelTests {
       routes: [("10.55.0.0/16", "br-a", "10.77.1.9"), ("10.77.1.128/25", "br-a", nil), ("169.254.0.0/16", "br-a", nil)])
     let enclosure = Enclosure(Self.plan(["10.77.1.0/24"]), host: host)
     #expect(enclosure.links.map(\.others) == [[Self.prefix("10.55.0.0/16"), Self.prefix("10.99.0.0/24")]])
+    // Two that make up the whole of what is on the link leave nothing to others.
+    let halves = Enclosure(Self.plan(["10.77.1.0/25", "10.77.1.128/25", "10.55.0.0/16"]), host: host)
+    #expect(halves.links.map(\.others) == [[Self.prefix("10.99.0.0/24")]])
   }
 
   @Test("networks that are held are enclosed like governed ones, and names that nft cannot hold are said")

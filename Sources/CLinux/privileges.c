@@ -199,6 +199,15 @@ int sluice_realtime_enter(void) {
   return syscall(SYS_sched_setattr, 0, &wanted, 0) == 0 ? 0 : errno;
 }
 
+void sluice_realtime_leave(void) {
+  struct scheduling wanted = {.size = sizeof wanted};
+  if (syscall(SYS_sched_getattr, 0, &wanted, sizeof wanted, 0) != 0 || wanted.policy != SCHED_FIFO) return;
+  // Such a thread keeps the nice value that it had.
+  wanted = (struct scheduling){.size = sizeof wanted, .policy = SCHED_OTHER, .nice = getpriority(PRIO_PROCESS, 0)};
+  syscall(SYS_sched_setattr, 0, &wanted, 0);
+  sluice_prefer_latency(wanted.nice);
+}
+
 int sluice_new_network_namespace(void) { return unshare(CLONE_NEWNET) == 0 ? 0 : errno; }
 
 int sluice_enter_network_namespace(int fd) { return setns(fd, CLONE_NEWNET) == 0 ? 0 : errno; }

@@ -44,7 +44,7 @@ final class ClosingTable: Sendable {
       guard rules != state.rules else { return 0 }
       var error: Int32 = 0
       if let former = state.rules, former.table != rules?.table {
-        error = Self.send(former.removal(), state.socket)
+        error = state.socket.carryOut(former.removal())
         guard error == 0 else { return error }
         state.rules = nil
       }
@@ -52,7 +52,7 @@ final class ClosingTable: Sendable {
         state.isAwake = false
         return 0
       }
-      error = Self.send(rules.creation(awake: state.isAwake, replaces: state.rules != nil), state.socket)
+      error = state.socket.carryOut(rules.creation(awake: state.isAwake, replaces: state.rules != nil))
       guard error == 0 else { return error }
       state.rules = rules
       let waking = rules.waking()
@@ -66,7 +66,7 @@ final class ClosingTable: Sendable {
     let isNew = state.withLock { state in
       state.wakings += 1
       guard state.rules != nil, !state.isAwake else { return false }
-      state.isAwake = Self.send(state.waking.octets, last: state.waking.last, state.socket) == 0
+      state.isAwake = state.socket.carryOut(state.waking.octets, acknowledged: state.waking.last) == 0
       return state.isAwake
     }
     if isNew { woken.post(true) }
@@ -82,44 +82,10 @@ final class ClosingTable: Sendable {
     let isLate = state.withLock { state in
       guard state.isAwake, let rules = state.rules else { return false }
       guard state.wakings == wakings else { return true }
-      state.isAwake = Self.send(rules.sleeping(), state.socket) != 0
-      return state.isAwake
+      // Where it is refused the loop comes by again.
+      state.isAwake = state.socket.carryOut(rules.sleeping()) != 0
+      return false
     }
     if isLate { woken.post(true) }
-  }
-
-  private static func send(_ batch: NetlinkBatch, _ socket: NetlinkSocket) -> Int32 {
-    send(batch.encoded(), last: batch.acknowledged, socket)
-  }
-
-  /// - Parameter last: the number of the message that is acknowledged.
-  private static func send(_ batch: [UInt8], last: UInt32, _ socket: NetlinkSocket) -> Int32 {
-    do throws(SystemError) {
-      // What an earlier batch left behind says nothing about this one.
-      while try unsafe socket.receive(waiting: false, { _ in }) {}
-      let refusal: SystemError? = unsafe batch.withUnsafeBytes { octets in
-        do throws(SystemError) {
-          try unsafe socket.send(octets)
-          return nil
-        } catch {
-          return error
-        }
-      }
-      if let refusal { throw refusal }
-      var failure: Int32 = 0
-      var isAcknowledged = false
-      while !isAcknowledged {
-        let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
-          guard unsafe Int32(message.pointee.nlmsg_type) == NLMSG_ERROR else { return }
-          let error = unsafe NetlinkSocket.error(of: message)
-          if failure == 0 { failure = error }
-          isAcknowledged = unsafe isAcknowledged || message.pointee.nlmsg_seq == last
-        }
-        guard more else { break }
-      }
-      return failure == 0 && !isAcknowledged ? EBADMSG : failure
-    } catch {
-      return error.errno
-    }
   }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import GrantLedger
 import HostNetwork
@@ -76,6 +77,7 @@ final class Feeder {
     closing = try ClosingTable()
     let alarm = try ForeignAlarm(ignoring: netlink.port, closing: closing, socket: socket)
     self.alarm = alarm
+    sluice_realtime_leave()
     refresh = RefreshProbe.run(transaction, kernel)
     installer = TableInstaller(kernel: kernel) {
       watcher.ignore(process: $0)

@@ -1,6 +1,7 @@
 import CNetfilter
 import Glibc
 import IPNetwork
+import LinuxIO
 
 /// One nf_tables batch about one table of family inet, as octets: encoded once, sent whenever it is needed.
 struct NetlinkBatch {
@@ -314,5 +315,43 @@ struct NetlinkBatch {
     guard let header = unsafe build(room.assumingMemoryBound(to: CChar.self)) else { return }
     let count = (Int(unsafe header.pointee.nlmsg_len) + 3) & ~3
     unsafe messages.append(contentsOf: UnsafeRawBufferPointer(start: room, count: count))
+  }
+}
+
+extension NetlinkSocket {
+  /// Carries a batch out: all of it or nothing. Returns 0 or the error number of the first thing the kernel refused.
+  func carryOut(_ batch: NetlinkBatch) -> Int32 {
+    carryOut(batch.encoded(), acknowledged: batch.acknowledged)
+  }
+
+  /// - Parameter acknowledged: the number of the message that is acknowledged.
+  func carryOut(_ batch: [UInt8], acknowledged: UInt32) -> Int32 {
+    do throws(SystemError) {
+      // What an earlier batch left behind says nothing about this one.
+      while try unsafe receive(waiting: false, { _ in }) {}
+      let refusal: SystemError? = unsafe batch.withUnsafeBytes { octets in
+        do throws(SystemError) {
+          try unsafe send(octets)
+          return nil
+        } catch {
+          return error
+        }
+      }
+      if let refusal { throw refusal }
+      var failure: Int32 = 0
+      var isAcknowledged = false
+      while !isAcknowledged {
+        let more = try unsafe receive(waiting: false) { message throws(SystemError) in
+          guard unsafe Int32(message.pointee.nlmsg_type) == NLMSG_ERROR else { return }
+          let error = unsafe Self.error(of: message)
+          if failure == 0 { failure = error }
+          isAcknowledged = unsafe isAcknowledged || message.pointee.nlmsg_seq == acknowledged
+        }
+        guard more else { break }
+      }
+      return failure == 0 && !isAcknowledged ? EBADMSG : failure
+    } catch {
+      return error.errno
+    }
   }
 }

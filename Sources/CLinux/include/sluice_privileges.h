@@ -54,9 +54,12 @@ void sluice_prefer_latency(int nice);
 /// have so far needs CAP_SYS_RESOURCE; without it the limit stays.
 void sluice_realtime_limit(unsigned priority);
 
-/// Puts the calling thread before all that is not real-time (SCHED_FIFO, priority 1). Returns 0 or an errno: EPERM where the
-/// limit, the engine or the service manager does not let it.
+/// Puts the calling thread, and what it starts, before all that is not real-time (SCHED_FIFO, priority 1). Returns 0 or an
+/// errno: EPERM where neither the limit nor CAP_SYS_NICE lets it.
 int sluice_realtime_enter(void);
+
+/// Makes the calling thread one among others again, with the nice value it had and as after `sluice_prefer_latency`.
+void sluice_realtime_leave(void);
 
 /// Moves the calling thread into a new network namespace. Returns 0 or an errno.
 int sluice_new_network_namespace(void);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -186,6 +187,25 @@ void sluice_prefer_latency(int nice) {
     wanted.nice = given;
   }
   syscall(SYS_sched_setattr, 0, &wanted, 0);
+}
+
+void sluice_realtime_limit(unsigned priority) {
+  struct rlimit limit = {.rlim_cur = priority, .rlim_max = priority};
+  setrlimit(RLIMIT_RTPRIO, &limit);
+}
+
+int sluice_realtime_enter(void) {
+  struct scheduling wanted = {.size = sizeof wanted, .policy = SCHED_FIFO, .priority = 1};
+  return syscall(SYS_sched_setattr, 0, &wanted, 0) == 0 ? 0 : errno;
+}
+
+void sluice_realtime_leave(void) {
+  struct scheduling wanted = {.size = sizeof wanted};
+  if (syscall(SYS_sched_getattr, 0, &wanted, sizeof wanted, 0) != 0 || wanted.policy != SCHED_FIFO) return;
+  // Such a thread keeps the nice value that it had.
+  wanted = (struct scheduling){.size = sizeof wanted, .policy = SCHED_OTHER, .nice = getpriority(PRIO_PROCESS, 0)};
+  syscall(SYS_sched_setattr, 0, &wanted, 0);
+  sluice_prefer_latency(wanted.nice);
 }
 
 int sluice_new_network_namespace(void) { return unshare(CLONE_NEWNET) == 0 ? 0 : errno; }

@@ -108,6 +108,10 @@ package enum BridgeProcess {
     sluice_ignore_stop_requests()
     // What others do to the table must reach serve before its caches answer from it, however busy the machine is.
     sluice_prefer_latency(-10)
+    // One thread of the feeder, which sleeps but for the moment in which the table is taken away, comes before all others.
+    // Where only CAP_SYS_NICE lets it, which goes, it has that from the keeper.
+    sluice_realtime_limit(1)
+    if role == .keeper { _ = sluice_realtime_enter() }
     if role == .keeper { become(ownerOf: statePlace) }
     let error = sluice_privileges_keep_net_admin()
     guard error == 0 else { return complain("privileges cannot be lowered: error \(error)", code: 1) }

@@ -27,18 +27,28 @@ final class ChangeWatcher {
   }
 
   /// Reads what waits.
-  func drain(family: FirewallPlan.Family, table: String) -> ForeignNews {
+  ///
+  /// - Parameter harmed: called once, at the first harmful change, before the next is read: a flush is told of in hundreds.
+  func drain(family: FirewallPlan.Family, table: String, harmed: () -> Void = {}) -> ForeignNews {
     var news = ForeignNews()
+    var isTold = false
+    func tellHarm() {
+      guard !isTold, news.isHarmful else { return }
+      isTold = true
+      harmed()
+    }
     // A bound, so that a busy stranger cannot keep the feeder from feeding.
     for _ in 0..<1_024 {
       do {
         let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
           unsafe take(message, family: family, table: table, into: &news)
+          tellHarm()
         }
         guard more else { break }
       } catch {
         // ENOBUFS: notifications were dropped.
         news.changes.insert(.unknown)
+        tellHarm()
         guard error.errno == ENOBUFS else { break }
       }
     }

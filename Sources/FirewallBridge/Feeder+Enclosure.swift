@@ -47,6 +47,7 @@ extension Feeder {
   func lookAround(_ plan: FirewallPlan) {
     guard let host = try? host(plan, surroundings.held) else { return }
     surroundings = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
+    prepareToClose(plan)
   }
 
   /// Looks at links, addresses and routes again after the kernel told of others.
@@ -70,6 +71,7 @@ extension Feeder {
     do {
       try installer.enclose(plan, next, instead: surroundings)
       surroundings = next
+      prepareToClose(plan)
       reportEnclosure(plan)
     } catch {
       // The table is not as it was believed to be.

@@ -55,6 +55,24 @@ extension Feeder {
     tell(report, plan)
   }
 
+  /// Lets go of the closing rules where the table is known to be whole.
+  func reopen() {
+    guard !needsRepair, let wakings = closing.wakings else { return }
+    // What the kernel has told since is looked at first.
+    watch()
+    if !needsRepair { closing.sleep(since: wakings) }
+  }
+
+  /// Has the closing rules ready for the networks and interfaces as they are.
+  func prepareToClose(_ plan: FirewallPlan) {
+    let error = closing.prepare(plan.mode == .managed ? ClosingRules(plan, surroundings) : nil)
+    guard error != 0 else { return }
+    answer(
+      .notice(
+        "the rules that close at once cannot be prepared (\(SystemError(call: "nf_tables", errno: error))): after a foreign "
+          + "flush packets pass until the table is back"))
+  }
+
   /// The user's table: what of it may have gone or changed its shape is looked at again, and never written.
   private func verify(_ plan: FirewallPlan, _ news: ForeignNews) {
     // Rules are the user's own, and so is every set that no server of ours has.

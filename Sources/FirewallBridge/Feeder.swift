@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import GrantLedger
 import HostNetwork
@@ -20,6 +21,8 @@ final class Feeder {
   private let transaction: ElementTransaction
   let watcher: ChangeWatcher
   private let alarm: ForeignAlarm
+  /// Closes the governed networks while the table is not whole.
+  let closing: ClosingTable
   private let refresh: RefreshMethod
   var installer: TableInstaller
   /// Tells of the host's links, addresses and routes.
@@ -71,8 +74,10 @@ final class Feeder {
     transaction = ElementTransaction(netlink)
     let watcher = try ChangeWatcher(ignoring: netlink.port)
     self.watcher = watcher
-    let alarm = try ForeignAlarm(ignoring: netlink.port, socket: socket)
+    closing = try ClosingTable()
+    let alarm = try ForeignAlarm(ignoring: netlink.port, closing: closing, socket: socket)
     self.alarm = alarm
+    sluice_realtime_leave()
     refresh = RefreshProbe.run(transaction, kernel)
     installer = TableInstaller(kernel: kernel) {
       watcher.ignore(process: $0)
@@ -93,7 +98,7 @@ final class Feeder {
     while isOpen {
       var waits = [
         socket, life, watcher.descriptor, flows.outcomes.readiness, refusals?.descriptor ?? -1, routes.descriptor,
-        bounds.reading?.descriptor ?? -1,
+        bounds.reading?.descriptor ?? -1, closing.woken.readiness,
       ]
       .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
@@ -110,6 +115,8 @@ final class Feeder {
       takeEnvelope()
       if let pending { try? adopt(pending) }
       if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(ForeignNews(changes: .rulesChanged)) }
+      if waits[7].revents != 0 { _ = closing.woken.drain() }
+      reopen()
       harvest()
     }
     return .serveGone
@@ -137,7 +144,9 @@ final class Feeder {
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {
-    if pending != nil || needsRepair || bounds.reading != nil { return Self.retryMilliseconds }
+    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil {
+      return Self.retryMilliseconds
+    }
     guard let next = feeder?.schedule.next else { return -1 }
     let now = MonotonicTime.now().nanoseconds / 1_000_000
     let due = next &* 1_000
@@ -183,6 +192,7 @@ final class Feeder {
     countConnections(plan)
     self.feeder = feeder
     limitElements(of: plan, sets)
+    prepareToClose(plan)
     alarm.watch(plan)
     pending = nil
     needsRepair = false
@@ -431,6 +441,8 @@ final class Feeder {
     guard known.isEmpty || TableInstaller.isOurs(known) else { return fail(request, "the table is not of our making") }
     feeder = nil
     pending = nil
+    alarm.watch(nil)
+    _ = closing.prepare(nil)
     try? notebook.forget()
     // What was governed once is released with the rules.
     if let state { StateFolder(descriptor: state, table: table).forgetNetworks() }

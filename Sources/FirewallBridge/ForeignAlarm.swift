@@ -1,10 +1,12 @@
+import CLinux
 import Foundation
 import Glibc
 import LinuxIO
 import Synchronization
 
-/// Tells serve the moment somebody takes something out of the table, on a thread that does nothing else: the feeder may
-/// be in the middle of a commit, a listing or an installation, and answers leave serve's caches meanwhile (P2).
+/// Closes the governed networks and tells serve the moment another program takes something out of the table, on a thread
+/// that does nothing else: the feeder may be in the middle of a commit, a listing or an installation, while packets pass and
+/// answers leave serve's caches (P2).
 ///
 /// It tells that something is amiss and no more; what, and when it is mended, is told by the feeder.
 final class ForeignAlarm: Sendable {
@@ -15,6 +17,7 @@ final class ForeignAlarm: Sendable {
 
   private let watcher: ChangeWatcher
   private let place = Mutex<Place?>(nil)
+  private let closing: ClosingTable
   private let socket: Int32
   /// Something in it ends the thread.
   private let over: Mailbox<Bool>
@@ -22,9 +25,11 @@ final class ForeignAlarm: Sendable {
 
   /// - Parameters:
   ///   - ownPort: the feeding socket's port: its changes are ours.
+  ///   - closing: what is woken when the table may not be whole.
   ///   - socket: serve's end; a message is one send, so that two threads may.
-  init(ignoring ownPort: UInt32, socket: Int32) throws(SystemError) {
+  init(ignoring ownPort: UInt32, closing: ClosingTable, socket: Int32) throws(SystemError) {
     watcher = try ChangeWatcher(ignoring: ownPort)
+    self.closing = closing
     self.socket = socket
     over = try Mailbox()
     let thread = Thread { [self] in
@@ -35,9 +40,9 @@ final class ForeignAlarm: Sendable {
     thread.start()
   }
 
-  /// The table that counts from now on.
-  func watch(_ plan: FirewallPlan) {
-    place.withLock { $0 = Place(family: plan.family, table: plan.table) }
+  /// The table that counts from now on; nil where there is none.
+  func watch(_ plan: FirewallPlan?) {
+    place.withLock { $0 = plan.map { Place(family: $0.family, table: $0.table) } }
   }
 
   /// As `ChangeWatcher.ignore`.
@@ -50,6 +55,9 @@ final class ForeignAlarm: Sendable {
   }
 
   private func run() {
+    // The program that took the table away holds nf_tables up for a grace period of RCU when it ends: who is first closes
+    // some tenths of a millisecond after it, who is not some milliseconds.
+    _ = sluice_realtime_enter()
     while true {
       var waits = [watcher.descriptor, over.readiness].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       guard unsafe poll(&waits, 2, -1) > 0 else { continue }
@@ -58,7 +66,7 @@ final class ForeignAlarm: Sendable {
         _ = watcher.drain(family: .inet, table: "")
         continue
       }
-      let changes = watcher.drain(family: place.family, table: place.table).changes
+      let changes = watcher.drain(family: place.family, table: place.table, harmed: closing.wake).changes
       guard !changes.isDisjoint(with: [.tableRemoved, .setRemoved, .elementsRemoved, .unknown]) else { continue }
       // Where serve does not read there is nobody to warn: it answers nothing either.
       _ = BridgeSocket.send(BridgeMessage.alarm.encoded(), socket, waiting: false)

@@ -60,6 +60,8 @@ final class Service {
     // Rules come first, whatever is wrong with a zone.
     let read = Result { () throws(StartError) in try loadZones() }
     let bridge = try startBridge(initial, zones: try? read.get())
+    // Threads that come before all others are the bridge's alone.
+    sluice_realtime_limit(0)
     let account = try Privileges.account(of: settings.user)
     let zones = try read.get()
     let audit = try openAudit(account)

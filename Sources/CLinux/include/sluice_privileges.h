@@ -50,6 +50,17 @@ int sluice_netlink_ignore_ports(int fd, uint32_t first, uint32_t second);
 /// where it is lower than the present value and the right to lower it (CAP_SYS_NICE) is there.
 void sluice_prefer_latency(int nice);
 
+/// Which real-time priority this process and what it starts may take (RLIMIT_RTPRIO): 0 none, 1 the lowest. More than it may
+/// have so far needs CAP_SYS_RESOURCE; without it the limit stays.
+void sluice_realtime_limit(unsigned priority);
+
+/// Puts the calling thread, and what it starts, before all that is not real-time (SCHED_FIFO, priority 1). Returns 0 or an
+/// errno: EPERM where neither the limit nor CAP_SYS_NICE lets it.
+int sluice_realtime_enter(void);
+
+/// Makes the calling thread one among others again, with the nice value it had and as after `sluice_prefer_latency`.
+void sluice_realtime_leave(void);
+
 /// Moves the calling thread into a new network namespace. Returns 0 or an errno.
 int sluice_new_network_namespace(void);
 

@@ -152,7 +152,7 @@ package struct Coalescer: ~Copyable {
       return true
     }
     guard area.room >= Self.roomPerRecord else { return false }
-    if code.decision != .allow, let aggregate = aggregate(for: record, now: now) {
+    if code.decision != .allow || code == .answered, let aggregate = aggregate(for: record, now: now) {
       count(record, in: aggregate)
       addSample(of: record, to: aggregate)
       return true

@@ -109,6 +109,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private var flights: [Ticket: Flight] = [:]
   private var inFlight: [GrantLedger.Key: Ticket] = [:]
   private var nextTicket: Ticket = 1
+  private var seen = SeenNames()
   private let wallSeconds: () -> UInt64
 
   /// - Parameter wallSeconds: seconds since 1970, for rules whose time ends.
@@ -383,15 +384,19 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     return Finished(waiting: flight.waiting, response: response, event: event(of: flight, answer, now: now))
   }
 
-  private func event(of flight: Flight, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
+  private mutating func event(of flight: Flight, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
     guard let question = flight.waiting.first?.question else { return nil }
     let opened = flight.plan.map { !$0.commits.isEmpty } ?? false
-    switch question.snapshot.rules.allowedEvents {
-    case .none: return nil
-    case .grants where !opened: return nil
-    case .grants, .all: break
-    }
     let rule = question.snapshot.policy.rule(server: question.server, index: question.rule)
+    // A name under a pattern carries what the server chose to put into it.
+    let isNew =
+      rule.pattern.kind != .exact
+      && seen.isNew(question.name, server: question.state.name, pattern: rule.pattern, now: now)
+    switch question.snapshot.rules.allowedEvents {
+    case .none where !isNew: return nil
+    case .grants where !opened && !isNew: return nil
+    case .none, .grants, .all: break
+    }
     let lifetime = flight.plan?.commits.map(\.lifetimeMilliseconds).max() ?? 0
     let members = EventMembers.allowed(answer, rule: rule, lifetime: lifetime / 1000, upstream: flight.upstream)
     return Event(code: opened ? .granted : .answered, members: members, once: opened)

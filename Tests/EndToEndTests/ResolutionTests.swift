@@ -57,6 +57,35 @@ extension EndToEnd {
       }
     }
 
+    @Test(
+      "every new name under a pattern is counted in the log, whatever was answered and whatever else is recorded",
+      arguments: ["none", "grants"])
+    func namesUnderPattern(allowed: String) throws {
+      var settings = TestbedSettings()
+      settings.auditAllowed = allowed
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let socket = try bed.socket()
+        // What carries data does not exist; each is asked for twice, and one exists.
+        for _ in 0..<2 {
+          for index in 0..<56 {
+            let reply = try #require(socket.ask(Question("x\(index)kq3jw5mfz2.bulk.net"), id: UInt16(index)))
+            #expect(reply.code == .NXDOMAIN)
+          }
+        }
+        #expect(try bed.dig("n1.bulk.net", "A").status == "NOERROR")
+        try eventually("all are counted", within: 20) {
+          let events = try bed.sluice.events().filter { ["answered", "granted"].contains($0["code"] as? String) }
+          let count = events.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }
+          #expect(count <= 57)
+          return count == 57
+        }
+        let events = try bed.sluice.events().filter { $0["code"] as? String == "answered" }
+        #expect(events.filter { ($0["destination"] as? String)?.hasPrefix("x") == true }.count == 20)
+        #expect(
+          events.contains { $0["destination"] as? String == "*.bulk.net" && $0["rcode"] as? String == "NXDOMAIN" })
+      }
+    }
+
     @Test("a listed name without the asked type is NODATA, one that does not exist NXDOMAIN")
     func negative() throws {
       try Testbed.run { (bed: Testbed) throws in

@@ -1,0 +1,73 @@
+import DNSWire
+import EgressPolicy
+
+/// The names that were asked for under each server's patterns lately, so that each new one is recorded: what is asked under a
+/// pattern carries data, whatever is answered.
+///
+/// Bounded: of a pattern the newest 4,096 names are known, of all patterns together 262,144, for 24 hours each. A name that
+/// had to be forgotten counts as new once more.
+struct SeenNames {
+  static let namesPerPattern = 4_096
+  static let namesInAll = 262_144
+  /// Nanoseconds.
+  static let memory: UInt64 = 24 * 3_600 * 1_000_000_000
+
+  private struct Key: Hashable {
+    var server: [UInt8]
+    var pattern: NamePattern
+  }
+
+  /// Names by a hash of the process's own seed, in order of time.
+  private struct Names {
+    var times: [Int: UInt64] = [:]
+    var order: [Int] = []
+    /// Where the oldest stands in `order` once that is full.
+    var oldest = 0
+    var lastUsed: UInt64 = 0
+
+    /// False for one that is known.
+    mutating func insert(_ hash: Int, now: UInt64) -> Bool {
+      lastUsed = now
+      if let time = times[hash], now < time + SeenNames.memory { return false }
+      guard times.updateValue(now, forKey: hash) == nil else {
+        // It stays where it stands, and leaves a little early.
+        return true
+      }
+      if order.count < SeenNames.namesPerPattern {
+        order.append(hash)
+      } else {
+        times[order[oldest]] = nil
+        order[oldest] = hash
+        oldest = (oldest + 1) % order.count
+      }
+      return true
+    }
+  }
+
+  private var patterns: [Key: Names] = [:]
+  private(set) var count = 0
+
+  /// Whether a name is new under a pattern of a server; it is known from then on.
+  ///
+  /// - Parameter name: canonical wire octets.
+  mutating func isNew(_ name: [UInt8], server: [UInt8], pattern: NamePattern, now: UInt64) -> Bool {
+    var hasher = Hasher()
+    hasher.combine(name)
+    let hash = hasher.finalize()
+    let key = Key(server: server, pattern: pattern)
+    let before = patterns[key]?.times.count ?? 0
+    let isNew = patterns[key, default: Names()].insert(hash, now: now)
+    count += (patterns[key]?.times.count ?? 0) - before
+    if count > Self.namesInAll { forget(keeping: key) }
+    return isNew
+  }
+
+  /// Forgets the patterns that were used the longest ago, an eighth of what may be known at a time.
+  private mutating func forget(keeping kept: Key) {
+    for (key, names) in patterns.sorted(by: { $0.value.lastUsed < $1.value.lastUsed }) where key != kept {
+      guard count > Self.namesInAll / 8 * 7 else { return }
+      count -= names.times.count
+      patterns[key] = nil
+    }
+  }
+}

@@ -59,10 +59,12 @@ final class Feeder {
   var host = HostNetwork()
 
   /// - Parameter source: the path of the configuration.
+  /// - Throws: also where there is one and no envelope of it: without bounds only an operator's command is served.
   init(
     socket: Int32, life: Int32, state: Int32?, notebook: PlanNotebook, source: String?
   ) throws(SystemError) {
     bounds = Bounds(envelope: notebook.loadEnvelope(), source: source)
+    if source != nil, bounds.envelope == nil { throw SystemError(call: "reading the envelope", errno: EINVAL) }
     self.socket = socket
     self.life = life
     self.state = state

@@ -468,6 +468,23 @@ struct BridgeTests {
     }
   }
 
+  @Test("without bounds that can be read nothing is installed for a serve")
+  func withoutEnvelope() throws {
+    var envelope = EnvelopeTests.envelope
+    // No plan may have two servers of a name, so that what was encoded is no envelope.
+    envelope.plan.servers.append(envelope.plan.servers[0])
+    try Kernel.inNamespace {
+      let session = try Session(
+        Self.serverPlan(), bounds: (envelope, BridgeProcess.Source(path: "/nowhere/sluice.yaml", folders: [])))
+      try session.turn("the fault") {
+        session.events.contains { if case .broken(let text) = $0 { text.contains("envelope") } else { false } }
+      }
+      #expect(session.greetings.isEmpty)
+      #expect(try Kernel.run("nft list tables").isEmpty)
+      try session.end()
+    }
+  }
+
   @Test("files are read again when that is announced and at no other time; what cannot be read changes nothing")
   func envelopeReadAgain() throws {
     try bounded { session, folder in

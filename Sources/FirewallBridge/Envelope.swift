@@ -69,13 +69,22 @@ package struct Envelope: Hashable, Sendable {
 
   /// What of a plan the files do not allow, as a sentence; nil where they allow all of it.
   ///
-  /// A server that is missing is no fault: its network stays closed.
-  package func excess(of plan: FirewallPlan) -> String? {
+  /// A server that no plan had yet may be missing. One that `former` has may not while the files have it: a wider network
+  /// of another server would take its clients in, and nothing would keep others from it.
+  ///
+  /// - Parameter former: the plan in force, if there is one.
+  package func excess(of plan: FirewallPlan, instead former: FirewallPlan? = nil) -> String? {
     if let key = keyExcess(of: plan) { return "its \(key) is not that of the configuration" }
     if let prefix = plan.released.first(where: { !self.plan.released.contains($0) }) {
       return "it releases \(prefix), which the configuration does not"
     }
     let allowed = Dictionary(self.plan.servers.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let present = Set(plan.servers.lazy.filter { !$0.isRetired }.map(\.name))
+    for server in former?.servers ?? [] where !server.isRetired && !present.contains(server.name) {
+      if let bound = allowed[server.name], !bound.isRetired {
+        return "server \(server.name) is left out, which the files have"
+      }
+    }
     for server in plan.servers where !server.isRetired {
       guard let bound = allowed[server.name] else { return "server \(server.name) is in no file" }
       if let excess = excess(of: server, beyond: bound) { return "\(excess) of server \(server.name) is in no file" }
@@ -127,10 +136,15 @@ package struct Envelope: Hashable, Sendable {
           ? nil : reach.ports.map { Set($0 + (permitPorts == .listed ? permitDefaults : [])) },
         plainFamilies: plain, privatePrefixes: reach.privatePrefixes, hasReach: reaches[server.name] != nil)
     }
+    // Networks that the files have are other servers', whether the plan has those or not.
+    let known = Set(plan.servers.lazy.filter { !$0.isRetired }.map(\.name))
+    let owners =
+      plan.servers.enumerated().map { (index: UInt16(clamping: $0), prefixes: $1.prefixes) }
+      + self.plan.servers.filter { !known.contains($0.name) }.map { (index: .max, prefixes: $0.prefixes) }
     return ElementLimits(
       servers: servers,
-      networks: plan.servers.enumerated().flatMap { index, server in
-        server.prefixes.map { ForbiddenAddresses.Network(prefix: $0, server: UInt16(clamping: index)) }
+      networks: owners.flatMap { owner in
+        owner.prefixes.map { ForbiddenAddresses.Network(prefix: $0, server: owner.index) }
       }, listeners: Set(plan.listeners.map(\.address)), maxLifetimeMilliseconds: maxLifetimeMilliseconds,
       zoneAddresses: zoneAddresses)
   }
@@ -183,7 +197,9 @@ struct ElementLimits {
     guard commit.lifetimeMilliseconds <= maxLifetimeMilliseconds else {
       return "\(commit.lifetimeMilliseconds) ms is longer than max-lifetime"
     }
-    let isPlain = element.transport == 0 && element.port == 0 && server.plainFamilies.contains(element.address.family)
+    let isPlain =
+      element.transport == 0 && element.port == 0 && server.plainFamilies.contains(element.address.family)
+      && server.ports?.isEmpty != true
     if let ports = server.ports, !isPlain,
       !ports.contains(FirewallPlan.Port(transport: element.transport, port: element.port))
     {
@@ -196,8 +212,8 @@ struct ElementLimits {
 }
 
 extension FirewallPlan.Server {
-  /// Whether nothing leads to it any more: only its number and sets are kept.
-  fileprivate var isRetired: Bool { prefixes.isEmpty && staticRules.isEmpty && inbound == nil && !asksDHCP }
+  /// Whether nothing leads to it any more: only its number and sets are kept. An interface would be closed for it.
+  fileprivate var isRetired: Bool { self == Self(name: name, prefixes: [], opensAnyPort: false) }
 }
 
 extension [FirewallPlan.Port] {

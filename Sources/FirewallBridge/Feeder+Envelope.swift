@@ -34,7 +34,8 @@ extension Feeder {
 
   /// What of a plan goes beyond the bounds; nil without any.
   func excess(of plan: FirewallPlan) -> String? {
-    guard let envelope = bounds.envelope, let excess = envelope.excess(of: plan) else { return nil }
+    guard let envelope = bounds.envelope, let excess = envelope.excess(of: plan, instead: feeder?.plan ?? pending)
+    else { return nil }
     let fault = bounds.fault.map { "; the files could not be read the last time: \($0)" } ?? ""
     return "the plan goes beyond what the configuration's files allow: \(excess)\(fault)"
   }

@@ -48,7 +48,7 @@ final class Feeder {
   /// The table is not known to be whole: nothing is committed, and it is tried again every second until it is.
   var needsRepair = false
   /// A plan that could not be installed at the start, and is tried again while nothing else works.
-  private var pending: FirewallPlan?
+  private(set) var pending: FirewallPlan?
   private static let retryMilliseconds: Int32 = 1_000
   static let tickMilliseconds: Int32 = 200
   private var ticked: UInt64 = 0

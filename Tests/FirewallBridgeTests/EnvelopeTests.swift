@@ -89,6 +89,12 @@ struct EnvelopeTests {
             staticRules: [.init(prefix: prefix("203.0.113.0/24"), ports: [])]))
       }
     ),
+    (
+      "an interface of a server without a network",
+      {
+        $0.servers.append(.init(name: "gone", prefixes: [], opensAnyPort: false, interface: "eth0"))
+      }
+    ),
     ("any port", { $0.servers[0].opensAnyPort = true }),
     ("inbound", { $0.servers[0].inbound?.append(Port(transport: 6, port: 22)) }),
     ("any inbound", { $0.servers[0].inbound = [] }),
@@ -131,6 +137,37 @@ struct EnvelopeTests {
     var plan = Self.envelope.plan
     Self.restrictions[index](&plan)
     #expect(Self.envelope.excess(of: plan) == nil)
+  }
+
+  @Test("a server that is in force may not be left out while the files have it")
+  func leftOut() {
+    let former = Self.envelope.plan
+    for index in former.servers.indices {
+      var plan = former
+      plan.servers[index] = .init(name: former.servers[index].name, prefixes: [], opensAnyPort: false)
+      #expect(Self.envelope.excess(of: plan, instead: former) != nil)
+      plan.servers.remove(at: index)
+      #expect(Self.envelope.excess(of: plan, instead: former) != nil)
+      #expect(Self.envelope.excess(of: plan, instead: plan) == nil)
+      var read = Self.envelope
+      read.plan.servers.remove(at: index)
+      #expect(read.excess(of: plan, instead: former) == nil)
+    }
+  }
+
+  @Test("an address in the network of a server that the plan leaves out is another server's all the same")
+  func networkLeftOut() {
+    var envelope = Self.envelope
+    envelope.reaches["github-mcp"]?.privatePrefixes.append(Self.prefix("10.77.0.0/16"))
+    var retired = envelope.plan
+    retired.servers[1] = .init(name: "any-mcp", prefixes: [], opensAnyPort: false)
+    var missing = envelope.plan
+    missing.servers.removeLast()
+    for plan in [envelope.plan, retired, missing] {
+      let limits = envelope.limits(of: plan, sets: [[.v4, .v6], [.v4, .v6]])
+      #expect(limits.excess(of: Self.commit("10.77.2.9")) != nil)
+      #expect(limits.excess(of: Self.commit("10.77.3.9")) == nil)
+    }
   }
 
   private static func limits(
@@ -195,6 +232,11 @@ struct EnvelopeTests {
     let limits = envelope.limits(of: envelope.plan, sets: [[.v4, .v6, .plain4], [.v4]])
     #expect(limits.excess(of: Self.commit("93.184.216.34", port: 0, transport: 0)) == nil)
     #expect(limits.excess(of: Self.commit("2606:2800:220:1::1", port: 0, transport: 0)) != nil)
+    // A server whose files have no name opens nothing.
+    envelope.reaches["github-mcp"] = Envelope.Reach(ports: [])
+    envelope.permitPorts = .none
+    let closed = envelope.limits(of: envelope.plan, sets: [[.v4, .v6, .plain4], [.v4]])
+    #expect(closed.excess(of: Self.commit("93.184.216.34", port: 0, transport: 0)) != nil)
   }
 
   @Test("a reload changes policies, releases and permits, and no key that serve takes at its start alone")

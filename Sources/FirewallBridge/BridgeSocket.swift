@@ -21,10 +21,17 @@ enum BridgeSocket {
         unsafe recv(descriptor, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT))
       }
       if count > 0 { return .octets(Array(buffer.prefix(count))) }
-      if count == 0 { return .closed }
+      if count == 0 { return isHungUp(descriptor) ? .closed : .octets([]) }
       if errno == EINTR { continue }
       return errno == EAGAIN ? .nothing : .closed
     }
+  }
+
+  /// Whether the other side is gone: a message without an octet reads like its end.
+  private static func isHungUp(_ descriptor: Int32) -> Bool {
+    let readEnd = Int16(0x2000)  // POLLRDHUP
+    var wait = pollfd(fd: descriptor, events: readEnd, revents: 0)
+    return unsafe poll(&wait, 1, 0) != 0 && wait.revents != 0
   }
 
   static func send(_ octets: [UInt8], _ descriptor: Int32, waiting: Bool) -> Sent {

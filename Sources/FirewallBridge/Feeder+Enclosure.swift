@@ -5,6 +5,9 @@ import LinuxIO
 
 /// Keeping the table's enclosure as the host's own network is, and its held networks as the state folder says.
 extension Feeder {
+  /// Milliseconds: a command that releases a network is done by then.
+  private static let lockPatience: UInt64 = 1_000
+
   /// Installs a plan with what surrounds it, and takes note of what it governs.
   func install(_ plan: FirewallPlan) throws(TableInstaller.Fault) -> [ServerSets] {
     guard plan.mode == .managed else {
@@ -15,8 +18,14 @@ extension Feeder {
       var networks = HeldNetworks()
       return try install(plan, &networks)
     }
-    return try state.locked { () throws(TableInstaller.Fault) in
-      var networks = state.readNetworks()
+    return try state.locked(patience: Self.lockPatience) { isAlone throws(TableInstaller.Fault) in
+      if !isAlone { BridgeProcess.tell("the list of governed networks is locked by another process: going on without") }
+      var networks: HeldNetworks
+      do throws(SystemError) {
+        networks = try state.readNetworks()
+      } catch {
+        throw TableInstaller.Fault(text: "\(error)")
+      }
       let sets = try install(plan, &networks)
       do throws(StateFolder.Failure) {
         try state.write(networks)
@@ -46,6 +55,7 @@ extension Feeder {
   /// What surrounds the plan now, as far as it can be read, before its rules are put back.
   func lookAround(_ plan: FirewallPlan) {
     guard let host = try? host(plan, surroundings.held) else { return }
+    learn(host)
     surroundings = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
     prepareToClose(plan)
   }

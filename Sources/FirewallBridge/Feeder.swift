@@ -265,6 +265,8 @@ final class Feeder {
       case .closed:
         isOpen = false
       case .octets(let octets):
+        // Each counts, so that no flood of them keeps the feeder from the host's network and the table.
+        count += 1
         // What does not decode was not sent by us; it changes nothing.
         guard let message = try? BridgeMessage(decoding: octets) else { continue }
         if case .grants(let batch, let plan, let grants) = message {

@@ -10,6 +10,9 @@ package import LinuxIO
 package struct StateFolder {
   private static let part = "bridge"
   private static let maximumOctets = 4 << 20
+  /// The file that is locked. Whoever can open a folder could lock that, so it is one of its owner's alone.
+  private static let lockName = "lock"
+  private static let lockRhythm: UInt32 = 10_000
 
   /// Why the folder cannot serve.
   package struct Failure: Error, CustomStringConvertible {
@@ -74,37 +77,61 @@ package struct StateFolder {
     return unsafe openat(whole.raw, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
   }
 
-  /// The networks that were ever governed by a table's servers, as far as the folder says; empty without one.
-  package static func networks(of table: String, at path: String) -> HeldNetworks {
+  /// The networks that were ever governed by a table's servers; none without a folder.
+  ///
+  /// - Throws: as `readNetworks`.
+  package static func networks(of table: String, at path: String) throws(SystemError) -> HeldNetworks {
     let raw = unsafe Glibc.open("\(path)/\(part)", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard raw >= 0 else { return HeldNetworks() }
+    guard raw >= 0 else {
+      if errno == ENOENT { return HeldNetworks() }
+      throw SystemError(call: "open the bridge's part of the state folder", errno: errno)
+    }
     let folder = FileDescriptor(raw)
-    return StateFolder(descriptor: folder.raw, table: table).readNetworks()
+    return try StateFolder(descriptor: folder.raw, table: table).readNetworks()
   }
 
   /// Changes the list of networks while nothing else does.
   ///
-  /// - Throws: `Failure` when it cannot be written, or what `change` throws; then the list is as it was.
+  /// - Throws: `Failure` when it cannot be read or written, or another process has it for longer than an installation
+  ///   takes, or what `change` throws; then the list is as it was.
   package static func change(
     _ table: String, at path: String, _ change: (inout HeldNetworks) throws -> Void
   ) throws {
     let folder = try open(path)
     let state = StateFolder(descriptor: folder.raw, table: table)
-    try state.locked {
-      var networks = state.readNetworks()
+    try state.locked(patience: 15_000) { isAlone in
+      guard isAlone else {
+        throw Failure(
+          description: "the list of governed networks is in use: another process has locked \(path)/\(part)")
+      }
+      var networks = try state.readNetworks()
       try change(&networks)
       try state.write(networks)
     }
   }
 
-  func readNetworks() -> HeldNetworks {
+  /// The list; none where there is no file of it yet.
+  ///
+  /// - Throws: where there is one that cannot be read as a whole: that no network is held must never come of that.
+  func readNetworks() throws(SystemError) -> HeldNetworks {
     let file = unsafe openat(descriptor, listName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
-    guard file >= 0 else { return HeldNetworks() }
+    guard file >= 0 else {
+      if errno == ENOENT { return HeldNetworks() }
+      throw SystemError(call: "open the list of governed networks", errno: errno)
+    }
     defer { close(file) }
+    var status = stat()
+    guard unsafe fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw SystemError(call: "open the list of governed networks as a file", errno: EINVAL)
+    }
     var octets: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65_536)
-    while octets.count < Self.maximumOctets {
+    while true {
       let count = unsafe read(file, &chunk, chunk.count)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0, octets.count + count <= Self.maximumOctets else {
+        throw SystemError(call: "read the list of governed networks", errno: count < 0 ? errno : EFBIG)
+      }
       guard count > 0 else { break }
       octets += chunk.prefix(count)
     }
@@ -133,12 +160,42 @@ package struct StateFolder {
   func forgetNetworks() { _ = unsafe unlinkat(descriptor, listName, 0) }
 
   /// Runs `body` while no other process changes what lies in the folder.
-  func locked<Result, Fault: Error>(_ body: () throws(Fault) -> Result) throws(Fault) -> Result {
-    // The description is shared with other processes of ours, so the lock needs one of its own.
-    let own = unsafe openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  ///
+  /// - Parameters:
+  ///   - patience: milliseconds. Serve can hold the lock where it is the bridge's user, and must not keep rules back by it.
+  ///   - body: is told whether the lock was to be had by then.
+  func locked<Result, Fault: Error>(
+    patience: UInt64, _ body: (_ isAlone: Bool) throws(Fault) -> Result
+  ) throws(Fault) -> Result {
+    // The folder's description is shared with other processes of ours, and a lock is of a description.
+    let own = openLock()
     defer { if own >= 0 { close(own) } }
-    if own >= 0 { _ = flock(own, LOCK_EX) }
-    return try body()
+    let end = MonotonicTime.now().adding(milliseconds: patience)
+    while own >= 0 {
+      if flock(own, LOCK_EX | LOCK_NB) == 0 { return try body(true) }
+      guard errno == EWOULDBLOCK || errno == EINTR, MonotonicTime.now() < end else { break }
+      usleep(Self.lockRhythm)
+    }
+    return try body(false)
+  }
+
+  private func openLock() -> Int32 {
+    for _ in 0..<4 {
+      let found = unsafe openat(descriptor, Self.lockName, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+      if found >= 0 || errno != ENOENT { return found }
+      let made = unsafe openat(
+        descriptor, Self.lockName, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+      if made >= 0 {
+        var status = stat()
+        // What root's command makes is the folder's owner's like the rest.
+        if geteuid() == 0, unsafe fstat(descriptor, &status) == 0, status.st_uid != 0 {
+          _ = fchown(made, status.st_uid, status.st_gid)
+        }
+        return made
+      }
+      guard errno == EEXIST else { return -1 }
+    }
+    return -1
   }
 
   private func failure(_ call: StaticString) -> Failure {

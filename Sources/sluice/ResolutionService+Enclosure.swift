@@ -45,10 +45,11 @@ extension ResolutionService {
     EnclosureText.others(link.others, behind: link.interface)
   }
 
-  /// Learns which networks stay closed: the state folder is the bridge's, and says it.
+  /// Learns which networks stay closed: the state folder is the bridge's, and says it. As they were where it cannot be read.
   func readHeldNetworks() {
     guard let bridge, options.isManaged, let plan = bridge.plan else { return }
-    enclosure.held = StateFolder.networks(of: plan.table, at: options.state).held(beside: plan)
+    guard let networks = try? StateFolder.networks(of: plan.table, at: options.state) else { return }
+    enclosure.held = networks.held(beside: plan)
   }
 
   /// Whether other networks are held than when the rules were made: an operator may have released some.

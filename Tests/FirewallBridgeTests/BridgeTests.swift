@@ -16,13 +16,14 @@ final class Session {
   let kernel: KernelSets
 
   init(
-    _ plan: FirewallPlan? = .sample(), bounds: (envelope: Envelope, source: BridgeProcess.Source)? = nil
+    _ plan: FirewallPlan? = .sample(), bounds: (envelope: Envelope, source: BridgeProcess.Source)? = nil,
+    state: Int32? = nil
   ) throws {
     guard let host = Kernel.host else { throw Kernel.Failure(description: "no bridge executable") }
     self.plan = plan
     reactor = try Reactor()
     kernel = try KernelSets()
-    let child = try BridgeProcess.spawn(plan, bounds: bounds, executable: host)
+    let child = try BridgeProcess.spawn(plan, bounds: bounds, state: state, executable: host)
     link = try BridgeLink(reactor: reactor, child: child, plan: plan) { [unowned self] in events.append($0) }
   }
 
@@ -465,6 +466,106 @@ struct BridgeTests {
       #expect(try session.request { session.link.install(unfenced, $0) }?.refusal?.reason == .outside)
       #expect(try session.commit([open]) == .committed)
       #expect(try Kernel.run("nft list table inet sluice").contains("host/fence"))
+    }
+  }
+
+  private func withState(_ body: (String, Int32) throws -> Void) throws {
+    let folder = NSTemporaryDirectory() + "sluice-state-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let state = try StateFolder.open(folder)
+    try Kernel.inNamespace { try body(folder + "/bridge", state.raw) }
+  }
+
+  @Test("a list of governed networks that cannot be read opens nothing that it held, whoever made it so")
+  func unreadableList() throws {
+    try withState { folder, state in
+      let session = try Session(Self.serverPlan(), state: state)
+      try session.waitUp()
+      var other = Self.serverPlan("10.77.5.0/24")
+      #expect(try session.request { session.link.install(other, $0) } == nil)
+      func isHeld() throws -> Bool { try Kernel.run("nft list table inet sluice").contains("10.77.1.0") }
+      #expect(try isHeld())
+      // Whoever owns it may; the bridge, as root or as another, has no capability to read it all the same.
+      #expect(unsafe chmod("\(folder)/networks.sluice", 0) == 0)
+      other.harvestSeconds = 11
+      #expect(
+        try session.request { session.link.install(other, $0) }?.text.contains("list of governed networks") == true)
+      #expect(try isHeld())
+      kill(try session.feeder(), SIGKILL)
+      try session.turn("what is wrong is told") {
+        session.events.contains { if case .broken = $0 { true } else { false } }
+      }
+      #expect(try isHeld())
+      #expect(unsafe chmod("\(folder)/networks.sluice", 0o644) == 0)
+      try session.turn("another feeder") {
+        session.greetings.last?.incarnation == 2 && session.greetings.last?.plan != 0
+      }
+      #expect(try isHeld())
+      try session.end()
+    }
+  }
+
+  @Test("no lock on the state folder keeps the bridge from its rules")
+  func lockedState() throws {
+    try withState { folder, state in
+      let session = try Session(Self.serverPlan(), state: state)
+      try session.waitUp()
+      var status = stat()
+      #expect(unsafe lstat("\(folder)/lock", &status) == 0 && status.st_mode & 0o777 == 0o600)
+      try session.end()
+      // The folder is any user's to lock, the file the service's.
+      for place in [folder, "\(folder)/lock"] {
+        let file = FileDescriptor(unsafe open(place, O_RDONLY | O_CLOEXEC))
+        #expect(flock(file.raw, LOCK_EX) == 0)
+        let session = try Session(Self.serverPlan(), state: state)
+        try session.waitUp()
+        #expect(try Kernel.run("nft list table inet sluice").contains("10.77.1.0"))
+        try session.end()
+      }
+    }
+  }
+
+  @Test("a message without an octet ends no feeder, and a flood of any keeps none from the host's network")
+  func emptyMessage() throws {
+    let host = try #require(Kernel.host)
+    try Kernel.inNamespace {
+      let child = try BridgeProcess.spawn(Self.serverPlan(), executable: host)
+      let pid = child.pid
+      let end = child.takeSocket()
+      let socket = end.raw
+      var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
+      var told: [BridgeMessage] = []
+      func receive(_ what: String, until condition: ([BridgeMessage]) -> Bool) throws {
+        try Session.poll(what) {
+          if case .octets(let octets) = BridgeSocket.receive(socket, into: &buffer) {
+            told.append(try BridgeMessage(decoding: octets))
+          }
+          return condition(told)
+        }
+      }
+      try receive("a greeting") { $0.contains { if case .hello = $0 { true } else { false } } }
+      for _ in 0..<20 { #expect(unsafe send(socket, [0], 0, Int32(MSG_NOSIGNAL)) == 0) }
+      #expect(BridgeSocket.send(BridgeMessage.ping(request: 7).encoded(), socket, waiting: true) == .sent)
+      try receive("an echo") { $0.contains { if case .done(7, _, _, _) = $0 { true } else { false } } }
+      #expect(told.count { if case .hello = $0 { true } else { false } } == 1)
+      let ping = BridgeMessage.ping(request: 8).encoded()
+      try Kernel.run(
+        "ip link add br-new type bridge && ip address add 10.77.1.1/24 dev br-new && ip link set br-new up")
+      var enclosed = false
+      try Session.poll("the interface is enclosed") {
+        for _ in 0..<2_000 { _ = BridgeSocket.send(ping, socket, waiting: false) }
+        while case .octets(let octets) = BridgeSocket.receive(socket, into: &buffer) {
+          if case .enclosure(let report) = try BridgeMessage(decoding: octets) {
+            enclosed = enclosed || report.links.contains { $0.interface == "br-new" }
+          }
+        }
+        return enclosed
+      }
+      _ = consume end
+      try Session.poll("the bridge ends") {
+        var state: Int32 = 0
+        return unsafe waitpid(pid, &state, WNOHANG) == pid
+      }
     }
   }
 

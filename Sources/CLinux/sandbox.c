@@ -45,9 +45,9 @@ enum { LAST_WEIGHED = 462, CLONE3 = 435, CLOSE_RANGE = 436, FACCESSAT2 = 439, EP
 
 // Both serve and the bridge with nft.
 static const int common[] = {
-    // files; which ones is Landlock's to say
-    SYS_openat, SYS_close, CLOSE_RANGE, SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek,
-    SYS_fstat, SYS_newfstatat, SYS_statx, SYS_faccessat, FACCESSAT2, SYS_readlinkat, SYS_getdents64, SYS_getcwd, SYS_fcntl,
+    // files; which ones is Landlock's to say, and how they are opened is judged
+    SYS_close, CLOSE_RANGE, SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek,
+    SYS_fstat, SYS_newfstatat, SYS_statx, SYS_faccessat, FACCESSAT2, SYS_readlinkat, SYS_getdents64, SYS_getcwd,
     SYS_flock, SYS_fsync, SYS_fdatasync, SYS_ftruncate, SYS_renameat, SYS_renameat2, SYS_unlinkat, SYS_statfs, SYS_fstatfs,
     SYS_dup, SYS_dup3,
     // memory; mmap and mprotect are judged by what they ask for
@@ -59,20 +59,19 @@ static const int common[] = {
     // sockets; socket is judged by what it asks for
     SYS_bind, SYS_connect, SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_setsockopt, SYS_sendto, SYS_recvfrom,
     SYS_sendmsg, SYS_recvmsg, SYS_sendmmsg, SYS_recvmmsg, SYS_shutdown,
-    // threads; clone is judged by what it asks for
+    // threads; clone is judged by what it asks for, and what sets priorities and limits by whose they are
     SYS_futex, SYS_set_robust_list, SYS_get_robust_list, RSEQ, SYS_exit, SYS_exit_group, SYS_sched_yield,
-    SYS_sched_getaffinity, SYS_sched_getattr, SYS_sched_setattr, SYS_sched_getscheduler, SYS_sched_setscheduler,
-    SYS_sched_getparam, SYS_sched_get_priority_max, SYS_sched_get_priority_min, SYS_getpriority, SYS_setpriority,
-    SYS_ioprio_set, SYS_membarrier, SYS_getcpu,
+    SYS_sched_getaffinity, SYS_sched_getattr, SYS_sched_getscheduler, SYS_sched_getparam, SYS_sched_get_priority_max,
+    SYS_sched_get_priority_min, SYS_getpriority, SYS_membarrier, SYS_getcpu,
     // what one is and what time it is
     SYS_getpid, SYS_gettid, SYS_getppid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_uname, SYS_sysinfo,
-    SYS_getrusage, SYS_prlimit64, SYS_capget, SYS_prctl, SYS_getrandom, SYS_clock_gettime, SYS_clock_getres,
+    SYS_getrusage, SYS_capget, SYS_prctl, SYS_getrandom, SYS_clock_gettime, SYS_clock_getres,
     SYS_gettimeofday,
     // signals, of which a thread sends some to itself
-    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigtimedwait, SYS_sigaltstack, SYS_tgkill,
+    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigtimedwait, SYS_sigaltstack,
 #if defined(__x86_64__)
     // older names of the same
-    SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_rename, SYS_unlink, SYS_poll, SYS_select, SYS_epoll_wait,
+    SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_rename, SYS_unlink, SYS_poll, SYS_select, SYS_epoll_wait,
     SYS_dup2, SYS_time, SYS_getrlimit,
 #endif
 };
@@ -83,7 +82,7 @@ static const int of_serve[] = {
 };
 
 static const int of_bridge[] = {
-    SYS_execve, SYS_pipe2, SYS_socketpair, SYS_kill, SYS_setpgid, SYS_capset, SYS_set_tid_address, SYS_umask,
+    SYS_execve, SYS_tgkill, SYS_pipe2, SYS_socketpair, SYS_kill, SYS_setpgid, SYS_capset, SYS_set_tid_address, SYS_umask,
 #if defined(__x86_64__)
     SYS_arch_prctl, SYS_pipe,
 #endif
@@ -180,6 +179,60 @@ static void judge_memory(struct program *p) {
   end_case(p, begin);
 }
 
+/// Landlock looks at how a file is opened to be read and written; before version 3 it lets a file that is opened for neither be
+/// emptied all the same.
+static void judge_open(struct program *p, int number, int argument) {
+  unsigned begin = begin_case(p, number);
+  load_argument(p, argument);
+  add(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, O_TRUNC | O_ACCMODE));
+  if_equal(p, O_TRUNC | O_RDONLY, REFUSE);
+  if_equal(p, O_TRUNC | O_ACCMODE, REFUSE);
+  answer(p, ALLOW);
+  end_case(p, begin);
+}
+
+/// What is one's own, by the number 0 at `argument`, and of no other process, though it be the same user's.
+static void judge_own(struct program *p, int number, int argument) {
+  unsigned begin = begin_case(p, number);
+  load_argument(p, argument);
+  if_equal(p, 0, ALLOW);
+  answer(p, REFUSE);
+  end_case(p, begin);
+}
+
+/// Priorities, limits and signals of other processes of the same user: Landlock leaves the first two alone, and signals before
+/// version 6.
+static void judge_others(struct program *p, int profile) {
+  static const int first[] = {SYS_prlimit64, SYS_sched_setattr, SYS_sched_setscheduler};
+  for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) judge_own(p, first[i], 0);
+  // The kind before the number: of a process 0 for both, of an own thread for I/O 1 and 0.
+  static const int second[] = {SYS_setpriority, SYS_ioprio_set};
+  for (int i = 0; i < 2; i++) {
+    unsigned begin = begin_case(p, second[i]);
+    load_argument(p, 0);
+    add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)i, 1, 0));
+    answer(p, REFUSE);
+    load_argument(p, 1);
+    if_equal(p, 0, ALLOW);
+    answer(p, REFUSE);
+    end_case(p, begin);
+  }
+  // A descriptor's news, as a signal of any number to any process of the user.
+  unsigned begin = begin_case(p, SYS_fcntl);
+  load_argument(p, 1);
+  static const int owners[] = {F_SETOWN, 10 /* F_SETSIG */, 15 /* F_SETOWN_EX */};
+  for (size_t i = 0; i < sizeof owners / sizeof owners[0]; i++) if_equal(p, (uint32_t)owners[i], REFUSE);
+  answer(p, ALLOW);
+  end_case(p, begin);
+  if (profile != SLUICE_SANDBOX_SERVE) return;
+  // The bridge ends its children; serve has none that it may signal.
+  begin = begin_case(p, SYS_tgkill);
+  load_argument(p, 0);
+  if_equal(p, (uint32_t)getpid(), ALLOW);
+  answer(p, REFUSE);
+  end_case(p, begin);
+}
+
 static void judge_ioctl(struct program *p) {
   unsigned begin = begin_case(p, SYS_ioctl);
   load_argument(p, 1);
@@ -205,6 +258,11 @@ static void write_filter(struct program *p, int profile) {
   answer(p, UNKNOWN);
   // Its flags lie in memory, where no filter sees them; the C library takes clone then.
   if_equal(p, CLONE3, UNKNOWN);
+  judge_open(p, SYS_openat, 2);
+#if defined(__x86_64__)
+  judge_open(p, SYS_open, 1);
+#endif
+  judge_others(p, profile);
   judge_memory(p);
   judge_socket(p, profile);
   judge_clone(p, profile);

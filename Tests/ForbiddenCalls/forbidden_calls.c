@@ -34,6 +34,8 @@ int forbidden_socket(int family, int type, int protocol) {
   return error;
 }
 
+int forbidden_signal(int process) { return outcome(syscall(SYS_tgkill, process, process, 0)); }
+
 static int write_and_execute(void) {
   void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   int error = page == MAP_FAILED ? errno : 0;
@@ -54,6 +56,14 @@ static int new_namespace(int flag) {
   if (child == 0) syscall(SYS_exit_group, 0);
   if (child > 0) waitpid((pid_t)child, NULL, 0);
   return outcome(child);
+}
+
+static int own_signals(int command, long argument) {
+  int ends[2] = {-1, -1};
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) ends[0] = 0;
+  int error = outcome(fcntl(ends[0], command, argument));
+  if (ends[1] >= 0) close(ends[0]), close(ends[1]);
+  return error;
 }
 
 int forbidden_calls(struct forbidden_result *results, int room) {
@@ -104,6 +114,14 @@ int forbidden_calls(struct forbidden_result *results, int room) {
       {"personality", outcome(syscall(SYS_personality, 0xffffffff))},
       {"seccomp", outcome(syscall(SYS_seccomp, -1, 0, NULL))},
       {"ioctl TIOCSTI", outcome(syscall(SYS_ioctl, -1, 0x5412, NULL))},
+      {"prlimit64 of another", outcome(syscall(SYS_prlimit64, getppid(), 0, NULL, NULL))},
+      {"setpriority of another", outcome(syscall(SYS_setpriority, 0, 0x7ffffffe, 19))},
+      {"setpriority of the user", outcome(syscall(SYS_setpriority, 2, 0x7ffffffe, 19))},
+      {"ioprio_set of another", outcome(syscall(SYS_ioprio_set, 1, 0x7ffffffe, 0))},
+      {"sched_setattr of another", outcome(syscall(SYS_sched_setattr, getppid(), NULL, 0))},
+      {"sched_setscheduler of another", outcome(syscall(SYS_sched_setscheduler, getppid(), -1, NULL))},
+      {"fcntl F_SETOWN", own_signals(F_SETOWN, getppid())},
+      {"fcntl F_SETSIG", own_signals(F_SETSIG, SIGCONT)},
       {"execveat", outcome(syscall(SYS_execveat, -1, NULL, NULL, NULL, 0))},
       {"memory that is written and executed", write_and_execute()},
       {"memory that was written, executed", execute_what_was_written()},

@@ -42,7 +42,7 @@ struct SandboxTests {
 
   private func inFolder(_ body: (String) throws -> Void) throws {
     let folder = NSTemporaryDirectory() + "sluice-sandbox-\(UUID().uuidString)"
-    for part in ["", "/in", "/out"] {
+    for part in ["", "/in", "/out", "/read"] {
       try FileManager.default.createDirectory(atPath: folder + part, withIntermediateDirectories: false)
       try Data("x".utf8).write(to: URL(filePath: folder + part + "/file"))
     }
@@ -96,12 +96,15 @@ struct SandboxTests {
       // As serve and the bridge have it: init's environment is out of reach all the same.
       for place in ["/usr/share", "/proc"] { try sandbox.keep(place, .read) }
       try sandbox.keep("/nowhere", .read)
+      try sandbox.keep(folder + "/read", .read)
       let found = try inside(sandbox) { () -> [String: Int32] in
         var found: [String: Int32] = [:]
         found["shadow"] = Self.opens("/etc/shadow")
         found["passwd"] = Self.opens("/etc/passwd")
         found["its folder"] = Self.opens("/etc")
         found["init's memory"] = Self.opens("/proc/1/environ")
+        found["emptied as it is read"] = Self.opens(folder + "/read/file", O_RDONLY | O_TRUNC)
+        found["emptied as nothing is done"] = Self.opens(folder + "/read/file", O_ACCMODE | O_TRUNC)
         found["beside"] = Self.opens(folder + "/file")
         found["out"] = Self.opens(folder + "/out/file", O_WRONLY)
         found["new out"] = Self.opens(folder + "/out/new", O_WRONLY | O_CREAT)
@@ -119,8 +122,11 @@ struct SandboxTests {
       for name in ["usr", "in", "new in", "rename in", "unlink in"] { #expect(found[name] == 0, "\(name): \(found)") }
       for name in found.keys where !["usr", "in", "new in", "rename in", "unlink in"].contains(name) {
         // A file is not taken from one folder to another: EXDEV, so that a program copies it.
-        #expect(found[name] == EACCES || (name == "rename out" && found[name] == EXDEV), "\(name): \(found[name] ?? 0)")
+        #expect(
+          found[name] == EACCES || (name == "rename out" && found[name] == EXDEV)
+            || (name.hasPrefix("emptied") && found[name] == EPERM), "\(name): \(found[name] ?? 0)")
       }
+      #expect(try Data(contentsOf: URL(filePath: folder + "/read/file")) == Data("x".utf8))
     }
   }
 
@@ -136,6 +142,14 @@ struct SandboxTests {
     let pid = outside.processIdentifier
     #expect(kill(pid, 0) == 0)
     #expect(try inside(sandbox) { kill(pid, 0) == 0 ? 0 : errno } == EPERM)
+  }
+
+  @Test("serve sends no signal to another process, whatever version of Landlock there is")
+  func threadSignals() throws {
+    let parent = getppid()
+    #expect(forbidden_signal(parent) == 0)
+    #expect(
+      try inside(Sandbox(.serve, newest: 1)) { [forbidden_signal(parent), forbidden_signal(getpid())] } == [EPERM, 0])
   }
 
   @Test("a thread that did not enter is found by its name, one that a confined thread starts is confined")

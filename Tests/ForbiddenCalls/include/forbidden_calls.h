@@ -19,4 +19,7 @@ int forbidden_execute(const char *path);
 /// socket(2), closed at once. Returns 0 or an errno.
 int forbidden_socket(int family, int type, int protocol);
 
+/// tgkill(2) of the first thread of a process without a signal: whether it may. Returns 0 or an errno.
+int forbidden_signal(int process);
+
 #endif

@@ -65,12 +65,12 @@ enum Confinement {
     let files = [configuration] + settings.policies.map(\.location.file) + zones
     var places: Set<String> = []
     for file in Set(files) {
-      for path in Set([file, resolved(file)]) {
+      for path in Set([absolute(file), resolved(file)]) {
         places.insert(folder(of: path) == "/" ? path : folder(of: path))
       }
     }
     for whole in settings.wholeFolders {
-      for path in Set([standard(whole), resolved(whole)]) {
+      for path in Set([absolute(whole), resolved(whole)]) {
         places.formUnion([path, folder(of: path)])
       }
     }
@@ -78,14 +78,22 @@ enum Confinement {
     return places
   }
 
-  private static func standard(_ path: String) -> String { URL(filePath: path).standardizedFileURL.path }
+  /// The same place, wherever this process is; what `..` leads to behind a link is the kernel's to say.
+  static func absolute(_ path: String) -> String {
+    path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+  }
 
+  /// Where links lead; as it is where there is nothing.
   private static func resolved(_ path: String) -> String {
-    URL(filePath: path).resolvingSymlinksInPath().path
+    guard let found = unsafe realpath(absolute(path), nil) else { return absolute(path) }
+    defer { unsafe free(found) }
+    return unsafe String(cString: found)
   }
 
   private static func folder(of path: String) -> String {
-    let folder = (standard(path) as NSString).deletingLastPathComponent
-    return folder.isEmpty ? "." : folder
+    let parts = absolute(path).split(separator: "/")
+    guard let last = parts.last else { return "/" }
+    guard last != "." && last != ".." else { return absolute(path) + "/.." }
+    return "/" + parts.dropLast().joined(separator: "/")
   }
 }

@@ -253,7 +253,7 @@ final class Service {
   private func startBridge(_ policies: [ServerPolicy], zones: LocalZones?) throws(StartError) -> BridgeSession? {
     guard settings.firewall.mode != .off else { return nil }
     let source = BridgeProcess.Source(
-      path: URL(filePath: configurationPath).standardizedFileURL.path,
+      path: Confinement.absolute(configurationPath),
       folders: Confinement.readFolders(settings, configurationPath).union(["/usr/share"]).sorted())
     return try BridgeSession(
       indexes.plan(for: policies, settings), bounds: (Envelope(settings, zones: zones), source),

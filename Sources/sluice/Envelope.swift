@@ -10,10 +10,6 @@ extension Envelope {
   private static let slack = 1_000
 
   init(_ settings: Settings, zones: LocalZones?) {
-    let lifetimes =
-      [settings.firewall.maxLifetime * 1_000]
-      + (settings.firewall.keepInUseSeconds == nil
-        ? [] : [Int(ResolutionService.inUseExtension / 1_000_000)])
     let permits = settings.permits
     self.init(
       plan: EarlyRules.plan(settings, settings.policies),
@@ -21,7 +17,8 @@ extension Envelope {
         settings.policies.map { ($0.name.text, Reach($0)) }, uniquingKeysWith: { first, _ in first }),
       permitPorts: permits.maxSeconds == 0 ? .none : permits.ports == .any ? .any : .listed,
       permitDefaults: FirewallPlan.Port.list(.https),
-      maxLifetimeMilliseconds: UInt32(clamping: (lifetimes.max() ?? 0) + Self.slack),
+      maxLifetimeMilliseconds: UInt32(
+        clamping: Int(FirewallOptions.longestLifetime(settings.firewall) / 1_000_000) + Self.slack),
       zoneAddresses: zones?.addresses ?? [])
   }
 

@@ -14,6 +14,8 @@ struct FirewallOptions {
   var cutsFlows: Bool
   /// Nanoseconds after its first opening until which an address in use stays open; nil: not at all.
   var keepInUse: UInt64?
+  /// Nanoseconds; the bridge opens nothing for longer.
+  var longestLifetime: UInt64
   /// Seconds between two events of a destination's volume; nil: none.
   var volumeInterval: UInt64?
   /// Whether refused connections are recorded.
@@ -27,7 +29,15 @@ struct FirewallOptions {
     state = settings.state
     cutsFlows = firewall.cutFlows
     keepInUse = firewall.keepInUseSeconds.map { UInt64($0) * 1_000_000_000 }
+    longestLifetime = Self.longestLifetime(firewall)
     volumeInterval = settings.audit.volumeSeconds.map { UInt64($0) }
     recordsRefusals = settings.audit.drops
+  }
+
+  /// Nanoseconds for which one commit opens an address at the most.
+  static func longestLifetime(_ firewall: FirewallSettings) -> UInt64 {
+    max(
+      UInt64(firewall.maxLifetime) * 1_000_000_000,
+      firewall.keepInUseSeconds == nil ? 0 : ResolutionService.inUseExtension)
   }
 }

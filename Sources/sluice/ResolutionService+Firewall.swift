@@ -259,6 +259,8 @@ extension ResolutionService {
     let known = Dictionary(grouping: entries, by: \.server)
     var adopted = Adopted()
     var strangers: [GrantElement] = []
+    // What was opened when `max-lifetime` was longer ends by what it is now.
+    var overlong: [GrantElement] = []
     list(snapshot.servers.map(\.firewallIndex)[...]) { [unowned self] server, listed in
       guard let place = snapshot.server(firewallIndex: server) else { return }
       let name = String(decoding: snapshot.servers[place].name, as: UTF8.self)
@@ -267,6 +269,7 @@ extension ResolutionService {
         if let caps = adopt(element, byAddress[element.element.address] ?? [], epoch: shared.epoch.current) {
           adopted.kept += 1
           adopted.hasCaps = adopted.hasCaps || caps != 0
+          if element.lifetime > options.longestLifetime { overlong.append(element.element) }
         } else if options.isManaged || element.remainingMilliseconds > 0 {
           strangers.append(element.element)
         }
@@ -279,6 +282,7 @@ extension ResolutionService {
       guard let bridge else { return completion(.success(adopted)) }
       // A rule that got a cap since the last run: its address stays open, but no longer without it.
       if adopted.hasCaps { commitCaps() }
+      shorten(overlong)
       bridge.revoke(strangers, cutsFlows: options.cutsFlows) { failure, _ in
         completion(
           failure.map { .failure(StartError("addresses of an earlier run cannot be closed: \($0)")) }
@@ -292,7 +296,7 @@ extension ResolutionService {
   private func adopt(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> UInt16? {
     let element = listed.element
     guard listed.remainingMilliseconds > 0 else { return nil }
-    let until = now + UInt64(listed.remainingMilliseconds) * 1_000_000
+    let until = now + min(listed.lifetime, options.longestLifetime)
     var adopted: UInt16?
     for entry in entries {
       guard
@@ -375,6 +379,11 @@ extension JournalEntry {
       server: server, name: key.name, type: key.type, address: element.address, transport: element.transport,
       port: element.port, opened: opened)
   }
+}
+
+extension ListedElement {
+  /// Nanoseconds.
+  fileprivate var lifetime: UInt64 { UInt64(remainingMilliseconds) * 1_000_000 }
 }
 
 extension ForeignChange {

@@ -220,7 +220,7 @@ extension ResolutionService {
   }
 
   /// What others still hold ends with them and not with the name that is gone.
-  private func shorten(_ elements: [GrantElement]) {
+  func shorten(_ elements: [GrantElement]) {
     for start in stride(from: 0, to: elements.count, by: 256) {
       let part = Array(elements[start..<min(start + 256, elements.count)])
       let (askedAt, epoch) = (now, shared.epoch.current)

@@ -45,6 +45,32 @@ extension EndToEnd {
       try eventually("the policy is in force") { bed.sluice.errors.split(separator: "is in force").count > before }
     }
 
+    @Test("a longest lifetime that was lowered holds for what an earlier run opened, which comes back after a flush")
+    func lowered() throws {
+      var settings = Self.settings()
+      settings.configuration += "firewall: { min-lifetime: 600s, grace: 1s, max-lifetime: 600s }\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        func holds(_ timeout: String) throws -> Bool {
+          try bed.nft("list set inet sluice github-mcp-4").split(separator: "\n").contains {
+            $0.contains("45.11.0.10 . tcp . 443") && $0.contains("timeout \(timeout)")
+          }
+        }
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try holds("10m"))
+        bed.sluice.stop()
+        let text = try String(contentsOfFile: bed.sluice.configurationFile, encoding: .utf8)
+        try Data(text.replacing("600s", with: "120s").utf8).write(to: URL(filePath: bed.sluice.configurationFile))
+        try bed.sluice.startAgain()
+        try eventually("it ends sooner") { try holds("2m") }
+        _ = try bed.nft("delete table inet sluice")
+        try eventually("it is back") {
+          (try? bed.nft("list set inet sluice github-mcp-4").contains("45.11.0.10")) == true
+        }
+        #expect(try Socket.connects("45.11.0.10", 443, from: bed.client))
+        #expect(!bed.sluice.errors.contains("refused ("))
+      }
+    }
+
     @Test("a reload cuts connections to what is not listed any more, and only those; the event says so")
     func cutConnections() throws {
       let settings = Self.settings()

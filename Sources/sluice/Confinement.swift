@@ -78,6 +78,20 @@ enum Confinement {
     return places
   }
 
+  /// What the bridge reads or keeps in the folder that serve may fill, or below it: a serve that is taken over could write
+  /// there what the bridge goes by, as far as the files' owners let it.
+  static func exposed(_ settings: Settings, _ configuration: String) -> [String] {
+    let own = resolved(folder(of: settings.audit.path))
+    let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
+    let files = Set([configuration] + settings.policies.map(\.location.file) + zones).sorted()
+    let state = settings.firewall.mode == .managed ? ["\(settings.state)/bridge"] : []
+    return (files + state).filter { path in
+      [absolute(path), resolved(path)].contains {
+        (resolved(folder(of: $0)) + "/").hasPrefix(own == "/" ? own : own + "/")
+      }
+    }
+  }
+
   /// The same place, wherever this process is; what `..` leads to behind a link is the kernel's to say.
   static func absolute(_ path: String) -> String {
     path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path

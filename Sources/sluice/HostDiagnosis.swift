@@ -36,6 +36,12 @@ enum HostDiagnosis {
           .warning("files", "\(path) belongs to uid \(status.st_uid), who can change the policy", "chown root \(path)"))
       }
     }
+    if let path = Confinement.exposed(settings, configuration).first {
+      findings.append(
+        .warning(
+          "files", "\(path), which the firewall bridge goes by, lies in the audit log's folder, where serve may write",
+          "give the audit log a folder of its own"))
+    }
     if let status = status(of: settings.audit.path), status.st_mode & 0o077 != 0 {
       findings.append(
         .warning(

@@ -64,4 +64,22 @@ struct ConfinementFolderTests {
       #expect(try reads("\(folder)/real/deep", "\(home)/sluice.conf"))
     }
   }
+
+  @Test("what the bridge goes by is found in the folder that serve may write")
+  func exposed() throws {
+    try inFolder { folder in
+      try configuration("deep/policies", folder)
+      let path = "\(folder)/real/sluice.yaml"
+      var settings = try #require(SettingsLoader.load(path: path).settings)
+      settings.state = "\(folder)/state"
+      #expect(Confinement.exposed(settings, path) == [])
+      settings.audit.path = "\(folder)/real/deep/audit.jsonl"
+      #expect(Confinement.exposed(settings, path).map { ($0 as NSString).lastPathComponent } == ["a.yaml"])
+      #expect(unsafe symlink("\(folder)/real", "\(folder)/links/log") == 0)
+      settings.audit.path = "\(folder)/links/log/audit.jsonl"
+      #expect(Confinement.exposed(settings, path).count == 2)
+      settings.audit.path = "\(folder)/state/audit.jsonl"
+      #expect(Confinement.exposed(settings, path) == ["\(folder)/state/bridge"])
+    }
+  }
 }

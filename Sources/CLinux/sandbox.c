@@ -77,7 +77,7 @@ static const int common[] = {
 };
 
 static const int of_serve[] = {
-    SYS_listen, SYS_accept, SYS_accept4, SYS_fallocate, SYS_fchmod, SYS_fchown, SYS_utimensat, SYS_inotify_init1,
+    SYS_listen, SYS_accept, SYS_accept4, SYS_fallocate, SYS_fchown, SYS_utimensat, SYS_inotify_init1,
     SYS_inotify_add_watch, SYS_inotify_rm_watch,
 };
 
@@ -225,6 +225,12 @@ static void judge_others(struct program *p, int profile) {
   answer(p, ALLOW);
   end_case(p, begin);
   if (profile != SLUICE_SANDBOX_SERVE) return;
+  // Landlock looks at no mode. Of what is its user's serve makes nothing everybody's to write.
+  begin = begin_case(p, SYS_fchmod);
+  load_argument(p, 1);
+  if_any_bit(p, S_ISUID | S_ISGID | S_IWOTH, REFUSE);
+  answer(p, ALLOW);
+  end_case(p, begin);
   // The bridge ends its children; serve has none that it may signal.
   begin = begin_case(p, SYS_tgkill);
   load_argument(p, 0);

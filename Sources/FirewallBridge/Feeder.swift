@@ -265,7 +265,8 @@ final class Feeder {
       case .closed:
         isOpen = false
       case .octets(let octets):
-        // Each counts, so that no flood of them keeps the feeder from the host's network and the table.
+        // Each counts, and one that is no grant ends the turn: no flood of them, nor of plans, each of which takes a run of
+        // nft, keeps the feeder from the host's network and the table.
         count += 1
         // What does not decode was not sent by us; it changes nothing.
         guard let message = try? BridgeMessage(decoding: octets) else { continue }
@@ -278,8 +279,7 @@ final class Feeder {
           }
         } else {
           commit(batches)
-          batches.removeAll()
-          handle(message)
+          return handle(message)
         }
       }
     }

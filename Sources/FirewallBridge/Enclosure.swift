@@ -14,6 +14,8 @@ package struct Enclosure: Hashable, Sendable {
     package var interface: String
     /// The interface's index; 0 where it is pinned and not there. One that was made anew has another.
     package var index: UInt32
+    /// Whether it is a bridge, whose frames br_netfilter may show to the IP hooks before they come by it.
+    package var isBridge = false
     /// Places in the plan's list of servers.
     package var servers: [Int]
     /// Networks behind it that no server governs any more.
@@ -81,7 +83,8 @@ package struct Enclosure: Hashable, Sendable {
     links = behind.sorted { $0.key < $1.key }.map { name, networks in
       let known = networks.servers.flatMap { plan.servers[$0].prefixes } + networks.held
       return Link(
-        interface: name, index: search.index(of: name), servers: networks.servers.sorted(),
+        interface: name, index: search.index(of: name), isBridge: search.isBridge(name),
+        servers: networks.servers.sorted(),
         held: networks.held.sorted(),
         others: search.others(behind: name, beside: known))
     }
@@ -188,6 +191,8 @@ extension Enclosure {
     }
 
     func index(of name: String) -> UInt32 { indexes[name] ?? 0 }
+
+    func isBridge(_ name: String) -> Bool { indexes[name].flatMap { names[$0] }?.kind == "bridge" }
 
     func gap(of interface: HostNetwork.Interface) -> Gap? {
       if carriesDefault.contains(interface.index) { return .defaultRoute }

@@ -148,10 +148,11 @@ extension Ruleset {
   /// Where bridges show their frames to this hook (br_netfilter), fragments are put together before the bridge's device sees
   /// any of them, and one whose rest never comes is answered to its source.
   private static func fragmentRules(_ links: [Enclosure.Link], in text: inout RulesetScript) {
-    guard !links.isEmpty else { return }
+    let bridges = links.filter(\.isBridge)
+    guard !bridges.isEmpty else { return }
     text.rule(fragments, "ip frag-off & 0x3fff == 0 accept")
     text.rule(fragments, "meta nfproto ipv6 exthdr frag missing accept")
-    let jumps = links.map { "\"\($0.interface)\" : jump \($0.sourceChain)" }.joined(separator: ", ")
+    let jumps = bridges.map { "\"\($0.interface)\" : jump \($0.sourceChain)" }.joined(separator: ", ")
     text.rule(fragments, "iifname vmap { \(jumps) }")
   }
 

@@ -7,7 +7,7 @@ package import LinuxIO
 /// Only validated names and binary addresses become text. The chains, and what a packet meets in which order:
 ///
 ///     ingress, of each link's device ── source/INTERFACE: what lies behind it ► refused as spoofed
-///     prerouting, fragments ── by a link ──► source/INTERFACE
+///     prerouting, fragments ── by a link that is a bridge ──► source/INTERFACE
 ///     forward ── iifname vmap @links ──► link/INTERFACE ── its servers' networks ──► SERVER, else refused as spoofed
 ///        ├────── ip saddr vmap @servers-… ──► SERVER, or SERVER/spoofed where it should have come by a link
 ///        ├────── ip saddr @held-… ──► host/held: refused
@@ -113,16 +113,19 @@ package enum Ruleset {
     try plan.validate()
     var text = RulesetScript(table: "inet \(plan.table)")
     let chains = surroundings.enclosure.links.flatMap(chains(of:))
+    let partsHook = fragmentChains(surroundings.enclosure.links)
     let hooked = Set(surroundings.enclosure.links.filter { $0.index != 0 }.map(\.ingressChain))
     let gone =
       former.enclosure.links.filter { $0.index != 0 && !hooked.contains($0.ingressChain) }.map(\.ingressChain)
       + Set(former.enclosure.links.flatMap(Self.chains(of:))).subtracting(chains).sorted()
+      + fragmentChains(former.enclosure.links).filter { !partsHook.contains($0) }
     // The kernel may have taken away a chain whose device is gone.
     for chain in chains + gone { text.line("add chain", chain) }
     hook(surroundings.enclosure.links, in: &text)
+    for chain in partsHook { text.line("add chain", chain, fragmentsHook) }
     text.line("flush map", "links")
     // The base chains that name links; the others stay as they are.
-    for chain in ["forward", "input", fragments] + chains + gone { text.line("flush chain", chain) }
+    for chain in ["forward", "input"] + partsHook + chains + gone { text.line("flush chain", chain) }
     let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
     enclose(plan, surroundings, Dictionary(grouping: owned, by: \.owner), in: &text)
     for chain in gone { text.line("delete chain", chain) }
@@ -133,8 +136,8 @@ package enum Ruleset {
 
   /// The chains that a plan needs, base chains first.
   static func chains(of plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
-    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable, fragments]
-      + (plan.fencesInput ? [fence] : [])
+    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable]
+      + (plan.fencesInput ? [fence] : []) + fragmentChains(surroundings.enclosure.links)
       + surroundings.enclosure.links.flatMap(chains(of:))
   }
 
@@ -145,8 +148,15 @@ package enum Ruleset {
   /// What others send to a server, and no connection of its own asked for.
   static let inbound = "host/inbound"
 
-  /// What comes in parts, before the kernel puts them together.
+  /// What comes in parts, before the kernel puts them together. It meets every packet of the host, so it is there only for
+  /// links that need it.
   static let fragments = "host/fragments"
+  private static let fragmentsHook = "{ type filter hook prerouting priority -450; policy accept; }"
+
+  private static func fragmentChains(_ links: [Enclosure.Link]) -> [String] {
+    links.contains(where: \.isBridge) ? [fragments] : []
+  }
+
   /// What the host says of addresses at which nobody answers.
   ///
   /// Three parts, as of every chain that a base chain jumps to which 24adcfb does not know: going back, that one takes away
@@ -224,7 +234,7 @@ package enum Ruleset {
     for hook in baseChains {
       text.line("add chain", hook, "{ type filter hook \(hook) priority filter - 10; policy accept; }")
     }
-    text.line("add chain", fragments, "{ type filter hook prerouting priority -450; policy accept; }")
+    for chain in fragmentChains(surroundings.enclosure.links) { text.line("add chain", chain, fragmentsHook) }
     for family in plan.addressFamilies {
       text.line("add set", "clients-\(family.rawValue)", "{ type \(family.type); flags interval; }")
       text.line("add map", "servers-\(family.rawValue)", "{ type \(family.type) : verdict; flags interval; }")

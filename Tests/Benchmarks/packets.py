@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """The per-packet cost of the ruleset: forwarding with no table, with 1 server and with 1,000.
 
-  sudo Tests/Benchmarks/packets.py .build/release/sluice [--rounds 30] [--seconds 0.5] [--servers 1000] [--former EXECUTABLE]
+  sudo Tests/Benchmarks/packets.py .build/release/sluice [--rounds 30] [--seconds 0.5] [--servers 1000] [--former EXECUTABLE] [--bridge]
 
 For each variant three network namespaces (client, router, internet) joined by veth, all there at once; the router
 forwards. `sluice firewall install` writes the table of 1 or 1,000 policies, the client being in the network of one of
 them, and its destination is opened for UDP 9 and TCP 5201. With links, every policy also names its `interface`, as for
 one bridge per server. `conntrack` is a table of one rule that asks for the state of the connection: what any stateful
-firewall costs. With `--former` the rules of 1 server are also written by an earlier build. A round measures every variant for a moment, in an order that rotates: small UDP packets from one socket in a tight loop, counted where they arrive (packets per second, and CPU time
+firewall costs. With `--former` the rules of 1 server are also written by an earlier build. With
+`--bridge` the client is behind a bridge of the router, as a container is behind its network's. A round measures every variant for a moment, in an order that rotates: small UDP packets from one socket in a tight loop, counted where they arrive (packets per second, and CPU time
 of the sender per packet, which includes only what the kernel charges to it); every second round also iperf3's TCP for a
 second. Prints medians, and medians of the ratios within a round. Needs root, nftables and iproute2; TCP needs iperf3,
 instructions per packet need `perf stat` with hardware counters."""
@@ -20,9 +21,11 @@ options.add_argument("--seconds", type=float, default=0.5)
 options.add_argument("--servers", type=int, default=1_000)
 options.add_argument("--payload", type=int, default=18)
 options.add_argument("--former", metavar="EXECUTABLE")
+options.add_argument("--bridge", action="store_true")
 options.add_argument("--flood", metavar="SECONDS", type=float, help=argparse.SUPPRESS)
 options = options.parse_args()
 DESTINATION = ("198.18.0.2", 9)
+client_link = "bridge" if options.bridge else "to-client"
 
 
 def flood(seconds):
@@ -64,7 +67,12 @@ class Path:
                                         (self.internet, "198.18.0.2", "198.18.0.1", "to-internet")):
             run("ip", "link", "add", "up0", "netns", name, "type", "veth", "peer", "name", link, "netns", self.router)
             run("ip", "-n", name, "addr", "add", own + "/24", "dev", "up0")
-            run("ip", "-n", self.router, "addr", "add", router + "/24", "dev", link)
+            holder = link
+            if options.bridge and link == "to-client":
+                holder = "bridge"
+                run("ip", "-n", self.router, "link", "add", holder, "up", "type", "bridge")
+                run("ip", "-n", self.router, "link", "set", link, "master", holder)
+            run("ip", "-n", self.router, "addr", "add", router + "/24", "dev", holder)
             run("ip", "-n", name, "link", "set", "up0", "up")
             run("ip", "-n", self.router, "link", "set", link, "up")
             run("ip", "-n", name, "route", "add", "default", "via", router)
@@ -124,7 +132,7 @@ def configuration(variant):
     with open(os.path.join(folder, "policies.yaml"), "w") as file:
         # The client is the last server: nothing here is found sooner for being first.
         for index in reversed(range(count)):
-            link = f"interface: {'to-client' if index == 0 else f'br-{index}'}\n" if has_links else ""
+            link = f"interface: {client_link if index == 0 else f'br-{index}'}\n" if has_links else ""
             file.write(f"---\nserver: s{index}\n{link}networks: [ 10.{77 + index // 256}.{index % 256}.0/24 ]\n"
                        f"egress: [ api{index}.example.com, www{index}.example.com ]\n")
     path = os.path.join(folder, "sluice.yaml")

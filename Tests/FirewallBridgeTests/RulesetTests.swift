@@ -66,10 +66,54 @@ struct RulesetTests {
         ])
       #expect(
         try kernel.chains(family: .inet, table: "sluice") == [
-          "db_tools", "db_tools/new", "forward", "host/fence", "host/fragments", "host/held", "host/inbound",
-          "host/unreachable/output", "input",
-          "mine", "output",
+          "db_tools", "db_tools/new", "forward", "host/fence", "host/held", "host/inbound", "host/unreachable/output",
+          "input", "mine",
+          "output",
         ])
+    }
+  }
+
+  @Test("packets of the host meet the chain before fragments only while a link is a bridge")
+  func fragmentsChain() throws {
+    try Kernel.inNamespace {
+      _ = try Kernel.run("ip link add br-mcp type bridge")
+      _ = try Kernel.run("ip link add mcp0 type veth peer name mcp1")
+      let kernel = try KernelSets()
+      let installer = TableInstaller(kernel: kernel) { _ in }
+      let plan = FirewallPlan.sample()
+      func surroundings(_ bridge: Bool) throws -> Ruleset.Surroundings {
+        var surroundings = Ruleset.Surroundings()
+        surroundings.enclosure.links = [
+          Enclosure.Link(
+            interface: bridge ? "br-mcp" : "mcp0", index: try #require(UInt32(exactly: bridge ? 2 : 3)),
+            isBridge: bridge,
+            servers: [0], held: [], others: [])
+        ]
+        return surroundings
+      }
+      let (direct, bridged) = (try surroundings(false), try surroundings(true))
+      func hasChain() throws -> Bool {
+        try kernel.chains(family: .inet, table: "sluice").contains(Ruleset.fragments)
+      }
+      // Chains are listed in the order in which they were made.
+      func listing() throws -> [String] {
+        try Kernel.run("nft -s list table inet sluice").split(separator: "\n").map(String.init).sorted()
+      }
+      _ = try installer.install(plan, direct)
+      #expect(try !hasChain())
+      let apart = try listing()
+      _ = try installer.install(plan, bridged)
+      #expect(try hasChain())
+      let together = try listing()
+      #expect(
+        together.contains { $0.contains("hook prerouting") } && !apart.contains { $0.contains("hook prerouting") })
+      // As the host's network changes, and as a plan does: the same table.
+      try installer.enclose(plan, direct, instead: bridged)
+      #expect(try listing() == apart)
+      try installer.enclose(plan, bridged, instead: direct)
+      #expect(try listing() == together)
+      _ = try installer.install(plan, direct)
+      #expect(try listing() == apart)
     }
   }
 

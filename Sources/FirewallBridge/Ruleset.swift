@@ -84,11 +84,11 @@ package enum Ruleset {
     var text = RulesetScript(table: "inet \(plan.table)")
     if leftovers.replacesTable { text.text += "delete table \(text.table)\n" }
     declare(plan, surroundings, leftovers, in: &text)
-    if hooksDevices { hook(surroundings.enclosure.links, in: &text) }
-    empty(plan, surroundings, leftovers, in: &text)
     let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
-    fillMaps(plan, surroundings.held, owned, in: &text)
     let own = Dictionary(grouping: owned, by: \.owner)
+    if hooksDevices { hook(surroundings.enclosure.links, own, in: &text) }
+    empty(plan, surroundings, leftovers, in: &text)
+    fillMaps(plan, surroundings.held, owned, in: &text)
     for (index, server) in plan.servers.enumerated() {
       serverRules(server, own: own[index] ?? [], plan, in: &text)
     }
@@ -121,13 +121,14 @@ package enum Ruleset {
       + fragmentChains(former.enclosure.links).filter { !partsHook.contains($0) }
     // The kernel may have taken away a chain whose device is gone.
     for chain in chains + gone { text.line("add chain", chain) }
-    hook(surroundings.enclosure.links, in: &text)
+    let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
+    let own = Dictionary(grouping: owned, by: \.owner)
+    hook(surroundings.enclosure.links, own, in: &text)
     for chain in partsHook { text.line("add chain", chain, fragmentsHook) }
     text.line("flush map", "links")
     // The base chains that name links; the others stay as they are.
     for chain in ["forward", "input"] + partsHook + chains + gone { text.line("flush chain", chain) }
-    let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
-    enclose(plan, surroundings, Dictionary(grouping: owned, by: \.owner), in: &text)
+    enclose(plan, surroundings, own, in: &text)
     for chain in gone { text.line("delete chain", chain) }
     return text.text
   }
@@ -165,30 +166,39 @@ package enum Ruleset {
 
   private static func chains(of link: Enclosure.Link) -> [String] { [link.chain, link.inputChain, link.sourceChain] }
 
-  /// The base chains that look at sources before anything of the kernel answers a packet: they hook devices, so that the
-  /// rules stand in chains of their own, and each holds one jump.
-  private static func hook(_ links: [Enclosure.Link], in text: inout RulesetScript) {
+  /// The base chains that look at sources before anything of the kernel answers a packet. Each is a device's own; the rules
+  /// stand in another chain, which what comes in parts meets too.
+  private static func hook(_ links: [Enclosure.Link], _ own: [Int: [OwnedRange]], in text: inout RulesetScript) {
     for link in links where link.index != 0 {
       text.line(
         "add chain", link.ingressChain,
         "{ type filter hook ingress device \"\(link.interface)\" priority -500; policy accept; }")
       text.line("flush chain", link.ingressChain)
-      text.rule(link.ingressChain, "jump \(link.sourceChain)")
+      for rule in arrival(link, own) { text.rule(link.ingressChain, rule) }
     }
   }
 
+  /// What most packets meet and nothing else: a jump costs each of them as much as such a rule.
+  private static let maximumShortcuts = 2
+
+  private static func arrival(_ link: Enclosure.Link, _ own: [Int: [OwnedRange]]) -> [String] {
+    let ranges = link.servers.flatMap { own[$0] ?? [] }.filter { $0.family == .v4 }
+    let accepts = ranges.prefix(maximumShortcuts).map { range in
+      // As nft lists it.
+      "ip saddr \(range.nft.hasSuffix("/32") ? String(range.nft.dropLast(3)) : range.nft) accept"
+    }
+    return accepts + ["jump \(link.sourceChain)"]
+  }
+
   /// The chains that hook the devices of links, by name, as nft lists them.
-  package static func listedDeviceChains(_ surroundings: Surroundings) -> [String: [String]] {
+  package static func listedDeviceChains(_ plan: FirewallPlan, _ surroundings: Surroundings) -> [String: [String]] {
+    let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
+    let own = Dictionary(grouping: owned, by: \.owner)
     let links = surroundings.enclosure.links.filter { $0.index != 0 }
     return Dictionary(
       uniqueKeysWithValues: links.map { link in
-        (
-          link.ingressChain,
-          [
-            "type filter hook ingress device \"\(link.interface)\" priority -500; policy accept;",
-            "jump \(link.sourceChain)",
-          ]
-        )
+        let hook = "type filter hook ingress device \"\(link.interface)\" priority -500; policy accept;"
+        return (link.ingressChain, [hook] + arrival(link, own))
       })
   }
 

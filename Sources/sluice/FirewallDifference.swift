@@ -25,7 +25,7 @@ struct FirewallDifference {
     guard present.status == 0 || isAbsent else { throw StartError("nft cannot list the table: \(present.errors)") }
     if isAbsent { lines.append("- there is no table \(table)") }
     // Of the chains that hook devices the other namespace has none.
-    let hooks = Ruleset.listedDeviceChains(surroundings).map { ("chain \($0)", $1) }
+    let hooks = Ruleset.listedDeviceChains(plan, surroundings).map { ("chain \($0)", $1) }
     compare(
       Self.parts(of: present.output), Self.parts(of: wanted.output).merging(hooks, uniquingKeysWith: { $1 }))
   }

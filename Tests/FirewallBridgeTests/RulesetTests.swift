@@ -117,6 +117,31 @@ struct RulesetTests {
     }
   }
 
+  @Test("the chain of a device is listed as it is wanted", arguments: ["10.77.1.9/32", "10.77.0.0/17", "::/0"])
+  func deviceChain(network: String) throws {
+    try Kernel.inNamespace {
+      _ = try Kernel.run("ip link add mcp0 type veth peer name mcp1")
+      let installer = TableInstaller(kernel: try KernelSets()) { _ in }
+      let plan = FirewallPlan(
+        mode: .managed,
+        servers: [
+          FirewallPlan.Server(name: "s", prefixes: [try #require(IPPrefix(network))], opensAnyPort: false),
+          // Leaves the first of them two ranges.
+          FirewallPlan.Server(name: "t", prefixes: [try #require(IPPrefix("10.77.3.0/24"))], opensAnyPort: false),
+        ])
+      var surroundings = Ruleset.Surroundings()
+      surroundings.enclosure.links = [
+        Enclosure.Link(interface: "mcp0", index: 3, servers: [0, 1], held: [], others: [])
+      ]
+      _ = try installer.install(plan, surroundings)
+      let listed = try Kernel.run("nft -s list chain inet sluice ingress/mcp0").split(separator: "\n").map {
+        $0.drop { $0 == "\t" }
+      }
+      let wanted = try #require(Ruleset.listedDeviceChains(plan, surroundings)["ingress/mcp0"])
+      #expect(listed.dropFirst(2).dropLast(2).map(String.init) == wanted)
+    }
+  }
+
   @Test("a set of the wrong shape is an error that names it")
   func misshapen() throws {
     try Kernel.inNamespace {

@@ -24,7 +24,11 @@ extension Feeder {
       do throws(SystemError) {
         networks = try state.readNetworks()
       } catch {
-        throw TableInstaller.Fault(text: "\(error)")
+        // A table that is there goes on to hold what the list named; none at all would hold nobody.
+        guard !installer.hasTable(plan) else { throw TableInstaller.Fault(text: "\(error)") }
+        BridgeProcess.tell("\(error): networks that no policy governs any more are open until it can be read")
+        networks = HeldNetworks()
+        return try install(plan, &networks)
       }
       let sets = try install(plan, &networks)
       do throws(StateFolder.Failure) {

@@ -18,6 +18,12 @@ struct TableInstaller {
     sets["clients-4"] != nil && sets["servers-4"] != nil
   }
 
+  /// Whether a managed table is there, or it cannot be known.
+  func hasTable(_ plan: FirewallPlan) -> Bool {
+    guard let sets = try? kernel.sets(family: plan.family, table: plan.table) else { return true }
+    return Self.isOurs(sets)
+  }
+
   /// Creates or repairs a managed table; elements of sets that stay are kept. Returns what can be fed.
   ///
   /// - Parameter owned: the table was ours a moment ago. Whatever somebody put in its place goes, all of it.

@@ -505,6 +505,21 @@ struct BridgeTests {
     }
   }
 
+  @Test("where no rules are there at all, a list that cannot be read keeps back none, and is left as it is")
+  func unreadableListAtStart() throws {
+    try withState { folder, state in
+      let list = "\(folder)/networks.sluice"
+      #expect(FileManager.default.createFile(atPath: list, contents: Data("10.77.5.0/24 gone\n".utf8)))
+      #expect(unsafe chmod(list, 0) == 0)
+      let session = try Session(Self.serverPlan(), state: state)
+      try session.waitUp()
+      #expect(try Kernel.run("nft list table inet sluice").contains("10.77.1.0"))
+      #expect(unsafe chmod(list, 0o644) == 0)
+      #expect(try String(contentsOfFile: list, encoding: .utf8) == "10.77.5.0/24 gone\n")
+      try session.end()
+    }
+  }
+
   @Test("no lock on the state folder keeps the bridge from its rules")
   func lockedState() throws {
     try withState { folder, state in

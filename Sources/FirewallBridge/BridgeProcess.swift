@@ -6,10 +6,13 @@ package import LinuxIO
 package struct BridgeChild: ~Copyable {
   package let pid: Int32
   package let socket: FileDescriptor
+  /// How often the bridge saw something taken out of the table; grows before it does or says anything of it.
+  package let alarms: SharedCounter
 
-  package init(pid: Int32, socket: consuming FileDescriptor) {
+  package init(pid: Int32, socket: consuming FileDescriptor, alarms: SharedCounter) {
     self.pid = pid
     self.socket = socket
+    self.alarms = alarms
   }
 
   consuming func takeSocket() -> FileDescriptor { socket }
@@ -27,8 +30,8 @@ package struct EnvelopeFault: Error {
 /// The processes that alone may change the firewall: a keeper, and the feeder that it keeps alive.
 ///
 /// Both are this executable started again; each restarts the other, because serve itself has no privilege to do it.
-/// They find their descriptors at fixed places: 3 the socketpair, 4 the plan, 5 the state folder, 6 (feeder) what tells
-/// that the keeper lives. The socketpair's end is shared, so what serve sent waits for the next feeder when one dies.
+/// They find their descriptors at fixed places: 3 the socketpair, 4 the plan, 5 the state folder, 6 the page in which
+/// alarms are counted, 7 (feeder) what tells that the keeper lives. The socketpair's end is shared, so what serve sent waits for the next feeder when one dies.
 package enum BridgeProcess {
   enum Role: String {
     case keeper = "--keeper"
@@ -41,7 +44,8 @@ package enum BridgeProcess {
   private static let socketPlace: Int32 = 3
   private static let notebookPlace: Int32 = 4
   private static let statePlace: Int32 = 5
-  private static let lifePlace: Int32 = 6
+  private static let alarmsPlace: Int32 = 6
+  private static let lifePlace: Int32 = 7
 
   /// The files from which a bridge reads its envelope again.
   package struct Source {
@@ -80,10 +84,14 @@ package enum BridgeProcess {
     defer { close(pair[1]) }
     let notebook = try PlanNotebook.make(plan, bounds?.envelope)
     defer { close(notebook.descriptor) }
+    // Closed here when this returns: only the mapping is kept.
+    let file = try SharedCounter.makeFile(named: "sluice-alarms")
+    let alarms = try SharedCounter(file.raw)
     let pid = start(
-      .keeper, bounds?.source, executable: executable, socket: pair[1], notebook: notebook, state: state, life: nil)
+      .keeper, bounds?.source, executable: executable, socket: pair[1], notebook: notebook, state: state,
+      alarms: file.raw, life: nil)
     guard pid > 0 else { throw SystemError(call: "posix_spawn", errno: -pid) }
-    return BridgeChild(pid: pid, socket: ours)
+    return BridgeChild(pid: pid, socket: ours, alarms: alarms)
   }
 
   /// The hidden subcommand: `arguments` are what follows it. Returns the exit code.
@@ -129,7 +137,7 @@ package enum BridgeProcess {
       case .failure(let error): return complain("the kernel's nf_tables cannot be used: \(error)", code: 1)
       }
     }
-    return Keeper(socket: socketPlace, notebook: notebook, state: state, source: source).run()
+    return Keeper(socket: socketPlace, notebook: notebook, state: state, alarms: alarmsPlace, source: source).run()
   }
 
   private static var state: Int32? { StateFolder.isFolder(statePlace) ? statePlace : nil }
@@ -147,7 +155,8 @@ package enum BridgeProcess {
   private static func feed(_ notebook: PlanNotebook, _ source: Source?) -> Result<Feeder.End, SystemError> {
     do {
       let feeder = try Feeder(
-        socket: socketPlace, life: lifePlace, state: state, notebook: notebook, source: source?.path)
+        socket: socketPlace, life: lifePlace, state: state, notebook: notebook,
+        alarms: try SharedCounter(alarmsPlace), source: source?.path)
       return .success(feeder.run())
     } catch {
       let text = "the kernel's nf_tables cannot be used: \(error)"
@@ -158,11 +167,11 @@ package enum BridgeProcess {
 
   static func start(
     _ role: Role, _ source: Source?, executable: String, socket: Int32, notebook: PlanNotebook, state: Int32?,
-    life: Int32?
+    alarms: Int32, life: Int32?
   ) -> Int32 {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
-    var descriptors = [null, null, 2, socket, notebook.descriptor, state ?? null]
+    var descriptors = [null, null, 2, socket, notebook.descriptor, state ?? null, alarms]
     if let life {
       descriptors.append(life)
     }

@@ -28,11 +28,20 @@ final class ChangeWatcher {
 
   /// Reads what waits.
   ///
-  /// - Parameter harmed: called once, at the first harmful change, before the next is read: a flush is told of in hundreds.
-  func drain(family: FirewallPlan.Family, table: String, harmed: () -> Void = {}) -> ForeignNews {
+  /// - Parameters:
+  ///   - removed: called once, at the first change that takes something away, before the next is read: a flush is told of
+  ///     in hundreds.
+  ///   - harmed: called once, at the first harmful change.
+  func drain(
+    family: FirewallPlan.Family, table: String, removed: () -> Void = {}, harmed: () -> Void = {}
+  ) -> ForeignNews {
     var news = ForeignNews()
-    var isTold = false
+    var (isTold, isRemovalTold) = (false, false)
     func tellHarm() {
+      if !isRemovalTold, !news.changes.isDisjoint(with: .removal) {
+        isRemovalTold = true
+        removed()
+      }
       guard !isTold, news.isHarmful else { return }
       isTold = true
       harmed()

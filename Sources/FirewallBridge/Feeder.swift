@@ -58,10 +58,12 @@ final class Feeder {
   /// The host's own network as it was read last.
   var host = HostNetwork()
 
-  /// - Parameter source: the path of the configuration.
+  /// - Parameters:
+  ///   - alarms: counts what is taken out of the table.
+  ///   - source: the path of the configuration.
   /// - Throws: also where there is one and no envelope of it: without bounds only an operator's command is served.
   init(
-    socket: Int32, life: Int32, state: Int32?, notebook: PlanNotebook, source: String?
+    socket: Int32, life: Int32, state: Int32?, notebook: PlanNotebook, alarms: SharedCounter, source: String?
   ) throws(SystemError) {
     bounds = Bounds(envelope: notebook.loadEnvelope(), source: source)
     if source != nil, bounds.envelope == nil { throw SystemError(call: "reading the envelope", errno: EINVAL) }
@@ -77,7 +79,7 @@ final class Feeder {
     let watcher = try ChangeWatcher(ignoring: netlink.port)
     self.watcher = watcher
     closing = try ClosingTable()
-    let alarm = try ForeignAlarm(ignoring: netlink.port, closing: closing, socket: socket)
+    let alarm = try ForeignAlarm(ignoring: netlink.port, counting: alarms, closing: closing, socket: socket)
     self.alarm = alarm
     sluice_realtime_leave()
     refresh = RefreshProbe.run(transaction, kernel)

@@ -17,6 +17,7 @@ final class ForeignAlarm: Sendable {
 
   private let watcher: ChangeWatcher
   private let place = Mutex<Place?>(nil)
+  private let alarms: SharedCounter
   private let closing: ClosingTable
   private let socket: Int32
   /// Something in it ends the thread.
@@ -25,10 +26,14 @@ final class ForeignAlarm: Sendable {
 
   /// - Parameters:
   ///   - ownPort: the feeding socket's port: its changes are ours.
+  ///   - alarms: ends serve's epoch before anything else is done.
   ///   - closing: what is woken when the table may not be whole.
   ///   - socket: serve's end; a message is one send, so that two threads may.
-  init(ignoring ownPort: UInt32, closing: ClosingTable, socket: Int32) throws(SystemError) {
+  init(ignoring ownPort: UInt32, counting alarms: SharedCounter, closing: ClosingTable, socket: Int32)
+    throws(SystemError)
+  {
     watcher = try ChangeWatcher(ignoring: ownPort)
+    self.alarms = alarms
     self.closing = closing
     self.socket = socket
     over = try Mailbox()
@@ -66,8 +71,10 @@ final class ForeignAlarm: Sendable {
         _ = watcher.drain(family: .inet, table: "")
         continue
       }
-      let changes = watcher.drain(family: place.family, table: place.table, harmed: closing.wake).changes
-      guard !changes.isDisjoint(with: [.tableRemoved, .setRemoved, .elementsRemoved, .unknown]) else { continue }
+      let changes = watcher.drain(
+        family: place.family, table: place.table, removed: alarms.add, harmed: closing.wake
+      ).changes
+      guard !changes.isDisjoint(with: .removal) else { continue }
       // Where serve does not read there is nobody to warn: it answers nothing either.
       _ = BridgeSocket.send(BridgeMessage.alarm.encoded(), socket, waiting: false)
     }

@@ -26,3 +26,8 @@ struct ForeignNews: Equatable {
   /// Beyond this all servers are looked at, which costs little more.
   private static let maximumServers = 1_024
 }
+
+extension ForeignChange {
+  /// What may have taken elements out of a set.
+  static let removal: ForeignChange = [.tableRemoved, .setRemoved, .elementsRemoved, .unknown]
+}

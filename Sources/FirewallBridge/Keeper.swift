@@ -8,6 +8,7 @@ struct Keeper {
   let socket: Int32
   let notebook: PlanNotebook
   let state: Int32?
+  let alarms: Int32
   let source: BridgeProcess.Source?
 
   /// Returns when serve's end of the socketpair is closed.
@@ -90,7 +91,7 @@ struct Keeper {
     }
     let pid = BridgeProcess.start(
       .feeder, source, executable: BridgeProcess.ownExecutable, socket: socket, notebook: notebook, state: state,
-      life: pair[1])
+      alarms: alarms, life: pair[1])
     close(pair[1])
     return (pid, pair[0])
   }

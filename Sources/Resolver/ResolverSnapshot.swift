@@ -260,18 +260,3 @@ struct Uncounted<Object: AnyObject & Sendable>: Sendable {
     unsafe sluice_prefetch(object.toOpaque())
   }
 }
-
-/// The firewall's epoch: it moves on whenever the kernel may have forgotten what was committed.
-///
-/// An answer may leave only if its grant was committed in the current epoch (P2).
-package final class FirewallEpoch: Sendable {
-  private let value = Atomic<UInt64>(1)
-
-  package init() {}
-
-  package var current: UInt64 { value.load(ordering: .acquiring) }
-
-  package func advance() {
-    value.wrappingAdd(1, ordering: .acquiringAndReleasing)
-  }
-}

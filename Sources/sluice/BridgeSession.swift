@@ -10,6 +10,8 @@ final class BridgeSession {
 
   let reactor: Reactor
   private(set) var link: BridgeLink?
+  /// See `BridgeChild`.
+  let alarms: SharedCounter
   /// Gets every event after the start.
   var onEvent: ((BridgeEvent) -> Void)?
   private var outcome: Result<Void, StartError>?
@@ -39,6 +41,7 @@ final class BridgeSession {
       let loop = if let reactor { reactor } else { try Reactor() }
       self.reactor = loop
       let child = try BridgeProcess.spawn(plan, bounds: bounds, state: folder)
+      alarms = child.alarms
       link = try BridgeLink(reactor: loop, child: child, plan: plan) { [unowned self] in handle($0) }
     } catch {
       throw StartError("the firewall bridge cannot be started: \(error)")

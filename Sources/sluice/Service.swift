@@ -68,7 +68,8 @@ final class Service {
     let factory = SnapshotFactory(settings, zones: zones)
     let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
     let shared = SharedState(
-      current: current, epoch: FirewallEpoch(), audit: audit, resolveInterface: { name in unsafe if_nametoindex(name) },
+      current: current, epoch: FirewallEpoch(alarms: bridge?.alarms), audit: audit,
+      resolveInterface: { name in unsafe if_nametoindex(name) },
       sink: { [mailbox] question, path in mailbox.post(.question(question, path)) })
     let sockets: (listener: StreamListener, workers: [DatagramWorker])
     do {

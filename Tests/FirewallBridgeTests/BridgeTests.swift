@@ -12,6 +12,7 @@ final class Session {
   let reactor: Reactor
   let plan: FirewallPlan?
   private(set) var link: BridgeLink!
+  let alarms: SharedCounter
   var events: [BridgeEvent] = []
   let kernel: KernelSets
 
@@ -24,6 +25,7 @@ final class Session {
     reactor = try Reactor()
     kernel = try KernelSets()
     let child = try BridgeProcess.spawn(plan, bounds: bounds, state: state, executable: host)
+    alarms = child.alarms
     link = try BridgeLink(reactor: reactor, child: child, plan: plan) { [unowned self] in events.append($0) }
   }
 
@@ -131,8 +133,9 @@ struct BridgeTests {
         #expect(sets["CapAmb"] == 0)
         #expect(sets["NoNewPrivs"] == 1)
         let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
-        // Two of them tell of the host's network, one is the state folder's place, two belong to the closing rules.
-        #expect(open.count <= 17)
+        // Two of them tell of the host's network, one is the state folder's place, one the page of alarms, two belong to the
+        // closing rules.
+        #expect(open.count <= 18)
         let environment = try String(contentsOfFile: "/proc/\(pid)/environ", encoding: .utf8)
         #expect(environment.split(separator: "\0").count == 2)
       }
@@ -466,6 +469,34 @@ struct BridgeTests {
       #expect(try session.request { session.link.install(unfenced, $0) }?.refusal?.reason == .outside)
       #expect(try session.commit([open]) == .committed)
       #expect(try Kernel.run("nft list table inet sluice").contains("host/fence"))
+    }
+  }
+
+  @Test("what others take out of the table is counted at once, before any message is read, by each feeder")
+  func alarms() throws {
+    try Kernel.inNamespace {
+      let session = try Session()
+      try session.waitUp()
+      func counts(_ what: String, _ change: () throws -> Void) throws {
+        let before = session.alarms.value
+        try change()
+        // Nothing turns the reactor.
+        try Session.poll(what) { session.alarms.value > before }
+      }
+      func flush() throws {
+        _ = try session.commit([Self.element(1)])
+        #expect(try session.holds(Self.element(1)))
+        try counts("a flushed set is counted") { try Kernel.nft("flush set inet sluice github-mcp-4") }
+      }
+      let quiet = session.alarms.value
+      _ = try session.commit([Self.element(2)])
+      #expect(session.alarms.value == quiet)
+      try flush()
+      kill(try session.feeder(), SIGKILL)
+      try session.waitUp(2)
+      try flush()
+      try counts("a deleted table is counted") { try Kernel.nft("delete table inet sluice") }
+      try session.end()
     }
   }
 

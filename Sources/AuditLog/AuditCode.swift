@@ -56,9 +56,13 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let upstreamMismatch = AuditCode(rawValue: 39)
   package static let interfaceEnclosed = AuditCode(rawValue: 40)
   package static let networkExposed = AuditCode(rawValue: 41)
+  package static let started = AuditCode(rawValue: 48)
+  package static let stopped = AuditCode(rawValue: 49)
+  package static let crashed = AuditCode(rawValue: 50)
+  package static let logDisturbed = AuditCode(rawValue: 51)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...41).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (Array(1...41) + Array(48...51)).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
@@ -126,6 +130,10 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .interfaceEnclosed: ("interface-enclosed", "nothing passes from the interface but its servers", .observe)
     case .networkExposed: ("network-exposed", "network closed by its source alone", .error)
     case .askedByOperator: ("asked-by-operator", "asked by an operator in the server's name", .observe)
+    case .started: ("started", "sluice serves", .observe)
+    case .stopped: ("stopped", "sluice stopped", .observe)
+    case .crashed: ("crashed", "the run before ended without stopping", .error)
+    case .logDisturbed: ("log-disturbed", "the log was not as it should be", .error)
     default: ("unknown", "unknown", .error)
     }
   }

@@ -15,6 +15,10 @@ package struct AuditCounters: Equatable, Sendable {
   package var rotations: UInt64 = 0
   /// Rotations and reopenings that failed; writing went on in the file that was open.
   package var rotationFailures: UInt64 = 0
+  /// How often the file at the log's path was found to be another one, or none: a new one was begun.
+  package var replacements: UInt64 = 0
+  /// Why the file cannot be rotated, as errno; nil while it can. It grows beyond `max-size` then.
+  package var rotationFault: Int32?
   /// Rotated files that were compressed.
   package var compressions: UInt64 = 0
   /// Attempts to compress a file that left it as it was.
@@ -32,15 +36,21 @@ final class LiveCounters: Sendable {
   let corrupt = Atomic<UInt64>(0)
   let rotations = Atomic<UInt64>(0)
   let rotationFailures = Atomic<UInt64>(0)
+  let replacements = Atomic<UInt64>(0)
+  /// 0 while files can be rotated.
+  let rotationFault = Atomic<Int32>(0)
   /// 0 while writing works.
   let blockedSince = Atomic<UInt64>(0)
 
   var copy: AuditCounters {
     let blocked = blockedSince.load(ordering: .relaxed)
+    let fault = rotationFault.load(ordering: .relaxed)
     return AuditCounters(
       records: records.load(ordering: .relaxed), written: written.load(ordering: .relaxed),
       suppressed: suppressed.load(ordering: .relaxed), recovered: recovered.load(ordering: .relaxed),
       corrupt: corrupt.load(ordering: .relaxed), rotations: rotations.load(ordering: .relaxed),
-      rotationFailures: rotationFailures.load(ordering: .relaxed), blockedSince: blocked == 0 ? nil : blocked)
+      rotationFailures: rotationFailures.load(ordering: .relaxed),
+      replacements: replacements.load(ordering: .relaxed), rotationFault: fault == 0 ? nil : fault,
+      blockedSince: blocked == 0 ? nil : blocked)
   }
 }

@@ -36,6 +36,9 @@ package final class AuditStore: Sendable {
   private let shared: Shared
   private let path: String
   private let directory: LogDirectory
+  private let ringFile: RingFile
+  /// How the run before this one ended.
+  package let former: FormerRun
   /// Held open for its lock.
   private let ringDescriptor: FileDescriptor
   private let waiting: Mutex<AuditWriter?>
@@ -50,13 +53,15 @@ package final class AuditStore: Sendable {
   package init(settings: AuditStoreSettings) throws(AuditStoreError) {
     path = settings.path
     directory = try LogDirectory(of: settings.path)
-    ringDescriptor = try Self.lock(settings.path + ".ring", settings.owner, log: settings.path)
+    var setAside: String?
+    ringDescriptor = try Self.lock(settings.path + ".ring", settings.owner, log: settings.path, &setAside)
     do throws(SystemError) {
       var file = try LogFile(
         path: settings.path, maxSize: settings.maxSize, keep: settings.keep, owner: settings.owner)
       try file.repair()
-      warnings = file.warning.map { [$0] } ?? []
+      warnings = [file.warning, setAside].compactMap { $0 }
       let leftovers = try RingFile.existing(ringDescriptor)
+      former = leftovers?.former ?? .unknown
       var run = WallClock.seconds()
       var recovered: (events: UInt64, corrupt: UInt64) = (0, 0)
       if let leftovers {
@@ -68,6 +73,7 @@ package final class AuditStore: Sendable {
       }
       // The run that recovers and the run that serves make ids of their own.
       let ringFile = try RingFile.empty(ringDescriptor, settings.geometry, run: run + 1)
+      self.ringFile = ringFile
       let compressor =
         settings.compress && settings.keep > 0
         ? try LogCompressor(path: settings.path, maxSize: settings.maxSize, keep: settings.keep) : nil
@@ -84,10 +90,14 @@ package final class AuditStore: Sendable {
     }
   }
 
-  private static func lock(_ path: String, _ owner: UInt32?, log: String) throws(AuditStoreError) -> FileDescriptor {
+  private static func lock(
+    _ path: String, _ owner: UInt32?, log: String, _ setAside: inout String?
+  ) throws(AuditStoreError) -> FileDescriptor {
     let file: FileDescriptor
+    let folder = try folder(of: path)
+    let name = Folder.name(of: path)
     do throws(SystemError) {
-      file = try Folder(of: path).openOrMake(Folder.name(of: path), O_RDWR, owner: owner)
+      file = try folder.openOrMake(name, O_RDWR, owner: owner)
     } catch {
       throw AuditStoreError(path, error)
     }
@@ -99,10 +109,26 @@ package final class AuditStore: Sendable {
     }
     var status = stat()
     guard unsafe fstat(raw, &status) == 0, RingFile.mayOverwrite(file, octets: Int(status.st_size)) else {
-      throw AuditStoreError(path, "not a file of ours, expected none or the ring of an audit log")
+      do throws(SystemError) {
+        try folder.rename(name, to: name + ".damaged")
+      } catch {
+        throw AuditStoreError(path, "not the ring of an audit log, and it cannot be set aside: \(error)")
+      }
+      setAside =
+        "\(path) is not the ring of an audit log: set aside as \(name).damaged; what was not written yet is in it"
+      var again: String?
+      return try lock(path, owner, log: log, &again)
     }
     fchmod(raw, 0o600)
     return file
+  }
+
+  private static func folder(of path: String) throws(AuditStoreError) -> Folder {
+    do throws(SystemError) {
+      return try Folder(of: path)
+    } catch {
+      throw AuditStoreError(path, error)
+    }
   }
 
   deinit {
@@ -173,7 +199,10 @@ package final class AuditStore: Sendable {
     shared.isStopping.store(true, ordering: .releasing)
     shared.wakeUp.post()
     let running = thread.withLock { $0.take() }
-    if let running { running.join() }
+    if let running {
+      running.join()
+      if !shared.isBlocked.load(ordering: .acquiring) { ringFile.markStopped() }
+    }
     // After the writer, who alone moves files.
     shared.compressor?.stop()
     let compressing = compressing.withLock { $0.take() }

@@ -12,6 +12,8 @@ struct AuditWriter: ~Copyable {
   static let retryMilliseconds = 100
   /// After a batch the writer looks again without having been woken: under load a wake-up would come with every burst.
   static let lingerMilliseconds = 5
+  /// Nanoseconds between two looks at whether the log is still at its path.
+  private static let lookRhythm: UInt64 = 1_000_000_000
   /// Windows that end within so many milliseconds are ended together.
   static let windowSlack = 250
 
@@ -24,6 +26,8 @@ struct AuditWriter: ~Copyable {
   private var firstRing = 0
   /// A record waits until windows are freed for it.
   private var isShort = false
+  /// When the file at the log's path was looked at last, on the monotonic clock.
+  private var lookedAt: UInt64 = 0
   /// The last batch was a large one: look again at once.
   private var isBusy = false
 
@@ -41,6 +45,8 @@ struct AuditWriter: ~Copyable {
 
   /// Runs until the store is stopped, and then until everything is written or cannot be.
   mutating func run() {
+    // As the user that writes from now on.
+    shared.counters.rotationFault.store(file.rotationFault, ordering: .relaxed)
     while true {
       let isStopping = shared.isStopping.load(ordering: .acquiring)
       reopenIfAsked()
@@ -105,6 +111,7 @@ struct AuditWriter: ~Copyable {
   /// Writes the batch, however long that takes; false when stopped while it cannot be written.
   private mutating func write() -> Bool {
     var done = 0
+    lookForFile()
     rotateIfFull()
     while done < output.count {
       do throws(SystemError) {
@@ -138,8 +145,28 @@ struct AuditWriter: ~Copyable {
       try file.rotate()
       shared.compressor?.look()
       shared.counters.rotations.add(1, ordering: .relaxed)
+      shared.counters.rotationFault.store(0, ordering: .relaxed)
     } catch {
       shared.counters.rotationFailures.add(1, ordering: .relaxed)
+      shared.counters.rotationFault.store(error.errno, ordering: .relaxed)
+    }
+  }
+
+  /// What is written to a file that was taken away is nobody's to read: where another one is at the path, or none, goes on
+  /// there.
+  private mutating func lookForFile() {
+    let now = MonotonicTime.now().nanoseconds
+    guard !output.isEmpty, now >= lookedAt &+ Self.lookRhythm else { return }
+    lookedAt = now
+    guard !file.isCurrent else { return }
+    do throws(SystemError) {
+      try file.reopen()
+      shared.compressor?.look()
+      shared.counters.replacements.add(1, ordering: .relaxed)
+      shared.counters.rotationFault.store(file.rotationFault, ordering: .relaxed)
+    } catch {
+      shared.counters.rotationFailures.add(1, ordering: .relaxed)
+      shared.counters.rotationFault.store(error.errno, ordering: .relaxed)
     }
   }
 

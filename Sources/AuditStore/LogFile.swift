@@ -124,10 +124,18 @@ struct LogFile: ~Copyable {
     if size > 0 { try repair() }
   }
 
+  /// Why the next rotation would fail, as errno; 0 where it would not.
+  var rotationFault: Int32 {
+    let slash = path.lastIndex(of: "/")
+    let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    return unsafe faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno
+  }
+
   /// Which file is open.
   var identity: FileIdentity? { FileIdentity(descriptor.raw) }
 
-  private var isCurrent: Bool {
+  /// Whether the file at the path is the one that is open.
+  var isCurrent: Bool {
     var mine = stat()
     var there = stat()
     unsafe fstat(descriptor.raw, &mine)

@@ -33,6 +33,15 @@ final class RingFile: Sendable {
     static let ringOctets = 16
     static let windowOctets = 24
     static let run = 32
+    /// How the run ended, and when it began.
+    static let end = 128
+    static let start = 136
+  }
+
+  /// What stands in `Word.end`; 0 in files of earlier versions.
+  private enum End {
+    static let none: UInt64 = 0x52554E
+    static let stopped: UInt64 = 0x53544F50
   }
 
   /// "sluiceA1"
@@ -79,6 +88,8 @@ final class RingFile: Sendable {
     made.region.storeReleasing(UInt64(geometry.ringOctets), Word.ringOctets)
     made.region.storeReleasing(UInt64(geometry.windowOctets), Word.windowOctets)
     made.region.storeReleasing(run, Word.run)
+    made.region.storeReleasing(End.none, Word.end)
+    made.region.storeReleasing(WallClock.nanoseconds(), Word.start)
     made.region.storeReleasing(magic, Word.magic)
     return made
   }
@@ -91,6 +102,18 @@ final class RingFile: Sendable {
 
   /// The number of the run that made the file: the next is greater.
   var run: UInt64 { region.loadAcquiring(Word.run) }
+
+  /// The run that made the file ends with everything told.
+  func markStopped() { region.storeReleasing(End.stopped, Word.end) }
+
+  /// How the run that made the file ended.
+  var former: FormerRun {
+    switch region.loadAcquiring(Word.end) {
+    case End.stopped: .stopped
+    case End.none: .broken(began: region.loadAcquiring(Word.start))
+    default: .unknown
+    }
+  }
 
   var windows: SharedRegion {
     region.part(4096..<(4096 + 64 + geometry.windowOctets))

@@ -44,20 +44,25 @@ package struct HeldNetworks: Hashable, Sendable {
 
   /// The server that governs or governed a network last.
   private var servers: [IPPrefix: String] = [:]
+  /// Lines that are none of ours: they hold nothing, and stay where they are.
+  package private(set) var unread: [String] = []
 
   package init() {}
 
-  /// Reads the state folder's text; what is no line of ours is left out.
+  /// Reads the state folder's text.
   package init(text: String) {
     for line in text.split(separator: "\n") {
       let words = line.split(separator: " ")
-      guard words.count == 2, let prefix = IPPrefix(words[0]), FirewallPlan.isName(String(words[1])) else { continue }
+      guard words.count == 2, let prefix = IPPrefix(words[0]), FirewallPlan.isName(String(words[1])) else {
+        unread.append(String(line))
+        continue
+      }
       servers[prefix] = String(words[1])
     }
   }
 
   package var text: String {
-    servers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined()
+    servers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined() + unread.map { $0 + "\n" }.joined()
   }
 
   /// Takes note of what a plan governs and releases; what is held then.

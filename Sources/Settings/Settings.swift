@@ -6,6 +6,8 @@ package struct Settings: Sendable {
   package var listen: [ListenAddress]
   /// Where the configuration names each of `listen`, in the same order.
   package var listenLocations: [SourceLocation] = []
+  /// Of the audit log's path, or of what has none.
+  package var auditLocation = SourceLocation(file: "", line: 0, column: 0)
   package var workers: Int
   package var upstreams: [UpstreamAddress]
   package var zones: [ZoneSource]

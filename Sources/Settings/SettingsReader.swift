@@ -53,7 +53,7 @@ struct SettingsReader {
     }
     refuseUpstreams(fields["upstreams"], settings)
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
-    audit(fields["audit"], in: root, &settings.audit)
+    settings.auditLocation = audit(fields["audit"], in: root, &settings.audit)
     control(fields["control"], &settings.control)
     if let node = fields["metrics"] { settings.metrics = findings.metricsAddress(node) }
     if let node = fields["user"] { findings.read(node, into: &settings.user) }
@@ -73,7 +73,7 @@ struct SettingsReader {
     let fields = findings.fields(root, of: "the configuration", keys: Self.keys)
     findings = FieldReader()
     var places = (audit: AuditSettings(), control: ControlSettings.default)
-    audit(fields["audit"], in: root, &places.audit)
+    _ = audit(fields["audit"], in: root, &places.audit)
     control(fields["control"], &places.control)
     return places
   }
@@ -186,15 +186,22 @@ struct SettingsReader {
     return .builtIn(name: name)
   }
 
-  private mutating func audit(_ node: YAMLNode?, in root: YAMLNode, _ audit: inout AuditSettings) {
+  private mutating func audit(
+    _ node: YAMLNode?, in root: YAMLNode, _ audit: inout AuditSettings
+  ) -> SourceLocation {
     let place = node.map { findings.read($0, into: &audit) ?? $0.location } ?? root.location
     audit.path = ConfigFiles.resolve(audit.path, from: path)
     let directory = (audit.path as NSString).deletingLastPathComponent
-    if !ConfigFiles.isDirectory(directory.isEmpty ? "." : directory) {
-      findings.error("directory \(Quoted.text(directory)) of the audit log does not exist, expected it made", at: place)
+    let above = (directory as NSString).deletingLastPathComponent
+    // serve makes it where only it is missing.
+    if ![directory, above].contains(where: { ConfigFiles.isDirectory($0.isEmpty ? "." : $0) }) {
+      findings.error(
+        "directory \(Quoted.text(directory)) of the audit log and the one above it do not exist, expected one of them",
+        at: place)
     } else if ConfigFiles.isDirectory(audit.path) {
       findings.error("audit path \(Quoted.text(audit.path)) is a directory, expected a file", at: place)
     }
+    return place
   }
 }
 

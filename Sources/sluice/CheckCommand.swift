@@ -19,7 +19,7 @@ struct CheckCommand: ParsableCommand {
     }
     var findings = loaded.diagnostics
     if let settings = loaded.settings {
-      findings += ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
+      findings += LogFolder.check(settings) + ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
       findings += (try? EnclosureDiagnosis(settings))?.diagnostics ?? []
       if let missing = Privileges.missing(settings.user) { findings.append(missing) }
     }

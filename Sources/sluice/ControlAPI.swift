@@ -64,6 +64,10 @@ enum ControlAPI {
       var suppressed: UInt64
       var recovered: UInt64
       var corrupt: UInt64
+      /// Why the file cannot be rotated; nil while it can.
+      var rotationFault: String?
+      /// How often the log's file was gone from its path, or another one there.
+      var replaced: UInt64
       /// Octets of records that wait to be written, in the fullest ring, and what a ring holds.
       var pending: Int
       var room: Int

@@ -147,6 +147,8 @@ struct StatusCommand: ParsableCommand {
           "\(audit.path), \(counted(audit.events, "event")), \(audit.suppressed) counted in others"
             + ", \(audit.pending) of \(audit.room) octets waiting"
             + (audit.blocked ? TerminalStyle.bad("; BLOCKED: the log cannot be written") : "")
+            + (audit.rotationFault.map { TerminalStyle.bad("; NOT ROTATED: \($0)") } ?? "")
+            + (audit.replaced > 0 ? "; taken away \(audit.replaced) times" : "")
         ),
         ("promises", promises(status.violations)),
       ] + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])

@@ -176,6 +176,7 @@ struct MetricsReading: Sendable {
       ("suppressed", "Records that another record's event counts.", audit.suppressed),
       ("corrupt", "Damaged stretches of the rings.", audit.corrupt),
       ("rotation_failures", "Rotations that failed.", audit.rotationFailures),
+      ("replacements", "Times that the log's file was gone from its path, or another one there.", audit.replacements),
       ("compressions", "Rotated files that were compressed.", audit.compressions),
       ("compression_failures", "Rotated files that stay as they were.", audit.compressionFailures),
     ] {
@@ -189,6 +190,8 @@ struct MetricsReading: Sendable {
     text.family(
       "sluice_audit_blocked", .gauge, "1 while the log cannot be written, and nothing is answered that has to be.")
     text.sample("sluice_audit_blocked", isAuditBlocked ? 1 : 0)
+    text.family("sluice_audit_unrotatable", .gauge, "1 while the log cannot be rotated, and grows beyond max-size.")
+    text.sample("sluice_audit_unrotatable", audit.rotationFault == nil ? 0 : 1)
   }
 }
 

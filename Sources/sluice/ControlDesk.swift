@@ -186,6 +186,7 @@ final class ControlDesk {
       audit: ControlAPI.Status.Audit(
         path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,
         suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt,
+        rotationFault: counters.rotationFault.map(LogFault.words), replaced: counters.replacements,
         pending: audit.pending.octets, room: audit.pending.room),
       violations: violations, permits: keeper.permits.count,
       cacheEntries: 0, inFlight: service.engine.flightCount)

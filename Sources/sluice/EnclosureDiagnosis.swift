@@ -31,9 +31,20 @@ struct EnclosureDiagnosis {
       guard let server = link.servers.first.map({ settings.policies[Int($0)] }) else { continue }
       findings.append(.warning(EnclosureText.others(link.others, behind: link.interface), at: server.location))
     }
+    if let damage { findings.append(.warning(damage, at: SourceLocation(file: "", line: 0, column: 0))) }
     let whole = SourceLocation(file: settings.policies.first?.location.file ?? "", line: 0, column: 0)
     findings += surroundings.held.map { Diagnostic.warning(EnclosureText.held($0), at: whole) }
     return findings
+  }
+
+  /// What of the list of networks that were governed cannot be read.
+  private var damage: String? {
+    let table = settings.firewall.table
+    guard let unread = try? StateFolder.networks(of: table, at: settings.state).unread, let first = unread.first else {
+      return nil
+    }
+    return "\(settings.state)/bridge/networks.\(table) has \(counted(unread.count, "line")) that hold no network, "
+      + "the first of them \(JSONText.quoted(String(first.prefix(80))))"
   }
 
   /// Findings for `doctor`.
@@ -49,6 +60,11 @@ struct EnclosureDiagnosis {
         .warning(
           "enclosure", EnclosureText.others(link.others, behind: link.interface),
           "add what should be governed to a policy's `networks:`, and move the rest behind another interface"))
+    }
+    if let damage {
+      findings.append(
+        .serious(
+          "enclosure", damage, "write the network and the server's name that should stand there, or take the line out"))
     }
     findings += surroundings.held.map {
       .warning("enclosure", EnclosureText.held($0), "give it a policy, or: \(EnclosureText.release($0))")

@@ -42,6 +42,7 @@ enum HostDiagnosis {
           "files", "\(path), which the firewall bridge goes by, lies in the audit log's folder, where serve may write",
           "give the audit log a folder of its own"))
     }
+    if let text = LogFolder.fault(settings) { findings.append(.serious("files", text, LogFolder.remedy(settings))) }
     if let status = status(of: settings.audit.path), status.st_mode & 0o077 != 0 {
       findings.append(
         .warning(
@@ -145,6 +146,12 @@ enum HostDiagnosis {
         .serious(
           "server", "the audit log cannot be written: denials and grants get SERVFAIL",
           "make room, or mend the owner of \(status.audit.path)"))
+    }
+    if let fault = status.audit.rotationFault {
+      findings.append(
+        .serious(
+          "server", "the audit log \(status.audit.path) cannot be rotated (\(fault)): it grows beyond max-size",
+          "give the folder to the service's user: \(LogFolder.remedy(settings))"))
     }
     for upstream in status.upstreams where !upstream.healthy {
       findings.append(

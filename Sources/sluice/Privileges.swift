@@ -28,6 +28,9 @@ enum Privileges {
     }
   }
 
+  /// The account of a user on this host; nil where serve could not become it.
+  static func known(_ user: ServiceUser) -> Account? { try? lookUp(user) }
+
   private static func lookUp(_ user: ServiceUser) throws(StartError) -> Account {
     var account = Account(user: 0, group: 0)
     let error = unsafe sluice_find_user(user.name, &account.user, &account.group)

@@ -117,6 +117,9 @@ final class Service {
     }
     if settings.watches { keeper.watcher = try watch(keeper) }
     service.startRhythms()
+    service.tellStart(after: audit.former)
+    let logWatch = LogWatch(audit, service, path: settings.audit.path)
+    logWatch.start()
     let desk = ControlDesk(
       service: service, keeper: keeper, settings: settings, audit: audit, started: WallClock.nanoseconds(),
       mailbox: mailbox)
@@ -140,11 +143,12 @@ final class Service {
     reactor.run()
     manager?.stopping()
     service.tellVolumes()
+    service.tellEnd(failure?.reason)
     keeper.end()
     control?.stop()
     listener.stop()
     for thread in threads { thread.join() }
-    audit.stop()
+    withExtendedLifetime(logWatch) { audit.stop() }
     _ = consume lock
     if let failure { throw failure }
   }

@@ -1,6 +1,7 @@
 import AuditLog
 import Foundation
 import Glibc
+import LinuxIO
 import Testing
 
 @testable import AuditStore
@@ -124,6 +125,66 @@ import Testing
     Files.makeDirectory(scratch.log)
     #expect(throws: AuditStoreError.self) { try openStore(scratch.log) }
     #expect(text(victim) == "precious\n")
+  }
+
+  @Test("a log that was taken away is begun anew at its path, with its folder or without, and that is counted")
+  func takenAway() throws {
+    let scratch = Scratch()
+    let store = try openStore(scratch.log)
+    push(store, 0)
+    #expect(eventually { store.counters.records == 1 })
+    #expect(store.counters.replacements == 0 && store.counters.rotationFault == nil)
+    Files.remove(scratch.log)
+    var number = 1
+    func pushes(until condition: () -> Bool) -> Bool {
+      eventually {
+        push(store, number)
+        number += 1
+        return condition()
+      }
+    }
+    #expect(pushes { store.counters.replacements == 1 })
+    #expect(eventually { text(scratch.log).contains("\"id\"") })
+    try FileManager.default.removeItem(atPath: scratch.path)
+    #expect(pushes { store.counters.rotationFault == ENOENT })
+    try FileManager.default.createDirectory(atPath: scratch.path, withIntermediateDirectories: true)
+    #expect(pushes { store.counters.replacements == 2 && store.counters.rotationFault == nil })
+    store.stop()
+    #expect(text(scratch.log).contains("n\(number - 1).example.com"))
+  }
+
+  @Test("how a run ended is known to the next one")
+  func formerRun() throws {
+    let scratch = Scratch()
+    let before = WallClock.nanoseconds()
+    do {
+      let first = try openStore(scratch.log)
+      #expect(first.former == .unknown)
+      first.stop()
+    }
+    let second = try openStore(scratch.log)
+    #expect(second.former == .stopped)
+    push(second, 1)
+    // What a killed run leaves.
+    let killed = Scratch()
+    try FileManager.default.copyItem(atPath: scratch.log + ".ring", toPath: killed.log + ".ring")
+    second.stop()
+    let third = try openStore(killed.log)
+    guard case .broken(let began) = third.former else { throw Impossible() }
+    #expect(began >= before && began <= WallClock.nanoseconds())
+    third.stop()
+  }
+
+  @Test("a file that is no ring is set aside, whole, and told")
+  func notRing() throws {
+    let scratch = Scratch()
+    try "somebody's notes\n".write(toFile: scratch.log + ".ring", atomically: false, encoding: .utf8)
+    let store = try openStore(scratch.log)
+    #expect(store.warnings.contains { $0.contains("audit.jsonl.ring.damaged") })
+    push(store, 1)
+    store.stop()
+    #expect(text(scratch.log + ".ring.damaged") == "somebody's notes\n")
+    #expect(try readEvents(scratch.log).count == 1)
   }
 
   @Test(

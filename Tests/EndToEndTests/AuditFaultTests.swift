@@ -44,5 +44,72 @@ extension EndToEnd {
         }
       }
     }
+
+    @Test("start, stop and a run that ended without stopping are events, with the version")
+    func life() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        func codes() throws -> [String] {
+          try bed.sluice.events().compactMap { $0["code"] as? String }.filter {
+            ["started", "stopped", "crashed"].contains($0)
+          }
+        }
+        try eventually("the start is told") { try codes() == ["started"] }
+        let started = try bed.sluice.events().first { $0["code"] as? String == "started" }
+        let pid = try bed.sluice.pid
+        #expect(started?["version"] as? String == "0.1.0" && started?["pid"] as? Int == Int(pid))
+        kill(pid, SIGKILL)
+        try bed.sluice.startAgain()
+        try eventually("the end is told") { try codes() == ["started", "crashed", "started"] }
+        bed.sluice.stop()
+        #expect(try codes() == ["started", "crashed", "started", "stopped"])
+      }
+    }
+
+    @Test("a log that was taken away goes on at its path, and event, status and metrics say so")
+    func takenAway() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN")
+        _ = try bed.sluice.event(of: "evil.example.com")
+        try FileManager.default.removeItem(atPath: bed.sluice.auditFile)
+        var index = 0
+        try eventually("another one") {
+          index += 1
+          _ = try bed.dig("n\(index).evil.example.com", "A")
+          return FileManager.default.fileExists(atPath: bed.sluice.auditFile)
+        }
+        try eventually("the event") { try bed.sluice.events().contains { $0["code"] as? String == "log-disturbed" } }
+        let status = try bed.sluice.command("status")
+        #expect(status.status == 0 && status.text.contains("taken away 1 times"), "\(status.text)")
+      }
+    }
+
+    @Test("a log in a folder that is not the service's to write is said by check, at start, in status and by doctor")
+    func notRotated() throws {
+      var settings = TestbedSettings()
+      settings.startsSluice = false
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        try bed.sluice.writeConfiguration()
+        let file = bed.sluice.configurationFile
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        try Data(text.replacing("audit.jsonl", with: "roots/audit.jsonl").utf8).write(to: URL(filePath: file))
+        try Command.must("mkdir -m 755 \(bed.folder.path)/roots")
+        let told = "roots of the audit log is not user sluice's to write"
+        let check = try bed.sluice.command("check")
+        #expect(check.status == 0 && check.errors.contains(told), "\(check.errors)")
+        try bed.sluice.startAgain()
+        try eventually("said at the start") { bed.sluice.errors.contains("cannot be rotated (Permission denied)") }
+        let status = try bed.sluice.command("status")
+        #expect(status.text.contains("NOT ROTATED: Permission denied"), "\(status.text)")
+        let doctor = try bed.sluice.command("doctor")
+        #expect(doctor.text.contains(told) && doctor.text.contains("grows beyond max-size"), "\(doctor.text)")
+        // One that is missing is made, and the service's.
+        bed.sluice.stop()
+        try Command.must("rm -r \(bed.folder.path)/roots")
+        #expect(try !bed.sluice.command("check").errors.contains("audit log"))
+        try bed.sluice.startAgain()
+        #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN")
+        #expect(try !bed.sluice.command("status").text.contains("NOT ROTATED"))
+      }
+    }
   }
 }

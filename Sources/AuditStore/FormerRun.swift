@@ -1,0 +1,9 @@
+/// How the run of serve that wrote the log before this one ended.
+package enum FormerRun: Equatable, Sendable {
+  /// There was none, or what it left is gone.
+  case unknown
+  /// It was asked to stop, and told everything.
+  case stopped
+  /// It ended without stopping: killed, crashed, or with the host. It began so many nanoseconds after 1970.
+  case broken(began: UInt64)
+}

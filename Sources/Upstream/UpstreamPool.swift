@@ -2,14 +2,19 @@ package import DNSWire
 import Glibc
 import IPNetwork
 package import LinuxIO
+import Sharing
 
 /// Asks the upstreams. Lives on its reactor's thread.
 ///
 /// Identical questions in flight are one exchange, whoever asks: two of them would double the chance of a forger who
 /// guesses (RFC 5452 section 5). So a server can tell by the time of an answer that another one asks for the same name in
 /// the same moment, and nothing else of it. Every send has a socket, a port and an id of its own.
+///
+/// Exchanges are shared out among those who ask (see `Shares`): names that nobody answers take their own asker's places.
 package final class UpstreamPool {
   package typealias Completion = (Result<UpstreamAnswer, UpstreamFailure>) -> Void
+  /// The server for which is asked, by the firewall's index.
+  package typealias Owner = UInt16
 
   /// What came by, for `status`.
   package struct Statistics: Sendable {
@@ -19,6 +24,8 @@ package final class UpstreamPool {
     /// How often there were so many that a server was asked by TCP alone.
     package var mismatches: UInt64 = 0
     package var failures: UInt64 = 0
+    /// Exchanges that ended unanswered, or did not begin, because others had a right to the place.
+    package var overloads: UInt64 = 0
   }
 
   private struct Question: Hashable {
@@ -28,7 +35,9 @@ package final class UpstreamPool {
 
   private final class Flight {
     var exchange: Exchange
-    var completions: [Completion] = []
+    var completions: [(owner: Owner, call: Completion)] = []
+    /// Its place in `shares`.
+    var place: Shares<Owner>.Place?
     var socket: Int32 = -1
     var timer: TimerID?
     var sentAt: UInt64 = 0
@@ -44,7 +53,9 @@ package final class UpstreamPool {
   /// Written once, for each answer to carry.
   private let serverTexts: [String]
   private let limits: UpstreamLimits
-  private let capacity: Int
+  private var shares: Shares<Owner>
+  /// By their places in `shares`.
+  private var holders: [Shares<Owner>.Place: Question] = [:]
   private var health: [ServerHealth]
   private var watches: [MismatchWatch]
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
@@ -61,7 +72,8 @@ package final class UpstreamPool {
     self.servers = servers
     serverTexts = servers.map(\.description)
     self.limits = limits
-    capacity = min(limits.exchanges, DescriptorLimit.current / 2)
+    shares = Shares(
+      capacity: min(limits.exchanges, DescriptorLimit.current / 2), leastAge: limits.leastAge * 1_000_000)
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
     watches = [MismatchWatch](repeating: MismatchWatch(), count: servers.count)
   }
@@ -90,24 +102,66 @@ package final class UpstreamPool {
   }
 
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
-  package func ask(name: Span<UInt8>, type: RRType, _ completion: @escaping Completion) {
+  package func ask(name: Span<UInt8>, type: RRType, for owner: Owner, _ completion: @escaping Completion) {
     let question = Question(name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type)
     if let flight = flights[question] {
       statistics.joined += 1
-      flight.completions.append(completion)
+      flight.completions.append((owner, completion))
       return
     }
-    guard flights.count < capacity else {
-      _ = reactor.schedule(at: reactor.now) { completion(.failure(.overloaded)) }
-      return
-    }
-    statistics.exchanges += 1
     let now = time
+    guard makeRoom(for: owner, now) else { return turnAway([completion]) }
+    statistics.exchanges += 1
     let flight = Flight(
       Exchange(name: question.name, type: type, candidates: candidates(now), limits: limits, now: now))
-    flight.completions = [completion]
+    flight.completions = [(owner, completion)]
+    hold(flight, question, for: owner, now)
     flights[question] = flight
     perform(flight.exchange.start(now: now, id: random.uint16()), flight, question)
+  }
+
+  /// Ends exchanges of those who have more than their share, until the owner may have another one.
+  private func makeRoom(for owner: Owner, _ now: UInt64) -> Bool {
+    while true {
+      switch shares.admission(of: owner, now: now) {
+      case .free: return true
+      case .refused: return false
+      case .displacing(let place): displace(place, now)
+      }
+    }
+  }
+
+  private func hold(_ flight: Flight, _ question: Question, for owner: Owner, _ now: UInt64) {
+    let place = shares.enter(owner, now: now)
+    flight.place = place
+    holders[place] = question
+  }
+
+  private func release(_ flight: Flight) {
+    guard let place = flight.place else { return }
+    flight.place = nil
+    holders[place] = nil
+    shares.leave(place)
+  }
+
+  /// The one whose place it is gets no answer. If others wait for the same, it goes on for the first of them.
+  private func displace(_ place: Shares<Owner>.Place, _ now: UInt64) {
+    guard let question = holders[place], let flight = flights[question], let owner = flight.completions.first?.owner
+    else { return shares.leave(place) }
+    release(flight)
+    let ended = flight.completions.filter { $0.owner == owner }
+    flight.completions.removeAll { $0.owner == owner }
+    turnAway(ended.map(\.call))
+    if let next = flight.completions.first {
+      hold(flight, question, for: next.owner, now)
+    } else {
+      end(flight, question, .failure(.overloaded))
+    }
+  }
+
+  private func turnAway(_ completions: [Completion]) {
+    statistics.overloads += 1
+    _ = reactor.schedule(at: reactor.now) { for completion in completions { completion(.failure(.overloaded)) } }
   }
 
   private var time: UInt64 { MonotonicTime.now().nanoseconds }
@@ -267,10 +321,11 @@ package final class UpstreamPool {
   private func end(_ flight: Flight, _ question: Question, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
     statistics.wrongAnswers += UInt64(flight.exchange.wrongAnswers)
     flights[question] = nil
+    release(flight)
     let completions = flight.completions
     flight.completions = []
     for completion in completions {
-      completion(result)
+      completion.call(result)
     }
     // Whoever waits is served first; nothing of this socket is read any more.
     close(flight)

@@ -23,7 +23,7 @@ final class Asker {
   /// Asks and waits for the result.
   func ask(_ name: String = "www.example.com", _ type: RRType = .A) throws -> Result<UpstreamAnswer, UpstreamFailure> {
     var result: Result<UpstreamAnswer, UpstreamFailure>?
-    pool.ask(name: Messages.name(name).span, type: type) { [reactor] in
+    pool.ask(name: Messages.name(name).span, type: type, for: 1) { [reactor] in
       result = $0
       reactor.stop()
     }

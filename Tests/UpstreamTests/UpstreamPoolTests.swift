@@ -73,7 +73,7 @@ struct UpstreamPoolTests {
     let server = UpstreamServer(address: IPAddress(v4: 0xFFFF_FFFF), port: 53)
     let pool = UpstreamPool(reactor: reactor, servers: [server])
     var failure: UpstreamFailure?
-    pool.ask(name: Messages.name("www.example.com").span, type: .A) {
+    pool.ask(name: Messages.name("www.example.com").span, type: .A, for: 1) {
       failure = $0.failure
       reactor.stop()
     }
@@ -92,7 +92,7 @@ struct UpstreamPoolTests {
     let asker = try Asker([upstream], limits: limits)
     var results: [UpstreamFailure?] = []
     for number in 0..<5 {
-      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A) {
+      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A, for: 1) {
         results.append($0.failure)
         if results.count == 5 { asker.reactor.stop() }
       }
@@ -110,13 +110,81 @@ struct UpstreamPoolTests {
     let asker = try bound.get()
     var failures: [UpstreamFailure?] = []
     for number in 0..<140 {
-      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A) {
+      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A, for: 1) {
         failures.append($0.failure)
         if failures.count == 140 { asker.reactor.stop() }
       }
     }
     asker.run()
     #expect(failures.count { $0 == .overloaded } == 12)
+  }
+
+  /// Answers but for names of one zone.
+  private func silentZone() throws -> FakeUpstream {
+    try FakeUpstream { arrival in
+      arrival.octets.firstRange(of: Array("silent".utf8)) == nil ? [.message(arrival.answer([1]))] : []
+    }
+  }
+
+  @Test("two servers with all the unanswered names that they may have do not keep a third from its answers")
+  func shares() throws {
+    let upstream = try silentZone()
+    defer { upstream.stop() }
+    var limits = Asker.patient
+    limits.exchanges = 40
+    let asker = try Asker([upstream], limits: limits)
+    var (first, second, overloads) = (0, 0, 0)
+    func hold(_ number: Int, _ owner: UInt16) {
+      let name = Messages.name("n\(number).of\(owner).silent")
+      asker.pool.ask(name: name.span, type: .A, for: owner) { result in
+        if result.failure == .overloaded { overloads += 1 }
+        if owner == 1 { first += 1 } else { second += 1 }
+      }
+    }
+    // The first is alone for now and takes all of it.
+    for number in 0..<40 { hold(number, 1) }
+    for number in 0..<40 { hold(number, 2) }
+    for number in 0..<10 {
+      var mark: UInt8?
+      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A, for: 3) {
+        mark = $0.mark
+        asker.reactor.stop()
+      }
+      asker.run()
+      #expect(mark == 1)
+    }
+    // Each question of theirs that has ended was told so, and theirs are all that were.
+    #expect(first + second == overloads)
+    #expect(asker.pool.statistics.overloads == UInt64(overloads))
+    #expect(first >= 10 && first <= 20 && second == 30)
+  }
+
+  @Test("a question that another server waits for as well is not ended for the one who has too many")
+  func sharedQuestion() throws {
+    let upstream = try silentZone()
+    defer { upstream.stop() }
+    var limits = Asker.impatient
+    limits.exchanges = 8
+    let asker = try Asker([upstream], limits: limits)
+    var failures: [UInt16: [UpstreamFailure?]] = [:]
+    var open = 0
+    func ask(_ name: String, _ owner: UInt16) {
+      open += 1
+      asker.pool.ask(name: Messages.name(name).span, type: .A, for: owner) {
+        failures[owner, default: []].append($0.failure)
+        open -= 1
+        if open == 0 { asker.reactor.stop() }
+      }
+    }
+    for number in 0..<8 { ask("n\(number).silent", 1) }
+    ask("n0.silent", 2)
+    // Two of the first server's are in the way of this one; the oldest is the second server's too.
+    ask("one.silent", 3)
+    asker.run()
+    #expect(failures[1]?.count { $0 == .overloaded } == 2)
+    #expect(failures[1]?.count { $0 == .timeout } == 6)
+    #expect(failures[2] == [.timeout])
+    #expect(failures[3] == [.timeout])
   }
 
   @Test("a completion may ask again, even for the same name")
@@ -127,7 +195,7 @@ struct UpstreamPoolTests {
     let name = Messages.name("www.example.com")
     var rounds = 0
     func ask() {
-      asker.pool.ask(name: name.span, type: .A) { _ in
+      asker.pool.ask(name: name.span, type: .A, for: 1) { _ in
         rounds += 1
         if rounds < 10 { ask() } else { asker.reactor.stop() }
       }
@@ -170,7 +238,8 @@ struct UpstreamPoolTests {
     defer { upstream.stop() }
     let asker = try Asker([upstream])
     // While a question is open, its socket is seen: the count below means something.
-    asker.pool.ask(name: Messages.name("first.example").span, type: .A) { [reactor = asker.reactor] _ in reactor.stop()
+    asker.pool.ask(name: Messages.name("first.example").span, type: .A, for: 1) { [reactor = asker.reactor] _ in
+      reactor.stop()
     }
     let whileOpen = Descriptors.connected(to: upstream.port)
     asker.run()

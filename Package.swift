@@ -119,7 +119,11 @@ let package = Package(
       of: "Resolver",
       ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
     tests(
-      of: "Transport", ["DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "Zones"]),
+      of: "Transport",
+      [
+        "AuditLog", "DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "TestSupport", "Zones",
+        .product(name: "NIOCore", package: "swift-nio"),
+      ]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
     tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "sluice"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),

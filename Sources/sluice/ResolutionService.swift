@@ -77,7 +77,6 @@ final class ResolutionService {
   private(set) var isStopping = false
   /// What the query paths could not answer, by the server's index.
   private var questions = Turns<UInt16, (PendingQuestion, any ReplyPath)>()
-  private var isTakingDue = false
   /// Called once when nothing more can be opened, with the reason.
   var onFailure: ((String) -> Void)?
   /// Called when the bridge has looked at the sets again.
@@ -105,13 +104,13 @@ final class ResolutionService {
     self.listeners = listeners
     engine = ResolutionEngine(ledger: ledger, wallSeconds: { clock.seconds() })
     snapshot = shared.current.load()
+    reactor.work = { [unowned self] in takeQuestions() }
   }
 
   func handle(_ message: ResolverMessage) {
     switch message {
     case .question(let question, let path):
       questions.append((question, path), of: question.state.firewallIndex)
-      takeQuestionsLater()
     case .compiled(let loaded, let compiled):
       onCompiled?(loaded, compiled)
     case .host(let outcome):
@@ -134,23 +133,14 @@ final class ResolutionService {
   /// Questions taken before the reactor looks at sockets again: about a quarter of a millisecond.
   private static let questionsAtOnce = 8
 
-  private func takeQuestionsLater() {
-    guard !isTakingDue, !questions.isEmpty else { return }
-    isTakingDue = true
-    _ = reactor.schedule(at: reactor.now) { [unowned self] in
-      isTakingDue = false
-      takeQuestions()
-    }
-  }
-
   /// Takes some of the questions that came, the servers in turn: a thousand of one server do not go before another's.
-  private func takeQuestions() {
+  private func takeQuestions() -> Bool {
     for _ in 0..<Self.questionsAtOnce {
       guard let (question, path) = questions.next() else { break }
       take(question, path)
     }
-    takeQuestionsLater()
     stopIfIdle()
+    return !questions.isEmpty
   }
 
   private func take(_ question: PendingQuestion, _ path: any ReplyPath) {

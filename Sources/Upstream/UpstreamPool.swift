@@ -11,6 +11,7 @@ import Sharing
 /// the same moment, and nothing else of it. Every send has a socket, a port and an id of its own.
 ///
 /// Exchanges are shared out among those who ask (see `Shares`): names that nobody answers take their own asker's places.
+/// Nor do they say anything of an upstream: that is found out by a question of our own (see `ServerHealth`).
 package final class UpstreamPool {
   package typealias Completion = (Result<UpstreamAnswer, UpstreamFailure>) -> Void
   /// The server for which is asked, by the firewall's index.
@@ -24,6 +25,8 @@ package final class UpstreamPool {
     /// How often there were so many that a server was asked by TCP alone.
     package var mismatches: UInt64 = 0
     package var failures: UInt64 = 0
+    /// Questions of our own, by which an upstream is judged.
+    package var probes: UInt64 = 0
     /// Exchanges that ended unanswered, or did not begin, because others had a right to the place.
     package var overloads: UInt64 = 0
   }
@@ -31,6 +34,8 @@ package final class UpstreamPool {
   private struct Question: Hashable {
     var name: [UInt8]
     var type: RRType
+    /// The upstream that is probed by it; nil for a question that somebody asked.
+    var probed: Int?
   }
 
   private final class Flight {
@@ -82,9 +87,11 @@ package final class UpstreamPool {
   package struct State: Sendable {
     package var address: String
     package var isHealthy: Bool
+    /// Whether it is being probed, because it did not answer a question.
+    package var isSuspect: Bool
     /// Milliseconds of a round trip, smoothed; nil before the first answer.
     package var latency: Double?
-    /// Tries without an answer since the last one.
+    /// Probes without an answer since the last one.
     package var failures: UInt64
     /// Whether it is asked by TCP alone, because of answers that were not its own.
     package var isByStream: Bool
@@ -95,7 +102,7 @@ package final class UpstreamPool {
     return servers.indices.map { server in
       let health = health[server]
       return State(
-        address: serverTexts[server], isHealthy: health.isHealthy(now: now),
+        address: serverTexts[server], isHealthy: health.isHealthy, isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
         isByStream: watches[server].asksByStream(now: now))
     }
@@ -166,12 +173,13 @@ package final class UpstreamPool {
 
   private var time: UInt64 { MonotonicTime.now().nanoseconds }
 
-  /// Healthy servers by latency, then the others.
+  /// Healthy servers by latency, then those of which that is not certain, then the others.
   private func candidates(_ now: UInt64) -> [Exchange.Candidate] {
     guard servers.count > 1 else { return [candidate(0, now)] }
     return servers.indices.sorted { left, right in
       let (a, b) = (health[left], health[right])
-      if a.isHealthy(now: now) != b.isHealthy(now: now) { return a.isHealthy(now: now) }
+      if a.isTrusted != b.isTrusted { return a.isTrusted }
+      if a.isHealthy != b.isHealthy { return a.isHealthy }
       return a.latency < b.latency
     }.map { candidate($0, now) }
   }
@@ -193,11 +201,13 @@ package final class UpstreamPool {
       open(flight, question, server, message, deadline, isStream: true)
     case .finish(let message, let server):
       // By TCP the time is that of two round trips.
-      health[server].answered(after: flight.stream == nil ? Double(time - flight.sentAt) / 1_000_000 : nil)
+      let now = time
+      health[server].answered(
+        after: flight.stream == nil ? Double(now - flight.sentAt) / 1_000_000 : nil, now: now)
       let answer = UpstreamAnswer(message: message, server: servers[server], serverText: serverTexts[server])
       end(flight, question, .success(answer))
     case .fail(let failure):
-      statistics.failures += 1
+      if question.probed == nil { statistics.failures += 1 }
       end(flight, question, .failure(failure))
     }
   }
@@ -241,8 +251,30 @@ package final class UpstreamPool {
   }
 
   private func failed(_ flight: Flight) {
-    guard let server = flight.exchange.currentServer else { return }
-    health[server].failed(now: time, limits)
+    guard let server = flight.exchange.currentServer, health[server].unanswered(since: flight.sentAt) else { return }
+    probe(server)
+  }
+
+  /// Asks an upstream for the name servers of the root (RFC 8109), which no client has a say in. Whatever it answers, it
+  /// lives.
+  private func probe(_ server: Int) {
+    let question = Question(name: [0], type: .NS, probed: server)
+    guard flights[question] == nil else { return }
+    let now = time
+    let flight = Flight(
+      Exchange(name: question.name, type: .NS, candidates: [candidate(server, now)], limits: limits, now: now))
+    flight.completions = [(0, { [self] _ in probed(server, since: now) })]
+    flights[question] = flight
+    statistics.probes += 1
+    perform(flight.exchange.start(now: now, id: random.uint16()), flight, question)
+  }
+
+  private func probed(_ server: Int, since start: UInt64) {
+    guard !health[server].wasHeard(since: start) else { return }
+    let next = health[server].failed(now: time, limits)
+    _ = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [weak self] in
+      if let self, !health[server].isHealthy { probe(server) }
+    }
   }
 
   private func datagramReady(_ flight: Flight, _ question: Question) {
@@ -259,8 +291,10 @@ package final class UpstreamPool {
       // MSG_TRUNC gives the length that was sent. More than we can hold is cut: as good as TC, so TCP is next.
       if count > buffer.count { buffer[2] |= 0x02 }
       let (server, known) = (flight.exchange.currentServer, flight.exchange.wrongAnswers)
+      let answers = flight.exchange.answers
       let action = flight.exchange.received(
         buffer.span.extracting(0..<min(count, buffer.count)), now: time, id: random.uint16())
+      if let server, flight.exchange.answers > answers { health[server].heard(now: time) }
       if let server, flight.exchange.wrongAnswers > known {
         mismatched(server, flight.exchange.wrongAnswers - known)
         // That may have turned this exchange to TCP as well.
@@ -294,7 +328,9 @@ package final class UpstreamPool {
     case .wait(let writable):
       try? reactor.modify(flight.socket, readable: true, writable: writable)
     case .message(let message):
+      let (server, answers) = (flight.exchange.currentServer, flight.exchange.answers)
       let action = flight.exchange.streamReceived(message.span, now: time, id: random.uint16())
+      if let server, flight.exchange.answers > answers { health[server].heard(now: time) }
       account(flight)
       perform(action, flight, question)
     case .failed:

@@ -78,7 +78,7 @@ package struct UpstreamLimits: Sendable {
   package var leastAge: UInt64 = 200
   /// How long a server that choked on EDNS is asked without it.
   package var withoutEDNS: UInt64 = 60_000
-  /// How long a server that failed is asked last; doubled with every further failure, three times at most.
+  /// How long after a probe that was not answered the next one follows; doubled with every one, three times at most.
   package var unhealthy: UInt64 = 5000
 
   package init() {}

@@ -1,5 +1,6 @@
 import DNSWire
 import Foundation
+import Glibc
 import Testing
 
 extension EndToEnd {
@@ -53,6 +54,39 @@ extension EndToEnd {
           press(20)
           let reply = neighbour.ask(Question("n\(number).bulk.net"), id: UInt16(number))
           #expect(reply?.code == .NOERROR && reply?.addresses.count == 1, "n\(number): \(String(describing: reply))")
+        }
+      }
+    }
+
+    @Test("thirty names of a zone that does not answer: Sluice stays ready, and its upstream healthy")
+    func silentZone() throws {
+      var settings = Self.settings
+      settings.configuration += "metrics: \"127.0.0.1:9153\"\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        try Self.silence(bed)
+        let hostile = try bed.socket(from: "10.77.1.2")
+        for number in 0..<30 { hostile.send(Question("s\(1_000 + number).silent.net").octets(id: UInt16(number))) }
+        var codes: [ResponseCode] = []
+        while codes.count < 30, let octets = hostile.receive(within: 8) {
+          if let reply = Reply(octets) { codes.append(reply.code) }
+        }
+        #expect(codes == [ResponseCode](repeating: .SERVFAIL, count: 30))
+        let ready = try Command.run(
+          ["curl", "-s", "--max-time", "10", "http://127.0.0.1:9153/readyz"], in: bed.host
+        ).text
+        #expect(ready == "ready\n")
+        let upstreams = try bed.sluice.command("status").text
+        #expect(!upstreams.contains("unhealthy"), "\(upstreams)")
+        // And it says so when nothing is answered at all.
+        try bed.upstream.signal(SIGSTOP)
+        let neighbour = try bed.socket(from: "10.77.1.201")
+        #expect(neighbour.ask(Question("n1.bulk.net"), id: 1, within: 8)?.code == .SERVFAIL)
+        try eventually("the upstream is found to be silent") {
+          try bed.sluice.command("status").text.contains("unhealthy")
+        }
+        try bed.upstream.signal(SIGCONT)
+        try eventually("the upstream is found to answer again", within: 20) {
+          try !bed.sluice.command("status").text.contains("unhealthy")
         }
       }
     }

@@ -32,6 +32,20 @@ final class Asker {
     return try #require(result)
   }
 
+  /// Runs until `condition` holds.
+  func until(_ condition: @escaping (UpstreamPool) -> Bool) throws {
+    func look() {
+      if condition(pool) { return reactor.stop() }
+      _ = reactor.schedule(at: .now().adding(milliseconds: 5)) { look() }
+    }
+    if condition(pool) { return }
+    look()
+    run()
+  }
+
+  /// Runs until no upstream is being judged.
+  func settle() throws { try until { $0.states.allSatisfy { !$0.isSuspect } } }
+
   /// Runs until something stops the reactor; a minute without that are a failure.
   func run() {
     let timer = reactor.schedule(at: .now().adding(milliseconds: 60_000)) { [reactor] in

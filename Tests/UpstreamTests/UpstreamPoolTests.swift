@@ -36,11 +36,15 @@ struct UpstreamPoolTests {
   func silence() throws {
     let upstreams = try (0..<2).map { _ in try FakeUpstream { _ in [] } }
     defer { for upstream in upstreams { upstream.stop() } }
-    let failure = try Asker(upstreams, limits: Asker.impatient).ask().failure
+    let asker = try Asker(upstreams, limits: Asker.impatient)
+    let failure = try asker.ask().failure
     #expect(failure == .timeout)
     #expect(failure?.extendedError == .noReachableAuthority)
+    func asked(_ upstream: FakeUpstream) -> Int { upstream.arrivals.count { !$0.isProbe && !$0.overStream } }
+    // Their threads may be late.
+    try asker.until { _ in upstreams.allSatisfy { asked($0) >= 2 } }
     for upstream in upstreams {
-      #expect(upstream.count(overStream: false) == 2)
+      #expect(asked(upstream) == 2)
       #expect(upstream.count(overStream: true) == 0)
     }
   }
@@ -55,7 +59,57 @@ struct UpstreamPoolTests {
     }
     let asker = try Asker([silent, good], limits: Asker.steady)
     for number in 0..<20 { #expect(try asker.ask("n\(number).example").mark == 2) }
-    #expect(silent.arrivals.count == 1)
+    #expect(silent.arrivals.count { !$0.isProbe } == 1)
+  }
+
+  @Test("thirty names of a zone that does not answer leave the upstreams healthy, and nobody's waits longer")
+  func silentNames() throws {
+    let upstreams = try (0..<2).map { _ in try silentZone() }
+    defer { for upstream in upstreams { upstream.stop() } }
+    let asker = try Asker(upstreams, limits: Asker.impatient)
+    var open = 30
+    for number in 0..<open {
+      asker.pool.ask(name: Messages.name("n\(number).silent").span, type: .A, for: 1) { _ in
+        open -= 1
+        if open == 0 { asker.reactor.stop() }
+      }
+    }
+    asker.run()
+    try asker.settle()
+    #expect(asker.pool.states.allSatisfy { $0.isHealthy && $0.failures == 0 })
+    #expect(asker.pool.statistics.failures == 30)
+    for upstream in upstreams {
+      let probes = upstream.arrivals.count { $0.isProbe }
+      #expect(probes > 0 && probes < 8, "that is found out by a few questions of our own")
+    }
+  }
+
+  @Test("an upstream that answers nothing is unhealthy, and healthy again when it does, without a client's asking")
+  func recovers() throws {
+    let isAwake = Synchronized<Bool>()
+    let upstream = try FakeUpstream { arrival in isAwake.current == nil ? [] : [.message(arrival.answer([1]))] }
+    defer { upstream.stop() }
+    var limits = Asker.impatient
+    limits.unhealthy = 50
+    let asker = try Asker([upstream], limits: limits)
+    #expect(try asker.ask().failure == .timeout)
+    try asker.until { !($0.states.first?.isHealthy ?? true) }
+    isAwake.put(true)
+    try asker.until { $0.states.first?.isHealthy ?? false }
+    #expect(upstream.arrivals.count { !$0.isProbe } == 2)
+  }
+
+  @Test("one name that an upstream refuses with and without OPT does not take OPT from the others")
+  func refusedName() throws {
+    let upstream = try FakeUpstream { arrival in
+      let isOdd = arrival.octets.firstRange(of: Array("odd".utf8)) != nil
+      return [.message(isOdd ? arrival.answer(code: 1) : arrival.answer([3]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    #expect(try asker.ask("odd.example").failure == .refused)
+    #expect(try asker.ask("plain.example").mark == 3)
+    #expect(upstream.arrivals.map(\.hasOPT) == [true, false, true])
   }
 
   @Test("upstreams that fail are asked once each", arguments: [2, 5] as [UInt8])

@@ -82,14 +82,13 @@ package struct QueryPath: ~Copyable {
     with snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     screened.select(place)
+    guard source.port >= ServicePorts.end || !source.isService else {
+      return ignore(source, snapshot)
+    }
     let query: Query
     switch screened.query {
     case .success(let screened): query = screened
-    case .failure(let fault): return refuse(fault, message, snapshot, into: &reply)
-    }
-    guard source.port != 0 else {
-      snapshot.strangerCells.count(.malformed, Self.noReply, lane: lane)
-      return .drop
+    case .failure(let fault): return refuse(fault, message, screened.key.server, source, snapshot, into: &reply)
     }
     guard let server = screened.key.server else {
       return unknownClient(query, message, source, clock, snapshot, into: &reply)
@@ -107,8 +106,27 @@ package struct QueryPath: ~Copyable {
   }
 
   /// Counts a datagram that was longer than any query: it was not read.
-  package func countOversized(with snapshot: borrowing ResolverSnapshot) {
-    snapshot.strangerCells.count(.malformed, Self.noReply, lane: lane)
+  package func countOversized(from source: QuerySource, with snapshot: borrowing ResolverSnapshot) {
+    cells(of: snapshot.server(of: source.client), source, snapshot).count(.malformed, Self.noReply, lane: lane)
+  }
+
+  /// Where a client's messages that are no query are counted: with its server, or with the strangers'.
+  func cells(
+    of server: Int?, _ source: QuerySource, _ snapshot: borrowing ResolverSnapshot
+  ) -> QueryCounts.Cells {
+    guard let server, isClient(of: snapshot.servers[server], source) else { return snapshot.strangerCells }
+    return snapshot.servers[server].cells
+  }
+
+  /// Whether a client in a server's network came by the interface that the server has, if it has one.
+  func isClient(of state: ServerState, _ source: QuerySource) -> Bool {
+    !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface)
+  }
+
+  /// A service that answers whatever it gets gets nothing: two of them would talk for ever.
+  private func ignore(_ source: QuerySource, _ snapshot: borrowing ResolverSnapshot) -> Outcome {
+    cells(of: screened.key.server, source, snapshot).count(.malformed, Self.noReply, lane: lane)
+    return .drop
   }
 
   private mutating func decide(

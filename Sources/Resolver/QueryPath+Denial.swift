@@ -32,10 +32,10 @@ extension QueryPath {
     _ fault: QueryFault, _ message: Span<UInt8>, _ server: Int?, _ source: QuerySource,
     _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    let isKnown = server.map { isClient(of: snapshot.servers[$0], source) } ?? false
-    let cells = cells(of: server, source, snapshot)
+    let own = cells(of: server, source, snapshot)
+    let cells = own ?? snapshot.strangerCells
     var isDropped = false
-    if !isKnown, case .drop = snapshot.rules.unknownClients { isDropped = true }
+    if own == nil, case .drop = snapshot.rules.unknownClients { isDropped = true }
     guard !isDropped, let error = ErrorReply(fault) else {
       cells.count(.malformed, Self.noReply, lane: lane)
       return .drop

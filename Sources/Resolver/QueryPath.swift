@@ -107,25 +107,25 @@ package struct QueryPath: ~Copyable {
 
   /// Counts a datagram that was longer than any query: it was not read.
   package func countOversized(from source: QuerySource, with snapshot: borrowing ResolverSnapshot) {
-    cells(of: snapshot.server(of: source.client), source, snapshot).count(.malformed, Self.noReply, lane: lane)
+    let cells = cells(of: snapshot.server(of: source.client), source, snapshot) ?? snapshot.strangerCells
+    cells.count(.malformed, Self.noReply, lane: lane)
   }
 
-  /// Where a client's messages that are no query are counted: with its server, or with the strangers'.
+  /// Where the messages of a server's client are counted; nil for an unknown client, which one that did not come by the
+  /// server's interface is too.
   func cells(
     of server: Int?, _ source: QuerySource, _ snapshot: borrowing ResolverSnapshot
-  ) -> QueryCounts.Cells {
-    guard let server, isClient(of: snapshot.servers[server], source) else { return snapshot.strangerCells }
-    return snapshot.servers[server].cells
-  }
-
-  /// Whether a client in a server's network came by the interface that the server has, if it has one.
-  func isClient(of state: ServerState, _ source: QuerySource) -> Bool {
-    !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface)
+  ) -> QueryCounts.Cells? {
+    guard let server else { return nil }
+    return snapshot.withServer(server) { state in
+      !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface) ? state.cells : nil
+    }
   }
 
   /// A service that answers whatever it gets gets nothing: two of them would talk for ever.
   private func ignore(_ source: QuerySource, _ snapshot: borrowing ResolverSnapshot) -> Outcome {
-    cells(of: screened.key.server, source, snapshot).count(.malformed, Self.noReply, lane: lane)
+    let cells = cells(of: screened.key.server, source, snapshot) ?? snapshot.strangerCells
+    cells.count(.malformed, Self.noReply, lane: lane)
     return .drop
   }
 

@@ -7,7 +7,7 @@ import PackageDescription
 //   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
 //   L2  Resolver
 //   L1  HostNetwork  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
-//   L0  CLDNS  CNetfilter  CZstd  CLinux  LinuxIO  DNSWire  IPNetwork
+//   L0  CLDNS  CNetfilter  CZstd  CLinux  LinuxIO  DNSWire  IPNetwork  Sharing
 
 let strict: [SwiftSetting] = [
   .strictMemorySafety(),
@@ -46,6 +46,7 @@ let package = Package(
     layer("LinuxIO", ["CLinux"]),
     layer("DNSWire"),
     layer("IPNetwork"),
+    layer("Sharing"),
     // L1
     layer("HostNetwork", ["CLinux", "LinuxIO", "IPNetwork"]),
     layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
@@ -56,17 +57,21 @@ let package = Package(
     // L2
     layer(
       "Resolver",
-      ["CLinux", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
+      [
+        "CLinux", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
+        "AuditLog",
+      ]),
     // L3
     layer(
       "Transport",
       [
-        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Resolver",
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "Resolver",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
-    layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
+    layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
     layer(
-      "FirewallBridge", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "EgressPolicy", "GrantLedger"]),
+      "FirewallBridge",
+      ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "GrantLedger"]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "AuditLog"]),
     layer(
@@ -80,7 +85,7 @@ let package = Package(
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
         "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore",
         "Control",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -100,6 +105,7 @@ let package = Package(
     .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
+    tests(of: "Sharing"),
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),
     .target(name: "ForbiddenCalls", path: "Tests/ForbiddenCalls"),
     tests(of: "LinuxIO", ["CLinux", "ForbiddenCalls"]),
@@ -113,7 +119,11 @@ let package = Package(
       of: "Resolver",
       ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
     tests(
-      of: "Transport", ["DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "Zones"]),
+      of: "Transport",
+      [
+        "AuditLog", "DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "TestSupport", "Zones",
+        .product(name: "NIOCore", package: "swift-nio"),
+      ]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
     tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "sluice"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),

@@ -107,6 +107,7 @@ package final class BridgeLink {
   ) {
     // It would end late; so nobody waits for it.
     guard !silence.isSilent else { return later { completion(.unavailable) } }
+    finish(queue.makeRoom(for: grants))
     switch queue.submit(grants, deadline: deadline) {
     case .success(let unit):
       completions[unit] = completion

@@ -1,5 +1,6 @@
 package import GrantLedger
 package import LinuxIO
+import Sharing
 
 /// What became of the grants of one answer.
 package enum CommitOutcome: Hashable, Sendable {
@@ -13,11 +14,15 @@ package enum CommitOutcome: Hashable, Sendable {
 }
 
 /// Groups commits: one batch is in flight, whatever arrives meanwhile joins the next. Performs nothing itself.
+///
+/// What waits is shared out among servers (see `Shares`), and they take turns in every batch, so that the answers of one
+/// server, however many and large they are, do not make another's late.
 package struct CommitQueue: ~Copyable {
   package struct Limits: Sendable {
-    /// Answers that may wait; far above what a deadline of 250 ms lets through a healthy bridge.
-    package var waitingUnits = 4_096
+    /// Grants of all answers that may wait; far above what a deadline of 250 ms lets through a healthy bridge.
     package var waitingGrants = 32_768
+    /// What an answer counts at least, so that no more than 4,096 wait.
+    package var leastWeight = 8
     /// Grants in one batch: small enough that nobody waits long for a stranger's batch.
     package var batchGrants = 512
 
@@ -46,6 +51,10 @@ package struct CommitQueue: ~Copyable {
     var identifier: UInt32
     var deadline: MonotonicTime
     var grants: [GrantCommit]
+    /// The server whose grants these are; nil where they are of several.
+    var server: UInt16?
+    /// Its place in `shares`, while it waits.
+    var place: Shares<UInt16?>.Place
   }
 
   private struct Flight {
@@ -61,6 +70,7 @@ package struct CommitQueue: ~Copyable {
   private var plan: UInt64
   private var waiting: [Unit] = []
   private var waitingGrants = 0
+  private var shares: Shares<UInt16?>
   private var flight: Flight?
   private var nextUnit: UInt32 = 0
   private var nextBatch: UInt32 = 0
@@ -68,6 +78,8 @@ package struct CommitQueue: ~Copyable {
   package init(plan: UInt64, limits: Limits = Limits()) {
     self.plan = plan
     self.limits = limits
+    // A unit has its deadline: a server that has its share waits for that, and none of its own gives way.
+    shares = Shares(capacity: limits.waitingGrants, leastAge: .max)
   }
 
   package var unitCount: Int { waiting.count + (flight?.units.count ?? 0) }
@@ -83,38 +95,89 @@ package struct CommitQueue: ~Copyable {
     return min(waiting, flying)
   }
 
+  /// Ends what has to go so that these grants may wait: the oldest units of the server that has most of them waiting.
+  package mutating func makeRoom(for grants: [GrantCommit]) -> [Finished] {
+    var displaced: [Finished] = []
+    let server = Self.server(of: grants)
+    while case .displacing(let place) = shares.admission(of: server, weight: weight(of: grants), now: 0) {
+      displaced += remove(Self.overloaded) { $0.place == place }
+    }
+    return displaced
+  }
+
   /// Takes the grants of one answer, or says at once why not.
   package mutating func submit(
     _ grants: [GrantCommit], deadline: MonotonicTime
   ) -> Result<UInt32, CommitRefusal> {
     guard isUp else { return .failure(CommitRefusal(outcome: .unavailable)) }
-    guard grants.count <= BridgeMessage.maximumGrants, waiting.count < limits.waitingUnits,
-      waitingGrants + grants.count <= limits.waitingGrants
-    else { return .failure(CommitRefusal(outcome: .refused(BridgeRefusal(.overloaded)))) }
+    let (server, weight) = (Self.server(of: grants), weight(of: grants))
+    guard grants.count <= BridgeMessage.maximumGrants,
+      case .free = shares.admission(of: server, weight: weight, now: 0)
+    else { return .failure(CommitRefusal(outcome: Self.overloaded)) }
     nextUnit &+= 1
-    waiting.append(Unit(identifier: nextUnit, deadline: deadline, grants: grants))
+    let place = shares.enter(server, weight: weight, now: 0)
+    waiting.append(Unit(identifier: nextUnit, deadline: deadline, grants: grants, server: server, place: place))
     waitingGrants += grants.count
     return .success(nextUnit)
+  }
+
+  private static let overloaded = CommitOutcome.refused(BridgeRefusal(.overloaded))
+
+  private func weight(of grants: [GrantCommit]) -> Int { max(grants.count, limits.leastWeight) }
+
+  private static func server(of grants: [GrantCommit]) -> UInt16? {
+    guard let server = grants.first?.element.server else { return nil }
+    return grants.allSatisfy { $0.element.server == server } ? server : nil
   }
 
   /// The next batch, when nothing is in flight and something waits.
   package mutating func next(now: MonotonicTime) -> Batch? {
     guard isUp, flight == nil, !waiting.isEmpty else { return nil }
-    var taken = 0
-    var grants = 0
-    for unit in waiting {
-      guard taken == 0 || grants + unit.grants.count <= limits.batchGrants else { break }
-      taken += 1
-      grants += unit.grants.count
-    }
     nextBatch &+= 1
-    waitingGrants -= grants
-    let units = Array(waiting[..<taken])
+    let units = take()
     let flight = Flight(
       identifier: nextBatch, plan: plan, units: units, deadline: units.map(\.deadline).min() ?? now)
-    waiting.removeFirst(taken)
     self.flight = flight
     return Self.batch(flight)
+  }
+
+  /// Takes what goes with the next batch: the oldest unit of each server, then the next of each, as far as they fit.
+  private mutating func take() -> [Unit] {
+    var taken: [Unit] = []
+    if waitingGrants <= limits.batchGrants {
+      swap(&taken, &waiting)
+    } else {
+      var grants = 0
+      for index in order() {
+        guard taken.isEmpty || grants + waiting[index].grants.count <= limits.batchGrants else { break }
+        grants += waiting[index].grants.count
+        taken.append(waiting[index])
+      }
+      let places = Set(taken.map(\.place))
+      waiting.removeAll { places.contains($0.place) }
+    }
+    for unit in taken { left(unit) }
+    return taken
+  }
+
+  /// The turns of what waits. Grants of several servers overtake nothing and are overtaken by nothing: they may be about
+  /// the same elements as others that wait.
+  private func order() -> [Int] {
+    guard let first = waiting.first, first.server != nil else { return [0] }
+    var turns = Turns<UInt16?, Int>()
+    for index in waiting.indices {
+      guard waiting[index].server != nil else { break }
+      turns.append(index, of: waiting[index].server)
+    }
+    var order: [Int] = []
+    while let index = turns.next(), order.count < limits.batchGrants { order.append(index) }
+    return order
+  }
+
+  /// A unit waits no more.
+  private mutating func left(_ unit: Unit) {
+    waitingGrants -= unit.grants.count
+    shares.leave(unit.place)
   }
 
   /// The bridge answered a batch.
@@ -166,8 +229,8 @@ package struct CommitQueue: ~Copyable {
   package mutating func adopt(plan: UInt64) -> [Finished] {
     self.plan = plan
     let finished = waiting.map { Finished(unit: $0.identifier, outcome: .unavailable) }
+    for unit in waiting { left(unit) }
     waiting.removeAll()
-    waitingGrants = 0
     return finished
   }
 
@@ -178,12 +241,11 @@ package struct CommitQueue: ~Copyable {
 
   private mutating func remove(_ outcome: CommitOutcome, where condition: (Unit) -> Bool) -> [Finished] {
     var finished: [Finished] = []
-    waiting.removeAll { unit in
-      guard condition(unit) else { return false }
-      waitingGrants -= unit.grants.count
+    for unit in waiting where condition(unit) {
+      left(unit)
       finished.append(Finished(unit: unit.identifier, outcome: outcome))
-      return true
     }
+    if !finished.isEmpty { waiting.removeAll(where: condition) }
     flight?.units.removeAll { unit in
       guard condition(unit) else { return false }
       finished.append(Finished(unit: unit.identifier, outcome: outcome))

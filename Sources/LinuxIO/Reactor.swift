@@ -28,6 +28,8 @@ package final class Reactor {
 
   /// Events taken from the kernel at a time.
   private static let batch = 128
+  /// Timers between two looks at descriptors: thousands that are due at once do not keep an answer waiting.
+  private static let timersAtOnce = 32
 
   /// Read once an iteration.
   package private(set) var now = MonotonicTime.now()
@@ -37,6 +39,8 @@ package final class Reactor {
   private var generation: UInt32 = 0
   private var timers = TimerHeap()
   private var isRunning = false
+  /// Does a bit of work that waits, once in each iteration; whether more of it waits.
+  package var work: (() -> Bool)?
 
   package init() throws(SystemError) {
     let raw = sluice_epoll_new()
@@ -110,11 +114,13 @@ package final class Reactor {
     while isRunning {
       now = .now()
       let last = timers.last
-      while isRunning, let work = timers.takeDue(now, upTo: last) {
+      for _ in 0..<Self.timersAtOnce {
+        guard isRunning, let work = timers.takeDue(now, upTo: last) else { break }
         work()
       }
+      let isWaiting = isRunning && work?() ?? false
       guard isRunning else { return }
-      let count = unsafe sluice_epoll_wait(epoll.raw, &events, Int32(Self.batch), timeout())
+      let count = unsafe sluice_epoll_wait(epoll.raw, &events, Int32(Self.batch), isWaiting ? 0 : timeout())
       now = .now()
       // After `stop` the rest of the batch stays: the kernel tells of it again.
       for index in 0..<max(0, Int(count)) where isRunning {

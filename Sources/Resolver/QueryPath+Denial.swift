@@ -26,17 +26,22 @@ enum SinkholeAnswer {
 }
 
 extension QueryPath {
-  /// Answers what could not be parsed; nothing of it is recorded but counts (RFC 8906, RFC 9619).
+  /// Answers what could not be parsed; nothing of it is recorded but counts (RFC 8906, RFC 9619). An unknown client gets
+  /// nothing where it gets nothing for queries.
   mutating func refuse(
-    _ fault: QueryFault, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
-    into reply: inout OutputSpan<UInt8>
+    _ fault: QueryFault, _ message: Span<UInt8>, _ server: Int?, _ source: QuerySource,
+    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    guard let error = ErrorReply(fault) else {
-      snapshot.strangerCells.count(.malformed, Self.noReply, lane: lane)
+    let own = cells(of: server, source, snapshot)
+    let cells = own ?? snapshot.strangerCells
+    var isDropped = false
+    if own == nil, case .drop = snapshot.rules.unknownClients { isDropped = true }
+    guard !isDropped, let error = ErrorReply(fault) else {
+      cells.count(.malformed, Self.noReply, lane: lane)
       return .drop
     }
     error.write(message, into: &reply)
-    snapshot.strangerCells.count(.malformed, reply[3], lane: lane)
+    cells.count(.malformed, reply[3], lane: lane)
     return .reply
   }
 
@@ -80,7 +85,10 @@ extension QueryPath {
     snapshot.strangerCells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
     let error = ReplyWriter.ExtendedError(
       code: .prohibited, server: Self.unknown, token: AuditCode.unknownClient.token)
-    writeSinkhole(answer, query, message, snapshot, error: error, into: &reply)
+    // The address may be forged, and its owner gets what we say: at most three times what was asked (threats T9).
+    let limit =
+      source.isDatagram ? min(ReplyWriter.plainDatagram, Self.amplification * message.count) : ReplyWriter.plainDatagram
+    writeSinkhole(answer, query, message, snapshot, error: error, limit: limit, into: &reply)
     return .reply
   }
 
@@ -164,6 +172,8 @@ extension QueryPath {
     }
   }
 
+  /// How many times the octets of its datagram an unknown client gets at most.
+  private static let amplification = 3
   /// The server of an event whose client is nobody's.
   static let unknown = Array("unknown".utf8)
 }

@@ -82,14 +82,13 @@ package struct QueryPath: ~Copyable {
     with snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     screened.select(place)
+    guard source.port >= ServicePorts.end || !source.isService else {
+      return ignore(source, snapshot)
+    }
     let query: Query
     switch screened.query {
     case .success(let screened): query = screened
-    case .failure(let fault): return refuse(fault, message, snapshot, into: &reply)
-    }
-    guard source.port != 0 else {
-      snapshot.strangerCells.count(.malformed, Self.noReply, lane: lane)
-      return .drop
+    case .failure(let fault): return refuse(fault, message, screened.key.server, source, snapshot, into: &reply)
     }
     guard let server = screened.key.server else {
       return unknownClient(query, message, source, clock, snapshot, into: &reply)
@@ -107,8 +106,27 @@ package struct QueryPath: ~Copyable {
   }
 
   /// Counts a datagram that was longer than any query: it was not read.
-  package func countOversized(with snapshot: borrowing ResolverSnapshot) {
-    snapshot.strangerCells.count(.malformed, Self.noReply, lane: lane)
+  package func countOversized(from source: QuerySource, with snapshot: borrowing ResolverSnapshot) {
+    let cells = cells(of: snapshot.server(of: source.client), source, snapshot) ?? snapshot.strangerCells
+    cells.count(.malformed, Self.noReply, lane: lane)
+  }
+
+  /// Where the messages of a server's client are counted; nil for an unknown client, which one that did not come by the
+  /// server's interface is too.
+  func cells(
+    of server: Int?, _ source: QuerySource, _ snapshot: borrowing ResolverSnapshot
+  ) -> QueryCounts.Cells? {
+    guard let server else { return nil }
+    return snapshot.withServer(server) { state in
+      !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface) ? state.cells : nil
+    }
+  }
+
+  /// A service that answers whatever it gets gets nothing: two of them would talk for ever.
+  private func ignore(_ source: QuerySource, _ snapshot: borrowing ResolverSnapshot) -> Outcome {
+    let cells = cells(of: screened.key.server, source, snapshot) ?? snapshot.strangerCells
+    cells.count(.malformed, Self.noReply, lane: lane)
+    return .drop
   }
 
   private mutating func decide(

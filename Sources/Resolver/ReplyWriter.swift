@@ -10,6 +10,11 @@ package enum ReplyWriter {
   static let plainDatagram = 512
   package static let maxStream = 65_535
 
+  /// Octets that a reply by TCP may need, to a message of `octets`: question, sections, and an OPT with the longest text.
+  package static func streamRoom(_ octets: Int, _ response: borrowing CachedResponse) -> Int {
+    min(octets + response.sections.count + optWithText, maxStream)
+  }
+
   /// What the OPT of a reply says.
   struct ExtendedError {
     var code: ExtendedErrorCode
@@ -129,6 +134,8 @@ package enum ReplyWriter {
     reply[2] |= 0x02
   }
 
+  /// More than the octets of an OPT with an extended error, a server's name and a code.
+  private static let optWithText = 512
   /// Octets of an OPT with an extended error that has no text.
   static let optWithError = 17
 

@@ -4,6 +4,7 @@ package import EgressPolicy
 package import GrantLedger
 package import IPNetwork
 package import ResponseCache
+import Sharing
 import Zones
 
 /// Finishes the questions that the query path could not: ask upstream, scrub, grant, store, reply.
@@ -51,6 +52,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package enum UpstreamResult {
     case answer([UInt8], server: String)
     case failure(ExtendedErrorCode)
+    /// Not asked, or not to the end: others had a right to the place. That says nothing of the name.
+    case overloaded
   }
 
   /// What came of asking the firewall.
@@ -73,6 +76,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   private final class Flight {
     let key: GrantLedger.Key
+    let place: Shares<UInt16>.Place
     var waiting: [Waiting]
     var answer: ScrubbedAnswer?
     var plan: GrantLedger.Plan?
@@ -87,14 +91,17 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     /// True while an answer that is in the cache is committed again.
     var isRenewal = false
 
-    init(_ key: GrantLedger.Key, _ first: Waiting) {
+    init(_ key: GrantLedger.Key, _ place: Shares<UInt16>.Place, _ first: Waiting) {
       self.key = key
+      self.place = place
       waiting = [first]
     }
   }
 
   /// Questions in flight over all servers; each holds a socket and some kilobytes.
-  private static var maxFlights: Int { 8192 }
+  package static var maxFlights: Int { 8192 }
+  /// As `UpstreamLimits.leastAge`: nanoseconds that a question is sure of against its own server's next one.
+  private static var leastAge: UInt64 { 200_000_000 }
   /// Commits tried for one answer when the firewall's epoch keeps moving.
   private static var maxRounds: Int { 3 }
   /// How long a failure is remembered (RFC 9520 section 3.2 asks for at least 1 s and at most 5 minutes).
@@ -108,6 +115,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package var forbidden = ForbiddenAddresses()
   private var flights: [Ticket: Flight] = [:]
   private var inFlight: [GrantLedger.Key: Ticket] = [:]
+  /// Of flights, by the server's index.
+  private var shares = Shares<UInt16>(capacity: Self.maxFlights, leastAge: Self.leastAge)
+  private var holders: [Shares<UInt16>.Place: Ticket] = [:]
   private var nextTicket: Ticket = 1
   private var seen = SeenNames()
   private let wallSeconds: () -> UInt64
@@ -120,6 +130,17 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   /// How many questions are in flight.
   package var flightCount: Int { flights.count }
+
+  /// Ends the question that has to go so that this one gets a place: the oldest of the server that has most of them. Nil
+  /// where there is room, or where the question's own server has its share; then `submit` turns it away.
+  package mutating func makeRoom(for question: PendingQuestion, now: UInt64) -> Finished? {
+    if case .pointer = question.kind { return nil }
+    let key = Self.key(of: question)
+    guard inFlight[key] == nil,
+      case .displacing(let place) = shares.admission(of: key.server, now: now), let ticket = holders[place]
+    else { return nil }
+    return fail(ticket, .overloaded, .otherError, storedFor: 0, now: now)
+  }
 
   /// A question that policy allowed arrives.
   package mutating func submit(
@@ -146,6 +167,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     switch result {
     case .failure(let code):
       return .finish(fail(ticket, .upstreamUnreachable, code, storedFor: Self.failureTTL, now: now))
+    case .overloaded:
+      return .finish(fail(ticket, .overloaded, .otherError, storedFor: 0, now: now))
     case .answer(let message, let server):
       flight.upstream = server
       do throws(ScrubFailure) {
@@ -243,8 +266,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       let event = cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: [], once: false) }
       return .finish(Finished(waiting: [waiting], response: cached, event: event))
     }
-    guard flights.count < Self.maxFlights else { return .finish(refuse(waiting, .overloaded, now: now)) }
-    let ticket = open(key, waiting)
+    guard let ticket = open(key, waiting, now: now) else { return .finish(refuse(waiting, .overloaded, now: now)) }
     if finding == .uncommitted, let elements = ledger.elements(of: key, now: now) {
       return renew(ticket, elements, now: now, epoch: epoch)
     }
@@ -259,19 +281,22 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       flights[ticket]?.waiting.append(waiting)
       return .wait
     }
-    guard flights.count < Self.maxFlights,
-      let answer = question.snapshot.zones.answer(name: question.name.span, type: question.type)
+    guard let answer = question.snapshot.zones.answer(name: question.name.span, type: question.type),
+      let ticket = open(key, waiting, now: now)
     else { return .finish(refuse(waiting, .overloaded, now: now)) }
-    let ticket = open(key, waiting)
     flights[ticket]?.answer = ScrubbedAnswer(local: answer, name: question.name)
     flights[ticket]?.upstream = "local zone"
     return grant(ticket, now: now, epoch: epoch)
   }
 
-  private mutating func open(_ key: GrantLedger.Key, _ waiting: Waiting) -> Ticket {
+  /// Nil where the server has its share.
+  private mutating func open(_ key: GrantLedger.Key, _ waiting: Waiting, now: UInt64) -> Ticket? {
+    guard case .free = shares.admission(of: key.server, now: now) else { return nil }
     let ticket = nextTicket
     nextTicket += 1
-    flights[ticket] = Flight(key, waiting)
+    let place = shares.enter(key.server, now: now)
+    holders[place] = ticket
+    flights[ticket] = Flight(key, place, waiting)
     inFlight[key] = ticket
     return ticket
   }
@@ -345,6 +370,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   private mutating func close(_ ticket: Ticket) -> Flight? {
     guard let flight = flights.removeValue(forKey: ticket) else { return nil }
+    holders[flight.place] = nil
+    shares.leave(flight.place)
     if inFlight[flight.key] == ticket {
       inFlight[flight.key] = nil
     }

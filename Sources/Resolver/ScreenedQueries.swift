@@ -16,7 +16,7 @@ struct ScreenedQueries: ~Copyable {
     /// Of the name, by the policy's `nameHash`.
     var hash: UInt64 = 0
     var type = RRType(rawValue: 0)
-    /// The server in whose network the client is; nil as well if the message is no query.
+    /// The server in whose network the client is.
     var server: Int?
   }
 
@@ -64,7 +64,7 @@ struct ScreenedQueries: ~Copyable {
     }
     places[place].query = query
     guard case .success(let screened) = query else {
-      places[place].key.server = nil
+      places[place].key.server = server()
       return
     }
     places[place].nameCount = written

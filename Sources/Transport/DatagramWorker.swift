@@ -205,7 +205,12 @@ package final class DatagramWorker: Sendable {
           return false
         }
       }
-      if !isRead { path.countOversized(with: snapshot) }
+      if !isRead {
+        let peer = batch.peer(index)
+        let source = QuerySource(
+          client: IPAddress(peer.address), port: peer.address.port, transport: .udp, interface: peer.interface)
+        path.countOversized(from: source, with: snapshot)
+      }
       if let pending, let address = batch.returnAddress(index) {
         shared.sink(pending, DatagramReplyPath(address: address, sockets: sockets, socket: socket))
       }

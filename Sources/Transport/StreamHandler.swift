@@ -5,15 +5,23 @@ import Resolver
 
 /// One TCP connection: frames of a two-octet length and a message (RFC 1035 section 4.2.2, RFC 7766).
 ///
-/// Queries are pipelined; answers go out as they come, in any order. All of it runs on the connection's event loop.
+/// Queries are pipelined; answers go out as they come, in any order. What was received is served in turns with other
+/// connections (see `StreamTurns`), and more is read only when that is done. All of it runs on the connection's event loop.
 final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
+  /// Whose turns the connection's are.
+  let owner: ConnectionPlaces.Owner
   private let path: StreamQueryPath
+  private let turns: StreamTurns
   private let limits: StreamLimits
   private let sink: PendingSink
   private let source: QuerySource
+  /// Says that the connection is in use.
+  private let used: () -> Void
+  private var context: ChannelHandlerContext?
+  private var waitsForTurn = false
   private var received = ByteBuffer()
   private var inFlight = 0
   private var idleDeadline: Scheduled<Void>?
@@ -24,11 +32,25 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   /// Nothing is read or answered any more; the connection is closed when what was written has left.
   private var isEnding = false
 
-  init(path: StreamQueryPath, limits: StreamLimits, source: QuerySource, sink: @escaping PendingSink) {
+  init(
+    path: StreamQueryPath, turns: StreamTurns, limits: StreamLimits, source: QuerySource,
+    owner: ConnectionPlaces.Owner, sink: @escaping PendingSink, used: @escaping () -> Void
+  ) {
     self.path = path
+    self.turns = turns
     self.limits = limits
     self.source = source
+    self.owner = owner
     self.sink = sink
+    self.used = used
+  }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    self.context = nil
   }
 
   func channelActive(context: ChannelHandlerContext) {
@@ -51,9 +73,7 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
 
   func channelReadComplete(context: ChannelHandlerContext) {
     isReading = false
-    serve(context)
-    context.flush()
-    requestRead(context)
+    goOn(context)
     context.fireChannelReadComplete()
   }
 
@@ -61,10 +81,7 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     if context.channel.isWritable {
       writeDeadline?.cancel()
       writeDeadline = nil
-      serve(context)
-      context.flush()
-      requestRead(context)
-      endIfDone(context)
+      goOn(context)
     } else if writeDeadline == nil {
       writeDeadline = closing(context, in: limits.frame)
     }
@@ -83,25 +100,56 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     context.close(promise: nil)
   }
 
-  /// Answers every whole message that was received, as long as the client takes the answers.
-  private func serve(_ context: ChannelHandlerContext) {
-    while !isEnding, inFlight < limits.questionsInFlight, context.channel.isWritable {
-      guard let length = received.getInteger(at: received.readerIndex, as: UInt16.self) else { break }
-      guard length >= 12 else { return end(context) }
-      guard received.readableBytes >= 2 + Int(length) else { break }
-      received.moveReaderIndex(forwardBy: 2)
-      guard let message = received.readBytes(length: Int(length)) else { break }
-      guard answer(message, context) else { return end(context) }
+  /// Asks for a turn where there is something to serve, or for more to read.
+  private func goOn(_ context: ChannelHandlerContext) {
+    guard isServable(context) else { return settle(context) }
+    guard !waitsForTurn else { return }
+    waitsForTurn = true
+    turns.request(self)
+  }
+
+  /// Answers some of the messages that were received; whether it needs another turn.
+  func takeTurn() -> Bool {
+    waitsForTurn = false
+    guard let context, context.channel.isActive else { return false }
+    var served = 0
+    while served < StreamTurns.messages, isServable(context) {
+      guard let length = received.readInteger(as: UInt16.self), length >= 12,
+        let message = received.readBytes(length: Int(length)), answer(message, context)
+      else {
+        end(context)
+        return false
+      }
+      served += 1
+    }
+    if served > 0 {
       frameDeadline?.cancel()
       frameDeadline = nil
       restartIdle(context)
+      used()
     }
     received.discardReadBytes()
-    if received.readableBytes > 0, frameDeadline == nil, inFlight < limits.questionsInFlight,
+    context.flush()
+    waitsForTurn = isServable(context)
+    if !waitsForTurn { settle(context) }
+    return waitsForTurn
+  }
+
+  /// Whether a message can be answered, or is no message.
+  private func isServable(_ context: ChannelHandlerContext) -> Bool {
+    guard !isEnding, inFlight < limits.questionsInFlight, context.channel.isWritable else { return false }
+    return holdsWholeMessage
+  }
+
+  /// Nothing can be served now.
+  private func settle(_ context: ChannelHandlerContext) {
+    if received.readableBytes > 0, frameDeadline == nil, inFlight < limits.questionsInFlight, !isEnding,
       context.channel.isWritable
     {
       frameDeadline = closing(context, in: limits.frame)
     }
+    requestRead(context)
+    endIfDone(context)
   }
 
   /// False when the message deserves no answer: then the connection is closed.
@@ -125,10 +173,9 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     inFlight -= 1
     guard context.channel.isActive, !isEnding else { return }
     write(reply, context)
-    serve(context)
     context.flush()
-    requestRead(context)
-    endIfDone(context)
+    used()
+    goOn(context)
   }
 
   private func write(_ reply: [UInt8], _ context: ChannelHandlerContext) {
@@ -140,7 +187,7 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
 
   private func requestRead(_ context: ChannelHandlerContext) {
     guard !isReading, !inputEnded, !isEnding, inFlight < limits.questionsInFlight, context.channel.isWritable,
-      received.readableBytes <= Int(UInt16.max) + 2
+      !holdsWholeMessage
     else { return }
     isReading = true
     context.read()
@@ -152,10 +199,10 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     end(context)
   }
 
-  /// Whether a message waits until the client takes the answers that are there.
+  /// Whether a message was received to its end, or the beginning of what is none.
   private var holdsWholeMessage: Bool {
     guard let length = received.getInteger(at: received.readerIndex, as: UInt16.self) else { return false }
-    return received.readableBytes >= 2 + Int(length)
+    return length < 12 || received.readableBytes >= 2 + Int(length)
   }
 
   /// Closes when what was written has left: a close at once would throw it away, in the middle of a frame.

@@ -26,9 +26,10 @@ package final class StreamListener: Sendable {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     self.group = group
     let loop = group.next()
-    let counts = ConnectionCounts(limits: limits)
-    let path = try loop.submit {
-      NIOLoopBound(StreamQueryPath(shared: shared, ring: ring, lane: lane), eventLoop: loop)
+    let places = ConnectionPlaces(limits: limits)
+    let service = try loop.submit {
+      let path = StreamQueryPath(shared: shared, ring: ring, lane: lane)
+      return NIOLoopBound(Service(path: path, turns: StreamTurns(loop: loop)), eventLoop: loop)
     }.wait()
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: CInt(SLUICE_BACKLOG))
@@ -40,7 +41,7 @@ package final class StreamListener: Sendable {
         .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 131_072)
       )
       .childChannelInitializer { channel in
-        Self.admit(channel, shared: shared, path: path, counts: counts, limits: limits)
+        Self.admit(channel, shared: shared, service: service, places: places, limits: limits)
       }
     channels = try sockets.map { try bootstrap.withBoundSocket($0).wait() }
   }
@@ -70,20 +71,33 @@ package final class StreamListener: Sendable {
     try? group.syncShutdownGracefully()
   }
 
+  /// What the connections of an event loop share.
+  private struct Service {
+    let path: StreamQueryPath
+    let turns: StreamTurns
+  }
+
   private static func admit(
-    _ channel: any Channel, shared: SharedState, path: NIOLoopBound<StreamQueryPath>, counts: ConnectionCounts,
+    _ channel: any Channel, shared: SharedState, service: NIOLoopBound<Service>, places: ConnectionPlaces,
     limits: StreamLimits
   ) -> EventLoopFuture<Void> {
     guard let remote = channel.remoteAddress, let port = remote.port, let text = remote.ipAddress,
       let client = IPAddress(text.prefix { $0 != "%" })?.unmapped
     else { return channel.close() }
-    let server = shared.current.load().server(of: client)
-    guard counts.enter(server) else { return channel.close() }
-    channel.closeFuture.whenComplete { _ in counts.leave(server) }
+    let snapshot = shared.current.load()
+    let owner = snapshot.server(of: client).map { snapshot.servers[$0].firewallIndex }
+    let now = MonotonicTime.now().nanoseconds
+    guard let place = places.enter(owner, now: now, closing: { channel.close(promise: nil) }) else {
+      return channel.close()
+    }
+    channel.closeFuture.whenComplete { _ in places.leave(place) }
     return ingress(of: channel, isV6: remote.protocol == .inet6).flatMapThrowing { interface in
       let source = QuerySource(
         client: client, port: UInt16(truncatingIfNeeded: port), transport: .tcp, interface: interface)
-      let handler = StreamHandler(path: path.value, limits: limits, source: source, sink: shared.sink)
+      let handler = StreamHandler(
+        path: service.value.path, turns: service.value.turns, limits: limits, source: source, owner: owner,
+        sink: shared.sink
+      ) { places.use(place, now: MonotonicTime.now().nanoseconds) }
       try channel.pipeline.syncOperations.addHandler(handler)
     }
   }

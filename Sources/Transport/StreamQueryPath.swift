@@ -15,6 +15,8 @@ final class StreamQueryPath {
   private var path: QueryPath
   private var snapshot: ResolverSnapshot
   private var generation: UInt64
+  /// Where replies are written before they get octets of their own.
+  private var room = [UInt8](repeating: 0, count: ReplyWriter.maxStream)
 
   init(shared: SharedState, ring: AuditRing, lane: Int) {
     self.shared = shared
@@ -32,15 +34,17 @@ final class StreamQueryPath {
     path.auditIsBlocked = shared.audit.isBlocked
     let clock = shared.clock()
     var outcome = QueryPath.Outcome.drop
-    let reply = [UInt8](capacity: ReplyWriter.maxStream) { out in
+    let count = unsafe room.withUnsafeMutableBufferPointer { buffer in
+      var out = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
       outcome = path.answer(message.span, from: source, at: clock, with: snapshot, into: &out)
+      return unsafe out.finalize(for: buffer)
     }
     if path.mustWakeAudit {
       path.mustWakeAudit = false
       shared.audit.wake()
     }
     switch outcome {
-    case .reply: return .reply(reply)
+    case .reply: return .reply(Array(room[..<count]))
     case .drop: return .drop
     case .pending(let question): return .pending(question)
     }

@@ -50,8 +50,13 @@ struct Exchange: ~Copyable {
   private var lastFailure = UpstreamFailure.timeout
   /// Datagrams that came to our socket and were not the answer.
   private(set) var wrongAnswers = 0
-  /// Servers that choked on our OPT.
+  /// Answers to what was asked, whatever they said: the server lives.
+  private(set) var answers = 0
+  /// Servers that refused our OPT and then answered the same without it. One that refuses both has another reason, which
+  /// is the name's own.
   private(set) var refusedEDNS: [Int] = []
+  /// By candidate: asked again without OPT.
+  private var isPlain: [Bool]
 
   private static let millisecond: UInt64 = 1_000_000
 
@@ -65,6 +70,7 @@ struct Exchange: ~Copyable {
     self.candidates = candidates
     sends = [Int](repeating: 0, count: candidates.count)
     streamUsed = [Bool](repeating: false, count: candidates.count)
+    isPlain = streamUsed
     end = now + limits.total * Self.millisecond
   }
 
@@ -117,6 +123,7 @@ struct Exchange: ~Copyable {
   }
 
   private mutating func judge(_ message: Span<UInt8>, _ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
+    answers += 1
     if Self.isTruncated(message) {
       // Whatever a truncated answer holds is ignored (RFC 2181 section 9).
       guard !streamUsed[attempt.candidate] else { return next(now: now, id: id) }
@@ -126,6 +133,7 @@ struct Exchange: ~Copyable {
     case .NOERROR, .NXDOMAIN:
       let copy = [UInt8](capacity: message.count) { $0.append(contentsOf: message) }
       let server = candidates[attempt.candidate].server
+      if isPlain[attempt.candidate] { refusedEDNS.append(server) }
       self.attempt = nil
       return .finish(message: copy, server: server)
     case .FORMERR, .NOTIMP, .BADVERS:
@@ -139,7 +147,7 @@ struct Exchange: ~Copyable {
   private mutating func judgeRefusedEDNS(_ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
     guard candidates[attempt.candidate].withEDNS else { return judgeRefusal(attempt, now: now, id: id) }
     candidates[attempt.candidate].withEDNS = false
-    refusedEDNS.append(candidates[attempt.candidate].server)
+    isPlain[attempt.candidate] = true
     lastFailure = .refused
     guard !attempt.isStream, sends[attempt.candidate] < limits.sendsPerServer else { return next(now: now, id: id) }
     return send(to: attempt.candidate, now: now, id: id)

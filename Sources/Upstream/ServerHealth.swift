@@ -1,25 +1,38 @@
 import DNSWire
 
 /// What is known of one upstream: how fast it answers, and whether it does.
+///
+/// A question that is not answered says nothing of the server: the zone may be silent, and whoever may ask for a name may
+/// choose such a zone. If nothing at all was heard since that question was sent, the server is suspect, and a question of
+/// our own decides:
+///
+///     healthy ── unanswered ─► suspect ── probe failed ─► unhealthy ──┐ a probe again, after 5 s, 10 s, … 40 s
+///        ▲                        │                        │  ▲       │
+///        └──────── heard ─────────┴────────────────────────┘  └───────┘
 struct ServerHealth {
   /// Smoothed round trip and its deviation in milliseconds (RFC 6298 section 2); nil before the first answer.
   private var roundTrip: (mean: Double, deviation: Double)?
-  /// Tries without an answer since the last one.
+  /// Probes without an answer since the last thing that was heard.
   private(set) var failures: UInt64 = 0
-  private var unhealthyUntil: UInt64 = 0
+  /// Being probed, because a question was not answered.
+  private(set) var isSuspect = false
+  private var heardAt: UInt64 = 0
   private var plainUntil: UInt64 = 0
 
   /// Whether the server is to be asked with an OPT.
   func takesEDNS(now: UInt64) -> Bool { now >= plainUntil }
 
-  func isHealthy(now: UInt64) -> Bool { now >= unhealthyUntil }
+  var isHealthy: Bool { failures == 0 }
+
+  /// Whether it is asked before those that may not answer.
+  var isTrusted: Bool { isHealthy && !isSuspect }
 
   var isMeasured: Bool { roundTrip != nil }
 
   /// Milliseconds; servers that were never asked come first, so that they get measured.
   var latency: Double { roundTrip?.mean ?? 0 }
 
-  /// How long to wait for an answer, in milliseconds. Doubled with every failure (RFC 6298 section 5.5): a server that
+  /// How long to wait for an answer, in milliseconds. Doubled with every failed probe (RFC 6298 section 5.5): a server that
   /// became slower is measured only if it is waited for.
   func wait(_ limits: UpstreamLimits) -> UInt64 {
     var wait = limits.firstTry
@@ -30,9 +43,8 @@ struct ServerHealth {
   }
 
   /// - Parameter milliseconds: nil for an answer that says nothing about the round trip.
-  mutating func answered(after milliseconds: Double?) {
-    failures = 0
-    unhealthyUntil = 0
+  mutating func answered(after milliseconds: Double?, now: UInt64) {
+    heard(now: now)
     guard let milliseconds else { return }
     guard let known = roundTrip else {
       roundTrip = (milliseconds, milliseconds / 2)
@@ -42,9 +54,27 @@ struct ServerHealth {
     roundTrip = (0.875 * known.mean + 0.125 * milliseconds, deviation)
   }
 
-  mutating func failed(now: UInt64, _ limits: UpstreamLimits) {
-    unhealthyUntil = now + (limits.unhealthy << min(failures, 3)) * 1_000_000
-    failures += 1
+  /// The server said something that was an answer to a question, whatever it said.
+  mutating func heard(now: UInt64) {
+    heardAt = now
+    failures = 0
+    isSuspect = false
+  }
+
+  func wasHeard(since time: UInt64) -> Bool { heardAt >= time }
+
+  /// A question that was sent then was not answered; whether the server is to be probed.
+  mutating func unanswered(since sent: UInt64) -> Bool {
+    guard heardAt < sent, isTrusted else { return false }
+    isSuspect = true
+    return true
+  }
+
+  /// A probe was not answered. Returns when to probe again.
+  mutating func failed(now: UInt64, _ limits: UpstreamLimits) -> UInt64 {
+    defer { failures += 1 }
+    isSuspect = false
+    return now + (limits.unhealthy << min(failures, 3)) * 1_000_000
   }
 
   mutating func refusedEDNS(now: UInt64, _ limits: UpstreamLimits) {

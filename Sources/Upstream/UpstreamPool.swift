@@ -2,14 +2,20 @@ package import DNSWire
 import Glibc
 import IPNetwork
 package import LinuxIO
+import Sharing
 
 /// Asks the upstreams. Lives on its reactor's thread.
 ///
 /// Identical questions in flight are one exchange, whoever asks: two of them would double the chance of a forger who
 /// guesses (RFC 5452 section 5). So a server can tell by the time of an answer that another one asks for the same name in
 /// the same moment, and nothing else of it. Every send has a socket, a port and an id of its own.
+///
+/// Exchanges are shared out among those who ask (see `Shares`): names that nobody answers take their own asker's places.
+/// Nor do they say anything of an upstream: that is found out by a question of our own (see `ServerHealth`).
 package final class UpstreamPool {
   package typealias Completion = (Result<UpstreamAnswer, UpstreamFailure>) -> Void
+  /// The server for which is asked, by the firewall's index.
+  package typealias Owner = UInt16
 
   /// What came by, for `status`.
   package struct Statistics: Sendable {
@@ -19,16 +25,24 @@ package final class UpstreamPool {
     /// How often there were so many that a server was asked by TCP alone.
     package var mismatches: UInt64 = 0
     package var failures: UInt64 = 0
+    /// Questions of our own, by which an upstream is judged.
+    package var probes: UInt64 = 0
+    /// Exchanges that ended unanswered, or did not begin, because others had a right to the place.
+    package var overloads: UInt64 = 0
   }
 
   private struct Question: Hashable {
     var name: [UInt8]
     var type: RRType
+    /// The upstream that is probed by it; nil for a question that somebody asked.
+    var probed: Int?
   }
 
   private final class Flight {
     var exchange: Exchange
-    var completions: [Completion] = []
+    var completions: [(owner: Owner, call: Completion)] = []
+    /// Its place in `shares`.
+    var place: Shares<Owner>.Place?
     var socket: Int32 = -1
     var timer: TimerID?
     var sentAt: UInt64 = 0
@@ -44,7 +58,9 @@ package final class UpstreamPool {
   /// Written once, for each answer to carry.
   private let serverTexts: [String]
   private let limits: UpstreamLimits
-  private let capacity: Int
+  private var shares: Shares<Owner>
+  /// By their places in `shares`.
+  private var holders: [Shares<Owner>.Place: Question] = [:]
   private var health: [ServerHealth]
   private var watches: [MismatchWatch]
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
@@ -61,7 +77,8 @@ package final class UpstreamPool {
     self.servers = servers
     serverTexts = servers.map(\.description)
     self.limits = limits
-    capacity = min(limits.exchanges, DescriptorLimit.current / 2)
+    shares = Shares(
+      capacity: min(limits.exchanges, DescriptorLimit.current / 2), leastAge: limits.leastAge * 1_000_000)
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
     watches = [MismatchWatch](repeating: MismatchWatch(), count: servers.count)
   }
@@ -70,9 +87,11 @@ package final class UpstreamPool {
   package struct State: Sendable {
     package var address: String
     package var isHealthy: Bool
+    /// Whether it is being probed, because it did not answer a question.
+    package var isSuspect: Bool
     /// Milliseconds of a round trip, smoothed; nil before the first answer.
     package var latency: Double?
-    /// Tries without an answer since the last one.
+    /// Probes without an answer since the last one.
     package var failures: UInt64
     /// Whether it is asked by TCP alone, because of answers that were not its own.
     package var isByStream: Bool
@@ -83,41 +102,84 @@ package final class UpstreamPool {
     return servers.indices.map { server in
       let health = health[server]
       return State(
-        address: serverTexts[server], isHealthy: health.isHealthy(now: now),
+        address: serverTexts[server], isHealthy: health.isHealthy, isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
         isByStream: watches[server].asksByStream(now: now))
     }
   }
 
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
-  package func ask(name: Span<UInt8>, type: RRType, _ completion: @escaping Completion) {
+  package func ask(name: Span<UInt8>, type: RRType, for owner: Owner, _ completion: @escaping Completion) {
     let question = Question(name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type)
     if let flight = flights[question] {
       statistics.joined += 1
-      flight.completions.append(completion)
+      flight.completions.append((owner, completion))
       return
     }
-    guard flights.count < capacity else {
-      _ = reactor.schedule(at: reactor.now) { completion(.failure(.overloaded)) }
-      return
-    }
-    statistics.exchanges += 1
     let now = time
+    guard makeRoom(for: owner, now) else { return turnAway([completion]) }
+    statistics.exchanges += 1
     let flight = Flight(
       Exchange(name: question.name, type: type, candidates: candidates(now), limits: limits, now: now))
-    flight.completions = [completion]
+    flight.completions = [(owner, completion)]
+    hold(flight, question, for: owner, now)
     flights[question] = flight
     perform(flight.exchange.start(now: now, id: random.uint16()), flight, question)
   }
 
+  /// Ends exchanges of those who have more than their share, until the owner may have another one.
+  private func makeRoom(for owner: Owner, _ now: UInt64) -> Bool {
+    while true {
+      switch shares.admission(of: owner, now: now) {
+      case .free: return true
+      case .refused: return false
+      case .displacing(let place): displace(place, now)
+      }
+    }
+  }
+
+  private func hold(_ flight: Flight, _ question: Question, for owner: Owner, _ now: UInt64) {
+    let place = shares.enter(owner, now: now)
+    flight.place = place
+    holders[place] = question
+  }
+
+  private func release(_ flight: Flight) {
+    guard let place = flight.place else { return }
+    flight.place = nil
+    holders[place] = nil
+    shares.leave(place)
+  }
+
+  /// The one whose place it is gets no answer. If others wait for the same, it goes on for the first of them.
+  private func displace(_ place: Shares<Owner>.Place, _ now: UInt64) {
+    guard let question = holders[place], let flight = flights[question], let owner = flight.completions.first?.owner
+    else { return shares.leave(place) }
+    release(flight)
+    let ended = flight.completions.filter { $0.owner == owner }
+    flight.completions.removeAll { $0.owner == owner }
+    turnAway(ended.map(\.call))
+    if let next = flight.completions.first {
+      hold(flight, question, for: next.owner, now)
+    } else {
+      end(flight, question, .failure(.overloaded))
+    }
+  }
+
+  private func turnAway(_ completions: [Completion]) {
+    statistics.overloads += 1
+    _ = reactor.schedule(at: reactor.now) { for completion in completions { completion(.failure(.overloaded)) } }
+  }
+
   private var time: UInt64 { MonotonicTime.now().nanoseconds }
 
-  /// Healthy servers by latency, then the others.
+  /// Healthy servers by latency, then those of which that is not certain, then the others.
   private func candidates(_ now: UInt64) -> [Exchange.Candidate] {
     guard servers.count > 1 else { return [candidate(0, now)] }
     return servers.indices.sorted { left, right in
       let (a, b) = (health[left], health[right])
-      if a.isHealthy(now: now) != b.isHealthy(now: now) { return a.isHealthy(now: now) }
+      if a.isTrusted != b.isTrusted { return a.isTrusted }
+      if a.isHealthy != b.isHealthy { return a.isHealthy }
       return a.latency < b.latency
     }.map { candidate($0, now) }
   }
@@ -139,11 +201,13 @@ package final class UpstreamPool {
       open(flight, question, server, message, deadline, isStream: true)
     case .finish(let message, let server):
       // By TCP the time is that of two round trips.
-      health[server].answered(after: flight.stream == nil ? Double(time - flight.sentAt) / 1_000_000 : nil)
+      let now = time
+      health[server].answered(
+        after: flight.stream == nil ? Double(now - flight.sentAt) / 1_000_000 : nil, now: now)
       let answer = UpstreamAnswer(message: message, server: servers[server], serverText: serverTexts[server])
       end(flight, question, .success(answer))
     case .fail(let failure):
-      statistics.failures += 1
+      if question.probed == nil { statistics.failures += 1 }
       end(flight, question, .failure(failure))
     }
   }
@@ -187,8 +251,30 @@ package final class UpstreamPool {
   }
 
   private func failed(_ flight: Flight) {
-    guard let server = flight.exchange.currentServer else { return }
-    health[server].failed(now: time, limits)
+    guard let server = flight.exchange.currentServer, health[server].unanswered(since: flight.sentAt) else { return }
+    probe(server)
+  }
+
+  /// Asks an upstream for the name servers of the root (RFC 8109), which no client has a say in. Whatever it answers, it
+  /// lives.
+  private func probe(_ server: Int) {
+    let question = Question(name: [0], type: .NS, probed: server)
+    guard flights[question] == nil else { return }
+    let now = time
+    let flight = Flight(
+      Exchange(name: question.name, type: .NS, candidates: [candidate(server, now)], limits: limits, now: now))
+    flight.completions = [(0, { [self] _ in probed(server, since: now) })]
+    flights[question] = flight
+    statistics.probes += 1
+    perform(flight.exchange.start(now: now, id: random.uint16()), flight, question)
+  }
+
+  private func probed(_ server: Int, since start: UInt64) {
+    guard !health[server].wasHeard(since: start) else { return }
+    let next = health[server].failed(now: time, limits)
+    _ = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [weak self] in
+      if let self, !health[server].isHealthy { probe(server) }
+    }
   }
 
   private func datagramReady(_ flight: Flight, _ question: Question) {
@@ -205,8 +291,10 @@ package final class UpstreamPool {
       // MSG_TRUNC gives the length that was sent. More than we can hold is cut: as good as TC, so TCP is next.
       if count > buffer.count { buffer[2] |= 0x02 }
       let (server, known) = (flight.exchange.currentServer, flight.exchange.wrongAnswers)
+      let answers = flight.exchange.answers
       let action = flight.exchange.received(
         buffer.span.extracting(0..<min(count, buffer.count)), now: time, id: random.uint16())
+      if let server, flight.exchange.answers > answers { health[server].heard(now: time) }
       if let server, flight.exchange.wrongAnswers > known {
         mismatched(server, flight.exchange.wrongAnswers - known)
         // That may have turned this exchange to TCP as well.
@@ -240,7 +328,9 @@ package final class UpstreamPool {
     case .wait(let writable):
       try? reactor.modify(flight.socket, readable: true, writable: writable)
     case .message(let message):
+      let (server, answers) = (flight.exchange.currentServer, flight.exchange.answers)
       let action = flight.exchange.streamReceived(message.span, now: time, id: random.uint16())
+      if let server, flight.exchange.answers > answers { health[server].heard(now: time) }
       account(flight)
       perform(action, flight, question)
     case .failed:
@@ -267,10 +357,11 @@ package final class UpstreamPool {
   private func end(_ flight: Flight, _ question: Question, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
     statistics.wrongAnswers += UInt64(flight.exchange.wrongAnswers)
     flights[question] = nil
+    release(flight)
     let completions = flight.completions
     flight.completions = []
     for completion in completions {
-      completion(result)
+      completion.call(result)
     }
     // Whoever waits is served first; nothing of this socket is read any more.
     close(flight)

@@ -1,6 +1,7 @@
 import DNSWire
 
-/// The only queries that ever leave: a function of the allowed name, the allowed type and our own random id (P5).
+/// The only queries that ever leave: a function of the allowed name, the allowed type and our own random id (P5); name and
+/// type of a probe are the pool's own.
 enum UpstreamQuery {
   /// RFC 9715: answers that fit one unfragmented datagram.
   static let payloadSize: UInt16 = 1232

@@ -39,7 +39,7 @@ package enum UpstreamFailure: Error, Equatable, Sendable {
   case refused
   /// Sockets or the network failed.
   case network
-  /// More exchanges than may be open.
+  /// The server that asks has its share of exchanges, or this one was the oldest of too many.
   case overloaded
 
   /// RFC 8914: 22 *No Reachable Authority*, 23 *Network Error*.
@@ -73,9 +73,12 @@ package struct UpstreamLimits: Sendable {
   /// Exchanges at a time, each of which has a socket: 3.5 s of silence at 1,000 new questions a second. Never more than
   /// half of the descriptors that the process may open: clients, firewall and log need some too.
   package var exchanges = 4096
+  /// How long an exchange of a server that has its share is sure of its place against the server's next one: longer than
+  /// a name takes that has an answer (as Unbound's `jostle-timeout`).
+  package var leastAge: UInt64 = 200
   /// How long a server that choked on EDNS is asked without it.
   package var withoutEDNS: UInt64 = 60_000
-  /// How long a server that failed is asked last; doubled with every further failure, three times at most.
+  /// How long after a probe that was not answered the next one follows; doubled with every one, three times at most.
   package var unhealthy: UInt64 = 5000
 
   package init() {}

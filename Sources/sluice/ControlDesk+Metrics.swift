@@ -126,6 +126,10 @@ struct MetricsReading: Sendable {
         upstream.wrongAnswers
       ),
       ("mismatches", "How often there were so many that an upstream was asked by TCP alone.", upstream.mismatches),
+      (
+        "overloads", "Questions that ended, or were not sent, because others had a right to the place.",
+        upstream.overloads
+      ),
     ] {
       text.family("sluice_upstream_\(name)_total", .counter, help)
       text.sample("sluice_upstream_\(name)_total", value)

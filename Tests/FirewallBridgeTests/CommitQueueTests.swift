@@ -10,9 +10,9 @@ import Testing
     MonotonicTime(nanoseconds: 0).adding(milliseconds: milliseconds)
   }
 
-  private static func grant(_ last: UInt32) -> GrantCommit {
+  private static func grant(_ last: UInt32, server: UInt16 = 0) -> GrantCommit {
     GrantCommit(
-      element: GrantElement(server: 0, address: IPAddress(v4: last), transport: 6, port: 443),
+      element: GrantElement(server: server, address: IPAddress(v4: last), transport: 6, port: 443),
       lifetimeMilliseconds: 1_000)
   }
 
@@ -80,7 +80,7 @@ import Testing
   @Test("more than may wait is refused at once")
   func bounded() throws {
     var limits = CommitQueue.Limits()
-    limits.waitingUnits = 2
+    limits.waitingGrants = 16
     var queue = CommitQueue(plan: 1, limits: limits)
     _ = queue.greeted(now: Self.at(0))
     _ = try queue.submit([Self.grant(1)], deadline: Self.at(1)).get()
@@ -89,6 +89,68 @@ import Testing
     #expect(Self.refused(queue.submit([Self.grant(1)], deadline: Self.at(1))) == overloaded)
     let many = (0...UInt32(BridgeMessage.maximumGrants)).map { Self.grant($0) }
     #expect(Self.refused(queue.submit(many, deadline: Self.at(1))) == overloaded)
+  }
+
+  @Test("one server's thousand answers are before no other's first")
+  func turns() throws {
+    var limits = CommitQueue.Limits()
+    limits.batchGrants = 4
+    var queue = CommitQueue(plan: 1, limits: limits)
+    _ = queue.greeted(now: Self.at(0))
+    let flood = try (0..<1_000).map { try queue.submit([Self.grant($0)], deadline: Self.at(250)).get() }
+    let other = try queue.submit([Self.grant(1, server: 1)], deadline: Self.at(250)).get()
+    let third = try queue.submit([Self.grant(1, server: 2)], deadline: Self.at(250)).get()
+    let batch = try Self.taken(queue.next(now: Self.at(0)))
+    #expect(batch.grants.map(\.unit) == [flood[0], other, third, flood[1]])
+    // And what is left goes on in its order.
+    _ = queue.answered(batch.identifier, refused: [])
+    #expect(queue.next(now: Self.at(0))?.grants.map(\.unit) == Array(flood[2..<6]))
+  }
+
+  @Test("grants of several servers overtake nothing, and nothing overtakes them")
+  func barrier() throws {
+    var limits = CommitQueue.Limits()
+    limits.batchGrants = 3
+    var queue = CommitQueue(plan: 1, limits: limits)
+    _ = queue.greeted(now: Self.at(0))
+    let units: [[GrantCommit]] = [
+      [Self.grant(1)], [Self.grant(2)], [Self.grant(1), Self.grant(1, server: 1)], [Self.grant(3, server: 1)],
+      [Self.grant(3)],
+    ]
+    let sent = try units.map { try queue.submit($0, deadline: Self.at(250)).get() }
+    var order: [UInt32] = []
+    while let batch = queue.next(now: Self.at(0)) {
+      for grant in batch.grants where order.last != grant.unit { order.append(grant.unit) }
+      _ = queue.answered(batch.identifier, refused: [])
+    }
+    #expect(order == sent)
+  }
+
+  @Test("servers that have all that may wait do not keep another's answer out: the oldest of the greediest goes")
+  func shares() throws {
+    var limits = CommitQueue.Limits()
+    limits.waitingGrants = 64
+    limits.leastWeight = 1
+    var queue = CommitQueue(plan: 1, limits: limits)
+    _ = queue.greeted(now: Self.at(0))
+    let overloaded = CommitOutcome.refused(BridgeRefusal(.overloaded))
+    let first = try queue.submit([Self.grant(0)], deadline: Self.at(250)).get()
+    for last in 1..<64 as Range<UInt32> { _ = try queue.submit([Self.grant(last)], deadline: Self.at(250)).get() }
+    #expect(queue.makeRoom(for: [Self.grant(64)]).isEmpty)
+    #expect(Self.refused(queue.submit([Self.grant(64)], deadline: Self.at(250))) == overloaded)
+    let answer = [Self.grant(1, server: 1), Self.grant(2, server: 1)]
+    #expect(
+      queue.makeRoom(for: answer)
+        == [.init(unit: first, outcome: overloaded), .init(unit: first + 1, outcome: overloaded)])
+    _ = try queue.submit(answer, deadline: Self.at(250)).get()
+    // Beside another one nobody gets more than a quarter.
+    for last in 0..<14 as Range<UInt32> {
+      let grant = [Self.grant(10 + last, server: 1)]
+      _ = queue.makeRoom(for: grant)
+      _ = try queue.submit(grant, deadline: Self.at(250)).get()
+    }
+    #expect(queue.makeRoom(for: [Self.grant(99, server: 1)]).isEmpty)
+    #expect(Self.refused(queue.submit([Self.grant(99, server: 1)], deadline: Self.at(250))) == overloaded)
   }
 
   @Test("a unit is late at its deadline, in flight or waiting, and its late answer changes nothing")

@@ -168,6 +168,28 @@ struct ReactorTests {
     #expect(rounds < 100)
   }
 
+  @Test("thousands of timers that are due at once, and work without end, do not keep a descriptor waiting")
+  func manyTimers() throws {
+    let reactor = try Reactor()
+    let event = try event()
+    try reactor.register(event.raw, readable: true, writable: false) { _ in reactor.stop() }
+    sluice_eventfd_post(event.raw)
+    var (rounds, works) = (0, 0)
+    for _ in 0..<5_000 { _ = reactor.schedule(at: reactor.now) { rounds += 1 } }
+    reactor.work = {
+      works += 1
+      return works < 100_000
+    }
+    run(reactor)
+    #expect(rounds < 100 && works < 100)
+    reactor.work = nil
+    // Nothing of it is lost.
+    _ = reactor.schedule(at: .now()) { reactor.stop() }
+    try reactor.modify(event.raw, readable: false, writable: false)
+    run(reactor)
+    #expect(rounds == 5_000)
+  }
+
   @Test("a cancelled timer neither runs nor wakes the thread")
   func idle() throws {
     let reactor = try Reactor()

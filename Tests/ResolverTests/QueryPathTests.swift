@@ -463,6 +463,107 @@ struct QueryPathFailureTests {
     #expect(asker.recorded().isEmpty && asker.counted(.malformed) == 9)
   }
 
+  /// A message of each kind that is no query, or none that is answered by policy.
+  private static var noQueries: [[UInt8]] {
+    let query = Messages.query("api.example.com", .A)
+    var (notify, response) = (query, query)
+    notify[2] = 0x20
+    response[2] |= 0x80
+    return [
+      notify, response, query + [0], Array(query.dropLast()), Array(query[..<11]), [],
+      Messages.query("api.example.com", .A, opt: Messages.opt(version: 1)),
+      Array("!\"#$%&'()*+,-./0123456789:;<=>?".utf8),
+    ]
+  }
+
+  @Test("what cannot be parsed is counted with the server in whose network the client is")
+  func malformedByServer() throws {
+    for (client, interface, counts) in [
+      ("10.77.1.2", 3, [8, 0, 0]), ("10.77.2.2", 7, [0, 8, 0]), ("10.77.2.2", 3, [0, 0, 8]), ("9.9.9.9", 3, [0, 0, 8]),
+    ] as [(String, UInt32, [UInt64])] {
+      let asker = try Asker(try World())
+      for message in Self.noQueries { _ = try asker.ask(message, from: client, interface: interface) }
+      let servers = asker.snapshot.servers.map { $0.counts.total(.malformed) }
+      #expect(servers + [asker.snapshot.strangers.total(.malformed)] == counts, "\(client) by \(interface)")
+    }
+  }
+
+  @Test("where unknown clients are dropped they get nothing for what cannot be parsed either")
+  func dropMeansDrop() throws {
+    var world = try World()
+    world.unknownClients = .drop
+    for (client, interface): (String, UInt32) in [("9.9.9.9", 3), ("fd00::1", 3), ("10.77.2.2", 3)] {
+      for transport in [.udp, .tcp] as [AuditTransport] {
+        let asker = try Asker(world)
+        for message in Self.noQueries {
+          guard case .drop = try asker.ask(message, from: client, interface: interface, transport: transport) else {
+            Issue.record("\(client) gets an answer to \(message)")
+            continue
+          }
+        }
+        #expect(asker.counted(.malformed) == UInt64(Self.noQueries.count))
+      }
+    }
+    // And a known one does.
+    let reply = try Asker(world).reply(Self.noQueries[0])
+    #expect(reply.code == .NOTIMP)
+  }
+
+  @Test(
+    "a port of a service that answers whatever it gets gets nothing, over UDP",
+    arguments: [0, 7, 13, 17, 19, 37, 123, 161])
+  func servicePorts(port: UInt16) throws {
+    let messages = Self.noQueries + [Messages.query("localhost", .A), Messages.query("evil.example.com", .A)]
+    for client in ["10.77.1.2", "9.9.9.9"] {
+      let asker = try Asker(try World())
+      for message in messages {
+        guard case .drop = try asker.ask(message, from: client, port: port) else {
+          Issue.record("port \(port) gets an answer to \(message)")
+          continue
+        }
+      }
+      #expect(asker.recorded().isEmpty && asker.counted(.malformed) == UInt64(messages.count))
+    }
+    guard port > 0 else { return }
+    // A connection is no forged address, and other low ports are resolvers' own.
+    for (other, transport): (UInt16, AuditTransport) in [(port, .tcp), (53, .udp), (853, .udp), (1_024, .udp)] {
+      guard case .reply = try Asker(try World()).ask(messages[8], port: other, transport: transport) else {
+        Issue.record("no answer to port \(other) over \(transport)")
+        continue
+      }
+    }
+  }
+
+  @Test("an unknown client gets at most three times what it sent; the text of the error gives way first, then the SOA")
+  func amplification() throws {
+    let small = Messages.opt()
+    let names = [
+      "a", "a.b", "api.example.com", "host.of.some.length.example.org", String(repeating: "x", count: 60) + ".net",
+    ]
+    var (withText, withSOA, without) = (0, 0, 0)
+    for unknown in [.nxdomain, .refused] as [ResolverRules.UnknownClients] {
+      var world = try World()
+      world.unknownClients = unknown
+      for name in names {
+        for opt in [[], small] {
+          let message = Messages.query(name, .A, opt: opt)
+          let reply = try Asker(world).reply(message, from: "9.9.9.9")
+          #expect(reply.octets.count <= 3 * message.count, "\(name): \(message.count) → \(reply.octets.count)")
+          #expect(opt.isEmpty || reply.extendedError?.code == 18, "the code itself stays")
+          guard case .nxdomain = unknown else { continue }
+          let hasText = reply.extendedError?.text.isEmpty == false
+          let hasSOA = !reply.section(.authority).isEmpty
+          #expect(hasSOA || !hasText)
+          if hasText { withText += 1 } else if hasSOA { withSOA += 1 } else { without += 1 }
+        }
+      }
+    }
+    #expect(withText > 0 && withSOA > 0 && without > 0, "\(withText) \(withSOA) \(without)")
+    // Over TCP nobody's address is forged.
+    let stream = try Asker(try World()).reply(Messages.query("a", .A, opt: small), from: "9.9.9.9", transport: .tcp)
+    #expect(stream.isSinkhole && stream.extendedError?.text == "unknown: unknown-client")
+  }
+
   @Test("a query from port 0 gets no reply")
   func portZero() throws {
     guard case .drop = try Asker(try World()).ask(Messages.query("localhost", .A), port: 0) else {

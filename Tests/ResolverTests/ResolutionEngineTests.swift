@@ -111,6 +111,47 @@ private final class Conversation {
 
 private let api = "api.example.com"
 
+@Suite("The resolution engine: shares (P8)")
+struct EngineShareTests {
+  @Test("a question that was not asked for want of a place is told so, and asked the next time")
+  func overloadedIsNotCached() throws {
+    let talk = try Conversation(World())
+    let ticket = try talk.ask(api)
+    let finished = try talk.finished(
+      talk.engine.answered(ticket, .overloaded, now: talk.now, epoch: talk.epoch))
+    #expect(finished.response.responseCode == .SERVFAIL)
+    #expect(finished.event?.code == .overloaded)
+    #expect(talk.cachedTTL(api) == nil)
+    _ = try talk.ask(api)
+  }
+
+  @Test("one server's questions, as many as there may be, do not keep another's out: its own oldest goes")
+  func displacing() throws {
+    let talk = try Conversation(World())
+    let count = ResolutionEngine<Int>.maxFlights
+    for number in 0..<count { _ = try talk.ask("n\(number).cdn.example.net") }
+    // Alone and full, the server gets no other one for a moment, and then one for its oldest.
+    let own = try talk.question("own.cdn.example.net")
+    let none = talk.engine.makeRoom(for: own, now: talk.now)
+    #expect(none?.waiting.count == nil)
+    let refused = try talk.finished(talk.submit("own.cdn.example.net"))
+    #expect(refused.event?.code == .overloaded)
+    let other = try talk.question(api, client: "10.77.2.2")
+    let room = talk.engine.makeRoom(for: other, now: talk.now)
+    let displaced = try #require(room)
+    #expect(displaced.event?.code == .overloaded)
+    #expect(displaced.response.responseCode == .SERVFAIL)
+    #expect(displaced.waiting.map(\.question.name) == [Messages.name("n0.cdn.example.net")])
+    _ = try talk.ask(api, client: "10.77.2.2")
+    #expect(talk.engine.flightCount == count)
+    talk.now += 1_000_000_000
+    let second = talk.engine.makeRoom(for: own, now: talk.now)
+    #expect(second?.waiting.first?.question.name == Messages.name("n1.cdn.example.net"))
+    // What has ended is nobody's any more: a late answer opens nothing.
+    #expect(talk.answer(1, "n0.cdn.example.net", [a("n0.cdn.example.net", "9.9.9.9")]) == nil)
+  }
+}
+
 @Suite("The resolution engine: commit before answer (P2)")
 struct EngineCommitTests {
   @Test("what makes room is closed even when nothing new has to be committed")

@@ -23,7 +23,7 @@ final class Asker {
   /// Asks and waits for the result.
   func ask(_ name: String = "www.example.com", _ type: RRType = .A) throws -> Result<UpstreamAnswer, UpstreamFailure> {
     var result: Result<UpstreamAnswer, UpstreamFailure>?
-    pool.ask(name: Messages.name(name).span, type: type) { [reactor] in
+    pool.ask(name: Messages.name(name).span, type: type, for: 1) { [reactor] in
       result = $0
       reactor.stop()
     }
@@ -31,6 +31,20 @@ final class Asker {
     run()
     return try #require(result)
   }
+
+  /// Runs until `condition` holds.
+  func until(_ condition: @escaping (UpstreamPool) -> Bool) throws {
+    func look() {
+      if condition(pool) { return reactor.stop() }
+      _ = reactor.schedule(at: .now().adding(milliseconds: 5)) { look() }
+    }
+    if condition(pool) { return }
+    look()
+    run()
+  }
+
+  /// Runs until no upstream is being judged.
+  func settle() throws { try until { $0.states.allSatisfy { !$0.isSuspect } } }
 
   /// Runs until something stops the reactor; a minute without that are a failure.
   func run() {

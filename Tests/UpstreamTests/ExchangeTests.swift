@@ -204,8 +204,17 @@ struct ExchangeTests {
     var talk = Conversation()
     let second = talk.receive(answer(talk.start(), code: code))
     #expect(second.description == "send 0 800 plain")
-    #expect(talk.exchange.refusedEDNS == [0])
     #expect(talk.receive(answer(second, code: code)).description == "fail refused")
+    #expect(talk.exchange.refusedEDNS.isEmpty, "what is refused with and without OPT is refused for another reason")
+  }
+
+  @Test("only a plain answer that succeeds shows that OPT was the reason", arguments: [0, 2, 3, 5])
+  func plainSucceeds(code: Int) {
+    var talk = Conversation()
+    let second = talk.receive(answer(talk.start(), code: 1))
+    #expect(talk.exchange.refusedEDNS.isEmpty)
+    _ = talk.receive(answer(second, code: code))
+    #expect(talk.exchange.refusedEDNS == (code == 0 || code == 3 ? [0] : []))
   }
 
   @Test("BADVERS, which only the OPT tells, is no answer without records")

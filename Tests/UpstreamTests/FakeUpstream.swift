@@ -14,6 +14,8 @@ struct Arrival: Sendable {
 
   var id: Int { Int(octets[0]) << 8 | Int(octets[1]) }
   var hasOPT: Bool { octets[11] == 1 }
+  /// The pool's own question, by which it judges an upstream.
+  var isProbe: Bool { octets[12] == 0 && type == .NS }
 
   var type: RRType { RRType(rawValue: UInt16(octets[questionEnd - 4]) << 8 | UInt16(octets[questionEnd - 3])) }
 

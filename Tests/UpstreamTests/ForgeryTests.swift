@@ -88,7 +88,7 @@ struct ForgeryTests {
     func next() {
       guard asked < queries else { return }
       asked += 1
-      asker.pool.ask(name: Messages.name("n\(asked).example").span, type: .A) { _ in
+      asker.pool.ask(name: Messages.name("n\(asked).example").span, type: .A, for: 1) { _ in
         ended += 1
         if ended == queries { asker.reactor.stop() }
         next()
@@ -126,13 +126,13 @@ struct ForgeryTests {
     var marks: [UInt8?] = []
     let name = Messages.name("www.example.com")
     for index in 0..<50 {
-      asker.pool.ask(name: name.span, type: .A) {
+      asker.pool.ask(name: name.span, type: .A, for: 1) {
         marks.append($0.mark)
         if index == 49 { asker.reactor.stop() }
       }
     }
     // Another type is another question.
-    asker.pool.ask(name: name.span, type: .AAAA) { _ in }
+    asker.pool.ask(name: name.span, type: .AAAA, for: 1) { _ in }
     asker.run()
     #expect(marks == [UInt8?](repeating: 3, count: 50))
     #expect(asker.pool.statistics.joined == 49)
@@ -154,6 +154,7 @@ struct ForgeryTests {
   func late() throws {
     let first = Synchronized<Arrival>()
     let upstream = try FakeUpstream { arrival in
+      guard !arrival.isProbe else { return [.message(arrival.answer())] }
       guard let earlier = first.take() else {
         first.put(arrival)
         return []

@@ -11,40 +11,53 @@ struct ServerHealthTests {
   func bounds() {
     var health = ServerHealth()
     #expect(health.wait(limits) == 400)
-    for _ in 0..<50 { health.answered(after: 0.05) }
+    for _ in 0..<50 { health.answered(after: 0.05, now: 0) }
     #expect(health.wait(limits) == 100)
-    for _ in 0..<50 { health.answered(after: 9000) }
+    for _ in 0..<50 { health.answered(after: 9000, now: 0) }
     #expect(health.wait(limits) == 1500)
   }
 
   @Test("a server that became slower is waited for longer until it is heard again")
   func backoff() {
     var health = ServerHealth()
-    for _ in 0..<50 { health.answered(after: 10) }
+    for _ in 0..<50 { health.answered(after: 10, now: 0) }
     #expect(health.wait(limits) == 100)
     var waits: [UInt64] = []
     for _ in 0..<5 {
-      health.failed(now: 0, limits)
+      _ = health.failed(now: 0, limits)
       waits.append(health.wait(limits))
     }
     #expect(waits == [200, 400, 800, 1500, 1500])
-    health.answered(after: nil)
+    health.answered(after: nil, now: 0)
     #expect(health.wait(limits) == 100)
   }
 
-  @Test("a server that fails is asked last for 5 s, then longer, and is healthy with its first answer")
+  @Test("a server that fails is probed after 5 s, then later, and is healthy with the first thing that is heard")
   func unhealthy() {
     var health = ServerHealth()
     var now: UInt64 = 0
     for seconds in [5, 10, 20, 40, 40] as [UInt64] {
-      health.failed(now: now, limits)
-      #expect(!health.isHealthy(now: now + seconds * second - 1))
-      #expect(health.isHealthy(now: now + seconds * second))
-      now += seconds * second
+      let next = health.failed(now: now, limits)
+      #expect(next == now + seconds * second)
+      #expect(!health.isHealthy)
+      now = next
     }
-    health.failed(now: now, limits)
-    health.answered(after: nil)
-    #expect(health.isHealthy(now: now))
+    health.heard(now: now)
+    #expect(health.isHealthy && health.isTrusted)
+  }
+
+  @Test("a question without an answer makes a server suspect once, unless something else was heard since it was sent")
+  func suspect() {
+    var health = ServerHealth()
+    health.heard(now: 10)
+    var isProbed = [health.unanswered(since: 5), health.unanswered(since: 9)]
+    #expect(health.isTrusted)
+    isProbed += [health.unanswered(since: 11), health.unanswered(since: 12)]
+    #expect(isProbed == [false, false, true, false])
+    #expect(health.isHealthy && !health.isTrusted, "suspect, and not yet worse")
+    #expect(health.wait(limits) == 400)
+    health.heard(now: 20)
+    #expect(health.isTrusted)
   }
 
   @Test("EDNS is left out for a minute")

@@ -6,6 +6,8 @@ final class Synchronized<Value: Sendable>: Sendable {
 
   func put(_ new: Value) { value.withLock { $0 = new } }
 
+  var current: Value? { value.withLock { $0 } }
+
   func take() -> Value? {
     value.withLock { value in
       defer { value = nil }

@@ -36,11 +36,15 @@ struct UpstreamPoolTests {
   func silence() throws {
     let upstreams = try (0..<2).map { _ in try FakeUpstream { _ in [] } }
     defer { for upstream in upstreams { upstream.stop() } }
-    let failure = try Asker(upstreams, limits: Asker.impatient).ask().failure
+    let asker = try Asker(upstreams, limits: Asker.impatient)
+    let failure = try asker.ask().failure
     #expect(failure == .timeout)
     #expect(failure?.extendedError == .noReachableAuthority)
+    func asked(_ upstream: FakeUpstream) -> Int { upstream.arrivals.count { !$0.isProbe && !$0.overStream } }
+    // Their threads may be late.
+    try asker.until { _ in upstreams.allSatisfy { asked($0) >= 2 } }
     for upstream in upstreams {
-      #expect(upstream.count(overStream: false) == 2)
+      #expect(asked(upstream) == 2)
       #expect(upstream.count(overStream: true) == 0)
     }
   }
@@ -55,7 +59,57 @@ struct UpstreamPoolTests {
     }
     let asker = try Asker([silent, good], limits: Asker.steady)
     for number in 0..<20 { #expect(try asker.ask("n\(number).example").mark == 2) }
-    #expect(silent.arrivals.count == 1)
+    #expect(silent.arrivals.count { !$0.isProbe } == 1)
+  }
+
+  @Test("thirty names of a zone that does not answer leave the upstreams healthy, and nobody's waits longer")
+  func silentNames() throws {
+    let upstreams = try (0..<2).map { _ in try silentZone() }
+    defer { for upstream in upstreams { upstream.stop() } }
+    let asker = try Asker(upstreams, limits: Asker.impatient)
+    var open = 30
+    for number in 0..<open {
+      asker.pool.ask(name: Messages.name("n\(number).silent").span, type: .A, for: 1) { _ in
+        open -= 1
+        if open == 0 { asker.reactor.stop() }
+      }
+    }
+    asker.run()
+    try asker.settle()
+    #expect(asker.pool.states.allSatisfy { $0.isHealthy && $0.failures == 0 })
+    #expect(asker.pool.statistics.failures == 30)
+    for upstream in upstreams {
+      let probes = upstream.arrivals.count { $0.isProbe }
+      #expect(probes > 0 && probes < 8, "that is found out by a few questions of our own")
+    }
+  }
+
+  @Test("an upstream that answers nothing is unhealthy, and healthy again when it does, without a client's asking")
+  func recovers() throws {
+    let isAwake = Synchronized<Bool>()
+    let upstream = try FakeUpstream { arrival in isAwake.current == nil ? [] : [.message(arrival.answer([1]))] }
+    defer { upstream.stop() }
+    var limits = Asker.impatient
+    limits.unhealthy = 50
+    let asker = try Asker([upstream], limits: limits)
+    #expect(try asker.ask().failure == .timeout)
+    try asker.until { !($0.states.first?.isHealthy ?? true) }
+    isAwake.put(true)
+    try asker.until { $0.states.first?.isHealthy ?? false }
+    #expect(upstream.arrivals.count { !$0.isProbe } == 2)
+  }
+
+  @Test("one name that an upstream refuses with and without OPT does not take OPT from the others")
+  func refusedName() throws {
+    let upstream = try FakeUpstream { arrival in
+      let isOdd = arrival.octets.firstRange(of: Array("odd".utf8)) != nil
+      return [.message(isOdd ? arrival.answer(code: 1) : arrival.answer([3]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    #expect(try asker.ask("odd.example").failure == .refused)
+    #expect(try asker.ask("plain.example").mark == 3)
+    #expect(upstream.arrivals.map(\.hasOPT) == [true, false, true])
   }
 
   @Test("upstreams that fail are asked once each", arguments: [2, 5] as [UInt8])
@@ -73,7 +127,7 @@ struct UpstreamPoolTests {
     let server = UpstreamServer(address: IPAddress(v4: 0xFFFF_FFFF), port: 53)
     let pool = UpstreamPool(reactor: reactor, servers: [server])
     var failure: UpstreamFailure?
-    pool.ask(name: Messages.name("www.example.com").span, type: .A) {
+    pool.ask(name: Messages.name("www.example.com").span, type: .A, for: 1) {
       failure = $0.failure
       reactor.stop()
     }
@@ -92,7 +146,7 @@ struct UpstreamPoolTests {
     let asker = try Asker([upstream], limits: limits)
     var results: [UpstreamFailure?] = []
     for number in 0..<5 {
-      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A) {
+      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A, for: 1) {
         results.append($0.failure)
         if results.count == 5 { asker.reactor.stop() }
       }
@@ -110,13 +164,81 @@ struct UpstreamPoolTests {
     let asker = try bound.get()
     var failures: [UpstreamFailure?] = []
     for number in 0..<140 {
-      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A) {
+      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A, for: 1) {
         failures.append($0.failure)
         if failures.count == 140 { asker.reactor.stop() }
       }
     }
     asker.run()
     #expect(failures.count { $0 == .overloaded } == 12)
+  }
+
+  /// Answers but for names of one zone.
+  private func silentZone() throws -> FakeUpstream {
+    try FakeUpstream { arrival in
+      arrival.octets.firstRange(of: Array("silent".utf8)) == nil ? [.message(arrival.answer([1]))] : []
+    }
+  }
+
+  @Test("two servers with all the unanswered names that they may have do not keep a third from its answers")
+  func shares() throws {
+    let upstream = try silentZone()
+    defer { upstream.stop() }
+    var limits = Asker.patient
+    limits.exchanges = 40
+    let asker = try Asker([upstream], limits: limits)
+    var (first, second, overloads) = (0, 0, 0)
+    func hold(_ number: Int, _ owner: UInt16) {
+      let name = Messages.name("n\(number).of\(owner).silent")
+      asker.pool.ask(name: name.span, type: .A, for: owner) { result in
+        if result.failure == .overloaded { overloads += 1 }
+        if owner == 1 { first += 1 } else { second += 1 }
+      }
+    }
+    // The first is alone for now and takes all of it.
+    for number in 0..<40 { hold(number, 1) }
+    for number in 0..<40 { hold(number, 2) }
+    for number in 0..<10 {
+      var mark: UInt8?
+      asker.pool.ask(name: Messages.name("n\(number).example").span, type: .A, for: 3) {
+        mark = $0.mark
+        asker.reactor.stop()
+      }
+      asker.run()
+      #expect(mark == 1)
+    }
+    // Each question of theirs that has ended was told so, and theirs are all that were.
+    #expect(first + second == overloads)
+    #expect(asker.pool.statistics.overloads == UInt64(overloads))
+    #expect(first >= 10 && first <= 20 && second == 30)
+  }
+
+  @Test("a question that another server waits for as well is not ended for the one who has too many")
+  func sharedQuestion() throws {
+    let upstream = try silentZone()
+    defer { upstream.stop() }
+    var limits = Asker.impatient
+    limits.exchanges = 8
+    let asker = try Asker([upstream], limits: limits)
+    var failures: [UInt16: [UpstreamFailure?]] = [:]
+    var open = 0
+    func ask(_ name: String, _ owner: UInt16) {
+      open += 1
+      asker.pool.ask(name: Messages.name(name).span, type: .A, for: owner) {
+        failures[owner, default: []].append($0.failure)
+        open -= 1
+        if open == 0 { asker.reactor.stop() }
+      }
+    }
+    for number in 0..<8 { ask("n\(number).silent", 1) }
+    ask("n0.silent", 2)
+    // Two of the first server's are in the way of this one; the oldest is the second server's too.
+    ask("one.silent", 3)
+    asker.run()
+    #expect(failures[1]?.count { $0 == .overloaded } == 2)
+    #expect(failures[1]?.count { $0 == .timeout } == 6)
+    #expect(failures[2] == [.timeout])
+    #expect(failures[3] == [.timeout])
   }
 
   @Test("a completion may ask again, even for the same name")
@@ -127,7 +249,7 @@ struct UpstreamPoolTests {
     let name = Messages.name("www.example.com")
     var rounds = 0
     func ask() {
-      asker.pool.ask(name: name.span, type: .A) { _ in
+      asker.pool.ask(name: name.span, type: .A, for: 1) { _ in
         rounds += 1
         if rounds < 10 { ask() } else { asker.reactor.stop() }
       }
@@ -170,7 +292,8 @@ struct UpstreamPoolTests {
     defer { upstream.stop() }
     let asker = try Asker([upstream])
     // While a question is open, its socket is seen: the count below means something.
-    asker.pool.ask(name: Messages.name("first.example").span, type: .A) { [reactor = asker.reactor] _ in reactor.stop()
+    asker.pool.ask(name: Messages.name("first.example").span, type: .A, for: 1) { [reactor = asker.reactor] _ in
+      reactor.stop()
     }
     let whileOpen = Descriptors.connected(to: upstream.port)
     asker.run()

@@ -1,0 +1,94 @@
+import DNSWire
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+  /// What one server can make many of has a share: its neighbours get theirs (P8).
+  @Suite("Shares", .timeLimit(.minutes(5)))
+  struct ShareTests {
+    /// Three servers, the third a neighbour of two that ask for what nobody answers.
+    private static var settings: TestbedSettings {
+      var settings = TestbedSettings()
+      settings.policies = ["10.77.1.2", "10.77.1.200", "10.77.1.201"].enumerated().map { index, address in
+        """
+        server: mcp-\(index)
+        networks: [ \(address)/32 ]
+        egress: [ "*.silent.net", "*.bulk.net", api.github.com ]
+
+        """
+      }.joined(separator: "---\n")
+      return settings
+    }
+
+    /// The upstream never hears of names of five octets under silent.net: 8 octets of UDP, 12 of DNS, 6 of the label.
+    private static func silence(_ bed: Testbed) throws {
+      try bed.client.ip("address add 10.77.1.201/24 dev eth0")
+      try Command.must("nft add table inet silence", in: bed.internet)
+      try Command.must(
+        "nft add chain inet silence arrived { type filter hook input priority -200 ; }", in: bed.internet)
+      try Command.must(
+        "nft add rule inet silence arrived udp dport 53 @th,208,56 0x0673696c656e74 drop", in: bed.internet)
+    }
+
+    @Test("two servers with 2,048 unanswered names each: a third one's new names are answered, and opened")
+    func unanswered() throws {
+      try Testbed.run(Self.settings) { (bed: Testbed) throws in
+        try Self.silence(bed)
+        let hostile = try ["10.77.1.2", "10.77.1.200"].map { try bed.socket(from: $0) }
+        var next = 0
+        // Names of five octets that nobody asked for before.
+        func press(_ count: Int) {
+          for number in next..<next + count {
+            for (index, socket) in hostile.enumerated() {
+              let name = String(1_679_616 + 2 * number + index, radix: 36) + ".silent.net"
+              socket.send(Question(name).octets(id: UInt16(number)))
+            }
+            if number % 16 == 0 { while hostile.contains(where: { $0.receive(within: 0.001) != nil }) {} }
+          }
+          next += count
+        }
+        press(3_000)
+        let neighbour = try bed.socket(from: "10.77.1.201")
+        for number in 0..<100 {
+          press(20)
+          let reply = neighbour.ask(Question("n\(number).bulk.net"), id: UInt16(number))
+          #expect(reply?.code == .NOERROR && reply?.addresses.count == 1, "n\(number): \(String(describing: reply))")
+        }
+      }
+    }
+
+    @Test("thirty names of a zone that does not answer: Sluice stays ready, and its upstream healthy")
+    func silentZone() throws {
+      var settings = Self.settings
+      settings.configuration += "metrics: \"127.0.0.1:9153\"\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        try Self.silence(bed)
+        let hostile = try bed.socket(from: "10.77.1.2")
+        for number in 0..<30 { hostile.send(Question("s\(1_000 + number).silent.net").octets(id: UInt16(number))) }
+        var codes: [ResponseCode] = []
+        while codes.count < 30, let octets = hostile.receive(within: 8) {
+          if let reply = Reply(octets) { codes.append(reply.code) }
+        }
+        #expect(codes == [ResponseCode](repeating: .SERVFAIL, count: 30))
+        let ready = try Command.run(
+          ["curl", "-s", "--max-time", "10", "http://127.0.0.1:9153/readyz"], in: bed.host
+        ).text
+        #expect(ready == "ready\n")
+        let upstreams = try bed.sluice.command("status").text
+        #expect(!upstreams.contains("unhealthy"), "\(upstreams)")
+        // And it says so when nothing is answered at all.
+        try bed.upstream.signal(SIGSTOP)
+        let neighbour = try bed.socket(from: "10.77.1.201")
+        #expect(neighbour.ask(Question("n1.bulk.net"), id: 1, within: 8)?.code == .SERVFAIL)
+        try eventually("the upstream is found to be silent") {
+          try bed.sluice.command("status").text.contains("unhealthy")
+        }
+        try bed.upstream.signal(SIGCONT)
+        try eventually("the upstream is found to answer again", within: 20) {
+          try !bed.sluice.command("status").text.contains("unhealthy")
+        }
+      }
+    }
+  }
+}

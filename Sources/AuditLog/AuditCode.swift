@@ -57,8 +57,12 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let interfaceEnclosed = AuditCode(rawValue: 40)
   package static let networkExposed = AuditCode(rawValue: 41)
 
+  // 42 is `refusals`.
+  package static let logQuota = AuditCode(rawValue: 43)
+  package static let summary = AuditCode(rawValue: 44)
+
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...41).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (Array(1...41) + [43, 44]).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
@@ -126,6 +130,8 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .interfaceEnclosed: ("interface-enclosed", "nothing passes from the interface but its servers", .observe)
     case .networkExposed: ("network-exposed", "network closed by its source alone", .error)
     case .askedByOperator: ("asked-by-operator", "asked by an operator in the server's name", .observe)
+    case .logQuota: ("log-quota", "server over its share of the log, its events are coarser", .error)
+    case .summary: ("summary", "events of a server over its share of the log", .observe)
     default: ("unknown", "unknown", .error)
     }
   }

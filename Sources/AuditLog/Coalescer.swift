@@ -5,20 +5,21 @@ import DNSWire
 ///     record ─► same name open? ──yes──► count it there
 ///                  │ no
 ///                  ▼
+///     is its server over its share of the log? ──far──► count it in the server's line of this minute
+///                  │ no (windows of 10 s), a little (of 60 s)
+///                  ▼
 ///     20 names under its domain, 100 of its client, or 1,000 clients of its server already? ──yes──► count it there
 ///                  │ no
 ///                  ▼
-///     write it, and open a window of 10 s for its repeats
+///     write it, and open a window for its repeats
 ///
 /// A connection counts alike: its destination with transport and port is the name, the destination the domain. So a scan
 /// of ports is 20 events and an aggregate, a scan of addresses 100 and an aggregate. Events of the service pass.
 ///
-/// Sans-IO. What is not written yet is counted in the area, which outlives the process. The caller absorbs records and
+/// Sans-IO. What is not written yet is counted in the areas, which outlive the process. The caller absorbs records and
 /// retires windows into a buffer, writes the buffer, and only then calls `commit` and frees the records; so a crash at
 /// any point loses nothing, and counts twice at most what was between two commits.
 package struct Coalescer: ~Copyable {
-  /// Nanoseconds that repeats are collected (the contract's 10 s).
-  package static let window: UInt64 = 10_000_000_000
   /// Names under one registrable domain that one client gets events of their own for, in a window: enough to see a
   /// pattern, few enough that a flood is one event.
   package static let namesPerDomain: UInt32 = 20
@@ -26,12 +27,13 @@ package struct Coalescer: ~Copyable {
   package static let namesPerClient: UInt32 = 100
   /// Clients of one server, in a window: against a flood of invented source addresses.
   package static let clientsPerServer: UInt32 = 1000
-  /// Members up to this size are told again by the event of the repeats; longer ones are said to be left out.
-  static let membersKept = 2048
+  /// Members up to this size are told again by the event of the repeats; longer ones are said to be left out. More than
+  /// 64 IPv6 addresses, which is what one answer may have.
+  static let membersKept = 4096
   /// Enough that the memory answers for the last before the first is counted.
   private static let recordsAhead = 16
   /// Room for everything that one record can open: three groups, a name with members or an aggregate, and a skip.
-  private static let roomPerRecord: UInt64 = 8192
+  static let roomPerRecord: UInt64 = 16_384
 
   /// A record, the key of its name, and where in the ring it began.
   private struct Ahead {
@@ -42,29 +44,73 @@ package struct Coalescer: ~Copyable {
     mutating func setKey() { key.setName(of: record) }
   }
 
-  private typealias Field = CoalescerArea.Field
+  typealias Field = CoalescerArea.Field
 
-  private var area: CoalescerArea
-  private var encoder: EventEncoder
-  private var key = CoalescingKey()
+  /// A window: the area it lies in, and its position there.
+  struct Window {
+    var span: Int
+    var entry: UInt64
+
+    init(_ span: WindowSpan, _ entry: UInt64) {
+      self.span = span.rawValue
+      self.entry = entry
+    }
+  }
+
+  /// By the raw value of their span.
+  var areas: [CoalescerArea]
+  var encoder: EventEncoder
+  var quota: LogQuota
+  /// Nanoseconds since 1970, as the caller says: what the events of long windows are stamped with, so that the lines of
+  /// the log stay near the order of time. Where they began and ended is told beside.
+  package var wallClock: UInt64 = 0
+  var key = CoalescingKey()
   /// Records that were read and are not counted yet.
   private var ahead = (0..<Coalescer.recordsAhead).map { _ in Ahead() }
-  private var keyOctets: [UInt8] = []
-  private var extraOctets: [UInt8] = []
+  var keyOctets: [UInt8] = []
+  var extraOctets: [UInt8] = []
   private var sample: [UInt8] = []
-  /// Windows that hold counts which no event told yet.
-  private var pending = 0
   /// Records that became part of another record's event; events made.
   package private(set) var suppressed: UInt64 = 0
-  package private(set) var events: UInt64 = 0
+  package internal(set) var events: UInt64 = 0
 
   /// Continues with the windows in `region` as an earlier run left them: `retireEverything` ends them.
   ///
+  /// Nil unless the region is as long as `octets(windows:)` says for a power of two of at least 64 KiB.
+  ///
+  /// - Parameter bounds: what the servers' octets are bounded by; nil for nothing.
+  package init?(_ region: SharedRegion, run: UInt64, bounds: LogBounds? = nil) {
+    var windows = 65_536
+    while Self.octets(windows: windows) < region.count { windows <<= 1 }
+    guard Self.octets(windows: windows) == region.count else { return nil }
+    var areas: [CoalescerArea] = []
+    var start = 0
+    for span in WindowSpan.allCases {
+      let end = start + CoalescerArea.overhead + span.capacity(windows)
+      guard let area = CoalescerArea(region.part(start..<end)) else { return nil }
+      areas.append(area)
+      start = end
+    }
+    self.init(areas, run, bounds)
+  }
+
+  /// The windows of a version that had but one area: for `retireEverything` and `pass` alone.
+  ///
   /// Nil unless the region is 64 octets and a power of two of at least 64 KiB.
-  package init?(_ region: SharedRegion, run: UInt64) {
+  package init?(earlier region: SharedRegion, run: UInt64) {
     guard let area = CoalescerArea(region) else { return nil }
-    self.area = area
+    self.init([area], run, nil)
+  }
+
+  private init(_ areas: [CoalescerArea], _ run: UInt64, _ bounds: LogBounds?) {
+    self.areas = areas
     encoder = EventEncoder(run: run)
+    quota = LogQuota(bounds)
+  }
+
+  /// Octets of the region for windows of 10 s in so many octets, a power of two, and all longer ones.
+  package static func octets(windows: Int) -> Int {
+    WindowSpan.allCases.reduce(0) { $0 + CoalescerArea.overhead + $1.capacity(windows) }
   }
 
   // MARK: - Records
@@ -124,11 +170,11 @@ package struct Coalescer: ~Copyable {
         taken.corrupt += 1
       case .record:
         ahead[count].setKey()
-        area.prefetchBucket(ahead[count].key)
+        areas[WindowSpan.short.rawValue].prefetchBucket(ahead[count].key)
         count += 1
       }
     }
-    for index in 0..<count { area.prefetchEntry(ahead[index].key) }
+    for index in 0..<count { areas[WindowSpan.short.rawValue].prefetchEntry(ahead[index].key) }
     return count
   }
 
@@ -144,38 +190,88 @@ package struct Coalescer: ~Copyable {
   ) -> Bool {
     let code = record.header.code
     if code.isService {
+      let before = output.count
       pass(record, into: &output)
+      charge(record.octets.span.extracting(record.server), output.count - before)
       return true
     }
-    if let entry = area.find(name) {
-      count(record, in: entry)
+    if let window = find(name) { return repeats(record, of: name, in: window) }
+    guard hasRoom else { return false }
+    let server = quota.index(of: record.octets.span.extracting(record.server))
+    let grain = quota.grain(server, now: now)
+    if grain != .fine { noteQuota(record, now) }
+    if grain == .coarsest {
+      summarize(record, now)
       return true
     }
-    guard area.room >= Self.roomPerRecord else { return false }
-    if code.decision != .allow || code == .answered, let aggregate = aggregate(for: record, now: now) {
+    let span: WindowSpan = grain == .fine ? .short : .minute
+    if code.decision != .allow || code == .answered, let aggregate = aggregate(for: record, span, now: now) {
       count(record, in: aggregate)
       addSample(of: record, to: aggregate)
       return true
     }
-    openName(record, name, now)
+    openName(record, name, span, now)
+    let before = output.count
     encoder.append(record, to: &output)
+    quota.charge(server, output.count - before)
     events &+= 1
     return true
   }
 
-  private mutating func openName(_ record: borrowing AuditRecord, _ name: CoalescingKey, _ now: UInt64) {
+  /// Whether every area has room for all that a record can open.
+  private var hasRoom: Bool { areas.allSatisfy { $0.room >= Self.roomPerRecord } }
+
+  mutating func charge(_ server: Span<UInt8>, _ octets: Int) {
+    quota.charge(quota.index(of: server), octets)
+  }
+
+  /// The open window of a name, whatever its span.
+  private func find(_ name: CoalescingKey) -> Window? {
+    if let entry = areas[WindowSpan.short.rawValue].find(name) { return Window(.short, entry) }
+    guard !areas[WindowSpan.minute.rawValue].isEmpty else { return nil }
+    return areas[WindowSpan.minute.rawValue].find(name).map { Window(.minute, $0) }
+  }
+
+  /// Counts a record in the window of its name; false when there is no room for what it adds, and nothing was done.
+  private mutating func repeats(
+    _ record: borrowing AuditRecord, of name: CoalescingKey, in window: Window
+  ) -> Bool {
+    guard record.header.code == .granted else {
+      count(record, in: window)
+      return true
+    }
+    guard let united = unite(record, with: window, name) else { return false }
+    count(record, in: united)
+    return true
+  }
+
+  private mutating func openName(
+    _ record: borrowing AuditRecord, _ name: CoalescingKey, _ span: WindowSpan, _ now: UInt64
+  ) {
     let members = CoalescingKey.keepsMembers(record.header.code) ? record.members : 0..<0
     let isKept = members.count <= Self.membersKept
     let octets = isKept ? record.octets : EventEncoder.membersOmitted
     let kept = isKept ? members : octets.indices
-    let entry = area.open(name, deadline: now &+ Self.window, extra: kept.count)
-    if !kept.isEmpty { area.setMembers(octets.span.extracting(kept), of: entry) }
+    let window = open(name, span, now: now, extra: kept.count)
+    if !kept.isEmpty { areas[window.span].setMembers(octets.span.extracting(kept), of: window.entry) }
+  }
+
+  func load<Word: FixedWidthInteger & BitwiseCopyable>(_ window: Window, _ field: Int) -> Word {
+    areas[window.span].load(window.entry, field)
+  }
+
+  func store<Word: FixedWidthInteger & BitwiseCopyable>(_ word: Word, _ window: Window, _ field: Int) {
+    areas[window.span].store(word, window.entry, field)
+  }
+
+  mutating func open(_ key: CoalescingKey, _ span: WindowSpan, now: UInt64, extra: Int) -> Window {
+    Window(span, areas[span.rawValue].open(key, deadline: now &+ span.nanoseconds, extra: extra))
   }
 
   /// Keeps the name of a query; of a connection the port where the aggregate tells the destination, else the latter.
-  private mutating func addSample(of record: borrowing AuditRecord, to aggregate: UInt64) {
+  private mutating func addSample(of record: borrowing AuditRecord, to aggregate: Window) {
     guard !record.header.code.isQuery else {
-      area.addSample(record.octets.span.extracting(record.name), to: aggregate)
+      areas[aggregate.span].addSample(record.octets.span.extracting(record.name), to: aggregate.entry)
       return
     }
     sample.removeAll(keepingCapacity: true)
@@ -187,7 +283,7 @@ package struct Coalescer: ~Copyable {
     }
     sample[0] = UInt8(truncatingIfNeeded: sample.count - 1)
     sample.append(0)
-    if sample.count > 2 { area.addSample(sample.span, to: aggregate) }
+    if sample.count > 2 { areas[aggregate.span].addSample(sample.span, to: aggregate.entry) }
   }
 
   /// Writes a record as an event of its own, whatever was seen before.
@@ -197,53 +293,65 @@ package struct Coalescer: ~Copyable {
   }
 
   /// The aggregate that must take this record, if a cap is reached; else counts its name against the caps.
-  private mutating func aggregate(for record: borrowing AuditRecord, now: UInt64) -> UInt64? {
+  private mutating func aggregate(
+    for record: borrowing AuditRecord, _ span: WindowSpan, now: UInt64
+  ) -> Window? {
     let isQuery = record.header.code.isQuery
     let domain = isQuery ? RegistrableDomain.start(of: record.octets.span.extracting(record.name)) : 0
     key.set(.clientGroup, record)
-    var client = area.find(key)
+    var client = areas[span.rawValue].find(key)
     if client == nil {
       key.set(.serverGroup, record)
-      let server = group(now)
-      guard distinct(server) < Self.clientsPerServer else { return aggregate(.serverAggregate, record, 0, now) }
-      increment(server)
+      let server = group(span, now).entry
+      guard distinct(span, server) < Self.clientsPerServer else {
+        return aggregate(.serverAggregate, record, 0, span, now)
+      }
+      increment(span, server)
       key.set(.clientGroup, record)
-      client = group(now)
+      client = group(span, now).entry
     }
     key.set(.domainGroup, record, domain: domain)
-    let known = area.find(key)
-    if let known, distinct(known) >= Self.namesPerDomain { return aggregate(.domainAggregate, record, domain, now) }
-    guard let client, distinct(client) < Self.namesPerClient else {
-      return aggregate(.clientAggregate, record, 0, now)
+    let known = areas[span.rawValue].find(key)
+    if let known, distinct(span, known) >= Self.namesPerDomain {
+      return aggregate(.domainAggregate, record, domain, span, now)
     }
-    increment(client)
-    increment(known ?? group(now))
+    guard let client, distinct(span, client) < Self.namesPerClient else {
+      return aggregate(.clientAggregate, record, 0, span, now)
+    }
+    increment(span, client)
+    increment(span, known ?? group(span, now).entry)
     return nil
   }
 
   /// The open window of `key`, or a new one.
-  private mutating func group(_ now: UInt64) -> UInt64 {
-    area.find(key) ?? area.open(key, deadline: now &+ Self.window, extra: 0)
+  private mutating func group(_ span: WindowSpan, _ now: UInt64) -> Window {
+    areas[span.rawValue].find(key).map { Window(span, $0) } ?? open(key, span, now: now, extra: 0)
   }
 
   private mutating func aggregate(
-    _ kind: CoalescingKey.Kind, _ record: borrowing AuditRecord, _ domain: Int, _ now: UInt64
-  ) -> UInt64 {
+    _ kind: CoalescingKey.Kind, _ record: borrowing AuditRecord, _ domain: Int, _ span: WindowSpan, _ now: UInt64
+  ) -> Window {
     key.set(kind, record, domain: domain)
-    if let entry = area.find(key) { return entry }
-    return area.open(key, deadline: now &+ Self.window, extra: CoalescerArea.samplesRoom)
+    if let entry = areas[span.rawValue].find(key) { return Window(span, entry) }
+    return open(key, span, now: now, extra: CoalescerArea.samplesRoom)
   }
 
-  private func distinct(_ entry: UInt64) -> UInt32 { area.load(entry, Field.distinct) }
+  private func distinct(_ span: WindowSpan, _ entry: UInt64) -> UInt32 {
+    areas[span.rawValue].load(entry, Field.distinct)
+  }
 
-  private func increment(_ entry: UInt64) { area.store(distinct(entry) &+ 1, entry, Field.distinct) }
+  private func increment(_ span: WindowSpan, _ entry: UInt64) {
+    areas[span.rawValue].store(distinct(span, entry) &+ 1, entry, Field.distinct)
+  }
 
   /// Counts a record in a window. The count is stored last: a crash before it leaves the record to be counted again.
-  private mutating func count(_ record: borrowing AuditRecord, in entry: UInt64) {
+  mutating func count(_ record: borrowing AuditRecord, in window: Window) {
     let header = record.header
+    let area = areas[window.span]
+    let entry = window.entry
     let count: UInt64 = area.load(entry, Field.count)
     if count == 0 {
-      pending += 1
+      areas[window.span].pending += 1
       area.store(header.wallClock, entry, Field.first)
       area.store(header.payloadSize, entry, Field.payloadSize)
       area.store(header.responseCode.rawValue, entry, Field.responseCode)
@@ -263,93 +371,4 @@ package struct Coalescer: ~Copyable {
 
   /// A transport as the area holds it; `UInt8.max` is none.
   private static func stored(_ transport: AuditTransport?) -> UInt8 { transport?.rawValue ?? .max }
-
-  // MARK: - Windows
-
-  /// Ends the windows whose time has come, oldest first, until `output` holds `limit` octets.
-  package mutating func retire(now: UInt64, into output: inout [UInt8], limit: Int) {
-    retire(into: &output, limit: limit) { $0 <= now }
-  }
-
-  /// Ends the oldest windows before their time, to make room for a record.
-  package mutating func retireForRoom(into output: inout [UInt8], limit: Int) {
-    var octets: UInt64 = 0
-    while octets < Self.roomPerRecord * 8, output.count < limit {
-      guard case .entry(_, let length) = area.oldest() else { break }
-      octets &+= length
-      retireOldest(into: &output)
-    }
-  }
-
-  /// Ends all windows; true when none is left, false when `output` holds `limit` octets first.
-  package mutating func retireEverything(into output: inout [UInt8], limit: Int) -> Bool {
-    retire(into: &output, limit: limit) { _ in true }
-    if case .none = area.oldest() { return true }
-    return false
-  }
-
-  private mutating func retire(into output: inout [UInt8], limit: Int, while isDue: (UInt64) -> Bool) {
-    while output.count < limit {
-      switch area.oldest() {
-      case .none:
-        return
-      case .corrupt:
-        area.retireEverything()
-        return
-      case .entry(let entry, _):
-        guard isDue(area.load(entry, Field.deadline)) else { return }
-        retireOldest(into: &output)
-      }
-    }
-  }
-
-  private mutating func retireOldest(into output: inout [UInt8]) {
-    guard case .entry(let entry, let length) = area.oldest() else { return }
-    if area.load(entry, Field.count) as UInt64 > 0 {
-      if pending > 0 { pending -= 1 }
-      encode(entry, length, into: &output)
-    }
-    area.retire(length)
-  }
-
-  private mutating func encode(_ entry: UInt64, _ length: UInt64, into output: inout [UInt8]) {
-    area.readKey(of: entry, into: &keyOctets)
-    guard let stored = StoredKey(keyOctets.span) else { return }
-    let isAggregate = stored.kind != .name
-    let type: UInt16 = area.load(entry, Field.type)
-    let last: UInt64 = area.load(entry, Field.last)
-    let fields = EventEncoder.Fields(
-      code: stored.code, type: isAggregate && type == 0 ? nil : isAggregate ? .init(rawValue: type) : stored.type,
-      transport: AuditTransport(rawValue: area.load(entry, Field.transport)),
-      responseCode: .init(rawValue: area.load(entry, Field.responseCode)),
-      payloadSize: area.load(entry, Field.payloadSize), client: stored.client,
-      clientPort: area.load(entry, Field.clientPort), wallClock: last, count: area.load(entry, Field.count),
-      interval: (area.load(entry, Field.first), last))
-    let destination: EventEncoder.Destination =
-      switch stored.kind {
-      case .domainAggregate: stored.code.isQuery ? .anyUnder : .name
-      case .clientAggregate, .serverAggregate: .any
-      case .name, .domainGroup, .clientGroup, .serverGroup: .name
-      }
-    let key = keyOctets
-    let octets = key.span
-    encoder.begin(fields, octets.extracting(stored.server), destination, octets.extracting(stored.name), to: &output)
-    let samples = area.readExtra(of: entry, length: length, into: &extraOctets)
-    if isAggregate {
-      encoder.appendSamples(extraOctets.span, count: samples, areNames: stored.code.isQuery, to: &output)
-    } else {
-      encoder.appendMembers(extraOctets.span, to: &output)
-    }
-    encoder.end(to: &output)
-    events &+= 1
-  }
-
-  /// The events made so far were written: frees the windows they ended.
-  package mutating func commit() { area.free() }
-
-  /// When the next window with something to tell ends; nil when none has.
-  package mutating func nextDeadline() -> UInt64? {
-    guard pending > 0, case .entry(let entry, _) = area.oldest() else { return nil }
-    return area.load(entry, Field.deadline)
-  }
 }

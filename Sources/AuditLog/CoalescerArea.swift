@@ -1,12 +1,12 @@
-/// The windows that are open, oldest first, in memory that outlives the process.
+/// The open windows of one length, oldest first, in memory that outlives the process.
 ///
-/// All windows are equally long, so the oldest ends first and entries live in a queue of variable length:
+/// All windows of an area are equally long, so the oldest ends first and entries live in a queue of variable length:
 ///
 ///     0 head │ 8 tail │ 64 entries …
 ///
 /// Positions only grow. An entry is there once `head` moved past it; it is freed by `tail` when its event was written.
 /// In between it is `retired`: written or about to be, and no longer found.
-struct CoalescerArea: ~Copyable {
+struct CoalescerArea {
   static let overhead = 64
   static let maxSamples = 5
   /// Octets kept for each sample: one name at its longest, or 254 octets of text between their length and a zero.
@@ -46,6 +46,8 @@ struct CoalescerArea: ~Copyable {
   private(set) var retired: UInt64
   /// The newest entry of each bucket, as its position + 1; positions before `retired` are dead and end a chain.
   private var buckets: [UInt64]
+  /// Windows that hold counts which no event told yet.
+  var pending = 0
 
   /// Nil unless the room for entries is a power of two.
   init?(_ region: SharedRegion) {
@@ -71,6 +73,9 @@ struct CoalescerArea: ~Copyable {
     region.storeReleasing(0, Self.headAt)
     region.storeReleasing(0, Self.tailAt)
   }
+
+  /// Whether no window is open.
+  var isEmpty: Bool { retired == head }
 
   var room: UInt64 { capacity &- (head &- tail) }
 
@@ -191,6 +196,14 @@ struct CoalescerArea: ~Copyable {
     region.read(offset(of: entry) + start, size, into: &octets)
     return Int(load(entry, Field.sampleCount) as UInt8)
   }
+
+  /// Octets after the key that the window was opened with.
+  func extraRoom(of entry: UInt64) -> Int {
+    Int(load(entry, Field.length) as UInt32) - Field.key - Int(load(entry, Field.keyLength) as UInt16)
+  }
+
+  /// Where the octets after the key begin in the entry: a field like the others.
+  func extraField(of entry: UInt64) -> Int { Field.key + Int(load(entry, Field.keyLength) as UInt16) }
 
   /// Keeps the members of a name; the window was opened with room for them.
   func setMembers(_ members: Span<UInt8>, of entry: UInt64) {

@@ -20,6 +20,17 @@ struct CoalescingKey {
     case clientAggregate
     /// Stands for further clients of a server.
     case serverAggregate
+    /// Stands for everything of a server that has no octets left.
+    case summary
+    /// Says how long a server had no octets left.
+    case quota
+
+    var hasClient: Bool {
+      switch self {
+      case .name, .domainGroup, .clientGroup, .domainAggregate, .clientAggregate: true
+      case .serverGroup, .serverAggregate, .summary, .quota: false
+      }
+    }
   }
 
   /// Octets of the longest key: everything at its longest, the transport, and a hash of the members.
@@ -37,17 +48,19 @@ struct CoalescingKey {
   /// - Parameters:
   ///   - domain: where the registrable domain begins in the name; 0 for the whole destination of a connection.
   ///   - members: whether only records with equal members are the same.
-  mutating func set(_ kind: Kind, _ record: borrowing AuditRecord, domain: Int = 0, members: Bool = false) {
+  ///   - code: of the event, if it is not the record's.
+  mutating func set(
+    _ kind: Kind, _ record: borrowing AuditRecord, domain: Int = 0, members: Bool = false, code: AuditCode? = nil
+  ) {
     let header = record.header
-    let hasClient = kind != .serverGroup && kind != .serverAggregate
     let span = record.octets.span
     octets.removeAll(keepingCapacity: true)
     octets.append(kind.rawValue)
-    octets.append(header.code.rawValue)
+    octets.append((code ?? header.code).rawValue)
     let type = kind == .name ? header.type.rawValue : 0
     octets.append(UInt8(truncatingIfNeeded: type >> 8))
     octets.append(UInt8(truncatingIfNeeded: type))
-    let client = hasClient ? header.client : nil
+    let client = kind.hasClient ? header.client : nil
     octets.append(client?.family.rawValue ?? 0)
     append(client?.high ?? 0)
     append(client?.low ?? 0)
@@ -57,7 +70,7 @@ struct CoalescingKey {
       switch kind {
       case .name: record.name
       case .domainGroup, .domainAggregate: (record.name.lowerBound + domain)..<record.name.upperBound
-      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate: 0..<0
+      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate, .summary, .quota: 0..<0
       }
     octets.append(UInt8(truncatingIfNeeded: name.count))
     append(span.extracting(name))
@@ -68,11 +81,13 @@ struct CoalescingKey {
 
   /// Becomes the key of a record's name.
   mutating func setName(of record: borrowing AuditRecord) {
-    set(.name, record, members: Self.keepsMembers(record.header.code))
+    let code = record.header.code
+    set(.name, record, members: Self.keepsMembers(code) && code != .granted)
   }
 
-  /// What an allow event says of names, addresses and ports is said whole: it merges only with its equal. So does what a
-  /// connection's event says of its address, which the name alone does not tell.
+  /// Whether the event of the repeats says the record's members again. What an allow event says is said whole: it merges
+  /// only with its equal, and a grant with others of its name, whose addresses it says too. What a connection's event
+  /// says of its address merges with its equal, for the name alone does not tell it.
   static func keepsMembers(_ code: AuditCode) -> Bool { code.decision == .allow || code.isConnection }
 
   private mutating func append(_ value: UInt64) {

@@ -443,6 +443,25 @@ struct EngineQuestionTests {
     #expect(talk.cachedTTL("edge.cdn.invalid-corp.com") == nil)
   }
 
+  @Test("the event of a long chain says its ends and its length, of a short one all names, of addresses all")
+  func longChain() throws {
+    let talk = try Conversation(try World())
+    for links in 1...9 {
+      let names = [api] + (1...links).map { "n\($0).cdn.example.net" }
+      let records = zip(names, names.dropFirst()).map { cname($0, $1) }
+      let addresses = (1...30).map { "9.9.\(links).\($0)" }
+      let ticket = try talk.ask(api)
+      _ = try talk.commits(talk.answer(ticket, api, records + addresses.map { a(names[links], $0) }))
+      let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+      let members = String(decoding: finished.event?.members ?? [], as: UTF8.self)
+      let chain = links > 2 ? [names[1], names[links]] : Array(names.dropFirst())
+      #expect(members.contains("\"chain\":[" + chain.map { "\"\($0)\"" }.joined(separator: ",") + "]"))
+      #expect(members.contains("\"chain_length\":\(links),") == (links > 2))
+      #expect(addresses.allSatisfy { members.contains("\"\($0)\"") })
+      talk.now += 1000 * second
+    }
+  }
+
   @Test("NXDOMAIN and NODATA pass through and are cached by their SOA; without one they are not")
   func negative() throws {
     let talk = try Conversation(try World())

@@ -60,9 +60,10 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   // 42 is `refusals`.
   package static let logQuota = AuditCode(rawValue: 43)
   package static let summary = AuditCode(rawValue: 44)
+  package static let noise = AuditCode(rawValue: 45)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (Array(1...41) + [43, 44]).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (Array(1...41) + [43, 44, 45]).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
@@ -131,6 +132,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .networkExposed: ("network-exposed", "network closed by its source alone", .error)
     case .askedByOperator: ("asked-by-operator", "asked by an operator in the server's name", .observe)
     case .logQuota: ("log-quota", "server over its share of the log, its events are coarser", .error)
+    case .noise: ("noise", "client with more destinations than lines of their own", .observe)
     case .summary: ("summary", "events of a server over its share of the log", .observe)
     default: ("unknown", "unknown", .error)
     }

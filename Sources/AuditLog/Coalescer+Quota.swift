@@ -4,8 +4,8 @@ extension Coalescer {
   static let summaryCodes = 64
   private static let summaryOctets = summaryCodes * 8
 
-  /// Counts a record in its server's line of this minute, with the records of its code.
-  mutating func summarize(_ record: borrowing AuditRecord, _ now: UInt64) {
+  /// Counts a record in its server's line of this minute, with the records of its code; the window of that line.
+  mutating func summarize(_ record: borrowing AuditRecord, _ server: Int, _ now: UInt64) -> Window {
     key.set(.summary, record, code: .summary)
     let window: Window
     if let entry = areas[WindowSpan.minute.rawValue].find(key) {
@@ -14,12 +14,14 @@ extension Coalescer {
       window = open(key, .minute, now: now, extra: Self.summaryOctets)
       let zeros = [UInt8](repeating: 0, count: Self.summaryOctets)
       areas[window.span].setMembers(zeros.span, of: window.entry)
+      store(digests.begin(window.entry, server: server, isSummary: true), window, Field.distinct)
     }
     let code = min(Int(record.header.code.rawValue), Self.summaryCodes - 1)
     let field = areas[window.span].extraField(of: window.entry) + code * 8
     let counted: UInt64 = load(window, field)
     store(counted &+ 1, window, field)
     count(record, in: window)
+    return window
   }
 
   /// `,"codes":{"not-listed":812}` of the summary whose counts are in `extraOctets`.

@@ -63,9 +63,15 @@ extension Coalescer {
     encoder.begin(
       fields, octets.extracting(stored.server), destination(of: stored), octets.extracting(stored.name), to: &output)
     let samples = areas[span].readExtra(of: entry, length: length, into: &extraOctets)
+    let digest =
+      span == WindowSpan.minute.rawValue ? digests.index(areas[span].load(entry, Field.distinct), of: entry) : nil
     switch stored.kind {
     case .name: encoder.appendMembers(extraOctets.span, to: &output)
-    case .summary: appendCodes(to: &output)
+    case .summary:
+      appendCodes(to: &output)
+      if let digest { append(digest, octets.extracting(stored.server), since: start, to: &output) }
+    case .clientAggregate where digest != nil, .serverAggregate where digest != nil:
+      if let digest { append(digest, octets.extracting(stored.server), since: start, to: &output) }
     case .quota: encoder.appendMembers(coarser(areas[span].load(entry, Field.count)).span, to: &output)
     case .domainAggregate, .clientAggregate, .serverAggregate, .domainGroup, .clientGroup, .serverGroup:
       encoder.appendSamples(extraOctets.span, count: samples, areNames: stored.code.isQuery, to: &output)
@@ -73,6 +79,13 @@ extension Coalescer {
     encoder.end(to: &output)
     charge(octets.extracting(stored.server), output.count - start)
     events &+= 1
+  }
+
+  /// Appends a digest, as much of it as the server has octets left for: of the shortest share a line a minute has 1,092.
+  private mutating func append(_ digest: Int, _ server: Span<UInt8>, since start: Int, to output: inout [UInt8]) {
+    let left = quota.left(quota.index(of: server))
+    digests.append(digest, limit: max(min(left, 1 << 20), 1092) - (output.count - start), encoder, to: &output)
+    digests.end(digest)
   }
 
   private func fields(of stored: StoredKey, _ span: Int, _ entry: UInt64) -> EventEncoder.Fields {

@@ -5,16 +5,22 @@ import DNSWire
 ///     record ─► same name open? ──yes──► count it there
 ///                  │ no
 ///                  ▼
-///     is its server over its share of the log? ──far──► count it in the server's line of this minute
-///                  │ no (windows of 10 s), a little (of 60 s)
-///                  ▼
-///     20 names under its domain, 100 of its client, or 1,000 clients of its server already? ──yes──► count it there
+///     one of the first 1,024 destinations of its client in this hour? ──yes──► write it, open a window for its repeats
 ///                  │ no
 ///                  ▼
-///     write it, and open a window for its repeats
+///     is its server far over its share of the log? ──yes──► count it in the server's line of this minute
+///                  │ no
+///                  ▼
+///     a destination without a line, 100 names of its client, 1,000 clients of its server? ──yes──► count it in the digest
+///                  │ no                                                                            of this minute
+///                  ▼
+///     20 names under its domain already? ──yes──► count it in the domain's window
+///                  │ no
+///                  ▼
+///     write it, and open a window for its repeats: of 10 s, of 60 s where its server is over its share
 ///
-/// A connection counts alike: its destination with transport and port is the name, the destination the domain. So a scan
-/// of ports is 20 events and an aggregate, a scan of addresses 100 and an aggregate. Events of the service pass.
+/// The destination of a query is the registrable domain of its name, that of a connection its address and port. Names of a
+/// connection's domain are the ports of one destination. Events of the service pass.
 ///
 /// Sans-IO. What is not written yet is counted in the areas, which outlive the process. The caller absorbs records and
 /// retires windows into a buffer, writes the buffer, and only then calls `commit` and frees the records; so a crash at
@@ -61,6 +67,8 @@ package struct Coalescer: ~Copyable {
   var areas: [CoalescerArea]
   var encoder: EventEncoder
   var quota: LogQuota
+  var seen: SeenDestinations
+  var digests: Digests
   /// Nanoseconds since 1970, as the caller says: what the events of long windows are stamped with, so that the lines of
   /// the log stay near the order of time. Where they began and ended is told beside.
   package var wallClock: UInt64 = 0
@@ -70,6 +78,7 @@ package struct Coalescer: ~Copyable {
   var keyOctets: [UInt8] = []
   var extraOctets: [UInt8] = []
   private var sample: [UInt8] = []
+  private var random = QuickRandom()
   /// Records that became part of another record's event; events made.
   package private(set) var suppressed: UInt64 = 0
   package internal(set) var events: UInt64 = 0
@@ -106,6 +115,8 @@ package struct Coalescer: ~Copyable {
     self.areas = areas
     encoder = EventEncoder(run: run)
     quota = LogQuota(bounds)
+    seen = SeenDestinations(servers: bounds?.servers ?? 1)
+    digests = Digests(servers: bounds?.servers ?? 1)
   }
 
   /// Octets of the region for windows of 10 s in so many octets, a power of two, and all longer ones.
@@ -200,14 +211,18 @@ package struct Coalescer: ~Copyable {
     let server = quota.index(of: record.octets.span.extracting(record.server))
     let grain = quota.grain(server, now: now)
     if grain != .fine { noteQuota(record, now) }
-    if grain == .coarsest {
-      summarize(record, now)
-      return true
-    }
     let span: WindowSpan = grain == .fine ? .short : .minute
-    if code.decision != .allow || code == .answered, let aggregate = aggregate(for: record, span, now: now) {
-      count(record, in: aggregate)
-      addSample(of: record, to: aggregate)
+    let isOwn = code.decision == .allow && code != .answered
+    switch isOwn ? (grain == .coarsest ? .summary : .own) : turn(of: record, span, server, grain, now, &output) {
+    case .own:
+      break
+    case .summary:
+      addToDigest(record, summarize(record, server, now))
+      return true
+    case .aggregate(let window):
+      count(record, in: window)
+      addSample(of: record, to: window)
+      addToDigest(record, window)
       return true
     }
     openName(record, name, span, now)
@@ -268,22 +283,49 @@ package struct Coalescer: ~Copyable {
     Window(span, areas[span.rawValue].open(key, deadline: now &+ span.nanoseconds, extra: extra))
   }
 
-  /// Keeps the name of a query; of a connection the port where the aggregate tells the destination, else the latter.
-  private mutating func addSample(of record: borrowing AuditRecord, to aggregate: Window) {
-    guard !record.header.code.isQuery else {
-      areas[aggregate.span].addSample(record.octets.span.extracting(record.name), to: aggregate.entry)
-      return
+  /// Has an aggregate keep a record's name as one of its samples, with the probability that it has among all that the
+  /// window counted: of a connection the port, and the destination where the window does not tell it.
+  private mutating func addSample(of record: borrowing AuditRecord, to window: Window) {
+    let kept: UInt8 = load(window, Field.sampleCount)
+    let counted: UInt64 = max(load(window, Field.count), 1)
+    let place = Int(kept) < CoalescerArea.maxSamples ? UInt64(kept) : random.next() % counted
+    guard place < CoalescerArea.maxSamples else { return }
+    if record.header.code.isQuery {
+      let name = record.octets.span.extracting(record.name)
+      return areas[window.span].setSample(Int(place), name, of: window.entry)
     }
     sample.removeAll(keepingCapacity: true)
-    sample.append(0)
-    if key.octets.first == CoalescingKey.Kind.domainAggregate.rawValue {
-      sample.append(portOf: record.header)
-    } else {
-      sample.append(contentsOf: record.octets[record.name].prefix(CoalescerArea.sampleRoom - 2))
+    let isDomain = load(window, Field.key) == CoalescingKey.Kind.domainAggregate.rawValue
+    Self.setText(&sample, isDomain ? [] : record.octets[record.name], record.header)
+    areas[window.span].setSample(Int(place), sample.span, of: window.entry)
+  }
+
+  /// A destination, if any, and the port of a connection as the one label of a name.
+  private static func setText(_ text: inout [UInt8], _ destination: ArraySlice<UInt8>, _ header: AuditRecordHeader) {
+    text.append(0)
+    text.append(contentsOf: destination.prefix(CoalescerArea.sampleRoom - 2 - 12))
+    if text.count > 1 { text.append(UInt8(ascii: " ")) }
+    text.append(portOf: header)
+    text[0] = UInt8(truncatingIfNeeded: text.count - 1)
+    text.append(0)
+  }
+
+  /// Takes a record into the digest of its window, if it has one.
+  private mutating func addToDigest(_ record: borrowing AuditRecord, _ window: Window) {
+    guard window.span == WindowSpan.minute.rawValue,
+      let index = digests.index(load(window, Field.distinct), of: window.entry)
+    else { return }
+    guard !record.header.code.isQuery else {
+      let name = record.octets.span.extracting(record.name)
+      let domain = name.extracting(RegistrableDomain.start(of: name)..<name.count)
+      return digests.add(index, CoalescingKey.hash(domain), domain, name, isName: true)
     }
-    sample[0] = UInt8(truncatingIfNeeded: sample.count - 1)
-    sample.append(0)
-    if sample.count > 2 { areas[aggregate.span].addSample(sample.span, to: aggregate.entry) }
+    let address = CoalescingKey.address(of: record)
+    var destination: [UInt8] = []
+    Self.setText(&destination, record.octets[address.isEmpty ? record.name : address], record.header)
+    var example: [UInt8] = []
+    Self.setText(&example, record.octets[record.name], record.header)
+    digests.add(index, CoalescingKey.hash(destination.span), destination.span, example.span, isName: false)
   }
 
   /// Writes a record as an event of its own, whatever was seen before.
@@ -292,35 +334,75 @@ package struct Coalescer: ~Copyable {
     events &+= 1
   }
 
-  /// The aggregate that must take this record, if a cap is reached; else counts its name against the caps.
-  private mutating func aggregate(
-    for record: borrowing AuditRecord, _ span: WindowSpan, now: UInt64
-  ) -> Window? {
+  /// Who tells of a record that is in no window yet.
+  private enum Turn {
+    /// A line of its own.
+    case own
+    case aggregate(Window)
+    case summary
+  }
+
+  /// Who tells of a record; one that has a line of its own is counted against the caps.
+  private mutating func turn(
+    of record: borrowing AuditRecord, _ span: WindowSpan, _ server: Int, _ grain: LogQuota.Grain, _ now: UInt64,
+    _ output: inout [UInt8]
+  ) -> Turn {
     let isQuery = record.header.code.isQuery
     let domain = isQuery ? RegistrableDomain.start(of: record.octets.span.extracting(record.name)) : 0
-    key.set(.clientGroup, record)
-    var client = areas[span.rawValue].find(key)
-    if client == nil {
-      key.set(.serverGroup, record)
-      let server = group(span, now).entry
-      guard distinct(span, server) < Self.clientsPerServer else {
-        return aggregate(.serverAggregate, record, 0, span, now)
-      }
-      increment(span, server)
-      key.set(.clientGroup, record)
-      client = group(span, now).entry
+    let client = clientGroup(of: record, span, now)
+    let clientHash = CoalescingKey.hash(ofClient: client == nil ? nil : record.header.client)
+    key.setDestination(of: record, domain: domain, hasClient: client != nil)
+    let finding = seen.find(
+      key.hash, of: clientHash, isName: isQuery, server: server,
+      mayTell: grain != .coarsest || quota.left(server) > 0, now: now)
+    if finding == .beyond, seen.mustTellNoise(of: clientHash, server: server) {
+      tellNoise(record, hasClient: client != nil, server, &output)
     }
+    if grain == .coarsest, finding != .new { return .summary }
+    guard let client else {
+      return finding == .new ? .own : .aggregate(digest(.serverAggregate, record, server, now))
+    }
+    guard finding != .beyond else { return .aggregate(digest(.clientAggregate, record, server, now)) }
     key.set(.domainGroup, record, domain: domain)
     let known = areas[span.rawValue].find(key)
-    if let known, distinct(span, known) >= Self.namesPerDomain {
-      return aggregate(.domainAggregate, record, domain, span, now)
-    }
-    guard let client, distinct(span, client) < Self.namesPerClient else {
-      return aggregate(.clientAggregate, record, 0, span, now)
+    if finding == .known {
+      if let known, distinct(span, known) >= Self.namesPerDomain {
+        return .aggregate(aggregate(.domainAggregate, record, domain, span, now))
+      }
+      guard distinct(span, client) < Self.namesPerClient else {
+        return .aggregate(digest(.clientAggregate, record, server, now))
+      }
     }
     increment(span, client)
     increment(span, known ?? group(span, now).entry)
-    return nil
+    return .own
+  }
+
+  /// The window that counts the names of a record's client; nil where its server has too many clients.
+  private mutating func clientGroup(of record: borrowing AuditRecord, _ span: WindowSpan, _ now: UInt64) -> UInt64? {
+    key.set(.clientGroup, record)
+    if let client = areas[span.rawValue].find(key) { return client }
+    key.set(.serverGroup, record)
+    let server = group(span, now).entry
+    guard distinct(span, server) < Self.clientsPerServer else { return nil }
+    increment(span, server)
+    key.set(.clientGroup, record)
+    return group(span, now).entry
+  }
+
+  /// Says that a client has had all lines that it can have of its own in this hour.
+  private mutating func tellNoise(
+    _ record: borrowing AuditRecord, hasClient: Bool, _ server: Int, _ output: inout [UInt8]
+  ) {
+    let header = record.header
+    let start = output.count
+    let fields = EventEncoder.Fields(
+      code: .noise, type: nil, transport: nil, responseCode: .NOERROR, payloadSize: 0,
+      client: hasClient ? header.client : nil, clientPort: 0, wallClock: header.wallClock, count: 1, interval: nil)
+    encoder.begin(fields, record.octets.span.extracting(record.server), .any, Span(), to: &output)
+    encoder.end(to: &output)
+    quota.charge(server, output.count - start)
+    events &+= 1
   }
 
   /// The open window of `key`, or a new one.
@@ -336,6 +418,17 @@ package struct Coalescer: ~Copyable {
     return open(key, span, now: now, extra: CoalescerArea.samplesRoom)
   }
 
+  /// The aggregate of a minute with a digest, as long as the server may have one more.
+  private mutating func digest(
+    _ kind: CoalescingKey.Kind, _ record: borrowing AuditRecord, _ server: Int, _ now: UInt64
+  ) -> Window {
+    key.set(kind, record)
+    if let entry = areas[WindowSpan.minute.rawValue].find(key) { return Window(.minute, entry) }
+    let window = open(key, .minute, now: now, extra: CoalescerArea.samplesRoom)
+    store(digests.begin(window.entry, server: server, isSummary: false), window, Field.distinct)
+    return window
+  }
+
   private func distinct(_ span: WindowSpan, _ entry: UInt64) -> UInt32 {
     areas[span.rawValue].load(entry, Field.distinct)
   }
@@ -347,25 +440,23 @@ package struct Coalescer: ~Copyable {
   /// Counts a record in a window. The count is stored last: a crash before it leaves the record to be counted again.
   mutating func count(_ record: borrowing AuditRecord, in window: Window) {
     let header = record.header
-    let area = areas[window.span]
-    let entry = window.entry
-    let count: UInt64 = area.load(entry, Field.count)
+    let count: UInt64 = load(window, Field.count)
     if count == 0 {
       areas[window.span].pending += 1
-      area.store(header.wallClock, entry, Field.first)
-      area.store(header.payloadSize, entry, Field.payloadSize)
-      area.store(header.responseCode.rawValue, entry, Field.responseCode)
-      area.store(header.clientPort, entry, Field.clientPort)
-      area.store(Self.stored(header.transport), entry, Field.transport)
-      area.store(header.type.rawValue, entry, Field.type)
-    } else if area.load(entry, Field.type) != header.type.rawValue {
-      area.store(0 as UInt16, entry, Field.type)
+      store(header.wallClock, window, Field.first)
+      store(header.payloadSize, window, Field.payloadSize)
+      store(header.responseCode.rawValue, window, Field.responseCode)
+      store(header.clientPort, window, Field.clientPort)
+      store(Self.stored(header.transport), window, Field.transport)
+      store(header.type.rawValue, window, Field.type)
+    } else if load(window, Field.type) != header.type.rawValue {
+      store(0 as UInt16, window, Field.type)
     }
-    if header.code.isConnection, area.load(entry, Field.transport) != Self.stored(header.transport) {
-      area.store(Self.stored(nil), entry, Field.transport)
+    if header.code.isConnection, load(window, Field.transport) != Self.stored(header.transport) {
+      store(Self.stored(nil), window, Field.transport)
     }
-    area.store(header.wallClock, entry, Field.last)
-    area.store(count &+ 1, entry, Field.count)
+    store(header.wallClock, window, Field.last)
+    store(count &+ 1, window, Field.count)
     suppressed &+= 1
   }
 

@@ -214,22 +214,28 @@ struct CoalescerArea {
     store(UInt16(truncatingIfNeeded: members.count), entry, Field.extraOctets)
   }
 
-  /// Keeps a name as a sample, if there is room and it is none yet.
-  func addSample(_ name: Span<UInt8>, to entry: UInt64) {
-    let count: UInt8 = load(entry, Field.sampleCount)
-    guard count < Self.maxSamples, name.count <= Self.sampleRoom, !name.isEmpty else { return }
-    let start = offset(of: entry) + Field.key + Int(load(entry, Field.keyLength) as UInt16)
+  /// Keeps a name as a sample in place of the one with this number, or behind them; not where it is one already.
+  func setSample(_ place: Int, _ name: Span<UInt8>, of entry: UInt64) {
+    let kept: UInt8 = load(entry, Field.sampleCount)
+    guard place < Self.maxSamples, name.count <= Self.sampleRoom, !name.isEmpty else { return }
+    let start = offset(of: entry) + extraField(of: entry)
     let size = Int(load(entry, Field.extraOctets) as UInt16)
     var at = 0
-    while at < size {
+    var replaced = size..<size
+    for number in 0..<Int(kept) {
+      let first = at
       if at + name.count <= size, region.equals(name, start + at) { return }
       while at < size, region.load(start + at, as: UInt8.self) != 0 {
         at += Int(region.load(start + at, as: UInt8.self)) + 1
       }
-      at += 1
+      at = min(at + 1, size)
+      if number == place { replaced = first..<at }
     }
-    region.store(name, start + size)
-    store(UInt16(truncatingIfNeeded: size + name.count), entry, Field.extraOctets)
-    store(count + 1, entry, Field.sampleCount)
+    var rest: [UInt8] = []
+    region.read(start + replaced.upperBound, size - replaced.upperBound, into: &rest)
+    region.store(rest.span, start + replaced.lowerBound)
+    region.store(name, start + replaced.lowerBound + rest.count)
+    store(UInt16(truncatingIfNeeded: size - replaced.count + name.count), entry, Field.extraOctets)
+    store(UInt8(min(Int(kept) + 1, Self.maxSamples)), entry, Field.sampleCount)
   }
 }

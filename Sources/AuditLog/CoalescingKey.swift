@@ -79,6 +79,45 @@ struct CoalescingKey {
     hash = Self.hash(octets.span)
   }
 
+  /// The address that a connection's members begin with, as text; empty where they do not.
+  static func address(of record: borrowing AuditRecord) -> Range<Int> {
+    let start = record.members.lowerBound + addressKey.count
+    guard start < record.members.upperBound,
+      addressKey.indices.allSatisfy({
+        record.octets[record.members.lowerBound + $0] == addressKey[$0]
+      })
+    else { return 0..<0 }
+    var end = start
+    while end < record.members.upperBound, record.octets[end] != UInt8(ascii: "\"") { end += 1 }
+    return start..<end
+  }
+
+  private static let addressKey = Array(",\"address\":\"".utf8)
+
+  /// Becomes the key of what a line of its own is for: the registrable domain of a name; of a connection its address,
+  /// transport and port. Only its hash counts.
+  ///
+  /// - Parameters:
+  ///   - domain: where the registrable domain begins in the name.
+  ///   - hasClient: whether it is the record's client's, or that of all that are too many.
+  mutating func setDestination(of record: borrowing AuditRecord, domain: Int, hasClient: Bool) {
+    set(hasClient ? .domainGroup : .serverGroup, record, domain: domain)
+    let span = record.octets.span
+    if !hasClient { append(span.extracting((record.name.lowerBound + domain)..<record.name.upperBound)) }
+    if !record.header.code.isQuery {
+      octets.append(record.header.transport?.rawValue ?? UInt8.max)
+      append(UInt64(record.header.type.rawValue))
+      append(span.extracting(Self.address(of: record)))
+    }
+    hash = Self.hash(octets.span)
+  }
+
+  /// A seeded hash of a record's client, whatever its code; of all that are too many one.
+  static func hash(ofClient client: IPAddress?) -> UInt64 {
+    guard let client else { return seed }
+    return fold(fold(seed ^ client.high) ^ client.low ^ UInt64(client.family.rawValue) << 56)
+  }
+
   /// Becomes the key of a record's name.
   mutating func setName(of record: borrowing AuditRecord) {
     let code = record.header.code

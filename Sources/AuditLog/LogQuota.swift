@@ -52,7 +52,6 @@ struct LogQuota {
 
   /// The index of a server, made where there is none.
   mutating func index(of server: Span<UInt8>) -> Int {
-    guard bounds != nil else { return 0 }
     let hash = CoalescingKey.hash(server)
     if let lastIndex, lastHash == hash { return lastIndex }
     let index = indexes[hash] ?? add(hash)
@@ -64,6 +63,7 @@ struct LogQuota {
   private mutating func add(_ hash: UInt64) -> Int {
     indexes[hash] = buckets.count
     buckets.append(0)
+    // The share is smaller by now, if policies do not name this one.
     buckets[buckets.count - 1] = burst
     return buckets.count - 1
   }

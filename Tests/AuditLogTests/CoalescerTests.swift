@@ -99,11 +99,11 @@ import Testing
     #expect(event["destination"] as? String == "*.evil.co.uk")
     #expect(event["count"] as? Int == 4980)
     #expect((event["samples"] as? [String])?.count == 5)
-    #expect((event["samples"] as? [String])?.first == "x20.data.evil.co.uk")
+    #expect((event["samples"] as? [String])?.allSatisfy { $0.hasSuffix(".data.evil.co.uk") } == true)
     #expect(try events(output).count == 1)
   }
 
-  @Test("a flood of domains from one client is 100 events and one aggregate")
+  @Test("a flood of domains from one client is 1,024 events, one that says so, and one aggregate")
   func clientFlood() throws {
     var coalescer = makeCoalescer(windows())
     var output: [UInt8] = []
@@ -111,13 +111,13 @@ import Testing
       let type: RRType = number.isMultiple(of: 2) ? .A : .TXT
       _ = coalescer.absorb(record(header(type: type), name: wire("d\(number).com")), now: 0, into: &output)
     }
-    #expect(try events(output).count == 100)
+    #expect(try events(output).count == 1025)
     output = []
     #expect(coalescer.retireEverything(into: &output, limit: .max))
     let event = try #require(events(output).first)
     #expect(event["destination"] as? String == "*" && event["client"] as? String == "10.77.1.2")
     #expect(event["type"] as? String == "*")
-    #expect(event["count"] as? Int == 4900)
+    #expect(event["count"] as? Int == 5000 - 1024)
   }
 
   @Test("a flood of invented clients is bounded too")
@@ -127,11 +127,11 @@ import Testing
     for number in 0..<5000 as Range<UInt32> {
       _ = coalescer.absorb(record(header(client: number)), now: 0, into: &output)
     }
-    #expect(try events(output).count == 1000)
+    #expect(try events(output).count == 1001)
     output = []
     #expect(coalescer.retireEverything(into: &output, limit: .max))
     let event = try #require(events(output).first)
-    #expect(event["client"] as? String == "*" && event["count"] as? Int == 4000)
+    #expect(event["client"] as? String == "*" && event["count"] as? Int == 3999)
   }
 
   @Test("grants are never merged with denials, and say the addresses of all that they stand for")

@@ -102,7 +102,9 @@ func events(_ output: [UInt8]) throws -> [[String: Any]] {
 
 /// How many records the events tell of: those of the log itself tell of none.
 func sum(_ events: [[String: Any]]) -> Int {
-  events.filter { $0["code"] as? String != "log-quota" }.reduce(0) { $0 + ($1["count"] as? Int ?? -1_000_000) }
+  events.filter { !["log-quota", "noise"].contains($0["code"] as? String) }.reduce(0) {
+    $0 + ($1["count"] as? Int ?? -1_000_000)
+  }
 }
 
 func keys(_ line: [UInt8]) -> [String] {

@@ -4,7 +4,7 @@ import DNSWire
 extension Coalescer {
   /// Ends the windows whose time has come, oldest first, until `output` holds `limit` octets.
   package mutating func retire(now: UInt64, into output: inout [UInt8], limit: Int) {
-    for span in areas.indices { _ = retire(span, into: &output, limit: limit) { $0 <= now } }
+    for span in areas.indices { _ = retire(span, into: &output, limit: limit, goesOn: now) { $0 <= now } }
   }
 
   /// Ends the oldest windows before their time where room is short, to make some for a record.
@@ -26,8 +26,11 @@ extension Coalescer {
   }
 
   /// Ends the oldest windows of an area; false when `output` holds `limit` octets first.
+  ///
+  /// - Parameter goesOn: where it is now, if long windows that counted something are followed by one of the same key, so
+  ///   that what happens all the time is one line each time, not two.
   private mutating func retire(
-    _ span: Int, into output: inout [UInt8], limit: Int, while isDue: (UInt64) -> Bool
+    _ span: Int, into output: inout [UInt8], limit: Int, goesOn now: UInt64? = nil, while isDue: (UInt64) -> Bool
   ) -> Bool {
     while true {
       switch areas[span].oldest() {
@@ -39,9 +42,21 @@ extension Coalescer {
       case .entry(let entry, _):
         guard isDue(areas[span].load(entry, Field.deadline)) else { return true }
         guard output.count < limit else { return false }
+        let isCounted = areas[span].load(entry, Field.count) as UInt64 > 0
         retireOldest(span, into: &output)
+        if let now, isCounted, span >= WindowSpan.hour.rawValue { follow(span, now) }
       }
     }
+  }
+
+  /// Opens a window like the one whose key was just read, as far as there is room.
+  private mutating func follow(_ span: Int, _ now: UInt64) {
+    guard let span = WindowSpan(rawValue: span), let stored = StoredKey(keyOctets.span), stored.kind != .quota,
+      areas[span.rawValue].room >= Self.roomPerRecord
+    else { return }
+    let octets = keyOctets
+    key.set(octets)
+    _ = open(key, span, now: now, extra: stored.kind == .name ? 0 : CoalescerArea.samplesRoom)
   }
 
   private mutating func retireOldest(_ span: Int, into output: inout [UInt8]) {

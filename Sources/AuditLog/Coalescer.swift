@@ -206,14 +206,17 @@ package struct Coalescer: ~Copyable {
       charge(record.octets.span.extracting(record.server), output.count - before)
       return true
     }
-    if let window = find(name) { return repeats(record, of: name, in: window) }
+    if let window = find(name, code) { return repeats(record, of: name, in: window) }
     guard hasRoom else { return false }
     let server = quota.index(of: record.octets.span.extracting(record.server))
     let grain = quota.grain(server, now: now)
     if grain != .fine { noteQuota(record, now) }
     let span: WindowSpan = grain == .fine ? .short : .minute
-    let isOwn = code.decision == .allow && code != .answered
-    switch isOwn ? (grain == .coarsest ? .summary : .own) : turn(of: record, span, server, grain, now, &output) {
+    // Of special-use names one line is told at once, whatever the server's share is: there is no other in an hour.
+    let isOwn = code == .special || code.decision == .allow && code != .answered
+    switch isOwn
+      ? (grain == .coarsest && code != .special ? .summary : .own) : turn(of: record, span, server, grain, now, &output)
+    {
     case .own:
       break
     case .summary:
@@ -225,7 +228,8 @@ package struct Coalescer: ~Copyable {
       addToDigest(record, window)
       return true
     }
-    openName(record, name, span, now)
+    let own = WindowSpan(of: code)
+    openName(record, name, own == .short ? span : own, now)
     let before = output.count
     encoder.append(record, to: &output)
     quota.charge(server, output.count - before)
@@ -241,9 +245,10 @@ package struct Coalescer: ~Copyable {
   }
 
   /// The open window of a name, whatever its span.
-  private func find(_ name: CoalescingKey) -> Window? {
-    if let entry = areas[WindowSpan.short.rawValue].find(name) { return Window(.short, entry) }
-    guard !areas[WindowSpan.minute.rawValue].isEmpty else { return nil }
+  private func find(_ name: CoalescingKey, _ code: AuditCode) -> Window? {
+    let span = WindowSpan(of: code)
+    if let entry = areas[span.rawValue].find(name) { return Window(span, entry) }
+    guard span == .short, !areas[WindowSpan.minute.rawValue].isEmpty else { return nil }
     return areas[WindowSpan.minute.rawValue].find(name).map { Window(.minute, $0) }
   }
 
@@ -253,6 +258,7 @@ package struct Coalescer: ~Copyable {
   ) -> Bool {
     guard record.header.code == .granted else {
       count(record, in: window)
+      if record.header.code == .special { addSample(of: record, to: window) }
       return true
     }
     guard let united = unite(record, with: window, name) else { return false }
@@ -267,7 +273,8 @@ package struct Coalescer: ~Copyable {
     let isKept = members.count <= Self.membersKept
     let octets = isKept ? record.octets : EventEncoder.membersOmitted
     let kept = isKept ? members : octets.indices
-    let window = open(name, span, now: now, extra: kept.count)
+    let room = record.header.code == .special ? CoalescerArea.samplesRoom : kept.count
+    let window = open(name, span, now: now, extra: room)
     if !kept.isEmpty { areas[window.span].setMembers(octets.span.extracting(kept), of: window.entry) }
   }
 

@@ -60,7 +60,8 @@ struct CoalescingKey {
     let type = kind == .name ? header.type.rawValue : 0
     octets.append(UInt8(truncatingIfNeeded: type >> 8))
     octets.append(UInt8(truncatingIfNeeded: type))
-    let client = kind.hasClient ? header.client : nil
+    let hasClient = kind.hasClient && (kind != .name || header.code != .typeNotAllowed)
+    let client = hasClient ? header.client : nil
     octets.append(client?.family.rawValue ?? 0)
     append(client?.high ?? 0)
     append(client?.low ?? 0)
@@ -118,10 +119,19 @@ struct CoalescingKey {
     return fold(fold(seed ^ client.high) ^ client.low ^ UInt64(client.family.rawValue) << 56)
   }
 
-  /// Becomes the key of a record's name.
+  /// Becomes the key of a record's name. All special-use names of a server are one; types that are not allowed are the
+  /// same for all its clients.
   mutating func setName(of record: borrowing AuditRecord) {
     let code = record.header.code
+    guard code != .special else { return set(.serverAggregate, record) }
     set(.name, record, members: Self.keepsMembers(code) && code != .granted)
+  }
+
+  /// Becomes a key that was read back.
+  mutating func set(_ octets: [UInt8]) {
+    self.octets.removeAll(keepingCapacity: true)
+    append(octets.span)
+    hash = Self.hash(self.octets.span)
   }
 
   /// Whether the event of the repeats says the record's members again. What an allow event says is said whole: it merges

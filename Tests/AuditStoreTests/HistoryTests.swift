@@ -29,6 +29,22 @@ import Testing
     #expect(lines.contains { $0["code"] as? String == "log-quota" && $0["server"] as? String == "loud" })
   }
 
+  @Test("special-use names are in the log, and never among the most frequent")
+  func specialNames() throws {
+    let scratch = Scratch()
+    let store = try openStore(scratch.log)
+    for _ in 0..<100 { push(store, 1, code: .special, members: "") }
+    push(store, 2, code: .notListed, members: "")
+    store.stop()
+    #expect(try sum(readEvents(scratch.log)) == 101)
+    for member in [LogLine.Member.destination, .server, .reason] {
+      var tally = LogTally(by: member)
+      var reader = AuditReader(path: scratch.log, filter: LogFilter())
+      try reader.read { tally.add($0) }
+      #expect(tally.first(10).map(\.count) == [1])
+    }
+  }
+
   @Test("what a killed run of a version with one kind of window left is in the log")
   func earlierVersion() throws {
     let scratch = Scratch()

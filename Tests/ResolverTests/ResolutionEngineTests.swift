@@ -515,6 +515,14 @@ struct EngineQuestionTests {
     #expect(try talk.finished(talk.submit("8.9.9.9.in-addr.arpa", .PTR)).response.responseCode == .NXDOMAIN)
   }
 
+  @Test("PTR of an address of private space is a recorded special-use name, and says why it does not exist")
+  func privatePointer() throws {
+    let talk = try Conversation(try World())
+    let finished = try talk.finished(talk.submit("4.3.2.10.in-addr.arpa", .PTR))
+    #expect(finished.response.responseCode == .NXDOMAIN && finished.event?.code == .special)
+    #expect(finished.response.extendedError == .blocked)
+  }
+
   @Test(
     "a name that policy drops takes its questions in flight with it: nothing is opened any more",
     arguments: [false, true])

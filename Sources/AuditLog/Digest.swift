@@ -5,8 +5,8 @@ import Glibc
 /// In memory of the process, about 36 KiB: with the process it is lost, and the line then has its count and five samples.
 ///
 /// - `distinct` is a HyperLogLog of 1,024 registers: its standard error is 1.04/√1024 = 3.3 %, less below 2,560.
-/// - `top` comes of 64 counters (space-saving): a destination that is more than one in 64 of all is among them for sure,
-///   and what is said of it is what it had at least, at most one in 64 of all less than it had.
+/// - `top` comes of 64 counters (Metwally, Agrawal, El Abbadi: space-saving, 2005): what is said of a destination is what
+///   it had at least, at most one in 64 of all less than it had. So one that is more than one in 12 of all is among the 16.
 /// - `samples` are a reservoir of 64: each record was taken with the same probability.
 struct Digest {
   static let samples = 64

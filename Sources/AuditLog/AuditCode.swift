@@ -57,13 +57,13 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let interfaceEnclosed = AuditCode(rawValue: 40)
   package static let networkExposed = AuditCode(rawValue: 41)
 
-  // 42 is `refusals`.
-  package static let logQuota = AuditCode(rawValue: 43)
-  package static let summary = AuditCode(rawValue: 44)
-  package static let noise = AuditCode(rawValue: 45)
+  // 42 to 45 are of the firewall's side.
+  package static let logQuota = AuditCode(rawValue: 46)
+  package static let summary = AuditCode(rawValue: 47)
+  package static let noise = AuditCode(rawValue: 48)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (Array(1...41) + [43, 44, 45]).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (Array(1...41) + [46, 47, 48]).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }

@@ -56,13 +56,17 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let upstreamMismatch = AuditCode(rawValue: 39)
   package static let interfaceEnclosed = AuditCode(rawValue: 40)
   package static let networkExposed = AuditCode(rawValue: 41)
+
+  package static let noise = AuditCode(rawValue: 45)
+  package static let logQuota = AuditCode(rawValue: 46)
+  package static let summary = AuditCode(rawValue: 47)
   package static let started = AuditCode(rawValue: 48)
   package static let stopped = AuditCode(rawValue: 49)
   package static let crashed = AuditCode(rawValue: 50)
   package static let logDisturbed = AuditCode(rawValue: 51)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (Array(1...41) + Array(48...51)).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (1...51).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
@@ -134,6 +138,9 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .stopped: ("stopped", "sluice stopped", .observe)
     case .crashed: ("crashed", "the run before ended without stopping", .error)
     case .logDisturbed: ("log-disturbed", "the log was not as it should be", .error)
+    case .logQuota: ("log-quota", "server over its share of the log, its events are coarser", .error)
+    case .noise: ("noise", "client with more destinations than lines of their own", .observe)
+    case .summary: ("summary", "events of a server over its share of the log", .observe)
     default: ("unknown", "unknown", .error)
     }
   }

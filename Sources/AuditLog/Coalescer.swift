@@ -5,20 +5,27 @@ import DNSWire
 ///     record ─► same name open? ──yes──► count it there
 ///                  │ no
 ///                  ▼
-///     20 names under its domain, 100 of its client, or 1,000 clients of its server already? ──yes──► count it there
+///     one of the first 1,024 destinations of its client in this hour? ──yes──► write it, open a window for its repeats
 ///                  │ no
 ///                  ▼
-///     write it, and open a window of 10 s for its repeats
+///     is its server far over its share of the log? ──yes──► count it in the server's line of this minute
+///                  │ no
+///                  ▼
+///     a destination without a line, 100 names of its client, 1,000 clients of its server? ──yes──► count it in the digest
+///                  │ no                                                                            of this minute
+///                  ▼
+///     20 names under its domain already? ──yes──► count it in the domain's window
+///                  │ no
+///                  ▼
+///     write it, and open a window for its repeats: of 10 s, of 60 s where its server is over its share
 ///
-/// A connection counts alike: its destination with transport and port is the name, the destination the domain. So a scan
-/// of ports is 20 events and an aggregate, a scan of addresses 100 and an aggregate. Events of the service pass.
+/// The destination of a query is the registrable domain of its name, that of a connection its address and port. Names of a
+/// connection's domain are the ports of one destination. Events of the service pass.
 ///
-/// Sans-IO. What is not written yet is counted in the area, which outlives the process. The caller absorbs records and
+/// Sans-IO. What is not written yet is counted in the areas, which outlive the process. The caller absorbs records and
 /// retires windows into a buffer, writes the buffer, and only then calls `commit` and frees the records; so a crash at
 /// any point loses nothing, and counts twice at most what was between two commits.
 package struct Coalescer: ~Copyable {
-  /// Nanoseconds that repeats are collected (the contract's 10 s).
-  package static let window: UInt64 = 10_000_000_000
   /// Names under one registrable domain that one client gets events of their own for, in a window: enough to see a
   /// pattern, few enough that a flood is one event.
   package static let namesPerDomain: UInt32 = 20
@@ -26,12 +33,13 @@ package struct Coalescer: ~Copyable {
   package static let namesPerClient: UInt32 = 100
   /// Clients of one server, in a window: against a flood of invented source addresses.
   package static let clientsPerServer: UInt32 = 1000
-  /// Members up to this size are told again by the event of the repeats; longer ones are said to be left out.
-  static let membersKept = 2048
+  /// Members up to this size are told again by the event of the repeats; longer ones are said to be left out. More than
+  /// 64 IPv6 addresses, which is what one answer may have.
+  static let membersKept = 4096
   /// Enough that the memory answers for the last before the first is counted.
   private static let recordsAhead = 16
   /// Room for everything that one record can open: three groups, a name with members or an aggregate, and a skip.
-  private static let roomPerRecord: UInt64 = 8192
+  static let roomPerRecord: UInt64 = 16_384
 
   /// A record, the key of its name, and where in the ring it began.
   private struct Ahead {
@@ -42,29 +50,78 @@ package struct Coalescer: ~Copyable {
     mutating func setKey() { key.setName(of: record) }
   }
 
-  private typealias Field = CoalescerArea.Field
+  typealias Field = CoalescerArea.Field
 
-  private var area: CoalescerArea
-  private var encoder: EventEncoder
-  private var key = CoalescingKey()
+  /// A window: the area it lies in, and its position there.
+  struct Window {
+    var span: Int
+    var entry: UInt64
+
+    init(_ span: WindowSpan, _ entry: UInt64) {
+      self.span = span.rawValue
+      self.entry = entry
+    }
+  }
+
+  /// By the raw value of their span.
+  var areas: [CoalescerArea]
+  var encoder: EventEncoder
+  var quota: LogQuota
+  var seen: SeenDestinations
+  var digests: Digests
+  /// Nanoseconds since 1970, as the caller says: what the events of long windows are stamped with, so that the lines of
+  /// the log stay near the order of time. Where they began and ended is told beside.
+  package var wallClock: UInt64 = 0
+  var key = CoalescingKey()
   /// Records that were read and are not counted yet.
   private var ahead = (0..<Coalescer.recordsAhead).map { _ in Ahead() }
-  private var keyOctets: [UInt8] = []
-  private var extraOctets: [UInt8] = []
+  var keyOctets: [UInt8] = []
+  var extraOctets: [UInt8] = []
   private var sample: [UInt8] = []
-  /// Windows that hold counts which no event told yet.
-  private var pending = 0
+  private var random = QuickRandom()
   /// Records that became part of another record's event; events made.
   package private(set) var suppressed: UInt64 = 0
-  package private(set) var events: UInt64 = 0
+  package internal(set) var events: UInt64 = 0
 
   /// Continues with the windows in `region` as an earlier run left them: `retireEverything` ends them.
   ///
+  /// Nil unless the region is as long as `octets(windows:)` says for a power of two of at least 64 KiB.
+  ///
+  /// - Parameter bounds: what the servers' octets are bounded by; nil for nothing.
+  package init?(_ region: SharedRegion, run: UInt64, bounds: LogBounds? = nil) {
+    var windows = 65_536
+    while Self.octets(windows: windows) < region.count { windows <<= 1 }
+    guard Self.octets(windows: windows) == region.count else { return nil }
+    var areas: [CoalescerArea] = []
+    var start = 0
+    for span in WindowSpan.allCases {
+      let end = start + CoalescerArea.overhead + span.capacity(windows)
+      guard let area = CoalescerArea(region.part(start..<end)) else { return nil }
+      areas.append(area)
+      start = end
+    }
+    self.init(areas, run, bounds)
+  }
+
+  /// The windows of a version that had but one area: for `retireEverything` and `pass` alone.
+  ///
   /// Nil unless the region is 64 octets and a power of two of at least 64 KiB.
-  package init?(_ region: SharedRegion, run: UInt64) {
+  package init?(earlier region: SharedRegion, run: UInt64) {
     guard let area = CoalescerArea(region) else { return nil }
-    self.area = area
+    self.init([area], run, nil)
+  }
+
+  private init(_ areas: [CoalescerArea], _ run: UInt64, _ bounds: LogBounds?) {
+    self.areas = areas
     encoder = EventEncoder(run: run)
+    quota = LogQuota(bounds)
+    seen = SeenDestinations(servers: bounds?.servers ?? 1)
+    digests = Digests(servers: bounds?.servers ?? 1)
+  }
+
+  /// Octets of the region for windows of 10 s in so many octets, a power of two, and all longer ones.
+  package static func octets(windows: Int) -> Int {
+    WindowSpan.allCases.reduce(0) { $0 + CoalescerArea.overhead + $1.capacity(windows) }
   }
 
   // MARK: - Records
@@ -124,11 +181,11 @@ package struct Coalescer: ~Copyable {
         taken.corrupt += 1
       case .record:
         ahead[count].setKey()
-        area.prefetchBucket(ahead[count].key)
+        areas[WindowSpan.short.rawValue].prefetchBucket(ahead[count].key)
         count += 1
       }
     }
-    for index in 0..<count { area.prefetchEntry(ahead[index].key) }
+    for index in 0..<count { areas[WindowSpan.short.rawValue].prefetchEntry(ahead[index].key) }
     return count
   }
 
@@ -144,50 +201,138 @@ package struct Coalescer: ~Copyable {
   ) -> Bool {
     let code = record.header.code
     if code.isService {
+      let before = output.count
       pass(record, into: &output)
+      charge(record.octets.span.extracting(record.server), output.count - before)
       return true
     }
-    if let entry = area.find(name) {
-      count(record, in: entry)
+    if let window = find(name, code) { return repeats(record, of: name, in: window) }
+    guard hasRoom else { return false }
+    let server = quota.index(of: record.octets.span.extracting(record.server))
+    let grain = quota.grain(server, now: now)
+    if grain != .fine { noteQuota(record, now) }
+    let span: WindowSpan = grain == .fine ? .short : .minute
+    // Of special-use names one line is told at once, whatever the server's share is: there is no other in an hour.
+    let isOwn = code == .special || code.decision == .allow && code != .answered
+    switch isOwn
+      ? (grain == .coarsest && code != .special ? .summary : .own) : turn(of: record, span, server, grain, now, &output)
+    {
+    case .own:
+      break
+    case .summary:
+      addToDigest(record, summarize(record, server, now))
+      return true
+    case .aggregate(let window):
+      count(record, in: window)
+      addSample(of: record, to: window)
+      addToDigest(record, window)
       return true
     }
-    guard area.room >= Self.roomPerRecord else { return false }
-    if code.decision != .allow || code == .answered, let aggregate = aggregate(for: record, now: now) {
-      count(record, in: aggregate)
-      addSample(of: record, to: aggregate)
-      return true
-    }
-    openName(record, name, now)
+    let own = WindowSpan(of: code)
+    openName(record, name, own == .short ? span : own, now)
+    let before = output.count
     encoder.append(record, to: &output)
+    quota.charge(server, output.count - before)
     events &+= 1
     return true
   }
 
-  private mutating func openName(_ record: borrowing AuditRecord, _ name: CoalescingKey, _ now: UInt64) {
+  /// Whether every area has room for all that a record can open.
+  private var hasRoom: Bool { areas.allSatisfy { $0.room >= Self.roomPerRecord } }
+
+  mutating func charge(_ server: Span<UInt8>, _ octets: Int) {
+    quota.charge(quota.index(of: server), octets)
+  }
+
+  /// The open window of a name, whatever its span.
+  private func find(_ name: CoalescingKey, _ code: AuditCode) -> Window? {
+    let span = WindowSpan(of: code)
+    if let entry = areas[span.rawValue].find(name) { return Window(span, entry) }
+    guard span == .short, !areas[WindowSpan.minute.rawValue].isEmpty else { return nil }
+    return areas[WindowSpan.minute.rawValue].find(name).map { Window(.minute, $0) }
+  }
+
+  /// Counts a record in the window of its name; false when there is no room for what it adds, and nothing was done.
+  private mutating func repeats(
+    _ record: borrowing AuditRecord, of name: CoalescingKey, in window: Window
+  ) -> Bool {
+    guard record.header.code == .granted else {
+      count(record, in: window)
+      if record.header.code == .special { addSample(of: record, to: window) }
+      return true
+    }
+    guard let united = unite(record, with: window, name) else { return false }
+    count(record, in: united)
+    return true
+  }
+
+  private mutating func openName(
+    _ record: borrowing AuditRecord, _ name: CoalescingKey, _ span: WindowSpan, _ now: UInt64
+  ) {
     let members = CoalescingKey.keepsMembers(record.header.code) ? record.members : 0..<0
     let isKept = members.count <= Self.membersKept
     let octets = isKept ? record.octets : EventEncoder.membersOmitted
     let kept = isKept ? members : octets.indices
-    let entry = area.open(name, deadline: now &+ Self.window, extra: kept.count)
-    if !kept.isEmpty { area.setMembers(octets.span.extracting(kept), of: entry) }
+    let room = record.header.code == .special ? CoalescerArea.samplesRoom : kept.count
+    let window = open(name, span, now: now, extra: room)
+    if !kept.isEmpty { areas[window.span].setMembers(octets.span.extracting(kept), of: window.entry) }
   }
 
-  /// Keeps the name of a query; of a connection the port where the aggregate tells the destination, else the latter.
-  private mutating func addSample(of record: borrowing AuditRecord, to aggregate: UInt64) {
-    guard !record.header.code.isQuery else {
-      area.addSample(record.octets.span.extracting(record.name), to: aggregate)
-      return
+  func load<Word: FixedWidthInteger & BitwiseCopyable>(_ window: Window, _ field: Int) -> Word {
+    areas[window.span].load(window.entry, field)
+  }
+
+  func store<Word: FixedWidthInteger & BitwiseCopyable>(_ word: Word, _ window: Window, _ field: Int) {
+    areas[window.span].store(word, window.entry, field)
+  }
+
+  mutating func open(_ key: CoalescingKey, _ span: WindowSpan, now: UInt64, extra: Int) -> Window {
+    Window(span, areas[span.rawValue].open(key, deadline: now &+ span.nanoseconds, extra: extra))
+  }
+
+  /// Has an aggregate keep a record's name as one of its samples, with the probability that it has among all that the
+  /// window counted: of a connection the port, and the destination where the window does not tell it.
+  private mutating func addSample(of record: borrowing AuditRecord, to window: Window) {
+    let kept: UInt8 = load(window, Field.sampleCount)
+    let counted: UInt64 = max(load(window, Field.count), 1)
+    let place = Int(kept) < CoalescerArea.maxSamples ? UInt64(kept) : random.next() % counted
+    guard place < CoalescerArea.maxSamples else { return }
+    if record.header.code.isQuery {
+      let name = record.octets.span.extracting(record.name)
+      return areas[window.span].setSample(Int(place), name, of: window.entry)
     }
     sample.removeAll(keepingCapacity: true)
-    sample.append(0)
-    if key.octets.first == CoalescingKey.Kind.domainAggregate.rawValue {
-      sample.append(portOf: record.header)
-    } else {
-      sample.append(contentsOf: record.octets[record.name].prefix(CoalescerArea.sampleRoom - 2))
+    let isDomain = load(window, Field.key) == CoalescingKey.Kind.domainAggregate.rawValue
+    Self.setText(&sample, isDomain ? [] : record.octets[record.name], record.header)
+    areas[window.span].setSample(Int(place), sample.span, of: window.entry)
+  }
+
+  /// A destination, if any, and the port of a connection as the one label of a name.
+  private static func setText(_ text: inout [UInt8], _ destination: ArraySlice<UInt8>, _ header: AuditRecordHeader) {
+    text.append(0)
+    text.append(contentsOf: destination.prefix(CoalescerArea.sampleRoom - 2 - 12))
+    if text.count > 1 { text.append(UInt8(ascii: " ")) }
+    text.append(portOf: header)
+    text[0] = UInt8(truncatingIfNeeded: text.count - 1)
+    text.append(0)
+  }
+
+  /// Takes a record into the digest of its window, if it has one.
+  private mutating func addToDigest(_ record: borrowing AuditRecord, _ window: Window) {
+    guard window.span == WindowSpan.minute.rawValue,
+      let index = digests.index(load(window, Field.distinct), of: window.entry)
+    else { return }
+    guard !record.header.code.isQuery else {
+      let name = record.octets.span.extracting(record.name)
+      let domain = name.extracting(RegistrableDomain.start(of: name)..<name.count)
+      return digests.add(index, CoalescingKey.hash(domain), domain, name, isName: true)
     }
-    sample[0] = UInt8(truncatingIfNeeded: sample.count - 1)
-    sample.append(0)
-    if sample.count > 2 { area.addSample(sample.span, to: aggregate) }
+    let address = CoalescingKey.address(of: record)
+    var destination: [UInt8] = []
+    Self.setText(&destination, record.octets[address.isEmpty ? record.name : address], record.header)
+    var example: [UInt8] = []
+    Self.setText(&example, record.octets[record.name], record.header)
+    digests.add(index, CoalescingKey.hash(destination.span), destination.span, example.span, isName: false)
   }
 
   /// Writes a record as an event of its own, whatever was seen before.
@@ -196,160 +341,132 @@ package struct Coalescer: ~Copyable {
     events &+= 1
   }
 
-  /// The aggregate that must take this record, if a cap is reached; else counts its name against the caps.
-  private mutating func aggregate(for record: borrowing AuditRecord, now: UInt64) -> UInt64? {
+  /// Who tells of a record that is in no window yet.
+  private enum Turn {
+    /// A line of its own.
+    case own
+    case aggregate(Window)
+    case summary
+  }
+
+  /// Who tells of a record; one that has a line of its own is counted against the caps.
+  private mutating func turn(
+    of record: borrowing AuditRecord, _ span: WindowSpan, _ server: Int, _ grain: LogQuota.Grain, _ now: UInt64,
+    _ output: inout [UInt8]
+  ) -> Turn {
     let isQuery = record.header.code.isQuery
     let domain = isQuery ? RegistrableDomain.start(of: record.octets.span.extracting(record.name)) : 0
-    key.set(.clientGroup, record)
-    var client = area.find(key)
-    if client == nil {
-      key.set(.serverGroup, record)
-      let server = group(now)
-      guard distinct(server) < Self.clientsPerServer else { return aggregate(.serverAggregate, record, 0, now) }
-      increment(server)
-      key.set(.clientGroup, record)
-      client = group(now)
+    let client = clientGroup(of: record, span, now)
+    let clientHash = CoalescingKey.hash(ofClient: client == nil ? nil : record.header.client)
+    key.setDestination(of: record, domain: domain, hasClient: client != nil)
+    let finding = seen.find(
+      key.hash, of: clientHash, isName: isQuery, server: server,
+      mayTell: grain != .coarsest || quota.left(server) > 0, now: now)
+    if finding == .beyond, seen.mustTellNoise(of: clientHash, server: server) {
+      tellNoise(record, hasClient: client != nil, server, &output)
     }
+    if grain == .coarsest, finding != .new { return .summary }
+    guard let client else {
+      return finding == .new ? .own : .aggregate(digest(.serverAggregate, record, server, now))
+    }
+    guard finding != .beyond else { return .aggregate(digest(.clientAggregate, record, server, now)) }
     key.set(.domainGroup, record, domain: domain)
-    let known = area.find(key)
-    if let known, distinct(known) >= Self.namesPerDomain { return aggregate(.domainAggregate, record, domain, now) }
-    guard let client, distinct(client) < Self.namesPerClient else {
-      return aggregate(.clientAggregate, record, 0, now)
+    let known = areas[span.rawValue].find(key)
+    if finding == .known {
+      if let known, distinct(span, known) >= Self.namesPerDomain {
+        return .aggregate(aggregate(.domainAggregate, record, domain, span, now))
+      }
+      guard distinct(span, client) < Self.namesPerClient else {
+        return .aggregate(digest(.clientAggregate, record, server, now))
+      }
     }
-    increment(client)
-    increment(known ?? group(now))
-    return nil
+    increment(span, client)
+    increment(span, known ?? group(span, now).entry)
+    return .own
+  }
+
+  /// The window that counts the names of a record's client; nil where its server has too many clients.
+  private mutating func clientGroup(of record: borrowing AuditRecord, _ span: WindowSpan, _ now: UInt64) -> UInt64? {
+    key.set(.clientGroup, record)
+    if let client = areas[span.rawValue].find(key) { return client }
+    key.set(.serverGroup, record)
+    let server = group(span, now).entry
+    guard distinct(span, server) < Self.clientsPerServer else { return nil }
+    increment(span, server)
+    key.set(.clientGroup, record)
+    return group(span, now).entry
+  }
+
+  /// Says that a client has had all lines that it can have of its own in this hour.
+  private mutating func tellNoise(
+    _ record: borrowing AuditRecord, hasClient: Bool, _ server: Int, _ output: inout [UInt8]
+  ) {
+    let header = record.header
+    let start = output.count
+    let fields = EventEncoder.Fields(
+      code: .noise, type: nil, transport: nil, responseCode: .NOERROR, payloadSize: 0,
+      client: hasClient ? header.client : nil, clientPort: 0, wallClock: header.wallClock, count: 1, interval: nil)
+    encoder.begin(fields, record.octets.span.extracting(record.server), .any, Span(), to: &output)
+    encoder.end(to: &output)
+    quota.charge(server, output.count - start)
+    events &+= 1
   }
 
   /// The open window of `key`, or a new one.
-  private mutating func group(_ now: UInt64) -> UInt64 {
-    area.find(key) ?? area.open(key, deadline: now &+ Self.window, extra: 0)
+  private mutating func group(_ span: WindowSpan, _ now: UInt64) -> Window {
+    areas[span.rawValue].find(key).map { Window(span, $0) } ?? open(key, span, now: now, extra: 0)
   }
 
   private mutating func aggregate(
-    _ kind: CoalescingKey.Kind, _ record: borrowing AuditRecord, _ domain: Int, _ now: UInt64
-  ) -> UInt64 {
+    _ kind: CoalescingKey.Kind, _ record: borrowing AuditRecord, _ domain: Int, _ span: WindowSpan, _ now: UInt64
+  ) -> Window {
     key.set(kind, record, domain: domain)
-    if let entry = area.find(key) { return entry }
-    return area.open(key, deadline: now &+ Self.window, extra: CoalescerArea.samplesRoom)
+    if let entry = areas[span.rawValue].find(key) { return Window(span, entry) }
+    return open(key, span, now: now, extra: CoalescerArea.samplesRoom)
   }
 
-  private func distinct(_ entry: UInt64) -> UInt32 { area.load(entry, Field.distinct) }
+  /// The aggregate of a minute with a digest, as long as the server may have one more.
+  private mutating func digest(
+    _ kind: CoalescingKey.Kind, _ record: borrowing AuditRecord, _ server: Int, _ now: UInt64
+  ) -> Window {
+    key.set(kind, record)
+    if let entry = areas[WindowSpan.minute.rawValue].find(key) { return Window(.minute, entry) }
+    let window = open(key, .minute, now: now, extra: CoalescerArea.samplesRoom)
+    store(digests.begin(window.entry, server: server, isSummary: false), window, Field.distinct)
+    return window
+  }
 
-  private func increment(_ entry: UInt64) { area.store(distinct(entry) &+ 1, entry, Field.distinct) }
+  private func distinct(_ span: WindowSpan, _ entry: UInt64) -> UInt32 {
+    areas[span.rawValue].load(entry, Field.distinct)
+  }
+
+  private func increment(_ span: WindowSpan, _ entry: UInt64) {
+    areas[span.rawValue].store(distinct(span, entry) &+ 1, entry, Field.distinct)
+  }
 
   /// Counts a record in a window. The count is stored last: a crash before it leaves the record to be counted again.
-  private mutating func count(_ record: borrowing AuditRecord, in entry: UInt64) {
+  mutating func count(_ record: borrowing AuditRecord, in window: Window) {
     let header = record.header
-    let count: UInt64 = area.load(entry, Field.count)
+    let count: UInt64 = load(window, Field.count)
     if count == 0 {
-      pending += 1
-      area.store(header.wallClock, entry, Field.first)
-      area.store(header.payloadSize, entry, Field.payloadSize)
-      area.store(header.responseCode.rawValue, entry, Field.responseCode)
-      area.store(header.clientPort, entry, Field.clientPort)
-      area.store(Self.stored(header.transport), entry, Field.transport)
-      area.store(header.type.rawValue, entry, Field.type)
-    } else if area.load(entry, Field.type) != header.type.rawValue {
-      area.store(0 as UInt16, entry, Field.type)
+      areas[window.span].pending += 1
+      store(header.wallClock, window, Field.first)
+      store(header.payloadSize, window, Field.payloadSize)
+      store(header.responseCode.rawValue, window, Field.responseCode)
+      store(header.clientPort, window, Field.clientPort)
+      store(Self.stored(header.transport), window, Field.transport)
+      store(header.type.rawValue, window, Field.type)
+    } else if load(window, Field.type) != header.type.rawValue {
+      store(0 as UInt16, window, Field.type)
     }
-    if header.code.isConnection, area.load(entry, Field.transport) != Self.stored(header.transport) {
-      area.store(Self.stored(nil), entry, Field.transport)
+    if header.code.isConnection, load(window, Field.transport) != Self.stored(header.transport) {
+      store(Self.stored(nil), window, Field.transport)
     }
-    area.store(header.wallClock, entry, Field.last)
-    area.store(count &+ 1, entry, Field.count)
+    store(header.wallClock, window, Field.last)
+    store(count &+ 1, window, Field.count)
     suppressed &+= 1
   }
 
   /// A transport as the area holds it; `UInt8.max` is none.
   private static func stored(_ transport: AuditTransport?) -> UInt8 { transport?.rawValue ?? .max }
-
-  // MARK: - Windows
-
-  /// Ends the windows whose time has come, oldest first, until `output` holds `limit` octets.
-  package mutating func retire(now: UInt64, into output: inout [UInt8], limit: Int) {
-    retire(into: &output, limit: limit) { $0 <= now }
-  }
-
-  /// Ends the oldest windows before their time, to make room for a record.
-  package mutating func retireForRoom(into output: inout [UInt8], limit: Int) {
-    var octets: UInt64 = 0
-    while octets < Self.roomPerRecord * 8, output.count < limit {
-      guard case .entry(_, let length) = area.oldest() else { break }
-      octets &+= length
-      retireOldest(into: &output)
-    }
-  }
-
-  /// Ends all windows; true when none is left, false when `output` holds `limit` octets first.
-  package mutating func retireEverything(into output: inout [UInt8], limit: Int) -> Bool {
-    retire(into: &output, limit: limit) { _ in true }
-    if case .none = area.oldest() { return true }
-    return false
-  }
-
-  private mutating func retire(into output: inout [UInt8], limit: Int, while isDue: (UInt64) -> Bool) {
-    while output.count < limit {
-      switch area.oldest() {
-      case .none:
-        return
-      case .corrupt:
-        area.retireEverything()
-        return
-      case .entry(let entry, _):
-        guard isDue(area.load(entry, Field.deadline)) else { return }
-        retireOldest(into: &output)
-      }
-    }
-  }
-
-  private mutating func retireOldest(into output: inout [UInt8]) {
-    guard case .entry(let entry, let length) = area.oldest() else { return }
-    if area.load(entry, Field.count) as UInt64 > 0 {
-      if pending > 0 { pending -= 1 }
-      encode(entry, length, into: &output)
-    }
-    area.retire(length)
-  }
-
-  private mutating func encode(_ entry: UInt64, _ length: UInt64, into output: inout [UInt8]) {
-    area.readKey(of: entry, into: &keyOctets)
-    guard let stored = StoredKey(keyOctets.span) else { return }
-    let isAggregate = stored.kind != .name
-    let type: UInt16 = area.load(entry, Field.type)
-    let last: UInt64 = area.load(entry, Field.last)
-    let fields = EventEncoder.Fields(
-      code: stored.code, type: isAggregate && type == 0 ? nil : isAggregate ? .init(rawValue: type) : stored.type,
-      transport: AuditTransport(rawValue: area.load(entry, Field.transport)),
-      responseCode: .init(rawValue: area.load(entry, Field.responseCode)),
-      payloadSize: area.load(entry, Field.payloadSize), client: stored.client,
-      clientPort: area.load(entry, Field.clientPort), wallClock: last, count: area.load(entry, Field.count),
-      interval: (area.load(entry, Field.first), last))
-    let destination: EventEncoder.Destination =
-      switch stored.kind {
-      case .domainAggregate: stored.code.isQuery ? .anyUnder : .name
-      case .clientAggregate, .serverAggregate: .any
-      case .name, .domainGroup, .clientGroup, .serverGroup: .name
-      }
-    let key = keyOctets
-    let octets = key.span
-    encoder.begin(fields, octets.extracting(stored.server), destination, octets.extracting(stored.name), to: &output)
-    let samples = area.readExtra(of: entry, length: length, into: &extraOctets)
-    if isAggregate {
-      encoder.appendSamples(extraOctets.span, count: samples, areNames: stored.code.isQuery, to: &output)
-    } else {
-      encoder.appendMembers(extraOctets.span, to: &output)
-    }
-    encoder.end(to: &output)
-    events &+= 1
-  }
-
-  /// The events made so far were written: frees the windows they ended.
-  package mutating func commit() { area.free() }
-
-  /// When the next window with something to tell ends; nil when none has.
-  package mutating func nextDeadline() -> UInt64? {
-    guard pending > 0, case .entry(let entry, _) = area.oldest() else { return nil }
-    return area.load(entry, Field.deadline)
-  }
 }

@@ -1,12 +1,12 @@
-/// The windows that are open, oldest first, in memory that outlives the process.
+/// The open windows of one length, oldest first, in memory that outlives the process.
 ///
-/// All windows are equally long, so the oldest ends first and entries live in a queue of variable length:
+/// All windows of an area are equally long, so the oldest ends first and entries live in a queue of variable length:
 ///
 ///     0 head │ 8 tail │ 64 entries …
 ///
 /// Positions only grow. An entry is there once `head` moved past it; it is freed by `tail` when its event was written.
 /// In between it is `retired`: written or about to be, and no longer found.
-struct CoalescerArea: ~Copyable {
+struct CoalescerArea {
   static let overhead = 64
   static let maxSamples = 5
   /// Octets kept for each sample: one name at its longest, or 254 octets of text between their length and a zero.
@@ -46,6 +46,8 @@ struct CoalescerArea: ~Copyable {
   private(set) var retired: UInt64
   /// The newest entry of each bucket, as its position + 1; positions before `retired` are dead and end a chain.
   private var buckets: [UInt64]
+  /// Windows that hold counts which no event told yet.
+  var pending = 0
 
   /// Nil unless the room for entries is a power of two.
   init?(_ region: SharedRegion) {
@@ -71,6 +73,9 @@ struct CoalescerArea: ~Copyable {
     region.storeReleasing(0, Self.headAt)
     region.storeReleasing(0, Self.tailAt)
   }
+
+  /// Whether no window is open.
+  var isEmpty: Bool { retired == head }
 
   var room: UInt64 { capacity &- (head &- tail) }
 
@@ -192,6 +197,14 @@ struct CoalescerArea: ~Copyable {
     return Int(load(entry, Field.sampleCount) as UInt8)
   }
 
+  /// Octets after the key that the window was opened with.
+  func extraRoom(of entry: UInt64) -> Int {
+    Int(load(entry, Field.length) as UInt32) - Field.key - Int(load(entry, Field.keyLength) as UInt16)
+  }
+
+  /// Where the octets after the key begin in the entry: a field like the others.
+  func extraField(of entry: UInt64) -> Int { Field.key + Int(load(entry, Field.keyLength) as UInt16) }
+
   /// Keeps the members of a name; the window was opened with room for them.
   func setMembers(_ members: Span<UInt8>, of entry: UInt64) {
     let start = Field.key + Int(load(entry, Field.keyLength) as UInt16)
@@ -201,22 +214,28 @@ struct CoalescerArea: ~Copyable {
     store(UInt16(truncatingIfNeeded: members.count), entry, Field.extraOctets)
   }
 
-  /// Keeps a name as a sample, if there is room and it is none yet.
-  func addSample(_ name: Span<UInt8>, to entry: UInt64) {
-    let count: UInt8 = load(entry, Field.sampleCount)
-    guard count < Self.maxSamples, name.count <= Self.sampleRoom, !name.isEmpty else { return }
-    let start = offset(of: entry) + Field.key + Int(load(entry, Field.keyLength) as UInt16)
+  /// Keeps a name as a sample in place of the one with this number, or behind them; not where it is one already.
+  func setSample(_ place: Int, _ name: Span<UInt8>, of entry: UInt64) {
+    let kept: UInt8 = load(entry, Field.sampleCount)
+    guard place < Self.maxSamples, name.count <= Self.sampleRoom, !name.isEmpty else { return }
+    let start = offset(of: entry) + extraField(of: entry)
     let size = Int(load(entry, Field.extraOctets) as UInt16)
     var at = 0
-    while at < size {
+    var replaced = size..<size
+    for number in 0..<Int(kept) {
+      let first = at
       if at + name.count <= size, region.equals(name, start + at) { return }
       while at < size, region.load(start + at, as: UInt8.self) != 0 {
         at += Int(region.load(start + at, as: UInt8.self)) + 1
       }
-      at += 1
+      at = min(at + 1, size)
+      if number == place { replaced = first..<at }
     }
-    region.store(name, start + size)
-    store(UInt16(truncatingIfNeeded: size + name.count), entry, Field.extraOctets)
-    store(count + 1, entry, Field.sampleCount)
+    var rest: [UInt8] = []
+    region.read(start + replaced.upperBound, size - replaced.upperBound, into: &rest)
+    region.store(rest.span, start + replaced.lowerBound)
+    region.store(name, start + replaced.lowerBound + rest.count)
+    store(UInt16(truncatingIfNeeded: size - replaced.count + name.count), entry, Field.extraOctets)
+    store(UInt8(min(Int(kept) + 1, Self.maxSamples)), entry, Field.sampleCount)
   }
 }

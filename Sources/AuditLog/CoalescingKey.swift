@@ -20,6 +20,17 @@ struct CoalescingKey {
     case clientAggregate
     /// Stands for further clients of a server.
     case serverAggregate
+    /// Stands for everything of a server that has no octets left.
+    case summary
+    /// Says how long a server had no octets left.
+    case quota
+
+    var hasClient: Bool {
+      switch self {
+      case .name, .domainGroup, .clientGroup, .domainAggregate, .clientAggregate: true
+      case .serverGroup, .serverAggregate, .summary, .quota: false
+      }
+    }
   }
 
   /// Octets of the longest key: everything at its longest, the transport, and a hash of the members.
@@ -37,16 +48,19 @@ struct CoalescingKey {
   /// - Parameters:
   ///   - domain: where the registrable domain begins in the name; 0 for the whole destination of a connection.
   ///   - members: whether only records with equal members are the same.
-  mutating func set(_ kind: Kind, _ record: borrowing AuditRecord, domain: Int = 0, members: Bool = false) {
+  ///   - code: of the event, if it is not the record's.
+  mutating func set(
+    _ kind: Kind, _ record: borrowing AuditRecord, domain: Int = 0, members: Bool = false, code: AuditCode? = nil
+  ) {
     let header = record.header
-    let hasClient = kind != .serverGroup && kind != .serverAggregate
     let span = record.octets.span
     octets.removeAll(keepingCapacity: true)
     octets.append(kind.rawValue)
-    octets.append(header.code.rawValue)
+    octets.append((code ?? header.code).rawValue)
     let type = kind == .name ? header.type.rawValue : 0
     octets.append(UInt8(truncatingIfNeeded: type >> 8))
     octets.append(UInt8(truncatingIfNeeded: type))
+    let hasClient = kind.hasClient && (kind != .name || header.code != .typeNotAllowed)
     let client = hasClient ? header.client : nil
     octets.append(client?.family.rawValue ?? 0)
     append(client?.high ?? 0)
@@ -57,7 +71,7 @@ struct CoalescingKey {
       switch kind {
       case .name: record.name
       case .domainGroup, .domainAggregate: (record.name.lowerBound + domain)..<record.name.upperBound
-      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate: 0..<0
+      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate, .summary, .quota: 0..<0
       }
     octets.append(UInt8(truncatingIfNeeded: name.count))
     append(span.extracting(name))
@@ -66,13 +80,63 @@ struct CoalescingKey {
     hash = Self.hash(octets.span)
   }
 
-  /// Becomes the key of a record's name.
-  mutating func setName(of record: borrowing AuditRecord) {
-    set(.name, record, members: Self.keepsMembers(record.header.code))
+  /// The address that a connection's members begin with, as text; empty where they do not.
+  static func address(of record: borrowing AuditRecord) -> Range<Int> {
+    let start = record.members.lowerBound + addressKey.count
+    guard start < record.members.upperBound,
+      addressKey.indices.allSatisfy({
+        record.octets[record.members.lowerBound + $0] == addressKey[$0]
+      })
+    else { return 0..<0 }
+    var end = start
+    while end < record.members.upperBound, record.octets[end] != UInt8(ascii: "\"") { end += 1 }
+    return start..<end
   }
 
-  /// What an allow event says of names, addresses and ports is said whole: it merges only with its equal. So does what a
-  /// connection's event says of its address, which the name alone does not tell.
+  private static let addressKey = Array(",\"address\":\"".utf8)
+
+  /// Becomes the key of what a line of its own is for: the registrable domain of a name; of a connection its address,
+  /// transport and port. Only its hash counts.
+  ///
+  /// - Parameters:
+  ///   - domain: where the registrable domain begins in the name.
+  ///   - hasClient: whether it is the record's client's, or that of all that are too many.
+  mutating func setDestination(of record: borrowing AuditRecord, domain: Int, hasClient: Bool) {
+    set(hasClient ? .domainGroup : .serverGroup, record, domain: domain)
+    let span = record.octets.span
+    if !hasClient { append(span.extracting((record.name.lowerBound + domain)..<record.name.upperBound)) }
+    if !record.header.code.isQuery {
+      octets.append(record.header.transport?.rawValue ?? UInt8.max)
+      append(UInt64(record.header.type.rawValue))
+      append(span.extracting(Self.address(of: record)))
+    }
+    hash = Self.hash(octets.span)
+  }
+
+  /// A seeded hash of a record's client, whatever its code; of all that are too many one.
+  static func hash(ofClient client: IPAddress?) -> UInt64 {
+    guard let client else { return seed }
+    return fold(fold(seed ^ client.high) ^ client.low ^ UInt64(client.family.rawValue) << 56)
+  }
+
+  /// Becomes the key of a record's name. All special-use names of a server are one; types that are not allowed are the
+  /// same for all its clients.
+  mutating func setName(of record: borrowing AuditRecord) {
+    let code = record.header.code
+    guard code != .special else { return set(.serverAggregate, record) }
+    set(.name, record, members: Self.keepsMembers(code) && code != .granted)
+  }
+
+  /// Becomes a key that was read back.
+  mutating func set(_ octets: [UInt8]) {
+    self.octets.removeAll(keepingCapacity: true)
+    append(octets.span)
+    hash = Self.hash(self.octets.span)
+  }
+
+  /// Whether the event of the repeats says the record's members again. What an allow event says is said whole: it merges
+  /// only with its equal, and a grant with others of its name, whose addresses it says too. What a connection's event
+  /// says of its address merges with its equal, for the name alone does not tell it.
   static func keepsMembers(_ code: AuditCode) -> Bool { code.decision == .allow || code.isConnection }
 
   private mutating func append(_ value: UInt64) {

@@ -137,15 +137,20 @@ package struct EventEncoder: ~Copyable {
       let end = Self.end(ofName: names, at)
       if number > 0 { output.append(UInt8(ascii: ",")) }
       output.append(UInt8(ascii: "\""))
-      if areNames {
-        output.append(jsonName: names.extracting(at..<end))
-      } else if end - at > 2 {
-        output.append(jsonEscaped: names.extracting((at + 1)..<(end - 1)))
-      }
+      appendSample(names.extracting(at..<end), isName: areNames, to: &output)
       output.append(UInt8(ascii: "\""))
       at = end
     }
     output.append(UInt8(ascii: "]"))
+  }
+
+  /// Appends a wire name, or a text in the form of one.
+  func appendSample(_ sample: Span<UInt8>, isName: Bool, to output: inout [UInt8]) {
+    if isName {
+      output.append(jsonName: sample)
+    } else if sample.count > 2 {
+      output.append(jsonEscaped: sample.extracting(1..<(sample.count - 1)))
+    }
   }
 
   func end(to output: inout [UInt8]) {

@@ -79,7 +79,7 @@ package final class AuditStore: Sendable {
         ? try LogCompressor(path: settings.path, maxSize: settings.maxSize, keep: settings.keep) : nil
       shared = try Shared(
         rings: (0..<settings.geometry.rings).compactMap { ringFile.ring($0) }, compressor: compressor)
-      guard let coalescer = Coalescer(ringFile.windows, run: run + 1) else {
+      guard let coalescer = ringFile.coalescer(run: run + 1, bounds: settings.bounds) else {
         throw SystemError(call: "lay out the ring file", errno: EINVAL)
       }
       shared.counters.recovered.store(recovered.events, ordering: .relaxed)

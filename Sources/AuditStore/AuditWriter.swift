@@ -66,6 +66,7 @@ struct AuditWriter: ~Copyable {
   private mutating func cycle(isStopping: Bool) -> Bool {
     output.removeAll(keepingCapacity: true)
     let now = MonotonicTime.now().nanoseconds
+    coalescer.wallClock = WallClock.nanoseconds()
     coalescer.retire(now: now, into: &output, limit: batchLimit)
     isShort = false
     let taken = takeRecords(now: now)

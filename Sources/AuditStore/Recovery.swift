@@ -14,7 +14,7 @@ struct Recovery: ~Copyable {
 
   /// Nil where the file's windows cannot be read.
   init?(_ leftovers: RingFile, run: UInt64) {
-    guard let coalescer = Coalescer(leftovers.windows, run: run) else { return nil }
+    guard let coalescer = leftovers.coalescer(run: run) else { return nil }
     self.leftovers = leftovers
     self.coalescer = coalescer
   }
@@ -22,6 +22,7 @@ struct Recovery: ~Copyable {
   /// Throws when the log cannot be written: then nothing may be served, and the leftovers stay.
   mutating func run(into file: inout LogFile) throws(SystemError) {
     var isDone = false
+    coalescer.wallClock = WallClock.nanoseconds()
     while !isDone {
       isDone = coalescer.retireEverything(into: &output, limit: Self.batchOctets)
       try write(to: &file)

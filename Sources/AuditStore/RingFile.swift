@@ -10,11 +10,16 @@ final class RingFile: Sendable {
     var rings: Int
     /// Room for records in each ring: a power of two.
     var ringOctets: Int
-    /// Room for windows: a power of two.
+    /// Room for windows of 10 s: a power of two.
     var windowOctets: Int
 
+    /// Made by a version whose windows all lasted 10 s.
+    var isEarlier = false
+
     var ringSpan: Int { ringOctets + 4096 }
-    var windowSpan: Int { windowOctets + 4096 }
+    /// Octets of all windows, with what is before them.
+    var windowRegion: Int { isEarlier ? 64 + windowOctets : Coalescer.octets(windows: windowOctets) }
+    var windowSpan: Int { isEarlier ? windowOctets + 4096 : (windowRegion + 4095) & ~4095 }
     var total: Int { 4096 + windowSpan + rings * ringSpan }
 
     var isValid: Bool {
@@ -44,8 +49,10 @@ final class RingFile: Sendable {
     static let stopped: UInt64 = 0x53544F50
   }
 
+  /// "sluiceA2"
+  private static let magic: UInt64 = 0x736C_7569_6365_4132
   /// "sluiceA1"
-  private static let magic: UInt64 = 0x736C_7569_6365_4131
+  private static let earlierMagic: UInt64 = 0x736C_7569_6365_4131
 
   let geometry: Geometry
   private let mapping: Mapping
@@ -61,19 +68,22 @@ final class RingFile: Sendable {
     let geometry = Geometry(
       rings: Int(truncatingIfNeeded: words.loadAcquiring(Word.rings)),
       ringOctets: Int(truncatingIfNeeded: words.loadAcquiring(Word.ringOctets)),
-      windowOctets: Int(truncatingIfNeeded: words.loadAcquiring(Word.windowOctets)))
-    guard words.loadAcquiring(Word.magic) == magic, geometry.isValid, Int(status.st_size) >= geometry.total else {
+      windowOctets: Int(truncatingIfNeeded: words.loadAcquiring(Word.windowOctets)),
+      isEarlier: words.loadAcquiring(Word.magic) == earlierMagic)
+    guard geometry.isEarlier || words.loadAcquiring(Word.magic) == magic, geometry.isValid,
+      Int(status.st_size) >= geometry.total
+    else {
       return nil
     }
     return try RingFile(file, geometry)
   }
 
-  /// Whether a file is empty, was being made, or is ours: anything else is somebody's, and is left alone.
+  /// Whether a file is empty, was being made, or is ours: anything else belongs to another program, and is left alone.
   static func mayOverwrite(_ file: borrowing FileDescriptor, octets: Int) -> Bool {
     guard octets > 0 else { return true }
     var word: UInt64 = 0
     let read = unsafe withUnsafeMutableBytes(of: &word) { unsafe pread(file.raw, $0.baseAddress, $0.count, 0) }
-    return read == 8 && (word == 0 || word == magic)
+    return read == 8 && (word == 0 || word == magic || word == earlierMagic)
   }
 
   /// Makes the file anew, every page of it reserved, so that a full disk cannot end the process by SIGBUS.
@@ -116,7 +126,14 @@ final class RingFile: Sendable {
   }
 
   var windows: SharedRegion {
-    region.part(4096..<(4096 + 64 + geometry.windowOctets))
+    region.part(4096..<(4096 + geometry.windowRegion))
+  }
+
+  /// Continues with the windows as an earlier run left them.
+  ///
+  /// - Parameter bounds: what the servers' octets are bounded by; nil for nothing.
+  func coalescer(run: UInt64, bounds: LogBounds? = nil) -> Coalescer? {
+    geometry.isEarlier ? Coalescer(earlier: windows, run: run) : Coalescer(windows, run: run, bounds: bounds)
   }
 
   func ring(_ index: Int) -> AuditRing? {

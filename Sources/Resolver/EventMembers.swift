@@ -5,7 +5,9 @@ import IPNetwork
 
 /// The members that an event of a finished question appends: JSON text of our own making, in the contract's order.
 enum EventMembers {
-  /// `,"rule":"file:line","chain":[…],"addresses":[…],"ports":[…],"ttl":…,"lifetime":…,"upstream":"…"`
+  /// `,"rule":"file:line","chain":[…],"chain_length":…,"addresses":[…],"ports":[…],"ttl":…,"lifetime":…,"upstream":"…"`
+  ///
+  /// Of a chain of more than two names the first and the last, and the length: each is as long as its zone's owner likes.
   static func allowed(
     _ answer: ScrubbedAnswer, rule: EgressRule, lifetime: UInt32, upstream: String
   ) -> [UInt8] {
@@ -14,7 +16,12 @@ enum EventMembers {
     text.append(ascii: ",\"rule\":")
     text.append(jsonQuoted: rule.location.description)
     text.append(ascii: ",\"chain\":")
-    text.append(listOf: answer.chain) { text, name in text.append(jsonName: name.span) }
+    let ends = answer.chain.count > 2 ? [answer.chain[0], answer.chain[answer.chain.count - 1]] : answer.chain
+    text.append(listOf: ends) { text, name in text.append(jsonName: name.span) }
+    if answer.chain.count > 2 {
+      text.append(ascii: ",\"chain_length\":")
+      text.append(decimal: UInt64(answer.chain.count))
+    }
     text.append(ascii: ",\"addresses\":")
     text.append(listOf: answer.addresses) { text, address in text.append(address: address) }
     text.append(ascii: ",\"ports\":")

@@ -40,6 +40,7 @@ extension CachedResponse {
     self.init(
       responseCode: local.responseCode, answerCount: UInt16(truncatingIfNeeded: records.count),
       authorityCount: records.isEmpty && local.soa != nil ? 1 : 0, sections: writer.octets,
-      ttlOffsets: writer.ttlOffsets, expires: now + UInt64(ttl) * 1_000_000_000)
+      ttlOffsets: writer.ttlOffsets, expires: now + UInt64(ttl) * 1_000_000_000,
+      extendedError: local.responseCode == .NXDOMAIN ? .blocked : nil)
   }
 }

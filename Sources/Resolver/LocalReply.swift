@@ -5,7 +5,8 @@ import Zones
 enum LocalReply {
   /// Writes a local answer: its records, or its denial with the zone's SOA.
   static func write(
-    _ local: LocalAnswer, _ query: Query, _ message: Span<UInt8>, into reply: inout OutputSpan<UInt8>
+    _ local: LocalAnswer, _ query: Query, _ message: Span<UInt8>, error: ReplyWriter.ExtendedError? = nil,
+    into reply: inout OutputSpan<UInt8>
   ) {
     ReplyWriter.begin(query, message, local.responseCode, into: &reply)
     var answers: UInt16 = 0
@@ -18,7 +19,7 @@ enum LocalReply {
     }
     reply.patch16(answers, at: 6)
     reply.patch16(authorities, at: 8)
-    ReplyWriter.appendOPT(query, nil, into: &reply)
+    ReplyWriter.appendOPT(query, error, into: &reply)
   }
 
   /// Keeps every local reply inside 512 octets, with room for an OPT.

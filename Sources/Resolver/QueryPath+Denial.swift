@@ -105,23 +105,54 @@ extension QueryPath {
     return .reply
   }
 
-  /// Special-use names and single labels: answered here for everybody, counted and not recorded (RFC 6761 and kin).
+  /// Special-use names and single labels: answered here for everybody, and recorded as what they are (RFC 6761 and kin).
   ///
   /// Nil where no local zone holds the name, or where its answer would hand out an address that policy must list.
   mutating func answerLocally(
-    _ local: LocalAnswer?, _ query: Query, _ message: Span<UInt8>, _ state: ServerState,
-    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+    _ local: LocalAnswer?, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
+    _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome? {
     if let local, !local.holdsRoutableAddress {
-      LocalReply.write(local, query, message, into: &reply)
-      state.cells.count(.special, reply[3], lane: lane)
-      return .reply
+      return answerSpecially(local, query, message, state, source, clock, into: &reply)
     }
     guard local == nil, query.labelCount <= 1 else { return nil }
-    state.cells.count(.special, query.labelCount == 0 ? 0 : 3, lane: lane)
-    // The root exists: resolvers that prime ask for its NS.
-    writeSinkhole(query.labelCount == 0 ? .nodata : .nxdomain, query, message, snapshot, error: nil, into: &reply)
+    return denyLabel(query, message, state, source, clock, snapshot, into: &reply)
+  }
+
+  /// Writes the answer of a local zone: the record first, then the reply. That a name does not exist is our word, not the
+  /// world's, and said to be (RFC 8914).
+  mutating func answerSpecially(
+    _ local: LocalAnswer, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
+    _ clock: QueryClock, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    guard record(.special, state.name, query, local.responseCode, message.count, source, clock) else {
+      return failClosed(query, message, state, into: &reply)
+    }
+    let error = local.responseCode == .NXDOMAIN ? specialError(query, state) : nil
+    LocalReply.write(local, query, message, error: error, into: &reply)
+    state.cells.count(.special, reply[3], lane: lane)
     return .reply
+  }
+
+  /// Answers a single label or the root: neither ever leaves the host. The root exists: resolvers that prime ask for its
+  /// NS.
+  mutating func denyLabel(
+    _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource, _ clock: QueryClock,
+    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    let answer = query.labelCount == 0 ? SinkholeAnswer.nodata : .nxdomain
+    guard record(.special, state.name, query, answer.code, message.count, source, clock) else {
+      return failClosed(query, message, state, into: &reply)
+    }
+    state.cells.count(.special, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
+    let error = query.labelCount == 0 ? nil : specialError(query, state)
+    writeSinkhole(answer, query, message, snapshot, error: error, into: &reply)
+    return .reply
+  }
+
+  private func specialError(_ query: Query, _ state: ServerState) -> ReplyWriter.ExtendedError? {
+    query.edns == nil
+      ? nil : ReplyWriter.ExtendedError(code: .blocked, server: state.name, token: AuditCode.special.token)
   }
 
   /// Writes a sinkhole's reply with the SOA of denials in the authority section (RFC 2308 section 3). What does not

@@ -150,7 +150,9 @@ package struct QueryPath: ~Copyable {
     let local = snapshot.uncountedZones.with {
       $0.answer(name: screened.octets.span.extracting(screened.name), type: query.type)
     }
-    if case .notListed = verdict, let outcome = answerLocally(local, query, message, state, snapshot, into: &reply) {
+    if case .notListed = verdict,
+      let outcome = answerLocally(local, query, message, state, source, clock, snapshot, into: &reply)
+    {
       return outcome
     }
     switch verdict {
@@ -168,17 +170,13 @@ package struct QueryPath: ~Copyable {
       }
       if let local, !local.isEmptyZone {
         guard local.holdsRoutableAddress else {
-          LocalReply.write(local, query, message, into: &reply)
-          state.cells.count(.special, reply[3], lane: lane)
-          return .reply
+          return answerSpecially(local, query, message, state, source, clock, into: &reply)
         }
         return pend(.local, rule: rule, query, message, server, source, clock, snapshot, into: &reply)
       }
       guard query.labelCount > 1 else {
         // A single label never leaves the host, listed or not.
-        state.cells.count(.special, 3, lane: lane)
-        writeSinkhole(.nxdomain, query, message, snapshot, error: nil, into: &reply)
-        return .reply
+        return denyLabel(query, message, state, source, clock, snapshot, into: &reply)
       }
       return find(rule, query, message, server, state, source, clock, snapshot, into: &reply)
     }

@@ -460,7 +460,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       return Finished(waiting: [waiting], response: response, event: nil)
     }
     if let local = zones.answer(name: question.name.span, type: question.type) {
-      return Finished(waiting: [waiting], response: CachedResponse(local: local, question, now: now), event: nil)
+      return Finished(
+        waiting: [waiting], response: CachedResponse(local: local, question, now: now),
+        event: Event(code: .special, members: [], once: false))
     }
     let soa = zones.sinkholeSOA
     var writer = SectionWriter(question: question.name)

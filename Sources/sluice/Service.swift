@@ -274,7 +274,8 @@ final class Service {
         settings: AuditStoreSettings(
           path: settings.audit.path, maxSize: settings.audit.maxSizeOctets, keep: settings.audit.keep,
           compress: settings.audit.compress, rings: lanes.count,
-          windowOctets: Self.windowOctets(servers: settings.policies.count), owner: account?.user))
+          windowOctets: Self.windowOctets(servers: settings.policies.count), owner: account?.user,
+          servers: settings.policies.count))
       for warning in audit.warnings { StandardError.write("sluice: \(warning)") }
       if let account {
         try audit.hand(to: account.user, account.group)

@@ -53,12 +53,12 @@ struct TopCommand: ParsableCommand {
     guard let config = control.configuration, let path = try? SettingsLoader.places(path: config).audit.path else {
       return []
     }
-    var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events))
+    var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events * 4))
     var table = LogTable()
     _ = table.heading()
     var lines: [String] = []
-    _ = try? reader.read { lines.append(table.line($0)) }
-    return lines
+    _ = try? reader.read { if $0.text(.code) != "special" { lines.append(table.line($0)) } }
+    return lines.suffix(TopScreen.events)
   }
 }
 

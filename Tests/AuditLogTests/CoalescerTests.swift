@@ -99,11 +99,11 @@ import Testing
     #expect(event["destination"] as? String == "*.evil.co.uk")
     #expect(event["count"] as? Int == 4980)
     #expect((event["samples"] as? [String])?.count == 5)
-    #expect((event["samples"] as? [String])?.first == "x20.data.evil.co.uk")
+    #expect((event["samples"] as? [String])?.allSatisfy { $0.hasSuffix(".data.evil.co.uk") } == true)
     #expect(try events(output).count == 1)
   }
 
-  @Test("a flood of domains from one client is 100 events and one aggregate")
+  @Test("a flood of domains from one client is 1,024 events, one that says so, and one aggregate")
   func clientFlood() throws {
     var coalescer = makeCoalescer(windows())
     var output: [UInt8] = []
@@ -111,13 +111,13 @@ import Testing
       let type: RRType = number.isMultiple(of: 2) ? .A : .TXT
       _ = coalescer.absorb(record(header(type: type), name: wire("d\(number).com")), now: 0, into: &output)
     }
-    #expect(try events(output).count == 100)
+    #expect(try events(output).count == 1025)
     output = []
     #expect(coalescer.retireEverything(into: &output, limit: .max))
     let event = try #require(events(output).first)
     #expect(event["destination"] as? String == "*" && event["client"] as? String == "10.77.1.2")
     #expect(event["type"] as? String == "*")
-    #expect(event["count"] as? Int == 4900)
+    #expect(event["count"] as? Int == 5000 - 1024)
   }
 
   @Test("a flood of invented clients is bounded too")
@@ -127,14 +127,14 @@ import Testing
     for number in 0..<5000 as Range<UInt32> {
       _ = coalescer.absorb(record(header(client: number)), now: 0, into: &output)
     }
-    #expect(try events(output).count == 1000)
+    #expect(try events(output).count == 1001)
     output = []
     #expect(coalescer.retireEverything(into: &output, limit: .max))
     let event = try #require(events(output).first)
-    #expect(event["client"] as? String == "*" && event["count"] as? Int == 4000)
+    #expect(event["client"] as? String == "*" && event["count"] as? Int == 3999)
   }
 
-  @Test("grants are never merged with denials, nor with grants of other addresses")
+  @Test("grants are never merged with denials, and say the addresses of all that they stand for")
   func grants() throws {
     var coalescer = makeCoalescer(windows())
     var output: [UInt8] = []
@@ -146,9 +146,13 @@ import Testing
       _ = coalescer.absorb(
         record(header(.granted), name: wire("n\(number).example.com"), members: members), now: 0, into: &output)
     }
-    #expect(try events(output).map { $0["decision"] as? String }.filter { $0 == "allow" }.count == 52)
+    #expect(try events(output).map { $0["decision"] as? String }.filter { $0 == "allow" }.count == 51)
+    let first50 = output.count
     _ = coalescer.retireEverything(into: &output, limit: .max)
     #expect(try sum(events(output)) == 56)
+    let repeats = try events(Array(output[first50...])).first { $0["code"] as? String == "granted" }
+    #expect(repeats?["count"] as? Int == 3)
+    #expect(repeats?["addresses"] as? [String] == ["192.0.2.1", "192.0.2.2"])
   }
 
   @Test("the repeats of a grant say again what was granted; a flood of answers is an aggregate, as one of denials is")
@@ -192,10 +196,15 @@ import Testing
     #expect(try sum(events(output)) == pushed)
   }
 
+  /// In every third run the server is soon over its share.
+  private func bounds(_ seed: UInt64) -> LogBounds? {
+    seed.isMultiple(of: 3) ? LogBounds(history: 1 << 20, servers: 2) : nil
+  }
+
   @Test("every record is counted once, in random traffic", arguments: 0..<12 as Range<UInt64>)
   func conservation(seed: UInt64) throws {
     var random = Seeded(state: seed)
-    var run = SimulatedRun(windowOctets: seed.isMultiple(of: 2) ? 65_536 : 1 << 20)
+    var run = SimulatedRun(windowOctets: seed.isMultiple(of: 2) ? 65_536 : 1 << 20, bounds: bounds(seed))
     for _ in 0..<200 {
       run.push(Int.random(in: 0...60, using: &random), &random)
       run.cycle(upTo: .max)
@@ -209,7 +218,7 @@ import Testing
     "a crash at any point loses no record, and repeats at most the batch under way", arguments: 0..<12 as Range<UInt64>)
   func crashes(seed: UInt64) throws {
     var random = Seeded(state: seed &+ 100)
-    var run = SimulatedRun(windowOctets: seed.isMultiple(of: 2) ? 65_536 : 1 << 20)
+    var run = SimulatedRun(windowOctets: seed.isMultiple(of: 2) ? 65_536 : 1 << 20, bounds: bounds(seed))
     for _ in 0..<150 {
       run.push(Int.random(in: 0...60, using: &random), &random)
       if Int.random(in: 0..<5, using: &random) == 0 {
@@ -266,6 +275,7 @@ struct SimulatedRun: ~Copyable {
   private let ringMemory: HeapMemory
   private let memory: HeapMemory
   private let windowOctets: Int
+  private let bounds: LogBounds?
   private var reader: AuditRingReader
   private var coalescer: Coalescer
   private var run: UInt64 = 1
@@ -274,12 +284,13 @@ struct SimulatedRun: ~Copyable {
   var pushed = 0
   var mayRepeat = 0
 
-  init(windowOctets: Int) {
+  init(windowOctets: Int, bounds: LogBounds? = nil) {
     self.windowOctets = windowOctets
+    self.bounds = bounds
     (ring, ringMemory) = makeRing(32_768)
     memory = windows(windowOctets)
     reader = AuditRingReader(ring)
-    coalescer = makeCoalescer(memory)
+    coalescer = makeCoalescer(memory, bounds: bounds)
   }
 
   mutating func push(_ count: Int, _ random: inout Seeded) {
@@ -291,7 +302,7 @@ struct SimulatedRun: ~Copyable {
         header(
           code, client: .random(in: 0...3, using: &random), type: Bool.random(using: &random) ? .A : .AAAA, wall: now),
         name: wire("n\(label).d\(label % 40).com"),
-        members: code == .granted ? Array(",\"ttl\":\(label % 3)".utf8) : [])
+        members: code == .granted ? Array(",\"addresses\":[\"192.0.2.\(label % 250)\"],\"ttl\":1".utf8) : [])
       if ring.push(one) != .full { pushed += 1 }
     }
   }
@@ -335,7 +346,7 @@ struct SimulatedRun: ~Copyable {
     recovering.commit()
     reader.commit()
     run += 1
-    coalescer = makeCoalescer(memory, run: run)
+    coalescer = makeCoalescer(memory, run: run, bounds: bounds)
   }
 
   mutating func finish() {

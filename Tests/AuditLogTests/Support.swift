@@ -30,7 +30,7 @@ func makeRing(_ capacity: Int = 4096) -> (AuditRing, HeapMemory) {
   return (ring, memory)
 }
 
-func windows(_ capacity: Int = 1 << 20) -> HeapMemory { HeapMemory(64 + capacity) }
+func windows(_ capacity: Int = 1 << 20) -> HeapMemory { HeapMemory(Coalescer.octets(windows: capacity)) }
 
 /// A seeded generator (SplitMix64), so that a failure can be seen again.
 struct Seeded: RandomNumberGenerator {
@@ -84,8 +84,8 @@ extension AuditRing {
   }
 }
 
-func makeCoalescer(_ memory: HeapMemory, run: UInt64 = 1) -> Coalescer {
-  guard let coalescer = Coalescer(memory.region, run: run) else { fatalError("no coalescer") }
+func makeCoalescer(_ memory: HeapMemory, run: UInt64 = 1, bounds: LogBounds? = nil) -> Coalescer {
+  guard let coalescer = Coalescer(memory.region, run: run, bounds: bounds) else { fatalError("no coalescer") }
   return coalescer
 }
 
@@ -100,7 +100,12 @@ func events(_ output: [UInt8]) throws -> [[String: Any]] {
   }
 }
 
-func sum(_ events: [[String: Any]]) -> Int { events.reduce(0) { $0 + ($1["count"] as? Int ?? -1_000_000) } }
+/// How many records the events tell of: those of the log itself tell of none.
+func sum(_ events: [[String: Any]]) -> Int {
+  events.filter { !["log-quota", "noise"].contains($0["code"] as? String) }.reduce(0) {
+    $0 + ($1["count"] as? Int ?? -1_000_000)
+  }
+}
 
 func keys(_ line: [UInt8]) -> [String] {
   // Keys in order: a string right after `{` or `,` and before `:` at depth 1.

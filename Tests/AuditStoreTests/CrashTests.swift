@@ -16,7 +16,7 @@ import Testing
       await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String, microseconds = microseconds as Int] in
         // The count is kept as the length of a file: it survives the process, and is never ahead of the ring.
         let tally = Files.openToAppend(path + ".tally")
-        let store = try openStore(path, maxSize: 1 << 20)
+        let store = try openStore(path, maxSize: 1 << 20, keep: 100)
         Thread.detachNewThread {
           while store.counters.records < 100 { usleep(50) }
           usleep(UInt32(microseconds))
@@ -35,7 +35,7 @@ import Testing
       }
       repeated += AuditWriter.batchRecords * 2
     }
-    let store = try openStore(path, maxSize: 1 << 20)
+    let store = try openStore(path, maxSize: 1 << 20, keep: 100)
     store.stop()
     let pushed = try FileManager.default.attributesOfItem(atPath: path + ".tally")[.size] as? Int ?? 0
     let written = try sum(readEvents(path))

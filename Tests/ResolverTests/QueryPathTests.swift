@@ -272,7 +272,7 @@ struct QueryPathDenialTests {
 @Suite("The query path: local answers")
 struct QueryPathLocalTests {
   @Test(
-    "special-use names are answered here and only counted",
+    "special-use names are answered here and recorded; one that does not exist says why",
     arguments: [
       ("x.test", 3), ("test", 3), ("a.invalid", 3), ("printer.local", 3), ("x.onion", 3), ("router.home.arpa", 3),
       ("use-application-dns.net", 3), ("localhost", 0), ("a.b.localhost", 0), ("ipv4only.arpa", 0),
@@ -280,8 +280,9 @@ struct QueryPathLocalTests {
   func specialUse(name: String, code: Int) throws {
     let asker = try Asker(try World())
     let reply = try asker.reply(Messages.query(name, .A, opt: Messages.opt()))
-    #expect(Int(reply.code.rawValue) == code && reply.extendedError == nil && reply.opt != nil)
-    #expect(asker.recorded().isEmpty)
+    #expect(Int(reply.code.rawValue) == code && reply.opt != nil)
+    #expect(reply.extendedError?.code == (code == 3 ? 15 : nil))
+    #expect(asker.recorded() == [.special])
     #expect(asker.counted(.special) == 1 && asker.counted(.denied) == 0)
   }
 
@@ -295,12 +296,12 @@ struct QueryPathLocalTests {
   }
 
   @Test(
-    "a single label is NXDOMAIN, counted and not recorded", arguments: ["wpad", "com", "db"], [RRType.A, .AAAA, .TXT])
+    "a single label is NXDOMAIN, recorded as special", arguments: ["wpad", "com", "db"], [RRType.A, .AAAA, .TXT])
   func singleLabel(name: String, type: RRType) throws {
     let asker = try Asker(try World())
     let reply = try asker.reply(Messages.query(name, type, opt: Messages.opt()))
-    #expect(reply.code == .NXDOMAIN && reply.isSinkhole && reply.extendedError == nil)
-    #expect(asker.recorded().isEmpty && asker.counted(.special) == 1 && asker.counted(.denied) == 0)
+    #expect(reply.code == .NXDOMAIN && reply.isSinkhole && reply.extendedError?.code == 15)
+    #expect(asker.recorded() == [.special] && asker.counted(.special) == 1 && asker.counted(.denied) == 0)
   }
 
   @Test(
@@ -309,7 +310,7 @@ struct QueryPathLocalTests {
     let asker = try Asker(try World())
     let reply = try asker.reply(Messages.query(".", type))
     #expect(reply.code == .NOERROR && reply.isSinkhole)
-    #expect(asker.recorded().isEmpty && asker.counted(.special) == 1 && asker.counted(.denied) == 0)
+    #expect(asker.recorded() == [.special] && asker.counted(.special) == 1 && asker.counted(.denied) == 0)
   }
 
   @Test("PTR of any address goes to the ledger, in both forms; other names under arpa are denied here")
@@ -406,13 +407,13 @@ struct QueryPathFailureTests {
     asker.path.auditIsBlocked = true
     for (name, type): (String, RRType) in [
       ("evil.example.com", .A), ("api.example.com", .A), ("api.example.com", .TXT), ("4.3.2.1.in-addr.arpa", .PTR),
+      ("localhost", .A), ("printer.local", .A), ("wpad", .A), (".", .NS),
     ] {
       let reply = try asker.reply(Messages.query(name, type, opt: Messages.opt()))
       #expect(reply.code == .SERVFAIL && reply.extendedError?.code == 0, "\(name)")
       #expect(reply.extendedError?.text == "mcp: audit-blocked")
     }
     #expect(asker.recorded().isEmpty)
-    #expect(try asker.reply(Messages.query("localhost", .A)).code == .NOERROR)
   }
 
   @Test("with all places taken a question gets SERVFAIL and a record")

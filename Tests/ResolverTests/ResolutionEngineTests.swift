@@ -484,6 +484,25 @@ struct EngineQuestionTests {
     #expect(talk.cachedTTL("edge.cdn.invalid-corp.com") == nil)
   }
 
+  @Test("the event of a long chain says its ends and its length, of a short one all names, of addresses all")
+  func longChain() throws {
+    let talk = try Conversation(try World())
+    for links in 1...9 {
+      let names = [api] + (1...links).map { "n\($0).cdn.example.net" }
+      let records = zip(names, names.dropFirst()).map { cname($0, $1) }
+      let addresses = (1...30).map { "9.9.\(links).\($0)" }
+      let ticket = try talk.ask(api)
+      _ = try talk.commits(talk.answer(ticket, api, records + addresses.map { a(names[links], $0) }))
+      let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+      let members = String(decoding: finished.event?.members ?? [], as: UTF8.self)
+      let chain = links > 2 ? [names[1], names[links]] : Array(names.dropFirst())
+      #expect(members.contains("\"chain\":[" + chain.map { "\"\($0)\"" }.joined(separator: ",") + "]"))
+      #expect(members.contains("\"chain_length\":\(links),") == (links > 2))
+      #expect(addresses.allSatisfy { members.contains("\"\($0)\"") })
+      talk.now += 1000 * second
+    }
+  }
+
   @Test("NXDOMAIN and NODATA pass through and are cached by their SOA; without one they are not")
   func negative() throws {
     let talk = try Conversation(try World())
@@ -535,6 +554,14 @@ struct EngineQuestionTests {
     #expect(stranger.response.responseCode == .NXDOMAIN && stranger.event?.code == .notListed)
     talk.now += 80 * second
     #expect(try talk.finished(talk.submit("8.9.9.9.in-addr.arpa", .PTR)).response.responseCode == .NXDOMAIN)
+  }
+
+  @Test("PTR of an address of private space is a recorded special-use name, and says why it does not exist")
+  func privatePointer() throws {
+    let talk = try Conversation(try World())
+    let finished = try talk.finished(talk.submit("4.3.2.10.in-addr.arpa", .PTR))
+    #expect(finished.response.responseCode == .NXDOMAIN && finished.event?.code == .special)
+    #expect(finished.response.extendedError == .blocked)
   }
 
   @Test(

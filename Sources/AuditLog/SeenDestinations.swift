@@ -1,0 +1,101 @@
+/// Which destinations each client had a line of its own for, in the hour of its server: registrable domains of names that
+/// were denied, and addresses with port of connections that were refused.
+///
+/// Only hashes are kept, 64 bits under a seed of this process: two destinations are taken for one with a probability
+/// below 10⁻¹³ a client and hour. What was seen is not remembered over a restart: then a client gets more lines, not
+/// fewer.
+///
+/// Memory: no more than `serverRoom` destinations of a server and `totalRoom` of all together (4,096 of a server where
+/// there are more than 256), at 8 to 32 octets each, and 64 more where each is the only one of its client.
+struct SeenDestinations {
+  /// Destinations of each kind that a client has lines of their own for in an hour.
+  static let perClient: UInt16 = 1024
+  static let serverRoom = 65_536
+  static let totalRoom = 1 << 20
+  private static let hour: UInt64 = 3_600_000_000_000
+
+  enum Finding {
+    /// It was in no line of this hour, and is to get one.
+    case new
+    /// It had one.
+    case known
+    /// It was in no line of this hour, and is not to get one of its own.
+    case beyond
+  }
+
+  private struct Client {
+    var names: UInt16 = 0
+    var connections: UInt16 = 0
+    var isTold = false
+  }
+
+  private struct Server {
+    var end: UInt64 = 0
+    /// Hashes, 0 where a slot is free; a power of two, at most half full.
+    var slots: [UInt64] = []
+    var count = 0
+    var clients: [UInt64: Client] = [:]
+
+    mutating func begin(until end: UInt64) {
+      self = Server()
+      self.end = end
+    }
+
+    /// The slot that holds a hash, or the free one that is to.
+    func slot(_ hash: UInt64) -> Int {
+      var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
+      while slots[slot] != 0, slots[slot] != hash { slot = (slot + 1) & (slots.count - 1) }
+      return slot
+    }
+
+    mutating func grow() {
+      let former = slots
+      slots = [UInt64](repeating: 0, count: max(former.count * 2, 256))
+      for hash in former where hash != 0 { slots[slot(hash)] = hash }
+    }
+  }
+
+  private let servers: Int
+  private var seen: [Server] = []
+
+  /// - Parameter servers: that policies name; more may come.
+  init(servers: Int) { self.servers = servers }
+
+  /// Destinations of one server, all clients together.
+  var room: Int { min(Self.serverRoom, max(4096, Self.totalRoom / max(servers, seen.count, 1))) }
+
+  /// What is known of a destination; one that is new is known from now on.
+  ///
+  /// - Parameters:
+  ///   - destination: a seeded hash of client, code and destination.
+  ///   - client: a seeded hash of the client.
+  ///   - server: its index.
+  ///   - mayTell: whether a line can be made for what is new; else it stays new, and is `beyond` this time.
+  mutating func find(
+    _ destination: UInt64, of client: UInt64, isName: Bool, server: Int, mayTell: Bool, now: UInt64
+  ) -> Finding {
+    while seen.count <= server { seen.append(Server()) }
+    if now >= seen[server].end { seen[server].begin(until: now &+ Self.hour) }
+    if seen[server].count * 2 >= seen[server].slots.count { seen[server].grow() }
+    let hash = max(destination, 1)
+    let slot = seen[server].slot(hash)
+    if seen[server].slots[slot] == hash { return .known }
+    guard mayTell, seen[server].count < room else { return .beyond }
+    var counts = seen[server].clients[client] ?? Client()
+    guard (isName ? counts.names : counts.connections) < Self.perClient else { return .beyond }
+    if isName { counts.names += 1 } else { counts.connections += 1 }
+    seen[server].clients[client] = counts
+    seen[server].slots[slot] = hash
+    seen[server].count += 1
+    return .new
+  }
+
+  /// Whether it is to be told now that a client has had all the lines that it can have of its own: once an hour.
+  mutating func mustTellNoise(of client: UInt64, server: Int) -> Bool {
+    guard let counts = seen[server].clients[client], !counts.isTold,
+      max(counts.names, counts.connections) >= Self.perClient
+    else { return false }
+    seen[server].clients[client]?.isTold = true
+    return true
+  }
+}

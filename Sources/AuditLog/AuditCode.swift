@@ -56,9 +56,10 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let upstreamMismatch = AuditCode(rawValue: 39)
   package static let interfaceEnclosed = AuditCode(rawValue: 40)
   package static let networkExposed = AuditCode(rawValue: 41)
+  package static let refusals = AuditCode(rawValue: 42)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...41).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (1...42).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
@@ -125,6 +126,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .upstreamMismatch: ("upstream-mismatch", "answers that were not the upstream's", .error)
     case .interfaceEnclosed: ("interface-enclosed", "nothing passes from the interface but its servers", .observe)
     case .networkExposed: ("network-exposed", "network closed by its source alone", .error)
+    case .refusals: ("refusals", "packets refused, of which not every one has an event", .observe)
     case .askedByOperator: ("asked-by-operator", "asked by an operator in the server's name", .observe)
     default: ("unknown", "unknown", .error)
     }

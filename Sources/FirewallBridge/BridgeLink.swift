@@ -14,6 +14,8 @@ package enum BridgeEvent: Hashable, Sendable {
   case volumes([ElementVolume])
   /// What the table refused.
   case refusals([RefusedConnection])
+  /// How much of it was told, for each server of which anything was refused.
+  case books([RefusalBook])
   /// Something that the bridge cannot tell; it feeds all the same.
   case notice(String)
   /// Which interfaces are enclosed, and which networks none encloses.
@@ -332,6 +334,7 @@ package final class BridgeLink {
     case .foreignChange(let change, let servers): onEvent(.foreignChange(change, servers: servers))
     case .volumes(let volumes): onEvent(.volumes(volumes))
     case .refusals(let refusals): onEvent(.refusals(refusals))
+    case .books(let books): onEvent(.books(books))
     case .notice(let text): onEvent(.notice(text))
     case .enclosure(let report): onEvent(.enclosure(report))
     case .alarm: onEvent(.alarm)

@@ -69,7 +69,7 @@ final class BridgeSession {
       finish(.failure(StartError("the firewall bridge ended at once: serve needs root or CAP_NET_ADMIN")))
     case .notice(let text): StandardError.write("sluice: \(text)")
     case .enclosure(let report): enclosure = report
-    case .foreignChange, .volumes, .refusals, .alarm, .silent, .heard: break
+    case .foreignChange, .volumes, .refusals, .books, .alarm, .silent, .heard: break
     }
   }
 

@@ -24,6 +24,7 @@ extension ResolutionService {
     case .foreignChange(let change, let servers): foreignChange(change, servers)
     case .volumes(let volumes): count(volumes)
     case .refusals(let refusals): record(refusals)
+    case .books(let books): close(books)
     case .notice(let text): StandardError.write("sluice: \(text)")
     case .alarm: alarm()
     case .enclosure(let report): enclosureChanged(report)
@@ -120,7 +121,7 @@ extension ResolutionService {
       AuditRecordHeader(service: .enforcementRestored, wallClock: shared.clock().wall), server: everybody,
       destination: Array(options.table.utf8),
       ",\"cause\":\"\(ended.cause.rawValue)\",\"duration_ms\":\(ended.milliseconds)"
-        + ",\"disturbances\":\(ended.disturbances)")
+        + ",\"disturbances\":\(ended.disturbances)\(refusalCounts.takeLost())")
   }
 
   // MARK: - Committing again

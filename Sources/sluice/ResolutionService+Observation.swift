@@ -33,11 +33,10 @@ extension ResolutionService {
 
   func record(_ refusals: [RefusedConnection]) {
     guard options.recordsRefusals else { return }
-    let wall = shared.clock().wall
-    for refusal in refusals { record(refusal, wall) }
+    for refusal in refusals { record(refusal) }
   }
 
-  private func record(_ refusal: RefusedConnection, _ wall: UInt64) {
+  private func record(_ refusal: RefusedConnection) {
     // What others send to a server is the server's; what a server sends is its own.
     let governed = refusal.kind == .inbound ? refusal.destination : refusal.source
     let index = refusal.server ?? snapshot.server(of: governed).map { snapshot.servers[$0].firewallIndex }
@@ -57,12 +56,26 @@ extension ResolutionService {
       default: "\"\(refusal.transport)\""
       }
     let port = refusal.transport == 6 || refusal.transport == 17 ? ",\"port\":\(refusal.port)" : ""
-    _ = push(
+    let isStored = push(
       AuditRecordHeader(
         connection: code, transport: refusal.transport, port: refusal.port, payloadSize: refusal.length,
-        client: refusal.source, clientPort: refusal.sourcePort, wallClock: wall),
+        client: refusal.source, clientPort: refusal.sourcePort, wallClock: refusal.time),
       server: server, destination: Array(destination.utf8),
       ",\"address\":\"\(refusal.destination)\",\"protocol\":\(protocolName)\(port)\(Self.remedy(refusal, held))")
+    if !isStored { refusalCounts.untold(refusal.server.flatMap { serverName($0) } ?? RefusalCounts.host) }
+  }
+
+  /// The books of a minute: where they do not balance, or a counter was taken away, is an event.
+  func close(_ books: [RefusalBook]) {
+    let wall = shared.clock().wall
+    for book in books {
+      let told = options.recordsRefusals ? refusalCounts.close(book) : 0
+      guard options.recordsRefusals, told != book.refused || book.cutSince != 0 else { continue }
+      let cut = book.cutSince == 0 ? "" : ",\"counter_lost_since\":\"\(Timestamp.text(book.cutSince))\""
+      _ = push(
+        AuditRecordHeader(service: .refusals, wallClock: wall), server: Array(book.server.utf8), destination: [],
+        ",\"refused\":\(book.refused),\"told\":\(told),\"since\":\"\(Timestamp.text(book.since))\"\(cut)")
+    }
   }
 
   /// What would let it pass, if it should.

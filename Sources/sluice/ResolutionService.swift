@@ -69,6 +69,7 @@ final class ResolutionService {
   var suspects: Set<UInt16> = []
   var isSearching = false
   var volumes = VolumeTotals()
+  var refusalCounts = RefusalCounts()
   var enclosure = EnclosureState()
   /// What should end sooner than the kernel was told so far.
   var unshortened: Set<GrantElement> = []

@@ -57,15 +57,17 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let interfaceEnclosed = AuditCode(rawValue: 40)
   package static let networkExposed = AuditCode(rawValue: 41)
   package static let refusals = AuditCode(rawValue: 42)
+  package static let withdrawn = AuditCode(rawValue: 43)
+  package static let grantLost = AuditCode(rawValue: 44)
 
   /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...42).map { AuditCode(rawValue: $0) }
+  package static let registered: [AuditCode] = (1...44).map { AuditCode(rawValue: $0) }
 
   /// About a query: its record holds a wire name, and its event a type and an rcode.
   package var isQuery: Bool { (1...13).contains(rawValue) }
 
   /// About a connection that was refused: its record holds the destination as text.
-  package var isConnection: Bool { (17...27).contains(rawValue) || (37...38).contains(rawValue) }
+  package var isConnection: Bool { (17...27).contains(rawValue) || [37, 38, 43, 44].contains(rawValue) }
 
   /// About the service itself or its state: every record is an event of its own.
   package var isService: Bool { !isQuery && !isConnection }
@@ -105,6 +107,8 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .neverResolved: ("never-resolved", "address never resolved by this server", .block)
     case .wrongPort: ("wrong-port", "address open, but not on this port", .block)
     case .expired: ("expired", "address no longer open", .block)
+    case .withdrawn: ("withdrawn", "address closed before its time", .block)
+    case .grantLost: ("grant-lost", "address granted, but gone from the firewall", .block)
     case .rawAddress: ("raw-address", "address never resolved by any server", .block)
     case .otherResolver: ("other-resolver", "DNS to another resolver", .block)
     case .dnsOverTLS: ("dns-over-tls", "DNS over TLS to another resolver", .block)

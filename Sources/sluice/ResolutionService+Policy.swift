@@ -195,16 +195,20 @@ extension ResolutionService {
     servers: Set<UInt16>, by peer: ControlPeer, where condition: (GrantLedger.Key) -> Bool,
     completion: @escaping (Int, Int) -> Void
   ) {
-    close(servers: servers, since: snapshot, members: peer.members, where: condition, completion: completion)
+    close(
+      servers: servers, since: snapshot, members: peer.members, ending: .operator, where: condition,
+      completion: completion)
   }
 
   func close(
     servers: Set<UInt16>?, since former: ResolverSnapshot, members: String = "", cutting lapsed: [GrantElement] = [],
-    as code: AuditCode = .notListed, where condition: (GrantLedger.Key) -> Bool,
+    as code: AuditCode = .notListed, ending: GrantLedger.Ending = .policy,
+    where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
     completion: @escaping (Int, Int) -> Void
   ) {
-    let ended = engine.end(now: now, servers: servers, as: code, where: condition, keeping: keeping)
+    let ended = engine.end(
+      now: now, servers: servers, as: code, ending: ending, where: condition, keeping: keeping)
     shorten(ended.shortened.map(\.element))
     let all = ended.closed + (options.cutsFlows ? lapsed : [])
     guard let bridge, !all.isEmpty else { return completion(0, 0) }

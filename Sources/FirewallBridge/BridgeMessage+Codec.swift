@@ -43,6 +43,7 @@ extension BridgeMessage {
     case .enclosure: 75
     case .alive: 76
     case .books: 77
+    case .refusalsRead: 78
     }
   }
 
@@ -131,6 +132,8 @@ extension BridgeMessage {
         $0.integer($1.since)
         $0.integer($1.cutSince)
       }
+    case .refusalsRead(let isRead):
+      writer.bool(isRead)
     case .notice(let text):
       writer.text(text, limit: Self.maximumTextOctets)
     case .enclosure(let report):
@@ -243,6 +246,7 @@ extension BridgeMessage {
             server: server, refused: try reader.integer(), told: try reader.integer(), since: try reader.integer(),
             cutSince: try reader.integer())
         })
+    case 78: return .refusalsRead(try reader.bool())
     default: throw .unknownKind(kind)
     }
   }

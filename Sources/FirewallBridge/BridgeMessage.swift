@@ -242,6 +242,8 @@ package enum BridgeMessage: Hashable, Sendable {
   case volumes([ElementVolume])
   case refusals([RefusedConnection])
   case books([RefusalBook])
+  /// Whether what the table refuses is read: false while another program has the group of the kernel's log.
+  case refusalsRead(Bool)
   /// Which interfaces are enclosed, and which networks no interface encloses.
   case enclosure(EnclosureReport)
   /// Something that lessens what the bridge can tell, and nothing else.

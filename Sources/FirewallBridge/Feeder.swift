@@ -36,6 +36,8 @@ final class Feeder {
   private let flows: FlowWorker
   private(set) var refusals: RefusalReader?
   private var refusalGroup: UInt16?
+  /// Another program reads the group of the kernel's log.
+  private var isGroupTaken = false
   var lostRefusals = 0
   /// Refused connections that serve had no room for yet.
   var untold: [RefusedConnection] = []
@@ -128,6 +130,7 @@ final class Feeder {
       if let pending { try? adopt(pending) }
       if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(ForeignNews(changes: .rulesChanged)) }
       keepBooks()
+      if isGroupTaken, let group = feeder?.plan.nflogGroup { readRefusals(of: group) }
       if waits[7].revents != 0 { _ = closing.woken.drain() }
       reopen()
       harvest()
@@ -157,7 +160,7 @@ final class Feeder {
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {
-    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil {
+    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || isGroupTaken {
       return Self.retryMilliseconds
     }
     let harvest = feeder?.schedule.next.map { $0 &* 1_000 } ?? .max
@@ -247,13 +250,21 @@ final class Feeder {
     }
   }
 
+  /// Becomes the reader of the kernel's log, or says that another program is and tries again every second.
   private func readRefusals(of group: UInt16) {
     guard group != refusalGroup else { return }
+    let wasRead = !isGroupTaken
+    isGroupTaken = false
     do {
       refusals = try RefusalReader(group: group)
       refusalGroup = group
+      if !wasRead { answer(.refusalsRead(true)) }
     } catch {
       refusals = nil
+      refusalGroup = nil
+      isGroupTaken = true
+      guard wasRead else { return }
+      answer(.refusalsRead(false))
       answer(
         .notice("refused connections leave no events: group \(group) of the kernel's log cannot be read: \(error)"))
     }
@@ -350,7 +361,9 @@ final class Feeder {
     case .removeTable(let request, let table): remove(request, table)
     case .readAgain(let request): readEnvelope(request)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
-    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .books, .notice, .alarm,
+    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .books, .refusalsRead,
+      .notice,
+      .alarm,
       .enclosure, .alive:
       break
     }

@@ -187,7 +187,8 @@ final class ControlDesk {
         path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,
         suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt,
         pending: audit.pending.octets, room: audit.pending.room),
-      violations: violations, permits: keeper.permits.count,
+      violations: violations, lost: service.lost, refusalLogRead: service.isRefusalLogRead,
+      permits: keeper.permits.count,
       cacheEntries: 0, inFlight: service.engine.flightCount)
   }
 }

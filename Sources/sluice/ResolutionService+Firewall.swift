@@ -25,6 +25,7 @@ extension ResolutionService {
     case .volumes(let volumes): count(volumes)
     case .refusals(let refusals): record(refusals)
     case .books(let books): close(books)
+    case .refusalsRead(let isRead): isRefusalLogRead = isRead
     case .notice(let text): StandardError.write("sluice: \(text)")
     case .alarm: alarm()
     case .enclosure(let report): enclosureChanged(report)
@@ -38,6 +39,14 @@ extension ResolutionService {
   private func alarm() {
     shared.epoch.advance()
     if incident.isOpen { replay() }
+  }
+
+  /// What was to make room may be in the kernel still, granted to nobody: the sets are searched for it until it is not.
+  func evictionFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
+    lost.evictions += UInt64(elements.count)
+    StandardError.write("sluice: \(counted(elements.count, "address")) could not be closed to make room: \(failure)")
+    guard isBridgeUp else { return }
+    removeStrangers(from: Array(Set(elements.map(\.server))))
   }
 
   private func bridgeGone() {

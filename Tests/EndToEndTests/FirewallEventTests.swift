@@ -122,6 +122,37 @@ extension EndToEnd {
       }
     }
 
+    @Test("while another program reads the kernel's log everything says so, and it is read again when that is gone")
+    func logTaken() throws {
+      var settings = TestbedSettings()
+      settings.startsSluice = false
+      settings.configuration += "metrics: 127.0.0.1:9153\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let thief = try RunningCommand(
+          ["tcpdump", "-U", "-i", "nflog:53", "-w", "-"], in: bed.host, folder: bed.folder)
+        defer { thief.signal(SIGKILL) }
+        try eventually("tcpdump reads the group") { thief.errors.contains("listening on") }
+        try bed.sluice.start()
+        let taken = try bed.sluice.command("status")
+        #expect(taken.text.contains("another program reads the group of the kernel's log"), "\(taken.text)")
+        let ready = ["curl", "-s", "http://127.0.0.1:9153/readyz"]
+        #expect(try Command.run(ready, in: bed.host).text.contains("another program reads the kernel's log"))
+        #expect(try !bed.connects("45.11.0.66"))
+        thief.signal(SIGTERM)
+        try eventually("the group is read again") { try Command.run(ready, in: bed.host).text == "ready\n" }
+        #expect(try !bed.connects("45.11.0.67"))
+        _ = try event(bed, "raw-address", address: "45.11.0.67")
+        #expect(try bed.sluice.events().allSatisfy { $0["address"] as? String != "45.11.0.66" })
+        // What was refused meanwhile is in the counts.
+        var books: [String: Any]?
+        try eventually("the books of the minute", within: 90) {
+          books = try bed.sluice.events().first { $0["code"] as? String == "refusals" }
+          return books != nil
+        }
+        #expect(books?["refused"] as? Int == 2 && books?["told"] as? Int == 1, "\(books ?? [:])")
+      }
+    }
+
     @Test("a foreign flush, a foreign element, a deleted table: one event when it begins and one when it is over")
     func incidents() throws {
       try Testbed.run { (bed: Testbed) throws in

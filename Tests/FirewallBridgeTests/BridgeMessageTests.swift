@@ -64,7 +64,7 @@ import Testing
       .volumes(volumes),
       .refusals(connections),
       .books((0..<count).map { _ in RefusalBook(server: "a", refused: plan, told: 1, since: plan, cutSince: 0) }),
-      .notice("so it is"), .alarm, .alive,
+      .notice("so it is"), .alarm, .alive, .refusalsRead(count % 2 == 0),
       .broken(incarnation: plan, text: "no"),
     ]
   }

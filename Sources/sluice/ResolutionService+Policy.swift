@@ -284,8 +284,10 @@ extension ResolutionService {
   }
 
   /// Records what an operator changed.
-  func recordChange(_ code: AuditCode, _ request: ControlRequest, _ members: String) {
-    let server = request.query["server"].map { Array($0.utf8) } ?? everybody
+  ///
+  /// - Parameter server: whom it is about, where the request does not say.
+  func recordChange(_ code: AuditCode, _ request: ControlRequest, server: String? = nil, _ members: String) {
+    let server = (request.query["server"] ?? server).map { Array($0.utf8) } ?? everybody
     let destination = request.query["name"] ?? request.query["address"] ?? ""
     _ = push(
       AuditRecordHeader(service: code, wallClock: shared.clock().wall), server: server,

@@ -56,6 +56,9 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let upstreamMismatch = AuditCode(rawValue: 39)
   package static let interfaceEnclosed = AuditCode(rawValue: 40)
   package static let networkExposed = AuditCode(rawValue: 41)
+  package static let refusals = AuditCode(rawValue: 42)
+  package static let withdrawn = AuditCode(rawValue: 43)
+  package static let grantLost = AuditCode(rawValue: 44)
 
   package static let noise = AuditCode(rawValue: 45)
   package static let logQuota = AuditCode(rawValue: 46)
@@ -72,7 +75,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package var isQuery: Bool { (1...13).contains(rawValue) }
 
   /// About a connection that was refused: its record holds the destination as text.
-  package var isConnection: Bool { (17...27).contains(rawValue) || (37...38).contains(rawValue) }
+  package var isConnection: Bool { (17...27).contains(rawValue) || [37, 38, 43, 44].contains(rawValue) }
 
   /// About the service itself or its state: every record is an event of its own.
   package var isService: Bool { !isQuery && !isConnection }
@@ -112,6 +115,8 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .neverResolved: ("never-resolved", "address never resolved by this server", .block)
     case .wrongPort: ("wrong-port", "address open, but not on this port", .block)
     case .expired: ("expired", "address no longer open", .block)
+    case .withdrawn: ("withdrawn", "address closed before its time", .block)
+    case .grantLost: ("grant-lost", "address granted, but gone from the firewall", .block)
     case .rawAddress: ("raw-address", "address never resolved by any server", .block)
     case .otherResolver: ("other-resolver", "DNS to another resolver", .block)
     case .dnsOverTLS: ("dns-over-tls", "DNS over TLS to another resolver", .block)
@@ -133,6 +138,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .upstreamMismatch: ("upstream-mismatch", "answers that were not the upstream's", .error)
     case .interfaceEnclosed: ("interface-enclosed", "nothing passes from the interface but its servers", .observe)
     case .networkExposed: ("network-exposed", "network closed by its source alone", .error)
+    case .refusals: ("refusals", "packets refused, of which not every one has an event", .observe)
     case .askedByOperator: ("asked-by-operator", "asked by an operator in the server's name", .observe)
     case .started: ("started", "sluice serves", .observe)
     case .stopped: ("stopped", "sluice stopped", .observe)

@@ -6,6 +6,13 @@ package struct Timestamp: Sendable {
 
   package init() {}
 
+  /// `nanoseconds` since 1970.
+  package static func text(_ nanoseconds: UInt64) -> String {
+    var (timestamp, octets) = (Timestamp(), [UInt8]())
+    timestamp.append(nanoseconds, to: &octets)
+    return String(decoding: octets, as: UTF8.self)
+  }
+
   /// Appends `nanoseconds` since 1970, cut to milliseconds.
   package mutating func append(_ nanoseconds: UInt64, to output: inout [UInt8]) {
     let milliseconds = nanoseconds / Self.millisecond

@@ -134,3 +134,8 @@ enum JSONEscapes {
     return Unicode.Scalar(0x10000 + (first & 0x3FF) << 10 + (second & 0x3FF))
   }
 }
+
+extension LogLine {
+  /// A question that an operator asked in a client's name, by the control API.
+  package var isByOperator: Bool { self[.transport]?.elementsEqual("control".utf8) ?? false }
+}

@@ -36,7 +36,8 @@ package struct LogTable {
     let today = moment == nil ? day : minuteDay
     let columns = [
       moment.map(clock) ?? "-", event.text(.server), event.text(.decision), event.text(.code),
-      event.typeOrPort, event.text(.destination), event.text(.client), "\(event.count)",
+      event.typeOrPort, event.text(.destination),
+      event.text(.client) + (event.isByOperator ? " (operator)" : ""), "\(event.count)",
     ]
     let text = row(columns)
     guard today != day else { return text }

@@ -46,6 +46,8 @@ package struct LogTally: LogSink {
     if let code = line[.code], code.elementsEqual("special".utf8) { return }
     // Some events of the service itself are about nothing that has a name.
     guard let key = line[member], !key.isEmpty else { return }
+    // What an operator asked in a client's name, the client did not.
+    guard !line.isByOperator else { return }
     let index = entry(for: key)
     entries[index].count &+= line.count
     if let decision = line[.decision] { entries[index].decisions |= bit(of: decision) }

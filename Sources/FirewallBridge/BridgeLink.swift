@@ -14,6 +14,10 @@ package enum BridgeEvent: Hashable, Sendable {
   case volumes([ElementVolume])
   /// What the table refused.
   case refusals([RefusedConnection])
+  /// How much of it was told, for each server of which anything was refused.
+  case books([RefusalBook])
+  /// Whether it can be told what the table refuses; it could, if nothing was said.
+  case refusalsRead(Bool)
   /// Something that the bridge cannot tell; it feeds all the same.
   case notice(String)
   /// Which interfaces are enclosed, and which networks none encloses.
@@ -131,9 +135,11 @@ package final class BridgeLink {
   }
 
   /// Closes elements that make room for others; nothing that waits asked for them.
-  package func evict(_ elements: [GrantElement]) {
+  ///
+  /// - Parameter failed: called where the kernel may still hold them.
+  package func evict(_ elements: [GrantElement], failed: @escaping (BridgeRequestFailure) -> Void = { _ in }) {
     guard !elements.isEmpty else { return }
-    close(elements, cutsFlows: false) { _, _ in }
+    close(elements, cutsFlows: false) { failure, _ in failure.map(failed) }
   }
 
   private func close(
@@ -333,6 +339,8 @@ package final class BridgeLink {
     case .foreignChange(let change, let servers): onEvent(.foreignChange(change, servers: servers))
     case .volumes(let volumes): onEvent(.volumes(volumes))
     case .refusals(let refusals): onEvent(.refusals(refusals))
+    case .books(let books): onEvent(.books(books))
+    case .refusalsRead(let isRead): onEvent(.refusalsRead(isRead))
     case .notice(let text): onEvent(.notice(text))
     case .enclosure(let report): onEvent(.enclosure(report))
     case .alarm: onEvent(.alarm)

@@ -11,8 +11,10 @@ extension BridgeMessage {
   package static let maximumElements = 2_000
   /// 38 octets each.
   package static let maximumVolumes = 1_500
-  /// 47 octets each.
+  /// 55 octets each.
   package static let maximumRefusals = 1_000
+  /// 96 octets each at most.
+  package static let maximumBooks = 500
   package static let maximumTextOctets = 2_000
 
   private static let version: UInt8 = 1
@@ -40,6 +42,8 @@ extension BridgeMessage {
     case .alarm: 74
     case .enclosure: 75
     case .alive: 76
+    case .books: 77
+    case .refusalsRead: 78
     }
   }
 
@@ -120,6 +124,16 @@ extension BridgeMessage {
       }
     case .refusals(let refusals):
       writer.list(refusals) { $0.refused($1) }
+    case .books(let books):
+      writer.list(books) {
+        $0.text($1.server, limit: ServerName.maximumLength)
+        $0.integer($1.refused)
+        $0.integer($1.told)
+        $0.integer($1.since)
+        $0.integer($1.cutSince)
+      }
+    case .refusalsRead(let isRead):
+      writer.bool(isRead)
     case .notice(let text):
       writer.text(text, limit: Self.maximumTextOctets)
     case .enclosure(let report):
@@ -218,11 +232,21 @@ extension BridgeMessage {
         })
     case 72:
       return .refusals(
-        try reader.list(width: 47) { reader throws(BridgeFormatError) in try reader.refused() })
+        try reader.list(width: 55) { reader throws(BridgeFormatError) in try reader.refused() })
     case 73: return .notice(try reader.text(limit: maximumTextOctets))
     case 74: return .alarm
     case 75: return .enclosure(try reader.enclosure())
     case 76: return .alive
+    case 77:
+      return .books(
+        try reader.list(width: 33) { reader throws(BridgeFormatError) in
+          let server = try reader.text(limit: ServerName.maximumLength)
+          guard FirewallPlan.isName(server) else { throw .field }
+          return RefusalBook(
+            server: server, refused: try reader.integer(), told: try reader.integer(), since: try reader.integer(),
+            cutSince: try reader.integer())
+        })
+    case 78: return .refusalsRead(try reader.bool())
     default: throw .unknownKind(kind)
     }
   }
@@ -261,6 +285,7 @@ extension OctetWriter {
     integer(connection.transport)
     integer(connection.port)
     integer(connection.length)
+    integer(connection.time)
   }
 
   mutating func refusal(_ refusal: BridgeRefusal) {
@@ -309,7 +334,8 @@ extension OctetReader {
     guard let kind = RefusedConnection.Kind(rawValue: try integer()) else { throw .field }
     return RefusedConnection(
       server: isKnown ? server : nil, kind: kind, source: try address(), sourcePort: try integer(),
-      destination: try address(), transport: try integer(), port: try integer(), length: try integer())
+      destination: try address(), transport: try integer(), port: try integer(), length: try integer(),
+      time: try integer())
   }
 
   mutating func refusal() throws(BridgeFormatError) -> BridgeRefusal {

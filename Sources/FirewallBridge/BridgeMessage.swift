@@ -108,10 +108,12 @@ package struct RefusedConnection: Hashable, Sendable {
   package var port: UInt16
   /// Octets of the packet.
   package var length: UInt32
+  /// When the kernel refused it: nanoseconds since 1970.
+  package var time: UInt64
 
   package init(
     server: UInt16?, kind: Kind, source: IPAddress, sourcePort: UInt16, destination: IPAddress, transport: UInt8,
-    port: UInt16, length: UInt32
+    port: UInt16, length: UInt32, time: UInt64
   ) {
     self.server = server
     self.kind = kind
@@ -121,6 +123,28 @@ package struct RefusedConnection: Hashable, Sendable {
     self.transport = transport
     self.port = port
     self.length = length
+    self.time = time
+  }
+}
+
+/// What was refused of one server in a stretch of time, and how much of it was told.
+package struct RefusalBook: Hashable, Sendable {
+  /// The server's name; `host` for what is the host's.
+  package var server: String
+  /// Packets that the kernel counted, and those that a `RefusedConnection` was told of.
+  package var refused: UInt64
+  package var told: UInt64
+  /// Nanoseconds since 1970; it ends with the message.
+  package var since: UInt64
+  /// When the counter had been read last before something took it away; 0 where nothing did. `refused` is what is known.
+  package var cutSince: UInt64
+
+  package init(server: String, refused: UInt64, told: UInt64, since: UInt64, cutSince: UInt64) {
+    self.server = server
+    self.refused = refused
+    self.told = told
+    self.since = since
+    self.cutSince = cutSince
   }
 }
 
@@ -217,6 +241,9 @@ package enum BridgeMessage: Hashable, Sendable {
   case foreignChange(ForeignChange, servers: [UInt16])
   case volumes([ElementVolume])
   case refusals([RefusedConnection])
+  case books([RefusalBook])
+  /// Whether what the table refuses is read: false while another program has the group of the kernel's log.
+  case refusalsRead(Bool)
   /// Which interfaces are enclosed, and which networks no interface encloses.
   case enclosure(EnclosureReport)
   /// Something that lessens what the bridge can tell, and nothing else.

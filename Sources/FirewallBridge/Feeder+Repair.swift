@@ -34,6 +34,8 @@ extension Feeder {
     if news.isHarmful { needsRepair = true }
     if needsRepair, now >= nextRepair {
       tell(news, plan)
+      // What was refused until now, and what the counters that went with the table had not told.
+      settleBooks(closes: true)
       // Somebody may change it again while we put it back; a few times, then the pause holds.
       for _ in 0..<Self.repairsInARow {
         newsWhileInstalling = ForeignNews()

@@ -34,9 +34,15 @@ final class Feeder {
 
   private(set) var feeder: SetFeeder?
   private let flows: FlowWorker
-  private var refusals: RefusalReader?
+  private(set) var refusals: RefusalReader?
   private var refusalGroup: UInt16?
+  /// Another program reads the group of the kernel's log.
+  private var isGroupTaken = false
   var lostRefusals = 0
+  /// Refused connections that serve had no room for yet.
+  var untold: [RefusedConnection] = []
+  var books: RefusalBooks?
+  var bookTimes = BookTimes()
   private var parts: [UInt8] = []
   private var nextPart: UInt16 = 0
   private var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
@@ -101,10 +107,12 @@ final class Feeder {
     }
     while isOpen {
       var waits = [
-        socket, life, watcher.descriptor, flows.outcomes.readiness, refusals?.descriptor ?? -1, routes.descriptor,
+        socket, life, watcher.descriptor, flows.outcomes.readiness,
+        untold.isEmpty ? refusals?.descriptor ?? -1 : -1, routes.descriptor,
         bounds.reading?.descriptor ?? -1, closing.woken.readiness,
       ]
       .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+      if !untold.isEmpty { waits[0].events |= Int16(POLLOUT) }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
       if waits[1].revents != 0, !echo() { return .keeperGone }
       // What is told before the messages keeps answers back (P2). Without serve there are none, and nothing is put back:
@@ -115,10 +123,16 @@ final class Feeder {
       if waits[0].revents != 0 { takeMessages() }
       guard isOpen else { break }
       if waits[3].revents != 0 { takeFlows() }
-      if waits[4].revents != 0, let refusals { report(refusals) }
+      if !untold.isEmpty {
+        tellRefusals()
+      } else if waits[4].revents != 0, let refusals {
+        report(refusals)
+      }
       takeEnvelope()
       if let pending { try? adopt(pending) }
       if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(ForeignNews(changes: .rulesChanged)) }
+      keepBooks()
+      if isGroupTaken, let group = feeder?.plan.nflogGroup { readRefusals(of: group) }
       if waits[7].revents != 0 { _ = closing.woken.drain() }
       reopen()
       harvest()
@@ -148,12 +162,14 @@ final class Feeder {
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {
-    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil {
+    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || isGroupTaken {
       return Self.retryMilliseconds
     }
-    guard let next = feeder?.schedule.next else { return -1 }
+    let harvest = feeder?.schedule.next.map { $0 &* 1_000 } ?? .max
+    let books = nextBookkeeping == .max ? .max : nextBookkeeping / 1_000_000 + 1
+    let due = min(harvest, books)
+    guard due != .max else { return -1 }
     let now = MonotonicTime.now().nanoseconds / 1_000_000
-    let due = next &* 1_000
     return due <= now ? 0 : Int32(clamping: due - now)
   }
 
@@ -183,6 +199,7 @@ final class Feeder {
   }
 
   func adopt(_ plan: FirewallPlan) throws(TableInstaller.Fault) {
+    settleBooks(closes: false)
     let sets = try install(plan)
     let feeder = SetFeeder(
       plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel
@@ -196,6 +213,7 @@ final class Feeder {
     countConnections(plan)
     self.feeder = feeder
     limitElements(of: plan, sets)
+    openBooks(plan)
     prepareToClose(plan)
     alarm.watch(plan)
     pending = nil
@@ -234,13 +252,21 @@ final class Feeder {
     }
   }
 
+  /// Becomes the reader of the kernel's log, or says that another program is and tries again every second.
   private func readRefusals(of group: UInt16) {
     guard group != refusalGroup else { return }
+    let wasRead = !isGroupTaken
+    isGroupTaken = false
     do {
       refusals = try RefusalReader(group: group)
       refusalGroup = group
+      if !wasRead { answer(.refusalsRead(true)) }
     } catch {
       refusals = nil
+      refusalGroup = nil
+      isGroupTaken = true
+      guard wasRead else { return }
+      answer(.refusalsRead(false))
       answer(
         .notice("refused connections leave no events: group \(group) of the kernel's log cannot be read: \(error)"))
     }
@@ -337,7 +363,9 @@ final class Feeder {
     case .removeTable(let request, let table): remove(request, table)
     case .readAgain(let request): readEnvelope(request)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
-    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .notice, .alarm,
+    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .books, .refusalsRead,
+      .notice,
+      .alarm,
       .enclosure, .alive:
       break
     }
@@ -446,6 +474,7 @@ final class Feeder {
     let known = (try? kernel.sets(family: .inet, table: table)) ?? [:]
     guard known.isEmpty || TableInstaller.isOurs(known) else { return fail(request, "the table is not of our making") }
     feeder = nil
+    books = nil
     pending = nil
     alarm.watch(nil)
     _ = closing.prepare(nil)

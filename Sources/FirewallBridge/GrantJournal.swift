@@ -68,15 +68,22 @@ package final class GrantJournal {
   /// Lines that are not written yet.
   private var pending: [UInt8] = []
 
-  /// What a journal says; empty when there is none. A torn or foreign line is passed over.
+  /// What a journal says, what was opened or renewed last at the end; empty when there is none. A torn or foreign line is passed over.
   ///
   /// - Parameter owner: whose file is taken beside root's, where root reads it.
   package static func read(_ path: String, owner: UInt32? = nil) -> [JournalEntry] {
     guard let text = contents(of: path, owner), text.hasPrefix(header) else { return [] }
-    var seen: Set<JournalEntry> = []
-    // A renewal is written like an opening; the first line tells when it was opened.
-    return text.dropFirst(header.count).split(separator: "\n").compactMap { JournalEntry($0) }.filter {
-      seen.insert($0.identity).inserted
+    // A renewal is written like an opening: the first line tells when it was opened, the last one which name came last.
+    var seen: [JournalEntry: (opened: UInt64, place: Int)] = [:]
+    for (place, entry) in text.dropFirst(header.count).split(separator: "\n").lazy.compactMap({ JournalEntry($0) })
+      .enumerated()
+    {
+      seen[entry.identity] = (seen[entry.identity]?.opened ?? entry.opened, place)
+    }
+    return seen.sorted { $0.value.place < $1.value.place }.map { identity, found in
+      var entry = identity
+      entry.opened = found.opened
+      return entry
     }
   }
 

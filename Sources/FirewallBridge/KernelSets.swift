@@ -91,6 +91,31 @@ package final class KernelSets {
     return found
   }
 
+  /// The packets that the named counters of a table have seen; empty when there is no such table.
+  package func counters(family: FirewallPlan.Family, table: String) throws(SystemError) -> [String: UInt64] {
+    var found: [String: UInt64] = [:]
+    try absentIsEmpty { () throws(SystemError) in
+      try unsafe socket.exchange(
+        type: nfTables(NFT_MSG_GETOBJ), family: family.rawValue, flags: NLM_F_DUMP,
+        { header in
+          unsafe Self.put(table, UInt32(NFTA_OBJ_TABLE.rawValue), into: header)
+          unsafe mnl_attr_put_u32(header, UInt16(NFTA_OBJ_TYPE.rawValue), UInt32(NFT_OBJECT_COUNTER).bigEndian)
+        },
+        { message in
+          let attributes = unsafe NetlinkAttributes(of: message)
+          func text(_ type: Int) -> String? {
+            attributes[type].map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+          }
+          guard text(Int(NFTA_OBJ_TABLE.rawValue)) == table, let name = text(Int(NFTA_OBJ_NAME.rawValue)),
+            let packets = attributes.nested(Int(NFTA_OBJ_DATA.rawValue))?.number(
+              Int(NFTA_COUNTER_PACKETS.rawValue), as: UInt64.self)
+          else { return }
+          found[name] = packets
+        })
+    }
+    return found
+  }
+
   /// All live elements of a set; throws ENOENT when there is no such set.
   package func elements(_ set: KernelSet, shape: SetShape) throws(SystemError) -> [Found] {
     var found: [Found] = []

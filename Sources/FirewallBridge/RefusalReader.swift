@@ -9,7 +9,8 @@ final class RefusalReader {
   /// Packets that the kernel may hold together before it tells, and hundredths of a second that it may wait with them.
   private static let together: UInt32 = 32
   private static let patience: UInt32 = 5
-  private static let bufferOctets: Int32 = 2 << 20
+  /// Room for all that the table's limits let through at once: 32,768 packets of some 400 octets. Held only while it waits.
+  private static let bufferOctets: Int32 = 16 << 20
 
   private let socket: NetlinkSocket
 
@@ -55,7 +56,18 @@ final class RefusalReader {
     let attributes = unsafe NetlinkAttributes(of: message)
     guard let payload = attributes[Int(NFULA_PAYLOAD.rawValue)] else { return nil }
     let prefix = attributes[Int(NFULA_PREFIX.rawValue)] ?? []
-    return RefusedPacket(prefix: String(decoding: prefix.prefix { $0 != 0 }, as: UTF8.self), packet: payload)
+    return RefusedPacket(
+      prefix: String(decoding: prefix.prefix { $0 != 0 }, as: UTF8.self), packet: payload,
+      time: time(attributes) ?? WallClock.nanoseconds())
+  }
+
+  /// The kernel's own time of a packet (struct nfulnl_msg_packet_timestamp: seconds and microseconds, in network order).
+  private static func time(_ attributes: NetlinkAttributes) -> UInt64? {
+    guard let octets = attributes[Int(NFULA_TIMESTAMP.rawValue)], octets.count == 16 else { return nil }
+    func number(_ part: ArraySlice<UInt8>) -> UInt64 { part.reduce(0) { $0 << 8 | UInt64($1) } }
+    let (seconds, microseconds) = (number(octets[..<8]), number(octets[8...]))
+    guard seconds > 0, seconds < 1 << 33, microseconds < 1_000_000 else { return nil }
+    return seconds * 1_000_000_000 + microseconds * 1_000
   }
 
   /// Makes a socket the one that gets what is logged to a group.

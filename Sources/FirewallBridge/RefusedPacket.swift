@@ -13,14 +13,17 @@ struct RefusedPacket: Hashable, Sendable {
   var port: UInt16
   /// Octets of the whole packet, as its header says.
   var length: UInt32
+  /// When the rule met it: nanoseconds since 1970.
+  var time: UInt64
 
   /// More extension headers than any honest packet has.
   private static let maximumHeaders = 8
 
   /// Reads the headers at the front of a packet that may be cut off anywhere; nil when they are no IP.
-  init?(prefix: String, packet: [UInt8]) {
+  init?(prefix: String, packet: [UInt8], time: UInt64) {
     guard let version = packet.first.map({ $0 >> 4 }) else { return nil }
     self.prefix = prefix
+    self.time = time
     (sourcePort, port) = (0, 0)
     switch version {
     case 4:

@@ -2,8 +2,6 @@ import IPNetwork
 
 /// The rules of each chain.
 extension Ruleset {
-  /// The first packet of refused traffic is logged no oftener than this for each server: one client cannot fill a log.
-  private static let logLimit = "limit rate 50/second burst 100 packets"
   /// Marks connections to destinations that have a bound: it holds when their elements are gone, too.
   private static let boundLabel = 53
   /// Marks connections whose first packet a rule accepted.
@@ -25,7 +23,7 @@ extension Ruleset {
       text.rule(chain, "\(range.family.header) daddr \(range.nft) \(direct) accept")
     }
     // A packet that belongs to no connection counts against none: it would be a way around every bound.
-    text.rule(chain, "ct state \(server.caps.isEmpty ? "invalid" : "invalid,untracked") drop")
+    text.rule(chain, "ct state \(server.caps.isEmpty ? "invalid" : "invalid,untracked") counter drop")
     bounds(server, in: &text)
     // Its element may be gone, or another name may open the address: the largest bound of all holds even so.
     let connectionCaps = server.caps.filter { $0.kind == .perConnection }
@@ -48,15 +46,23 @@ extension Ruleset {
       text.rule(chain, "\(rule.match) accept")
     }
     if server.caps.isEmpty { discovery(chain, in: &text) }
-    refuse(chain, prefix: "sluice \(server.name) ", group, in: &text)
+    let families = [IPAddress.Family.v4, .v6].filter { family in
+      server.prefixes.contains { $0.address.family == family }
+    }
+    refuse(chain, prefix: "sluice \(server.name) ", server: server.name, .closed, families, group, in: &text)
     newRules(server, sets, plan, in: &text)
-    let chains = Set(Self.chains(of: FirewallPlan(mode: .managed, servers: [server]), Surroundings()))
-    for reason in [RulesetReason.maxBytes, .maxBytesPerHour] where chains.contains(reason.chain(chain)) {
-      refuse(reason.chain(chain), prefix: "sluice \(server.name) \(reason.rawValue) ", group, in: &text)
+    let bounds = boundChains(of: server)
+    for reason in [RulesetReason.maxBytes, .maxBytesPerHour] {
+      let over = reason.chain(chain)
+      guard bounds.contains(over) else { continue }
+      refuse(
+        over, prefix: "sluice \(server.name) \(reason.rawValue) ", server: server.name, .bytes, families, group,
+        in: &text)
     }
     guard server.interface != nil else { return }
     let spoofed = RulesetReason.spoofed
-    text.rule(spoofed.chain(chain), log("sluice \(server.name) \(spoofed.rawValue) ", group))
+    tellForged(
+      spoofed.chain(chain), prefix: "sluice \(server.name) \(spoofed.rawValue) ", server: server.name, group, in: &text)
     // Whoever forges its source is not answered.
     text.rule(spoofed.chain(chain), "drop")
   }
@@ -102,13 +108,17 @@ extension Ruleset {
   /// The chains that are no server's own.
   static func sharedRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
     discovery(held, in: &text)
-    text.rule(held, log("sluice host held ", plan.nflogGroup))
-    answerable(held, in: &text)
+    refuse(
+      held, prefix: "sluice host held ", server: nil, .host, plan.addressFamilies, end: prohibited,
+      plan.nflogGroup, in: &text)
     discovery(inbound, in: &text)
     for set in networkSets(plan, []) where set.purpose != .held {
       text.rule(inbound, "ct state new \(set.match) return")
     }
-    refuse(inbound, prefix: "sluice host inbound ", plan.nflogGroup, in: &text)
+    refuse(
+      inbound, prefix: "sluice host inbound ", server: nil, .host, plan.addressFamilies, plan.nflogGroup,
+      in: &text)
+    endRules(in: &text)
     outputRules(plan, in: &text)
     if plan.fencesInput { fenceRules(plan, in: &text) }
   }
@@ -176,8 +186,7 @@ extension Ruleset {
     text.rule(chain, "ip6 saddr { ::, fe80::/10 } accept")
     // An address that is asked for; nothing is ever answered to it.
     text.rule(chain, "ip saddr 0.0.0.0 accept")
-    let server = link.servers.first.map { plan.servers[$0].name } ?? "host"
-    text.rule(chain, "\(log("sluice \(server) \(RulesetReason.spoofed.rawValue) ", plan.nflogGroup))")
+    tellForged(link, chain, plan: plan, in: &text)
     text.rule(chain, "drop")
   }
 
@@ -199,7 +208,7 @@ extension Ruleset {
     }
     for network in link.held { text.rule(link.chain, "\(network.match) goto \(held)") }
     // Bridges may show these to this hook as well; they are nobody's way out, and a matter of course.
-    text.rule(link.chain, "icmpv6 type { \(routerSolicitation), \(listenerReports) } drop")
+    text.rule(link.chain, "icmpv6 type { \(routerSolicitation), \(listenerReports) } counter drop")
     strangers(link, link.chain, plan, in: &text)
   }
 
@@ -235,9 +244,7 @@ extension Ruleset {
   private static func routed(
     _ link: Enclosure.Link, _ chain: String, _ plan: FirewallPlan, in text: inout RulesetScript
   ) {
-    let server = link.servers.first.map { plan.servers[$0].name } ?? "host"
-    let told = log("sluice \(server) \(RulesetReason.spoofed.rawValue) ", plan.nflogGroup)
-    text.rule(chain, "\(routingHeader) \(told) drop")
+    tellForged(link, chain, routingHeader, plan: plan, in: &text)
     text.rule(chain, "\(routingHeader) drop")
   }
 
@@ -247,9 +254,17 @@ extension Ruleset {
   private static func strangers(
     _ link: Enclosure.Link, _ chain: String, _ plan: FirewallPlan, in text: inout RulesetScript
   ) {
-    let server = link.servers.first.map { plan.servers[$0].name } ?? "host"
-    text.rule(chain, log("sluice \(server) \(RulesetReason.spoofed.rawValue) ", plan.nflogGroup))
+    tellForged(link, chain, plan: plan, in: &text)
     answerable(chain, in: &text)
+  }
+
+  private static func tellForged(
+    _ link: Enclosure.Link, _ chain: String, _ match: String = "", plan: FirewallPlan, in text: inout RulesetScript
+  ) {
+    let server = link.servers.first.map { plan.servers[$0].name }
+    tellForged(
+      chain, match, prefix: "sluice \(server ?? hostName) \(RulesetReason.spoofed.rawValue) ", server: server,
+      plan.nflogGroup, in: &text)
   }
 
   /// Only what really is behind the interface gets an answer: to a forged source it would carry octets of the packet out.
@@ -300,11 +315,14 @@ extension Ruleset {
       let keys = upstreams.flatMap { upstream in
         ["tcp", "udp"].map { "\(upstream.address.nft) . \($0) . \(upstream.port)" }
       }
-      text.rule(
-        "input",
+      let match =
         "\(family.header) saddr . meta l4proto . th sport { \(keys.joined(separator: ", ")) } "
-          + "fib saddr . iif oif missing \(log("sluice host \(RulesetReason.spoofed.rawValue) ", plan.nflogGroup)) drop"
-      )
+        + "fib saddr . iif oif missing"
+      tellForged(
+        "input", match, prefix: "sluice host \(RulesetReason.spoofed.rawValue) ", server: nil, plan.nflogGroup,
+        in: &text)
+      // However many there are: what is not told is dropped like the rest.
+      text.rule("input", "\(match) drop")
     }
   }
 
@@ -340,7 +358,7 @@ extension Ruleset {
 
   /// What a server may do with the host itself.
   private static func fenceRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
-    text.rule(fence, "\(routingHeader) drop")
+    text.rule(fence, "\(routingHeader) counter drop")
     text.rule(fence, "icmp type { destination-unreachable, time-exceeded, parameter-problem } accept")
     text.rule(
       fence, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, \(routerSolicitation) } ip6 hoplimit 255 accept")
@@ -361,29 +379,13 @@ extension Ruleset {
         text.rule(fence, "\(prefix.match) udp sport 68 udp dport 67 accept")
       }
     }
-    refuse(fence, prefix: "sluice host ", plan.nflogGroup, in: &text)
+    refuse(
+      fence, prefix: "sluice host ", server: nil, .host, plan.addressFamilies, plan.nflogGroup, in: &text)
   }
 
   /// Bridges may show neighbour discovery to this hook; with hop limit 255 it comes from the link (RFC 4861 s7.1).
   private static func discovery(_ chain: String, in text: inout RulesetScript) {
     text.rule(chain, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept")
-  }
-
-  /// At once and with an answer, so that clients need not wait for a silence to end.
-  private static func refuse(_ chain: String, prefix: String, _ group: UInt16, in text: inout RulesetScript) {
-    text.rule(chain, log(prefix, group))
-    reject(chain, in: &text)
-  }
-
-  private static func reject(_ chain: String, in text: inout RulesetScript) {
-    // Where the source does not lie behind the interface (any more), the answer would go elsewhere, with the packet in it.
-    text.rule(chain, "fib saddr . iif oif missing drop")
-    text.rule(chain, "meta l4proto tcp reject with tcp reset")
-    text.rule(chain, "reject with icmpx admin-prohibited")
-  }
-
-  private static func log(_ prefix: String, _ group: UInt16) -> String {
-    "\(logLimit) log prefix \"\(prefix)\" group \(group) snaplen 128"
   }
 }
 

@@ -19,6 +19,7 @@ package import LinuxIO
 ///     input ── an upstream's address from the wrong interface ──► dropped
 ///        ├──── by a link ──► input/INTERFACE ── its servers' networks ──► host/fence, else refused as spoofed
 ///        └──── a server's network ──► host/fence: the resolver, what the host opened itself ► refused
+///     refused ── counted ► told, once a minute for each destination and else by a bucket ► host/refused: answered
 ///     output ── new, to a server's network: marked; that a server's address does not answer is told to nobody
 ///
 /// A connection is marked by a bit of its label when its first packet is accepted; the bit is what `established` means
@@ -34,6 +35,8 @@ package enum Ruleset {
     package var sets: [SetName] = []
     /// Names of maps from networks to chains.
     package var maps: [String] = []
+    /// Names of counters.
+    package var counters: [String] = []
     /// The table has another layout than ours: it goes, with everything in it, in the same transaction.
     package var replacesTable = false
 
@@ -103,6 +106,7 @@ package enum Ruleset {
     for set in leftovers.sets {
       text.line("delete set", set.text)
     }
+    for counter in leftovers.counters where counted(by: counter) != nil { text.line("delete counter", counter) }
     return text.text
   }
 
@@ -137,7 +141,7 @@ package enum Ruleset {
 
   /// The chains that a plan needs, base chains first.
   static func chains(of plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
-    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable]
+    baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable, refused, prohibited]
       + (plan.fencesInput ? [fence] : []) + fragmentChains(surroundings.enclosure.links)
       + surroundings.enclosure.links.flatMap(chains(of:))
   }
@@ -208,13 +212,19 @@ package enum Ruleset {
   }
 
   private static func chains(of server: FirewallPlan.Server) -> [String] {
-    var names = [server.name, RulesetReason.new.chain(server.name)]
+    var names = [server.name, RulesetReason.new.chain(server.name)] + boundChains(of: server)
+    if server.interface != nil { names.append(RulesetReason.spoofed.chain(server.name)) }
+    return names
+  }
+
+  /// The chains of what went over a bound.
+  static func boundChains(of server: FirewallPlan.Server) -> [String] {
     let kinds = Set(server.caps.map(\.kind))
+    var names: [String] = []
     if kinds.contains(.perConnection) || server.staticRules.contains(where: { $0.maxBytes != nil }) {
       names.append(RulesetReason.maxBytes.chain(server.name))
     }
     if kinds.contains(.perHour) { names.append(RulesetReason.maxBytesPerHour.chain(server.name)) }
-    if server.interface != nil { names.append(RulesetReason.spoofed.chain(server.name)) }
     return names
   }
 
@@ -230,7 +240,9 @@ package enum Ruleset {
     _ plan: FirewallPlan, _ surroundings: Surroundings, _ leftovers: Leftovers, in text: inout RulesetScript
   ) {
     text.text += "add table \(text.table)\n"
-    // The kernel finds a set by walking all of a table in their order: those that are fed most come first.
+    // The kernel finds a set by walking all of a table in their order: those that every chain names come first, and of the
+    // rest those that are fed most.
+    declareTelling(plan, in: &text)
     let sets = plan.servers.flatMap(SetName.all(of:))
     for rank in 0...2 {
       for set in sets where set.rank == rank { text.line("add set", set.text, set.declaration) }
@@ -273,6 +285,8 @@ package enum Ruleset {
       text.line(isMap(map) ? "flush map" : "flush set", map)
     }
     text.line("flush map", "links")
+    // Another program may have put elements there that hide what is refused.
+    for set in toldSets(plan) { text.line("flush set", set.name) }
     for chain in chains(of: plan, surroundings) + leftovers.chains {
       text.line("flush chain", chain)
     }

@@ -120,6 +120,14 @@ struct TableInstaller {
       Ruleset.isChain($0) && ($0.contains("/") || servers.contains($0))
     }
     var leftovers = Ruleset.Leftovers(chains: names.sorted(), sets: stale.sorted { $0.text < $1.text })
+    let wantedCounters = Set(Ruleset.counters(of: plan))
+    do {
+      leftovers.counters = try kernel.counters(family: plan.family, table: plan.table).keys.filter {
+        Ruleset.counted(by: $0) != nil && !wantedCounters.contains($0)
+      }.sorted()
+    } catch {
+      throw Fault(text: "the counters of table \(plan.family.name) \(plan.table) cannot be read: \(error)")
+    }
     leftovers.maps = existing.keys.filter(Ruleset.isNetworkTable).filter { !wantedMaps.contains($0) }.sorted()
     return leftovers
   }

@@ -12,19 +12,68 @@ extension GrantLedger {
     min(maxClosedPerServer, max(minClosedPerServer, maxClosedInAll / max(servers, 1)))
   }
 
-  /// What a packet from `server` that the firewall refused met.
-  package func standing(of address: IPAddress, transport: UInt8, port: UInt16, server: UInt16, now: UInt64) -> Standing
+  /// What a packet of a server met at a time.
+  package func standing(of address: IPAddress, transport: UInt8, port: UInt16, server: UInt16, at time: UInt64)
+    -> Standing
   {
     if let index = index(of: server),
-      let standing = servers[index].standing(of: address, transport: transport, port: port, now: now)
+      let standing = histories[index].standing(of: address, transport: transport, port: port, at: time)
     {
       return standing
     }
     guard let other = addresses[address], other != server, let index = index(of: other),
-      let name = servers[index].lastName(of: address, now: now)
+      let name = histories[index].standing(of: address, transport: transport, port: port, at: time)?.name
     else { return .neverResolved }
     return .resolvedByOther(name)
   }
+
+  /// The name under whose caps an address of a server stood at a time.
+  ///
+  /// - Parameter caps: the caps that count, by their bits in the server's list.
+  package func cappedName(
+    of address: IPAddress, transport: UInt8, port: UInt16, caps: UInt16, server: UInt16, at time: UInt64
+  ) -> Name? {
+    guard let index = index(of: server) else { return nil }
+    return histories[index].cappedName(of: address, transport: transport, port: port, caps: caps, at: time)
+  }
+
+  /// Takes note of what was open in an earlier run and is not now.
+  package mutating func remember(_ key: Key, _ element: GrantElement, opened: UInt64, now: UInt64) {
+    let index = prepare(key.server, now: now)
+    let span = AddressHistory.Span(
+      key: key, transport: element.transport, port: element.port, caps: 0, from: min(opened, now), until: now,
+      ending: .restart)
+    histories[index].opened(span, at: element.address, now: now, bound: bound(index))
+    addresses.record(element.address, server: key.server)
+  }
+
+  /// What was open and is not any more, of all servers; of each the latest `limit`, the latest end last.
+  package func forEachClosed(
+    now: UInt64, limit: Int, _ body: (_ key: Key, _ element: GrantElement, _ opened: UInt64) -> Void
+  ) {
+    for index in servers.indices {
+      for (address, span) in histories[index].closed(now: now, limit: limit) {
+        let element = GrantElement(
+          server: UInt16(index), address: address, transport: span.transport, port: span.port)
+        body(span.key, element, span.from)
+      }
+    }
+  }
+
+  /// Notes what a question holds, of some elements.
+  mutating func note(_ key: Key, _ elements: [GrantElement], index: Int, from: UInt64?, now: UInt64) {
+    let wanted: Set<GrantElement>? = elements.count > 8 ? Set(elements) : nil
+    let bound = bound(index)
+    servers[index].forEachHold(of: key) { element, until, caps in
+      guard until > now, wanted?.contains(element) ?? elements.contains(element) else { return }
+      let span = AddressHistory.Span(
+        key: key, transport: element.transport, port: element.port, caps: caps, from: from ?? now, until: until)
+      histories[index].opened(span, at: element.address, now: now, bound: bound)
+    }
+  }
+
+  /// Addresses that are remembered of a server, those that are open among them.
+  private func bound(_ index: Int) -> Int { Self.maxClosed(servers.count) + servers[index].elementCount }
 
   /// Addresses of a server at which nothing is open any more, with the name that held them last: connections that were
   /// made while it was open may still be there.

@@ -14,6 +14,9 @@ extension GrantLedger {
     return servers[index].isCommitted(element, since: since, now: now, epoch: epoch)
   }
 
+  /// How many servers ever had anything.
+  package var serverCount: Int { servers.count }
+
   /// How many elements of a server are open or asked for.
   package func elementCount(ofServer server: UInt16) -> Int {
     index(of: server).map { servers[$0].elementCount } ?? 0

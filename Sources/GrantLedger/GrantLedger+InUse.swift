@@ -10,7 +10,10 @@ extension GrantLedger {
   package mutating func extend(_ elements: [GrantElement], by: UInt64, bound: UInt64, now: UInt64) -> [GrantCommit] {
     elements.compactMap { element in
       guard let index = index(of: element.server) else { return nil }
-      return servers[index].extend(element, by: by, bound: bound, now: now)
+      guard let commit = servers[index].extend(element, by: by, bound: bound, now: now) else { return nil }
+      let until = now.addingSaturating(UInt64(commit.lifetimeMilliseconds) * 1_000_000)
+      histories[index].extend(element, until: until, now: now)
+      return commit
     }
   }
 }

@@ -36,17 +36,48 @@ extension GrantLedger {
     case setFull
   }
 
-  /// What a refused packet met.
+  /// Why something was closed before its time.
+  package enum Ending: String, Sendable {
+    /// The policy lists it no more, or its time there is over.
+    case policy
+    /// By a command.
+    case `operator`
+    /// Another answer needed the room.
+    case room
+    /// It was open in an earlier run, and is not since this one began.
+    case restart
+  }
+
+  /// What was open and is not any more. Times are nanoseconds of the monotonic clock.
+  package struct Closed: Equatable, Sendable {
+    /// The name that last stood for the address.
+    package var name: Name
+    package var opened: UInt64
+    package var closed: UInt64
+    /// nil where its time was over.
+    package var ending: Ending?
+  }
+
+  /// What a packet met.
   package enum Standing: Equatable, Sendable {
-    /// It is open by now, for this name.
+    /// It was open, for this name.
     case open(Name)
-    /// The address is open for this name, but not this port.
+    /// The address was open for this name, but not this port.
     case wrongPort(Name)
-    /// The address was open for this name.
-    case expired(Name)
-    /// Only another server has resolved it.
+    /// The address had been open.
+    case closed(Closed)
+    /// Only another server had resolved it.
     case resolvedByOther(Name)
     case neverResolved
+
+    /// The name that the server had the address for.
+    package var name: Name? {
+      switch self {
+      case .open(let name), .wrongPort(let name): name
+      case .closed(let closed): closed.name
+      case .resolvedByOther, .neverResolved: nil
+      }
+    }
   }
 
   /// How long an answer with a given TTL keeps its addresses open.

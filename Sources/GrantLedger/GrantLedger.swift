@@ -9,6 +9,8 @@ package struct GrantLedger: ~Copyable {
   let limits: ServerGrants.Limits
   /// By the server's index.
   var servers: [ServerGrants] = []
+  /// What was open for each of them.
+  var histories: [AddressHistory] = []
   var addresses = AddressIndex()
   /// The server that is looked at next for what is over by itself.
   private var nextExpired = 0
@@ -46,6 +48,7 @@ package struct GrantLedger: ~Copyable {
     let request = ServerGrants.Request(
       key: key, caps: caps, ttl: ttl, now: now, epoch: epoch, notAfter: notAfter)
     let plan = try servers[index].plan(request, addresses: addresses, targets: targets, limits: limits)
+    for element in plan.evictions { histories[index].ended(element, .room, now: now) }
     noteArrivals(index)
     return plan
   }
@@ -66,7 +69,9 @@ package struct GrantLedger: ~Copyable {
     _ key: Key, elements: [GrantElement], answerUntil: UInt64 = .max, now: UInt64, epoch: UInt64
   ) -> UInt64? {
     guard let index = index(of: key.server) else { return nil }
-    return servers[index].promise(key, elements: elements, answerUntil: answerUntil, now: now, epoch: epoch)
+    let until = servers[index].promise(key, elements: elements, answerUntil: answerUntil, now: now, epoch: epoch)
+    if until != nil { note(key, elements, index: index, from: nil, now: now) }
+    return until
   }
 
   /// The commits that bring elements which were promised before into an epoch; nil asks for all of them.
@@ -112,6 +117,7 @@ package struct GrantLedger: ~Copyable {
   package mutating func forget(server: UInt16) {
     guard let index = index(of: server) else { return }
     servers[index] = ServerGrants(server: server)
+    histories[index] = AddressHistory()
   }
 
   /// The commits that end elements as early as what still holds them; for those that are open.
@@ -133,16 +139,26 @@ package struct GrantLedger: ~Copyable {
   /// - Parameters:
   ///   - now: what ended by itself until then holds nothing back.
   ///   - servers: the servers whose questions are looked at; nil for all of them.
+  ///   - ending: why, for the record.
   ///   - keeping: what of such a question stays open all the same.
   /// - Returns: what no other question of its server holds, to be closed in the kernel, and commits for what others
   ///   hold for a shorter time.
   package mutating func end(
-    now: UInt64, servers selected: Set<UInt16>? = nil, where condition: (Key) -> Bool,
+    now: UInt64, servers selected: Set<UInt16>? = nil, as ending: Ending = .policy, where condition: (Key) -> Bool,
     keeping: (Key, GrantElement) -> Bool = { _, _ in false }
   ) -> (closed: [GrantElement], shortened: [GrantCommit]) {
     var (closed, shortened): ([GrantElement], [GrantCommit]) = ([], [])
+    // What is held and what is remembered are the same questions.
+    var judged: [Key: Bool] = [:]
+    func isEnding(_ key: Key) -> Bool {
+      if let known = judged[key] { return known }
+      let isEnding = condition(key)
+      judged[key] = isEnding
+      return isEnding
+    }
     for index in selected?.compactMap({ index(of: $0) }) ?? Array(servers.indices) {
-      servers[index].end(now: now, &closed, &shortened, where: condition, keeping: keeping)
+      servers[index].end(now: now, &closed, &shortened, where: isEnding, keeping: keeping)
+      histories[index].ended(ending, now: now, server: UInt16(index), where: isEnding, keeping: keeping)
     }
     return (closed, shortened)
   }
@@ -166,6 +182,7 @@ package struct GrantLedger: ~Copyable {
     let isTaken = servers[index].adopt(
       request, element, until: until, answerUntil: min(answerUntil, until), opened: opened ?? now, limits: limits)
     noteArrivals(index)
+    if isTaken { note(key, [element], index: index, from: min(opened ?? now, now), now: now) }
     return isTaken
   }
 
@@ -173,9 +190,10 @@ package struct GrantLedger: ~Copyable {
     Int(server) < servers.count ? Int(server) : nil
   }
 
-  private mutating func prepare(_ server: UInt16, now: UInt64) -> Int {
+  mutating func prepare(_ server: UInt16, now: UInt64) -> Int {
     let index = Int(server)
     while servers.count <= index { servers.append(ServerGrants(server: UInt16(servers.count))) }
+    while histories.count < servers.count { histories.append(AddressHistory()) }
     servers[index].places.maxClosed = Self.maxClosed(servers.count)
     servers[index].expire(now)
     // Servers that have gone quiet are looked at in turn.

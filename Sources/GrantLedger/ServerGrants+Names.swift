@@ -33,37 +33,15 @@ extension ServerGrants {
     return .none
   }
 
-  /// The name of an address that is open or was.
-  func lastName(of address: IPAddress, now: UInt64) -> Name? {
-    latestName(of: address, now: now)?.name ?? places.slot(of: address).flatMap { places[$0].name }
-  }
-
-  /// What a refused packet met here; nil if nothing was ever open at the address, as far as is known.
-  func standing(of address: IPAddress, transport: UInt8, port: UInt16, now: UInt64) -> GrantLedger.Standing? {
-    guard let place = places.slot(of: address) else { return nil }
-    var (isOpen, isOtherPort, wasOpen) = (false, false, places[place].name != nil)
-    var slot = places[place].firstOpening
-    while slot != .none {
-      let opening = openings[slot]
-      wasOpen = wasOpen || opening.committedUntil > 0
-      if opening.committedUntil > now {
-        let isAny = opening.element.transport == 0 && opening.element.port == 0
-        let isSame = opening.element.transport == transport && opening.element.port == port
-        isOpen = isOpen || isAny || isSame
-        isOtherPort = true
-      }
-      slot = opening.nextAtPlace
+  /// What a question holds: until when each is committed for it, and its caps.
+  func forEachHold(of key: GrantLedger.Key, _ body: (GrantElement, UInt64, UInt16) -> Void) {
+    guard let question = questionSlots[key] else { return }
+    var hold = questions[question].firstHold
+    while hold != .none {
+      let opening = openings[holds[hold].opening]
+      body(opening.element, min(holds[hold].until, opening.committedUntil), holds[hold].caps)
+      hold = holds[hold].nextOfQuestion
     }
-    guard wasOpen, let name = lastName(of: address, now: now) ?? holderName(at: place) else { return nil }
-    if isOpen { return .open(name) }
-    return isOtherPort ? .wrongPort(name) : .expired(name)
-  }
-
-  /// The name of whoever holds something at a place, over or not.
-  private func holderName(at place: Slot) -> Name? {
-    let slot = places[place].firstOpening
-    guard slot != .none, case let hold = openings[slot].lastHold, hold != .none else { return nil }
-    return questions[holds[hold].question].key.name
   }
 
   /// Who holds an element, the latest last.

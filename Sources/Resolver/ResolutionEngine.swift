@@ -216,10 +216,11 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   /// - Parameters:
   ///   - servers: the servers to look at; all of them when nil.
   ///   - code: what is recorded of the questions in flight.
+  ///   - ending: why, for the record of what was open.
   ///   - keeping: what of such a question stays open all the same.
   package mutating func end(
     now: UInt64, servers: Set<UInt16>? = nil, as code: AuditCode = .notListed,
-    where condition: (GrantLedger.Key) -> Bool,
+    ending: GrantLedger.Ending = .policy, where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false }
   ) -> Closing {
     for (ticket, flight) in flights where servers?.contains(flight.key.server) ?? true && condition(flight.key) {
@@ -227,7 +228,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       // A question that comes after this was decided by the policy in force now.
       inFlight[flight.key] = nil
     }
-    let ended = ledger.end(now: now, servers: servers, where: condition, keeping: keeping)
+    let ended = ledger.end(now: now, servers: servers, as: ending, where: condition, keeping: keeping)
     return Closing(closed: ended.closed, shortened: ended.shortened)
   }
 

@@ -20,6 +20,9 @@ final class BridgeSession {
   private(set) var greeting: BridgeGreeting?
   /// What the bridge told of interfaces before its events had a taker.
   private(set) var enclosure: EnclosureReport?
+  /// What it told of refusals before anybody could record it.
+  private(set) var early: [BridgeEvent] = []
+  private static let maximumEarly = 64
 
   /// Starts a bridge. With a plan, this returns when the plan is installed.
   ///
@@ -72,7 +75,8 @@ final class BridgeSession {
       finish(.failure(StartError("the firewall bridge ended at once: serve needs root or CAP_NET_ADMIN")))
     case .notice(let text): StandardError.write("sluice: \(text)")
     case .enclosure(let report): enclosure = report
-    case .foreignChange, .volumes, .refusals, .alarm, .silent, .heard: break
+    case .refusals, .books, .refusalsRead: if early.count < Self.maximumEarly { early.append(event) }
+    case .foreignChange, .volumes, .alarm, .silent, .heard: break
     }
   }
 

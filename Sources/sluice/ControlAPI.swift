@@ -89,6 +89,9 @@ enum ControlAPI {
     var audit: Audit
     /// How often a promise did not hold, since the start.
     var violations: PromiseViolations
+    var lost: LostCounts
+    /// What the kernel refuses can be told; false while another program reads its log.
+    var refusalLogRead: Bool
     /// What is allowed for a time.
     var permits: Int
     var cacheEntries: Int

@@ -151,7 +151,7 @@ struct StatusCommand: ParsableCommand {
             + (audit.replaced > 0 ? "; taken away \(audit.replaced) times" : "")
         ),
         ("promises", promises(status.violations)),
-      ] + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
+      ] + Self.lost(status) + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
     return rows.map { TerminalStyle.heading($0.padding(toLength: 10, withPad: " ", startingAt: 0)) + $1 }
   }
 
@@ -172,6 +172,14 @@ struct StatusCommand: ParsableCommand {
   private static func listen(_ status: ControlAPI.Status, _ address: String) -> String {
     guard status.listenAbsent?.contains(address) == true else { return address }
     return "\(address) \(TerminalStyle.doubtful("(not there yet)"))"
+  }
+
+  private static func lost(_ status: ControlAPI.Status) -> [(String, String)] {
+    let kinds = status.lost.kinds.filter { $0.count > 0 }.map { "\($0.kind): \($0.count)" }
+    return (kinds.isEmpty ? [] : [("lost", TerminalStyle.bad(kinds.joined(separator: ", ")))])
+      + (status.refusalLogRead
+        ? []
+        : [("refusals", TerminalStyle.bad("not recorded: another program reads the group of the kernel's log"))])
   }
 
   private static func promises(_ violations: PromiseViolations) -> String {

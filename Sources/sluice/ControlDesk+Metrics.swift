@@ -37,6 +37,10 @@ struct MetricsReading: Sendable {
   var isAuditBlocked: Bool
   var auditPending: (octets: Int, room: Int)
   var violations: PromiseViolations
+  var lost: LostCounts
+  var isRefusalLogRead: Bool
+  /// By the name of the server.
+  var refusals: [String: RefusalCounts.Total]
   var permits: Int
 
   /// No name that was asked for is ever a label: a client could make as many series as it likes.
@@ -62,6 +66,8 @@ struct MetricsReading: Sendable {
     for (promise, kind, count) in violations.kinds {
       text.sample("sluice_promise_violations_total", ["promise": promise, "kind": kind], count)
     }
+    text.family("sluice_lost_total", .counter, "What could not be told or done; 0 is well.")
+    for (kind, count) in lost.kinds { text.sample("sluice_lost_total", ["kind": kind], count) }
     return text.octets
   }
 
@@ -155,6 +161,18 @@ struct MetricsReading: Sendable {
     text.histogram("sluice_commit_seconds", "From asking the firewall bridge to its answer.", commits)
     text.family("sluice_bridge_up", .gauge, "1 while the firewall bridge lives and can feed the kernel.")
     text.sample("sluice_bridge_up", isBridgeUp ? 1 : 0)
+    text.family(
+      "sluice_refusal_log_read", .gauge, "0 while another program reads what the kernel tells of refused packets.")
+    text.sample("sluice_refusal_log_read", isRefusalLogRead ? 1 : 0)
+    for (name, help, value) in [
+      ("refused", "Packets that the kernel refused of a server, as of the last minute.", \RefusalCounts.Total.refused),
+      ("told", "Those of them that have an event.", \RefusalCounts.Total.told),
+    ] {
+      text.family("sluice_packets_\(name)_total", .counter, help)
+      for (server, total) in refusals.sorted(by: { $0.key < $1.key }) {
+        text.sample("sluice_packets_\(name)_total", ["server": server], total[keyPath: value])
+      }
+    }
     text.family("sluice_enforcement_degraded", .gauge, "1 while the kernel may not hold what was granted, or more.")
     text.sample("sluice_enforcement_degraded", isDegraded ? 1 : 0)
     text.family("sluice_enforcement_incidents_total", .counter, "How often it began to be so.")
@@ -228,6 +246,8 @@ extension ControlDesk {
     return [
       audit.isBlocked ? "the audit log cannot be written" : nil,
       hasFirewall && !service.isBridgeUp ? "the firewall bridge is down" : nil,
+      hasFirewall && settings.audit.drops && !service.isRefusalLogRead
+        ? "refused connections cannot be recorded: another program reads the kernel's log" : nil,
       hasFirewall && service.incident.isOpen ? "the kernel may not hold what was granted" : nil,
       service.upstream.states.contains { $0.isHealthy } ? nil : "no upstream answers",
     ].compactMap { $0 }
@@ -247,6 +267,7 @@ extension ControlDesk {
       isDegraded: service.incident.isOpen, incidents: service.incidentCount, reloads: service.reloads.inForce,
       refusedReloads: service.reloads.refused, inFlight: service.engine.flightCount, audit: audit.counters,
       isAuditBlocked: audit.isBlocked, auditPending: audit.pending, violations: violations,
+      lost: service.lost, isRefusalLogRead: service.isRefusalLogRead, refusals: service.refusalCounts.totals,
       permits: keeper.permits.count)
   }
 }

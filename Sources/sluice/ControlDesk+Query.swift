@@ -24,7 +24,8 @@ extension ControlDesk {
       throw ControlAPI.Refusal(400, "type is '\(text)'; expected a mnemonic such as AAAA, or TYPE and a number")
     }
     service.recordChange(
-      .askedByOperator, request, ",\"as\":\"\(client)\",\"query_type\":\(JSONText.quoted(type.description))")
+      .askedByOperator, request, server: place.map { snapshot.policy.servers[$0].name.text },
+      ",\"as\":\"\(client)\",\"query_type\":\(JSONText.quoted(type.description))")
     let asked = AskedQuestion(
       snapshot: snapshot, place: place, client: client, name: name, type: type, began: service.now)
     answer(asked, completion)

@@ -188,7 +188,8 @@ final class ControlDesk {
         suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt,
         rotationFault: counters.rotationFault.map(LogFault.words), replaced: counters.replacements,
         pending: audit.pending.octets, room: audit.pending.room),
-      violations: violations, permits: keeper.permits.count,
+      violations: violations, lost: service.lost, refusalLogRead: service.isRefusalLogRead,
+      permits: keeper.permits.count,
       cacheEntries: 0, inFlight: service.engine.flightCount)
   }
 }

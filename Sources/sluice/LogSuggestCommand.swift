@@ -71,6 +71,7 @@ struct PolicySuggestion {
   var isEmpty: Bool { names.isEmpty && types.isEmpty && ports.isEmpty && others.isEmpty }
 
   mutating func add(_ line: LogLine) {
+    guard !line.isByOperator else { return }
     let destination = line.text(.destination)
     switch line.text(.code) {
     case "not-listed" where isHost(destination): names[destination.lowercased(), default: Evidence()].add(line)

@@ -24,6 +24,8 @@ extension ResolutionService {
     case .foreignChange(let change, let servers): foreignChange(change, servers)
     case .volumes(let volumes): count(volumes)
     case .refusals(let refusals): record(refusals)
+    case .books(let books): close(books)
+    case .refusalsRead(let isRead): isRefusalLogRead = isRead
     case .notice(let text): StandardError.write("sluice: \(text)")
     case .alarm: alarm()
     case .enclosure(let report): enclosureChanged(report)
@@ -37,6 +39,14 @@ extension ResolutionService {
   private func alarm() {
     shared.epoch.advance()
     if incident.isOpen { replay() }
+  }
+
+  /// What was to make room may be in the kernel still, granted to nobody: the sets are searched for it until it is not.
+  func evictionFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
+    lost.evictions += UInt64(elements.count)
+    StandardError.write("sluice: \(counted(elements.count, "address")) could not be closed to make room: \(failure)")
+    guard isBridgeUp else { return }
+    removeStrangers(from: Array(Set(elements.map(\.server))))
   }
 
   private func bridgeGone() {
@@ -120,7 +130,7 @@ extension ResolutionService {
       AuditRecordHeader(service: .enforcementRestored, wallClock: shared.clock().wall), server: everybody,
       destination: Array(options.table.utf8),
       ",\"cause\":\"\(ended.cause.rawValue)\",\"duration_ms\":\(ended.milliseconds)"
-        + ",\"disturbances\":\(ended.disturbances)")
+        + ",\"disturbances\":\(ended.disturbances)\(refusalCounts.takeLost())")
   }
 
   // MARK: - Committing again
@@ -257,6 +267,7 @@ extension ResolutionService {
   /// At start: adopts what the kernel holds and policy still admits for the names of the last run, closes the rest.
   func reconcile(_ entries: [JournalEntry], _ completion: @escaping (Result<Adopted, StartError>) -> Void) {
     let known = Dictionary(grouping: entries, by: \.server)
+    remember(entries)
     var adopted = Adopted()
     var strangers: [GrantElement] = []
     // What was opened when `max-lifetime` was longer ends by what it is now.
@@ -288,6 +299,20 @@ extension ResolutionService {
           failure.map { .failure(StartError("addresses of an earlier run cannot be closed: \($0)")) }
             ?? .success(adopted))
       }
+    }
+  }
+
+  /// What was open in an earlier run is known as such, whether it is adopted or not.
+  private func remember(_ entries: [JournalEntry]) {
+    let indexes = Dictionary(
+      snapshot.servers.map { (String(decoding: $0.name, as: UTF8.self), $0.firewallIndex) },
+      uniquingKeysWith: { first, _ in first })
+    for entry in entries {
+      guard let server = indexes[entry.server] else { continue }
+      engine.ledger.remember(
+        GrantLedger.Key(server: server, name: entry.name, type: entry.type),
+        GrantElement(server: server, address: entry.address, transport: entry.transport, port: entry.port),
+        opened: monotonic(ofWallSeconds: entry.opened), now: now)
     }
   }
 
@@ -350,12 +375,22 @@ extension ResolutionService {
     if !journal.flush() {
       StandardError.write("sluice: the grants' journal cannot be written: a restart will close what is open")
     }
-    if journal.isOverlong(live: engine.ledger.holdingCount) { journal.rewrite(journalEntries()) }
+    // What is remembered of the closed counts like what is open.
+    let remembered = Self.closedEntries * engine.ledger.serverCount
+    if journal.isOverlong(live: engine.ledger.holdingCount + remembered) { journal.rewrite(journalEntries()) }
   }
+
+  /// Closed ones that a journal keeps of each server, so that the next run knows what its packets meet.
+  private static let closedEntries = 256
 
   private func journalEntries() -> [JournalEntry] {
     var entries: [JournalEntry] = []
     let (now, wall) = (now, shared.clock().wall)
+    engine.ledger.forEachClosed(now: now, limit: Self.closedEntries) { key, element, opened in
+      guard let server = serverName(key.server) else { return }
+      let since = (wall &- (now &- min(opened, now))) / 1_000_000_000
+      entries.append(JournalEntry(element, key, server: server, opened: since))
+    }
     engine.ledger.forEachHolding(now: now) { key, element, _, opened in
       guard let server = serverName(key.server) else { return }
       let since = (wall &- (now &- min(opened, now))) / 1_000_000_000

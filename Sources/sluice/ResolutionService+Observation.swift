@@ -1,5 +1,6 @@
 import AuditLog
 import DNSWire
+import EgressPolicy
 import FirewallBridge
 import GrantLedger
 import IPNetwork
@@ -33,20 +34,19 @@ extension ResolutionService {
 
   func record(_ refusals: [RefusedConnection]) {
     guard options.recordsRefusals else { return }
-    let wall = shared.clock().wall
-    for refusal in refusals { record(refusal, wall) }
+    for refusal in refusals { record(refusal) }
   }
 
-  private func record(_ refusal: RefusedConnection, _ wall: UInt64) {
+  private func record(_ refusal: RefusedConnection) {
     // What others send to a server is the server's; what a server sends is its own.
     let governed = refusal.kind == .inbound ? refusal.destination : refusal.source
     let index = refusal.server ?? snapshot.server(of: governed).map { snapshot.servers[$0].firewallIndex }
     let held = refusal.kind == .held ? heldNetwork(around: refusal.source) : nil
-    let server =
-      held.map { Array($0.server.utf8) }
-      ?? index.flatMap { snapshot.server(firewallIndex: $0) }.map { snapshot.servers[$0].name } ?? []
-    let (code, name) = meaning(of: refusal, server: index)
-    if refusal.kind == .closed, code == .expired, isOpen(refusal, index) { violations.refused += 1 }
+    let server = held?.server ?? index.flatMap(ruledName) ?? ""
+    let clock = shared.clock()
+    let moment = Moment(refusal.time, clock)
+    let (code, name, closed) = meaning(of: refusal, server: index, at: moment.monotonic)
+    if code == .grantLost, isCommitted(refusal, index, since: moment.monotonic) { violations.refused += 1 }
     let destination = name.map { $0.description } ?? refusal.destination.description
     let protocolName =
       switch refusal.transport {
@@ -57,12 +57,50 @@ extension ResolutionService {
       default: "\"\(refusal.transport)\""
       }
     let port = refusal.transport == 6 || refusal.transport == 17 ? ",\"port\":\(refusal.port)" : ""
-    _ = push(
+    let history = closed.map { Self.members($0, clock) } ?? ""
+    let isStored = push(
       AuditRecordHeader(
         connection: code, transport: refusal.transport, port: refusal.port, payloadSize: refusal.length,
-        client: refusal.source, clientPort: refusal.sourcePort, wallClock: wall),
-      server: server, destination: Array(destination.utf8),
-      ",\"address\":\"\(refusal.destination)\",\"protocol\":\(protocolName)\(port)\(Self.remedy(refusal, held))")
+        client: refusal.source, clientPort: refusal.sourcePort, wallClock: refusal.time),
+      server: Array(server.utf8), destination: Array(destination.utf8),
+      ",\"address\":\"\(refusal.destination)\",\"protocol\":\(protocolName)\(port)\(history)"
+        + Self.remedy(refusal, held))
+    if !isStored { refusalCounts.untold(refusal.server.flatMap(ruledName) ?? RefusalCounts.host) }
+  }
+
+  /// The name of the server whose rules the kernel had, also where the policy in force has it no more.
+  private func ruledName(_ index: UInt16) -> String? {
+    if let name = serverName(index) { return name }
+    guard let plan = bridge?.plan, Int(index) < plan.servers.count else { return nil }
+    return plan.servers[Int(index)].name
+  }
+
+  /// When it had been opened and closed, and by whom before its time.
+  private static func members(_ closed: GrantLedger.Closed, _ clock: QueryClock) -> String {
+    func text(_ time: UInt64) -> String {
+      Timestamp.text(clock.wall - min(clock.wall, clock.monotonic - min(clock.monotonic, time)))
+    }
+    let opened = ",\"opened\":\"\(text(closed.opened))\""
+    switch closed.ending {
+    case nil: return "\(opened),\"closed\":\"\(text(closed.closed))\""
+    // When in that run it was closed is not known.
+    case .restart: return "\(opened),\"closed_by\":\"restart\""
+    case .some(let ending):
+      return "\(opened),\"closed\":\"\(text(closed.closed))\",\"closed_by\":\"\(ending.rawValue)\""
+    }
+  }
+
+  /// The books of a minute: where they do not balance, or a counter was taken away, is an event.
+  func close(_ books: [RefusalBook]) {
+    let wall = shared.clock().wall
+    for book in books {
+      let told = options.recordsRefusals ? refusalCounts.close(book) : 0
+      guard options.recordsRefusals, told != book.refused || book.cutSince != 0 else { continue }
+      let cut = book.cutSince == 0 ? "" : ",\"counter_lost_since\":\"\(Timestamp.text(book.cutSince))\""
+      _ = push(
+        AuditRecordHeader(service: .refusals, wallClock: wall), server: Array(book.server.utf8), destination: [],
+        ",\"refused\":\(book.refused),\"told\":\(told),\"since\":\"\(Timestamp.text(book.since))\"\(cut)")
+    }
   }
 
   /// What would let it pass, if it should.
@@ -73,48 +111,54 @@ extension ResolutionService {
     return ",\"remedy\":\"inbound: \(port)\""
   }
 
-  private func isOpen(_ refusal: RefusedConnection, _ server: UInt16?) -> Bool {
+  private func isCommitted(_ refusal: RefusedConnection, _ server: UInt16?, since: UInt64) -> Bool {
     guard let server else { return false }
     let element = GrantElement(
       server: server, address: refusal.destination, transport: refusal.transport, port: refusal.port)
-    let since = now - min(now, Self.slowestNews)
     return engine.ledger.isCommitted(element, since: since, now: now, epoch: shared.epoch.current)
   }
 
-  /// What the kernel tells of was up to so long ago, in nanoseconds: a packet may have come before its address was open.
-  private static let slowestNews: UInt64 = 1_000_000_000
-
-  /// Why the table refused it, and the name that the server last got this address for.
-  private func meaning(of refusal: RefusedConnection, server: UInt16?) -> (AuditCode, Name?) {
+  /// Why the table refused it, and the name that the server had this address for last, both as of the packet's time.
+  private func meaning(
+    of refusal: RefusedConnection, server: UInt16?, at time: UInt64
+  ) -> (AuditCode, Name?, GrantLedger.Closed?) {
     let standing = server.map {
       engine.ledger.standing(
-        of: refusal.destination, transport: refusal.transport, port: refusal.port, server: $0, now: now)
+        of: refusal.destination, transport: refusal.transport, port: refusal.port, server: $0, at: time)
     }
-    let name: Name? =
-      switch standing {
-      case .open(let name), .wrongPort(let name), .expired(let name): name
-      case .resolvedByOther, .neverResolved, nil: nil
-      }
+    let name = standing?.name
     switch refusal.kind {
-    case .maxBytes: return (.maxBytes, name)
-    case .maxBytesPerHour: return (.maxBytesPerHour, name)
-    case .spoofed: return (.spoofedSource, nil)
-    case .held: return (.networkHeld, nil)
-    case .inbound: return (.inboundRefused, nil)
-    case .host: return (refusal.port == 53 ? .otherResolver : .hostFence, nil)
+    case .maxBytes: return (.maxBytes, cappedName(refusal, .perConnection, server, time) ?? name, nil)
+    case .maxBytesPerHour: return (.maxBytesPerHour, cappedName(refusal, .perHour, server, time) ?? name, nil)
+    case .spoofed: return (.spoofedSource, nil, nil)
+    case .held: return (.networkHeld, nil, nil)
+    case .inbound: return (.inboundRefused, nil, nil)
+    case .host: return (refusal.port == 53 ? .otherResolver : .hostFence, nil, nil)
     case .closed: break
     }
     switch (refusal.port, standing) {
-    case (53, _) where refusal.hasPorts: return (.otherResolver, name)
-    case (853, _) where refusal.hasPorts: return (.dnsOverTLS, name)
+    case (53, _) where refusal.hasPorts: return (.otherResolver, name, nil)
+    case (853, _) where refusal.hasPorts: return (.dnsOverTLS, name, nil)
     case (443, _) where refusal.hasPorts && PublicResolvers.contains(refusal.destination):
-      return (.dnsOverHTTPS, name)
-    case (_, .wrongPort): return (.wrongPort, name)
+      return (.dnsOverHTTPS, name, nil)
+    case (_, .wrongPort): return (.wrongPort, name, nil)
+    case (_, .closed(let closed)): return (closed.isWithdrawn ? .withdrawn : .expired, name, closed)
     // Open for us and refused all the same: the kernel let go of it before we did.
-    case (_, .expired), (_, .open): return (.expired, name)
-    case (_, .resolvedByOther): return (.neverResolved, nil)
-    case (_, .neverResolved), (_, nil): return (.rawAddress, nil)
+    case (_, .open): return (.grantLost, name, nil)
+    case (_, .resolvedByOther): return (.neverResolved, nil, nil)
+    case (_, .neverResolved), (_, nil): return (.rawAddress, nil, nil)
     }
+  }
+
+  /// The name whose cap the packet met: another one at the same address may have none.
+  private func cappedName(
+    _ refusal: RefusedConnection, _ kind: ByteCap.Kind, _ server: UInt16?, _ time: UInt64
+  ) -> Name? {
+    guard let server, let place = snapshot.server(firewallIndex: server) else { return nil }
+    var bits: UInt16 = 0
+    for (index, cap) in snapshot.servers[place].byteCaps.enumerated() where cap.kind == kind { bits |= 1 << index }
+    return engine.ledger.cappedName(
+      of: refusal.destination, transport: refusal.transport, port: refusal.port, caps: bits, server: server, at: time)
   }
 
   // MARK: - Volumes
@@ -125,15 +169,10 @@ extension ResolutionService {
     for volume in news {
       let element = volume.element
       let standing = engine.ledger.standing(
-        of: element.address, transport: element.transport, port: element.port, server: element.server, now: now)
-      let name: Name? =
-        switch standing {
-        case .open(let name), .expired(let name), .wrongPort(let name): name
-        case .resolvedByOther, .neverResolved: nil
-        }
+        of: element.address, transport: element.transport, port: element.port, server: element.server, at: now)
       volumes.add(
         VolumeTotals.Destination(
-          server: element.server, name: name?.description ?? "", address: element.address,
+          server: element.server, name: standing.name?.description ?? "", address: element.address,
           transport: element.transport, port: element.port),
         octets: volume.octets, packets: volume.packets)
     }
@@ -203,6 +242,20 @@ extension ResolutionService {
       }
     }
   }
+}
+
+/// A time that the kernel told on the wall's clock, on ours.
+private struct Moment {
+  let monotonic: UInt64
+
+  init(_ wall: UInt64, _ clock: QueryClock) {
+    monotonic = clock.monotonic - min(clock.monotonic, clock.wall - min(clock.wall, wall))
+  }
+}
+
+extension GrantLedger.Closed {
+  /// Closed by a decision, and not by the end of its time or of a run.
+  fileprivate var isWithdrawn: Bool { ending != nil && ending != .restart }
 }
 
 extension RefusedConnection {

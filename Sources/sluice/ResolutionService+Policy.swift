@@ -195,21 +195,26 @@ extension ResolutionService {
     servers: Set<UInt16>, by peer: ControlPeer, where condition: (GrantLedger.Key) -> Bool,
     completion: @escaping (Int, Int) -> Void
   ) {
-    close(servers: servers, since: snapshot, members: peer.members, where: condition, completion: completion)
+    close(
+      servers: servers, since: snapshot, members: peer.members, ending: .operator, where: condition,
+      completion: completion)
   }
 
   func close(
     servers: Set<UInt16>?, since former: ResolverSnapshot, members: String = "", cutting lapsed: [GrantElement] = [],
-    as code: AuditCode = .notListed, where condition: (GrantLedger.Key) -> Bool,
+    as code: AuditCode = .notListed, ending: GrantLedger.Ending = .policy,
+    where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
     completion: @escaping (Int, Int) -> Void
   ) {
-    let ended = engine.end(now: now, servers: servers, as: code, where: condition, keeping: keeping)
+    let ended = engine.end(
+      now: now, servers: servers, as: code, ending: ending, where: condition, keeping: keeping)
     shorten(ended.shortened.map(\.element))
     let all = ended.closed + (options.cutsFlows ? lapsed : [])
     guard let bridge, !all.isEmpty else { return completion(0, 0) }
     bridge.revoke(all, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
       if let failure {
+        lost.revocations += UInt64(ended.closed.count)
         StandardError.write(
           "sluice: \(ended.closed.count) addresses could not be closed and end by themselves: \(failure)")
         return completion(0, flows)
@@ -279,8 +284,10 @@ extension ResolutionService {
   }
 
   /// Records what an operator changed.
-  func recordChange(_ code: AuditCode, _ request: ControlRequest, _ members: String) {
-    let server = request.query["server"].map { Array($0.utf8) } ?? everybody
+  ///
+  /// - Parameter server: whom it is about, where the request does not say.
+  func recordChange(_ code: AuditCode, _ request: ControlRequest, server: String? = nil, _ members: String) {
+    let server = (request.query["server"] ?? server).map { Array($0.utf8) } ?? everybody
     let destination = request.query["name"] ?? request.query["address"] ?? ""
     _ = push(
       AuditRecordHeader(service: code, wallClock: shared.clock().wall), server: server,

@@ -70,6 +70,10 @@ final class ResolutionService {
   var suspects: Set<UInt16> = []
   var isSearching = false
   var volumes = VolumeTotals()
+  var refusalCounts = RefusalCounts()
+  var lost = LostCounts()
+  /// The bridge can be told by the kernel what the table refuses.
+  var isRefusalLogRead = true
   var enclosure = EnclosureState()
   /// What should end sooner than the kernel was told so far.
   var unshortened: Set<GrantElement> = []
@@ -169,7 +173,7 @@ final class ResolutionService {
         perform(engine.answered(ticket, Self.result(result), now: now, epoch: shared.epoch.current))
       }
     case .commit(let ticket, let commits, let evictions):
-      bridge?.evict(evictions)
+      bridge?.evict(evictions) { [unowned self] in evictionFailed(evictions, $0) }
       let key = engine.question(of: ticket)
       commit(commits) { [unowned self] result in
         writeRecords()
@@ -250,7 +254,9 @@ final class ResolutionService {
 
   func push(_ header: AuditRecordHeader, server: [UInt8], destination: [UInt8], _ members: String) -> Bool {
     let extra = Array(members.utf8)
-    return push(header, server, destination, extra)
+    let isStored = push(header, server, destination, extra)
+    if !isStored { lost.countUnrecorded(isConnection: header.code.isConnection) }
+    return isStored
   }
 
   private func push(_ header: AuditRecordHeader, _ server: [UInt8], _ name: [UInt8], _ extra: [UInt8]) -> Bool {

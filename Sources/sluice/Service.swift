@@ -241,6 +241,8 @@ final class Service {
     }
     // A firewall without servers answers at once.
     if outcome == nil { try bridge.turn("the kernel's sets could not be read within 10 s") { outcome != nil } }
+    // What was refused until now is judged by what the earlier run had open.
+    for event in bridge.early { service.bridgeChanged(event) }
     guard let adopted = try outcome?.get(), adopted.kept + adopted.closed > 0 else { return }
     StandardError.write(
       "sluice: of an earlier run \(adopted.kept) addresses stay open and \(adopted.closed) are closed")

@@ -80,6 +80,81 @@ extension EndToEnd {
       }
     }
 
+    /// Sends datagrams from the client; `targets` is a Python expression of (address, port) pairs.
+    private func noise(_ bed: Testbed, _ targets: String) throws {
+      let script =
+        "import socket\nu=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\nfor t in \(targets):\n try: u.sendto(b'x',t)\n"
+        + " except OSError: pass"
+      #expect(try Command.run(["python3", "-c", script], in: bed.client).status == 0)
+    }
+
+    @Test("however much noise there is, each destination is told, and the books say how many packets were refused")
+    func noise() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        // Far beyond the bucket: one destination at full speed, then four thousand, then the one that matters, then noise.
+        try noise(
+          bed,
+          "[('45.11.9.1', 9)] * 3000 + [('45.11.9.%d' % n, p) for n in range(1, 4) for p in range(1000, 2300)]")
+        #expect(try !bed.connects("45.11.0.66", 4_444))
+        try noise(bed, "[('45.11.9.1', 9)] * 3000")
+        let marked = try event(bed, "raw-address", address: "45.11.0.66")
+        #expect(marked["port"] as? Int == 4_444, "\(marked)")
+        // Each minute: what the kernel counted, and how much of it has an event.
+        var books: [[String: Any]] = []
+        try eventually("the books of the minute", within: 90) {
+          books = try bed.sluice.events().filter { $0["code"] as? String == "refusals" }
+          return !books.isEmpty
+        }
+        let refused = books.compactMap { $0["refused"] as? Int }.reduce(0, +)
+        let inLines = books.compactMap { $0["told"] as? Int }.reduce(0, +)
+        // The datagrams, and the one connection, whose refusal ends it.
+        #expect(refused == 9_901, "\(books)")
+        // Each of the 3,902 destinations, and of the repeats what the bucket holds.
+        #expect((3_902..<4_500).contains(inLines) && books.allSatisfy { $0["server"] as? String == "github-mcp" })
+        #expect(try bed.nft("list counter inet sluice refused/github-mcp").contains("packets 9901 "))
+        let lines = try bed.sluice.events().filter { $0["code"] as? String == "raw-address" }
+        #expect(lines.map { $0["count"] as? Int ?? 1 }.reduce(0, +) == inLines)
+        #expect(try bed.sluice.command("firewall", "diff").status == 0)
+
+        // What a flush takes along is said.
+        try noise(bed, "[('45.11.9.2', 9)] * 500")
+        _ = try bed.nft("flush ruleset")
+        let over = try event(bed, "enforcement_restored")
+        #expect(over["counters_lost"] as? [String] == ["github-mcp"] && over["counted_until"] != nil, "\(over)")
+      }
+    }
+
+    @Test("while another program reads the kernel's log everything says so, and it is read again when that is gone")
+    func logTaken() throws {
+      var settings = TestbedSettings()
+      settings.startsSluice = false
+      settings.configuration += "metrics: 127.0.0.1:9153\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let thief = try RunningCommand(
+          ["tcpdump", "-U", "-i", "nflog:53", "-w", "-"], in: bed.host, folder: bed.folder)
+        defer { thief.signal(SIGKILL) }
+        try eventually("tcpdump reads the group") { thief.errors.contains("listening on") }
+        try bed.sluice.start()
+        let taken = try bed.sluice.command("status")
+        #expect(taken.text.contains("another program reads the group of the kernel's log"), "\(taken.text)")
+        let ready = ["curl", "-s", "http://127.0.0.1:9153/readyz"]
+        #expect(try Command.run(ready, in: bed.host).text.contains("another program reads the kernel's log"))
+        #expect(try !bed.connects("45.11.0.66"))
+        thief.signal(SIGTERM)
+        try eventually("the group is read again") { try Command.run(ready, in: bed.host).text == "ready\n" }
+        #expect(try !bed.connects("45.11.0.67"))
+        _ = try event(bed, "raw-address", address: "45.11.0.67")
+        #expect(try bed.sluice.events().allSatisfy { $0["address"] as? String != "45.11.0.66" })
+        // What was refused meanwhile is in the counts.
+        var books: [String: Any]?
+        try eventually("the books of the minute", within: 90) {
+          books = try bed.sluice.events().first { $0["code"] as? String == "refusals" }
+          return books != nil
+        }
+        #expect(books?["refused"] as? Int == 2 && books?["told"] as? Int == 1, "\(books ?? [:])")
+      }
+    }
+
     @Test("a foreign flush, a foreign element, a deleted table: one event when it begins and one when it is over")
     func incidents() throws {
       try Testbed.run { (bed: Testbed) throws in

@@ -227,6 +227,12 @@ extension EndToEnd {
         #expect(asked.count == 7 && asked.allSatisfy { $0["uid"] as? Int == 0 })
         #expect(
           asked.first?["destination"] as? String == "API.github.com" && asked[4]["query_type"] as? String == "TXT")
+        #expect(asked[1]["server"] as? String == "github-mcp", "asked as a client, it is about the client's server")
+        // What an operator asked, the container did not.
+        let table = try bed.sluice.command("log", "--name", "evil.example.com").text
+        #expect(table.contains("10.77.1.0 (operator)"), "\(table)")
+        #expect(try !bed.sluice.command("log", "top", "--decision", "block").text.contains("evil.example.com"))
+        #expect(try !bed.sluice.command("log", "suggest", "--server", "github-mcp").text.contains("evil.example.com"))
         // Every line is an event to the strict reader: no member stands twice.
         let read = try bed.sluice.command("log", "--count")
         #expect(read.status == 0 && read.errors.isEmpty, "\(read)")

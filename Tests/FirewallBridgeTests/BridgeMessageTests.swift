@@ -42,7 +42,7 @@ import Testing
       RefusedConnection(
         server: index % 2 == 0 ? nil : element.server, kind: .init(rawValue: UInt8(index % 5 + 1))!,
         source: element.address, sourcePort: element.port, destination: element.address,
-        transport: UInt8(index), port: element.port, length: id)
+        transport: UInt8(index), port: element.port, length: id, time: plan)
     }
     return [
       .planPart(request: id, index: 3, count: 4, octets: (0..<count).map { UInt8($0) }),
@@ -63,7 +63,8 @@ import Testing
       .foreignChange([.tableRemoved, .reinstalled], servers: elements.map(\.server)),
       .volumes(volumes),
       .refusals(connections),
-      .notice("so it is"), .alarm, .alive,
+      .books((0..<count).map { _ in RefusalBook(server: "a", refused: plan, told: 1, since: plan, cutSince: 0) }),
+      .notice("so it is"), .alarm, .alive, .refusalsRead(count % 2 == 0),
       .broken(incarnation: plan, text: "no"),
     ]
   }
@@ -96,7 +97,12 @@ import Testing
         Array(
           repeating: RefusedConnection(
             server: 1, kind: .closed, source: address, sourcePort: 1, destination: address, transport: 6, port: 1,
-            length: 1), count: BridgeMessage.maximumRefusals)),
+            length: 1, time: .max), count: BridgeMessage.maximumRefusals)),
+      .books(
+        Array(
+          repeating: RefusalBook(
+            server: String(repeating: "a", count: 63), refused: .max, told: .max, since: .max, cutSince: .max),
+          count: BridgeMessage.maximumBooks)),
       .page(
         request: 1, last: false,
         elements: Array(

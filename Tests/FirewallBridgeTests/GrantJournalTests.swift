@@ -23,7 +23,7 @@ struct GrantJournalTests {
     try body(folder + "/audit.jsonl.grants")
   }
 
-  @Test("what was appended is read back, the first opening of each")
+  @Test("what was appended is read back with the first opening of each, what was renewed last at the end")
   func roundTrip() throws {
     try inFolder { path in
       let journal = try GrantJournal(path: path, entries: [try Self.entry(1)], owner: nil)
@@ -31,7 +31,7 @@ struct GrantJournalTests {
       #expect(journal.flush())
       journal.append([try Self.entry(2, opened: 99)])
       #expect(journal.flush())
-      let expected = [try Self.entry(1), try Self.entry(2), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example")]
+      let expected = [try Self.entry(1), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example"), try Self.entry(2)]
       #expect(GrantJournal.read(path) == expected)
       var state = stat()
       #expect(unsafe stat(path, &state) == 0 && state.st_mode & 0o777 == 0o600)

@@ -20,7 +20,7 @@ struct RulesetTests {
           ], opensAnyPort: index % 7 == 0)
       }
       try Kernel.nft(Ruleset.render(plan))
-      #expect(try KernelSets().sets(family: .inet, table: "sluice").count == 2_000 + 2 * 143 + 9)
+      #expect(try KernelSets().sets(family: .inet, table: "sluice").count == 2_000 + 2 * 143 + 9 + 8)
     }
   }
 
@@ -54,21 +54,28 @@ struct RulesetTests {
       var plan = FirewallPlan.sample()
       _ = try installer.install(plan)
       try Kernel.nft("add set inet sluice mine-4 { type ipv4_addr; }\nadd chain inet sluice mine")
+      #expect(
+        try kernel.counters(family: .inet, table: "sluice").keys.sorted() == [
+          "refused-host", "refused/db_tools", "refused/github-mcp",
+        ])
       plan.servers.remove(at: 0)
       plan.servers[0].opensAnyPort = false
       _ = try installer.install(plan)
+      #expect(
+        try kernel.counters(family: .inet, table: "sluice").keys.sorted() == ["refused-host", "refused/db_tools"])
       let sets = try kernel.sets(family: .inet, table: "sluice").keys.sorted()
       #expect(
         sets == [
-          "clients-4", "clients-4/16", "clients-6", "clients-6/32", "db_tools-4", "db_tools-6", "links", "mine-4",
+          "clients-4", "clients-4/16", "clients-6", "clients-6/32", "db_tools-4", "db_tools-6",
+          "links", "mine-4",
           "servers-4", "servers-4/16",
-          "servers-6", "servers-6/32",
+          "servers-6", "servers-6/32", "told-bytes/4", "told-bytes/6", "told-host/4", "told-host/6", "told-sources/4",
+          "told-sources/6", "told/4", "told/6",
         ])
       #expect(
         try kernel.chains(family: .inet, table: "sluice") == [
-          "db_tools", "db_tools/new", "forward", "host/fence", "host/held", "host/inbound", "host/unreachable/output",
-          "input", "mine",
-          "output",
+          "db_tools", "db_tools/new", "forward", "host/fence", "host/held", "host/inbound", "host/refused/prohibited",
+          "host/refused/reset", "host/unreachable/output", "input", "mine", "output",
         ])
     }
   }

@@ -164,8 +164,12 @@ struct StandingTests {
   private func standing(
     _ ledger: borrowing GrantLedger, _ last: Int, port: UInt16 = 443, server: UInt16 = 0, now: UInt64
   ) -> GrantLedger.Standing {
-    ledger.standing(of: address(last), transport: 6, port: port, server: server, now: now)
+    ledger.standing(of: address(last), transport: 6, port: port, server: server, at: now)
   }
+
+  private func closed(
+    _ name: Name, _ opened: UInt64, _ closed: UInt64, _ ending: GrantLedger.Ending? = nil
+  ) -> GrantLedger.Standing { .closed(GrantLedger.Closed(name: name, opened: opened, closed: closed, ending: ending)) }
 
   @Test("open, wrong port, expired, resolved by another server, never resolved")
   func standings() throws {
@@ -174,13 +178,13 @@ struct StandingTests {
     try ledger.answer("a.example", [1], ttl: 1, now: 0)
     #expect(standing(ledger, 1, now: 1) == .open(name))
     #expect(standing(ledger, 1, port: 80, now: 1) == .wrongPort(name))
-    #expect(ledger.standing(of: address(1), transport: 17, port: 443, server: 0, now: 1) == .wrongPort(name))
+    #expect(ledger.standing(of: address(1), transport: 17, port: 443, server: 0, at: 1) == .wrongPort(name))
     #expect(standing(ledger, 1, server: 1, now: 1) == .resolvedByOther(name))
     #expect(standing(ledger, 2, now: 1) == .neverResolved)
     // Whether somebody has looked since or not.
-    #expect(standing(ledger, 1, now: 60 * second) == .expired(name))
+    #expect(standing(ledger, 1, now: 60 * second) == closed(name, 0, 60 * second))
     _ = ledger.replay(now: 60 * second)
-    #expect(standing(ledger, 1, now: 61 * second) == .expired(name) && ledger.elementCount == 0)
+    #expect(standing(ledger, 1, now: 61 * second) == closed(name, 0, 60 * second) && ledger.elementCount == 0)
     #expect(standing(ledger, 1, server: 1, now: 61 * second) == .resolvedByOther(name))
   }
 
@@ -194,9 +198,65 @@ struct StandingTests {
     _ = ledger.promise(a, elements: plan.elements, answerUntil: second, now: 0, epoch: 1)
     #expect(standing(ledger, 1, port: 9, now: 1) == .open(name))
     try ledger.answer("b.example", [2], ttl: 1, now: 10 * second)
-    #expect(standing(ledger, 1, now: 10 * second) == .expired(name))
+    #expect(standing(ledger, 1, now: 10 * second) == closed(name, 0, 10 * second, .room))
     _ = ledger.end(now: 11 * second) { _ in true }
-    #expect(standing(ledger, 2, now: 11 * second) == .expired(try Name(hostname: "b.example")))
+    let b = try Name(hostname: "b.example")
+    #expect(standing(ledger, 2, now: 11 * second) == closed(b, 10 * second, 11 * second, .policy))
+  }
+
+  @Test("a packet met what there was at its time, whatever came after it")
+  func moments() throws {
+    var ledger = makeSmall()
+    let (a, b) = (try Name(hostname: "a.example"), try Name(hostname: "b.example"))
+    try ledger.answer("a.example", [1], ttl: 1, now: 10 * second)
+    #expect(standing(ledger, 1, now: 10 * second - 1) == .neverResolved, "refused first, resolved then")
+    #expect(standing(ledger, 1, port: 80, now: 10 * second - 1) == .neverResolved)
+    #expect(standing(ledger, 1, server: 1, now: 10 * second - 1) == .neverResolved, "nor had another server it then")
+    #expect(standing(ledger, 1, now: 10 * second) == .open(a))
+    // The other name at the address is the last one, whether anybody has looked since or not.
+    try ledger.answer("b.example", [1], ttl: 1, now: 100 * second)
+    #expect(standing(ledger, 1, now: 99 * second) == closed(a, 10 * second, 70 * second))
+    #expect(standing(ledger, 1, now: 200 * second) == closed(b, 100 * second, 160 * second))
+    // Renewed, and closed by an operator; one that is open again is, and was not between.
+    try ledger.answer("b.example", [1], ttl: 1, now: 300 * second)
+    try ledger.answer("b.example", [1], ttl: 1, now: 310 * second)
+    _ = ledger.end(now: 320 * second, as: .operator) { $0.name == b }
+    try ledger.answer("a.example", [1], ttl: 1, now: 330 * second)
+    #expect(standing(ledger, 1, now: 319 * second) == .open(b))
+    #expect(standing(ledger, 1, now: 325 * second) == closed(b, 300 * second, 320 * second, .operator))
+    #expect(standing(ledger, 1, now: 330 * second) == .open(a))
+  }
+
+  @Test("an earlier run is remembered as such, and what is adopted of it is open")
+  func restart() throws {
+    var ledger = makeSmall()
+    let key = try key("a.example")
+    ledger.remember(key, element(1), opened: 1, now: 10)
+    ledger.remember(key, element(2), opened: 2, now: 10)
+    let isTaken = ledger.adopt(key, element(2), until: 100, caps: 0, opened: 2, now: 10, epoch: 1)
+    #expect(isTaken)
+    #expect(standing(ledger, 1, now: 20) == closed(key.name, 1, 10, .restart))
+    #expect(standing(ledger, 2, now: 20) == .open(key.name))
+    #expect(standing(ledger, 2, now: 100) == closed(key.name, 2, 100))
+  }
+
+  @Test("a cap is that of the name that has it")
+  func capped() throws {
+    var ledger = makeSmall()
+    for (name, caps) in [("capped.example", UInt16(2)), ("free.example", 0)] {
+      let key = try key(name)
+      let plan = try ledger.plan(
+        key, addresses: [address(1)], targets: [(6, 443)], caps: caps, ttl: second, now: 0, epoch: 1)
+      ledger.committed(plan.commits, askedAt: 0, epoch: 1)
+      let until = ledger.promise(key, elements: plan.elements, now: 0, epoch: 1)
+      #expect(until != nil)
+    }
+    let free = try Name(hostname: "free.example")
+    #expect(standing(ledger, 1, now: 1) == .open(free))
+    func capped(_ caps: UInt16) -> String? {
+      ledger.cappedName(of: address(1), transport: 6, port: 443, caps: caps, server: 0, at: 1)?.description
+    }
+    #expect(capped(2) == "capped.example" && capped(6) == "capped.example" && capped(1) == nil)
   }
 
   @Test("closed addresses are remembered up to a limit, the latest ones")
@@ -216,9 +276,10 @@ struct StandingTests {
     #expect(ledger.servers[0].places.closedCount == GrantLedger.maxClosedPerServer)
     let now = UInt64(count + 2) * second
     let standings = [9, 10].map {
-      ledger.standing(of: IPAddress(v4: $0), transport: 6, port: 443, server: 0, now: now)
+      ledger.standing(of: IPAddress(v4: $0), transport: 6, port: 443, server: 0, at: now)
     }
-    #expect(standings == [.neverResolved, .expired(try Name(hostname: "n10.example"))])
+    let last = try Name(hostname: "n10.example")
+    #expect(standings[0] == .neverResolved && standings[1].name == last)
   }
 
   @Test("the index of addresses over all servers forgets the oldest")

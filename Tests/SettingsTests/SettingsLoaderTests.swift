@@ -91,7 +91,7 @@ import Testing
       workers: 0
       policys: policy.yaml
       policies: [ one.yaml, two.yaml, missing.yaml ]
-      audit: { path: none/audit.jsonl, max-size: 1 }
+      audit: { path: none/none/audit.jsonl, max-size: 1 }
       """,
       "one.yaml": """
       server: Bad
@@ -108,7 +108,7 @@ import Testing
     #expect(
       places == [
         "one.yaml:1:9", "one.yaml:2:13", "one.yaml:4:5", "one.yaml:6:5", "sluice.yaml:1:11", "sluice.yaml:2:14",
-        "sluice.yaml:3:10", "sluice.yaml:4:1", "sluice.yaml:5:33", "sluice.yaml:6:16", "sluice.yaml:6:44",
+        "sluice.yaml:3:10", "sluice.yaml:4:1", "sluice.yaml:5:33", "sluice.yaml:6:16", "sluice.yaml:6:49",
         "two.yaml:3:1",
       ], "\(findings.joined(separator: "\n"))")
     #expect(findings.allSatisfy { $0.contains(": error: ") })

@@ -1,0 +1,18 @@
+/// What could not be told or done, since the start: all of them stay 0 while all is well.
+struct LostCounts: Sendable, Codable {
+  /// Refused connections and other events that found no room in the ring to the log's writer.
+  var connections: UInt64 = 0
+  var events: UInt64 = 0
+  /// Addresses that the kernel did not close when others needed the room.
+  var evictions: UInt64 = 0
+  /// Addresses that the kernel did not close when they were revoked: they end by themselves.
+  var revocations: UInt64 = 0
+
+  var kinds: [(kind: String, count: UInt64)] {
+    [("connections", connections), ("events", events), ("evictions", evictions), ("revocations", revocations)]
+  }
+
+  mutating func countUnrecorded(isConnection: Bool) {
+    if isConnection { connections += 1 } else { events += 1 }
+  }
+}

@@ -19,8 +19,10 @@ package struct AuditReader {
   /// Octets of a plain file that one thread reads at a time.
   static let defaultPieceOctets = 4 << 20
   private static let maxThreads = 8
-  /// How much earlier than a line before it one may be, in milliseconds: windows end late, and clocks are set.
+  /// How much later than the lines around it one may be, in milliseconds: clocks are set.
   private static let disorder: Int64 = 600_000
+  /// How much earlier: the longest window is a day.
+  private static let delay: Int64 = 86_400_000 + disorder
 
   private let files: LogFiles
   private let path: String
@@ -160,7 +162,7 @@ package struct AuditReader {
       if let since = filter.since, index > 0, let following, let first, let last {
         isWanted = max(following, first, last) + Self.disorder >= since
       }
-      if let until = filter.until, let first, let last, min(first, last) - Self.disorder > until { isWanted = false }
+      if let until = filter.until, let first, let last, min(first, last) - Self.delay > until { isWanted = false }
       if isWanted { wanted.append(file) }
       following = first
     }

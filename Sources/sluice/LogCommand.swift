@@ -91,7 +91,7 @@ struct LogSource: ParsableArguments {
 struct LogReadCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "read",
-    abstract: "Read the audit log, rotated and compressed files too, newest last.",
+    abstract: "Read the audit log, rotated and compressed files too, newest last; with --json as it was written.",
     discussion: """
       Examples:
         sluice log --decision block --since 1h
@@ -107,7 +107,7 @@ struct LogReadCommand: ParsableCommand {
   @Option(help: "Only this decision: block, allow, observe or error.", completion: .list(LogReadCommand.decisions))
   var decision: String?
   @Option(help: "Only destinations that match, names or addresses; * stands for anything.") var name: String?
-  @Option(help: "The last so many events.") var limit: Int?
+  @Option(help: "The newest so many events.") var limit: Int?
   @Flag(name: [.long, .short], help: "Go on with new events, across rotation.") var follow = false
   @Flag(help: "Print how many events there are, and nothing else; with --json also the records they stand for.")
   var count = false
@@ -118,6 +118,9 @@ struct LogReadCommand: ParsableCommand {
       throw ValidationError("--decision is '\(decision)'; expected block, allow, observe or error")
     }
   }
+
+  /// Lines among which what is shown is put in the order of its time.
+  private static let leastLookback = 65_536
 
   static let decisions = ["block", "allow", "observe", "error"]
 
@@ -143,10 +146,18 @@ struct LogReadCommand: ParsableCommand {
         StandardOutput.collect(Self.styled(table.line(line), line))
       }
     }
-    try source.read(server: server, decision: decision, name: name, limit: limit) { reader throws(AuditStoreError) in
+    // The newest by their time may have been written before others.
+    let lookback = limit.map { $0 == 0 ? 0 : max(4 * $0, Self.leastLookback) }
+    try source.read(server: server, decision: decision, name: name, limit: lookback) { reader throws(AuditStoreError) in
+      var order = LogOrder(reach: max(lookback ?? 0, Self.leastLookback))
       let position = try reader.readBatches { batch in
-        if json { StandardOutput.write(lines: batch.octets) } else { batch.forEach(printOne) }
+        if json, limit == nil {
+          StandardOutput.write(lines: batch.octets)
+        } else {
+          batch.forEach { order.add($0, printOne) }
+        }
       }
+      order.end(limit: limit, printOne)
       StandardOutput.flush()
       if follow {
         try reader.follow(from: position, printOne, pausing: StandardOutput.flush) { false }

@@ -233,8 +233,8 @@ import Testing
 
   @Test("files whose events are all too old or too new are not even read; a clock that was set back does not hide them")
   func skipped() throws {
-    func line(_ hour: Int, _ minute: Int, _ name: String) -> String {
-      #"{"ts":"2026-11-20T\#(String(format: "%02d:%02d", hour, minute)):00.000Z","destination":"\#(name)","decision":"block"}"#
+    func line(_ day: Int, _ hour: Int, _ name: String) -> String {
+      #"{"ts":"2026-11-\#(10 + day)T\#(String(format: "%02d", hour)):00:00.000Z","destination":"\#(name)","decision":"block"}"#
         + "\n"
     }
     let scratch = Scratch()
@@ -255,9 +255,10 @@ import Testing
       return (names, reader.badLines)
     }
     #expect(try read() == ("abcdefgh", 4))
-    #expect(try read(since: "2026-11-20T04:30:00Z") == ("fh", 2))
-    #expect(try read(since: "2026-11-20T03:00:00Z") == ("defgh", 3))
-    #expect(try read(until: "2026-11-20T01:30:00Z") == ("a", 1))
-    #expect(try read(since: "2026-11-20T02:00:00Z", until: "2026-11-20T02:00:00Z") == ("bc", 2))
+    #expect(try read(since: "2026-11-14T12:00:00Z") == ("fh", 2))
+    #expect(try read(since: "2026-11-13T00:00:00Z") == ("defgh", 3))
+    // What is a day late may stand in the next file.
+    #expect(try read(until: "2026-11-11T12:00:00Z") == ("a", 2))
+    #expect(try read(since: "2026-11-12T00:00:00Z", until: "2026-11-12T00:00:00Z") == ("bc", 3))
   }
 }

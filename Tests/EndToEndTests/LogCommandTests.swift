@@ -29,13 +29,15 @@ extension EndToEnd {
       return text
     }()
 
-    private func run(_ words: String...) throws -> Command.Output {
+    private func run(_ words: String...) throws -> Command.Output { try run(words, on: Self.log) }
+
+    private func run(_ words: [String], on log: String) throws -> Command.Output {
       let executable = try #require(Machine.executable)
       let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-log-\(UUID().uuidString.prefix(8))")
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
       defer { try? FileManager.default.removeItem(at: folder) }
       let path = folder.appending(path: "audit.jsonl").path
-      try Data(Self.log.utf8).write(to: URL(filePath: path))
+      try Data(log.utf8).write(to: URL(filePath: path))
       return try Command.run([executable, "log"] + words + ["--path", path])
     }
 
@@ -63,6 +65,25 @@ extension EndToEnd {
       #expect(try run("--count", "--server", "nobody").lines == ["0"])
       #expect(try run("--count", "--follow").status == 64)
       #expect(try run("--count", "--limit", "3").status == 64)
+    }
+
+    @Test("the table is in the order of time, and a limit is the newest: what stands for many is written late")
+    func order() throws {
+      func line(_ second: Int, _ name: String) -> String {
+        #"{"ts":"2026-11-20T09:14:\#(second).000Z","server":"s","destination":"\#(name)","decision":"block","code":"not-listed"}"#
+          + "\n"
+      }
+      let log = line(12, "two") + line(14, "four") + line(11, "one") + line(15, "five") + line(13, "three")
+      func names(_ words: String...) throws -> [String] {
+        try run(words, on: log).lines.compactMap { text in
+          ["one", "two", "three", "four", "five"].first { text.contains($0) }
+        }
+      }
+      #expect(try names() == ["one", "two", "three", "four", "five"])
+      #expect(try names("--limit", "3") == ["three", "four", "five"])
+      #expect(try names("--limit", "2", "--json") == ["four", "five"])
+      #expect(try names("--json") == ["two", "four", "one", "five", "three"])
+      #expect(try names("--limit", "0").isEmpty)
     }
 
     @Test("--json prints the lines as they are, a limit the last of them, and a time that is none is bad usage")

@@ -33,7 +33,9 @@ final class RingFile: Sendable {
   }
 
   private enum Word {
-    static let magic = 0
+    /// The magic of earlier versions; 0 here, which they take for a file that was being made: who goes back to one begins
+    /// anew instead of being refused.
+    static let earlierMagic = 0
     static let rings = 8
     static let ringOctets = 16
     static let windowOctets = 24
@@ -41,6 +43,7 @@ final class RingFile: Sendable {
     /// How the run ended, and when it began.
     static let end = 128
     static let start = 136
+    static let magic = 144
   }
 
   /// What stands in `Word.end`; 0 in files of earlier versions.
@@ -69,8 +72,9 @@ final class RingFile: Sendable {
       rings: Int(truncatingIfNeeded: words.loadAcquiring(Word.rings)),
       ringOctets: Int(truncatingIfNeeded: words.loadAcquiring(Word.ringOctets)),
       windowOctets: Int(truncatingIfNeeded: words.loadAcquiring(Word.windowOctets)),
-      isEarlier: words.loadAcquiring(Word.magic) == earlierMagic)
-    guard geometry.isEarlier || words.loadAcquiring(Word.magic) == magic, geometry.isValid,
+      isEarlier: words.loadAcquiring(Word.earlierMagic) == earlierMagic)
+    let isOurs = words.loadAcquiring(Word.earlierMagic) == 0 && words.loadAcquiring(Word.magic) == magic
+    guard geometry.isEarlier || isOurs, geometry.isValid,
       Int(status.st_size) >= geometry.total
     else {
       return nil
@@ -83,7 +87,7 @@ final class RingFile: Sendable {
     guard octets > 0 else { return true }
     var word: UInt64 = 0
     let read = unsafe withUnsafeMutableBytes(of: &word) { unsafe pread(file.raw, $0.baseAddress, $0.count, 0) }
-    return read == 8 && (word == 0 || word == magic || word == earlierMagic)
+    return read == 8 && (word == 0 || word == earlierMagic)
   }
 
   /// Makes the file anew, every page of it reserved, so that a full disk cannot end the process by SIGBUS.

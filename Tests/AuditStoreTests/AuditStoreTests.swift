@@ -168,6 +168,8 @@ import Testing
     // What a killed run leaves.
     let killed = Scratch()
     try FileManager.default.copyItem(atPath: scratch.log + ".ring", toPath: killed.log + ".ring")
+    // Versions with another format take it for one that was being made, and do not refuse to start.
+    #expect(try Data(contentsOf: URL(filePath: killed.log + ".ring")).prefix(8) == Data(repeating: 0, count: 8))
     second.stop()
     let third = try openStore(killed.log)
     guard case .broken(let began) = third.former else { throw Impossible() }

@@ -172,7 +172,8 @@ struct BridgeTests {
       try session.waitUp()
       var outcomes: [Int: CommitOutcome] = [:]
       let deadline = MonotonicTime.now().adding(milliseconds: 10_000)
-      for index in 0..<2_000 {
+      // Fewer than a server's share beside another one.
+      for index in 0..<1_000 {
         let server: UInt16 = index % 10 == 9 ? 7 : 0
         let element = GrantElement(
           server: server, address: IPAddress(v4: 0xC633_6400 + UInt32(index)), transport: 6, port: 443)
@@ -180,7 +181,7 @@ struct BridgeTests {
           outcomes[index] = $0
         }
       }
-      try session.turn("2,000 outcomes") { outcomes.count == 2_000 }
+      try session.turn("1,000 outcomes") { outcomes.count == 1_000 }
       for (index, outcome) in outcomes {
         #expect(outcome == (index % 10 == 9 ? .refused(BridgeRefusal(.noSuchServer)) : .committed))
       }

@@ -105,7 +105,7 @@ let package = Package(
     .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
-    tests(of: "Sharing"),
+    tests(of: "Sharing", ["TestSupport"]),
     tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),
     .target(name: "ForbiddenCalls", path: "Tests/ForbiddenCalls"),
     tests(of: "LinuxIO", ["CLinux", "ForbiddenCalls"]),

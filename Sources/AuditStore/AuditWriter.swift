@@ -160,28 +160,30 @@ struct AuditWriter: ~Copyable {
     guard !output.isEmpty, now >= lookedAt &+ Self.lookRhythm else { return }
     lookedAt = now
     guard !file.isCurrent else { return }
+    if let fault = reopen() {
+      shared.counters.rotationFault.store(fault.errno, ordering: .relaxed)
+    } else {
+      shared.counters.replacements.add(1, ordering: .relaxed)
+      shared.counters.rotationFault.store(file.rotationFault, ordering: .relaxed)
+    }
+  }
+
+  /// Goes on in the file at the log's path; why not, where it cannot.
+  private mutating func reopen() -> SystemError? {
     do throws(SystemError) {
       try file.reopen()
       shared.compressor?.look()
-      shared.counters.replacements.add(1, ordering: .relaxed)
-      shared.counters.rotationFault.store(file.rotationFault, ordering: .relaxed)
+      return nil
     } catch {
       shared.counters.rotationFailures.add(1, ordering: .relaxed)
-      shared.counters.rotationFault.store(error.errno, ordering: .relaxed)
+      return error
     }
   }
 
   @discardableResult
   private mutating func reopenIfAsked() -> Bool {
     guard shared.mustReopen.exchange(false, ordering: .acquiringAndReleasing) else { return false }
-    do throws(SystemError) {
-      try file.reopen()
-      shared.compressor?.look()
-      return true
-    } catch {
-      shared.counters.rotationFailures.add(1, ordering: .relaxed)
-      return false
-    }
+    return reopen() == nil
   }
 
   // MARK: - Sleeping

@@ -126,9 +126,7 @@ struct LogFile: ~Copyable {
 
   /// Why the next rotation would fail, as errno; 0 where it would not.
   var rotationFault: Int32 {
-    let slash = path.lastIndex(of: "/")
-    let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    return unsafe faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno
+    unsafe faccessat(AT_FDCWD, Folder.path(of: path), W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno
   }
 
   /// Which file is open.

@@ -31,7 +31,8 @@ package struct EnvelopeFault: Error {
 ///
 /// Both are this executable started again; each restarts the other, because serve itself has no privilege to do it.
 /// They find their descriptors at fixed places: 3 the socketpair, 4 the plan, 5 the state folder, 6 the page in which
-/// alarms are counted, 7 (feeder) what tells that the keeper lives. The socketpair's end is shared, so what serve sent waits for the next feeder when one dies.
+/// alarms are counted, 7 (feeder) what tells that the keeper lives. The socketpair's end is shared, so what serve sent waits
+/// for the next feeder when one dies.
 package enum BridgeProcess {
   enum Role: String {
     case keeper = "--keeper"
@@ -84,12 +85,13 @@ package enum BridgeProcess {
     defer { close(pair[1]) }
     let notebook = try PlanNotebook.make(plan, bounds?.envelope)
     defer { close(notebook.descriptor) }
-    // Closed here when this returns: only the mapping is kept.
-    let file = try SharedCounter.makeFile(named: "sluice-alarms")
-    let alarms = try SharedCounter(file.raw)
+    // Only the mapping is kept here. The descriptor must last until the child has it, and an owner's last use is before that.
+    let file = try SharedCounter.makeFile(named: "sluice-alarms").release()
+    defer { close(file) }
+    let alarms = try SharedCounter(file)
     let pid = start(
       .keeper, bounds?.source, executable: executable, socket: pair[1], notebook: notebook, state: state,
-      alarms: file.raw, life: nil)
+      alarms: file, life: nil)
     guard pid > 0 else { throw SystemError(call: "posix_spawn", errno: -pid) }
     return BridgeChild(pid: pid, socket: ours, alarms: alarms)
   }

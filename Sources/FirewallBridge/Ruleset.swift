@@ -125,8 +125,7 @@ package enum Ruleset {
       + fragmentChains(former.enclosure.links).filter { !partsHook.contains($0) }
     // The kernel may have taken away a chain whose device is gone.
     for chain in chains + gone { text.line("add chain", chain) }
-    let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
-    let own = Dictionary(grouping: owned, by: \.owner)
+    let own = rangesByOwner(plan)
     hook(surroundings.enclosure.links, own, in: &text)
     for chain in partsHook { text.line("add chain", chain, fragmentsHook) }
     text.line("flush map", "links")
@@ -196,8 +195,7 @@ package enum Ruleset {
 
   /// The chains that hook the devices of links, by name, as nft lists them.
   package static func listedDeviceChains(_ plan: FirewallPlan, _ surroundings: Surroundings) -> [String: [String]] {
-    let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
-    let own = Dictionary(grouping: owned, by: \.owner)
+    let own = rangesByOwner(plan)
     let links = surroundings.enclosure.links.filter { $0.index != 0 }
     return Dictionary(
       uniqueKeysWithValues: links.map { link in
@@ -440,6 +438,11 @@ package enum Ruleset {
     return purposes.contains { purpose in
       [IPAddress.Family.v4, .v6].contains { "\(purpose)-\($0.rawValue)" == parts[0] }
     }
+  }
+
+  /// The ranges of each server, by its place in the plan.
+  private static func rangesByOwner(_ plan: FirewallPlan) -> [Int: [OwnedRange]] {
+    Dictionary(grouping: plan.addressFamilies.flatMap { ownedRanges(plan, $0) }, by: \.owner)
   }
 
   static func ownedRanges(_ plan: FirewallPlan, _ family: IPAddress.Family) -> [OwnedRange] {

@@ -22,9 +22,12 @@ package struct Folder: ~Copyable, Sendable {
 
   /// The folder that a file is in.
   package init(of path: String) throws(SystemError) {
-    let slash = path.lastIndex(of: "/")
-    let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    try self.init(folder)
+    try self.init(Self.path(of: path))
+  }
+
+  /// Where the folder that a file is in is.
+  package static func path(of file: String) -> String {
+    file.lastIndex(of: "/").map { $0 == file.startIndex ? "/" : String(file[..<$0]) } ?? "."
   }
 
   /// The last part of a path.

@@ -11,8 +11,10 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
   }
 
   /// `bind: Address already in use`.
-  package var description: String {
-    let text = unsafe strerror(errno)
-    return "\(call): " + (unsafe text.map { unsafe String(cString: $0) } ?? "error \(errno)")
+  package var description: String { "\(call): \(Self.text(errno))" }
+
+  /// `Address already in use`.
+  package static func text(_ errno: Int32) -> String {
+    unsafe strerror(errno).map { unsafe String(cString: $0) } ?? "error \(errno)"
   }
 }

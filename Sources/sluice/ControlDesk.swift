@@ -186,7 +186,7 @@ final class ControlDesk {
       audit: ControlAPI.Status.Audit(
         path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,
         suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt,
-        rotationFault: counters.rotationFault.map(LogFault.words), replaced: counters.replacements,
+        rotationFault: counters.rotationFault.map(SystemError.text), replaced: counters.replacements,
         pending: audit.pending.octets, room: audit.pending.room),
       violations: violations, lost: service.lost, refusalLogRead: service.isRefusalLogRead,
       permits: keeper.permits.count,

@@ -150,7 +150,7 @@ enum HostDiagnosis {
     if let fault = status.audit.rotationFault {
       findings.append(
         .serious(
-          "server", "the audit log \(status.audit.path) cannot be rotated (\(fault)): it grows beyond max-size",
+          "server", LogFault.text(status.audit.path, fault),
           "give the folder to the service's user: \(LogFolder.remedy(settings))"))
     }
     for upstream in status.upstreams where !upstream.healthy {

@@ -28,8 +28,8 @@ final class LogWatch {
     if counters.rotationFault != fault {
       fault = counters.rotationFault
       if let fault {
-        StandardError.write("sluice: \(LogFault.text(path, fault))")
-        tell("\"fault\":\"not-rotated\",\"error\":\(JSONText.quoted(LogFault.words(fault)))")
+        StandardError.write("sluice: \(LogFault.text(path, SystemError.text(fault)))")
+        tell("\"fault\":\"not-rotated\",\"error\":\(JSONText.quoted(SystemError.text(fault)))")
       } else {
         StandardError.write("sluice: the audit log \(path) is rotated again")
       }
@@ -54,12 +54,8 @@ final class LogWatch {
 
 /// What keeps a log from being rotated, in words.
 enum LogFault {
-  /// - Parameter error: errno.
-  static func words(_ error: Int32) -> String {
-    unsafe strerror(error).map { unsafe String(cString: $0) } ?? "error \(error)"
-  }
-
-  static func text(_ path: String, _ error: Int32) -> String {
-    "the audit log \(path) cannot be rotated (\(words(error))): it grows beyond max-size"
+  /// - Parameter reason: as the kernel words it.
+  static func text(_ path: String, _ reason: String) -> String {
+    "the audit log \(path) cannot be rotated (\(reason)): it grows beyond max-size"
   }
 }

@@ -1,6 +1,7 @@
 import CLinux
 import EgressPolicy
 import Glibc
+import LinuxIO
 import Settings
 
 /// Gives up what `serve` needs only to start.
@@ -50,13 +51,9 @@ enum Privileges {
   static func lower(to account: Account?) throws(StartError) {
     if let account, geteuid() == 0 {
       let error = sluice_become(account.user, account.group)
-      guard error == 0 else { throw StartError("privileges cannot be lowered: \(Self.text(error))") }
+      guard error == 0 else { throw StartError("privileges cannot be lowered: \(SystemError.text(error))") }
     }
     let error = sluice_privileges_drop_all()
-    guard error == 0 else { throw StartError("capabilities cannot be given up: \(Self.text(error))") }
-  }
-
-  private static func text(_ error: Int32) -> String {
-    unsafe strerror(error).map { unsafe String(cString: $0) } ?? "error \(error)"
+    guard error == 0 else { throw StartError("capabilities cannot be given up: \(SystemError.text(error))") }
   }
 }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Sharing
@@ -74,7 +75,7 @@ struct SharesTests {
     "whatever happens: never more than there is, and one below its share is served",
     arguments: 1...20 as ClosedRange<UInt64>)
   func property(seed: UInt64) {
-    var random = Generator(state: seed)
+    var random = SeededRandom(seed: seed)
     let capacity = Int.random(in: 8...200, using: &random)
     var shares = Shares<Int>(capacity: capacity, leastAge: 20)
     var held: [UInt64: (owner: Int, weight: Int)] = [:]
@@ -104,19 +105,6 @@ struct SharesTests {
       }
       #expect(held.values.reduce(0) { $0 + $1.weight } <= capacity)
       #expect(shares.count == held.count && shares.activeOwners == Set(held.values.map(\.owner)).count)
-    }
-  }
-
-  /// SplitMix64.
-  private struct Generator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var word = state
-      word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
-      word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
-      return word ^ word >> 31
     }
   }
 }

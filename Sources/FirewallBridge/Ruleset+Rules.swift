@@ -150,20 +150,24 @@ extension Ruleset {
       let jumps = links.map { "\"\($0.interface)\" : goto \($0.chain)" }.joined(separator: ", ")
       text.line("add element", "links", "{ \(jumps) }")
     }
-    fragmentRules(links, in: &text)
+    arrivingRules(plan, surroundings, in: &text)
     forwardRules(plan, surroundings, in: &text)
     inputRules(plan, surroundings, in: &text)
   }
 
   /// Where bridges show their frames to this hook (br_netfilter), fragments are put together before the bridge's device sees
   /// any of them, and one whose rest never comes is answered to its source.
-  private static func fragmentRules(_ links: [Enclosure.Link], in text: inout RulesetScript) {
-    let bridges = links.filter(\.isBridge)
+  private static func arrivingRules(
+    _ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript
+  ) {
+    let bridges = surroundings.enclosure.links.filter(\.isBridge)
+    let seesQueries = hasQueries(plan) && !bridges.isEmpty || meetsQueriesEarly(plan, surroundings)
+    if seesQueries { text.rule(arriving, queryRule(plan)) }
     guard !bridges.isEmpty else { return }
-    text.rule(fragments, "ip frag-off & 0x3fff == 0 accept")
-    text.rule(fragments, "meta nfproto ipv6 exthdr frag missing accept")
+    text.rule(arriving, "ip frag-off & 0x3fff == 0 accept")
+    text.rule(arriving, "meta nfproto ipv6 exthdr frag missing accept")
     let jumps = bridges.map { "\"\($0.interface)\" : jump \($0.sourceChain)" }.joined(separator: ", ")
-    text.rule(fragments, "iifname vmap { \(jumps) }")
+    text.rule(arriving, "iifname vmap { \(jumps) }")
   }
 
   /// What may come by the interface at all: before fragments are put together, before options are read, before a time to
@@ -295,6 +299,7 @@ extension Ruleset {
 
   private static func inputRules(_ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript) {
     text.rule("input", "iif lo accept")
+    redirectionRules(plan, in: &text)
     upstreamRules(plan, in: &text)
     let links = surroundings.enclosure.links
     if !links.isEmpty {
@@ -338,11 +343,14 @@ extension Ruleset {
   private static func fromServers(_ plan: FirewallPlan, _ body: (String) -> Void) { servers(plan, "saddr", body) }
   private static func toServers(_ plan: FirewallPlan, _ body: (String) -> Void) { servers(plan, "daddr", body) }
 
-  private static func servers(
-    _ plan: FirewallPlan, _ side: String, of direction: String = "", _ body: (String) -> Void
+  static func servers(
+    _ plan: FirewallPlan, _ side: String, of direction: String = "", only: IPAddress.Family? = nil,
+    _ body: (String) -> Void
   ) {
     for family in plan.addressFamilies
-    where plan.servers.contains(where: { $0.prefixes.contains { $0.address.family == family } }) {
+    where only ?? family == family
+      && plan.servers.contains(where: { $0.prefixes.contains { $0.address.family == family } })
+    {
       let lengths = hashedLengths(plan, family)
       if lengths.isEmpty { body("\(direction)\(family.header) \(side) @clients-\(family.rawValue)") }
       for length in lengths {

@@ -6,8 +6,9 @@ package import LinuxIO
 ///
 /// Only validated names and binary addresses become text. The chains, and what a packet meets in which order:
 ///
-///     ingress, of each link's device ── source/INTERFACE: what lies behind it ► refused as spoofed
-///     prerouting, fragments ── by a link that is a bridge ──► source/INTERFACE
+///     ingress, of each link's device ── queries ── source/INTERFACE: what lies behind it ► refused as spoofed
+///     prerouting, arriving ── queries ── by a link that is a bridge, fragments ──► source/INTERFACE
+///     queries ── from a server's network to a listener: not tracked; output, responses ── back: not tracked either
 ///     forward ── iifname vmap @links ──► link/INTERFACE ── its servers' networks ──► SERVER, else refused as spoofed
 ///        ├────── ip saddr vmap @servers-… ──► SERVER, or SERVER/spoofed where it should have come by a link
 ///        ├────── ip saddr @held-… ──► host/held: refused
@@ -89,13 +90,14 @@ package enum Ruleset {
     declare(plan, surroundings, leftovers, in: &text)
     let owned = plan.addressFamilies.flatMap { ownedRanges(plan, $0) }
     let own = Dictionary(grouping: owned, by: \.owner)
-    if hooksDevices { hook(surroundings.enclosure.links, own, in: &text) }
+    if hooksDevices { hook(plan, surroundings, own, in: &text) }
     empty(plan, surroundings, leftovers, in: &text)
     fillMaps(plan, surroundings.held, owned, in: &text)
     for (index, server) in plan.servers.enumerated() {
       serverRules(server, own: own[index] ?? [], plan, in: &text)
     }
     sharedRules(plan, in: &text)
+    queryRules(plan, in: &text)
     enclose(plan, surroundings, own, in: &text)
     for chain in leftovers.chains where isChain(chain) {
       text.line("delete chain", chain)
@@ -117,20 +119,20 @@ package enum Ruleset {
     try plan.validate()
     var text = RulesetScript(table: "inet \(plan.table)")
     let chains = surroundings.enclosure.links.flatMap(chains(of:))
-    let partsHook = fragmentChains(surroundings.enclosure.links)
+    let arriving = arrivingChains(plan, surroundings)
     let hooked = Set(surroundings.enclosure.links.filter { $0.index != 0 }.map(\.ingressChain))
     let gone =
       former.enclosure.links.filter { $0.index != 0 && !hooked.contains($0.ingressChain) }.map(\.ingressChain)
       + Set(former.enclosure.links.flatMap(Self.chains(of:))).subtracting(chains).sorted()
-      + fragmentChains(former.enclosure.links).filter { !partsHook.contains($0) }
+      + arrivingChains(plan, former).filter { !arriving.contains($0) }
     // The kernel may have taken away a chain whose device is gone.
     for chain in chains + gone { text.line("add chain", chain) }
     let own = rangesByOwner(plan)
-    hook(surroundings.enclosure.links, own, in: &text)
-    for chain in partsHook { text.line("add chain", chain, fragmentsHook) }
+    hook(plan, surroundings, own, in: &text)
+    for chain in arriving { text.line("add chain", chain, arrivingHook) }
     text.line("flush map", "links")
     // The base chains that name links; the others stay as they are.
-    for chain in ["forward", "input"] + partsHook + chains + gone { text.line("flush chain", chain) }
+    for chain in ["forward", "input"] + arriving + chains + gone { text.line("flush chain", chain) }
     enclose(plan, surroundings, own, in: &text)
     for chain in gone { text.line("delete chain", chain) }
     return text.text
@@ -141,8 +143,8 @@ package enum Ruleset {
   /// The chains that a plan needs, base chains first.
   static func chains(of plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
     baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable, refused, prohibited]
-      + (plan.fencesInput ? [fence] : []) + fragmentChains(surroundings.enclosure.links)
-      + surroundings.enclosure.links.flatMap(chains(of:))
+      + (plan.fencesInput ? [fence] : []) + (hasQueries(plan) ? [queries, responses] : [])
+      + arrivingChains(plan, surroundings) + surroundings.enclosure.links.flatMap(chains(of:))
   }
 
   /// What comes from a server to the host itself.
@@ -152,13 +154,13 @@ package enum Ruleset {
   /// What others send to a server, and no connection of its own asked for.
   static let inbound = "host/inbound"
 
-  /// What comes in parts, before the kernel puts them together. It meets every packet of the host, so it is there only for
-  /// links that need it.
-  static let fragments = "host/fragments"
-  private static let fragmentsHook = "{ type filter hook prerouting priority -450; policy accept; }"
+  /// What comes in, before the kernel puts fragments together. It meets every packet of the host, so it is there only for
+  /// what no chain of a device can see in time.
+  static let arriving = "host/arriving"
+  private static let arrivingHook = "{ type filter hook prerouting priority -450; policy accept; }"
 
-  private static func fragmentChains(_ links: [Enclosure.Link]) -> [String] {
-    links.contains(where: \.isBridge) ? [fragments] : []
+  private static func arrivingChains(_ plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
+    surroundings.enclosure.links.contains(where: \.isBridge) || meetsQueriesEarly(plan, surroundings) ? [arriving] : []
   }
 
   /// What the host says of addresses at which nobody answers.
@@ -171,26 +173,32 @@ package enum Ruleset {
 
   /// The base chains that look at sources before anything of the kernel answers a packet. Each is a device's own; the rules
   /// stand in another chain, which what comes in parts meets too.
-  private static func hook(_ links: [Enclosure.Link], _ own: [Int: [OwnedRange]], in text: inout RulesetScript) {
-    for link in links where link.index != 0 {
+  private static func hook(
+    _ plan: FirewallPlan, _ surroundings: Surroundings, _ own: [Int: [OwnedRange]], in text: inout RulesetScript
+  ) {
+    for link in surroundings.enclosure.links where link.index != 0 {
       text.line(
         "add chain", link.ingressChain,
         "{ type filter hook ingress device \"\(link.interface)\" priority -500; policy accept; }")
       text.line("flush chain", link.ingressChain)
-      for rule in arrival(link, own) { text.rule(link.ingressChain, rule) }
+      for rule in arrival(link, plan, surroundings, own) { text.rule(link.ingressChain, rule) }
     }
   }
 
   /// What most packets meet and nothing else: a jump costs each of them as much as such a rule.
   private static let maximumShortcuts = 2
 
-  private static func arrival(_ link: Enclosure.Link, _ own: [Int: [OwnedRange]]) -> [String] {
+  private static func arrival(
+    _ link: Enclosure.Link, _ plan: FirewallPlan, _ surroundings: Surroundings, _ own: [Int: [OwnedRange]]
+  ) -> [String] {
     let ranges = link.servers.flatMap { own[$0] ?? [] }.filter { $0.family == .v4 }
     let accepts = ranges.prefix(maximumShortcuts).map { range in
       // As nft lists it.
       "ip saddr \(range.nft.hasSuffix("/32") ? String(range.nft.dropLast(3)) : range.nft) accept"
     }
-    return accepts + ["jump \(link.sourceChain)"]
+    // Where br_netfilter shows a bridge's frames to the prerouting hook, they are tracked before they come by the device.
+    let seesQueries = hasQueries(plan) && !link.isBridge && !meetsQueriesEarly(plan, surroundings)
+    return (seesQueries ? [queryRule(plan)] : []) + accepts + ["jump \(link.sourceChain)"]
   }
 
   /// The chains that hook the devices of links, by name, as nft lists them.
@@ -200,7 +208,7 @@ package enum Ruleset {
     return Dictionary(
       uniqueKeysWithValues: links.map { link in
         let hook = "type filter hook ingress device \"\(link.interface)\" priority -500; policy accept;"
-        return (link.ingressChain, [hook] + arrival(link, own))
+        return (link.ingressChain, [hook] + arrival(link, plan, surroundings, own))
       })
   }
 
@@ -247,14 +255,13 @@ package enum Ruleset {
     }
     for set in leftovers.sets { text.line("add set", set.text, set.declaration) }
     // Chains first: nft sends a new map together with its elements, and these name chains.
-    for chain in chains(of: plan, surroundings).dropFirst(baseChains.count) + leftovers.chains where chain != fragments
-    {
-      text.line("add chain", chain)
-    }
+    let made = chains(of: plan, surroundings).dropFirst(baseChains.count) + leftovers.chains
+    for chain in made where chain != arriving && chain != responses { text.line("add chain", chain) }
     for hook in baseChains {
       text.line("add chain", hook, "{ type filter hook \(hook) priority filter - 10; policy accept; }")
     }
-    for chain in fragmentChains(surroundings.enclosure.links) { text.line("add chain", chain, fragmentsHook) }
+    for chain in arrivingChains(plan, surroundings) { text.line("add chain", chain, arrivingHook) }
+    declareQueries(plan, in: &text)
     for family in plan.addressFamilies {
       text.line("add set", "clients-\(family.rawValue)", "{ type \(family.type); flags interval; }")
       text.line("add map", "servers-\(family.rawValue)", "{ type \(family.type) : verdict; flags interval; }")

@@ -20,7 +20,7 @@ struct RulesetTests {
           ], opensAnyPort: index % 7 == 0)
       }
       try Kernel.nft(Ruleset.render(plan))
-      #expect(try KernelSets().sets(family: .inet, table: "sluice").count == 2_000 + 2 * 143 + 9 + 8)
+      #expect(try KernelSets().sets(family: .inet, table: "sluice").count == 2_000 + 2 * 143 + 9 + 8 + 2)
     }
   }
 
@@ -67,27 +67,29 @@ struct RulesetTests {
       #expect(
         sets == [
           "clients-4", "clients-4/16", "clients-6", "clients-6/32", "db_tools-4", "db_tools-6",
-          "links", "mine-4",
+          "links", "mine-4", "redirected/4", "redirected/6",
           "servers-4", "servers-4/16",
           "servers-6", "servers-6/32", "told-bytes/4", "told-bytes/6", "told-host/4", "told-host/6", "told-sources/4",
           "told-sources/6", "told/4", "told/6",
         ])
       #expect(
         try kernel.chains(family: .inet, table: "sluice") == [
-          "db_tools", "db_tools/new", "forward", "host/fence", "host/held", "host/inbound", "host/refused/prohibited",
-          "host/refused/reset", "host/unreachable/output", "input", "mine", "output",
+          "db_tools", "db_tools/new", "forward", "host/arriving", "host/fence", "host/held", "host/inbound",
+          "host/queries/untracked", "host/refused/prohibited", "host/refused/reset", "host/responses/untracked",
+          "host/unreachable/output", "input", "mine", "output",
         ])
     }
   }
 
-  @Test("packets of the host meet the chain before fragments only while a link is a bridge")
-  func fragmentsChain() throws {
+  @Test("packets of the host meet the chain before fragments only while a link is a bridge, or queries come elsewhere")
+  func arrivingChain() throws {
     try Kernel.inNamespace {
       _ = try Kernel.run("ip link add br-mcp type bridge")
       _ = try Kernel.run("ip link add mcp0 type veth peer name mcp1")
       let kernel = try KernelSets()
       let installer = TableInstaller(kernel: kernel) { _ in }
-      let plan = FirewallPlan.sample()
+      var plan = FirewallPlan.sample()
+      plan.listeners.removeAll { $0.address.value == 0 }
       func surroundings(_ bridge: Bool) throws -> Ruleset.Surroundings {
         var surroundings = Ruleset.Surroundings()
         surroundings.enclosure.links = [
@@ -100,7 +102,7 @@ struct RulesetTests {
       }
       let (direct, bridged) = (try surroundings(false), try surroundings(true))
       func hasChain() throws -> Bool {
-        try kernel.chains(family: .inet, table: "sluice").contains(Ruleset.fragments)
+        try kernel.chains(family: .inet, table: "sluice").contains(Ruleset.arriving)
       }
       // Chains are listed in the order in which they were made.
       func listing() throws -> [String] {
@@ -121,6 +123,13 @@ struct RulesetTests {
       #expect(try listing() == together)
       _ = try installer.install(plan, direct)
       #expect(try listing() == apart)
+      // Nor is it left when the resolver listens nowhere.
+      plan.listeners = []
+      _ = try installer.install(plan, direct)
+      #expect(try !listing().contains { $0.contains("untracked") })
+      plan = .sample()
+      _ = try installer.install(plan, direct)
+      #expect(try hasChain(), "which addresses are the host's own is asked there")
     }
   }
 
@@ -135,7 +144,8 @@ struct RulesetTests {
           FirewallPlan.Server(name: "s", prefixes: [try #require(IPPrefix(network))], opensAnyPort: false),
           // Leaves the first of them two ranges.
           FirewallPlan.Server(name: "t", prefixes: [try #require(IPPrefix("10.77.3.0/24"))], opensAnyPort: false),
-        ])
+        ],
+        listeners: [5353, 53].map { FirewallPlan.Endpoint(address: IPAddress("10.77.3.1")!, port: $0) })
       var surroundings = Ruleset.Surroundings()
       surroundings.enclosure.links = [
         Enclosure.Link(interface: "mcp0", index: 3, servers: [0, 1], held: [], others: [])

@@ -66,7 +66,7 @@ final class SluiceServer {
 
   func writeConfiguration() throws {
     var text = """
-      listen: [ "10.77.1.1:53", "[fd00:77:1::1]:53" ]
+      listen: \(settings.listen)
       upstreams: \(settings.upstreams)
       policies: policies.yaml
       audit: { path: audit.jsonl, allowed: \(settings.auditAllowed) }

@@ -6,6 +6,8 @@ struct TestbedSettings {
   var policies = Self.standardPolicies
   /// Lines of the configuration after `listen`, `upstreams`, `policies`, `audit` and `control`.
   var configuration = "workers: 2\n"
+  /// Where Sluice listens, as the configuration has it.
+  var listen = #"[ "10.77.1.1:53", "[fd00:77:1::1]:53" ]"#
   var upstreams = "[ udp://192.0.2.54 ]"
   /// More zone files by name, beside the shipped ones.
   var zones: [String: String] = [:]

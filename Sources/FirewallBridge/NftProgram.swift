@@ -5,8 +5,11 @@ import LinuxIO
 /// Runs the `nft` program for the static part of the table, where text is right and speed does not matter.
 enum NftProgram {
   static let path = "/usr/sbin/nft"
-  /// Longer than any ruleset takes; a program that hangs must not hang the feeder.
-  private static let patienceMilliseconds: UInt64 = 10_000
+  /// Some twenty times what a ruleset takes on a small machine: one of a thousand servers is 3 MB. A program that hangs must
+  /// not hang the feeder for good.
+  private static func patienceMilliseconds(_ text: String) -> UInt64 {
+    10_000 + UInt64(text.utf8.count) / 50
+  }
   private static let maximumComplaint = 1_500
 
   /// Why a ruleset was not applied.
@@ -42,19 +45,26 @@ enum NftProgram {
       throw Failure(text: "\(path) cannot be started: error \(-pid)")
     }
     started(pid)
-    let complaint = exchange(text, input: input[1], output: output[0], pid: pid, watch: watch)
+    let patience = patienceMilliseconds(text)
+    let end = exchange(text, input: input[1], output: output[0], pid: pid, patience, watch: watch)
     var status: Int32 = 0
     while unsafe waitpid(pid, &status, 0) < 0 && errno == EINTR {}
     guard status == 0 else {
-      throw Failure(text: "nft refused the ruleset: \(complaint)")
+      throw Failure(
+        text: end.isLate
+          ? "nft was ended: it had not done with the ruleset within \(patience / 1_000) s"
+          : "nft refused the ruleset: \(end.complaint)")
     }
   }
 
   /// Feeds the text and collects what nft complains about, both without ever blocking for good; closes `input`.
-  private static func exchange(_ text: String, input: Int32, output: Int32, pid: Int32, watch: Watch?) -> String {
+  private static func exchange(
+    _ text: String, input: Int32, output: Int32, pid: Int32, _ patienceMilliseconds: UInt64, watch: Watch?
+  ) -> (complaint: String, isLate: Bool) {
     let octets = Array(text.utf8)
     var written = 0
     var complaint: [UInt8] = []
+    var isLate = false
     var writer = input
     _ = fcntl(writer, F_SETFL, O_NONBLOCK)
     let limit = MonotonicTime.now().nanoseconds &+ patienceMilliseconds &* 1_000_000
@@ -62,6 +72,7 @@ enum NftProgram {
       let now = MonotonicTime.now().nanoseconds
       guard now < limit else {
         kill(pid, SIGKILL)
+        isLate = true
         break
       }
       // poll(2) leaves out what has a negative descriptor.
@@ -94,7 +105,7 @@ enum NftProgram {
     if writer >= 0 {
       close(writer)
     }
-    return String(decoding: complaint, as: UTF8.self)
+    return (String(decoding: complaint, as: UTF8.self), isLate)
   }
 }
 

@@ -58,7 +58,7 @@ package struct JournalEntry: Hashable, Sendable {
 /// the sets are gone and the journal means nothing.
 package final class GrantJournal {
   /// Fewer lines are never worth a rewriting.
-  private static let leastLines = 16_384
+  private static let fewestLines = 16_384
   private static let header = "sluice-grants 1\n"
 
   private let path: String
@@ -67,6 +67,31 @@ package final class GrantJournal {
   private var isFailing = false
   /// Lines that are not written yet.
   private var pending: [UInt8] = []
+  private var rewriting: Rewriting?
+  /// What cannot be rewritten is not tried again at every line.
+  private var leastLines = GrantJournal.fewestLines
+  /// There was no room for another file.
+  private var writesInPlace = false
+
+  /// A journal in the making. It is made in parts, so that nobody waits for the whole; a process that is killed meanwhile
+  /// leaves the old one, which goes on.
+  private final class Rewriting {
+    /// Nil where no other file can be made beside the old one: that one is written anew at the end.
+    var file: FileDescriptor?
+    /// What was written to the file, where there is none.
+    var whole: [UInt8] = []
+    /// Lines since the beginning, which go behind all others: the last line of an address tells its last name.
+    var late: [UInt8] = []
+    var lines = 0
+    var hasFailed = false
+
+    func add(_ octets: [UInt8]) {
+      switch file {
+      case .some(let file): if !hasFailed { hasFailed = !GrantJournal.write(octets, to: file) }
+      case .none: whole += octets
+      }
+    }
+  }
 
   /// What a journal says, what was opened or renewed last at the end; empty when there is none. A torn or foreign line is passed over.
   ///
@@ -98,7 +123,7 @@ package final class GrantJournal {
   }
 
   /// Whether the file holds much more than `live` entries take.
-  package func isOverlong(live: Int) -> Bool { lines > max(Self.leastLines, 4 * live) }
+  package func isOverlong(live: Int) -> Bool { rewriting == nil && lines > max(leastLines, 4 * live) }
 
   /// Adds lines for the next `flush`.
   package func append(_ entries: [JournalEntry]) {
@@ -109,6 +134,7 @@ package final class GrantJournal {
   /// Writes what was appended; false when that failed, told once until it works again.
   package func flush() -> Bool {
     guard !pending.isEmpty else { return true }
+    rewriting?.late += pending
     // Half a line may stand at the end of what failed before.
     let isWritten = Self.write((isFailing ? [UInt8(ascii: "\n")] : []) + pending, to: file)
     pending.removeAll(keepingCapacity: true)
@@ -116,35 +142,68 @@ package final class GrantJournal {
     return isWritten || isFailing
   }
 
-  /// Puts a file of `entries` in the place of the old one, or writes the old one anew where no other can be made.
-  package func rewrite(_ entries: [JournalEntry]) {
-    lines = entries.count
-    pending.removeAll()
-    if let new = try? Self.create(path, entries) {
-      file = new
-    } else if ftruncate(file.raw, 0) == 0 {
-      isFailing = !Self.write(Self.whole(entries), to: file)
+  /// Begins another journal, which takes this one's place with `endRewriting`. What is appended from now on is in both.
+  package func beginRewriting() {
+    let begun = Rewriting()
+    if !writesInPlace, let folder = try? Folder(of: path) {
+      begun.file = try? Self.make(in: folder, Folder.name(of: path))
     }
+    begun.add(Array(Self.header.utf8))
+    rewriting = begun
+  }
+
+  /// Adds lines to the journal in the making, before all that were appended since its beginning.
+  package func rewrite(_ part: [JournalEntry]) {
+    rewriting?.lines += part.count
+    rewriting?.add(part.flatMap { Array($0.line.utf8) })
+  }
+
+  /// Puts the new journal in the place of the old one. Where that fails the old one stays.
+  package func endRewriting() {
+    guard let done = rewriting else { return }
+    rewriting = nil
+    done.lines += done.late.count { $0 == UInt8(ascii: "\n") }
+    done.add(done.late)
+    leastLines = max(Self.fewestLines, 2 * lines)
+    writesInPlace = done.hasFailed
+    guard !done.hasFailed else { return }
+    if let new = done.file.take() {
+      do {
+        try Folder(of: path).rename(Folder.name(of: path) + ".new", to: Folder.name(of: path))
+      } catch {
+        return
+      }
+      file = new
+      isFailing = false
+    } else {
+      guard ftruncate(file.raw, 0) == 0 else { return }
+      isFailing = !Self.write(done.whole, to: file)
+    }
+    (lines, leastLines) = (done.lines, Self.fewestLines)
   }
 
   private static func create(_ path: String, _ entries: [JournalEntry]) throws(SystemError) -> FileDescriptor {
     let folder = try Folder(of: path)
-    let (name, temporary) = (Folder.name(of: path), Folder.name(of: path) + ".new")
-    // What a killed process left; whatever it is, nothing is written to it.
-    folder.remove(temporary)
-    let file = try folder.make(temporary, O_WRONLY | O_APPEND)
+    let name = Folder.name(of: path)
+    let file = try make(in: folder, name)
     guard write(whole(entries), to: file) else {
       throw SystemError(call: "write", errno: errno)
     }
-    try folder.rename(temporary, to: name)
+    try folder.rename(name + ".new", to: name)
     return file
+  }
+
+  private static func make(in folder: borrowing Folder, _ name: String) throws(SystemError) -> FileDescriptor {
+    // What a killed process left; whatever it is, nothing is written to it.
+    folder.remove(name + ".new")
+    return try folder.make(name + ".new", O_WRONLY | O_APPEND)
   }
 
   private static func whole(_ entries: [JournalEntry]) -> [UInt8] {
     Array((header + entries.map(\.line).joined()).utf8)
   }
 
-  private static func write(_ octets: [UInt8], to file: borrowing FileDescriptor) -> Bool {
+  fileprivate static func write(_ octets: [UInt8], to file: borrowing FileDescriptor) -> Bool {
     var rest = octets[...]
     while !rest.isEmpty {
       let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(file.raw, $0.baseAddress, $0.count) }

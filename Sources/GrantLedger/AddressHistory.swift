@@ -24,6 +24,10 @@ struct AddressHistory {
   }
 
   private static let maximumSpans = 16
+  /// Of all addresses together; beyond it an address keeps one.
+  private static let maximumInAll = 262_144
+
+  private var count = 0
 
   private var spans: [IPAddress: [Span]] = [:]
   /// The addresses in the order of their coming; those that are still open when their turn comes begin again.
@@ -47,10 +51,13 @@ struct AddressHistory {
       known[place].ending = span.ending
       known.append(known.remove(at: place))
     } else {
-      if known.count == Self.maximumSpans, let first = known.indices.min(by: { known[$0].until < known[$1].until }) {
+      let isFull = known.count == Self.maximumSpans || count >= Self.maximumInAll && !known.isEmpty
+      if isFull, let first = known.indices.min(by: { known[$0].until < known[$1].until }) {
         known.remove(at: first)
+        count -= 1
       }
       known.append(span)
+      count += 1
     }
     spans[address] = known
   }
@@ -100,7 +107,7 @@ struct AddressHistory {
       if spans[address]?.contains(where: { $0.until > now }) ?? false {
         order.append(address)
       } else {
-        spans[address] = nil
+        count -= spans.removeValue(forKey: address)?.count ?? 0
       }
     }
     if oldest > 1_024, oldest * 2 > order.count {
@@ -132,7 +139,16 @@ struct AddressHistory {
 
   /// What is not open any more, the latest end last; at most `limit`.
   func closed(now: UInt64, limit: Int) -> [(address: IPAddress, span: Span)] {
-    let past = spans.flatMap { address, spans in spans.filter { $0.until <= now }.map { (address, $0) } }
-    return past.sorted { $0.1.until < $1.1.until }.suffix(limit)
+    var past: [(address: IPAddress, span: Span)] = []
+    func prune() {
+      past.sort { $0.span.until < $1.span.until }
+      past.removeFirst(max(past.count - limit, 0))
+    }
+    for (address, known) in spans {
+      for span in known where span.until <= now { past.append((address, span)) }
+      if past.count >= 4 * limit { prune() }
+    }
+    prune()
+    return past
   }
 }

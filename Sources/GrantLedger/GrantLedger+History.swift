@@ -47,16 +47,15 @@ extension GrantLedger {
     addresses.record(element.address, server: key.server)
   }
 
-  /// What was open and is not any more, of all servers; of each the latest `limit`, the latest end last.
+  /// What was open for a server and is not any more: the latest `limit`, the latest end last.
   package func forEachClosed(
-    now: UInt64, limit: Int, _ body: (_ key: Key, _ element: GrantElement, _ opened: UInt64) -> Void
+    ofServer server: UInt16, now: UInt64, limit: Int,
+    _ body: (_ key: Key, _ element: GrantElement, _ opened: UInt64) -> Void
   ) {
-    for index in servers.indices {
-      for (address, span) in histories[index].closed(now: now, limit: limit) {
-        let element = GrantElement(
-          server: UInt16(index), address: address, transport: span.transport, port: span.port)
-        body(span.key, element, span.from)
-      }
+    guard let index = index(of: server) else { return }
+    for (address, span) in histories[index].closed(now: now, limit: limit) {
+      body(
+        span.key, GrantElement(server: server, address: address, transport: span.transport, port: span.port), span.from)
     }
   }
 
@@ -79,7 +78,7 @@ extension GrantLedger {
   /// made while it was open may still be there.
   package mutating func lapsed(ofServer server: UInt16, now: UInt64) -> [(address: IPAddress, name: Name)] {
     guard let index = index(of: server) else { return [] }
-    servers[index].expire(now)
+    servers[index].expire(now, atMost: 32 * expirySlice)
     var lapsed: [(address: IPAddress, name: Name)] = []
     servers[index].places.forEachClosed { place in
       if let name = place.name { lapsed.append((place.address, name)) }

@@ -48,6 +48,44 @@ extension GrantLedger {
     }
   }
 
+  /// How far a visit in slices has come.
+  package struct HoldingPlace: Sendable {
+    fileprivate var server = 0
+    fileprivate var question: Slot = 0
+
+    package init() {}
+
+    fileprivate init(server: Int) {
+      self.server = server
+    }
+  }
+
+  /// The same in slices: what is open all the while is visited once, what comes or goes meanwhile perhaps.
+  ///
+  /// - Parameter count: visits after which the slice ends, with the name that it is at; names that hold nothing open count
+  ///   like visits.
+  /// - Returns: whether anything is left.
+  package func forEachHolding(
+    now: UInt64, from place: inout HoldingPlace, atMost count: Int,
+    _ body: (_ key: Key, _ element: GrantElement, _ until: UInt64, _ opened: UInt64) -> Void
+  ) -> Bool {
+    var left = count
+    while place.server < servers.count {
+      let grants = servers[place.server]
+      while place.question < grants.questions.numbers.upperBound {
+        guard left > 0 else { return true }
+        left -= 1
+        grants.forEachHolding(of: place.question, now: now) {
+          left -= 1
+          body($0, $1, $2, $3)
+        }
+        place.question += 1
+      }
+      place = HoldingPlace(server: place.server + 1)
+    }
+    return false
+  }
+
   /// The same for one question.
   package func forEachHolding(
     of key: Key, now: UInt64, _ body: (_ key: Key, _ element: GrantElement, _ until: UInt64, _ opened: UInt64) -> Void
@@ -76,7 +114,14 @@ extension ServerGrants {
   func forEachHolding(
     of key: GrantLedger.Key, now: UInt64, _ body: (GrantLedger.Key, GrantElement, UInt64, UInt64) -> Void
   ) {
-    guard let question = questionSlots[key] else { return }
+    if let question = questionSlots[key] { forEachHolding(of: question, now: now, body) }
+  }
+
+  /// Of the number of a question that is gone nothing is held.
+  func forEachHolding(
+    of question: Slot, now: UInt64, _ body: (GrantLedger.Key, GrantElement, UInt64, UInt64) -> Void
+  ) {
+    let key = questions[question].key
     var hold = questions[question].firstHold
     while hold != .none {
       let opening = openings[holds[hold].opening]

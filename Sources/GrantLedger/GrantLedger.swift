@@ -12,6 +12,8 @@ package struct GrantLedger: ~Copyable {
   /// What was open for each of them.
   var histories: [AddressHistory] = []
   var addresses = AddressIndex()
+  /// What is over ends in slices of so many records: some 10 µs that a question of another server waits for.
+  var expirySlice = 128
   /// The server that is looked at next for what is over by itself.
   private var nextExpired = 0
 
@@ -19,9 +21,13 @@ package struct GrantLedger: ~Copyable {
   ///   - maxElementsPerServer: also the number of names that a server may have open, since any number of names under a
   ///     wildcard may lead to one address.
   ///   - maxElementsPerName: a name whose addresses rotate gives up its oldest ones.
-  package init(lifetimes: Lifetimes, maxElementsPerServer: Int, maxElementsPerName: Int = 1024) {
+  ///   - maxHoldsPerServer: how many times the elements of a server may be held by its names, all together.
+  package init(
+    lifetimes: Lifetimes, maxElementsPerServer: Int, maxElementsPerName: Int = 1024, maxHoldsPerServer: Int = 131_072
+  ) {
     limits = ServerGrants.Limits(
-      lifetimes: lifetimes, elements: maxElementsPerServer, elementsPerName: maxElementsPerName)
+      lifetimes: lifetimes, elements: maxElementsPerServer, elementsPerName: maxElementsPerName,
+      holds: maxHoldsPerServer)
   }
 
   /// How many elements are open or asked for; what is over by itself may be counted until somebody looks.
@@ -90,7 +96,7 @@ package struct GrantLedger: ~Copyable {
   package mutating func replay(now: UInt64) -> [GrantCommit] {
     var queues: [ArraySlice<GrantCommit>] = []
     for index in servers.indices {
-      servers[index].expire(now)
+      servers[index].expire(now, atMost: 32 * expirySlice)
       let commits = servers[index].replay(now: now)
       if !commits.isEmpty { queues.append(commits[...]) }
     }
@@ -195,10 +201,10 @@ package struct GrantLedger: ~Copyable {
     while servers.count <= index { servers.append(ServerGrants(server: UInt16(servers.count))) }
     while histories.count < servers.count { histories.append(AddressHistory()) }
     servers[index].places.maxClosed = Self.maxClosed(servers.count)
-    servers[index].expire(now)
+    servers[index].expire(now, atMost: expirySlice)
     // Servers that have gone quiet are looked at in turn.
     nextExpired = (nextExpired + 1) % servers.count
-    servers[nextExpired].expire(now)
+    servers[nextExpired].expire(now, atMost: expirySlice)
     return index
   }
 

@@ -27,7 +27,7 @@ extension ServerGrants {
     let closing = leaving.filter { isSole($0) }
     let excess = openings.count + added - closing.count - limits.elements
     if excess > 0 {
-      refreshQueues(request.now)
+      refreshQueues(request.now, upTo: excess + slots.count + closing.count)
       var kept = closing.count { evictable.contains(holds[$0].opening) }
       for slot in slots where slot != .none && evictable.contains(slot) { kept += 1 }
       guard evictable.count - kept >= excess else { throw .setFull }
@@ -35,9 +35,9 @@ extension ServerGrants {
     guard excess > 0 || !leaving.isEmpty else { return nil }
     var evicted: [GrantElement] = []
     for hold in leaving {
-      leave(hold, &evicted)
+      leave(hold, request.now, &evicted)
     }
-    evict(excess, pass: pass, &evicted)
+    evict(excess, request.now, pass: pass, &evicted)
     return evicted
   }
 
@@ -80,12 +80,9 @@ extension ServerGrants {
   }
 
   /// Takes an element from a name; who else holds it takes over the time that it is open for.
-  private mutating func leave(_ hold: Slot, _ evicted: inout [GrantElement]) {
+  private mutating func leave(_ hold: Slot, _ now: UInt64, _ evicted: inout [GrantElement]) {
     let (opening, until) = (holds[hold].opening, holds[hold].until)
-    guard !isSole(hold) else {
-      evicted.append(openings[opening].element)
-      return close(opening)
-    }
+    guard !isSole(hold) else { return evict(opening, now, &evicted) }
     removeHold(hold)
     let heir = openings[opening].lastHold
     holds[heir].until = max(holds[heir].until, until)
@@ -99,38 +96,67 @@ extension ServerGrants {
     return answered.first.map { $0.due <= now } ?? false
   }
 
+  /// Whether so many holds of a question fit, if need be instead of those of questions whose answers are over. Of what it
+  /// holds already, the elements that are marked with `pass` count once.
+  mutating func hasRoom(forHolds count: Int, of question: Slot, _ now: UInt64, pass: UInt64, _ limits: Limits) -> Bool {
+    var missing = holds.count + count - limits.holds
+    guard missing > 0 else { return true }
+    var hold = question == .none ? .none : questions[question].firstHold
+    while hold != .none {
+      if openings[holds[hold].opening].mark == pass { missing -= 1 }
+      hold = holds[hold].nextOfQuestion
+    }
+    var passed: [Slot] = []
+    while missing > 0, let first = answered.first, first.due <= now {
+      answered.remove(first.slot)
+      passed.append(first.slot)
+      if first.slot != question { missing -= questions[first.slot].holdCount }
+    }
+    for slot in passed { answered.set(slot, due: questions[slot].answerUntil) }
+    return missing <= 0
+  }
+
   /// Forgets a question; what nobody else holds is evicted with it.
-  mutating func evictQuestion(_ question: Slot, _ evicted: inout [GrantElement]) {
+  mutating func evictQuestion(_ question: Slot, _ now: UInt64, _ evicted: inout [GrantElement]) {
     var hold = questions[question].firstHold
     while hold != .none {
       let next = holds[hold].nextOfQuestion
-      leave(hold, &evicted)
+      leave(hold, now, &evicted)
       hold = next
     }
   }
 
+  /// Closes an element before its time; one that is over has left the kernel by itself.
+  private mutating func evict(_ opening: Slot, _ now: UInt64, _ evicted: inout [GrantElement]) {
+    if openings[opening].requestedUntil > now { evicted.append(openings[opening].element) }
+    close(opening)
+  }
+
   /// Evicts elements, of which there are enough beside those marked with `pass`.
-  private mutating func evict(_ count: Int, pass: UInt64, _ evicted: inout [GrantElement]) {
+  private mutating func evict(_ count: Int, _ now: UInt64, pass: UInt64, _ evicted: inout [GrantElement]) {
     var (kept, left): ([Slot], Int) = ([], count)
     while left > 0, let first = evictable.first {
       if openings[first.slot].mark == pass {
         evictable.remove(first.slot)
         kept.append(first.slot)
       } else {
-        evicted.append(openings[first.slot].element)
-        close(first.slot)
+        evict(first.slot, now, &evicted)
         left -= 1
       }
     }
     for slot in kept { evictable.set(slot, due: openings[slot].requestedUntil) }
   }
 
-  /// Moves to the evictable what no live answer promises any more.
-  private mutating func refreshQueues(_ now: UInt64) {
-    while let first = promised.first, first.due <= now {
+  /// Moves to the evictable what no live answer promises any more, as much as is needed or a slice.
+  private mutating func refreshQueues(_ now: UInt64, upTo wanted: Int) {
+    var left = Self.refreshSlice
+    while left > 0 || evictable.count < wanted, let first = promised.first, first.due <= now {
+      left -= 1
       promised.remove(first.slot)
       openings[first.slot].protectedUntil = 0
       evictable.set(first.slot, due: openings[first.slot].requestedUntil)
     }
   }
+
+  private static let refreshSlice = 1_024
 }

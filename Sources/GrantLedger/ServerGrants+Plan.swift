@@ -25,6 +25,7 @@ extension ServerGrants {
     var question = questionSlots[request.key] ?? .none
     guard slots.count <= limits.elementsPerName, question != .none || hasRoomForQuestion(request.now, limits)
     else { throw .setFull }
+    guard hasRoom(forHolds: slots.count, of: question, request.now, pass: pass, limits) else { throw .setFull }
     if let room = try makeRoom(for: slots, added: added, question: question, request, pass: pass, limits) {
       plan.evictions = room
       // With its last element a question is forgotten.
@@ -39,8 +40,8 @@ extension ServerGrants {
       hold(slot, question, until: min(wanted, openings[slot].requestedUntil), caps: request.caps)
     }
     // By now no element of this answer depends on the question that leaves.
-    while questions.count > limits.elements, let first = answered.first {
-      evictQuestion(first.slot, &plan.evictions)
+    while questions.count > limits.elements || holds.count > limits.holds, let first = answered.first {
+      evictQuestion(first.slot, request.now, &plan.evictions)
     }
     return plan
   }
@@ -77,6 +78,7 @@ extension ServerGrants {
   }
 
   private mutating func need(_ slot: Slot, wanted: UInt64, _ request: Request, _ limits: Limits) -> GrantCommit? {
+    if openings[slot].requestedUntil <= request.now { openings[slot].beginAnew(request.now) }
     let isCommitted = openings[slot].committedUntil > 0 && openings[slot].epoch == request.epoch
     let isLongEnough =
       openings[slot].committedUntil
@@ -134,6 +136,11 @@ extension ServerGrants {
 }
 
 extension ServerGrants.Opening {
+  /// It was over, and nobody had closed it yet.
+  mutating func beginAnew(_ now: UInt64) {
+    (opened, since, committedUntil, committedCaps, requestedCaps, protectedUntil) = (now, now, 0, 0, 0, 0)
+  }
+
   /// What is left out from now on is not relied on any more, whatever acks are on their way.
   mutating func requestCaps(_ caps: UInt16, now: UInt64) {
     if requestedCaps & ~caps != 0 { capsSince = now }

@@ -69,7 +69,8 @@ extension ServerGrants {
     var slot = opening(of: element)
     var question = questionSlots[request.key] ?? .none
     guard slot != .none || openings.count < limits.elements,
-      question == .none ? questions.count < limits.elements : questions[question].holdCount < limits.elementsPerName
+      question == .none ? questions.count < limits.elements : questions[question].holdCount < limits.elementsPerName,
+      holds.count < limits.holds
     else { return false }
     if slot == .none { slot = addOpening(element, until: until, now: request.now, epoch: request.epoch) }
     if question == .none { question = addQuestion(request.key) }

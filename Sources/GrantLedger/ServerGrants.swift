@@ -11,6 +11,8 @@ struct ServerGrants {
     var lifetimes: GrantLedger.Lifetimes
     var elements: Int
     var elementsPerName: Int
+    /// Names times elements: each may be many, their product must not.
+    var holds: Int
   }
 
   struct Question {
@@ -124,22 +126,33 @@ struct ServerGrants {
     return .none
   }
 
-  /// Closes what is over by itself.
-  mutating func expire(_ now: UInt64) {
+  /// Closes what is over by itself, in a slice: what is left is over all the same, and is closed by a later call.
+  ///
+  /// - Parameter count: about how many records are closed; of a name all holds are.
+  mutating func expire(_ now: UInt64, atMost count: Int = .max) {
+    var left = count
     // Openings first: those that close name their address after a question that is over at the same moment.
-    while let first = dueOpenings.first, first.due <= now {
+    while left > 0, let first = dueOpenings.first, first.due <= now {
+      left -= 1
       let until = openings[first.slot].requestedUntil
       if until > now {
         dueOpenings.set(first.slot, due: until)
-      } else {
-        close(first.slot)
+        continue
       }
+      // Shared hosting puts thousands of names on one address.
+      while left > 0, case let hold = openings[first.slot].firstHold, hold != .none {
+        removeHold(hold)
+        left -= 1
+      }
+      if openings[first.slot].firstHold == .none { close(first.slot) } else { enqueue(first.slot) }
     }
-    while let first = dueQuestions.first, first.due <= now {
+    while left > 0, let first = dueQuestions.first, first.due <= now {
       let until = questions[first.slot].until
       if until > now {
+        left -= 1
         dueQuestions.set(first.slot, due: until)
       } else {
+        left -= questions[first.slot].holdCount
         forget(first.slot)
       }
     }

@@ -13,6 +13,9 @@ struct Slab<Record> {
 
   var count: Int { records.count - free.count }
 
+  /// Every number that was given out, freed ones among them.
+  var numbers: Range<Slot> { 0..<Slot(records.count) }
+
   subscript(slot: Slot) -> Record {
     get { records[Int(slot)] }
     _modify { yield &records[Int(slot)] }

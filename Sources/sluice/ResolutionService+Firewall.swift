@@ -377,30 +377,54 @@ extension ResolutionService {
     }
     // What is remembered of the closed counts like what is open.
     let remembered = Self.closedEntries * engine.ledger.serverCount
-    if journal.isOverlong(live: engine.ledger.holdingCount + remembered) { journal.rewrite(journalEntries()) }
+    guard journal.isOverlong(live: engine.ledger.holdingCount + remembered) else { return }
+    journal.beginRewriting()
+    let wall = shared.clock().wall / 1_000_000_000
+    var entries: [JournalEntry] = []
+    engine.forEachPending { key, element in
+      guard let server = serverName(key.server) else { return }
+      entries.append(JournalEntry(element, key, server: server, opened: wall))
+    }
+    journal.rewrite(entries)
+    rewriteClosed(journal, server: 0)
   }
 
   /// Closed ones that a journal keeps of each server, so that the next run knows what its packets meet.
   private static let closedEntries = 256
+  /// Lines of a journal that are made at a time: questions wait for them.
+  private static let journalSlice = 512
 
-  private func journalEntries() -> [JournalEntry] {
-    var entries: [JournalEntry] = []
-    let (now, wall) = (now, shared.clock().wall)
-    engine.ledger.forEachClosed(now: now, limit: Self.closedEntries) { key, element, opened in
-      guard let server = serverName(key.server) else { return }
-      let since = (wall &- (now &- min(opened, now))) / 1_000_000_000
-      entries.append(JournalEntry(element, key, server: server, opened: since))
+  /// Goes on with what is not open any more, of one server after the other, and then with what is.
+  private func rewriteClosed(_ journal: GrantJournal, server first: Int) {
+    var (server, entries) = (first, [JournalEntry]())
+    while server < engine.ledger.serverCount, server < first + 16, entries.count < Self.journalSlice {
+      engine.ledger.forEachClosed(ofServer: UInt16(server), now: now, limit: Self.closedEntries) {
+        if let entry = entry($0, $1, opened: $2) { entries.append(entry) }
+      }
+      server += 1
     }
-    engine.ledger.forEachHolding(now: now) { key, element, _, opened in
-      guard let server = serverName(key.server) else { return }
-      let since = (wall &- (now &- min(opened, now))) / 1_000_000_000
-      entries.append(JournalEntry(element, key, server: server, opened: since))
+    journal.rewrite(entries)
+    let isDone = server >= engine.ledger.serverCount
+    _ = reactor.schedule(at: reactor.now) { [unowned self] in
+      if isDone { rewriteOpen(journal, from: .init()) } else { rewriteClosed(journal, server: server) }
     }
-    engine.forEachPending { key, element in
-      guard let server = serverName(key.server) else { return }
-      entries.append(JournalEntry(element, key, server: server, opened: wall / 1_000_000_000))
+  }
+
+  private func rewriteOpen(_ journal: GrantJournal, from start: GrantLedger.HoldingPlace) {
+    var (place, entries) = (start, [JournalEntry]())
+    let isLeft = engine.ledger.forEachHolding(now: now, from: &place, atMost: Self.journalSlice) {
+      if let entry = entry($0, $1, opened: $3) { entries.append(entry) }
     }
-    return entries
+    journal.rewrite(entries)
+    guard isLeft else { return journal.endRewriting() }
+    _ = reactor.schedule(at: reactor.now) { [unowned self] in rewriteOpen(journal, from: place) }
+  }
+
+  private func entry(_ key: GrantLedger.Key, _ element: GrantElement, opened: UInt64) -> JournalEntry? {
+    serverName(key.server).map { server in
+      let since = (shared.clock().wall &- (now &- min(opened, now))) / 1_000_000_000
+      return JournalEntry(element, key, server: server, opened: since)
+    }
   }
 
   func serverName(_ index: UInt16) -> String? {

@@ -55,18 +55,77 @@ struct GrantJournalTests {
     }
   }
 
+  /// A journal of 20,000 lines.
+  private func overlong(_ path: String) throws -> GrantJournal {
+    let journal = try GrantJournal(path: path, entries: [], owner: nil)
+    for number in 0..<20_000 as Range<UInt32> { journal.append([try Self.entry(number)]) }
+    #expect(journal.flush())
+    #expect(journal.isOverlong(live: 10))
+    return journal
+  }
+
   @Test("a rewriting leaves the live entries and goes on where appending goes on")
   func rewriting() throws {
     try inFolder { path in
-      let journal = try GrantJournal(path: path, entries: [], owner: nil)
-      for number in 0..<20_000 as Range<UInt32> { journal.append([try Self.entry(number)]) }
-      #expect(journal.flush())
-      #expect(journal.isOverlong(live: 10))
+      let journal = try overlong(path)
+      journal.beginRewriting()
       journal.rewrite([try Self.entry(5)])
+      journal.endRewriting()
       #expect(!journal.isOverlong(live: 1))
       journal.append([try Self.entry(6)])
       #expect(journal.flush())
       #expect(GrantJournal.read(path) == [try Self.entry(5), try Self.entry(6)])
+    }
+  }
+
+  @Test("what is appended while it is rewritten in parts is in it, behind what was there before")
+  func parts() throws {
+    try inFolder { path in
+      let journal = try overlong(path)
+      journal.beginRewriting()
+      #expect(!journal.isOverlong(live: 1), "it is being rewritten")
+      journal.rewrite([try Self.entry(5), try Self.entry(6)])
+      journal.append([try Self.entry(5), try Self.entry(30_000)])
+      #expect(journal.flush())
+      #expect(GrantJournal.read(path).count == 20_001, "the old one goes on until the new one is whole")
+      journal.rewrite([try Self.entry(7)])
+      journal.append([try Self.entry(30_001)])
+      journal.endRewriting()
+      #expect(journal.flush())
+      let numbers: [UInt32] = [6, 7, 5, 30_000, 30_001]
+      #expect(GrantJournal.read(path) == (try numbers.map { try Self.entry($0) }))
+      #expect(!FileManager.default.fileExists(atPath: path + ".new"))
+    }
+  }
+
+  @Test("a rewriting that was not finished loses nothing")
+  func unfinished() throws {
+    try inFolder { path in
+      var journal: GrantJournal? = try overlong(path)
+      journal?.beginRewriting()
+      journal?.rewrite([try Self.entry(5)])
+      journal = nil
+      let read = GrantJournal.read(path)
+      #expect(read.count == 20_000)
+      _ = try GrantJournal(path: path, entries: read, owner: nil)
+      #expect(GrantJournal.read(path).count == 20_000)
+    }
+  }
+
+  @Test("where no other file can be made the old one is written anew")
+  func inPlace() throws {
+    try inFolder { path in
+      let journal = try overlong(path)
+      // Not to be removed by unlink, nor to be made anew.
+      try FileManager.default.createDirectory(atPath: path + ".new/x", withIntermediateDirectories: true)
+      journal.beginRewriting()
+      journal.rewrite([try Self.entry(5)])
+      journal.append([try Self.entry(6)])
+      #expect(journal.flush())
+      journal.endRewriting()
+      journal.append([try Self.entry(7)])
+      #expect(journal.flush())
+      #expect(GrantJournal.read(path) == (try [5, 6, 7].map { try Self.entry($0) }))
     }
   }
 

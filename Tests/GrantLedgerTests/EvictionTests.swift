@@ -43,6 +43,91 @@ struct EvictionTests {
     #expect(other.isEmpty && ledger.holdingCount == 0)
   }
 
+  @Test("names times addresses have a bound: the names go whose answers are over, the oldest first")
+  func holds() throws {
+    var ledger = GrantLedger(
+      lifetimes: .init(minimum: 60 * second, grace: 0, maximum: 3600 * second), maxElementsPerServer: 100,
+      maxHoldsPerServer: 10)
+    // The same four addresses: few elements, many holds.
+    for (index, name) in ["a.example", "b.example"].enumerated() {
+      try ledger.answer(name, [1, 2, 3, 4], ttl: 5, now: UInt64(index) * second)
+    }
+    #expect(ledger.holdingCount == 8 && ledger.elementCount == 4)
+    let before = ledger.dump()
+    #expect(throws: GrantLedger.Refusal.setFull) {
+      try ledger.answer("c.example", [1, 2, 3], ttl: 5, now: 2 * second)
+    }
+    #expect(ledger.dump() == before, "no answer is over: nothing has changed")
+    try ledger.answer("a.example", [1, 2, 3, 4], ttl: 5, now: 3 * second)
+    try ledger.answer("c.example", [1, 2], ttl: 5, now: 3 * second)
+    #expect(ledger.holdingCount == 10)
+    // The answer of b is over, of a and c it is not.
+    let plan = try ledger.answer("d.example", [5], ttl: 5, now: 8 * second)
+    #expect(plan.evictions.isEmpty, "all that b held is held by others")
+    let kept = Set(ledger.dump().map(\.key.name.description))
+    #expect(kept == ["a.example", "c.example", "d.example"] && ledger.holdingCount == 7)
+    // Neighbours have a bound of their own.
+    for number in 0..<10 { try ledger.answer("n\(number).example", [1], ttl: 5, now: 8 * second, server: 1) }
+    #expect(ledger.holdingCount == 17)
+    ledger.checkConsistency(now: 8 * second)
+  }
+
+  @Test("what is over ends in slices, with every look a little; it is closed to everybody at once")
+  func slices() throws {
+    var ledger = makeSmall(elements: 10_000)
+    for number in 0..<2_000 { try ledger.answer("n\(number).example", [number + 1, 5_000], ttl: 5, now: 0) }
+    #expect(ledger.holdingCount == 4_000)
+    let late = 100 * second
+    var counts = [ledger.holdingCount]
+    while ledger.holdingCount > 1, counts.count < 150 {
+      try ledger.answer("other.example", [1], ttl: 60, now: late, server: 1)
+      counts.append(ledger.holdingCount)
+      let isOpen = ledger.holds(element(5_000), now: late) || ledger.name(of: address(7), server: 0, now: late) != nil
+      #expect(!isOpen && ledger.elements(ofServer: 0, now: late).isEmpty)
+      ledger.checkConsistency(now: late)
+    }
+    for (before, after) in zip(counts, counts.dropFirst()) { #expect(before - after <= 129) }
+    #expect(ledger.holdingCount == 1)
+  }
+
+  @Test("an element that is over and not closed yet is opened anew, for those who ask now")
+  func anew() throws {
+    var ledger = makeSmall(elements: 10_000)
+    for number in 0..<500 { try ledger.answer("n\(number).example", [1], ttl: 5, now: 0) }
+    let late = 100 * second
+    let plan = try ledger.answer("n7.example", [1, 2], ttl: 5, now: late)
+    #expect(plan.commits.map(\.element) == [element(1), element(2)] && plan.evictions.isEmpty)
+    var opened: Set<UInt64> = []
+    ledger.forEachHolding(now: late) { key, _, _, since in
+      #expect(key.name.description == "n7.example")
+      opened.insert(since)
+    }
+    #expect(opened == [late])
+    ledger.checkConsistency(now: late)
+  }
+
+  @Test("holdings are visited in slices, each once, while others come and go")
+  func visits() throws {
+    var ledger = makeSmall(elements: 10_000)
+    for number in 0..<300 { try ledger.answer("n\(number).example", [1, number + 2], ttl: 5, now: 0) }
+    try ledger.answer("m.example", [1], ttl: 5, now: 0, server: 3)
+    var place = GrantLedger.HoldingPlace()
+    var (visited, slices): ([HoldRecord: Int], Int) = ([:], 0)
+    while ledger.forEachHolding(
+      now: second, from: &place, atMost: 50,
+      { key, element, until, _ in
+        visited[HoldRecord(key: key, element: element, until: until, caps: 0), default: 0] += 1
+      })
+    {
+      slices += 1
+      try ledger.answer("late\(slices).example", [9_000 + slices], ttl: 5, now: second)
+      _ = ledger.end(now: second, where: { $0.name.description == "n\(slices).example" })
+    }
+    #expect(slices >= 11 && slices <= 20 && visited.values.allSatisfy { $0 == 1 })
+    let whole = ledger.dump().filter { !$0.key.name.description.hasPrefix("late") }.map { "\($0.key) \($0.element)" }
+    #expect(Set(visited.keys.map { "\($0.key) \($0.element)" }).isSuperset(of: whole))
+  }
+
   @Test("of a question that ends, what is kept stays open and is promised no more")
   func keeping() throws {
     var ledger = makeSmall(elements: 100)

@@ -31,7 +31,7 @@ private struct World: ~Copyable {
   var random: Seeded
   var ledger: GrantLedger
   let lifetimes: GrantLedger.Lifetimes
-  let (maxElements, maxPerName): (Int, Int)
+  let (maxElements, maxPerName, maxHolds): (Int, Int, Int)
   let keys: [GrantLedger.Key]
   var (now, epoch) = (second, UInt64(1))
   var kernel: [GrantElement: (ends: UInt64, caps: UInt16)] = [:]
@@ -49,7 +49,11 @@ private struct World: ~Copyable {
       minimum: minimum, grace: UInt64.random(in: 0...20, using: &random) * second, maximum: maximum)
     maxElements = Int.random(in: 5...12, using: &random)
     maxPerName = Int.random(in: 4...7, using: &random)
-    ledger = GrantLedger(lifetimes: lifetimes, maxElementsPerServer: maxElements, maxElementsPerName: maxPerName)
+    maxHolds = Int.random(in: 8...30, using: &random)
+    ledger = GrantLedger(
+      lifetimes: lifetimes, maxElementsPerServer: maxElements, maxElementsPerName: maxPerName,
+      maxHoldsPerServer: maxHolds)
+    ledger.expirySlice = [1, 3, 128].randomElement(using: &random) ?? 1
     keys = try (0..<20).map { try key("n\($0).example", server: UInt16($0 % 2)) }
   }
 
@@ -121,7 +125,11 @@ private struct World: ~Copyable {
     let after = ledger.dump()
     for commit in plan.commits {
       let union = after.filter { $0.element == commit.element && $0.until > now }.reduce(0) { $0 | $1.caps }
-      #expect(commit.caps == union && now + UInt64(commit.lifetimeMilliseconds) * 1_000_000 >= wanted)
+      // Who made room for this name is bounded for the last time.
+      let former = before.filter { $0.element == commit.element }.reduce(union) { $0 | $1.caps }
+      #expect(
+        union & ~commit.caps == 0 && commit.caps & ~former == 0
+          && now + UInt64(commit.lifetimeMilliseconds) * 1_000_000 >= wanted)
     }
     for element in asked {
       let hold = after.first { $0.key == key && $0.element == element }
@@ -154,9 +162,12 @@ private struct World: ~Copyable {
     let open = Set(before.filter { $0.key.server == key.server }.map(\.element))
     let names = Set(ledger.dump().map(\.key).filter { $0.server == key.server })
     let liveNames = Set(answers.filter { $0.liveUntil > now }.map(\.key))
+    let kept = ledger.dump().filter { $0.key.server == key.server && ($0.key == key || liveNames.contains($0.key)) }
+    let new = asked.subtracting(kept.filter { $0.key == key }.map(\.element))
     #expect(
       open.filter { live.contains($0) }.union(asked).count > maxElements || mine.union(asked).count > maxPerName
-        || asked.count > maxPerName || names.isSubset(of: liveNames) && names.count == maxElements,
+        || asked.count > maxPerName || kept.count + new.count > maxHolds
+        || names.isSubset(of: liveNames) && names.count == maxElements,
       "room could have been made")
   }
 
@@ -234,7 +245,8 @@ private struct World: ~Copyable {
     #expect(!isTaken || ledger.holds(element, now: now) && ledger.names(of: element, now: now).last == key.name)
     #expect(
       isTaken || had || ledger.elements(ofServer: key.server, now: now).count == maxElements
-        || ledger.dump().count { $0.key == key } >= maxPerName)
+        || ledger.dump().count { $0.key == key } >= maxPerName
+        || ledger.dump().count { $0.key.server == key.server } >= maxHolds)
   }
 
   private mutating func extend() {
@@ -266,6 +278,7 @@ private struct World: ~Copyable {
     #expect(Set(dump.filter { $0.until > now }.map(\.element)) == open)
     for element in open { #expect(ledger.holds(element, now: now) == true) }
     for key in keys { #expect(dump.count { $0.key == key } <= maxPerName) }
+    for server: UInt16 in 0...1 { #expect(dump.count { $0.key.server == server } <= maxHolds) }
     for server: UInt16 in 0...1 { #expect(Set(dump.map(\.key)).count { $0.server == server } <= maxElements) }
     for answer in answers where answer.epoch == epoch && answer.until > now {
       for element in answer.elements {

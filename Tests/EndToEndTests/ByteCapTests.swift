@@ -42,6 +42,27 @@ extension EndToEnd {
       }
     }
 
+    @Test("of two names of an address the event names the one whose cap it was, whichever was asked for last")
+    func shared() throws {
+      var settings = TestbedSettings()
+      settings.policies = Self.policies.replacing("  - host: www.vendor.net\n", with: "  - host: free.github.com\n")
+      settings.records += "free.github.com. IN A 45.11.0.10\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try bed.dig("free.github.com", "A").status == "NOERROR")
+        let sink = try Sink(in: bed.internet)
+        defer { sink.stop() }
+        try sink.upload(to: "45.11.0.10", octets: 1 << 20, from: bed.client)
+        #expect((150_000...262_144).contains(sink.received), "\(sink.received)")
+        let event = try bed.sluice.event(of: "api.github.com", decision: "block")
+        #expect(event["code"] as? String == "max-bytes" && event["address"] as? String == "45.11.0.10")
+        #expect(
+          try bed.sluice.events().allSatisfy {
+            $0["destination"] as? String != "free.github.com" || $0["decision"] as? String == "allow"
+          })
+      }
+    }
+
     @Test("a destination gets no more in an hour than its cap, over all connections")
     func perHour() throws {
       var settings = TestbedSettings()

@@ -66,15 +66,21 @@ extension EndToEnd {
       var settings = TestbedSettings()
       settings.records = settings.records.replacing("api.github.com. IN A ", with: "api.github.com. 1 IN A ")
         .replacing("uploads.github.com. IN A ", with: "uploads.github.com. 1 IN A ")
+        .replacing("onlya.github.com. IN A ", with: "onlya.github.com. 1 IN A ")
       settings.configuration += "firewall: { min-lifetime: 8s, grace: 2s, keep-in-use: 35s }\n"
       try Testbed.run(settings) { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        #expect(try bed.dig("onlya.github.com", "A").status == "NOERROR")
         let connection = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
+        // The host itself translates the destination of this one.
+        try bed.translate("203.0.113.13", to: "45.11.0.13")
+        let translated = try Socket(streamTo: "203.0.113.13", 443, from: bed.client)
         let kernel = try KernelView(bed)
         let (used, idle) = (try #require(IPAddress("45.11.0.10")), try #require(IPAddress("45.11.0.11")))
         try eventually("what nobody uses ends", within: 20) { try !kernel.holds(idle) }
         #expect(try kernel.holds(used))
+        #expect(try kernel.holds(#require(IPAddress("45.11.0.13"))) && translated.isAlive())
         try eventually("the bound ends it all the same", within: 60) { try !kernel.holds(used) }
         #expect(connection.isAlive(), "an established connection lives on")
         #expect(try !bed.connects("45.11.0.10"))

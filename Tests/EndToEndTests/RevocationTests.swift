@@ -98,6 +98,24 @@ extension EndToEnd {
       }
     }
 
+    @Test("connections whose destination the host translates are those of the address that they reach")
+    func translated() throws {
+      let settings = Self.settings()
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        try bed.translate("203.0.113.11", to: "45.11.0.11")
+        #expect(try !bed.connects("203.0.113.11"), "what it reaches is closed")
+        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let cut = try Socket(streamTo: "203.0.113.11", 443, from: bed.client)
+        let kept = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
+        try reload(bed, settings, without: "uploads.github.com")
+        try eventually("the connection is cut") { !cut.isAlive() }
+        #expect(try kept.isAlive() && !bed.connects("203.0.113.11"))
+        let event = try bed.sluice.events().first { $0["code"] as? String == "revoked" }
+        #expect(event?["flows_cut"] as? Int == 1)
+      }
+    }
+
     @Test("an address of two names of a server stays until the last of them leaves")
     func sharedAddress() throws {
       let settings = Self.settings()

@@ -125,6 +125,28 @@ extension EndToEnd {
           #expect(event["closed_by"] as? String == (event["code"] as? String == "withdrawn" ? "operator" : nil))
         }
 
+        // A server that leaves right after its packet had it, and what was so then was so.
+        let policies = try String(contentsOf: bed.sluice.policyFile, encoding: .utf8)
+        let alone = policies.components(separatedBy: "---\n")[0]
+        for turn in 0..<4 {
+          try speak(bed, "knock('45.11.9.\(turn)', 443, '10.77.1.200')")
+          for text in [alone, policies] {
+            let before = bed.sluice.errors.split(separator: "is in force").count
+            try Data(text.utf8).write(to: bed.sluice.policyFile)
+            bed.sluice.signal(SIGHUP)
+            try eventually("the policy is in force") {
+              bed.sluice.errors.split(separator: "is in force").count > before
+            }
+          }
+          var event: [String: Any]?
+          try eventually("the event of a server that left") {
+            event = try bed.sluice.events().first { $0["address"] as? String == "45.11.9.\(turn)" }
+            return event != nil
+          }
+          #expect(
+            event?["server"] as? String == "other-mcp" && event?["code"] as? String == "raw-address", "\(event ?? [:])")
+        }
+
         // What an earlier run opened is known to this one.
         bed.sluice.stop()
         try bed.sluice.startAgain()

@@ -151,6 +151,13 @@ final class Testbed {
     try Socket.connects(address, port, from: client)
   }
 
+  /// The host sends what a client sends to port 443 of an address to another one.
+  func translate(_ address: String, to other: String) throws {
+    _ = try nft("add table ip translation")
+    _ = try nft("add chain ip translation prerouting { type nat hook prerouting priority dstnat; }")
+    _ = try nft("add rule ip translation prerouting ip daddr \(address) tcp dport 443 dnat to \(other)")
+  }
+
   func nft(_ line: String) throws -> String {
     try Command.must("nft " + line, in: host)
   }

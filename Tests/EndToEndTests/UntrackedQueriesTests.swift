@@ -4,8 +4,8 @@ import Testing
 
 extension EndToEnd {
   /// A server has as many source ports as it likes; the host's table of connections has places for all its guests.
-  @Suite("The connection table", .timeLimit(.minutes(5)))
-  struct ConnectionTableTests {
+  @Suite("Queries and the connection table", .timeLimit(.minutes(5)))
+  struct UntrackedQueriesTests {
     /// A server behind a bridge, with a listener on its other side.
     private static let bridged = """
       ---

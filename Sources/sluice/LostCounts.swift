@@ -5,7 +5,7 @@ struct LostCounts: Sendable, Codable {
   var events: UInt64 = 0
   /// Addresses that the kernel did not close when others needed the room.
   var evictions: UInt64 = 0
-  /// Addresses that the kernel did not close when they were revoked: they end by themselves.
+  /// Addresses that the kernel did not close when they were revoked; it is asked again until it does.
   var revocations: UInt64 = 0
 
   var kinds: [(kind: String, count: UInt64)] {

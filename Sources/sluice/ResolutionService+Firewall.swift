@@ -45,7 +45,16 @@ extension ResolutionService {
   func evictionFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
     lost.evictions += UInt64(elements.count)
     StandardError.write("sluice: \(counted(elements.count, "address")) could not be closed to make room: \(failure)")
-    guard isBridgeUp else { return }
+    removeStrangers(from: Array(Set(elements.map(\.server))))
+  }
+
+  /// What is closed to everybody is in the kernel still: the same search, again and again until it succeeds.
+  func revocationFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
+    guard !elements.isEmpty else { return }
+    lost.revocations += UInt64(elements.count)
+    StandardError.write(
+      "sluice: \(counted(elements.count, "address")) could not be closed, which is tried again until it is done: "
+        + "\(failure)")
     removeStrangers(from: Array(Set(elements.map(\.server))))
   }
 

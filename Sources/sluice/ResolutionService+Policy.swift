@@ -214,9 +214,7 @@ extension ResolutionService {
     guard let bridge, !all.isEmpty else { return completion(0, 0) }
     bridge.revoke(all, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
       if let failure {
-        lost.revocations += UInt64(ended.closed.count)
-        StandardError.write(
-          "sluice: \(ended.closed.count) addresses could not be closed and end by themselves: \(failure)")
+        revocationFailed(ended.closed, failure)
         return completion(0, flows)
       }
       record(revoked: ended.closed, since: former, flows: flows, members)

@@ -194,6 +194,69 @@ extension EndToEnd {
       }
     }
 
+    /// A count of what could not be done, as `status` has it.
+    private func lost(_ bed: Testbed, _ kind: String) throws -> Int? {
+      let text = try bed.sluice.command("status", "--json").text
+      let status = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+      return (status?["lost"] as? [String: Any])?[kind] as? Int
+    }
+
+    @Test("a revocation that a feeder dies over is carried out by the next one")
+    func revokedLater() throws {
+      let settings = Self.settings()
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let kernel = try KernelView(bed)
+        let address = try #require(IPAddress("45.11.0.11"))
+        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        let connection = try Socket(streamTo: "45.11.0.11", 443, from: bed.client)
+        let feeder = try bed.sluice.bridge
+        Processes.signal(feeder, SIGSTOP)
+        let text = settings.policies.replacing("  - uploads.github.com\n", with: "")
+        try Data(text.utf8).write(to: bed.sluice.policyFile)
+        bed.sluice.signal(SIGHUP)
+        // The bridge is asked to close it only when another policy decides.
+        try eventually("the new policy decides") {
+          try bed.dig("uploads.github.com", "A", "+time=1", "+tries=1").status == "NXDOMAIN"
+        }
+        Processes.signal(feeder, SIGKILL)
+        try eventually("it is closed") { try !kernel.holds(address) }
+        try eventually("the connection is cut") { !connection.isAlive() }
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try lost(bed, "revocations") == 0)
+      }
+    }
+
+    @Test("an eviction that a feeder dies over is carried out by the next one")
+    func evictedLater() throws {
+      var settings = Self.settings()
+      settings.policies = TestbedSettings.standardPolicies
+      for index in 0..<40 {
+        settings.records += "v\(index).bulk.net. 0 IN A \(TestbedSettings.address(0x2000 + index))\n"
+      }
+      settings.configuration += "firewall: { max-elements-per-server: 16 }\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let kernel = try KernelView(bed)
+        for index in 0..<16 { #expect(try bed.dig("v\(index).bulk.net", "A").status == "NOERROR") }
+        // The answers are over, a second after their time to live; what they opened is not.
+        try eventually("room can be made") { try bed.dig("v16.bulk.net", "A").status == "NOERROR" }
+        let feeder = try bed.sluice.bridge
+        Processes.signal(feeder, SIGSTOP)
+        #expect(try bed.dig("v17.bulk.net", "A").status == "SERVFAIL")
+        Processes.signal(feeder, SIGKILL)
+        try eventually("answers come again", within: 20) { try bed.dig("v18.bulk.net", "A").status == "NOERROR" }
+        try eventually("the kernel holds what is granted, and no more") {
+          let open = try Set(
+            (0..<40).map { TestbedSettings.address(0x2000 + $0) }.filter { try kernel.holds(#require(IPAddress($0))) })
+          let lines = try bed.sluice.command("grants", "--json").lines
+          let granted = try lines.compactMap {
+            (try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])?["address"] as? String
+          }
+          return open.count <= 16 && open == Set(granted)
+        }
+        #expect(try lost(bed, "evictions") == 0)
+      }
+    }
+
     @Test("however often servers come and go, the firewall holds those that are there, and nobody inherits anything")
     func numbersGivenBack() throws {
       var settings = TestbedSettings()

@@ -31,6 +31,24 @@ extension EndToEnd {
           isStopped = reply?.code == .SERVFAIL
         }
         #expect(isStopped, "\(denials) denials were answered with a full disk")
+        // Refused packets come whether there is room for their events or not.
+        let scan = """
+          import socket
+          s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+          for i in range(40000):
+              try: s.sendto(b"x", ("45.11.%d.%d" % (200 + i // 10000, 1 + i % 250), 1000 + i // 250))
+              except OSError: pass
+          """
+        var lost = 0
+        try eventually("what has no room in the ring is counted", within: 30) {
+          _ = try Command.run(["python3", "-c", scan], in: bed.client, within: 20)
+          let status =
+            try JSONSerialization.jsonObject(
+              with: Data(try bed.sluice.command("status", "--json").text.utf8)) as? [String: Any]
+          lost = (status?["lost"] as? [String: Any])?["connections"] as? Int ?? 0
+          return lost > 0
+        }
+        #expect(try bed.sluice.command("status").text.contains("connections: "))
         try FileManager.default.removeItem(atPath: disk + "/filler")
         try eventually("answers again", within: 20) {
           socket.ask(Question("last.example.com"), id: 9_999, within: 1)?.code == .NXDOMAIN

@@ -198,12 +198,79 @@ import Testing
     #expect(Self.refused(queue.submit([Self.grant(1)], deadline: Self.at(100))) == .unavailable)
   }
 
+  private static func elements(_ range: Range<UInt32>, server: UInt16 = 0) -> [GrantElement] {
+    range.map { grant($0, server: server).element }
+  }
+
+  @Test("what an answer evicts goes with it, in turns like it, and counts to its server's share")
+  func evictions() throws {
+    var limits = CommitQueue.Limits()
+    limits.batchGrants = 8
+    limits.waitingGrants = 64
+    var queue = CommitQueue(plan: 1, limits: limits)
+    _ = queue.greeted(now: Self.at(0))
+    var busy = 0
+    for number in 0..<10 as Range<UInt32> {
+      let room = queue.makeRoom(for: [Self.grant(number)], evicting: Self.elements(100..<107))
+      #expect(room.isEmpty)
+      if (try? queue.submit([Self.grant(number)], evicting: Self.elements(100..<107), deadline: Self.at(100)).get())
+        != nil
+      {
+        busy += 1
+      }
+    }
+    #expect(busy == 8, "eight answers of eight elements are all that may wait")
+    // Another server's answer displaces one, and has its turn with the first batch that it can be in.
+    #expect(queue.makeRoom(for: [Self.grant(1, server: 7)]).count == 1)
+    let other = try queue.submit([Self.grant(1, server: 7)], deadline: Self.at(100)).get()
+    let first = try Self.taken(queue.next(now: Self.at(0)))
+    #expect(first.grants.count <= 2 && first.evictions.count <= 15)
+    _ = queue.answered(first.identifier, refused: [])
+    let second = try Self.taken(queue.next(now: Self.at(0)))
+    #expect((first.grants + second.grants).map(\.unit).contains(other))
+  }
+
+  @Test("evictions of answers that end before their turn are closed all the same, but for what is open again")
+  func leftEvictions() throws {
+    var queue = CommitQueue(plan: 1)
+    #expect(
+      Self.refused(queue.submit([Self.grant(1)], evicting: Self.elements(50..<52), deadline: Self.at(9)))
+        == .unavailable)
+    #expect(queue.nextEvictions().isEmpty)
+    _ = queue.greeted(now: Self.at(0))
+    #expect(Set(queue.nextEvictions()) == Set(Self.elements(50..<52)) && queue.nextEvictions().isEmpty)
+    // Late before it was sent; of what it was to close another answer opens one again.
+    _ = try queue.submit([Self.grant(1)], evicting: Self.elements(10..<13), deadline: Self.at(5)).get()
+    _ = try queue.submit([Self.grant(11)], deadline: Self.at(100)).get()
+    #expect(queue.expire(now: Self.at(6)).map(\.outcome) == [.late])
+    #expect(queue.nextEvictions().isEmpty, "they go with what waits")
+    let batch = try Self.taken(queue.next(now: Self.at(6)))
+    #expect(Set(batch.evictions) == Set([Self.grant(10), Self.grant(12)].map(\.element)))
+    _ = queue.answered(batch.identifier, refused: [])
+    // And one that is asked for after it was left.
+    queue.leave(Self.elements(20..<22))
+    _ = try queue.submit([Self.grant(20)], deadline: Self.at(100)).get()
+    #expect(try Self.taken(queue.next(now: Self.at(7))).evictions == [Self.grant(21).element])
+    // Under another plan the numbers mean something else: it is told what is still open.
+    queue.leave(Self.elements(30..<31))
+    #expect(queue.adopt(plan: 2).unclosed == Self.elements(30..<31) && queue.nextEvictions().isEmpty)
+  }
+
+  @Test("a batch that is sent again closes nothing again")
+  func sentAgain() throws {
+    var queue = CommitQueue(plan: 1)
+    _ = queue.greeted(now: Self.at(0))
+    _ = try queue.submit([Self.grant(1)], evicting: Self.elements(10..<13), deadline: Self.at(50)).get()
+    #expect(try Self.taken(queue.next(now: Self.at(0))).evictions.count == 3)
+    #expect(queue.greeted(now: Self.at(1)).resend?.evictions == [], "the request to close them has a life of its own")
+  }
+
   @Test("a commit of another plan, or of a revoked element, is never sent")
   func cancelled() throws {
     var queue = CommitQueue(plan: 1)
     _ = queue.greeted(now: Self.at(0))
     let old = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
-    #expect(queue.adopt(plan: 2) == [.init(unit: old, outcome: .unavailable)])
+    #expect(queue.adopt(plan: 2).finished == [.init(unit: old, outcome: .unavailable)])
     #expect(queue.next(now: Self.at(0)) == nil)
     let revoked = try queue.submit([Self.grant(1), Self.grant(2)], deadline: Self.at(10)).get()
     let kept = try queue.submit([Self.grant(3)], deadline: Self.at(10)).get()

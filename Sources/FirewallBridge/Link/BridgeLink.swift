@@ -68,6 +68,9 @@ package final class BridgeLink {
   private var completions: [UInt32: CommitCompletion] = [:]
   private var requests: [UInt32: Request] = [:]
   private var nextRequest: UInt32 = 0
+  /// The kernel may still hold what was to be evicted.
+  package var onEvictionFailure: (([GrantElement], BridgeRequestFailure) -> Void)?
+  private var isEvicting = false
   private var outgoing: [[UInt8]] = []
   private var waitsForRoom = false
   private var isOpen = true
@@ -106,13 +109,20 @@ package final class BridgeLink {
   }
 
   /// Commits the grants of one answer; `completion` runs later on the reactor's thread, at the deadline at the latest.
+  ///
+  /// - Parameter evictions: elements that make room for them, closed before, and whatever becomes of the grants; where that
+  ///   fails `onEvictionFailure` is called.
   package func commit(
-    _ grants: [GrantCommit], deadline: MonotonicTime, _ completion: @escaping CommitCompletion
+    _ grants: [GrantCommit], evicting evictions: [GrantElement] = [], deadline: MonotonicTime,
+    _ completion: @escaping CommitCompletion
   ) {
     // It would end late; so nobody waits for it.
-    guard !silence.isSilent else { return later { completion(.unavailable) } }
-    finish(queue.makeRoom(for: grants))
-    switch queue.submit(grants, deadline: deadline) {
+    guard !silence.isSilent else {
+      queue.leave(evictions)
+      return later { completion(.unavailable) }
+    }
+    finish(queue.makeRoom(for: grants, evicting: evictions))
+    switch queue.submit(grants, evicting: evictions, deadline: deadline) {
     case .success(let unit):
       completions[unit] = completion
       pump()
@@ -134,12 +144,20 @@ package final class BridgeLink {
     close(elements, cutsFlows: cutsFlows, completion)
   }
 
-  /// Closes elements that make room for others; nothing that waits asked for them.
-  ///
-  /// - Parameter failed: called where the kernel may still hold them.
-  package func evict(_ elements: [GrantElement], failed: @escaping (BridgeRequestFailure) -> Void = { _ in }) {
+  /// Closes elements that make room for nothing new; nothing that waits asked for them.
+  package func evict(_ elements: [GrantElement]) {
     guard !elements.isEmpty else { return }
-    close(elements, cutsFlows: false) { failure, _ in failure.map(failed) }
+    queue.leave(elements)
+    pump()
+  }
+
+  /// Evictions are a part of the batch that they make room for, so that they come in turns like it.
+  private func evictNow(_ elements: [GrantElement], _ done: @escaping () -> Void = {}) {
+    guard !elements.isEmpty else { return done() }
+    close(elements, cutsFlows: false) { [weak self] failure, _ in
+      if let failure { self?.onEvictionFailure?(elements, failure) }
+      done()
+    }
   }
 
   private func close(
@@ -229,7 +247,12 @@ package final class BridgeLink {
 
   private func adopt(fingerprint: UInt64) {
     self.fingerprint = fingerprint
-    finish(queue.adopt(plan: fingerprint))
+    let adoption = queue.adopt(plan: fingerprint)
+    finish(adoption.finished)
+    guard !adoption.unclosed.isEmpty else { return }
+    later { [weak self] in
+      self?.onEvictionFailure?(adoption.unclosed, BridgeRequestFailure(refusal: nil, text: "the policy changed first"))
+    }
   }
 
   private static func parts(_ octets: [UInt8], request: UInt32) -> [BridgeMessage] {
@@ -258,12 +281,21 @@ package final class BridgeLink {
   // MARK: Sending
 
   private func pump() {
-    guard outgoing.isEmpty, let batch = queue.next(now: reactor.now) else { return }
-    send(batch)
-    armSilence()
+    guard outgoing.isEmpty else { return }
+    if let batch = queue.next(now: reactor.now) {
+      send(batch)
+      armSilence()
+    } else if !isEvicting, case let left = queue.nextEvictions(), !left.isEmpty {
+      isEvicting = true
+      evictNow(left) { [weak self] in
+        self?.isEvicting = false
+        self?.pump()
+      }
+    }
   }
 
   private func send(_ batch: CommitQueue.Batch) {
+    evictNow(batch.evictions)
     send(BridgeMessage.grants(batch: batch.identifier, plan: batch.plan, grants: batch.grants).encoded())
   }
 

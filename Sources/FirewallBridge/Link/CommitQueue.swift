@@ -16,7 +16,7 @@ package enum CommitOutcome: Hashable, Sendable {
 /// Groups commits: one batch is in flight, whatever arrives meanwhile joins the next. Performs nothing itself.
 ///
 /// What waits is shared out among servers (see `Shares`), and they take turns in every batch, so that the answers of one
-/// server, however many and large they are, do not make another's late.
+/// server, however many and large they are, do not make another's late. What an answer evicts waits and goes with it.
 package struct CommitQueue: ~Copyable {
   package struct Limits: Sendable {
     /// Grants of all answers that may wait; far above what a deadline of 250 ms lets through a healthy bridge.
@@ -45,16 +45,22 @@ package struct CommitQueue: ~Copyable {
     package var identifier: UInt32
     package var plan: UInt64
     package var grants: [UnitGrant]
+    /// What has to be closed before, so that there is room.
+    package var evictions: [GrantElement] = []
   }
 
   private struct Unit {
     var identifier: UInt32
     var deadline: MonotonicTime
     var grants: [GrantCommit]
+    var evictions: [GrantElement]
     /// The server whose grants these are; nil where they are of several.
     var server: UInt16?
     /// Its place in `shares`, while it waits.
     var place: Shares<UInt16?>.Place
+
+    /// How much work it is.
+    var size: Int { grants.count + evictions.count }
   }
 
   private struct Flight {
@@ -69,9 +75,13 @@ package struct CommitQueue: ~Copyable {
   private var isUp = false
   private var plan: UInt64
   private var waiting: [Unit] = []
-  private var waitingGrants = 0
+  private var waitingSize = 0
+  /// Evictions of answers that went before them.
+  private var leftEvictions: Set<GrantElement> = []
   private var shares: Shares<UInt16?>
   private var flight: Flight?
+  /// Whose answers were in the last batch, where not all went with it.
+  private var hadLastTurn: Set<UInt16?> = []
   private var nextUnit: UInt32 = 0
   private var nextBatch: UInt32 = 0
 
@@ -96,34 +106,63 @@ package struct CommitQueue: ~Copyable {
   }
 
   /// Ends what has to go so that these grants may wait: the oldest units of the server that has most of them waiting.
-  package mutating func makeRoom(for grants: [GrantCommit]) -> [Finished] {
+  package mutating func makeRoom(for grants: [GrantCommit], evicting evictions: [GrantElement] = []) -> [Finished] {
     var displaced: [Finished] = []
-    let server = Self.server(of: grants)
-    while case .displacing(let place) = shares.admission(of: server, weight: weight(of: grants), now: 0) {
+    let (server, weight) = (Self.server(of: grants), weight(grants, evictions))
+    while case .displacing(let place) = shares.admission(of: server, weight: weight, now: 0) {
       displaced += remove(Self.overloaded) { $0.place == place }
     }
     return displaced
   }
 
   /// Takes the grants of one answer, or says at once why not.
+  ///
+  /// - Parameter evictions: elements that make room for them. They are closed in any case, whatever becomes of the grants.
   package mutating func submit(
-    _ grants: [GrantCommit], deadline: MonotonicTime
+    _ grants: [GrantCommit], evicting evictions: [GrantElement] = [], deadline: MonotonicTime
   ) -> Result<UInt32, CommitRefusal> {
-    guard isUp else { return .failure(CommitRefusal(outcome: .unavailable)) }
-    let (server, weight) = (Self.server(of: grants), weight(of: grants))
+    guard isUp else {
+      leave(evictions)
+      return .failure(CommitRefusal(outcome: .unavailable))
+    }
+    let (server, weight) = (Self.server(of: grants), weight(grants, evictions))
     guard grants.count <= BridgeMessage.maximumGrants,
       case .free = shares.admission(of: server, weight: weight, now: 0)
-    else { return .failure(CommitRefusal(outcome: Self.overloaded)) }
+    else {
+      leave(evictions)
+      return .failure(CommitRefusal(outcome: Self.overloaded))
+    }
     nextUnit &+= 1
     let place = shares.enter(server, weight: weight, now: 0)
-    waiting.append(Unit(identifier: nextUnit, deadline: deadline, grants: grants, server: server, place: place))
-    waitingGrants += grants.count
+    // What is open again must not be closed on account of an earlier answer.
+    if !leftEvictions.isEmpty { for grant in grants { leftEvictions.remove(grant.element) } }
+    let unit = Unit(
+      identifier: nextUnit, deadline: deadline, grants: grants, evictions: evictions, server: server, place: place)
+    waiting.append(unit)
+    waitingSize += unit.size
     return .success(nextUnit)
+  }
+
+  /// Takes evictions that no answer waits for.
+  package mutating func leave(_ evictions: [GrantElement]) { leftEvictions.formUnion(evictions) }
+
+  /// Evictions to be sent now, while nothing else is; as many as a batch has.
+  package mutating func nextEvictions() -> [GrantElement] {
+    guard isUp, flight == nil, waiting.isEmpty else { return [] }
+    return takeLeft()
+  }
+
+  private mutating func takeLeft() -> [GrantElement] {
+    let taken = Array(leftEvictions.prefix(limits.batchGrants))
+    leftEvictions.subtract(taken)
+    return taken
   }
 
   private static let overloaded = CommitOutcome.refused(BridgeRefusal(.overloaded))
 
-  private func weight(of grants: [GrantCommit]) -> Int { max(grants.count, limits.leastWeight) }
+  private func weight(_ grants: [GrantCommit], _ evictions: [GrantElement]) -> Int {
+    max(grants.count + evictions.count, limits.leastWeight)
+  }
 
   private static func server(of grants: [GrantCommit]) -> UInt16? {
     guard let server = grants.first?.element.server else { return nil }
@@ -138,21 +177,25 @@ package struct CommitQueue: ~Copyable {
     let flight = Flight(
       identifier: nextBatch, plan: plan, units: units, deadline: units.map(\.deadline).min() ?? now)
     self.flight = flight
-    return Self.batch(flight)
+    var batch = Self.batch(flight)
+    batch.evictions = takeLeft() + units.flatMap(\.evictions)
+    return batch
   }
 
   /// Takes what goes with the next batch: the oldest unit of each server, then the next of each, as far as they fit.
   private mutating func take() -> [Unit] {
     var taken: [Unit] = []
-    if waitingGrants <= limits.batchGrants {
+    if waitingSize <= limits.batchGrants {
+      hadLastTurn = []
       swap(&taken, &waiting)
     } else {
-      var grants = 0
+      var size = 0
       for index in order() {
-        guard taken.isEmpty || grants + waiting[index].grants.count <= limits.batchGrants else { break }
-        grants += waiting[index].grants.count
+        guard taken.isEmpty || size + waiting[index].size <= limits.batchGrants else { break }
+        size += waiting[index].size
         taken.append(waiting[index])
       }
+      hadLastTurn = Set(taken.map(\.server))
       let places = Set(taken.map(\.place))
       waiting.removeAll { places.contains($0.place) }
     }
@@ -165,9 +208,12 @@ package struct CommitQueue: ~Copyable {
   private func order() -> [Int] {
     guard let first = waiting.first, first.server != nil else { return [0] }
     var turns = Turns<UInt16?, Int>()
-    for index in waiting.indices {
-      guard waiting[index].server != nil else { break }
-      turns.append(index, of: waiting[index].server)
+    let own = waiting.indices.prefix(while: { waiting[$0].server != nil })
+    // Where one answer fills a batch, the next one begins with the others.
+    for hadTurn in [false, true] {
+      for index in own where hadLastTurn.contains(waiting[index].server) == hadTurn {
+        turns.append(index, of: waiting[index].server)
+      }
     }
     var order: [Int] = []
     while let index = turns.next(), order.count < limits.batchGrants { order.append(index) }
@@ -176,7 +222,7 @@ package struct CommitQueue: ~Copyable {
 
   /// A unit waits no more.
   private mutating func left(_ unit: Unit) {
-    waitingGrants -= unit.grants.count
+    waitingSize -= unit.size
     shares.leave(unit.place)
   }
 
@@ -226,12 +272,16 @@ package struct CommitQueue: ~Copyable {
   }
 
   /// Another plan takes over: indices of the old one mean nothing to whoever still waits.
-  package mutating func adopt(plan: UInt64) -> [Finished] {
+  ///
+  /// - Returns: also the elements that were to be closed and have not been.
+  package mutating func adopt(plan: UInt64) -> (finished: [Finished], unclosed: [GrantElement]) {
     self.plan = plan
+    let unclosed = Array(leftEvictions) + waiting.flatMap(\.evictions)
+    leftEvictions = []
     let finished = waiting.map { Finished(unit: $0.identifier, outcome: .unavailable) }
     for unit in waiting { left(unit) }
     waiting.removeAll()
-    return finished
+    return (finished, unclosed)
   }
 
   /// Elements were revoked: no unit that asked for one before may open it again.
@@ -241,11 +291,17 @@ package struct CommitQueue: ~Copyable {
 
   private mutating func remove(_ outcome: CommitOutcome, where condition: (Unit) -> Bool) -> [Finished] {
     var finished: [Finished] = []
+    var unclosed: [GrantElement] = []
     for unit in waiting where condition(unit) {
       left(unit)
+      unclosed += unit.evictions
       finished.append(Finished(unit: unit.identifier, outcome: outcome))
     }
     if !finished.isEmpty { waiting.removeAll(where: condition) }
+    if !unclosed.isEmpty {
+      let asked = Set(waiting.flatMap { $0.grants.map(\.element) })
+      leave(unclosed.filter { !asked.contains($0) })
+    }
     flight?.units.removeAll { unit in
       guard condition(unit) else { return false }
       finished.append(Finished(unit: unit.identifier, outcome: outcome))

@@ -109,6 +109,7 @@ final class ResolutionService {
     engine = ResolutionEngine(ledger: ledger, wallSeconds: { clock.seconds() })
     snapshot = shared.current.load()
     reactor.work = { [unowned self] in takeQuestions() }
+    bridge?.onEvictionFailure = { [unowned self] in evictionFailed($0, $1) }
   }
 
   func handle(_ message: ResolverMessage) {
@@ -173,9 +174,8 @@ final class ResolutionService {
         perform(engine.answered(ticket, Self.result(result), now: now, epoch: shared.epoch.current))
       }
     case .commit(let ticket, let commits, let evictions):
-      bridge?.evict(evictions) { [unowned self] in evictionFailed(evictions, $0) }
       let key = engine.question(of: ticket)
-      commit(commits) { [unowned self] result in
+      commit(commits, evicting: evictions) { [unowned self] result in
         writeRecords()
         perform(engine.committed(ticket, result, now: now, epoch: shared.epoch.current))
       }
@@ -187,13 +187,17 @@ final class ResolutionService {
   }
 
   func commit(
-    _ commits: [GrantCommit], _ completion: @escaping (ResolutionEngine<any ReplyPath>.CommitResult) -> Void
+    _ commits: [GrantCommit], evicting evictions: [GrantElement] = [],
+    _ completion: @escaping (ResolutionEngine<any ReplyPath>.CommitResult) -> Void
   ) {
-    guard !commits.isEmpty else { return completion(.committed) }
+    guard !commits.isEmpty else {
+      bridge?.evict(evictions)
+      return completion(.committed)
+    }
     guard let bridge else { return completion(.unavailable) }
     let deadline = reactor.now.adding(milliseconds: options.commitDeadline)
     let asked = now
-    bridge.commit(commits, deadline: deadline) { [unowned self] outcome in
+    bridge.commit(commits, evicting: evictions, deadline: deadline) { [unowned self] outcome in
       commitTimes.observe(nanoseconds: now - asked)
       switch outcome {
       case .committed: commitResults.committed += 1

@@ -142,6 +142,83 @@ extension EndToEnd {
         #expect(try answered(40, from: "10.77.1.2", to: "9.9.9.9", in: bed.client) == 44)
         #expect(try bed.dig("api.github.com", "A", "-p", "5300", server: "9.9.9.9").status == "NOERROR")
         #expect(try bed.dig("evil.example.com", "A", server: "9.9.9.9").status == "NXDOMAIN")
+        // However many ports one server has redirected, another's are remembered.
+        try flood(bed, to: "9.9.9.9", ports: 53..<54)
+        #expect(try answered(20, from: "10.77.1.200", to: "9.9.9.9", in: bed.client) == 22)
+      }
+    }
+
+    /// Sends a short datagram from each of 70,000 addresses and ports of a server's network.
+    private func flood(_ bed: Testbed, to destination: String, ports: Range<Int>) throws {
+      let program = """
+        import socket, struct, sys
+        to, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+        s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        for i in range(70000):
+            head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 30, 1, 0, 64, 17, 0,
+                               socket.inet_aton("10.77.1.%d" % (10 + i % 180)), socket.inet_aton(to))
+            s.sendto(head + struct.pack("!HHHH", 1024 + i // 2, first + i % count, 10, 0) + b"xx", (to, 0))
+        """
+      let words = ["python3", "-c", program, destination, "\(ports.lowerBound)", "\(ports.count)"]
+      let output = try Command.run(words, in: bed.client, within: 60)
+      guard output.status == 0 else { throw Obstacle("flood: \(output.errors)") }
+    }
+
+    @Test("noise at the host from many addresses of one server hides no first packet of another")
+    func noiseAtTheHost() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        try flood(bed, to: "10.77.1.1", ports: 2_000..<32_000)
+        for port in 6_001..<6_011 as Range<UInt16> {
+          #expect(try !Socket.connects("10.77.1.1", port, from: bed.client, bind: "10.77.1.200"))
+        }
+        try eventually("each of them is told", within: 20) {
+          let events = try bed.sluice.events().filter { $0["client"] as? String == "10.77.1.200" }
+          return Set(events.compactMap { $0["port"] as? Int }).isSuperset(of: 6_001..<6_011)
+        }
+        let told = try bed.sluice.events().count {
+          ($0["client"] as? String ?? "").hasPrefix("10.77.1.") && $0["port"] != nil
+        }
+        #expect(told < 12_000, "one server's noise has a share, whatever its sources: \(told)")
+      }
+    }
+
+    @Test("queries in fragments are dropped and counted, and take no place either")
+    func fragments() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let before = try entries(bed)
+        let program = """
+          import socket, struct
+          s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+          for i in range(300):
+              udp = struct.pack("!HHHH", 30000 + i, 53, 40, 0) + b"y" * 32
+              for offset, more, part in ((0, 1, udp[:24]), (3, 0, udp[24:])):
+                  head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(part), 1 + i, more << 13 | offset, 64, 17, 0,
+                                     socket.inet_aton("10.77.1.2"), socket.inet_aton("10.77.1.1"))
+                  s.sendto(head + part, ("10.77.1.1", 0))
+          """
+        #expect(try Command.run(["python3", "-c", program], in: bed.client).status == 0)
+        #expect(try entries(bed) - before < 20)
+        let counter = try bed.nft("list counter inet sluice refused-host")
+        #expect(counter.contains("packets 300"), "\(counter)")
+      }
+    }
+
+    @Test("how many connections to the resolver a server begins has a limit of its own")
+    func dialling() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        let program = """
+          import socket, struct, errno
+          begun = 0
+          for i in range(4000):
+              s = socket.socket(); s.setblocking(False)
+              s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+              s.connect_ex(("10.77.1.1", 53)); s.close()
+          """
+        #expect(try Command.run(["python3", "-c", program], in: bed.client, within: 60).status == 0)
+        #expect(try bed.nft("list set inet sluice dialling/4").contains("10.77.1.0"))
+        #expect(try !bed.nft("list counter inet sluice refused-host").contains("packets 0"), "what is over is counted")
+        for _ in 0..<10 { #expect(try bed.dig("api.github.com", "A", "+tcp", "-b", "10.77.1.200").status == "NOERROR") }
       }
     }
   }

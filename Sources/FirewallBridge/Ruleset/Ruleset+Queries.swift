@@ -9,6 +9,8 @@ import IPNetwork
 extension Ruleset {
   /// What comes to a port of the resolver. Three parts, as `unreachable`.
   static let queries = "host/queries/untracked"
+  /// The same once it is known to be from where it says: which of them another program redirected. Three parts, as well.
+  static let arrivedQueries = "host/queries/input"
   /// The base chain of what the host sends from such a port.
   static let responses = "host/responses/untracked"
   private static let responsesHook = "{ type filter hook output priority -300; policy accept; }"
@@ -25,22 +27,25 @@ extension Ruleset {
   static func declareQueries(_ plan: FirewallPlan, in text: inout RulesetScript) {
     guard hasQueries(plan) else { return }
     text.line("add chain", responses, responsesHook)
-    for set in redirectedSets(plan) { text.line("add set", set.name, set.declaration) }
+    for set in redirectedSets(plan) + diallingSets(plan) { text.line("add set", set.name, set.declaration) }
   }
 
-  /// The sets of what was redirected to the resolver within the last minute, by the client's address and port.
+  /// The sets of what was redirected to the resolver within the last minute, by the client's address and port, and of the
+  /// networks that it came from, each with its limit: none can fill the former alone.
   static func redirectedSets(_ plan: FirewallPlan) -> [(name: String, declaration: String)] {
     guard hasQueries(plan) else { return [] }
-    return families(plan).map { family in
-      let type = "\(family.type) . inet_service"
-      return (
-        redirected(family),
-        "{ type \(type); flags dynamic,timeout; size 65536; timeout 1m; gc-interval 10s; }"
-      )
+    return families(plan).flatMap { family in
+      let rest = "flags dynamic,timeout; size 262144; timeout 1m; gc-interval 10s; }"
+      return [
+        (redirected(family), "{ type \(family.type) . inet_service; \(rest)"),
+        (redirecting(family), "{ type \(family.type); \(rest)"),
+      ]
     }
   }
 
   private static func redirected(_ family: IPAddress.Family) -> String { "redirected/\(family.rawValue)" }
+  private static func redirecting(_ family: IPAddress.Family) -> String { "redirecting/\(family.rawValue)" }
+  private static let redirectedRate = "rate 200/second burst 1000 packets"
 
   /// The rule that leads to `queries`.
   static func queryRule(_ plan: FirewallPlan) -> String { "th dport \(ports(plan)) jump \(queries)" }
@@ -54,11 +59,27 @@ extension Ruleset {
         // Of what goes to another host the connection is kept.
         let local = listener.isWildcard ? "fib daddr type local " : ""
         servers(plan, "saddr", only: family) {
-          // What the port was redirected with is over.
-          let key = "\(family.header) saddr . th sport"
-          text.rule(
-            queries, "\(local)\(listener.match) \(whole) \($0) notrack delete @\(redirected(family)) { \(key) }")
+          text.rule(queries, "\(local)\(listener.match) \(whole) \($0) notrack return")
+          // No query comes in parts; they would be tracked to be put together.
+          if plan.fencesInput {
+            text.rule(queries, "\(local)\(listener.match) \($0) counter name \(counter(of: nil)) drop")
+          }
         }
+      }
+    }
+    for family in families(plan) {
+      let key = "\(family.header) saddr . th sport"
+      // The port comes straight now.
+      text.rule(arrivedQueries, "ct state untracked delete @\(redirected(family)) { \(key) }")
+      let redirection = "ct status dnat"
+      text.rule(
+        arrivedQueries,
+        "\(redirection) \(key) @\(redirected(family)) update @\(redirected(family)) { \(key) } return")
+      for share in shares(plan, "saddr", family) {
+        text.rule(
+          arrivedQueries,
+          "\(redirection) \(share.match) update @\(redirecting(family)) { \(share.key) limit \(redirectedRate) } "
+            + "add @\(redirected(family)) { \(key) } return")
       }
     }
     text.rule(responses, "th sport != \(ports(plan)) accept")
@@ -70,13 +91,34 @@ extension Ruleset {
     }
   }
 
-  /// What the input hook notes of queries that were redirected.
+  /// The rule that leads to `arrivedQueries`.
   static func redirectionRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
+    if hasQueries(plan) { text.rule("input", "th dport \(ports(plan)) jump \(arrivedQueries)") }
+  }
+
+  // MARK: - Connections to the resolver
+
+  private static func dialling(_ family: IPAddress.Family) -> String { "dialling/\(family.rawValue)" }
+  /// Far above what anybody needs who keeps a connection for more than one query.
+  private static let diallingRate = "rate over 500/second burst 1000 packets"
+
+  static func diallingSets(_ plan: FirewallPlan) -> [(name: String, declaration: String)] {
+    guard hasQueries(plan), plan.fencesInput else { return [] }
+    return families(plan).map { family in
+      (dialling(family), "{ type \(family.type); flags dynamic,timeout; size 65536; timeout 1m; gc-interval 10s; }")
+    }
+  }
+
+  /// One listen queue serves all servers: how many connections each of them begins has a limit. TCP begins again.
+  static func diallingRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
     guard hasQueries(plan) else { return }
     for family in families(plan) {
-      servers(plan, "saddr", only: family) {
-        let key = "\(family.header) saddr . th sport"
-        text.rule("input", "th dport \(ports(plan)) ct status dnat \($0) update @\(redirected(family)) { \(key) }")
+      for share in shares(plan, "saddr", family) {
+        text.rule(
+          fence,
+          "tcp dport \(ports(plan)) tcp flags & (fin | syn | rst | ack) == syn \(share.match) "
+            + "update @\(dialling(family)) { \(share.key) limit \(diallingRate) } "
+            + "counter name \(counter(of: nil)) drop")
       }
     }
   }

@@ -106,18 +106,18 @@ extension Ruleset {
   }
 
   /// The chains that are no server's own.
-  static func sharedRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
+  static func sharedRules(_ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript) {
     discovery(held, in: &text)
     refuse(
-      held, prefix: "sluice host held ", server: nil, .host, plan.addressFamilies, end: prohibited,
-      plan.nflogGroup, in: &text)
+      held, prefix: "sluice host held ", server: nil, .host, plan.addressFamilies,
+      shares: { heldShares(plan, surroundings.held, $0) }, end: prohibited, plan.nflogGroup, in: &text)
     discovery(inbound, in: &text)
     for set in networkSets(plan, []) where set.purpose != .held {
       text.rule(inbound, "ct state new \(set.match) return")
     }
     refuse(
-      inbound, prefix: "sluice host inbound ", server: nil, .host, plan.addressFamilies, plan.nflogGroup,
-      in: &text)
+      inbound, prefix: "sluice host inbound ", server: nil, .host, plan.addressFamilies,
+      shares: { shares(plan, "daddr", $0) }, plan.nflogGroup, in: &text)
     endRules(in: &text)
     outputRules(plan, in: &text)
     if plan.fencesInput { fenceRules(plan, in: &text) }
@@ -374,6 +374,7 @@ extension Ruleset {
       fence,
       "icmpv6 type { \(listenerReports), destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept"
     )
+    diallingRules(plan, in: &text)
     for listener in plan.listeners {
       let family = listener.address.family
       let address =
@@ -388,7 +389,8 @@ extension Ruleset {
       }
     }
     refuse(
-      fence, prefix: "sluice host ", server: nil, .host, plan.addressFamilies, plan.nflogGroup, in: &text)
+      fence, prefix: "sluice host ", server: nil, .host, plan.addressFamilies,
+      shares: { shares(plan, "saddr", $0) }, plan.nflogGroup, in: &text)
   }
 
   /// Bridges may show neighbour discovery to this hook; with hop limit 255 it comes from the link (RFC 4861 s7.1).

@@ -8,8 +8,8 @@ import IPNetwork
 extension Ruleset {
   /// Repeats, and what has no place of its own.
   private static let repeatLimit = "limit rate 50/second burst 100 packets"
-  /// New destinations of one server, or of one source at the host's own chains: none can fill the sets alone. One beyond it
-  /// is new again with its next packet.
+  /// New destinations of one server, or of one server's network at the host's own chains: none can fill the sets alone. One
+  /// beyond it is new again with its next packet.
   private static let novelRate = "rate 100/second burst 8192 packets"
   /// The limit of all that the reader is asked to take, by its name in the table.
   private static let overallLimit = "told"
@@ -23,7 +23,8 @@ extension Ruleset {
     case bytes = "told-bytes"
     /// What the host's own chains refused.
     case host = "told-host"
-    /// The sources at the host's own chains, each with its limit of new destinations.
+    /// The networks of servers at the host's own chains, each with its limit of new destinations: a server has as many
+    /// sources as it likes.
     case sources = "told-sources"
 
     /// Some 30 MiB of the kernel's memory, held only while that many are remembered.
@@ -102,26 +103,59 @@ extension Ruleset {
   /// - Parameters:
   ///   - server: whose counter it is; nil for the host's.
   ///   - families: of the packets that come here.
+  ///   - shares: at the host's own chains, whose limit of new destinations a packet counts to.
   ///   - end: `refused` or `prohibited`.
   static func refuse(
     _ chain: String, prefix: String, server: String?, _ set: ToldSet, _ families: [IPAddress.Family],
-    end: String = refused, _ group: UInt16, in text: inout RulesetScript
+    shares: (IPAddress.Family) -> [Share] = { _ in [] }, end: String = refused, _ group: UInt16,
+    in text: inout RulesetScript
   ) {
     text.rule(chain, "counter name \(counter(of: server))")
     for family in families {
-      let novel =
+      let limits =
         set == .host
-        ? "add @\(ToldSet.sources.name(family)) { \(family.header) saddr limit \(novelRate) }" : "limit \(novelRate)"
+        ? shares(family).map { "\($0.match) update @\(ToldSet.sources.name(family)) { \($0.key) limit \(novelRate) }" }
+        : ["limit \(novelRate)"]
       for (match, key) in keys(family) {
-        // Remembered only if it is told: what a limit left out is new again.
-        text.rule(
-          chain,
-          "\(match) \(key) != @\(set.name(family)) \(novel) limit name \(overallLimit) "
-            + "add @\(set.name(family)) { \(key) } \(logTo(group, prefix)) goto \(end)")
+        for limit in limits {
+          // Remembered only if it is told: what a limit left out is new again.
+          text.rule(
+            chain,
+            "\(match) \(key) != @\(set.name(family)) \(limit) limit name \(overallLimit) "
+              + "add @\(set.name(family)) { \(key) } \(logTo(group, prefix)) goto \(end)")
+        }
       }
     }
     text.rule(chain, "\(repeatLimit) limit name \(overallLimit) \(logTo(group, prefix))")
     text.rule(chain, "goto \(end)")
+  }
+
+  /// What packets of one network share: what matches them, and the key by which they are counted.
+  struct Share {
+    var match: String
+    var key: String
+  }
+
+  /// The networks of servers, as source or destination of packets.
+  static func shares(_ plan: FirewallPlan, _ side: String, _ family: IPAddress.Family) -> [Share] {
+    guard plan.servers.contains(where: { $0.prefixes.contains { $0.address.family == family } }) else { return [] }
+    let lengths = hashedLengths(plan, family)
+    let address = "\(family.header) \(side)"
+    guard !lengths.isEmpty else {
+      return [Share(match: "\(address) @clients-\(family.rawValue)", key: "\(address) & \(family.usualMask)")]
+    }
+    return lengths.map { length in
+      let network = "\(address) & \(family.mask(length))"
+      return Share(match: "\(network) @\(hashedSet(family, length))", key: network)
+    }
+  }
+
+  /// The networks that are held, as source of packets.
+  static func heldShares(_ plan: FirewallPlan, _ held: [HeldNetwork], _ family: IPAddress.Family) -> [Share] {
+    networkSets(plan, held).filter { $0.purpose == .held && $0.family == family }.map { set in
+      Share(
+        match: set.match, key: "\(family.header) saddr & \(set.length.map { family.mask($0) } ?? family.usualMask)")
+    }
   }
 
   /// Counts what did not come from where it says, and tells of as much as the bucket holds: what is forged has no
@@ -138,4 +172,9 @@ extension Ruleset {
   private static func logTo(_ group: UInt16, _ prefix: String) -> String {
     "log prefix \"\(prefix)\" group \(group) snaplen 128"
   }
+}
+
+extension IPAddress.Family {
+  /// Of networks of so many lengths that no set holds each: what shares this much shares a limit.
+  fileprivate var usualMask: String { mask(self == .v4 ? 24 : 64) }
 }

@@ -96,7 +96,7 @@ package enum Ruleset {
     for (index, server) in plan.servers.enumerated() {
       serverRules(server, own: own[index] ?? [], plan, in: &text)
     }
-    sharedRules(plan, in: &text)
+    sharedRules(plan, surroundings, in: &text)
     queryRules(plan, in: &text)
     enclose(plan, surroundings, own, in: &text)
     for chain in leftovers.chains where isChain(chain) {
@@ -143,7 +143,7 @@ package enum Ruleset {
   /// The chains that a plan needs, base chains first.
   static func chains(of plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
     baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable, refused, prohibited]
-      + (plan.fencesInput ? [fence] : []) + (hasQueries(plan) ? [queries, responses] : [])
+      + (plan.fencesInput ? [fence] : []) + (hasQueries(plan) ? [queries, arrivedQueries, responses] : [])
       + arrivingChains(plan, surroundings) + surroundings.enclosure.links.flatMap(chains(of:))
   }
 

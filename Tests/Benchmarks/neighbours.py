@@ -19,8 +19,8 @@ is a success. Beside it:
 
 A round starts Sluice with a managed firewall anew and has a slice alone, a slice beside the load and a slice beside a
 control: loops that take the processor time which the load cost, its generator and Sluice's part, and touch nothing. Every
-second round has them in the other order. Generators are nice 19 on one CPU; the neighbour's client runs before everything
-there, since the server is to be measured. Ratios are of the p99 of one round, their medians and quartiles are printed.
+second round has them in the other order. Generators are nice 19 on one CPU, Sluice and its upstream nice -20, and the
+neighbour's client is real-time: who gets a processor is the kernel's affair, and not what is to be measured. Ratios are of the p99 of one round, their medians and quartiles are printed.
 Sluice runs where the kernel puts it, or on one CPU with --cpu. What is to hold: below 2 and every query a success. Needs
 root, gcc, nsd and nftables."""
 import argparse, collections, json, os, select, selectors, shutil, signal, socket, statistics, struct, subprocess, sys, time
@@ -31,6 +31,8 @@ NEIGHBOUR, OTHERS = "10.0.0.1", [f"10.0.{number}.1" for number in range(1, 11)]
 SILENT = "silent.net"
 CACHED = 50
 RATE = 200
+# Of Sluice, its upstream and whatever else is not a load.
+NICE = -20
 PATIENCE = 2.0
 # Of twenty queries; `tcp` ones have a connection of their own.
 MIX = ["cached", "new", "cached", "denied", "cached tcp", "new", "cached", "new", "cached", "new tcp",
@@ -279,6 +281,16 @@ def ticks(pid):
     return total / os.sysconf("SC_CLK_TCK")
 
 
+def be_nice(pid, value):
+    """Sets how a process that leads a session, and all that it starts, stands against others."""
+    os.setpriority(os.PRIO_PROCESS, pid, value)
+    try:
+        # Where the kernel groups sessions, niceness counts within one only.
+        with open(f"/proc/{pid}/autogroup", "w") as file: file.write(str(value))
+    except OSError:
+        pass
+
+
 class Load:
     """A generator at work until it is stopped, nice 19 on the client's processor or wherever it is told."""
 
@@ -289,8 +301,8 @@ class Load:
                        "-c", "128", "-w", "900", "-l", "600"]
         else:
             command = [sys.executable, os.path.abspath(__file__), "--play", kind]
-        self.process = subprocess.Popen(["nice", "-n", str(nice)] + pinned + command, stdout=subprocess.PIPE, text=True,
-                                        start_new_session=True)
+        self.process = subprocess.Popen(pinned + command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        be_nice(self.process.pid, nice)
         if kind != "pipelined": self.process.stdout.readline()
         time.sleep(0.5)
 
@@ -347,7 +359,7 @@ def round_of(place, options, kind, number, costs, first):
             if name == "alone": loads = []
             elif name == "load": loads = [Load(place, kind)]
             else:
-                loads = [Load(place, f"burn:{costs['load']:.3f}"), Load(place, f"burn:{costs['server']:.3f}", options.cpu, 0)]
+                loads = [Load(place, f"burn:{costs['load']:.3f}"), Load(place, f"burn:{costs['server']:.3f}", options.cpu, NICE)]
             slices[name] = Slice(server, options, first, loads[0] if loads else None)
             if loads and loads[0].process.poll() is not None: raise RuntimeError(f"{kind}: the generator ended")
             for load in loads: load.stop()
@@ -417,6 +429,8 @@ def main():
     kinds = options.only.split(",")
     if unknown := set(kinds) - set(LOADS): parser.error(f"no such load: {', '.join(unknown)}")
     harness.enter_namespace()
+    if os.getpid() != os.getsid(0): os.setsid()
+    be_nice(os.getpid(), NICE)
     place = harness.Place("neighbours")
     count = int(options.seconds * RATE) * 3 * options.rounds * len(kinds)
     upstream = harness.Upstream(place, scale.ZONE, [f"c{number}" for number in range(CACHED)] + [f"n{number}" for number in range(count)])

@@ -19,11 +19,13 @@ is a success. Beside it:
 
 A round starts Sluice with a managed firewall anew and has a slice alone, a slice beside the load and a slice beside a
 control: loops that take the processor time which the load cost, its generator and Sluice's part, and touch nothing. Every
-second round has them in the other order. Generators are nice 19 on one CPU, Sluice and its upstream nice -20, and the
-neighbour's client is real-time: who gets a processor is the kernel's affair, and not what is to be measured. Ratios are of the p99 of one round, their medians and quartiles are printed.
+second round has them in the other order. Sluice, its upstream and `nft` are nice -20, the generators -10 on one CPU, and
+the neighbour's client is real-time there: who gets a processor is the kernel's affair, and not what is to be measured.
+Beside flushes an empty transaction of nf_tables is timed as well, by a program that has nothing to do with Sluice: what
+the kernel's lock costs whoever changes a table. Ratios are of the p99 of one round; their medians and quartiles are printed.
 Sluice runs where the kernel puts it, or on one CPU with --cpu. What is to hold: below 2 and every query a success. Needs
 root, gcc, nsd and nftables."""
-import argparse, collections, json, os, select, selectors, shutil, signal, socket, statistics, struct, subprocess, sys, time
+import argparse, collections, itertools, json, os, select, selectors, shutil, signal, socket, statistics, struct, subprocess, sys, time
 
 import harness, scale
 
@@ -31,8 +33,8 @@ NEIGHBOUR, OTHERS = "10.0.0.1", [f"10.0.{number}.1" for number in range(1, 11)]
 SILENT = "silent.net"
 CACHED = 50
 RATE = 200
-# Of Sluice, its upstream and whatever else is not a load.
-NICE = -20
+# How Sluice and its upstream stand, and the generators: both before what else runs on this machine.
+FIRST, SECOND = -20, -10
 PATIENCE = 2.0
 # Of twenty queries; `tcp` ones have a connection of their own.
 MIX = ["cached", "new", "cached", "denied", "cached tcp", "new", "cached", "new", "cached", "new tcp",
@@ -53,11 +55,9 @@ def new(number):
 
 
 def fresh_silent():
-    """Names of five octets under the silent zone, never the same twice in a run."""
-    number = int.from_bytes(os.urandom(3)) % 30_000_000
-    while True:
-        number += 1
-        yield f"{number % 60_466_176:05x}"[-5:].replace("-", "0") + "." + SILENT
+    """Names of five octets under the silent zone, a million before one comes again."""
+    for number in itertools.count(int.from_bytes(os.urandom(3))):
+        yield f"{number & 0xFFFFF:05x}.{SILENT}"
 
 
 # MARK: The neighbour
@@ -162,6 +162,21 @@ def probe(first, seconds, denial):
         for number in [number for number, asking in waiting.items() if asking.due < late]: end(waiting.pop(number), None)
         for connection in [connection for connection, asking in streams.items() if asking.due < late]: close(connection, None)
     print(json.dumps({"times": times, "failures": failures, "asked": count}))
+
+
+def transactions(seconds):
+    """Sends empty transactions to nf_tables, each when it is due; prints their times in microseconds."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as kernel:  # NETLINK_NETFILTER
+        kernel.bind((0, 0))
+        # NFNL_MSG_BATCH_BEGIN and _END for the subsystem of nf_tables; a send returns when the kernel has done.
+        batch = b"".join(struct.pack("=IHHII", 20, type, 1, 0, 0) + struct.pack(">BBH", 0, 0, 10) for type in (0x10, 0x11))
+        start, times = now(), []
+        for number in range(int(seconds * RATE / 2)):
+            due = start + number / (RATE / 2)
+            time.sleep(max(due - now(), 0))
+            kernel.send(batch)
+            times.append((now() - due) * 1e6)
+    print(json.dumps(times))
 
 
 # MARK: The loads
@@ -281,20 +296,20 @@ def ticks(pid):
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def be_nice(pid, value):
-    """Sets how a process that leads a session, and all that it starts, stands against others."""
-    os.setpriority(os.PRIO_PROCESS, pid, value)
+def stand(pid, nice):
+    """How a process that leads a session stands against others, and whatever it starts."""
+    os.setpriority(os.PRIO_PROCESS, pid, nice)
     try:
         # Where the kernel groups sessions, niceness counts within one only.
-        with open(f"/proc/{pid}/autogroup", "w") as file: file.write(str(value))
+        with open(f"/proc/{pid}/autogroup", "w") as file: file.write(str(nice))
     except OSError:
         pass
 
 
 class Load:
-    """A generator at work until it is stopped, nice 19 on the client's processor or wherever it is told."""
+    """A generator at work until it is stopped, on the client's processor or wherever it is told."""
 
-    def __init__(self, place, kind, cpu=harness.CLIENT_CPU, nice=19):
+    def __init__(self, place, kind, cpu=harness.CLIENT_CPU, nice=SECOND):
         pinned = ["taskset", "-c", cpu] if cpu else []
         if kind == "pipelined":
             command = [place.file("dnsload"), "-p", str(harness.PORT), "-f", place.file("asked.txt"), "-a", OTHERS[0], "-T",
@@ -302,7 +317,9 @@ class Load:
         else:
             command = [sys.executable, os.path.abspath(__file__), "--play", kind]
         self.process = subprocess.Popen(pinned + command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        be_nice(self.process.pid, nice)
+        # A flush holds the kernel's lock, which all would wait for where it waits for a processor.
+        # A flush holds the kernel's lock, which all would wait for where it waits for a processor.
+        stand(self.process.pid, FIRST if kind.split("-")[0] in FLUSHES else nice)
         if kind != "pipelined": self.process.stdout.readline()
         time.sleep(0.5)
 
@@ -332,12 +349,15 @@ class Neighbours(scale.Sluice):
 class Slice:
     """What the neighbour met in a slice, and what was spent on it."""
 
-    def __init__(self, server, options, first, load=None):
+    def __init__(self, server, options, first, load=None, asks_kernel=False):
         spent = (ticks(server.pid), load and ticks(load.process.pid))
         start = now()
         command = ["chrt", "-f", "50", "taskset", "-c", harness.CLIENT_CPU, sys.executable, os.path.abspath(__file__)]
         command += ["--probe", json.dumps([first, options.seconds, server.denial])]
+        lock = subprocess.Popen(command[:6] + [sys.executable, os.path.abspath(__file__), "--lock", str(options.seconds)],
+                                stdout=subprocess.PIPE, text=True) if asks_kernel else None
         report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        self.kernel = sorted(json.loads(lock.communicate()[0])) if lock else []
         took = now() - start
         self.server = (ticks(server.pid) - spent[0]) / took
         self.load = (ticks(load.process.pid) - spent[1]) / took if load else 0
@@ -359,8 +379,8 @@ def round_of(place, options, kind, number, costs, first):
             if name == "alone": loads = []
             elif name == "load": loads = [Load(place, kind)]
             else:
-                loads = [Load(place, f"burn:{costs['load']:.3f}"), Load(place, f"burn:{costs['server']:.3f}", options.cpu, NICE)]
-            slices[name] = Slice(server, options, first, loads[0] if loads else None)
+                loads = [Load(place, f"burn:{costs['load']:.3f}"), Load(place, f"burn:{costs['server']:.3f}", options.cpu, FIRST)]
+            slices[name] = Slice(server, options, first, loads[0] if loads else None, kind.split("-")[0] in FLUSHES)
             if loads and loads[0].process.poll() is not None: raise RuntimeError(f"{kind}: the generator ended")
             for load in loads: load.stop()
             first += int(options.seconds * RATE)
@@ -390,10 +410,12 @@ def report(kind, rounds):
     asked = sum(each["load"].asked for each in rounds)
     success = f"{100 * (1 - sum(failures.values()) / asked):.2f} %" if failures else "100 %"
     alone = sum(sum(each["alone"].failures.values()) for each in rounds)
+    kernel = lambda name: statistics.median(each[name].kernel[int(0.99 * len(each[name].kernel))] for each in rounds)
+    lock = f"{kernel('alone'):,.0f} → {kernel('load'):,.0f}" if rounds[0]["load"].kernel else ""
     line = (f"| {kind} | {middle('alone', .5):,.0f} / {middle('alone', .99):,.0f} | {middle('load', .5):,.0f} / "
             f"{middle('load', .99):,.0f} | {ratios('load')} | {ratios('control')} | {success} | "
             f"{100 * statistics.median(each['load'].load for each in rounds):.0f} % | "
-            f"{100 * statistics.median(each['load'].server for each in rounds):.0f} % |")
+            f"{100 * statistics.median(each['load'].server for each in rounds):.0f} % | {lock} |")
     detail = ", ".join(f"{of} {middle('alone', .99, of):,.0f} → {middle('load', .99, of):,.0f}" for of in ("cached", "new", "denied", "tcp"))
     print(f"{kind}: p99 by kind, µs: {detail}; failed alone {alone}; failed {dict(failures)}", file=sys.stderr, flush=True)
     return line
@@ -416,6 +438,7 @@ def silence():
 
 def main():
     if sys.argv[1:2] == ["--play"]: return play(sys.argv[2])
+    if sys.argv[1:2] == ["--lock"]: return transactions(float(sys.argv[2]))
     if sys.argv[1:2] == ["--probe"]: return probe(*json.loads(sys.argv[2]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sluice")
@@ -430,7 +453,7 @@ def main():
     if unknown := set(kinds) - set(LOADS): parser.error(f"no such load: {', '.join(unknown)}")
     harness.enter_namespace()
     if os.getpid() != os.getsid(0): os.setsid()
-    be_nice(os.getpid(), NICE)
+    stand(os.getpid(), FIRST)
     place = harness.Place("neighbours")
     count = int(options.seconds * RATE) * 3 * options.rounds * len(kinds)
     upstream = harness.Upstream(place, scale.ZONE, [f"c{number}" for number in range(CACHED)] + [f"n{number}" for number in range(count)])
@@ -438,8 +461,8 @@ def main():
     maker = silence()
     where = f"on CPU {options.cpu}" if options.cpu else "where the kernel puts it"
     text = [f"Medians of {options.rounds} rounds of {options.seconds:.0f} s; Sluice {where}; {harness.machine()}. In brackets quartiles.", "",
-            "| beside | alone, p50 / p99 µs | beside it | p99, ratio | the control's | success | CPU of the load | of Sluice |",
-            "|--|--:|--:|--:|--:|--:|--:|--:|"]
+            "| beside | alone, p50 / p99 µs | beside it | p99, ratio | the control's | success | CPU of the load | of Sluice | an empty transaction, p99 µs |",
+            "|--|--:|--:|--:|--:|--:|--:|--:|--:|"]
     try:
         first = 0
         for kind in kinds:

@@ -170,6 +170,7 @@ def transactions(seconds):
         kernel.bind((0, 0))
         # NFNL_MSG_BATCH_BEGIN and _END for the subsystem of nf_tables; a send returns when the kernel has done.
         batch = b"".join(struct.pack("=IHHII", 20, type, 1, 0, 0) + struct.pack(">BBH", 0, 0, 10) for type in (0x10, 0x11))
+        kernel.send(batch)  # the first one has more to do
         start, times = now(), []
         for number in range(int(seconds * RATE / 2)):
             due = start + number / (RATE / 2)

@@ -83,7 +83,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     var upstream = ""
     var askedAt: UInt64 = 0
     var epoch: UInt64 = 0
-    var rounds = 0
+    /// When it was committed for the first time.
+    var committing: UInt64?
     /// True until upstream answered: an upstream is heard once.
     var isAsking = false
     /// Why the question, allowed when it came, is not answered any more.
@@ -102,8 +103,10 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package static var maxFlights: Int { 8192 }
   /// As `UpstreamLimits.leastAge`: nanoseconds that a question is sure of against its own server's next one.
   private static var leastAge: UInt64 { 200_000_000 }
-  /// Commits tried for one answer when the firewall's epoch keeps moving.
-  private static var maxRounds: Int { 3 }
+  /// How long an answer is committed again and again when the firewall's epoch keeps moving, in nanoseconds from its first
+  /// commit: another program may change the table a hundred times a second, and each round lasts as long as the kernel
+  /// takes for it.
+  private static var commitTime: UInt64 { 1_000_000_000 }
   /// How long a failure is remembered (RFC 9520 section 3.2 asks for at least 1 s and at most 5 minutes).
   private static var failureTTL: UInt64 { 5_000_000_000 }
   /// How much longer than its rule a grant may live, so that what is still open then is closed and not only forgotten.
@@ -343,7 +346,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private mutating func commit(_ ticket: Ticket, _ flight: Flight, now: UInt64, epoch: UInt64) -> Action {
     flight.askedAt = now
     flight.epoch = epoch
-    flight.rounds += 1
+    flight.committing = flight.committing ?? now
     let commits = flight.plan?.commits ?? []
     let evictions = flight.plan?.evictions ?? []
     flight.plan?.evictions = []
@@ -360,7 +363,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     if let until {
       return .finish(finish(ticket, grantExpires: until, epoch: epoch, now: now))
     }
-    guard flight.rounds < Self.maxRounds else {
+    guard now - (flight.committing ?? now) < Self.commitTime else {
       return .finish(fail(ticket, .firewallUnavailable, .otherError, storedFor: 0, now: now))
     }
     return flight.isRenewal

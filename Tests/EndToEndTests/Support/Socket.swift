@@ -17,8 +17,14 @@ final class Socket {
     }
   }
 
-  init(streamTo address: String, _ port: UInt16, from namespace: Namespace) throws {
-    fd = try namespace.perform { try Self.open(address, port, stream: true) }
+  init(streamTo address: String, _ port: UInt16, from namespace: Namespace, bind source: String? = nil) throws {
+    fd = try namespace.perform {
+      if let source {
+        try Self.bound(address, port, source, stream: true)
+      } else {
+        try Self.open(address, port, stream: true)
+      }
+    }
     guard Self.isConnected(fd, within: 3) else {
       close(fd)
       throw Obstacle("no connection to \(address) port \(port)")

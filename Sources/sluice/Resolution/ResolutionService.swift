@@ -227,10 +227,12 @@ final class ResolutionService {
       let question = waiting.question
       var isRecorded = true
       if let event = finished.event, mustRecord {
-        isRecorded = record(event, finished.response, question, clock)
+        isRecorded = record(event.code, event.members, finished.response, question, clock)
         mustRecord = !(event.once && isRecorded)
         // What was not recorded is not handed out from the cache either.
         if !isRecorded { question.state.cache.remove(question.name.span, question.type) }
+      } else if let further = finished.event?.further {
+        isRecorded = record(further, [], finished.response, question, clock)
       }
       send(finished.response, finished.event, isRecorded, waiting, clock)
       let code = isRecorded ? finished.response.responseCode : .SERVFAIL
@@ -270,15 +272,14 @@ final class ResolutionService {
   }
 
   private func record(
-    _ event: ResolutionEngine<any ReplyPath>.Event, _ response: CachedResponse, _ question: PendingQuestion,
-    _ clock: QueryClock
+    _ code: AuditCode, _ members: [UInt8], _ response: CachedResponse, _ question: PendingQuestion, _ clock: QueryClock
   ) -> Bool {
     guard !shared.audit.isBlocked else { return false }
     let header = AuditRecordHeader(
-      code: event.code, transport: question.source.transport, type: question.type,
+      code: code, transport: question.source.transport, type: question.type,
       responseCode: response.responseCode, payloadSize: UInt32(truncatingIfNeeded: question.message.count),
       client: question.source.client, clientPort: question.source.port, wallClock: clock.wall)
-    return push(header, question.state.name, question.name, event.members)
+    return push(header, question.state.name, question.name, members)
   }
 
   private func send(

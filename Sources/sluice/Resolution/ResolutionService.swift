@@ -79,6 +79,8 @@ final class ResolutionService {
   var unshortened: Set<GrantElement> = []
   var isShorteningDue = false
   private(set) var isStopping = false
+  /// The end waits for what the bridge has to tell of refused packets.
+  private var areBooksOpen = false
   /// What the query paths could not answer, by the server's index.
   private var questions = Turns<UInt16, (PendingQuestion, any ReplyPath)>()
   /// Called once when nothing more can be opened, with the reason.
@@ -130,8 +132,21 @@ final class ResolutionService {
       _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.drainMilliseconds)) { [unowned self] in
         reactor.stop()
       }
+      closeBooks()
       stopIfIdle()
     }
+  }
+
+  /// What was refused since the books were closed would be told by nobody: the next run begins books of its own.
+  private func closeBooks() {
+    guard let bridge, options.recordsRefusals else { return }
+    areBooksOpen = true
+    let end: () -> Void = { [unowned self] in
+      areBooksOpen = false
+      stopIfIdle()
+    }
+    bridge.closeBooks { _ in end() }
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.booksMilliseconds), end)
   }
 
   /// Questions taken before the reactor looks at sockets again: about a quarter of a millisecond.
@@ -306,9 +321,11 @@ final class ResolutionService {
 
   /// Longer than the longest exchange and commit together.
   private static let drainMilliseconds: UInt64 = 5000
+  /// Several times what the bridge waits for the kernel's log.
+  private static let booksMilliseconds: UInt64 = 1000
 
   private func stopIfIdle() {
-    guard isStopping, engine.flightCount == 0, questions.isEmpty else { return }
+    guard isStopping, !areBooksOpen, engine.flightCount == 0, questions.isEmpty else { return }
     reactor.stop()
   }
 }

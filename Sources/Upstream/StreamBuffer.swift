@@ -11,6 +11,8 @@ struct StreamBuffer {
   private var outgoing: [UInt8]
   private var sent = 0
   private var incoming: [UInt8] = []
+  /// Whether the kernel took the whole message.
+  var isSent: Bool { sent == outgoing.count }
 
   init(sending message: [UInt8]) {
     outgoing = [UInt8(truncatingIfNeeded: message.count >> 8), UInt8(truncatingIfNeeded: message.count)] + message

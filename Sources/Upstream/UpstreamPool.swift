@@ -20,6 +20,8 @@ package final class UpstreamPool {
   /// What came by, for `status`.
   package struct Statistics: Sendable {
     package var exchanges: UInt64 = 0
+    /// Messages sent to upstreams: the questions, their repetitions, and probes.
+    package var messages: UInt64 = 0
     package var joined: UInt64 = 0
     package var wrongAnswers: UInt64 = 0
     /// How often there were so many that a server was asked by TCP alone.
@@ -242,7 +244,8 @@ package final class UpstreamPool {
 
   private func transmit(_ message: [UInt8], on socket: Int32) {
     // What the kernel refuses is lost like a datagram on the way: the timer covers both.
-    _ = unsafe message.withUnsafeBytes { unsafe send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    let sent = unsafe message.withUnsafeBytes { unsafe send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    if sent == message.count { statistics.messages += 1 }
   }
 
   private func timerFired(_ flight: Flight, _ question: Question) {
@@ -322,7 +325,9 @@ package final class UpstreamPool {
     guard var stream = flight.stream else { return }
     // The only owner now: otherwise every segment would copy all that came before it.
     flight.stream = nil
+    let wasSent = stream.isSent
     let progress = stream.advance(flight.socket, &buffer)
+    if stream.isSent, !wasSent { statistics.messages += 1 }
     flight.stream = stream
     switch progress {
     case .wait(let writable):

@@ -125,6 +125,21 @@ extension EndToEnd {
       }
     }
 
+    @Test("a stop closes the books: what was refused and not told is in the log, whenever it was")
+    func lastBooks() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        try noise(bed, "[('45.11.9.1', 9)] * 3000")
+        bed.sluice.stop()
+        let events = try bed.sluice.events()
+        let books = try #require(events.first { $0["code"] as? String == "refusals" }, "\(events)")
+        #expect(books["refused"] as? Int == 3_000, "\(books)")
+        var counted = 0
+        for event in events where event["code"] as? String == "raw-address" { counted += event["count"] as? Int ?? 0 }
+        #expect(counted == books["told"] as? Int, "\(events)")
+        #expect(events.last { $0["server"] as? String == "*" }?["code"] as? String == "stopped")
+      }
+    }
+
     @Test("while another program reads the kernel's log everything says so, and it is read again when that is gone")
     func logTaken() throws {
       var settings = TestbedSettings()

@@ -53,6 +53,8 @@ import Testing
       .listServer(request: id, plan: plan, server: 65_535),
       .removeTable(request: id, table: "sluice"),
       .ping(request: id),
+      .readAgain(request: id),
+      .closeBooks(request: id),
       .hello(
         BridgeGreeting(
           incarnation: plan, refresh: .replace, generation: id, plan: plan, servers: servers)),

@@ -45,6 +45,17 @@ struct RefusalBooksTests {
     #expect(books.close() == [RefusalBook(server: "a", refused: 1, told: 0, since: 40, cutSince: 40)])
   }
 
+  @Test("the books are balanced when each packet that the counters have was told")
+  func balanced() {
+    var books = RefusalBooks(["a": 5, "b": 1], at: 0)
+    #expect(books.isBalanced)
+    books.read(["a": 7, "b": 1], at: 10, closes: true)
+    books.tell("a", at: 9)
+    #expect(!books.isBalanced)
+    books.tell("a", at: 10)
+    #expect(books.isBalanced)
+  }
+
   @Test("a server that a plan takes away takes its counter with it, and nothing is lost")
   func kept() {
     var books = RefusalBooks(["a": 5, "b": 5, "host": 1], at: 0)

@@ -650,6 +650,17 @@ struct QueryPathCacheTests {
     #expect(try asker.reply(query).answers.isEmpty)
     #expect(asker.recorded() == Array(repeating: .answered, count: hits))
   }
+
+  @Test("`allowed: all` records that a listed name has no IPv6 address here", arguments: [false, true])
+  func withoutIPv6(all: Bool) throws {
+    var world = try World()
+    world.allowedEvents = all ? .all : .grants
+    world.opensIPv6 = false
+    let asker = try Asker(world)
+    let reply = try asker.reply(Messages.query("api.example.com", .AAAA))
+    #expect(reply.code == .NOERROR && reply.answers.isEmpty)
+    #expect(asker.recorded() == (all ? [.answered] : []))
+  }
 }
 
 @Suite("The query path: deny before forward (P1)")

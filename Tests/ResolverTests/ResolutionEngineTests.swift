@@ -400,6 +400,30 @@ struct EngineQuestionTests {
     #expect(finished.waiting.map(\.waiter) == [1, 2, 3, 4, 5, 6, 10] && talk.engine.flightCount == 3)
   }
 
+  @Test(
+    "`allowed: all` records every answer: of those who waited for one grant, from the cache, of a renewal, of PTR",
+    arguments: [false, true])
+  func everyAnswer(all: Bool) throws {
+    var world = try World()
+    world.allowedEvents = all ? .all : .grants
+    let talk = try Conversation(world)
+    let ticket = try talk.ask(api)
+    _ = try talk.submit(api)
+    _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
+    let granted = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(granted.waiting.count == 2 && granted.event?.code == .granted && granted.event?.once == true)
+    #expect(granted.event?.further == (all ? .answered : nil))
+    // It was not in the cache when a worker looked.
+    let late = try talk.finished(talk.submit(api))
+    #expect(late.event?.code == (all ? .answered : nil) && late.event?.once != true)
+    talk.epoch = 2
+    guard case .commit(let renewal, _, _) = try talk.submit(api) else { throw Conversation.Unexpected() }
+    let renewed = try talk.finished(talk.engine.committed(renewal, .committed, now: talk.now, epoch: 2))
+    #expect(renewed.event?.code == (all ? .answered : nil) && renewed.event?.once != true)
+    let pointer = try talk.finished(talk.submit("9.9.9.9.in-addr.arpa", .PTR))
+    #expect(pointer.response.answerCount == 1 && pointer.event?.code == (all ? .answered : nil))
+  }
+
   @Test("an answered ticket is heard once")
   func heardOnce() throws {
     let talk = try Conversation(try World())

@@ -84,6 +84,24 @@ struct UpstreamPoolTests {
     }
   }
 
+  @Test("what is counted as sent is what came to the upstreams: questions, repetitions, probes, datagrams and TCP")
+  func messages() throws {
+    let silent = try FakeUpstream { _ in [] }
+    let truncating = try FakeUpstream { [.message($0.answer(truncated: !$0.overStream, [1]))] }
+    let upstreams = [silent, truncating]
+    defer { for upstream in upstreams { upstream.stop() } }
+    let asker = try Asker(upstreams, limits: Asker.impatient)
+    for number in 0..<5 { _ = try asker.ask("n\(number).example") }
+    try asker.settle()
+    func came() -> UInt64 { upstreams.reduce(0) { $0 + UInt64($1.arrivals.count) } }
+    // Their threads may be late.
+    try asker.until { came() >= $0.statistics.messages }
+    let statistics = asker.pool.statistics
+    #expect(came() == statistics.messages)
+    #expect(statistics.probes > 0 && statistics.exchanges == 5)
+    #expect(truncating.count(overStream: true) > 0 && statistics.messages > statistics.exchanges + statistics.probes)
+  }
+
   @Test("an upstream that answers nothing is unhealthy, and healthy again when it does, without a client's asking")
   func recovers() throws {
     let isAwake = Synchronized<Bool>()

@@ -50,6 +50,9 @@ struct RefusalBooks {
     if closes { closesAt = wall }
   }
 
+  /// Whether all that was refused until the counters were read last was told.
+  var isBalanced: Bool { refused.allSatisfy { $0.value == told[$0.key] ?? 0 } }
+
   /// Counters of other servers are taken away by a new plan; that loses nothing.
   mutating func keep(_ servers: [String]) {
     let kept = Set(servers)

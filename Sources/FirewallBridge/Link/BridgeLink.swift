@@ -224,6 +224,12 @@ package final class BridgeLink {
     request(nextRequest, [.readAgain(request: nextRequest)]) { completion($0.failure) }
   }
 
+  /// Has the bridge tell what was refused until now, and close the books of it.
+  package func closeBooks(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.closeBooks(request: nextRequest)]) { completion($0.failure) }
+  }
+
   package func ping(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
     nextRequest &+= 1
     request(nextRequest, [.ping(request: nextRequest)]) { completion($0.failure) }
@@ -383,7 +389,8 @@ package final class BridgeLink {
         request.completion(.success(RequestResult(elements: request.elements)))
       }
     case .done(let id, let refusal, let flows, let text): done(id, refusal, Int(flows), text)
-    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse, .readAgain, .alive:
+    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse, .readAgain, .closeBooks,
+      .alive:
       break
     }
   }

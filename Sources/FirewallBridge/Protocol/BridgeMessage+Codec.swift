@@ -30,6 +30,7 @@ extension BridgeMessage {
     case .ping: 7
     case .inUse: 8
     case .readAgain: 9
+    case .closeBooks: 10
     case .hello: 65
     case .outcome: 66
     case .done: 67
@@ -74,7 +75,7 @@ extension BridgeMessage {
     case .removeTable(let request, let table):
       writer.integer(request)
       writer.text(table, limit: ServerName.maximumLength)
-    case .ping(let request), .readAgain(let request):
+    case .ping(let request), .readAgain(let request), .closeBooks(let request):
       writer.integer(request)
     case .inUse(let request, let plan, let elements):
       writer.integer(request)
@@ -184,6 +185,7 @@ extension BridgeMessage {
         request: id, plan: try reader.integer(),
         elements: try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     case 9: return .readAgain(request: id)
+    case 10: return .closeBooks(request: id)
     default: throw .unknownKind(kind)
     }
   }

@@ -227,6 +227,8 @@ package enum BridgeMessage: Hashable, Sendable {
   case ping(request: UInt32)
   /// Which of these still carry connections; answered with pages of those that do.
   case inUse(request: UInt32, plan: UInt64, elements: [GrantElement])
+  /// Nothing is told after this: what was refused until now makes up the last books, which come before the answer.
+  case closeBooks(request: UInt32)
   /// The configuration's files may say something else: the bridge reads them again.
   case readAgain(request: UInt32)
 

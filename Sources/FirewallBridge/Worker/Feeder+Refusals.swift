@@ -86,6 +86,17 @@ extension Feeder {
     if closes { closeBooks() }
   }
 
+  /// Closes the books before their time: serve ends, and what is not in them is told by nobody. Where the kernel's log may
+  /// still hold some of it, that is waited for.
+  func closeBooks(for request: UInt32) {
+    if bookTimes.settles != nil { closeBooks() }
+    bookTimes.request = request
+    if let refusals { report(refusals) }
+    readBooks(closes: true)
+    guard let books, !books.isBalanced else { return closeBooks() }
+    bookTimes.settles = MonotonicTime.now().nanoseconds &+ Self.settling
+  }
+
   private func readBooks(closes: Bool) {
     let now = MonotonicTime.now().nanoseconds
     bookTimes.reads = now &+ Self.readingPause
@@ -97,12 +108,15 @@ extension Feeder {
   private func closeBooks() {
     bookTimes.settles = nil
     if let refusals { report(refusals) }
-    guard var rest = books?.close()[...] else { return }
+    var rest = books?.close()[...] ?? []
     while !rest.isEmpty {
       let part = rest.prefix(BridgeMessage.maximumBooks)
       rest = rest.dropFirst(part.count)
       answer(.books(Array(part)))
     }
+    guard let request = bookTimes.request else { return }
+    bookTimes.request = nil
+    answer(.done(request: request, refusal: nil, flows: 0, text: ""))
   }
 
   private func counted(_ plan: FirewallPlan) -> [String: UInt64]? {
@@ -119,6 +133,8 @@ struct BookTimes {
   var reads: UInt64 = .max
   /// When those that were read are closed: what the kernel's log still held of them has come by then.
   var settles: UInt64?
+  /// Asked for these books, and is answered once they are told.
+  var request: UInt32?
 }
 
 extension RefusedConnection {

@@ -366,6 +366,7 @@ final class Feeder {
     case .listServer(let request, let plan, let server): list(request, plan, server)
     case .removeTable(let request, let table): remove(request, table)
     case .readAgain(let request): readEnvelope(request)
+    case .closeBooks(let request): closeBooks(for: request)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
     case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .books, .refusalsRead,
       .notice,

@@ -164,6 +164,12 @@ package struct QueryPath: ~Copyable {
       return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
     case .allowed(let rule):
       if query.type == .AAAA && snapshot.rules.opensFirewall && !(snapshot.rules.opensIPv6 && state.opensIPv6) {
+        guard
+          snapshot.rules.allowedEvents != .all
+            || record(.answered, state.name, query, .NOERROR, message.count, source, clock)
+        else {
+          return failClosed(query, message, state, into: &reply)
+        }
         state.cells.count(.special, 0, lane: lane)
         writeSinkhole(.nodata, query, message, snapshot, error: nil, into: &reply)
         return .reply

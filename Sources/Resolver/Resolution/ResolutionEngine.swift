@@ -31,6 +31,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     package var members: [UInt8]
     /// True for what happened to the question as a whole; false for what each client must be recorded for.
     package var once: Bool
+    /// What is recorded of the clients whom `once` leaves out; nil for nothing.
+    package var further: AuditCode?
   }
 
   package struct Finished {
@@ -267,7 +269,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     let (finding, cached) = question.state.cache.answer(question.name.span, question.type, now: now, epoch: epoch)
     if finding == .hit, let cached {
       // A failure is recorded for everybody who gets it, from whichever thread (P6).
-      let event = cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: [], once: false) }
+      let event =
+        cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: [], once: false) }
+        ?? Self.eventOfEveryAnswer(to: question)
       return .finish(Finished(waiting: [waiting], response: cached, event: event))
     }
     guard let ticket = open(key, waiting, now: now) else { return .finish(refuse(waiting, .overloaded, now: now)) }
@@ -397,7 +401,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     if flight.isRenewal {
       cache.renew(question.name.span, question.type, grantExpires: grantExpires, epoch: epoch)
       let cached = cache.answer(question.name.span, question.type, now: now, epoch: epoch).response
-      return Finished(waiting: flight.waiting, response: cached ?? Self.servfail(now: now), event: nil)
+      return Finished(
+        waiting: flight.waiting, response: cached ?? Self.servfail(now: now),
+        event: cached == nil ? nil : Self.eventOfEveryAnswer(to: question))
     }
     guard let answer = flight.answer else {
       return Finished(waiting: flight.waiting, response: Self.servfail(now: now), event: nil)
@@ -430,7 +436,14 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     }
     let lifetime = flight.plan?.commits.map(\.lifetimeMilliseconds).max() ?? 0
     let members = EventMembers.allowed(answer, rule: rule, lifetime: lifetime / 1000, upstream: flight.upstream)
-    return Event(code: opened ? .granted : .answered, members: members, once: opened)
+    return Event(
+      code: opened ? .granted : .answered, members: members, once: opened,
+      further: opened && question.snapshot.rules.allowedEvents == .all ? .answered : nil)
+  }
+
+  /// What is recorded of an answer that is no news, where every answer is recorded.
+  private static func eventOfEveryAnswer(to question: PendingQuestion) -> Event? {
+    question.snapshot.rules.allowedEvents == .all ? Event(code: .answered, members: [], once: false) : nil
   }
 
   private mutating func fail(
@@ -461,7 +474,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       let response = CachedResponse(
         responseCode: .NOERROR, answerCount: 1, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
         expires: open.until)
-      return Finished(waiting: [waiting], response: response, event: nil)
+      return Finished(waiting: [waiting], response: response, event: Self.eventOfEveryAnswer(to: question))
     }
     if let local = zones.answer(name: question.name.span, type: question.type) {
       return Finished(

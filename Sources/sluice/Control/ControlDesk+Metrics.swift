@@ -125,6 +125,11 @@ struct MetricsReading: Sendable {
     }
     for (name, help, value) in [
       ("exchanges", "Questions sent upstream.", upstream.exchanges),
+      (
+        "messages", "Messages sent upstream, as an upstream counts them: questions, repetitions and probes.",
+        upstream.messages
+      ),
+      ("probes", "Questions of our own, by which an upstream is judged.", upstream.probes),
       ("joined", "Questions that joined one in flight.", upstream.joined),
       ("failures", "Questions that no upstream answered.", upstream.failures),
       (

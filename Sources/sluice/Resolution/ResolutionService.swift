@@ -79,6 +79,8 @@ final class ResolutionService {
   var unshortened: Set<GrantElement> = []
   var isShorteningDue = false
   private(set) var isStopping = false
+  /// The end waits for what the bridge has to tell of refused packets.
+  private var areBooksOpen = false
   /// What the query paths could not answer, by the server's index.
   private var questions = Turns<UInt16, (PendingQuestion, any ReplyPath)>()
   /// Called once when nothing more can be opened, with the reason.
@@ -131,8 +133,21 @@ final class ResolutionService {
       _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.drainMilliseconds)) { [unowned self] in
         reactor.stop()
       }
+      closeBooks()
       stopIfIdle()
     }
+  }
+
+  /// What was refused since the books were closed would be told by nobody: the next run begins books of its own.
+  private func closeBooks() {
+    guard let bridge, options.recordsRefusals else { return }
+    areBooksOpen = true
+    let end: () -> Void = { [unowned self] in
+      areBooksOpen = false
+      stopIfIdle()
+    }
+    bridge.closeBooks { _ in end() }
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.booksMilliseconds), end)
   }
 
   /// Questions taken before the reactor looks at sockets again: about a quarter of a millisecond.
@@ -231,10 +246,12 @@ final class ResolutionService {
       let question = waiting.question
       var isRecorded = true
       if let event = finished.event, mustRecord {
-        isRecorded = record(event, finished.response, question, clock)
+        isRecorded = record(event.code, event.members, finished.response, question, clock)
         mustRecord = !(event.once && isRecorded)
         // What was not recorded is not handed out from the cache either.
         if !isRecorded { question.state.cache.remove(question.name.span, question.type) }
+      } else if let further = finished.event?.further {
+        isRecorded = record(further, [], finished.response, question, clock)
       }
       send(finished.response, finished.event, isRecorded, waiting, clock)
       let code = isRecorded ? finished.response.responseCode : .SERVFAIL
@@ -274,15 +291,14 @@ final class ResolutionService {
   }
 
   private func record(
-    _ event: ResolutionEngine<any ReplyPath>.Event, _ response: CachedResponse, _ question: PendingQuestion,
-    _ clock: QueryClock
+    _ code: AuditCode, _ members: [UInt8], _ response: CachedResponse, _ question: PendingQuestion, _ clock: QueryClock
   ) -> Bool {
     guard !shared.audit.isBlocked else { return false }
     let header = AuditRecordHeader(
-      code: event.code, transport: question.source.transport, type: question.type,
+      code: code, transport: question.source.transport, type: question.type,
       responseCode: response.responseCode, payloadSize: UInt32(truncatingIfNeeded: question.message.count),
       client: question.source.client, clientPort: question.source.port, wallClock: clock.wall)
-    return push(header, question.state.name, question.name, event.members)
+    return push(header, question.state.name, question.name, members)
   }
 
   private func send(
@@ -309,9 +325,11 @@ final class ResolutionService {
 
   /// Longer than the longest exchange and commit together.
   private static let drainMilliseconds: UInt64 = 5000
+  /// Several times what the bridge waits for the kernel's log.
+  private static let booksMilliseconds: UInt64 = 1000
 
   private func stopIfIdle() {
-    guard isStopping, engine.flightCount == 0, questions.isEmpty else { return }
+    guard isStopping, !areBooksOpen, engine.flightCount == 0, questions.isEmpty else { return }
     reactor.stop()
   }
 }

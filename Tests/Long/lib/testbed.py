@@ -8,7 +8,7 @@ Each has fd00:77:1::/64 and so on beside it, whatever families the policy govern
 veth, or behind a bridge, or no namespace at all but a tap of the bridge, as a virtual machine has it: what writes its
 frames is then this process.
 """
-import fcntl, json, os, queue, select, shutil, signal, socket, struct, subprocess, tempfile, threading, time
+import fcntl, json, os, queue, select, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 from namespaces import *
 from packets import *
 from witness import *
@@ -43,6 +43,16 @@ evil.example.com. IN TXT "text"
 
 def title(attachment, family, is_pinned):
     return f"{attachment}, {family}, {'interface named' if is_pinned else 'interface found'}"
+
+
+def executable(named):
+    """The executable of this name, else SLUICE_EXECUTABLE, else the release build, else the debug build."""
+    named = named or os.environ.get("SLUICE_EXECUTABLE")
+    repository = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..", "..")
+    for candidate in [named] if named else [os.path.join(repository, ".build", mode, "sluice") for mode in ("release", "debug")]:
+        if os.path.exists(candidate):
+            return os.path.abspath(candidate)
+    sys.exit("no executable: build sluice, or name one with --executable")
 
 
 class Features:
@@ -284,8 +294,10 @@ class Bed:
                     return address["local"]
         return None
 
+    zone = ZONE
+
     def _start_name_server(self):
-        for file, text in (("root.zone", ZONE), ("nsd.conf", f"""server:
+        for file, text in (("root.zone", self.zone), ("nsd.conf", f"""server:
   ip-address: 192.0.2.54
   ip-address: 2001:db8:2::54
   username: ""
@@ -296,8 +308,11 @@ class Bed:
   xfrdfile: "{self.folder}/xfrd"
   zonelistfile: "{self.folder}/zone.list"
   server-count: 1
+  rrl-ratelimit: 0
+  rrl-whitelist-ratelimit: 0
 remote-control:
-  control-enable: no
+  control-enable: yes
+  control-interface: {self.folder}/nsd.sock
 zone:
   name: .
   zonefile: root.zone

@@ -17,7 +17,7 @@ REPEATED = [f"{word}.{zone}" for word in ("telemetry", "ads", "pixel", "update",
 WINDOW = 10
 PATIENCE_OF_CLIENTS = 20
 CONNECTIONS = 500  # distinct (address, port) of a server's refused connections
-MESSAGE_ROOM = 4096  # octets; a longer datagram is not read
+PARTS = 3000  # octets of a datagram that comes in parts: the host's own chains refuse its first one
 
 
 def own(server, host, version=4):
@@ -50,9 +50,9 @@ def faulty(number):
 
 
 def dead(number):
-    """Messages that get no answer: a response, too short, too long."""
+    """Messages that get no answer: a response, too short."""
     message = question("dead.example")
-    return (message[:2] + b"\x81" + message[3:], message[:7], message + bytes(MESSAGE_ROOM))[number % 3]
+    return (message[:2] + b"\x81" + message[3:], message[:7])[number % 2]
 
 
 class Client:
@@ -237,8 +237,11 @@ class Noise:
     def bad(self, number, index):
         if self.random.random() < 0.5:
             self.mixed.ask("faulty", faulty(self.random.randrange(4)))
-        elif self.random.random() < 0.7:
-            self.mixed.send(dead(self.random.randrange(3)))
+        elif self.random.random() < 0.5:
+            self.mixed.send(dead(self.random.randrange(2)))
+        elif self.random.random() < 0.4:
+            self.mixed.socket.send(question("parts.example") + bytes(PARTS))
+            self.count["parts"] += 1
         else:
             self.service.send(question(EXACT))
 

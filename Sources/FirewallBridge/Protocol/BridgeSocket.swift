@@ -1,3 +1,5 @@
+// The socket's flags: in optimised builds Glibc alone does not show them.
+import CNetfilter
 import Glibc
 
 /// Whole messages over one end of the socketpair; octets over the one between keeper and feeder.

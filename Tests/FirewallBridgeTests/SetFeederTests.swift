@@ -15,14 +15,16 @@ struct SetFeederTests {
     let transaction: ElementTransaction
     let feeder: SetFeeder
 
-    init(_ plan: FirewallPlan = .sample(), refresh: RefreshMethod = .inPlace) throws {
+    init(
+      _ plan: FirewallPlan = .sample(), refresh: RefreshMethod = .inPlace, counters: CounterReader? = nil
+    ) throws {
       let socket = try NetlinkSocket()
       self.plan = plan
       kernel = KernelSets(socket)
       transaction = ElementTransaction(socket)
       let sets = try TableInstaller(kernel: kernel) { _ in }.install(plan)
       feeder = SetFeeder(
-        plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel)
+        plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel, counters: counters)
     }
 
     func remaining(_ element: GrantElement) throws -> UInt64? {
@@ -227,5 +229,110 @@ struct SetFeederTests {
       let refused = bench.feeder.open([Self.grant(2, Self.element("2001:db8::1"))])
       #expect(refused.map(\.refusal.reason) == [.missingSet])
     }
+  }
+
+  private static func isReadable(_ descriptor: Int32, milliseconds: Int32 = 0) -> Bool {
+    var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return unsafe poll(&wait, 1, milliseconds) == 1
+  }
+
+  /// What the reader tells until the set was read, settling when it was dumped.
+  private static func finish(_ reader: CounterReader, into told: inout [ElementKey: ElementCounts]) throws {
+    while true {
+      guard isReadable(reader.outcomes.readiness, milliseconds: 60_000) else {
+        throw Kernel.Failure(description: "the set is never read")
+      }
+      for outcome in reader.outcomes.drain() {
+        switch outcome {
+        case .dumped: reader.submit([.settle])
+        case .news(_, let news):
+          #expect(news.count <= CounterReader.newsAtOnce)
+          for (key, counts) in news {
+            told[key, default: ElementCounts(octets: 0, packets: 0)].octets += counts.octets
+            told[key, default: ElementCounts(octets: 0, packets: 0)].packets += counts.packets
+          }
+        case .read(_, let ends): return #expect(ends != nil)
+        }
+      }
+    }
+  }
+
+  @Test("commits and closings go on while a full set is read, and each counter is told once, closed or not")
+  func readingFullSet() throws {
+    try Kernel.inNamespace {
+      let reader = try CounterReader()
+      defer { reader.stop() }
+      let bench = try Bench(counters: reader)
+      let set = SetShape(family: .v4, kind: .ports)
+      func element(_ number: Int, server: UInt16 = 0) -> GrantElement {
+        GrantElement(
+          server: server, address: IPAddress(v4: 0x2D14_0000 + UInt32(number)), transport: 6, port: 443)
+      }
+      // As its first grant does: the set holds something, and is due some time.
+      #expect(bench.feeder.open([Self.grant(1, element(0), seconds: 300)]).isEmpty)
+      try fill("github-mcp-4", 1..<FirewallPlan.setSize)
+      var told: [ElementKey: ElementCounts] = [:]
+      #expect(bench.feeder.startReading(now: try #require(bench.feeder.nextReading)))
+      var commits = 0
+      var closed = 0
+      while !Self.isReadable(reader.outcomes.readiness) {
+        #expect(bench.feeder.open([Self.grant(2, element(commits % 1_000, server: 1))]).isEmpty)
+        commits += 1
+        if commits % 2 == 0 {
+          closed += 1
+          #expect(bench.feeder.close([element(closed)]) == nil)
+          // In its place, with a counter at nothing.
+          if closed % 4 == 0 { #expect(bench.feeder.open([Self.grant(3, element(closed), seconds: 300)]).isEmpty) }
+        }
+      }
+      try Self.finish(reader, into: &told)
+      // One closing was told as the other end of the loop saw it; the dump itself takes far longer than a commit.
+      #expect(commits >= 10, "\(commits) commits while the set was read")
+      while let next = bench.feeder.nextReading, told.count < FirewallPlan.setSize - 1 {
+        #expect(bench.feeder.startReading(now: next))
+        try Self.finish(reader, into: &told)
+      }
+      #expect(told.count == FirewallPlan.setSize - 1)
+      for number in 1..<FirewallPlan.setSize {
+        let address = element(number).address
+        let counts = told[set.key(address: address, transport: 6, port: 443)]
+        let packets = UInt64(number % 5 + 1)
+        guard counts != ElementCounts(octets: packets * 100, packets: packets) else { continue }
+        Issue.record("\(address) counted \(packets) packets, told was \(String(describing: counts))")
+        break
+      }
+      // By the numbers that servers have now.
+      let volumes = bench.feeder.volumes(of: "github-mcp-4", told.prefix(10).map { ($0.key, $0.value) })
+      #expect(volumes.count == 10)
+      #expect(volumes.allSatisfy { $0.element.server == 0 })
+      #expect(bench.feeder.volumes(of: "gone-4", told.prefix(10).map { ($0.key, $0.value) }).isEmpty)
+    }
+  }
+
+  @Test("where nobody asks what was sent no set is read")
+  func unasked() throws {
+    try Kernel.inNamespace {
+      let reader = try CounterReader()
+      defer { reader.stop() }
+      var plan = FirewallPlan.sample()
+      plan.harvestSeconds = 0
+      let bench = try Bench(plan, counters: reader)
+      #expect(bench.feeder.open([Self.grant(1, Self.element("192.0.2.7"))]).isEmpty)
+      #expect(bench.feeder.nextReading == nil)
+      #expect(!bench.feeder.startReading(now: .max))
+    }
+  }
+}
+
+/// Puts elements 45.20.0.0 + number, TCP port 443, into a set of the sample's table; they end in different seconds, and each
+/// has counted number % 5 + 1 packets of 100 octets.
+func fill(_ set: String, _ numbers: Range<Int>) throws {
+  for start in stride(from: numbers.lowerBound, to: numbers.upperBound, by: 8_192) {
+    let elements = (start..<min(start + 8_192, numbers.upperBound)).map { number in
+      let packets = number % 5 + 1
+      return "\(IPAddress(v4: 0x2D14_0000 + UInt32(number))) . tcp . 443 timeout \(120 + number % 300)s "
+        + "counter packets \(packets) bytes \(packets * 100)"
+    }
+    try Kernel.nft("add element inet sluice \(set) { \(elements.joined(separator: ",\n")) }")
   }
 }

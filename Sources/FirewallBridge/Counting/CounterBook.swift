@@ -1,26 +1,42 @@
-/// The last readings of element counters: tells what is new in the next one, whatever became of the element between.
+/// The last readings of element counters, by set: tells what is new in the next one, whatever became of the element between.
 struct CounterBook {
-  /// By set; only what has counted anything.
-  private var last: [Int: [ElementKey: ElementCounts]] = [:]
+  typealias Readings = [ElementKey: ElementCounts]
+
+  /// Only what has counted anything; of a set that is in the plan at least nothing.
+  private var last: [String: Readings] = [:]
+
+  /// Forgets every other set, and whose counters are not known yet what `readings` tell of it: that was told by the feeder
+  /// before.
+  mutating func keep(_ sets: [String: Readings]) {
+    last = sets.reduce(into: [:]) { $0[$1.key] = last[$1.key] ?? $1.value.filter { $0.value.packets > 0 } }
+  }
+
+  /// What is known of a set and not among what a dump found: it ended, or the dump, which the kernel walks while the set
+  /// changes, has passed it over.
+  func missing(_ set: String, in readings: Readings) -> [ElementKey] {
+    last[set].map { $0.keys.filter { readings[$0] == nil } } ?? []
+  }
 
   /// What every element of a set counted since it was read last. Elements that are not named are forgotten.
-  mutating func read(_ set: Int, _ readings: [(key: ElementKey, counts: ElementCounts)]) -> [(
-    ElementKey, ElementCounts
-  )] {
-    let before = last.removeValue(forKey: set) ?? [:]
-    var now: [ElementKey: ElementCounts] = [:]
+  ///
+  /// - Parameter closed: elements that were closed since the reading began. Each was told by `close`, and whatever the
+  ///   reading says of it is part of that, or of another element in its place, and comes with the next reading.
+  mutating func read(_ set: String, _ readings: Readings, closed: Set<ElementKey> = []) -> [(ElementKey, ElementCounts)]
+  {
+    guard let before = last[set] else { return [] }
+    var now: Readings = [:]
     var news: [(ElementKey, ElementCounts)] = []
-    for (key, counts) in readings where counts.packets > 0 {
+    for (key, counts) in readings where counts.packets > 0 && !closed.contains(key) {
       now[key] = counts
       let new = counts.since(before[key])
       if new.packets > 0 { news.append((key, new)) }
     }
-    if !now.isEmpty { last[set] = now }
+    last[set] = now
     return news
   }
 
   /// What an element that is gone counted since it was read last.
-  mutating func close(_ set: Int, _ key: ElementKey, _ counts: ElementCounts) -> ElementCounts {
+  mutating func close(_ set: String, _ key: ElementKey, _ counts: ElementCounts) -> ElementCounts {
     counts.since(last[set]?.removeValue(forKey: key))
   }
 }

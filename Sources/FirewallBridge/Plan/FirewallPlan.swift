@@ -144,7 +144,7 @@ package struct FirewallPlan: Hashable, Sendable {
   package var fencesInput: Bool
   /// Whether connections end with the rule or the network that admitted them.
   package var cutsFlows: Bool
-  /// Seconds between two readings of a set's counters.
+  /// Seconds between two readings of a set's counters; 0 where nobody asks what they saw.
   package var harvestSeconds: UInt16
 
   package init(

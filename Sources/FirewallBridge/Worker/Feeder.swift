@@ -34,6 +34,7 @@ final class Feeder {
 
   private(set) var feeder: SetFeeder?
   private let flows: FlowWorker
+  var volumes = Volumes()
   private(set) var refusals: RefusalReader?
   private var refusalGroup: UInt16?
   /// Another program reads the group of the kernel's log.
@@ -105,15 +106,16 @@ final class Feeder {
     defer {
       flows.stop()
       alarm.stop()
+      volumes.reader?.stop()
     }
     while isOpen {
       var waits = [
         socket, life, watcher.descriptor, flows.outcomes.readiness,
         untold.isEmpty ? refusals?.descriptor ?? -1 : -1, routes.descriptor,
-        bounds.reading?.descriptor ?? -1, closing.woken.readiness,
+        bounds.reading?.descriptor ?? -1, closing.woken.readiness, volumes.reader?.outcomes.readiness ?? -1,
       ]
       .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-      if !untold.isEmpty { waits[0].events |= Int16(POLLOUT) }
+      if !untold.isEmpty || !volumes.untold.isEmpty { waits[0].events |= Int16(POLLOUT) }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
       if waits[1].revents != 0, !echo() { return .keeperGone }
       // What is told before the messages keeps answers back (P2). Without serve there are none, and nothing is put back:
@@ -138,7 +140,9 @@ final class Feeder {
       }
       if waits[7].revents != 0 { _ = closing.woken.drain() }
       reopen()
-      harvest()
+      if waits[8].revents != 0 { takeReadings() }
+      tellVolumes()
+      readCounters()
     }
     return .serveGone
   }
@@ -168,24 +172,12 @@ final class Feeder {
     if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || isGroupTaken {
       return Self.retryMilliseconds
     }
-    let harvest = feeder?.schedule.next.map { $0 &* 1_000 } ?? .max
+    let harvest = nextCounting.map { $0 / 1_000_000 + 1 } ?? .max
     let books = nextBookkeeping == .max ? .max : nextBookkeeping / 1_000_000 + 1
     let due = min(harvest, books)
     guard due != .max else { return -1 }
     let now = MonotonicTime.now().nanoseconds / 1_000_000
     return due <= now ? 0 : Int32(clamping: due - now)
-  }
-
-  private func harvest() {
-    guard let feeder else { return }
-    let now = MonotonicTime.now().nanoseconds
-    guard feeder.hasVolumes || (feeder.schedule.next ?? .max) <= now / 1_000_000_000 else { return }
-    var rest = feeder.harvest(now: now)[...]
-    while !rest.isEmpty {
-      let part = rest.prefix(BridgeMessage.maximumVolumes)
-      rest = rest.dropFirst(part.count)
-      answer(.volumes(Array(part)))
-    }
   }
 
   private func begin() {
@@ -204,12 +196,13 @@ final class Feeder {
   func adopt(_ plan: FirewallPlan) throws(TableInstaller.Fault) {
     settleBooks(closes: false)
     let sets = try install(plan)
+    // By the numbers that servers have in the former plan.
+    tellAllVolumes()
     let feeder = SetFeeder(
-      plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel
+      plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel,
+      counters: counterReader(for: plan)
     ) { [unowned self] in tick() }
-    // What the sets of the former plan had counted is told before their numbers change.
     if let former = self.feeder {
-      tell(former)
       let lost = plan.cutsFlows ? FlowTarget.lost(from: former.plan, to: plan) : []
       if !lost.isEmpty { flows.submit(.cut(request: 0, refusal: nil, targets: lost)) }
     }
@@ -244,14 +237,6 @@ final class Feeder {
     let written = file < 0 ? -1 : unsafe write(file, &one, 1)
     if written != 1 {
       answer(.notice("max-bytes may not hold: net.netfilter.nf_conntrack_acct cannot be set: error \(errno)"))
-    }
-  }
-
-  private func tell(_ former: SetFeeder) {
-    let volumes = former.harvestAll()
-    for start in stride(from: 0, to: volumes.count, by: BridgeMessage.maximumVolumes) {
-      let part = volumes[start..<min(start + BridgeMessage.maximumVolumes, volumes.count)]
-      answer(.volumes(Array(part)))
     }
   }
 

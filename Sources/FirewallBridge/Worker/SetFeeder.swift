@@ -3,7 +3,7 @@ import GrantLedger
 import IPNetwork
 import LinuxIO
 
-/// Opens and closes elements of one plan's sets in the kernel, and reads what their counters saw.
+/// Opens and closes elements of one plan's sets in the kernel, and has their counters read.
 final class SetFeeder {
   let plan: FirewallPlan
   let fingerprint: UInt64
@@ -19,14 +19,15 @@ final class SetFeeder {
   /// The user's own elements, which never end: they are open already, and nobody's to change or to close.
   private var permanent: Set<SetPlace> = []
   private var hours = HourWindows()
-  private var book = CounterBook()
-  private(set) var schedule: HarvestSchedule
-  /// What elements that are gone had counted and nobody was told yet.
-  private var volumes: [ElementVolume] = []
+  /// nil where nobody asks what was sent.
+  private let counters: CounterReader?
+  private var schedule: HarvestSchedule
+  /// The numbers of the sets that count, by name.
+  private let counting: [String: Int]
 
   init(
     plan: FirewallPlan, serverSets: [ServerSets], refresh: RefreshMethod, transaction: ElementTransaction,
-    kernel: KernelSets, working: () -> Void = {}
+    kernel: KernelSets, counters: CounterReader? = nil, working: () -> Void = {}
   ) {
     self.plan = plan
     fingerprint = plan.fingerprint
@@ -34,9 +35,17 @@ final class SetFeeder {
     self.refresh = refresh
     self.transaction = transaction
     self.kernel = kernel
+    self.counters = plan.harvestSeconds > 0 ? counters : nil
     places = SetPlaces(plan, serverSets)
     indices = Dictionary(
       plan.servers.enumerated().map { ($1.name, UInt16(clamping: $0)) }, uniquingKeysWith: { first, _ in first })
+    let places = places
+    counting =
+      self.counters == nil
+      ? [:]
+      : Dictionary(
+        places.sets.indices.filter(places.counts).map { (places.sets[$0].name, $0) },
+        uniquingKeysWith: { first, _ in first })
     schedule = HarvestSchedule(interval: UInt64(plan.harvestSeconds))
     inherit(working)
   }
@@ -82,7 +91,7 @@ final class SetFeeder {
       let end = now &+ element.lifetimeMilliseconds &* 1_000_000
       if places.isHourCap(element.set) {
         hours.opened(element.place, until: end, anew: element.startsAnew, now: now)
-      } else if places.counts(element.set) {
+      } else if counters != nil, places.counts(element.set) {
         schedule.opened(element.set, until: end, now: now)
       }
     }
@@ -183,42 +192,38 @@ final class SetFeeder {
 
   // MARK: Counters
 
-  /// Reads the counters that are due; says what is new since they were read last.
-  func harvest(now: UInt64) -> [ElementVolume] {
-    for set in schedule.take(now) {
-      guard let found = try? kernel.elements(places.sets[set], shape: places.shapes[set]) else { continue }
-      let readings = found.compactMap { element -> (key: ElementKey, counts: ElementCounts)? in
-        guard let octets = element.octets, let packets = element.packets else { return nil }
-        let key = places.shapes[set].key(address: element.address, transport: element.transport, port: element.port)
-        return (key, ElementCounts(octets: octets, packets: packets))
-      }
-      for (key, counts) in book.read(set, readings) { note(set, key, counts) }
+  /// When the next set's counters are to be read, nanoseconds; nil where nobody asks for them or no set holds anything.
+  var nextReading: UInt64? { schedule.next }
+
+  /// Has the next set read whose turn it is; false where it is none's. Nothing waits for it.
+  func startReading(now: UInt64) -> Bool {
+    guard let counters, let set = schedule.take(now) else { return false }
+    counters.submit([.read(places.sets[set], places.shapes[set], horizon: schedule.horizon(now))])
+    return true
+  }
+
+  /// A set was read, of this plan or of the one before.
+  func wasRead(_ set: String, _ ends: HarvestSchedule.Ends?) {
+    guard let index = counting[set] else { return }
+    schedule.read(index, ends, now: MonotonicTime.now().nanoseconds)
+  }
+
+  /// What elements of a set counted, by their names in this plan; nothing of a set that it does not have.
+  func volumes(of set: String, _ news: [(ElementKey, ElementCounts)]) -> [ElementVolume] {
+    guard let index = counting[set], let server = places.server(of: index) else { return [] }
+    return news.compactMap { key, counts in
+      guard let parts = places.shapes[index].element(of: key.bytes) else { return nil }
+      return ElementVolume(
+        element: GrantElement(server: server, address: parts.address, transport: parts.transport, port: parts.port),
+        octets: counts.octets, packets: counts.packets)
     }
-    defer { volumes.removeAll() }
-    return volumes
   }
-
-  /// Reads every counter, whether it is due or not.
-  func harvestAll() -> [ElementVolume] {
-    harvest(now: .max)
-  }
-
-  var hasVolumes: Bool { !volumes.isEmpty }
 
   private func takeClosed() {
-    for element in transaction.closed where places.counts(element.set) {
-      note(element.set, element.key, book.close(element.set, element.key, element.counts))
-    }
-  }
-
-  private func note(_ set: Int, _ key: ElementKey, _ counts: ElementCounts) {
-    guard counts.packets > 0, let server = places.server(of: set),
-      let parts = places.shapes[set].element(of: key.bytes)
-    else { return }
-    volumes.append(
-      ElementVolume(
-        element: GrantElement(server: server, address: parts.address, transport: parts.transport, port: parts.port),
-        octets: counts.octets, packets: counts.packets))
+    guard let counters else { return }
+    let closed = transaction.closed.filter { places.counts($0.set) }
+    guard !closed.isEmpty else { return }
+    counters.submit(closed.map { .closed(set: places.sets[$0.set].name, $0.key, $0.counts) })
   }
 
   // MARK: What earlier feeders left
@@ -246,10 +251,14 @@ final class SetFeeder {
   private func inherit(_ working: () -> Void) {
     learnPermanent()
     let now = MonotonicTime.now().nanoseconds
+    // What was counted before was told by whoever fed before us; what this bridge counts already goes on.
+    var books = counting.mapValues { _ in CounterBook.Readings() }
+    defer { counters?.submit([.keep(books)]) }
     for index in places.sets.indices where places.exists(index) {
       working()
       guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
-      var readings: [(key: ElementKey, counts: ElementCounts)] = []
+      let counts = counters != nil && places.counts(index)
+      var readings: CounterBook.Readings = [:]
       for element in found {
         let key = places.shapes[index].key(
           address: element.address, transport: element.transport, port: element.port)
@@ -259,12 +268,13 @@ final class SetFeeder {
           hours.opened(place, until: end, anew: true, now: now)
         } else {
           inherited[place] = end
-          if places.counts(index) { schedule.opened(index, until: end, now: now) }
+          if counts { schedule.opened(index, until: end, now: now) }
         }
-        readings.append((key, ElementCounts(octets: element.octets ?? 0, packets: element.packets ?? 0)))
+        if counts, let octets = element.octets, let packets = element.packets, packets > 0 {
+          readings[key] = ElementCounts(octets: octets, packets: packets)
+        }
       }
-      // What was counted before was told by whoever fed before us.
-      _ = book.read(index, readings)
+      if counts { books[places.sets[index].name] = readings }
     }
   }
 

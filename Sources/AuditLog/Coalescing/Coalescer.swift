@@ -212,13 +212,19 @@ package struct Coalescer: ~Copyable {
     let grain = quota.grain(server, now: now)
     if grain != .fine { noteQuota(record, now) }
     let span: WindowSpan = grain == .fine ? .short : .minute
-    // Of special-use names one line is told at once, whatever the server's share is: there is no other in an hour.
-    let isOwn = code == .special || code.decision == .allow && code != .answered
-    switch isOwn
-      ? (grain == .coarsest && code != .special ? .summary : .own) : turn(of: record, span, server, grain, now, &output)
-    {
+    let turn: Turn
+    switch code {
+    // One line is told at once, whatever the server's share is: there is no other in an hour.
+    case .special: turn = .own
+    case .granted: turn = grain == .coarsest ? grantTurn(of: record, server, now) : .own
+    default: turn = self.turn(of: record, span, server, grain, now, &output)
+    }
+    switch turn {
     case .own:
       break
+    case .line(let purpose):
+      write(record, of: server, for: purpose, into: &output)
+      return true
     case .summary:
       addToDigest(record, summarize(record, server, now))
       return true
@@ -230,11 +236,16 @@ package struct Coalescer: ~Copyable {
     }
     let own = WindowSpan(of: code)
     openName(record, name, own == .short ? span : own, now)
-    let before = output.count
-    encoder.append(record, to: &output)
-    quota.charge(server, output.count - before)
-    events &+= 1
+    write(record, of: server, for: .destination, into: &output)
     return true
+  }
+
+  private mutating func write(
+    _ record: borrowing AuditRecord, of server: Int, for purpose: LogQuota.Purpose, into output: inout [UInt8]
+  ) {
+    let before = output.count
+    pass(record, into: &output)
+    quota.charge(server, output.count - before, for: purpose)
   }
 
   /// Whether every area has room for all that a record can open.
@@ -343,10 +354,25 @@ package struct Coalescer: ~Copyable {
 
   /// Who tells of a record that is in no window yet.
   private enum Turn {
-    /// A line of its own.
+    /// A line of its own, and a window for its repeats.
     case own
+    /// A line of its own alone.
+    case line(LogQuota.Purpose)
     case aggregate(Window)
     case summary
+  }
+
+  /// Who tells of a grant of a server that is far over its share: of what was granted in no line of this hour a line of its
+  /// own, as long as there are octets for it. Its repeats are the summary's.
+  private mutating func grantTurn(of record: borrowing AuditRecord, _ server: Int, _ now: UInt64) -> Turn {
+    let domain = RegistrableDomain.start(of: record.octets.span.extracting(record.name))
+    key.setGrant(of: record, domain: domain, hasClient: false)
+    let isEntry = quota.mayTell(.entry, server) && seen.isNew(entry: key.hash, server: server, now: now)
+    key.setGrant(of: record, domain: domain, hasClient: true)
+    let finding = seen.find(
+      key.hash, of: CoalescingKey.hash(ofClient: record.header.client), .grant, server: server,
+      mayTell: isEntry || quota.mayTell(.grant, server), now: now)
+    return isEntry ? .line(.entry) : finding == .new ? .line(.grant) : .summary
   }
 
   /// Who tells of a record; one that has a line of its own is counted against the caps.
@@ -360,8 +386,8 @@ package struct Coalescer: ~Copyable {
     let clientHash = CoalescingKey.hash(ofClient: client == nil ? nil : record.header.client)
     key.setDestination(of: record, domain: domain, hasClient: client != nil)
     let finding = seen.find(
-      key.hash, of: clientHash, isName: isQuery, server: server,
-      mayTell: grain != .coarsest || quota.left(server) > 0, now: now)
+      key.hash, of: clientHash, isQuery ? .name : .connection, server: server,
+      mayTell: grain != .coarsest || quota.mayTell(.destination, server), now: now)
     if finding == .beyond, seen.mustTellNoise(of: clientHash, server: server) {
       tellNoise(record, hasClient: client != nil, server, &output)
     }

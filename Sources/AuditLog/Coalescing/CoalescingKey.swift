@@ -81,12 +81,15 @@ struct CoalescingKey {
   }
 
   /// The address that a connection's members begin with, as text; empty where they do not.
-  static func address(of record: borrowing AuditRecord) -> Range<Int> {
-    let start = record.members.lowerBound + addressKey.count
+  static func address(of record: borrowing AuditRecord) -> Range<Int> { text(of: record, after: addressKey) }
+
+  /// The entry of the policy that a grant's members begin with, as text; empty where they do not.
+  private static func rule(of record: borrowing AuditRecord) -> Range<Int> { text(of: record, after: ruleKey) }
+
+  private static func text(of record: borrowing AuditRecord, after key: [UInt8]) -> Range<Int> {
+    let start = record.members.lowerBound + key.count
     guard start < record.members.upperBound,
-      addressKey.indices.allSatisfy({
-        record.octets[record.members.lowerBound + $0] == addressKey[$0]
-      })
+      key.indices.allSatisfy({ record.octets[record.members.lowerBound + $0] == key[$0] })
     else { return 0..<0 }
     var end = start
     while end < record.members.upperBound, record.octets[end] != UInt8(ascii: "\"") { end += 1 }
@@ -94,6 +97,20 @@ struct CoalescingKey {
   }
 
   private static let addressKey = Array(",\"address\":\"".utf8)
+  private static let ruleKey = Array(",\"rule\":\"".utf8)
+
+  /// Becomes the key of what a grant has a line of its own for, of a server that is far over its share: the entry of the
+  /// policy, and the registrable domain, which begins at `domain` of the name. Several entries may be in one line of a
+  /// file; of one that is a pattern all names are of one domain. Only its hash counts.
+  ///
+  /// - Parameter hasClient: whether each client has one.
+  mutating func setGrant(of record: borrowing AuditRecord, domain: Int, hasClient: Bool) {
+    set(hasClient ? .domainGroup : .serverGroup, record, domain: domain)
+    let span = record.octets.span
+    if !hasClient { append(span.extracting((record.name.lowerBound + domain)..<record.name.upperBound)) }
+    append(span.extracting(Self.rule(of: record)))
+    hash = Self.hash(octets.span)
+  }
 
   /// Becomes the key of what a line of its own is for: the registrable domain of a name; of a connection its address,
   /// transport and port. Only its hash counts.

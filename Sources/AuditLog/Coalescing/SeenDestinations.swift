@@ -6,12 +6,15 @@
 /// fewer.
 ///
 /// Memory: no more than `serverRoom` destinations of a server and `totalRoom` of all together (4,096 of a server where
-/// there are more than 256), at 8 to 32 octets each, and 64 more where each is the only one of its client.
+/// there are more than 256), at 8 to 32 octets each, and 64 more where each is the only one of its client. Of entries of
+/// the policy a sixteenth as many.
 struct SeenDestinations {
   /// Destinations of each kind that a client has lines of their own for in an hour.
   static let perClient: UInt16 = 1024
   static let serverRoom = 65_536
   static let totalRoom = 1 << 20
+  /// Of the room for destinations an entry of the policy for each so many.
+  private static let roomPerEntry = 16
   private static let hour: UInt64 = 3_600_000_000_000
 
   enum Finding {
@@ -23,9 +26,17 @@ struct SeenDestinations {
     case beyond
   }
 
+  /// What a destination is of; each kind has its lines.
+  enum Kind: Int {
+    case name
+    case connection
+    /// An address opened, of a server that is far over its share of the log.
+    case grant
+  }
+
   private struct Client {
-    var names: UInt16 = 0
-    var connections: UInt16 = 0
+    /// Of each kind.
+    var counts: InlineArray<3, UInt16> = [0, 0, 0]
     var isTold = false
   }
 
@@ -35,6 +46,8 @@ struct SeenDestinations {
     var slots: [UInt64] = []
     var count = 0
     var clients: [UInt64: Client] = [:]
+    /// Hashes of the entries that a grant was told of.
+    var entries: Set<UInt64> = []
 
     mutating func begin(until end: UInt64) {
       self = Server()
@@ -72,28 +85,41 @@ struct SeenDestinations {
   ///   - server: its index.
   ///   - mayTell: whether a line can be made for what is new; else it stays new, and is `beyond` this time.
   mutating func find(
-    _ destination: UInt64, of client: UInt64, isName: Bool, server: Int, mayTell: Bool, now: UInt64
+    _ destination: UInt64, of client: UInt64, _ kind: Kind, server: Int, mayTell: Bool, now: UInt64
   ) -> Finding {
-    while seen.count <= server { seen.append(Server()) }
-    if now >= seen[server].end { seen[server].begin(until: now &+ Self.hour) }
+    begin(server, now)
     if seen[server].count * 2 >= seen[server].slots.count { seen[server].grow() }
     let hash = max(destination, 1)
     let slot = seen[server].slot(hash)
     if seen[server].slots[slot] == hash { return .known }
     guard mayTell, seen[server].count < room else { return .beyond }
-    var counts = seen[server].clients[client] ?? Client()
-    guard (isName ? counts.names : counts.connections) < Self.perClient else { return .beyond }
-    if isName { counts.names += 1 } else { counts.connections += 1 }
-    seen[server].clients[client] = counts
+    var known = seen[server].clients[client] ?? Client()
+    guard known.counts[kind.rawValue] < Self.perClient else { return .beyond }
+    known.counts[kind.rawValue] += 1
+    seen[server].clients[client] = known
     seen[server].slots[slot] = hash
     seen[server].count += 1
     return .new
   }
 
+  /// Whether an entry of the policy had no grant in a line of this hour yet; it has from now on. Its room is its own, so
+  /// that nothing that a client does can take it.
+  mutating func isNew(entry: UInt64, server: Int, now: UInt64) -> Bool {
+    begin(server, now)
+    guard seen[server].entries.count < room / Self.roomPerEntry else { return false }
+    return seen[server].entries.insert(entry).inserted
+  }
+
+  /// Begins the server's next hour, if its last is over.
+  private mutating func begin(_ server: Int, _ now: UInt64) {
+    while seen.count <= server { seen.append(Server()) }
+    if now >= seen[server].end { seen[server].begin(until: now &+ Self.hour) }
+  }
+
   /// Whether it is to be told now that a client has had all the lines that it can have of its own: once an hour.
   mutating func mustTellNoise(of client: UInt64, server: Int) -> Bool {
-    guard let counts = seen[server].clients[client], !counts.isTold,
-      max(counts.names, counts.connections) >= Self.perClient
+    guard let known = seen[server].clients[client], !known.isTold,
+      max(known.counts[0], known.counts[1]) >= Self.perClient
     else { return false }
     seen[server].clients[client]?.isTold = true
     return true

@@ -88,6 +88,7 @@ extension Coalescer {
     case .clientAggregate where digest != nil, .serverAggregate where digest != nil:
       if let digest { append(digest, octets.extracting(stored.server), since: start, to: &output) }
     case .quota: encoder.appendMembers(coarser(areas[span].load(entry, Field.count)).span, to: &output)
+    case .totals: encoder.appendMembers(totals(of: stored.code).span, to: &output)
     case .domainAggregate, .clientAggregate, .serverAggregate, .domainGroup, .clientGroup, .serverGroup:
       encoder.appendSamples(extraOctets.span, count: samples, areNames: stored.code.isQuery, to: &output)
     }
@@ -123,7 +124,7 @@ extension Coalescer {
   private func destination(of stored: StoredKey) -> EventEncoder.Destination {
     switch stored.kind {
     case .domainAggregate: stored.code.isQuery ? .anyUnder : .name
-    case .clientAggregate, .serverAggregate, .summary, .quota: .any
+    case .clientAggregate, .serverAggregate, .summary, .quota, .totals: .any
     case .name, .domainGroup, .clientGroup, .serverGroup: .name
     }
   }

@@ -20,7 +20,8 @@ import DNSWire
 ///     write it, and open a window for its repeats: of 10 s, of 60 s where its server is over its share
 ///
 /// The destination of a query is the registrable domain of its name, that of a connection its address and port. Names of a
-/// connection's domain are the ports of one destination. Events of the service pass.
+/// connection's domain are the ports of one destination. Events of the service pass; where a container can make many of
+/// them, and its server is over its share, they are summed up.
 ///
 /// Sans-IO. What is not written yet is counted in the areas, which outlive the process. The caller absorbs records and
 /// retires windows into a buffer, writes the buffer, and only then calls `commit` and frees the records; so a crash at
@@ -200,12 +201,7 @@ package struct Coalescer: ~Copyable {
     _ record: borrowing AuditRecord, named name: CoalescingKey, now: UInt64, into output: inout [UInt8]
   ) -> Bool {
     let code = record.header.code
-    if code.isService {
-      let before = output.count
-      pass(record, into: &output)
-      charge(record.octets.span.extracting(record.server), output.count - before)
-      return true
-    }
+    guard !code.isService else { return absorbService(record, now: now, into: &output) }
     if let window = find(name, code) { return repeats(record, of: name, in: window) }
     guard hasRoom else { return false }
     let server = quota.index(of: record.octets.span.extracting(record.server))
@@ -240,7 +236,8 @@ package struct Coalescer: ~Copyable {
     return true
   }
 
-  private mutating func write(
+  /// Writes a record's line of its own.
+  mutating func write(
     _ record: borrowing AuditRecord, of server: Int, for purpose: LogQuota.Purpose, into output: inout [UInt8]
   ) {
     let before = output.count
@@ -249,7 +246,7 @@ package struct Coalescer: ~Copyable {
   }
 
   /// Whether every area has room for all that a record can open.
-  private var hasRoom: Bool { areas.allSatisfy { $0.room >= Self.roomPerRecord } }
+  var hasRoom: Bool { areas.allSatisfy { $0.room >= Self.roomPerRecord } }
 
   mutating func charge(_ server: Span<UInt8>, _ octets: Int) {
     quota.charge(quota.index(of: server), octets)

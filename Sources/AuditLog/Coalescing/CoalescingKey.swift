@@ -24,11 +24,13 @@ struct CoalescingKey {
     case summary
     /// Says how long a server had no octets left.
     case quota
+    /// Sums up events of the service of a server that has no octets left.
+    case totals
 
     var hasClient: Bool {
       switch self {
       case .name, .domainGroup, .clientGroup, .domainAggregate, .clientAggregate: true
-      case .serverGroup, .serverAggregate, .summary, .quota: false
+      case .serverGroup, .serverAggregate, .summary, .quota, .totals: false
       }
     }
   }
@@ -71,7 +73,7 @@ struct CoalescingKey {
       switch kind {
       case .name: record.name
       case .domainGroup, .domainAggregate: (record.name.lowerBound + domain)..<record.name.upperBound
-      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate, .summary, .quota: 0..<0
+      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate, .summary, .quota, .totals: 0..<0
       }
     octets.append(UInt8(truncatingIfNeeded: name.count))
     append(span.extracting(name))

@@ -79,18 +79,18 @@ import Testing
     var coalescer = makeCoalescer(windows(), bounds: LogBounds(history: 4 << 20, servers: 2))
     var output: [UInt8] = []
     var pushed = 0
-    for minute in 0..<(24 * 60) as Range<UInt64> {
+    for step in 0..<180 as Range<UInt64> {
       for number in 0..<40 {
         for server in ["one", "two"] {
-          var one = grant("n\(number).d\(minute).com", line: number, client: UInt32(number))
+          var one = grant("n\(number).d\(step).com", line: number, client: UInt32(number))
           one = record(
-            one.header, server: Array(server.utf8), name: wire("n.d\(minute).com"),
+            one.header, server: Array(server.utf8), name: wire("n.d\(step).com"),
             members: Array(one.octets[one.members]))
-          #expect(coalescer.absorb(one, now: 1000 * second + minute * 60 * second, into: &output))
+          #expect(coalescer.absorb(one, now: 1000 * second + step * 480 * second, into: &output))
           pushed += 1
         }
       }
-      coalescer.retire(now: 1000 * second + (minute + 1) * 60 * second, into: &output, limit: .max)
+      coalescer.retire(now: 1000 * second + (step + 1) * 480 * second, into: &output, limit: .max)
       coalescer.commit()
     }
     #expect(output.count <= 4 << 20)

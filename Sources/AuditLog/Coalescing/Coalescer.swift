@@ -81,7 +81,7 @@ package struct Coalescer: ~Copyable {
   private var sample: [UInt8] = []
   private var random = QuickRandom()
   /// Records that became part of another record's event; events made.
-  package private(set) var suppressed: UInt64 = 0
+  package internal(set) var suppressed: UInt64 = 0
   package internal(set) var events: UInt64 = 0
 
   /// Continues with the windows in `region` as an earlier run left them: `retireEverything` ends them.
@@ -330,6 +330,7 @@ package struct Coalescer: ~Copyable {
     guard window.span == WindowSpan.minute.rawValue,
       let index = digests.index(load(window, Field.distinct), of: window.entry)
     else { return }
+    if load(window, Field.key) == CoalescingKey.Kind.serverAggregate.rawValue { digests.offer(index, record) }
     guard !record.header.code.isQuery else {
       let name = record.octets.span.extracting(record.name)
       let domain = name.extracting(RegistrableDomain.start(of: name)..<name.count)
@@ -367,7 +368,7 @@ package struct Coalescer: ~Copyable {
     let isEntry = quota.mayTell(.entry, server) && seen.isNew(entry: key.hash, server: server, now: now)
     key.setGrant(of: record, domain: domain, hasClient: true)
     let finding = seen.find(
-      key.hash, of: CoalescingKey.hash(ofClient: record.header.client), .grant, server: server,
+      key.hash, of: CoalescingKey.hash(of: record.header.client), .grant, server: server,
       mayTell: isEntry || quota.mayTell(.grant, server), now: now)
     return isEntry ? .line(.entry) : finding == .new ? .line(.grant) : .summary
   }
@@ -379,19 +380,19 @@ package struct Coalescer: ~Copyable {
   ) -> Turn {
     let isQuery = record.header.code.isQuery
     let domain = isQuery ? RegistrableDomain.start(of: record.octets.span.extracting(record.name)) : 0
-    let client = clientGroup(of: record, span, now)
-    let clientHash = CoalescingKey.hash(ofClient: client == nil ? nil : record.header.client)
-    key.setDestination(of: record, domain: domain, hasClient: client != nil)
+    let clientHash = CoalescingKey.hash(of: record.header.client)
+    guard let client = clientGroup(of: record, clientHash, span, server, now) else {
+      if seen.mustTellCrowd(server: server, now: now) { tellNoise(record, hasClient: false, server, &output) }
+      return grain == .coarsest ? .summary : .aggregate(digest(.serverAggregate, record, server, now))
+    }
+    key.setDestination(of: record, domain: domain)
     let finding = seen.find(
       key.hash, of: clientHash, isQuery ? .name : .connection, server: server,
       mayTell: grain != .coarsest || quota.mayTell(.destination, server), now: now)
     if finding == .beyond, seen.mustTellNoise(of: clientHash, server: server) {
-      tellNoise(record, hasClient: client != nil, server, &output)
+      tellNoise(record, hasClient: true, server, &output)
     }
     if grain == .coarsest, finding != .new { return .summary }
-    guard let client else {
-      return finding == .new ? .own : .aggregate(digest(.serverAggregate, record, server, now))
-    }
     guard finding != .beyond else { return .aggregate(digest(.clientAggregate, record, server, now)) }
     key.set(.domainGroup, record, domain: domain)
     let known = areas[span.rawValue].find(key)
@@ -408,19 +409,26 @@ package struct Coalescer: ~Copyable {
     return .own
   }
 
-  /// The window that counts the names of a record's client; nil where its server has too many clients.
-  private mutating func clientGroup(of record: borrowing AuditRecord, _ span: WindowSpan, _ now: UInt64) -> UInt64? {
+  /// The window that counts the names of a record's client; nil where its server has too many clients, and this one is
+  /// not settled.
+  private mutating func clientGroup(
+    of record: borrowing AuditRecord, _ client: UInt64, _ span: WindowSpan, _ server: Int, _ now: UInt64
+  ) -> UInt64? {
     key.set(.clientGroup, record)
     if let client = areas[span.rawValue].find(key) { return client }
     key.set(.serverGroup, record)
-    let server = group(span, now).entry
-    guard distinct(span, server) < Self.clientsPerServer else { return nil }
-    increment(span, server)
+    let group = group(span, now).entry
+    if distinct(span, group) < Self.clientsPerServer {
+      increment(span, group)
+    } else if !seen.isSettled(client, server: server, now: now) {
+      return nil
+    }
     key.set(.clientGroup, record)
-    return group(span, now).entry
+    return self.group(span, now).entry
   }
 
-  /// Says that a client has had all lines that it can have of its own in this hour.
+  /// Says that a client has had all lines that it can have of its own in this hour, or that a server has more clients than
+  /// can be told apart.
   private mutating func tellNoise(
     _ record: borrowing AuditRecord, hasClient: Bool, _ server: Int, _ output: inout [UInt8]
   ) {
@@ -455,7 +463,8 @@ package struct Coalescer: ~Copyable {
     key.set(kind, record)
     if let entry = areas[WindowSpan.minute.rawValue].find(key) { return Window(.minute, entry) }
     let window = open(key, .minute, now: now, extra: CoalescerArea.samplesRoom)
-    store(digests.begin(window.entry, server: server, isSummary: false), window, Field.distinct)
+    let number = digests.begin(window.entry, server: server, isOfServer: kind == .serverAggregate)
+    store(number, window, Field.distinct)
     return window
   }
 

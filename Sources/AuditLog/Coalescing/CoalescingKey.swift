@@ -117,23 +117,19 @@ struct CoalescingKey {
   /// Becomes the key of what a line of its own is for: the registrable domain of a name; of a connection its address,
   /// transport and port. Only its hash counts.
   ///
-  /// - Parameters:
-  ///   - domain: where the registrable domain begins in the name.
-  ///   - hasClient: whether it is the record's client's, or that of all that are too many.
-  mutating func setDestination(of record: borrowing AuditRecord, domain: Int, hasClient: Bool) {
-    set(hasClient ? .domainGroup : .serverGroup, record, domain: domain)
-    let span = record.octets.span
-    if !hasClient { append(span.extracting((record.name.lowerBound + domain)..<record.name.upperBound)) }
+  /// - Parameter domain: where the registrable domain begins in the name.
+  mutating func setDestination(of record: borrowing AuditRecord, domain: Int) {
+    set(.domainGroup, record, domain: domain)
     if !record.header.code.isQuery {
       octets.append(record.header.transport?.rawValue ?? UInt8.max)
       append(UInt64(record.header.type.rawValue))
-      append(span.extracting(Self.address(of: record)))
+      append(record.octets.span.extracting(Self.address(of: record)))
     }
     hash = Self.hash(octets.span)
   }
 
-  /// A seeded hash of a record's client, whatever its code; of all that are too many one.
-  static func hash(ofClient client: IPAddress?) -> UInt64 {
+  /// A seeded hash of a record's client, whatever its code.
+  static func hash(of client: IPAddress?) -> UInt64 {
     guard let client else { return seed }
     return fold(fold(seed ^ client.high) ^ client.low ^ UInt64(client.family.rawValue) << 56)
   }

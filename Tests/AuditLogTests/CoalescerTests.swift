@@ -130,8 +130,12 @@ import Testing
     #expect(try events(output).count == 1001)
     output = []
     #expect(coalescer.retireEverything(into: &output, limit: .max))
-    let event = try #require(events(output).first)
-    #expect(event["client"] as? String == "*" && event["count"] as? Int == 3999)
+    let lines = try events(output)
+    #expect(lines.count == 17 && sum(lines) == 4000)
+    let event = try #require(lines.last)
+    #expect(event["client"] as? String == "*" && event["count"] as? Int == 3984)
+    // Each is in a line of its own or in another's.
+    #expect(coalescer.suppressed == 3984)
   }
 
   @Test("grants are never merged with denials, and say the addresses of all that they stand for")

@@ -83,7 +83,8 @@ extension Coalescer {
     find(address, in: octets, list) != nil
   }
 
-  private static func find(_ wanted: Span<UInt8>, in octets: Span<UInt8>, _ range: Range<Int>) -> Int? {
+  /// Where octets first stand in a range of others.
+  static func find(_ wanted: Span<UInt8>, in octets: Span<UInt8>, _ range: Range<Int>) -> Int? {
     guard range.count >= wanted.count else { return nil }
     for start in range.lowerBound...(range.upperBound - wanted.count)
     where wanted.indices.allSatisfy({ octets[start + $0] == wanted[$0] }) {

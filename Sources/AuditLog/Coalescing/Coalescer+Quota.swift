@@ -14,7 +14,7 @@ extension Coalescer {
       window = open(key, .minute, now: now, extra: Self.summaryOctets)
       let zeros = [UInt8](repeating: 0, count: Self.summaryOctets)
       areas[window.span].setMembers(zeros.span, of: window.entry)
-      store(digests.begin(window.entry, server: server, isSummary: true), window, Field.distinct)
+      store(digests.begin(window.entry, server: server, isOfServer: true), window, Field.distinct)
     }
     let code = min(Int(record.header.code.rawValue), Self.summaryCodes - 1)
     let field = areas[window.span].extraField(of: window.entry) + code * 8

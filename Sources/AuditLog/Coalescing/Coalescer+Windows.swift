@@ -71,15 +71,20 @@ extension Coalescer {
   private mutating func encode(_ span: Int, _ entry: UInt64, _ length: UInt64, into output: inout [UInt8]) {
     areas[span].readKey(of: entry, into: &keyOctets)
     guard let stored = StoredKey(keyOctets.span) else { return }
-    let start = output.count
     let key = keyOctets
     let octets = key.span
-    let fields = fields(of: stored, span, entry)
+    let digest =
+      span == WindowSpan.minute.rawValue ? digests.index(areas[span].load(entry, Field.distinct), of: entry) : nil
+    let told = digest.map { tellChosen($0, octets.extracting(stored.server), span, entry, into: &output) } ?? 0
+    let start = output.count
+    let fields = fields(of: stored, span, entry, told: told)
+    guard fields.count > 0 else {
+      if let digest { digests.end(digest) }
+      return
+    }
     encoder.begin(
       fields, octets.extracting(stored.server), destination(of: stored), octets.extracting(stored.name), to: &output)
     let samples = areas[span].readExtra(of: entry, length: length, into: &extraOctets)
-    let digest =
-      span == WindowSpan.minute.rawValue ? digests.index(areas[span].load(entry, Field.distinct), of: entry) : nil
     switch stored.kind {
     case .name: encoder.appendMembers(extraOctets.span, to: &output)
     case .summary:
@@ -88,12 +93,29 @@ extension Coalescer {
     case .clientAggregate where digest != nil, .serverAggregate where digest != nil:
       if let digest { append(digest, octets.extracting(stored.server), since: start, to: &output) }
     case .quota: encoder.appendMembers(coarser(areas[span].load(entry, Field.count)).span, to: &output)
+    case .totals: encoder.appendMembers(totals(of: stored.code).span, to: &output)
     case .domainAggregate, .clientAggregate, .serverAggregate, .domainGroup, .clientGroup, .serverGroup:
       encoder.appendSamples(extraOctets.span, count: samples, areNames: stored.code.isQuery, to: &output)
     }
     encoder.end(to: &output)
     charge(octets.extracting(stored.server), output.count - start)
     events &+= 1
+  }
+
+  /// Gives the records that were chosen from a window a line of their own, as long as the server has octets left, so that
+  /// the window's line tells of the others; how many.
+  private mutating func tellChosen(
+    _ digest: Int, _ server: Span<UInt8>, _ span: Int, _ entry: UInt64, into output: inout [UInt8]
+  ) -> UInt64 {
+    let counted: UInt64 = areas[span].load(entry, Field.count)
+    let index = quota.index(of: server)
+    var told: UInt64 = 0
+    for record in digests.takeChosen(digest) where told < counted && quota.mayTell(.destination, index) {
+      write(record, of: index, for: .destination, into: &output)
+      told += 1
+    }
+    suppressed -= min(told, suppressed)
+    return told
   }
 
   /// Appends a digest, as much of it as the server has octets left for: of the shortest share a line a minute has 1,092.
@@ -103,7 +125,8 @@ extension Coalescer {
     digests.end(digest)
   }
 
-  private func fields(of stored: StoredKey, _ span: Int, _ entry: UInt64) -> EventEncoder.Fields {
+  /// - Parameter told: how many of the window's records have lines of their own.
+  private func fields(of stored: StoredKey, _ span: Int, _ entry: UInt64, told: UInt64) -> EventEncoder.Fields {
     let area = areas[span]
     let isName = stored.kind == .name
     let type: UInt16 = area.load(entry, Field.type)
@@ -116,14 +139,14 @@ extension Coalescer {
       clientPort: area.load(entry, Field.clientPort),
       wallClock: span >= WindowSpan.hour.rawValue ? max(last, wallClock) : last,
       // What it tells of was counted by other events.
-      count: stored.kind == .quota ? 1 : area.load(entry, Field.count),
+      count: stored.kind == .quota ? 1 : area.load(entry, Field.count) &- told,
       interval: (area.load(entry, Field.first), last))
   }
 
   private func destination(of stored: StoredKey) -> EventEncoder.Destination {
     switch stored.kind {
     case .domainAggregate: stored.code.isQuery ? .anyUnder : .name
-    case .clientAggregate, .serverAggregate, .summary, .quota: .any
+    case .clientAggregate, .serverAggregate, .summary, .quota, .totals: .any
     case .name, .domainGroup, .clientGroup, .serverGroup: .name
     }
   }

@@ -20,7 +20,8 @@ import DNSWire
 ///     write it, and open a window for its repeats: of 10 s, of 60 s where its server is over its share
 ///
 /// The destination of a query is the registrable domain of its name, that of a connection its address and port. Names of a
-/// connection's domain are the ports of one destination. Events of the service pass.
+/// connection's domain are the ports of one destination. Events of the service pass; where a container can make many of
+/// them, and its server is over its share, they are summed up.
 ///
 /// Sans-IO. What is not written yet is counted in the areas, which outlive the process. The caller absorbs records and
 /// retires windows into a buffer, writes the buffer, and only then calls `commit` and frees the records; so a crash at
@@ -80,7 +81,7 @@ package struct Coalescer: ~Copyable {
   private var sample: [UInt8] = []
   private var random = QuickRandom()
   /// Records that became part of another record's event; events made.
-  package private(set) var suppressed: UInt64 = 0
+  package internal(set) var suppressed: UInt64 = 0
   package internal(set) var events: UInt64 = 0
 
   /// Continues with the windows in `region` as an earlier run left them: `retireEverything` ends them.
@@ -200,25 +201,26 @@ package struct Coalescer: ~Copyable {
     _ record: borrowing AuditRecord, named name: CoalescingKey, now: UInt64, into output: inout [UInt8]
   ) -> Bool {
     let code = record.header.code
-    if code.isService {
-      let before = output.count
-      pass(record, into: &output)
-      charge(record.octets.span.extracting(record.server), output.count - before)
-      return true
-    }
+    guard !code.isService else { return absorbService(record, now: now, into: &output) }
     if let window = find(name, code) { return repeats(record, of: name, in: window) }
     guard hasRoom else { return false }
     let server = quota.index(of: record.octets.span.extracting(record.server))
     let grain = quota.grain(server, now: now)
     if grain != .fine { noteQuota(record, now) }
     let span: WindowSpan = grain == .fine ? .short : .minute
-    // Of special-use names one line is told at once, whatever the server's share is: there is no other in an hour.
-    let isOwn = code == .special || code.decision == .allow && code != .answered
-    switch isOwn
-      ? (grain == .coarsest && code != .special ? .summary : .own) : turn(of: record, span, server, grain, now, &output)
-    {
+    let turn: Turn
+    switch code {
+    // One line is told at once, whatever the server's share is: there is no other in an hour.
+    case .special: turn = .own
+    case .granted: turn = grain == .coarsest ? grantTurn(of: record, server, now) : .own
+    default: turn = self.turn(of: record, span, server, grain, now, &output)
+    }
+    switch turn {
     case .own:
       break
+    case .line(let purpose):
+      write(record, of: server, for: purpose, into: &output)
+      return true
     case .summary:
       addToDigest(record, summarize(record, server, now))
       return true
@@ -230,15 +232,21 @@ package struct Coalescer: ~Copyable {
     }
     let own = WindowSpan(of: code)
     openName(record, name, own == .short ? span : own, now)
-    let before = output.count
-    encoder.append(record, to: &output)
-    quota.charge(server, output.count - before)
-    events &+= 1
+    write(record, of: server, for: .destination, into: &output)
     return true
   }
 
+  /// Writes a record's line of its own.
+  mutating func write(
+    _ record: borrowing AuditRecord, of server: Int, for purpose: LogQuota.Purpose, into output: inout [UInt8]
+  ) {
+    let before = output.count
+    pass(record, into: &output)
+    quota.charge(server, output.count - before, for: purpose)
+  }
+
   /// Whether every area has room for all that a record can open.
-  private var hasRoom: Bool { areas.allSatisfy { $0.room >= Self.roomPerRecord } }
+  var hasRoom: Bool { areas.allSatisfy { $0.room >= Self.roomPerRecord } }
 
   mutating func charge(_ server: Span<UInt8>, _ octets: Int) {
     quota.charge(quota.index(of: server), octets)
@@ -322,6 +330,7 @@ package struct Coalescer: ~Copyable {
     guard window.span == WindowSpan.minute.rawValue,
       let index = digests.index(load(window, Field.distinct), of: window.entry)
     else { return }
+    if load(window, Field.key) == CoalescingKey.Kind.serverAggregate.rawValue { digests.offer(index, record) }
     guard !record.header.code.isQuery else {
       let name = record.octets.span.extracting(record.name)
       let domain = name.extracting(RegistrableDomain.start(of: name)..<name.count)
@@ -343,10 +352,25 @@ package struct Coalescer: ~Copyable {
 
   /// Who tells of a record that is in no window yet.
   private enum Turn {
-    /// A line of its own.
+    /// A line of its own, and a window for its repeats.
     case own
+    /// A line of its own alone.
+    case line(LogQuota.Purpose)
     case aggregate(Window)
     case summary
+  }
+
+  /// Who tells of a grant of a server that is far over its share: of what was granted in no line of this hour a line of its
+  /// own, as long as there are octets for it. Its repeats are the summary's.
+  private mutating func grantTurn(of record: borrowing AuditRecord, _ server: Int, _ now: UInt64) -> Turn {
+    let domain = RegistrableDomain.start(of: record.octets.span.extracting(record.name))
+    key.setGrant(of: record, domain: domain, hasClient: false)
+    let isEntry = quota.mayTell(.entry, server) && seen.isNew(entry: key.hash, server: server, now: now)
+    key.setGrant(of: record, domain: domain, hasClient: true)
+    let finding = seen.find(
+      key.hash, of: CoalescingKey.hash(of: record.header.client), .grant, server: server,
+      mayTell: isEntry || quota.mayTell(.grant, server), now: now)
+    return isEntry ? .line(.entry) : finding == .new ? .line(.grant) : .summary
   }
 
   /// Who tells of a record; one that has a line of its own is counted against the caps.
@@ -356,19 +380,19 @@ package struct Coalescer: ~Copyable {
   ) -> Turn {
     let isQuery = record.header.code.isQuery
     let domain = isQuery ? RegistrableDomain.start(of: record.octets.span.extracting(record.name)) : 0
-    let client = clientGroup(of: record, span, now)
-    let clientHash = CoalescingKey.hash(ofClient: client == nil ? nil : record.header.client)
-    key.setDestination(of: record, domain: domain, hasClient: client != nil)
+    let clientHash = CoalescingKey.hash(of: record.header.client)
+    guard let client = clientGroup(of: record, clientHash, span, server, now) else {
+      if seen.mustTellCrowd(server: server, now: now) { tellNoise(record, hasClient: false, server, &output) }
+      return grain == .coarsest ? .summary : .aggregate(digest(.serverAggregate, record, server, now))
+    }
+    key.setDestination(of: record, domain: domain)
     let finding = seen.find(
-      key.hash, of: clientHash, isName: isQuery, server: server,
-      mayTell: grain != .coarsest || quota.left(server) > 0, now: now)
+      key.hash, of: clientHash, isQuery ? .name : .connection, server: server,
+      mayTell: grain != .coarsest || quota.mayTell(.destination, server), now: now)
     if finding == .beyond, seen.mustTellNoise(of: clientHash, server: server) {
-      tellNoise(record, hasClient: client != nil, server, &output)
+      tellNoise(record, hasClient: true, server, &output)
     }
     if grain == .coarsest, finding != .new { return .summary }
-    guard let client else {
-      return finding == .new ? .own : .aggregate(digest(.serverAggregate, record, server, now))
-    }
     guard finding != .beyond else { return .aggregate(digest(.clientAggregate, record, server, now)) }
     key.set(.domainGroup, record, domain: domain)
     let known = areas[span.rawValue].find(key)
@@ -385,19 +409,26 @@ package struct Coalescer: ~Copyable {
     return .own
   }
 
-  /// The window that counts the names of a record's client; nil where its server has too many clients.
-  private mutating func clientGroup(of record: borrowing AuditRecord, _ span: WindowSpan, _ now: UInt64) -> UInt64? {
+  /// The window that counts the names of a record's client; nil where its server has too many clients, and this one is
+  /// not settled.
+  private mutating func clientGroup(
+    of record: borrowing AuditRecord, _ client: UInt64, _ span: WindowSpan, _ server: Int, _ now: UInt64
+  ) -> UInt64? {
     key.set(.clientGroup, record)
     if let client = areas[span.rawValue].find(key) { return client }
     key.set(.serverGroup, record)
-    let server = group(span, now).entry
-    guard distinct(span, server) < Self.clientsPerServer else { return nil }
-    increment(span, server)
+    let group = group(span, now).entry
+    if distinct(span, group) < Self.clientsPerServer {
+      increment(span, group)
+    } else if !seen.isSettled(client, server: server, now: now) {
+      return nil
+    }
     key.set(.clientGroup, record)
-    return group(span, now).entry
+    return self.group(span, now).entry
   }
 
-  /// Says that a client has had all lines that it can have of its own in this hour.
+  /// Says that a client has had all lines that it can have of its own in this hour, or that a server has more clients than
+  /// can be told apart.
   private mutating func tellNoise(
     _ record: borrowing AuditRecord, hasClient: Bool, _ server: Int, _ output: inout [UInt8]
   ) {
@@ -432,7 +463,8 @@ package struct Coalescer: ~Copyable {
     key.set(kind, record)
     if let entry = areas[WindowSpan.minute.rawValue].find(key) { return Window(.minute, entry) }
     let window = open(key, .minute, now: now, extra: CoalescerArea.samplesRoom)
-    store(digests.begin(window.entry, server: server, isSummary: false), window, Field.distinct)
+    let number = digests.begin(window.entry, server: server, isOfServer: kind == .serverAggregate)
+    store(number, window, Field.distinct)
     return window
   }
 

@@ -24,11 +24,13 @@ struct CoalescingKey {
     case summary
     /// Says how long a server had no octets left.
     case quota
+    /// Sums up events of the service of a server that has no octets left.
+    case totals
 
     var hasClient: Bool {
       switch self {
       case .name, .domainGroup, .clientGroup, .domainAggregate, .clientAggregate: true
-      case .serverGroup, .serverAggregate, .summary, .quota: false
+      case .serverGroup, .serverAggregate, .summary, .quota, .totals: false
       }
     }
   }
@@ -71,7 +73,7 @@ struct CoalescingKey {
       switch kind {
       case .name: record.name
       case .domainGroup, .domainAggregate: (record.name.lowerBound + domain)..<record.name.upperBound
-      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate, .summary, .quota: 0..<0
+      case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate, .summary, .quota, .totals: 0..<0
       }
     octets.append(UInt8(truncatingIfNeeded: name.count))
     append(span.extracting(name))
@@ -81,12 +83,15 @@ struct CoalescingKey {
   }
 
   /// The address that a connection's members begin with, as text; empty where they do not.
-  static func address(of record: borrowing AuditRecord) -> Range<Int> {
-    let start = record.members.lowerBound + addressKey.count
+  static func address(of record: borrowing AuditRecord) -> Range<Int> { text(of: record, after: addressKey) }
+
+  /// The entry of the policy that a grant's members begin with, as text; empty where they do not.
+  private static func rule(of record: borrowing AuditRecord) -> Range<Int> { text(of: record, after: ruleKey) }
+
+  private static func text(of record: borrowing AuditRecord, after key: [UInt8]) -> Range<Int> {
+    let start = record.members.lowerBound + key.count
     guard start < record.members.upperBound,
-      addressKey.indices.allSatisfy({
-        record.octets[record.members.lowerBound + $0] == addressKey[$0]
-      })
+      key.indices.allSatisfy({ record.octets[record.members.lowerBound + $0] == key[$0] })
     else { return 0..<0 }
     var end = start
     while end < record.members.upperBound, record.octets[end] != UInt8(ascii: "\"") { end += 1 }
@@ -94,27 +99,37 @@ struct CoalescingKey {
   }
 
   private static let addressKey = Array(",\"address\":\"".utf8)
+  private static let ruleKey = Array(",\"rule\":\"".utf8)
+
+  /// Becomes the key of what a grant has a line of its own for, of a server that is far over its share: the entry of the
+  /// policy, and the registrable domain, which begins at `domain` of the name. Several entries may be in one line of a
+  /// file; of one that is a pattern all names are of one domain. Only its hash counts.
+  ///
+  /// - Parameter hasClient: whether each client has one.
+  mutating func setGrant(of record: borrowing AuditRecord, domain: Int, hasClient: Bool) {
+    set(hasClient ? .domainGroup : .serverGroup, record, domain: domain)
+    let span = record.octets.span
+    if !hasClient { append(span.extracting((record.name.lowerBound + domain)..<record.name.upperBound)) }
+    append(span.extracting(Self.rule(of: record)))
+    hash = Self.hash(octets.span)
+  }
 
   /// Becomes the key of what a line of its own is for: the registrable domain of a name; of a connection its address,
   /// transport and port. Only its hash counts.
   ///
-  /// - Parameters:
-  ///   - domain: where the registrable domain begins in the name.
-  ///   - hasClient: whether it is the record's client's, or that of all that are too many.
-  mutating func setDestination(of record: borrowing AuditRecord, domain: Int, hasClient: Bool) {
-    set(hasClient ? .domainGroup : .serverGroup, record, domain: domain)
-    let span = record.octets.span
-    if !hasClient { append(span.extracting((record.name.lowerBound + domain)..<record.name.upperBound)) }
+  /// - Parameter domain: where the registrable domain begins in the name.
+  mutating func setDestination(of record: borrowing AuditRecord, domain: Int) {
+    set(.domainGroup, record, domain: domain)
     if !record.header.code.isQuery {
       octets.append(record.header.transport?.rawValue ?? UInt8.max)
       append(UInt64(record.header.type.rawValue))
-      append(span.extracting(Self.address(of: record)))
+      append(record.octets.span.extracting(Self.address(of: record)))
     }
     hash = Self.hash(octets.span)
   }
 
-  /// A seeded hash of a record's client, whatever its code; of all that are too many one.
-  static func hash(ofClient client: IPAddress?) -> UInt64 {
+  /// A seeded hash of a record's client, whatever its code.
+  static func hash(of client: IPAddress?) -> UInt64 {
     guard let client else { return seed }
     return fold(fold(seed ^ client.high) ^ client.low ^ UInt64(client.family.rawValue) << 56)
   }

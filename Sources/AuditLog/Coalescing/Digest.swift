@@ -8,11 +8,13 @@ import Glibc
 /// - `top` comes of 64 counters (Metwally, Agrawal, El Abbadi: space-saving, 2005): what is said of a destination is what
 ///   it had at least, at most one in 64 of all less than it had. So one that is more than one in 12 of all is among the 16.
 /// - `samples` are a reservoir of 64: each record was taken with the same probability.
+/// - Of clients that are not told apart, 16 records are kept whole for lines of their own, by a reservoir too.
 struct Digest {
   static let samples = 64
   static let counters = 64
   /// Of the counters the line names so many.
   static let told = 16
+  static let lines = 16
   private static let registers = 1024
   /// Octets of a destination: a wire name, or a text between its length and a zero.
   private static let room = 256
@@ -50,11 +52,16 @@ struct Digest {
   private var over: [UInt64] = []
   private var frequent = Slots(Self.counters)
   private var sampled = Slots(Self.samples)
+  /// Records that get a line of their own, of so many that might.
+  private var chosen: [AuditRecord] = []
+  private var offered: UInt64 = 0
   private var random = QuickRandom()
 
   mutating func begin(_ window: UInt64) {
     self.window = window
     seen = 0
+    offered = 0
+    chosen.removeAll()
     sketch = [UInt8](repeating: 0, count: Self.registers)
     hashes.removeAll(keepingCapacity: true)
     counts.removeAll(keepingCapacity: true)
@@ -76,6 +83,20 @@ struct Digest {
     let place = seen < Self.samples ? Int(seen) : Int(truncatingIfNeeded: random.next() % (seen + 1))
     if place < Self.samples { sampled.set(place, sample, isName: isName) }
     seen += 1
+  }
+
+  /// Keeps a record for a line of its own, with the probability that each of the window has.
+  mutating func offer(_ record: borrowing AuditRecord) {
+    offered += 1
+    guard chosen.count == Self.lines else { return chosen.append(copy record) }
+    let place = random.next() % offered
+    if place < Self.lines { chosen[Int(place)] = copy record }
+  }
+
+  /// The records that are to have a line of their own, in the order of time; they are told once.
+  mutating func takeChosen() -> [AuditRecord] {
+    defer { chosen.removeAll() }
+    return chosen.sorted { $0.header.wallClock < $1.header.wallClock }
   }
 
   private mutating func count(_ hash: UInt64, _ destination: Span<UInt8>, isName: Bool) {
@@ -138,7 +159,8 @@ struct Digest {
 
 /// The digests of the windows that are open.
 ///
-/// Memory: `perServer` of a server at a time (8, more where there are few servers), and one for its summary.
+/// Memory: `perServer` of a server at a time (8, more where there are few servers), one for its summary, and one for each
+/// code of its clients that are not told apart.
 struct Digests {
   static let total = 512
 
@@ -154,9 +176,11 @@ struct Digests {
   var perServer: Int { max(8, min(64, Self.total / max(servers, open.count, 1))) }
 
   /// The digest's number and one; 0 where a server has as many as it may.
-  mutating func begin(_ window: UInt64, server: Int, isSummary: Bool) -> UInt32 {
+  ///
+  /// - Parameter isOfServer: whether it is of no client: of these there are always enough.
+  mutating func begin(_ window: UInt64, server: Int, isOfServer: Bool) -> UInt32 {
     while open.count <= server { open.append(0) }
-    guard isSummary || open[server] < perServer else { return 0 }
+    guard isOfServer || open[server] < perServer else { return 0 }
     if free.isEmpty {
       free.append(digests.count)
       digests.append(Digest())
@@ -180,6 +204,10 @@ struct Digests {
   ) {
     digests[index].add(hash, destination, sample, isName: isName)
   }
+
+  mutating func offer(_ index: Int, _ record: borrowing AuditRecord) { digests[index].offer(record) }
+
+  mutating func takeChosen(_ index: Int) -> [AuditRecord] { digests[index].takeChosen() }
 
   func append(_ index: Int, limit: Int, _ encoder: borrowing EventEncoder, to output: inout [UInt8]) {
     digests[index].append(limit: limit, encoder, to: &output)

@@ -19,6 +19,9 @@ package struct LogBounds: Equatable, Sendable {
 ///
 /// A server draws from the pool while others leave enough there, and then from its own bucket, which nobody else can
 /// touch. It may owe what a few lines were longer than what was left. Nothing is kept over a restart.
+///
+/// A sixteenth of each bucket is for grants of new names alone, and another for the first grant of each entry of the
+/// policy: what a server owes for other lines is not taken from there.
 struct LogQuota {
   /// How coarse a server's events are.
   enum Grain: Int, Comparable {
@@ -32,6 +35,45 @@ struct LogQuota {
     static func < (one: Grain, other: Grain) -> Bool { one.rawValue < other.rawValue }
   }
 
+  /// What a line is for that is told although its server is far over its share.
+  enum Purpose: Int, Comparable {
+    /// A destination that is new in this hour.
+    case destination
+    /// A grant of one.
+    case grant
+    /// The first grant of an entry of the policy in this hour.
+    case entry
+
+    static func < (one: Purpose, other: Purpose) -> Bool { one.rawValue < other.rawValue }
+  }
+
+  /// Octets left, less than 0 where they are owed.
+  private struct Bucket {
+    var main: Double
+    var grants: Double
+    var entries: Double
+
+    init(_ burst: Double) {
+      main = burst * (1 - 2 * LogQuota.part)
+      grants = burst * LogQuota.part
+      entries = burst * LogQuota.part
+    }
+
+    /// Lets octets flow in; what has no room.
+    mutating func fill(_ octets: Double, _ burst: Double) -> Double {
+      let full = Bucket(burst)
+      entries += octets * LogQuota.part
+      grants += octets * LogQuota.part + max(entries - full.entries, 0)
+      main += octets * (1 - 2 * LogQuota.part) + max(grants - full.grants, 0)
+      entries = min(entries, full.entries)
+      grants = min(grants, full.grants)
+      defer { main = min(main, full.main) }
+      return max(main - full.main, 0)
+    }
+  }
+
+  /// Of a bucket and what flows into it: for grants, and for first grants of entries.
+  private static let part = 1.0 / 16
   /// Octets an hour that every server has.
   static let floor = 65_536.0
   private static let day = 86_400.0
@@ -40,8 +82,7 @@ struct LogQuota {
   private let bounds: LogBounds?
   /// By a seeded hash of the server's name.
   private var indexes: [UInt64: Int] = [:]
-  /// Octets left, less than 0 where they are owed.
-  private var buckets: [Double] = []
+  private var buckets: [Bucket] = []
   private var pool = 0.0
   /// Monotonic nanoseconds; 0 before the first refill.
   private var filled: UInt64 = 0
@@ -62,9 +103,9 @@ struct LogQuota {
 
   private mutating func add(_ hash: UInt64) -> Int {
     indexes[hash] = buckets.count
-    buckets.append(0)
+    buckets.append(Bucket(0))
     // The share is smaller by now, if policies do not name this one.
-    buckets[buckets.count - 1] = burst
+    buckets[buckets.count - 1] = Bucket(burst)
     return buckets.count - 1
   }
 
@@ -82,25 +123,37 @@ struct LogQuota {
   mutating func grain(_ server: Int, now: UInt64) -> Grain {
     guard bounds != nil else { return .fine }
     refill(now)
-    let left = buckets[server] / burst
+    let left = buckets[server].main / Bucket(burst).main
     let others = poolRoom > 0 ? pool / poolRoom : 0
     if left >= 1 / 2 || others >= 1 / 4 { return .fine }
     return left >= 1 / 4 || others >= 1 / 8 ? .coarse : .coarsest
   }
 
-  /// Octets that a server may still have before it owes some.
+  /// Octets that a server may still have before it owes some: of what is for everything.
   func left(_ server: Int) -> Int {
     guard bounds != nil else { return .max }
-    return Int(max(buckets[server], 0))
+    return Int(max(buckets[server].main, 0))
+  }
+
+  /// Whether a line of a server that is far over its share can be made.
+  func mayTell(_ purpose: Purpose, _ server: Int) -> Bool {
+    guard bounds != nil else { return true }
+    let bucket = buckets[server]
+    return bucket.main > 0 || purpose >= .grant && bucket.grants > 0 || purpose >= .entry && bucket.entries > 0
   }
 
   /// A line of so many octets was made for a server.
-  mutating func charge(_ server: Int, _ octets: Int) {
+  mutating func charge(_ server: Int, _ octets: Int, for purpose: Purpose = .destination) {
     guard bounds != nil else { return }
-    if pool >= Double(octets) {
-      pool -= Double(octets)
+    let octets = Double(octets)
+    if pool >= octets {
+      pool -= octets
+    } else if purpose >= .grant, buckets[server].main <= 0, buckets[server].grants > 0 {
+      buckets[server].grants -= octets
+    } else if purpose >= .entry, buckets[server].main <= 0, buckets[server].entries > 0 {
+      buckets[server].entries -= octets
     } else {
-      buckets[server] -= Double(octets)
+      buckets[server].main -= octets
     }
   }
 
@@ -114,9 +167,7 @@ struct LogQuota {
     // Of servers that made no line yet.
     var over = share * seconds * (servers - Double(buckets.count))
     for index in buckets.indices {
-      buckets[index] += share * seconds
-      over += max(buckets[index] - burst, 0)
-      buckets[index] = min(buckets[index], burst)
+      over += buckets[index].fill(share * seconds, burst)
     }
     pool = min(pool + over, poolRoom)
   }

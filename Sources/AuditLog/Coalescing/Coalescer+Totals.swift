@@ -1,0 +1,123 @@
+/// How events of the service that come in great numbers become sums, of a server that is over its share of the log.
+extension Coalescer {
+  /// What follows the key of the window that sums them up: fields of 8 octets.
+  private enum Total {
+    /// The numbers that the events say, each in a field.
+    static let sums = 0
+    /// The time of the records that are coming in: those of one time are of one interval.
+    static let time = 16
+    /// Of those, how many were told one by one, and how many were summed up.
+    static let told = 24
+    static let summed = 32
+    /// The most that were summed up of one time.
+    static let most = 40
+    static let octets = 48
+  }
+
+  /// What sums are made of: the members of the events, and what it is called how many there were at a time.
+  private struct Totals {
+    /// Up to two, as they stand in a member list.
+    let members: [[UInt8]]
+    /// Nil where it is not said.
+    let most: StaticString?
+    /// How many are told one by one at a time, by the grain of their server.
+    let coarse: UInt64
+    let coarsest: UInt64
+
+    static func of(_ code: AuditCode) -> Totals? {
+      switch code {
+      case .egressVolume: egressVolume
+      case .revoked: revoked
+      default: nil
+      }
+    }
+
+    private static let egressVolume = Totals(
+      members: [Array(",\"bytes\":".utf8), Array(",\"packets\":".utf8)], most: ",\"destinations\":", coarse: 64,
+      coarsest: 0)
+    // One for each server and change of what is allowed, which no container makes.
+    private static let revoked = Totals(
+      members: [Array(",\"address_count\":".utf8), Array(",\"flows_cut\":".utf8)], most: nil, coarse: 64, coarsest: 16)
+  }
+
+  /// Takes in an event of the service; false when there is no room, and nothing was done.
+  mutating func absorbService(_ record: borrowing AuditRecord, now: UInt64, into output: inout [UInt8]) -> Bool {
+    let server = quota.index(of: record.octets.span.extracting(record.server))
+    if let totals = Totals.of(record.header.code) {
+      let grain = quota.grain(server, now: now)
+      if grain != .fine {
+        guard hasRoom else { return false }
+        let limit = grain == .coarse ? totals.coarse : totals.coarsest
+        if isSummed(record, totals, limit: limit, now) { return true }
+      }
+    }
+    write(record, of: server, for: .destination, into: &output)
+    return true
+  }
+
+  /// Sums a record up, if of its time so many were told already.
+  private mutating func isSummed(
+    _ record: borrowing AuditRecord, _ totals: Totals, limit: UInt64, _ now: UInt64
+  ) -> Bool {
+    key.set(.totals, record)
+    let window: Window
+    if let entry = areas[WindowSpan.minute.rawValue].find(key) {
+      window = Window(.minute, entry)
+    } else {
+      window = open(key, .minute, now: now, extra: Total.octets)
+      let zeros = [UInt8](repeating: 0, count: Total.octets)
+      areas[window.span].setMembers(zeros.span, of: window.entry)
+    }
+    let start = areas[window.span].extraField(of: window.entry)
+    if load(window, start + Total.time) != record.header.wallClock {
+      store(record.header.wallClock, window, start + Total.time)
+      store(0 as UInt64, window, start + Total.told)
+      store(0 as UInt64, window, start + Total.summed)
+    }
+    let told: UInt64 = load(window, start + Total.told)
+    guard told >= limit else {
+      store(told + 1, window, start + Total.told)
+      return false
+    }
+    for (number, member) in totals.members.enumerated() {
+      let field = start + Total.sums + number * 8
+      let sum: UInt64 = load(window, field)
+      store(sum &+ Self.number(after: member, in: record), window, field)
+    }
+    let summed: UInt64 = load(window, start + Total.summed) &+ 1
+    store(summed, window, start + Total.summed)
+    store(max(load(window, start + Total.most), summed), window, start + Total.most)
+    noteQuota(record, now)
+    count(record, in: window)
+    return true
+  }
+
+  /// The number that follows the first of these octets in a record's members; 0 where there is none.
+  private static func number(after member: [UInt8], in record: borrowing AuditRecord) -> UInt64 {
+    let members = record.octets.span.extracting(record.members)
+    guard let start = find(member.span, in: members, 0..<members.count) else { return 0 }
+    var number: UInt64 = 0
+    var at = start + member.count
+    while at < members.count, (48...57).contains(members[at]) {
+      number = number &* 10 &+ UInt64(members[at] - 48)
+      at += 1
+    }
+    return number
+  }
+
+  /// `,"bytes":…,"packets":…,"destinations":…` of the sums that are in `extraOctets`.
+  func totals(of code: AuditCode) -> [UInt8] {
+    guard let totals = Totals.of(code), extraOctets.count >= Total.octets else { return [] }
+    func word(_ at: Int) -> UInt64 { (0..<8).reduce(0) { $0 | UInt64(extraOctets[at + $1]) << UInt64($1 * 8) } }
+    var members: [UInt8] = []
+    for (number, member) in totals.members.enumerated() {
+      members.append(contentsOf: member)
+      members.append(decimal: word(Total.sums + number * 8))
+    }
+    if let most = totals.most {
+      members.append(ascii: most)
+      members.append(decimal: word(Total.most))
+    }
+    return members
+  }
+}

@@ -145,7 +145,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
     case .crashed: ("crashed", "the run before ended without stopping", .error)
     case .logDisturbed: ("log-disturbed", "the log was not as it should be", .error)
     case .logQuota: ("log-quota", "server over its share of the log, its events are coarser", .error)
-    case .noise: ("noise", "client with more destinations than lines of their own", .observe)
+    case .noise: ("noise", "more destinations or clients than have lines of their own", .observe)
     case .summary: ("summary", "events of a server over its share of the log", .observe)
     default: ("unknown", "unknown", .error)
     }

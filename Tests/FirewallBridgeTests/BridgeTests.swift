@@ -134,8 +134,8 @@ struct BridgeTests {
         #expect(sets["NoNewPrivs"] == 1)
         let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
         // Two of them tell of the host's network, one is the state folder's place, one the page of alarms, two belong to the
-        // closing rules.
-        #expect(open.count <= 18)
+        // closing rules, two to what reads counters.
+        #expect(open.count <= 20)
         let environment = try String(contentsOfFile: "/proc/\(pid)/environ", encoding: .utf8)
         #expect(environment.split(separator: "\0").count == 2)
       }
@@ -163,38 +163,6 @@ struct BridgeTests {
       #expect(try session.request { session.link.flush(server: 0, $0) } == nil)
       #expect(try session.holds(Self.element(2)) == false)
       #expect(session.changes.isEmpty)
-    }
-  }
-
-  @Test("commits are acknowledged while a full set is read and told, whose elements end in different seconds")
-  func fullSet() throws {
-    var plan = FirewallPlan.sample()
-    plan.harvestSeconds = 1
-    try with(plan) { session in
-      try session.waitUp()
-      try fill("github-mcp-4", 0..<FirewallPlan.setSize - 1)
-      #expect(try session.commit([Self.element(1)]) == .committed)
-      var told = 0
-      var between = 0
-      var packets: UInt64 = 0
-      var number = 0
-      let limit = MonotonicTime.now().adding(milliseconds: 60_000)
-      while told < FirewallPlan.setSize - 1, MonotonicTime.now() < limit {
-        number += 1
-        #expect(try session.commit([Self.element(number % 200 + 1, server: 1)]) == .committed)
-        if told > 0 { between += 1 }
-        for case .volumes(let volumes) in session.events {
-          told += volumes.count
-          packets += volumes.reduce(0) { $0 + $1.packets }
-        }
-        session.events.removeAll()
-      }
-      // What it took was counted in commits: a feeder that does one after the other acknowledges none of them between.
-      #expect(told == FirewallPlan.setSize - 1)
-      #expect(between >= 20, "\(between) commits between")
-      var counted: UInt64 = 0
-      for number in 0..<FirewallPlan.setSize - 1 { counted += UInt64(number % 5 + 1) }
-      #expect(packets == counted)
     }
   }
 

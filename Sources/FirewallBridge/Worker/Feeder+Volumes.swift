@@ -9,7 +9,11 @@ extension Feeder {
     var isReading = false
     /// What serve had no room or the loop no turn for yet. What a set told is told before the next one is read.
     var untold: [(set: String, news: [(ElementKey, ElementCounts)])] = []
+    /// When the next of it may be told, nanoseconds.
+    var nextTelling: UInt64 = 0
   }
+
+  private static let tellingPause: UInt64 = 1_000_000
 
   /// What reads the counters for a plan; nil where it asks for none.
   func counterReader(for plan: FirewallPlan) -> CounterReader? {
@@ -44,12 +48,19 @@ extension Feeder {
     }
   }
 
-  /// Tells a part of what was counted: one message a turn, as commits must not wait for serve, nor for much of it.
+  /// Tells a part of what was counted: one message in a millisecond, as commits must not wait for serve, and whatever else
+  /// serve does not for all that a full set tells.
   func tellVolumes() {
+    let now = MonotonicTime.now().nanoseconds
+    guard now >= volumes.nextTelling else { return }
     while let (set, news) = volumes.untold.first {
       let told = feeder?.volumes(of: set, news) ?? []
-      guard told.isEmpty || mention(.volumes(told)) else { return }
+      guard told.isEmpty || mention(.volumes(told)) else {
+        volumes.nextTelling = now &+ 10 * Self.tellingPause
+        return
+      }
       volumes.untold.removeFirst()
+      volumes.nextTelling = now &+ Self.tellingPause
       if !told.isEmpty { return }
     }
   }

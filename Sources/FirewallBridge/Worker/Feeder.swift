@@ -115,7 +115,7 @@ final class Feeder {
         bounds.reading?.descriptor ?? -1, closing.woken.readiness, volumes.reader?.outcomes.readiness ?? -1,
       ]
       .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-      if !untold.isEmpty || !volumes.untold.isEmpty { waits[0].events |= Int16(POLLOUT) }
+      if !untold.isEmpty { waits[0].events |= Int16(POLLOUT) }
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
       if waits[1].revents != 0, !echo() { return .keeperGone }
       // What is told before the messages keeps answers back (P2). Without serve there are none, and nothing is put back:
@@ -169,6 +169,7 @@ final class Feeder {
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {
+    if !volumes.untold.isEmpty { return 1 }
     if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || isGroupTaken {
       return Self.retryMilliseconds
     }

@@ -307,6 +307,31 @@ struct SetFeederTests {
     }
   }
 
+  @Test("what an element had counted when it was closed is told")
+  func closedCounters() throws {
+    try Kernel.inNamespace {
+      let reader = try CounterReader()
+      defer { reader.stop() }
+      let bench = try Bench(counters: reader)
+      let set = SetShape(family: .v4, kind: .ports)
+      func element(_ number: Int) -> GrantElement {
+        GrantElement(server: 0, address: IPAddress(v4: 0x2D14_0000 + UInt32(number)), transport: 6, port: 443)
+      }
+      try fill("github-mcp-4", 1..<10)
+      #expect(bench.feeder.close([element(3), element(7), element(8)]) == nil)
+      var told: [ElementKey: ElementCounts] = [:]
+      while told.count < 3 {
+        try #require(Self.isReadable(reader.outcomes.readiness, milliseconds: 30_000), "only \(told.count) are told")
+        for case .news(_, let news) in reader.outcomes.drain() { told.merge(news.map { ($0.0, $0.1) }) { $1 } }
+      }
+      for number in [3, 7, 8] {
+        let packets = UInt64(number % 5 + 1)
+        let counts = told[set.key(address: element(number).address, transport: 6, port: 443)]
+        #expect(counts == ElementCounts(octets: packets * 100, packets: packets), "\(number)")
+      }
+    }
+  }
+
   @Test("where nobody asks what was sent no set is read")
   func unasked() throws {
     try Kernel.inNamespace {

@@ -216,13 +216,14 @@ final class ElementTransaction {
     var acknowledged = false
     while !acknowledged {
       let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
-        // What an earlier batch left behind says nothing about this one.
-        let place = unsafe message.pointee.nlmsg_seq &- firstSequence
-        guard place <= last &- firstSequence else { return }
+        // An echo bears the batch's sequence numbers or, as on 6.18, none; `echoed` knows what this batch closed.
         guard unsafe Int32(message.pointee.nlmsg_type) == NLMSG_ERROR else {
           unsafe takeEcho(message)
           return
         }
+        // What an earlier batch left behind says nothing about this one.
+        let place = unsafe message.pointee.nlmsg_seq &- firstSequence
+        guard place <= last &- firstSequence else { return }
         let error = unsafe NetlinkSocket.error(of: message)
         if failure == 0 {
           failure = error

@@ -28,6 +28,17 @@ struct SeenNamesTests {
     #expect(seen.names.count == 3)
   }
 
+  @Test("a name whose event was not recorded is new again, and the others are not")
+  func unrecorded() throws {
+    let seen = Seen()
+    let pattern = try NamePattern("*.a.net")
+    #expect(seen.isNew(1, pattern, 1) && seen.isNew(2, pattern, 1))
+    for server: UInt8 in [1, 2] { seen.names.forget(Array("n1".utf8), server: [server], pattern: pattern) }
+    #expect(seen.names.count == 1 && !seen.isNew(2, pattern, 2))
+    #expect(seen.isNew(1, pattern, 2) && seen.names.count == 2)
+    #expect(!seen.isNew(1, pattern, 3))
+  }
+
   @Test("knows no name that it was not told of, and forgets none of the newest 4,096", arguments: 0..<8)
   func oracle(_ seed: Int) throws {
     var random = Seeded(UInt64(seed))

@@ -14,8 +14,11 @@ extension Coalescer {
     guard let kept = Self.addresses(extraOctets.span), let others = Self.addresses(members) else { return window }
     var united = extraOctets
     var end = kept.upperBound
+    // Under the process's own seed: nobody can choose an address that is taken for another.
+    var known: Set<Int> = []
+    Self.forEachAddress(extraOctets.span, kept) { known.insert(Self.hash($0)) }
     Self.forEachAddress(members, others) { address in
-      guard !Self.contains(united.span, kept.lowerBound..<end, address) else { return }
+      guard known.insert(Self.hash(address)).inserted else { return }
       var octets: [UInt8] = kept.lowerBound == end ? [] : [UInt8(ascii: ",")]
       for index in address.indices { octets.append(address[index]) }
       united.insert(contentsOf: octets, at: end)
@@ -79,8 +82,10 @@ extension Coalescer {
     }
   }
 
-  private static func contains(_ octets: Span<UInt8>, _ list: Range<Int>, _ address: Span<UInt8>) -> Bool {
-    find(address, in: octets, list) != nil
+  private static func hash(_ address: Span<UInt8>) -> Int {
+    var hasher = Hasher()
+    unsafe address.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+    return hasher.finalize()
   }
 
   /// Where octets first stand in a range of others.

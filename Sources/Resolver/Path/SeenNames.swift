@@ -62,6 +62,16 @@ struct SeenNames {
     return isNew
   }
 
+  /// Makes a name new again: what was to be recorded of it was not.
+  mutating func forget(_ name: [UInt8], server: [UInt8], pattern: NamePattern) {
+    var hasher = Hasher()
+    hasher.combine(name)
+    // Its place in the order stays, so that it may leave early the next time.
+    if patterns[Key(server: server, pattern: pattern)]?.times.removeValue(forKey: hasher.finalize()) != nil {
+      count -= 1
+    }
+  }
+
   /// Forgets the patterns that were used the longest ago, an eighth of what may be known at a time.
   private mutating func forget(keeping kept: Key) {
     for (key, names) in patterns.sorted(by: { $0.value.lastUsed < $1.value.lastUsed }) where key != kept {

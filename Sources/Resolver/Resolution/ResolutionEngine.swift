@@ -441,6 +441,13 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       further: opened && question.snapshot.rules.allowedEvents == .all ? .answered : nil)
   }
 
+  /// The event of an answer found no room in the ring, and the answer was not given: its name is as new as before.
+  package mutating func wasNotRecorded(_ question: PendingQuestion) {
+    let rule = question.snapshot.policy.rule(server: question.server, index: question.rule)
+    guard rule.pattern.kind != .exact else { return }
+    seen.forget(question.name, server: question.state.name, pattern: rule.pattern)
+  }
+
   /// What is recorded of an answer that is no news, where every answer is recorded.
   private static func eventOfEveryAnswer(to question: PendingQuestion) -> Event? {
     question.snapshot.rules.allowedEvents == .all ? Event(code: .answered, members: [], once: false) : nil

@@ -249,7 +249,10 @@ final class ResolutionService {
         isRecorded = record(event.code, event.members, finished.response, question, clock)
         mustRecord = !(event.once && isRecorded)
         // What was not recorded is not handed out from the cache either.
-        if !isRecorded { question.state.cache.remove(question.name.span, question.type) }
+        if !isRecorded {
+          question.state.cache.remove(question.name.span, question.type)
+          engine.wasNotRecorded(question)
+        }
       } else if let further = finished.event?.further {
         isRecorded = record(further, [], finished.response, question, clock)
       }

@@ -125,9 +125,9 @@ extension EndToEnd {
         if number % 5 == 0 {
           let stream = try Socket(streamTo: "10.77.1.1", 53, from: bed.client, bind: Self.neighbour)
           stream.sendFramed(question.octets(id: UInt16(number)))
-          reply = stream.receiveFramed(within: 5).flatMap(Reply.init)
+          reply = stream.receiveFramed(within: 20).flatMap(Reply.init)
         } else {
-          reply = datagrams.ask(question, id: UInt16(number), within: 5)
+          reply = datagrams.ask(question, id: UInt16(number), within: 20)
         }
         let isRight =
           number % 3 == 2 ? reply?.code == .NXDOMAIN : reply?.code == .NOERROR && reply?.addresses.count == 1

@@ -11,9 +11,7 @@ extension Coalescer {
     if let entry = areas[WindowSpan.minute.rawValue].find(key) {
       window = Window(.minute, entry)
     } else {
-      window = open(key, .minute, now: now, extra: Self.summaryOctets)
-      let zeros = [UInt8](repeating: 0, count: Self.summaryOctets)
-      areas[window.span].setMembers(zeros.span, of: window.entry)
+      window = openCounts(Self.summaryOctets, now)
       store(digests.begin(window.entry, server: server, isOfServer: true), window, Field.distinct)
     }
     let code = min(Int(record.header.code.rawValue), Self.summaryCodes - 1)
@@ -24,12 +22,24 @@ extension Coalescer {
     return window
   }
 
+  /// Opens the minute's window of `key` with fields of 8 octets for counts, all 0.
+  mutating func openCounts(_ octets: Int, _ now: UInt64) -> Window {
+    let window = open(key, .minute, now: now, extra: octets)
+    areas[window.span].setMembers([UInt8](repeating: 0, count: octets).span, of: window.entry)
+    return window
+  }
+
+  /// The count in a field of a window whose octets are in `extraOctets`.
+  func counted(at field: Int) -> UInt64 {
+    (0..<8).reduce(0) { $0 | UInt64(extraOctets[field + $1]) << UInt64($1 * 8) }
+  }
+
   /// `,"codes":{"not-listed":812}` of the summary whose counts are in `extraOctets`.
   func appendCodes(to output: inout [UInt8]) {
     output.append(ascii: ",\"codes\":{")
     var isFirst = true
     for code in 0..<min(Self.summaryCodes, extraOctets.count / 8) {
-      let counted = (0..<8).reduce(0 as UInt64) { $0 | UInt64(extraOctets[code * 8 + $1]) << UInt64($1 * 8) }
+      let counted = counted(at: code * 8)
       guard counted > 0 else { continue }
       output.append(ascii: isFirst ? "\"" : ",\"")
       output.append(ascii: AuditCode(rawValue: UInt8(code)).token)

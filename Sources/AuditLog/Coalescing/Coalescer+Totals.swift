@@ -64,9 +64,7 @@ extension Coalescer {
     if let entry = areas[WindowSpan.minute.rawValue].find(key) {
       window = Window(.minute, entry)
     } else {
-      window = open(key, .minute, now: now, extra: Total.octets)
-      let zeros = [UInt8](repeating: 0, count: Total.octets)
-      areas[window.span].setMembers(zeros.span, of: window.entry)
+      window = openCounts(Total.octets, now)
     }
     let start = areas[window.span].extraField(of: window.entry)
     if load(window, start + Total.time) != record.header.wallClock {
@@ -108,15 +106,14 @@ extension Coalescer {
   /// `,"bytes":…,"packets":…,"destinations":…` of the sums that are in `extraOctets`.
   func totals(of code: AuditCode) -> [UInt8] {
     guard let totals = Totals.of(code), extraOctets.count >= Total.octets else { return [] }
-    func word(_ at: Int) -> UInt64 { (0..<8).reduce(0) { $0 | UInt64(extraOctets[at + $1]) << UInt64($1 * 8) } }
     var members: [UInt8] = []
     for (number, member) in totals.members.enumerated() {
       members.append(contentsOf: member)
-      members.append(decimal: word(Total.sums + number * 8))
+      members.append(decimal: counted(at: Total.sums + number * 8))
     }
     if let most = totals.most {
       members.append(ascii: most)
-      members.append(decimal: word(Total.most))
+      members.append(decimal: counted(at: Total.most))
     }
     return members
   }

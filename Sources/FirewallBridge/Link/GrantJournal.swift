@@ -203,7 +203,7 @@ package final class GrantJournal {
     Array((header + entries.map(\.line).joined()).utf8)
   }
 
-  fileprivate static func write(_ octets: [UInt8], to file: borrowing FileDescriptor) -> Bool {
+  private static func write(_ octets: [UInt8], to file: borrowing FileDescriptor) -> Bool {
     var rest = octets[...]
     while !rest.isEmpty {
       let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(file.raw, $0.baseAddress, $0.count) }

@@ -27,23 +27,17 @@ extension Ruleset {
   static func declareQueries(_ plan: FirewallPlan, in text: inout RulesetScript) {
     guard hasQueries(plan) else { return }
     text.line("add chain", responses, responsesHook)
-    for set in redirectedSets(plan) + diallingSets(plan) { text.line("add set", set.name, set.declaration) }
-  }
-
-  /// The sets of what was redirected to the resolver within the last minute, by the client's address and port, and of the
-  /// networks that it came from, each with its limit: none can fill the former alone.
-  static func redirectedSets(_ plan: FirewallPlan) -> [(name: String, declaration: String)] {
-    guard hasQueries(plan) else { return [] }
-    return families(plan).flatMap { family in
-      let rest = "flags dynamic,timeout; size 262144; timeout 1m; gc-interval 10s; }"
-      return [
-        (redirected(family), "{ type \(family.type) . inet_service; \(rest)"),
-        (redirecting(family), "{ type \(family.type); \(rest)"),
-      ]
+    for family in families(plan) {
+      text.line("add set", redirected(family), remembering("\(family.type) . inet_service", 262_144))
+      text.line("add set", redirecting(family), remembering(family.type, 262_144))
     }
+    guard plan.fencesInput else { return }
+    for family in families(plan) { text.line("add set", dialling(family), remembering(family.type, 65_536)) }
   }
 
+  /// The set of what was redirected to the resolver within the last minute, by the client's address and port.
   private static func redirected(_ family: IPAddress.Family) -> String { "redirected/\(family.rawValue)" }
+  /// The set of the networks that it came from, each with its limit: none can fill the former alone.
   private static func redirecting(_ family: IPAddress.Family) -> String { "redirecting/\(family.rawValue)" }
   private static let redirectedRate = "rate 200/second burst 1000 packets"
 
@@ -98,20 +92,13 @@ extension Ruleset {
 
   // MARK: - Connections to the resolver
 
+  /// The set of the networks that connections come from, each with its limit.
   private static func dialling(_ family: IPAddress.Family) -> String { "dialling/\(family.rawValue)" }
   /// Far above what anybody needs who keeps a connection for more than one query.
   private static let diallingRate = "rate over 500/second burst 1000 packets"
 
-  static func diallingSets(_ plan: FirewallPlan) -> [(name: String, declaration: String)] {
-    guard hasQueries(plan), plan.fencesInput else { return [] }
-    return families(plan).map { family in
-      (dialling(family), "{ type \(family.type); flags dynamic,timeout; size 65536; timeout 1m; gc-interval 10s; }")
-    }
-  }
-
   /// One listen queue serves all servers: how many connections each of them begins has a limit. TCP begins again.
   static func diallingRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
-    guard hasQueries(plan) else { return }
     for family in families(plan) {
       for share in shares(plan, "saddr", family) {
         text.rule(
@@ -126,8 +113,7 @@ extension Ruleset {
   /// Families in which a query can come.
   private static func families(_ plan: FirewallPlan) -> [IPAddress.Family] {
     plan.addressFamilies.filter { family in
-      plan.listeners.contains { $0.address.family == family }
-        && plan.servers.contains { $0.prefixes.contains { $0.address.family == family } }
+      plan.hasServers(family) && plan.listeners.contains { $0.address.family == family }
     }
   }
 

@@ -160,9 +160,9 @@ extension Ruleset {
   private static func arrivingRules(
     _ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript
   ) {
+    guard !arrivingChains(plan, surroundings).isEmpty else { return }
+    if hasQueries(plan) { text.rule(arriving, queryRule(plan)) }
     let bridges = surroundings.enclosure.links.filter(\.isBridge)
-    let seesQueries = hasQueries(plan) && !bridges.isEmpty || meetsQueriesEarly(plan, surroundings)
-    if seesQueries { text.rule(arriving, queryRule(plan)) }
     guard !bridges.isEmpty else { return }
     text.rule(arriving, "ip frag-off & 0x3fff == 0 accept")
     text.rule(arriving, "meta nfproto ipv6 exthdr frag missing accept")
@@ -347,15 +347,8 @@ extension Ruleset {
     _ plan: FirewallPlan, _ side: String, of direction: String = "", only: IPAddress.Family? = nil,
     _ body: (String) -> Void
   ) {
-    for family in plan.addressFamilies
-    where only ?? family == family
-      && plan.servers.contains(where: { $0.prefixes.contains { $0.address.family == family } })
-    {
-      let lengths = hashedLengths(plan, family)
-      if lengths.isEmpty { body("\(direction)\(family.header) \(side) @clients-\(family.rawValue)") }
-      for length in lengths {
-        body("\(direction)\(family.header) \(side) & \(family.mask(length)) @\(hashedSet(family, length))")
-      }
+    for family in plan.addressFamilies where only ?? family == family {
+      for share in shares(plan, side, family) { body(direction + share.match) }
     }
   }
 

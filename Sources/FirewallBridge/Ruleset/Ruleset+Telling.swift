@@ -35,8 +35,13 @@ extension Ruleset {
 
     func declaration(_ family: IPAddress.Family) -> String {
       let type = self == .sources ? family.type : "\(family.type) . \(family.type) . inet_proto . inet_service"
-      return "{ type \(type); flags dynamic,timeout; size \(Self.size); timeout 1m; gc-interval 10s; }"
+      return remembering(type, Self.size)
     }
+  }
+
+  /// The declaration of a set that packets fill, in which each element stays for a minute after the last of its packets.
+  static func remembering(_ type: String, _ size: Int) -> String {
+    "{ type \(type); flags dynamic,timeout; size \(size); timeout 1m; gc-interval 10s; }"
   }
 
   /// Where there is no port, none is part of the key. TCP and UDP are the ends of the range, and what lies between is in no
@@ -138,7 +143,7 @@ extension Ruleset {
 
   /// The networks of servers, as source or destination of packets.
   static func shares(_ plan: FirewallPlan, _ side: String, _ family: IPAddress.Family) -> [Share] {
-    guard plan.servers.contains(where: { $0.prefixes.contains { $0.address.family == family } }) else { return [] }
+    guard plan.hasServers(family) else { return [] }
     let lengths = hashedLengths(plan, family)
     let address = "\(family.header) \(side)"
     guard !lengths.isEmpty else {
@@ -171,6 +176,13 @@ extension Ruleset {
 
   private static func logTo(_ group: UInt16, _ prefix: String) -> String {
     "log prefix \"\(prefix)\" group \(group) snaplen 128"
+  }
+}
+
+extension FirewallPlan {
+  /// Whether a server has a network of the family.
+  func hasServers(_ family: IPAddress.Family) -> Bool {
+    servers.contains { $0.prefixes.contains { $0.address.family == family } }
   }
 }
 

@@ -159,7 +159,7 @@ package enum Ruleset {
   static let arriving = "host/arriving"
   private static let arrivingHook = "{ type filter hook prerouting priority -450; policy accept; }"
 
-  private static func arrivingChains(_ plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
+  static func arrivingChains(_ plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
     surroundings.enclosure.links.contains(where: \.isBridge) || meetsQueriesEarly(plan, surroundings) ? [arriving] : []
   }
 

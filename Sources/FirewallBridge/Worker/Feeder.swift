@@ -39,7 +39,7 @@ final class Feeder {
   private var refusalGroup: UInt16?
   /// Another program reads the group of the kernel's log.
   private var isGroupTaken = false
-  private var nextReading: UInt64 = 0
+  private var nextGroupTry: UInt64 = 0
   var lostRefusals = 0
   /// Refused connections that serve had no room for yet.
   var untold: [RefusedConnection] = []
@@ -135,7 +135,7 @@ final class Feeder {
       if let pending { try? adopt(pending) }
       if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(ForeignNews(changes: .rulesChanged)) }
       keepBooks()
-      if isGroupTaken, let group = feeder?.plan.nflogGroup, MonotonicTime.now().nanoseconds >= nextReading {
+      if isGroupTaken, let group = feeder?.plan.nflogGroup, MonotonicTime.now().nanoseconds >= nextGroupTry {
         readRefusals(of: group)
       }
       if waits[7].revents != 0 { _ = closing.woken.drain() }
@@ -254,7 +254,7 @@ final class Feeder {
       refusals = nil
       refusalGroup = nil
       isGroupTaken = true
-      nextReading = MonotonicTime.now().nanoseconds + UInt64(Self.retryMilliseconds) * 1_000_000
+      nextGroupTry = MonotonicTime.now().nanoseconds + UInt64(Self.retryMilliseconds) * 1_000_000
       guard wasRead else { return }
       answer(.refusalsRead(false))
       answer(

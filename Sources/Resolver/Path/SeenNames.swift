@@ -51,12 +51,9 @@ struct SeenNames {
   ///
   /// - Parameter name: canonical wire octets.
   mutating func isNew(_ name: [UInt8], server: [UInt8], pattern: NamePattern, now: UInt64) -> Bool {
-    var hasher = Hasher()
-    hasher.combine(name)
-    let hash = hasher.finalize()
     let key = Key(server: server, pattern: pattern)
     let before = patterns[key]?.times.count ?? 0
-    let isNew = patterns[key, default: Names()].insert(hash, now: now)
+    let isNew = patterns[key, default: Names()].insert(Self.hash(name), now: now)
     count += (patterns[key]?.times.count ?? 0) - before
     if count > Self.namesInAll { forget(keeping: key) }
     return isNew
@@ -64,12 +61,15 @@ struct SeenNames {
 
   /// Makes a name new again: what was to be recorded of it was not.
   mutating func forget(_ name: [UInt8], server: [UInt8], pattern: NamePattern) {
+    // Its place in the order stays, so that it may leave early the next time.
+    let known = patterns[Key(server: server, pattern: pattern)]?.times.removeValue(forKey: Self.hash(name))
+    if known != nil { count -= 1 }
+  }
+
+  private static func hash(_ name: [UInt8]) -> Int {
     var hasher = Hasher()
     hasher.combine(name)
-    // Its place in the order stays, so that it may leave early the next time.
-    if patterns[Key(server: server, pattern: pattern)]?.times.removeValue(forKey: hasher.finalize()) != nil {
-      count -= 1
-    }
+    return hasher.finalize()
   }
 
   /// Forgets the patterns that were used the longest ago, an eighth of what may be known at a time.

@@ -388,12 +388,8 @@ extension ResolutionService {
     let remembered = Self.closedEntries * engine.ledger.serverCount
     guard journal.isOverlong(live: engine.ledger.holdingCount + remembered) else { return }
     journal.beginRewriting()
-    let wall = shared.clock().wall / 1_000_000_000
     var entries: [JournalEntry] = []
-    engine.forEachPending { key, element in
-      guard let server = serverName(key.server) else { return }
-      entries.append(JournalEntry(element, key, server: server, opened: wall))
-    }
+    engine.forEachPending { if let entry = entry($0, $1, opened: now) { entries.append(entry) } }
     journal.rewrite(entries)
     rewriteClosed(journal, server: 0)
   }

@@ -23,7 +23,7 @@ func layer(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 
 func tests(of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
   .testTarget(
-    name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies,
+    name: "\(name)Tests", dependencies: [.byName(name: name), "TestSupport"] + dependencies,
     resources: resources, swiftSettings: strict)
 }
 
@@ -105,8 +105,8 @@ let package = Package(
     .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),
     .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
-    tests(of: "Sharing", ["TestSupport"]),
-    tests(of: "DNSWire", ["CLDNS", "TestSupport"], resources: [.copy("Fixtures")]),
+    tests(of: "Sharing"),
+    tests(of: "DNSWire", ["CLDNS"], resources: [.copy("Fixtures")]),
     .target(name: "ForbiddenCalls", path: "Tests/ForbiddenCalls"),
     tests(of: "LinuxIO", ["CLinux", "ForbiddenCalls"]),
     tests(of: "HostNetwork", ["CLinux", "IPNetwork", "LinuxIO"]),
@@ -117,14 +117,14 @@ let package = Package(
     tests(of: "AuditLog", ["DNSWire", "IPNetwork"]),
     tests(
       of: "Resolver",
-      ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "TestSupport"]),
+      ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
     tests(
       of: "Transport",
       [
-        "AuditLog", "DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "TestSupport", "Zones",
+        "AuditLog", "DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "Zones",
         .product(name: "NIOCore", package: "swift-nio"),
       ]),
-    tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO", "TestSupport"]),
+    tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "sluice"]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),

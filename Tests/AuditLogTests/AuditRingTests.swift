@@ -1,6 +1,7 @@
 import DNSWire
 import Foundation
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import AuditLog
@@ -10,7 +11,7 @@ import Testing
   func order() {
     let (ring, _) = makeRing()
     let reader = AuditRingReader(ring)
-    var random = Seeded(state: 1)
+    var random = SeededRandom(seed: 1)
     var waiting: [AuditRecord] = []
     var got = AuditRecord()
     for number in 0..<20_000 {
@@ -106,7 +107,7 @@ import Testing
 
   @Test("damaged memory is never read beyond, and ends")
   func damage() {
-    var random = Seeded(state: 4)
+    var random = SeededRandom(seed: 4)
     for _ in 0..<3000 {
       let (ring, memory) = makeRing()
       for _ in 0..<Int.random(in: 0...20, using: &random) { _ = ring.push(record()) }

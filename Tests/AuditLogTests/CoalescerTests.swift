@@ -1,5 +1,6 @@
 import DNSWire
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import AuditLog
@@ -207,7 +208,7 @@ import Testing
 
   @Test("every record is counted once, in random traffic", arguments: 0..<12 as Range<UInt64>)
   func conservation(seed: UInt64) throws {
-    var random = Seeded(state: seed)
+    var random = SeededRandom(seed: seed)
     var run = SimulatedRun(windowOctets: seed.isMultiple(of: 2) ? 65_536 : 1 << 20, bounds: bounds(seed))
     for _ in 0..<200 {
       run.push(Int.random(in: 0...60, using: &random), &random)
@@ -221,7 +222,7 @@ import Testing
   @Test(
     "a crash at any point loses no record, and repeats at most the batch under way", arguments: 0..<12 as Range<UInt64>)
   func crashes(seed: UInt64) throws {
-    var random = Seeded(state: seed &+ 100)
+    var random = SeededRandom(seed: seed &+ 100)
     var run = SimulatedRun(windowOctets: seed.isMultiple(of: 2) ? 65_536 : 1 << 20, bounds: bounds(seed))
     for _ in 0..<150 {
       run.push(Int.random(in: 0...60, using: &random), &random)
@@ -240,7 +241,7 @@ import Testing
 
   @Test("windows that ended but were not written are told by the next run, exactly", arguments: 0..<4 as Range<UInt64>)
   func crashBeforeWriting(seed: UInt64) throws {
-    var random = Seeded(state: seed &+ 200)
+    var random = SeededRandom(seed: seed &+ 200)
     var run = SimulatedRun(windowOctets: 1 << 20)
     for round in 0..<100 {
       run.push(Int.random(in: 0...60, using: &random), &random)
@@ -254,7 +255,7 @@ import Testing
 
   @Test("damaged windows never trap, and end")
   func damage() throws {
-    var random = Seeded(state: 8)
+    var random = SeededRandom(seed: 8)
     for _ in 0..<1000 {
       let memory = windows(65_536)
       var coalescer = makeCoalescer(memory)
@@ -297,7 +298,7 @@ struct SimulatedRun: ~Copyable {
     coalescer = makeCoalescer(memory, bounds: bounds)
   }
 
-  mutating func push(_ count: Int, _ random: inout Seeded) {
+  mutating func push(_ count: Int, _ random: inout SeededRandom) {
     for _ in 0..<count {
       let codes: [AuditCode] = [.notListed, .typeNotAllowed, .granted, .answered]
       let code = codes[Int.random(in: 0..<4, using: &random)]

@@ -1,6 +1,7 @@
 import DNSWire
 import Foundation
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import AuditLog
@@ -83,7 +84,7 @@ import Testing
 
   @Test("whatever octets a destination has, a line stays one JSON object", arguments: 0..<4 as Range<UInt64>)
   func hostileDestinations(seed: UInt64) throws {
-    var random = Seeded(state: seed)
+    var random = SeededRandom(seed: seed)
     var coalescer = makeCoalescer(windows(65_536))
     var output: [UInt8] = []
     var pushed = 0
@@ -167,7 +168,7 @@ import Testing
 
   @Test("a scan of addresses and ports at once is bounded, over and over")
   func scanOfBoth() throws {
-    var random = Seeded(state: 3)
+    var random = SeededRandom(seed: 3)
     var coalescer = makeCoalescer(windows())
     var lines = 0
     var octets = 0
@@ -264,7 +265,7 @@ import Testing
 
   @Test("damaged windows of connections never trap, and end")
   func damage() throws {
-    var random = Seeded(state: 18)
+    var random = SeededRandom(seed: 18)
     for _ in 0..<500 {
       let memory = windows(65_536)
       var coalescer = makeCoalescer(memory)

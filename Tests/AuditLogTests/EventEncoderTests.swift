@@ -1,6 +1,7 @@
 import DNSWire
 import Foundation
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import AuditLog
@@ -54,7 +55,7 @@ import Testing
 
   @Test("random damage to members never breaks a line")
   func damagedMembers() throws {
-    var random = Seeded(state: 6)
+    var random = SeededRandom(seed: 6)
     let whole = Array(#","rule":"a.yaml:3","chain":["a.b"],"addresses":["192.0.2.1"],"o":{"x":[1,{}]},"ttl":60"#.utf8)
     for _ in 0..<3000 {
       var members = whole
@@ -88,7 +89,7 @@ import Testing
 
   @Test("random octets in server and name never break a line")
   func randomOctets() throws {
-    var random = Seeded(state: 9)
+    var random = SeededRandom(seed: 9)
     for _ in 0..<2000 {
       let server = (0..<Int.random(in: 0...80, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
       let name = (0..<Int.random(in: 0...255, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -98,7 +99,7 @@ import Testing
 
   @Test("addresses are written as IPNetwork writes them")
   func addresses() throws {
-    var random = Seeded(state: 3)
+    var random = SeededRandom(seed: 3)
     var addresses = [
       "::", "::1", "2001:db8::1", "fe80::1:0:0:1", "1:0:0:2:0:0:0:3", "::ffff:192.0.2.1", "1::", "10.0.0.255",
       "1:2:3:4:5:6:7:8", "0:1:2:3:4:5:6:7", "1:2:3:4:5:6:7:0", "1:0:3:4:5:6:7:8",
@@ -122,7 +123,7 @@ import Testing
   @Test("times are ISO 8601 in UTC with milliseconds")
   func times() {
     let format = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
-    var random = Seeded(state: 5)
+    var random = SeededRandom(seed: 5)
     var stamp = Timestamp()
     for second in [0, 951_782_400, 951_868_799, 1_709_164_800, 4_102_444_799]
       + (0..<500).map({ _ in

@@ -32,19 +32,6 @@ func makeRing(_ capacity: Int = 4096) -> (AuditRing, HeapMemory) {
 
 func windows(_ capacity: Int = 1 << 20) -> HeapMemory { HeapMemory(Coalescer.octets(windows: capacity)) }
 
-/// A seeded generator (SplitMix64), so that a failure can be seen again.
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
-    return word ^ word >> 31
-  }
-}
-
 /// A wire name of labels given as octets.
 func wire(_ labels: [UInt8]...) -> [UInt8] {
   labels.flatMap { [UInt8($0.count)] + $0 } + [0]

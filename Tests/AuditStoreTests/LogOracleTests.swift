@@ -1,23 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import AuditStore
 
 /// What the fast reader finds, against the same asked of each line decoded as JSON.
 @Suite struct LogOracleTests {
-  /// Seeded, so that what fails can be run again.
-  private struct Random: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var value = state
-      value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-      value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-      return value ^ value >> 31
-    }
-  }
-
   private static let servers = ["github-mcp", "s", "", #"a"b"#, #"back\slash"#, "github-mcp2", "ü"]
   private static let decisions = ["block", "allow", "observe", "error"]
   private static let names = [
@@ -29,7 +17,7 @@ import Testing
     "*", "evil*", "*.EXAMPLE.com", #"*"server"*"#, "198.51.*", "*😀", "null", "a*b", "", "*\"*",
   ]
 
-  private static func quoted(_ text: String, _ random: inout Random) -> String {
+  private static func quoted(_ text: String, _ random: inout SeededRandom) -> String {
     var result = "\""
     for unit in text.utf16 {
       switch unit {
@@ -45,7 +33,7 @@ import Testing
   private static func escape(_ unit: UInt16) -> String { String(format: "\\u%04x", Int(unit)) }
 
   /// Members in any order and number, as no encoder of ours would write them, but without spaces.
-  private static func event(_ time: Double, _ random: inout Random) -> String {
+  private static func event(_ time: Double, _ random: inout SeededRandom) -> String {
     let formatter = ISO8601DateFormatter()
     formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
     var members = ["\"ts\":\"\(formatter.string(from: Date(timeIntervalSince1970: time)))\""]
@@ -67,7 +55,7 @@ import Testing
     return "{" + members.joined(separator: ",") + "}"
   }
 
-  private static func garbage(_ line: String, _ random: inout Random) -> [UInt8] {
+  private static func garbage(_ line: String, _ random: inout SeededRandom) -> [UInt8] {
     var octets = Array(line.utf8)
     switch Int.random(in: 0..<6, using: &random) {
     case 0: return Array(octets.prefix(Int.random(in: 0..<octets.count, using: &random)))
@@ -132,7 +120,7 @@ import Testing
     "every filter over every log gives what decoding each line gives, in order, whatever strings hold",
     arguments: UInt64(0)..<12)
   func oracle(seed: UInt64) throws {
-    var random = Random(state: seed)
+    var random = SeededRandom(seed: seed)
     let scratch = Scratch()
     var events: [Naive] = []
     var bad = 0
@@ -203,7 +191,7 @@ import Testing
 
   @Test("top counts what decoding each line counts, and shrinks when there are too many")
   func tally() throws {
-    var random = Random(state: 7)
+    var random = SeededRandom(seed: 7)
     let scratch = Scratch()
     var counts: [String: UInt64] = [:]
     var text = ""

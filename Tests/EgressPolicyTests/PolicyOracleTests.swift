@@ -1,5 +1,6 @@
 import DNSWire
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import EgressPolicy
@@ -36,7 +37,7 @@ private struct Oracle {
 
 @Suite struct PolicyOracleTests {
   /// Few letters and few labels: names and patterns meet all the time.
-  private func labels(_ count: ClosedRange<Int>, _ generator: inout SeededGenerator) -> [String] {
+  private func labels(_ count: ClosedRange<Int>, _ generator: inout SeededRandom) -> [String] {
     (0..<Int.random(in: count, using: &generator)).map { _ in
       String((0..<Int.random(in: 1...2, using: &generator)).map { _ in "ab".randomElement(using: &generator) ?? "a" })
         + (Int.random(in: 0..<20, using: &generator) == 0 ? "-longer-than-one-word-of-octets" : "")
@@ -45,7 +46,7 @@ private struct Oracle {
 
   @Test("random policies decide random names as the plain reading of the rules does", arguments: 0..<40)
   func suffixSemantics(seed: Int) throws {
-    var generator = SeededGenerator(UInt64(seed))
+    var generator = SeededRandom(seed: UInt64(seed))
     let count = [0, 1, 3, 30, 300][seed % 5]
     let patterns = try (0..<count).map { _ in
       let prefix = ["", "", "*.", "**."].randomElement(using: &generator) ?? ""
@@ -66,7 +67,7 @@ private struct Oracle {
 
   @Test("random prefixes name the server that a scan of all of them names", arguments: 0..<20)
   func longestPrefix(seed: Int) throws {
-    var generator = SeededGenerator(UInt64(1000 + seed))
+    var generator = SeededRandom(seed: UInt64(1000 + seed))
     var networks: [String] = []
     for _ in 0..<40 {
       let length = [8, 12, 16, 20, 24, 30, 31, 32].randomElement(using: &generator) ?? 32

@@ -3,21 +3,6 @@ import IPNetwork
 
 @testable import EgressPolicy
 
-/// Small deterministic generator (SplitMix64): a failing case can be run again.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
-
 func place(_ line: Int = 1) -> SourceLocation { SourceLocation(file: "policy.yaml", line: line, column: 5) }
 
 func rule(

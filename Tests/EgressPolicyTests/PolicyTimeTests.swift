@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import EgressPolicy
@@ -33,7 +34,7 @@ import Testing
 
   @Test("a time is written so that it is read as itself, as Foundation writes it")
   func roundTrip() {
-    var random = SeededGenerator(4)
+    var random = SeededRandom(seed: 4)
     for _ in 0..<2000 {
       let seconds = UInt64.random(in: 0...253_402_300_799, using: &random)
       let text = PolicyTime.text(seconds)

@@ -1,11 +1,12 @@
 import GrantLedger
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import FirewallBridge
 
 @Suite struct BridgeMessageTests {
-  private static func element(_ generator: inout SeededGenerator) -> GrantElement {
+  private static func element(_ generator: inout SeededRandom) -> GrantElement {
     let any = Bool.random(using: &generator)
     return GrantElement(
       server: .random(in: 0...UInt16.max, using: &generator),
@@ -16,13 +17,13 @@ import Testing
       port: any ? 0 : .random(in: 1...UInt16.max, using: &generator))
   }
 
-  private static func refusal(_ generator: inout SeededGenerator) -> BridgeRefusal {
+  private static func refusal(_ generator: inout SeededRandom) -> BridgeRefusal {
     BridgeRefusal(
       BridgeRefusal.Reason(rawValue: .random(in: 1...8, using: &generator))!,
       errno: .random(in: Int32.min...Int32.max, using: &generator))
   }
 
-  static func samples(_ generator: inout SeededGenerator) -> [BridgeMessage] {
+  static func samples(_ generator: inout SeededRandom) -> [BridgeMessage] {
     let count = Int.random(in: 0...40, using: &generator)
     let id = UInt32.random(in: 0...UInt32.max, using: &generator)
     let plan = generator.next()
@@ -73,7 +74,7 @@ import Testing
 
   @Test("every message comes back as it was sent")
   func roundTrip() throws {
-    var generator = SeededGenerator(state: 1)
+    var generator = SeededRandom(seed: 1)
     for _ in 0..<200 {
       for message in Self.samples(&generator) {
         #expect(try BridgeMessage(decoding: message.encoded()) == message)
@@ -126,7 +127,7 @@ import Testing
 
   @Test("no octets trap, and what decodes encodes to the same octets")
   func randomOctets() {
-    var generator = SeededGenerator(state: 2)
+    var generator = SeededRandom(seed: 2)
     for round in 0..<20_000 {
       var octets = (0..<Int.random(in: 0...80, using: &generator)).map { _ in
         UInt8(truncatingIfNeeded: generator.next())

@@ -4,6 +4,7 @@ import GrantLedger
 import HostNetwork
 import IPNetwork
 import LinuxIO
+import TestSupport
 import Testing
 
 @testable import FirewallBridge
@@ -156,7 +157,7 @@ extension BridgeTests {
         let session = try Session()
         try session.waitUp()
         let wanted = try Self.list("sluice")
-        var generator = SeededGenerator(state: 9)
+        var generator = SeededRandom(seed: 9)
         let deeds = [
           "flush ruleset", "delete table inet sluice", "flush table inet sluice", "flush chain inet sluice forward",
           "flush set inet sluice servers-4/24", "insert rule inet sluice forward accept",

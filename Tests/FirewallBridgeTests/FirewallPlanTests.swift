@@ -1,4 +1,5 @@
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import FirewallBridge
@@ -12,7 +13,7 @@ import Testing
     for count in 0..<octets.count {
       #expect(throws: BridgeFormatError.self) { try FirewallPlan(decoding: Array(octets[..<count])) }
     }
-    var generator = SeededGenerator(state: 3)
+    var generator = SeededRandom(seed: 3)
     for _ in 0..<5_000 {
       var changed = octets
       for _ in 0..<2 {
@@ -53,7 +54,7 @@ import Testing
 
   @Test("the longest prefix owns an address, whatever nests in what")
   func ranges() {
-    var generator = SeededGenerator(state: 4)
+    var generator = SeededRandom(seed: 4)
     for _ in 0..<300 {
       var seen: Set<IPPrefix> = []
       var entries: [(prefix: IPPrefix, owner: Int)] = []

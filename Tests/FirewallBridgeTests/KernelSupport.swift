@@ -102,18 +102,6 @@ enum Kernel {
   }
 }
 
-/// A seeded generator, so that a failing run can be repeated.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
-}
-
 extension FirewallPlan {
   /// Two servers, one of them with a rule for any port.
   static func sample(table: String = "sluice", mode: Mode = .managed) -> FirewallPlan {

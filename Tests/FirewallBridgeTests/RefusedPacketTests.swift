@@ -1,4 +1,5 @@
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import FirewallBridge
@@ -40,7 +41,7 @@ struct RefusedPacketTests {
 
   @Test("a packet that is cut off anywhere, or is no IP at all, traps nothing")
   func hostile() {
-    var random = SeededGenerator(state: 9)
+    var random = SeededRandom(seed: 9)
     let samples = [Self.v4, Self.v6(0, [43, 255, 0, 0, 0, 0, 0, 0, 17, 0]), Self.v6(6, [1, 2, 3, 4])]
     for sample in samples {
       for count in 0...sample.count { _ = RefusedPacket(prefix: "", packet: Array(sample[..<count]), time: 0) }

@@ -1,5 +1,6 @@
 import DNSWire
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import GrantLedger
@@ -28,7 +29,7 @@ private struct World: ~Copyable {
     var epoch: UInt64
   }
 
-  var random: Seeded
+  var random: SeededRandom
   var ledger: GrantLedger
   let lifetimes: GrantLedger.Lifetimes
   let (maxElements, maxPerName, maxHolds): (Int, Int, Int)
@@ -42,7 +43,7 @@ private struct World: ~Copyable {
   var (refusals, judged, evicted, shortened, promised) = (0, 0, 0, 0, 0)
 
   init(seed: UInt64) throws {
-    random = Seeded(seed)
+    random = SeededRandom(seed: seed)
     let minimum = UInt64.random(in: 1...60, using: &random) * second
     let maximum = minimum + UInt64.random(in: 0...200, using: &random) * second
     lifetimes = .init(

@@ -1,5 +1,6 @@
 import DNSWire
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import GrantLedger
@@ -252,7 +253,7 @@ private struct Oracle {
 struct GrantLedgerOracleTests {
   @Test("promises, renewals, ends and replays agree over random histories", arguments: 0..<60)
   func histories(seed: UInt64) throws {
-    var random = Seeded(seed)
+    var random = SeededRandom(seed: seed)
     let minimum = UInt64.random(in: 1...100, using: &random)
     let maximum = UInt64.random(in: minimum...400, using: &random)
     let grace = UInt64.random(in: 0...50, using: &random)
@@ -355,20 +356,5 @@ struct GrantLedgerOracleTests {
       kernel[commit.element] = ends
       oracle.acks.append(.init(element: commit.element, until: ends, epoch: epoch))
     }
-  }
-}
-
-/// A seeded generator (SplitMix64), so that a failure can be seen again.
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
-    return word ^ word >> 31
   }
 }

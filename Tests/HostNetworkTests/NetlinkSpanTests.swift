@@ -1,19 +1,10 @@
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import HostNetwork
 
 struct NetlinkSpanTests {
-  /// Octets of a generator, so that a failing run can be repeated.
-  private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state ^ (state >> 29)
-    }
-  }
-
   /// RTM_NEWROUTE to 10.1.0.0/16 over interface 5, by two next hops.
   private static let route: [UInt8] =
     [2, 16, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0] + [8, 0, 1, 0, 10, 1, 0, 0]
@@ -36,7 +27,7 @@ struct NetlinkSpanTests {
   }
 
   @Test func `octets that are cut or changed anywhere are read without a trap`() {
-    var generator = Seeded(state: 12)
+    var generator = SeededRandom(seed: 12)
     for count in 0...Self.route.count { _ = routes(Array(Self.route.prefix(count))) }
     for _ in 0..<20_000 {
       var octets = Self.route

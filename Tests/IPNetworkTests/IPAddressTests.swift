@@ -1,4 +1,5 @@
 import IPNetwork
+import TestSupport
 import Testing
 
 @Suite("IP addresses")
@@ -26,7 +27,7 @@ struct IPAddressTests {
 
   @Test("octets, text and value say the same", arguments: 0..<500)
   func roundTrip(_ index: Int) throws {
-    var random = SplitMix(seed: UInt64(index))
+    var random = SeededRandom(seed: UInt64(index))
     let address =
       index % 2 == 0
       ? IPAddress(v4: UInt32(truncatingIfNeeded: random.next()))
@@ -59,22 +60,5 @@ struct IPAddressTests {
   func unmapped() throws {
     #expect(try #require(IPAddress("::ffff:10.1.2.3")).unmapped == IPAddress("10.1.2.3"))
     #expect(try #require(IPAddress("::1")).unmapped == IPAddress("::1"))
-  }
-}
-
-/// A seeded generator, so that a failure can be seen again.
-struct SplitMix: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) {
-    state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1
-  }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-    return word ^ (word >> 31)
   }
 }

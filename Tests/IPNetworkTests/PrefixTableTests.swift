@@ -1,11 +1,12 @@
 import IPNetwork
+import TestSupport
 import Testing
 
 @Suite("Longest-prefix match")
 struct PrefixTableTests {
   @Test("a lookup finds what a search of every prefix finds", arguments: 0..<60)
   func oracle(_ seed: Int) {
-    var random = SplitMix(seed: UInt64(seed))
+    var random = SeededRandom(seed: UInt64(seed))
     let isV4 = seed % 2 == 0
     // A small space makes prefixes nest and touch.
     func address() -> IPAddress {
@@ -59,7 +60,7 @@ struct PrefixTableTests {
 struct PrefixCoverTests {
   @Test("as looking at every address says", arguments: 0..<200)
   func oracle(_ seed: Int) throws {
-    var random = SplitMix(seed: UInt64(seed))
+    var random = SeededRandom(seed: UInt64(seed))
     let isV4 = seed % 2 == 0
     func address(_ low: UInt64) -> IPAddress {
       isV4 ? IPAddress(v4: 0xFFFF_FF00 | UInt32(low)) : IPAddress(high: .max, low: ~0xFF | low)

@@ -684,7 +684,7 @@ struct DenyBeforeForwardTests {
     "localhost", "test", "com", "in-addr.arpa", "1.in-addr.arpa", "",
   ]
 
-  private func label(_ random: inout Seeded) -> [UInt8] {
+  private func label(_ random: inout SeededRandom) -> [UInt8] {
     switch Int.random(in: 0..<6, using: &random) {
     case 0: return Array("a.b".utf8)
     case 1: return [0]
@@ -697,7 +697,7 @@ struct DenyBeforeForwardTests {
 
   @Test("no name, type or class that is not allowed ever becomes pending")
   func property() throws {
-    var random = Seeded(0x51CE)
+    var random = SeededRandom(seed: 0x51CE)
     let asker = try Asker(try World(), ringCapacity: 1 << 20)
     var (denied, pending) = (0, 0)
     for _ in 0..<20_000 {

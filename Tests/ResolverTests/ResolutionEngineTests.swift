@@ -645,7 +645,7 @@ struct NoOutlivingTests {
     "no TTL handed out reaches beyond the kernel's element, over random times, settings and forgetful kernels",
     arguments: 0..<40)
   func property(seed: UInt64) throws {
-    var random = Seeded(seed)
+    var random = SeededRandom(seed: seed)
     let minimum = UInt64.random(in: 1...120, using: &random)
     let maximum = UInt64.random(in: minimum...600, using: &random)
     let talk = Conversation(

@@ -1,5 +1,6 @@
 import DNSWire
 import EgressPolicy
+import TestSupport
 import Testing
 
 @testable import Resolver
@@ -41,7 +42,7 @@ struct SeenNamesTests {
 
   @Test("knows no name that it was not told of, and forgets none of the newest 4,096", arguments: 0..<8)
   func oracle(_ seed: Int) throws {
-    var random = Seeded(UInt64(seed))
+    var random = SeededRandom(seed: UInt64(seed))
     let seen = Seen()
     let pattern = try NamePattern("*.a.net")
     var times: [Int: UInt64] = [:]

@@ -10,21 +10,6 @@ import Zones
 
 let second: UInt64 = 1_000_000_000
 
-/// A seeded generator (SplitMix64), so that a failure can be seen again.
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
-    return word ^ word >> 31
-  }
-}
-
 /// Zeroed memory that stands for a mapped file.
 @safe
 final class HeapMemory: Sendable {

@@ -1,5 +1,6 @@
 import DNSWire
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import ResponseCache
@@ -246,11 +247,8 @@ struct CacheShardTests {
 
   @Test("a shard agrees with a dictionary over random stores, evictions and removals", arguments: 0..<20)
   func oracle(seed: UInt64) {
-    var state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1
-    func random(_ bound: UInt64) -> Int {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return Int((state >> 33) % bound)
-    }
+    var generator = SeededRandom(seed: seed)
+    func random(_ bound: Int) -> Int { generator.below(bound) }
     func keyed(_ name: Int) -> UInt64 { [0, 1, 2, 0xFFFF_FFFF, 0xFFFF_FFFE][name % 5] }
     var shard = CacheShard()
     var known: [Int: Int] = [:]

@@ -1,4 +1,5 @@
 import DNSWire
+import TestSupport
 import Testing
 import Zones
 
@@ -91,7 +92,7 @@ struct BrokenZoneTests {
 
   @Test("whatever is cut off, doubled or replaced in a zone file, reading it ends and never traps")
   func mutations() {
-    var random = Generator(state: 7)
+    var random = SeededRandom(seed: 7)
     let seed = Array(
       (soa("lan.") + "a.lan. 5 IN A 127.0.0.1\nb IN TXT \"x\\\"y\" ( \"z\"\n ) ; c\n$TTL 4\n* MX 5 m.lan.\n").utf8)
     for _ in 0..<3000 {
@@ -108,18 +109,5 @@ struct BrokenZoneTests {
       }
       #expect(faults(text).allSatisfy { $0.file == "a.zone" && $0.line >= 0 })
     }
-  }
-}
-
-/// SplitMix64, so that a run can be repeated.
-private struct Generator: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var value = state
-    value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-    return value ^ value >> 31
   }
 }

@@ -3,9 +3,11 @@ import PackageDescription
 
 // Layers: a target imports only targets of lower layers (checked again by `.ci/layers`).
 //
-//   L4  sluice
-//   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
-//   L2  Resolver
+//   L6  sluice
+//   L5  FirewallBridge  FirewallWorker
+//   L4  Transport  Upstream  Settings  AuditStore  Control  NFTables  BridgeProcesses
+//   L3  Resolver
+//   L2  FirewallModel
 //   L1  HostNetwork  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L0  CLDNS  CNetfilter  CZstd  CLinux  LinuxIO  DNSWire  IPNetwork  Sharing
 
@@ -69,9 +71,16 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
     layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
+    // The firewall: what both ends know, what speaks netlink, what the processes share, serve's end, and all that is privileged.
+    layer("FirewallModel", ["IPNetwork", "HostNetwork", "EgressPolicy", "GrantLedger"]),
+    layer("NFTables", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "FirewallModel"]),
+    layer("BridgeProcesses", ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "FirewallModel"]),
     layer(
       "FirewallBridge",
-      ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "GrantLedger"]),
+      ["CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
+    layer(
+      "FirewallWorker",
+      ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "FirewallModel", "NFTables", "BridgeProcesses"]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "AuditLog"]),
     layer(
@@ -86,14 +95,16 @@ let package = Package(
       name: "sluice",
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
-        "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore",
+        "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallModel", "NFTables",
+        "BridgeProcesses", "FirewallBridge", "FirewallWorker", "Settings", "AuditStore",
         "Control",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
     // Tests
     .executableTarget(
-      name: "FeederBenchmark", dependencies: ["LinuxIO", "IPNetwork", "GrantLedger", "FirewallBridge"],
+      name: "FeederBenchmark",
+      dependencies: ["LinuxIO", "IPNetwork", "GrantLedger", "FirewallModel", "FirewallBridge"],
       path: "Tests/Benchmarks/FeederBenchmark", swiftSettings: strict),
     .executableTarget(
       name: "PathBudget",
@@ -103,7 +114,9 @@ let package = Package(
       ],
       path: "Tests/Benchmarks/PathBudget", swiftSettings: strict),
     .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),
-    .target(name: "TestSupport", dependencies: ["DNSWire"], path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "TestSupport", dependencies: ["CLinux", "DNSWire", "IPNetwork", "FirewallModel"], path: "Tests/TestSupport",
+      swiftSettings: strict),
     tests(of: "IPNetwork"),
     tests(of: "Sharing"),
     tests(of: "DNSWire", ["CLDNS"], resources: [.copy("Fixtures")]),
@@ -125,14 +138,25 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
       ]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
-    tests(of: "FirewallBridge", ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "sluice"]),
+    tests(of: "FirewallModel", ["HostNetwork", "IPNetwork", "GrantLedger"]),
+    tests(of: "NFTables", ["FirewallModel", "IPNetwork"]),
+    tests(of: "FirewallBridge", ["DNSWire", "FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
+    // Started by the executable, which is the bridge too.
+    tests(
+      of: "FirewallWorker",
+      [
+        "BridgeProcesses", "FirewallBridge", "FirewallModel", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO",
+        "NFTables", "sluice",
+      ]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
-    tests(of: "sluice", ["EgressPolicy", "FirewallBridge", "HostNetwork", "IPNetwork", "Settings"]),
+    tests(of: "sluice", ["EgressPolicy", "FirewallModel", "FirewallBridge", "HostNetwork", "IPNetwork", "Settings"]),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["sluice", "TestSupport", "DNSWire", "IPNetwork", "FirewallBridge", "CLinux"],
+      dependencies: [
+        "sluice", "TestSupport", "DNSWire", "IPNetwork", "FirewallModel", "NFTables", "BridgeProcesses", "CLinux",
+      ],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

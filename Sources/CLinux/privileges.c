@@ -133,6 +133,22 @@ int sluice_is_message_socket(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
+int64_t sluice_message_receive(int fd, void *octets, uint64_t size) {
+  for (;;) {
+    ssize_t count = recv(fd, octets, size, MSG_DONTWAIT);
+    if (count >= 0) return count;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+int64_t sluice_message_send(int fd, const void *octets, uint64_t size, int waits) {
+  for (;;) {
+    ssize_t count = send(fd, octets, size, MSG_NOSIGNAL | (waits ? 0 : MSG_DONTWAIT));
+    if (count >= 0) return count;
+    if (errno != EINTR) return -errno;
+  }
+}
+
 int sluice_memory_file(const char *name) {
   int fd = memfd_create(name, MFD_CLOEXEC);
   return fd < 0 ? -errno : fd;

@@ -1,8 +1,9 @@
+import FirewallModel
 import Foundation
 import Glibc
 import Testing
 
-@testable import FirewallBridge
+@testable import NFTables
 
 extension EndToEnd {
   /// That the sandbox is on, and that everything still works in it; what it refuses is LinuxIOTests' to show.

@@ -1,8 +1,9 @@
+import FirewallModel
 import Foundation
 import Glibc
 import Testing
 
-@testable import FirewallBridge
+@testable import NFTables
 
 extension EndToEnd {
   @Suite("Rules before any container starts", .timeLimit(.minutes(5)))

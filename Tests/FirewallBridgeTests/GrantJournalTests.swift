@@ -4,6 +4,8 @@ import IPNetwork
 import LinuxIO
 import Testing
 
+import FirewallModel
+
 @testable import FirewallBridge
 
 @Suite("The journal of grants")

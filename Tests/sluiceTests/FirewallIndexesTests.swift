@@ -1,4 +1,4 @@
-import FirewallBridge
+import FirewallModel
 import Foundation
 import Settings
 import Testing

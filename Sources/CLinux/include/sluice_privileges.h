@@ -36,6 +36,12 @@ int sluice_socket_pair(int messages, int ends[2]);
 /// Whether `fd` is a socket of whole messages.
 int sluice_is_message_socket(int fd);
 
+/// Receives a message without waiting: its octets, 0 also for an empty one, or -errno.
+int64_t sluice_message_receive(int fd, void *octets, uint64_t size);
+
+/// Sends a message, waiting for room or not, and raises no SIGPIPE: its octets or -errno.
+int64_t sluice_message_send(int fd, const void *octets, uint64_t size, int waits);
+
 /// An anonymous file in memory. Returns a descriptor or a negative errno.
 int sluice_memory_file(const char *name);
 

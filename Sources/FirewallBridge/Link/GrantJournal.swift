@@ -1,6 +1,7 @@
 package import DNSWire
 package import IPNetwork
 package import LinuxIO
+import FirewallModel
 import CLinux
 import Glibc
 

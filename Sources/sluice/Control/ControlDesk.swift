@@ -2,7 +2,9 @@ import AuditStore
 import Control
 import DNSWire
 import EgressPolicy
+import BridgeProcesses
 import FirewallBridge
+import FirewallModel
 import Foundation
 import GrantLedger
 import IPNetwork

@@ -1,4 +1,6 @@
+import BridgeProcesses
 import FirewallBridge
+import FirewallModel
 import Glibc
 import GrantLedger
 import LinuxIO
@@ -26,10 +28,10 @@ final class BridgeSession {
 
   /// Starts a bridge. With a plan, this returns when the plan is installed.
   ///
-  /// - Parameter bounds: see `BridgeProcess.spawn`.
+  /// - Parameter bounds: see `BridgeChild.spawn`.
   /// - Parameter state: the path of the state folder, which is made where it is missing.
   init(
-    _ plan: FirewallPlan?, bounds: (envelope: Envelope, source: BridgeProcess.Source)? = nil, state: String,
+    _ plan: FirewallPlan?, bounds: (envelope: Envelope, source: BridgeSource)? = nil, state: String,
     reactor: Reactor? = nil
   ) throws(StartError) {
     // Where rules are the user's, no network is held.
@@ -43,7 +45,7 @@ final class BridgeSession {
     do throws(SystemError) {
       let loop = if let reactor { reactor } else { try Reactor() }
       self.reactor = loop
-      let child = try BridgeProcess.spawn(plan, bounds: bounds, state: folder)
+      let child = try BridgeChild.spawn(plan, bounds: bounds, state: folder)
       alarms = child.alarms
       link = try BridgeLink(reactor: loop, child: child, plan: plan) { [unowned self] in handle($0) }
     } catch {

@@ -1,5 +1,6 @@
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
 import LinuxIO
 import Settings
 import Zones

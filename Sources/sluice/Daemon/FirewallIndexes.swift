@@ -1,5 +1,6 @@
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
 import Settings
 
 /// The numbers by which the bridge knows servers and their caps.

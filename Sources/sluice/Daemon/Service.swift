@@ -4,7 +4,10 @@ import CLinux
 import Control
 import DNSWire
 import EgressPolicy
+import BridgeProcesses
 import FirewallBridge
+import FirewallModel
+import NFTables
 import Foundation
 import GrantLedger
 import IPNetwork
@@ -259,7 +262,7 @@ final class Service {
   /// The envelope is made here once, before anything from outside is heard; later a process of the bridge's own makes it.
   private func startBridge(_ policies: [ServerPolicy], zones: LocalZones?) throws(StartError) -> BridgeSession? {
     guard settings.firewall.mode != .off else { return nil }
-    let source = BridgeProcess.Source(
+    let source = BridgeSource(
       path: Confinement.absolute(configurationPath),
       folders: Confinement.readFolders(settings, configurationPath).union(["/usr/share"]).sorted())
     return try BridgeSession(

@@ -1,6 +1,7 @@
 import DNSWire
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
 import IPNetwork
 import LinuxIO
 import Resolver

@@ -2,6 +2,7 @@ import AuditLog
 import Control
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
 import Foundation
 import LinuxIO
 import Resolver

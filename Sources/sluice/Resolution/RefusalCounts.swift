@@ -1,5 +1,6 @@
 import AuditLog
 import FirewallBridge
+import FirewallModel
 
 /// What the kernel refused since the start, and how much of it has an event.
 struct RefusalCounts {

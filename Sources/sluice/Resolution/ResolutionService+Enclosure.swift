@@ -1,6 +1,8 @@
 import AuditLog
 import EgressPolicy
+import BridgeProcesses
 import FirewallBridge
+import FirewallModel
 import IPNetwork
 import LinuxIO
 import Resolver

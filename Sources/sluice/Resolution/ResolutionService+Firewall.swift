@@ -2,6 +2,7 @@ import AuditLog
 import DNSWire
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
 import GrantLedger
 import IPNetwork
 import LinuxIO

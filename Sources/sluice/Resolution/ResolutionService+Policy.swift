@@ -3,6 +3,7 @@ import Control
 import DNSWire
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
 import GrantLedger
 import IPNetwork
 import LinuxIO

@@ -4,6 +4,8 @@ import Control
 import DNSWire
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
+import FirewallWorker
 import GrantLedger
 import HostNetwork
 import IPNetwork

@@ -1,4 +1,5 @@
 import FirewallBridge
+import FirewallModel
 import GrantLedger
 import IPNetwork
 

@@ -1,4 +1,5 @@
 import FirewallBridge
+import FirewallModel
 import Glibc
 import GrantLedger
 import IPNetwork
@@ -60,7 +61,7 @@ private final class Run {
           prefixes: [IPPrefix("10.\(77 + server / 256).\(server % 256).0/24")].compactMap { $0 }, opensAnyPort: false)
       })
     reactor = try Reactor()
-    let child = try BridgeProcess.spawn(plan, executable: executable)
+    let child = try BridgeChild.spawn(plan, executable: executable)
     link = try BridgeLink(reactor: reactor, child: child, plan: plan) { [unowned self] event in
       switch event {
       case .up:

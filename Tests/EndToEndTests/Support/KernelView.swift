@@ -1,4 +1,5 @@
-import FirewallBridge
+import FirewallModel
+import NFTables
 import IPNetwork
 
 /// The sets of the host, read straight from the kernel: some microseconds a question.

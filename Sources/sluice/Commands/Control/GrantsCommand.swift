@@ -3,6 +3,8 @@ import Control
 import DNSWire
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
+import NFTables
 import Foundation
 import Glibc
 import IPNetwork

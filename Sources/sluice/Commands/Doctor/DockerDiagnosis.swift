@@ -1,6 +1,7 @@
 import Control
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
 import Foundation
 import HostNetwork
 import IPNetwork

@@ -1,5 +1,7 @@
 import EgressPolicy
+import BridgeProcesses
 import FirewallBridge
+import FirewallModel
 import IPNetwork
 import LinuxIO
 import Settings

@@ -2,6 +2,8 @@ import CLinux
 import Control
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
+import NFTables
 import Foundation
 import Glibc
 import LinuxIO

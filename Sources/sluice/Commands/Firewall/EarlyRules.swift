@@ -1,5 +1,9 @@
+import BridgeProcesses
 import EgressPolicy
 import FirewallBridge
+import FirewallModel
+import FirewallWorker
+import NFTables
 import Glibc
 import LinuxIO
 import Settings

@@ -1,6 +1,9 @@
 import ArgumentParser
 import Control
+import BridgeProcesses
 import FirewallBridge
+import FirewallModel
+import NFTables
 import Glibc
 import IPNetwork
 import LinuxIO

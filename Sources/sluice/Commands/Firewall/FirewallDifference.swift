@@ -1,4 +1,6 @@
+import BridgeProcesses
 import FirewallBridge
+import FirewallModel
 import Foundation
 
 /// What differs between the table in the kernel and the one that a configuration wants, in nft's own words.

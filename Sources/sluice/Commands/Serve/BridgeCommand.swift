@@ -1,5 +1,7 @@
 import ArgumentParser
 import FirewallBridge
+import FirewallModel
+import FirewallWorker
 
 /// The privileged half of `serve`, started by it and by nobody else.
 struct BridgeCommand: ParsableCommand {

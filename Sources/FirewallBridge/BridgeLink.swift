@@ -1,0 +1,522 @@
+package import FirewallModel
+import Glibc
+package import GrantLedger
+package import LinuxIO
+
+/// What happens to the bridge without having been asked for.
+package enum BridgeEvent: Hashable, Sendable {
+  /// A new feeder is at work: whatever is promised has to be committed again. The greeting names the usable sets.
+  case up(BridgeGreeting)
+  /// Both processes are gone: no commit will succeed any more.
+  case down
+  /// `servers`: in whose sets elements came or went; none where that is not known.
+  case foreignChange(ForeignChange, servers: [UInt16])
+  /// What went to open addresses since the last time.
+  case volumes([ElementVolume])
+  /// What the table refused.
+  case refusals([RefusedConnection])
+  /// How much of it was told, for each server of which anything was refused.
+  case books([RefusalBook])
+  /// Whether it can be told what the table refuses; it could, if nothing was said.
+  case refusalsRead(Bool)
+  /// Something that the bridge cannot tell; it feeds all the same.
+  case notice(String)
+  /// Which interfaces are enclosed, and which networks none encloses.
+  case enclosure(EnclosureReport)
+  /// Somebody took something out of the table just now; a `foreignChange` that says what follows.
+  case alarm
+  /// The bridge lives but cannot feed; the text says why.
+  case broken(String)
+  /// The bridge does not run, for all that is seen of it: what the kernel holds is not known.
+  case silent
+  /// It does again; what it has to tell of the time between comes first.
+  case heard
+}
+
+/// Why a request to the bridge had no result.
+package struct BridgeRequestFailure: Error, Hashable, CustomStringConvertible {
+  package var refusal: BridgeRefusal?
+  package var text: String
+
+  package var description: String { text.isEmpty ? refusal.map { "\($0)" } ?? "the bridge is gone" : text }
+}
+
+/// Serve's end of the bridge. Lives on the reactor's thread; nothing here ever waits for the bridge.
+package final class BridgeLink {
+  package typealias CommitCompletion = (CommitOutcome) -> Void
+
+  private struct Request {
+    var messages: [[UInt8]]
+    var elements: [ListedElement] = []
+    var completion: (Result<RequestResult, BridgeRequestFailure>) -> Void
+  }
+
+  /// What a request came to.
+  private struct RequestResult {
+    var elements: [ListedElement] = []
+    var flows = 0
+  }
+
+  /// Far more than operators and policy reloads cause; a bound all the same.
+  private static let maximumRequests = 1_024
+  private static let maximumOutgoing = 4_096
+
+  package let keeper: Int32
+  private let reactor: Reactor
+  private let socket: FileDescriptor
+  private let onEvent: (BridgeEvent) -> Void
+  private var queue: CommitQueue
+  private var completions: [UInt32: CommitCompletion] = [:]
+  private var requests: [UInt32: Request] = [:]
+  private var nextRequest: UInt32 = 0
+  /// The kernel may still hold what was to be evicted.
+  package var onEvictionFailure: (([GrantElement], BridgeRequestFailure) -> Void)?
+  private var isEvicting = false
+  private var outgoing: [[UInt8]] = []
+  private var waitsForRoom = false
+  private var isOpen = true
+  private var timer: (id: TimerID, at: MonotonicTime)?
+  private var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
+  package private(set) var plan: FirewallPlan?
+  private var fingerprint: UInt64
+  private var incarnation: UInt64 = 0
+  private var isReaped = false
+  private var silence = BridgeSilence()
+  private var silenceTimer: (id: TimerID, at: MonotonicTime)?
+  /// The request number of probes, which nobody waits for.
+  private static let probe: UInt32 = 0
+
+  /// Takes over a bridge that was started with `plan`; `onEvent` is called on the reactor's thread.
+  package init(
+    reactor: Reactor, child: consuming BridgeChild, plan: FirewallPlan?, limits: CommitQueue.Limits = .init(),
+    onEvent: @escaping (BridgeEvent) -> Void
+  ) throws(SystemError) {
+    self.reactor = reactor
+    keeper = child.pid
+    socket = child.takeSocket()
+    self.onEvent = onEvent
+    self.plan = plan
+    fingerprint = plan?.fingerprint ?? 0
+    queue = CommitQueue(plan: fingerprint, limits: limits)
+    try reactor.register(socket.raw, readable: true, writable: false) { [weak self] events in
+      self?.ready(events)
+    }
+  }
+
+  deinit {
+    if isOpen { reactor.unregister(socket.raw) }
+    if let timer { reactor.cancel(timer.id) }
+    if let silenceTimer { reactor.cancel(silenceTimer.id) }
+  }
+
+  /// Commits the grants of one answer; `completion` runs later on the reactor's thread, at the deadline at the latest.
+  ///
+  /// - Parameter evictions: elements that make room for them, closed before, and whatever becomes of the grants; where that
+  ///   fails `onEvictionFailure` is called.
+  package func commit(
+    _ grants: [GrantCommit], evicting evictions: [GrantElement] = [], deadline: MonotonicTime,
+    _ completion: @escaping CommitCompletion
+  ) {
+    // It would end late; so nobody waits for it.
+    guard !silence.isSilent else {
+      queue.leave(evictions)
+      return later { completion(.unavailable) }
+    }
+    finish(queue.makeRoom(for: grants, evicting: evictions))
+    switch queue.submit(grants, evicting: evictions, deadline: deadline) {
+    case .success(let unit):
+      completions[unit] = completion
+      pump()
+      armTimer(deadline)
+    case .failure(let refusal):
+      later { completion(refusal.outcome) }
+    }
+  }
+
+  /// Closes elements now; commits of them that are still under way end `unavailable`.
+  ///
+  /// - Parameter cutsFlows: connections that they admitted end too; `completion` learns how many.
+  package func revoke(
+    _ elements: [GrantElement], cutsFlows: Bool = false,
+    _ completion: @escaping (BridgeRequestFailure?, Int) -> Void = { _, _ in }
+  ) {
+    guard !elements.isEmpty else { return later { completion(nil, 0) } }
+    finish(queue.revoke(Set(elements)))
+    close(elements, cutsFlows: cutsFlows, completion)
+  }
+
+  /// Closes elements that make room for nothing new; nothing that waits asked for them.
+  package func evict(_ elements: [GrantElement]) {
+    guard !elements.isEmpty else { return }
+    queue.leave(elements)
+    pump()
+  }
+
+  /// Evictions are a part of the batch that they make room for, so that they come in turns like it.
+  private func evictNow(_ elements: [GrantElement], _ done: @escaping () -> Void = {}) {
+    guard !elements.isEmpty else { return done() }
+    close(elements, cutsFlows: false) { [weak self] failure, _ in
+      if let failure { self?.onEvictionFailure?(elements, failure) }
+      done()
+    }
+  }
+
+  private func close(
+    _ elements: [GrantElement], cutsFlows: Bool, _ completion: @escaping (BridgeRequestFailure?, Int) -> Void
+  ) {
+    var rest = elements[...]
+    var failure: BridgeRequestFailure?
+    var flows = 0
+    var open = (elements.count + BridgeMessage.maximumElements - 1) / BridgeMessage.maximumElements
+    while !rest.isEmpty {
+      let part = rest.prefix(BridgeMessage.maximumElements)
+      rest = rest.dropFirst(part.count)
+      nextRequest &+= 1
+      let message = BridgeMessage.revoke(
+        request: nextRequest, plan: fingerprint, cutsFlows: cutsFlows, elements: Array(part))
+      request(nextRequest, [message]) { result in
+        failure = failure ?? result.failure
+        flows += (try? result.get().flows) ?? 0
+        open -= 1
+        if open == 0 { completion(failure, flows) }
+      }
+    }
+  }
+
+  /// Which elements still carry connections.
+  package func inUse(
+    _ elements: [GrantElement], _ completion: @escaping (Result<[GrantElement], BridgeRequestFailure>) -> Void
+  ) {
+    nextRequest &+= 1
+    let part = Array(elements.prefix(BridgeMessage.maximumElements))
+    request(nextRequest, [.inUse(request: nextRequest, plan: fingerprint, elements: part)]) {
+      completion($0.map { $0.elements.map(\.element) })
+    }
+  }
+
+  /// Closes everything that is open for a server.
+  package func flush(server: UInt16, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.flushServer(request: nextRequest, plan: fingerprint, server: server)]) {
+      completion($0.failure)
+    }
+  }
+
+  /// What the kernel holds for a server.
+  package func list(
+    server: UInt16, _ completion: @escaping (Result<[ListedElement], BridgeRequestFailure>) -> Void
+  ) {
+    nextRequest &+= 1
+    request(nextRequest, [.listServer(request: nextRequest, plan: fingerprint, server: server)]) {
+      completion($0.map(\.elements))
+    }
+  }
+
+  /// Deletes a managed table of ours, with everything that is open; the bridge then waits for a plan.
+  package func removeTable(_ table: String, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.removeTable(request: nextRequest, table: table)]) { completion($0.failure) }
+  }
+
+  /// Has the bridge read the configuration's files again: plans and elements are held against what they say from then on.
+  /// A failure says what could not be read; then the former bounds stay.
+  package func readAgain(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.readAgain(request: nextRequest)]) { completion($0.failure) }
+  }
+
+  /// Has the bridge tell what was refused until now, and close the books of it.
+  package func closeBooks(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.closeBooks(request: nextRequest)]) { completion($0.failure) }
+  }
+
+  package func ping(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    nextRequest &+= 1
+    request(nextRequest, [.ping(request: nextRequest)]) { completion($0.failure) }
+  }
+
+  /// Replaces the plan. Server indices of later calls are those of `plan`; commits that still wait end `unavailable`.
+  package func install(_ plan: FirewallPlan, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
+    let former = self.plan
+    self.plan = plan
+    adopt(fingerprint: plan.fingerprint)
+    nextRequest &+= 1
+    request(nextRequest, Self.parts(plan.encoded(), request: nextRequest)) { [weak self] result in
+      if case .failure = result, let self, let former {
+        // The bridge keeps feeding the plan it has, so that is the one we speak of.
+        self.plan = former
+        self.adopt(fingerprint: former.fingerprint)
+      }
+      completion(result.failure)
+    }
+  }
+
+  private func adopt(fingerprint: UInt64) {
+    self.fingerprint = fingerprint
+    let adoption = queue.adopt(plan: fingerprint)
+    finish(adoption.finished)
+    guard !adoption.unclosed.isEmpty else { return }
+    later { [weak self] in
+      self?.onEvictionFailure?(adoption.unclosed, BridgeRequestFailure(refusal: nil, text: "the policy changed first"))
+    }
+  }
+
+  private static func parts(_ octets: [UInt8], request: UInt32) -> [BridgeMessage] {
+    let size = BridgeMessage.maximumPartOctets
+    let count = (octets.count + size - 1) / size
+    return (0..<count).map { index in
+      let part = octets[(index * size)..<min((index + 1) * size, octets.count)]
+      return .planPart(
+        request: request, index: UInt16(clamping: index), count: UInt16(clamping: count), octets: Array(part))
+    }
+  }
+
+  private func request(
+    _ id: UInt32, _ messages: [BridgeMessage],
+    _ completion: @escaping (Result<RequestResult, BridgeRequestFailure>) -> Void
+  ) {
+    guard isOpen, requests.count < Self.maximumRequests, outgoing.count < Self.maximumOutgoing else {
+      later { completion(.failure(BridgeRequestFailure(refusal: nil, text: ""))) }
+      return
+    }
+    let request = Request(messages: messages.map { $0.encoded() }, completion: completion)
+    requests[id] = request
+    request.messages.forEach(send)
+  }
+
+  // MARK: Sending
+
+  private func pump() {
+    guard outgoing.isEmpty else { return }
+    if let batch = queue.next(now: reactor.now) {
+      send(batch)
+      armSilence()
+    } else if !isEvicting, case let left = queue.nextEvictions(), !left.isEmpty {
+      isEvicting = true
+      evictNow(left) { [weak self] in
+        self?.isEvicting = false
+        self?.pump()
+      }
+    }
+  }
+
+  private func send(_ batch: CommitQueue.Batch) {
+    evictNow(batch.evictions)
+    send(BridgeMessage.grants(batch: batch.identifier, plan: batch.plan, grants: batch.grants).encoded())
+  }
+
+  private func send(_ octets: [UInt8]) {
+    guard isOpen else { return }
+    guard outgoing.isEmpty else {
+      outgoing.append(octets)
+      return
+    }
+    switch MessageSocket.send(octets, socket.raw, waiting: false) {
+    case .sent: break
+    case .closed: close()
+    case .wouldBlock:
+      outgoing.append(octets)
+      waitForRoom(true)
+    }
+  }
+
+  private func sendOutgoing() {
+    var sent = 0
+    while sent < outgoing.count {
+      let result = MessageSocket.send(outgoing[sent], socket.raw, waiting: false)
+      guard result == .sent else {
+        if result == .closed { close() }
+        break
+      }
+      sent += 1
+    }
+    guard isOpen else { return }
+    outgoing.removeFirst(sent)
+    if outgoing.isEmpty {
+      waitForRoom(false)
+      pump()
+    }
+  }
+
+  private func waitForRoom(_ waits: Bool) {
+    guard waits != waitsForRoom else { return }
+    waitsForRoom = waits
+    try? reactor.modify(socket.raw, readable: true, writable: waits)
+  }
+
+  // MARK: Receiving
+
+  private func ready(_ events: ReadyEvents) {
+    if waitsForRoom { sendOutgoing() }
+    receive()
+  }
+
+  /// Handles what the bridge has said.
+  private func receive() {
+    while isOpen {
+      switch MessageSocket.receive(socket.raw, into: &buffer) {
+      case .nothing: return
+      case .closed: close()
+      case .octets(let octets):
+        // The bridge speaks our own codec; a message that does not decode would be a fault of ours.
+        guard let message = try? BridgeMessage(decoding: octets) else { continue }
+        handle(message)
+      }
+    }
+  }
+
+  private func handle(_ message: BridgeMessage) {
+    // Whatever the bridge's loop says shows that it runs; alarms come from a thread of their own, which runs where the loop
+    // hangs.
+    if message != .alarm { heard() }
+    switch message {
+    case .outcome(let batch, let refused):
+      finish(queue.answered(batch, refused: refused))
+      pump()
+    case .hello(let greeting): greeted(greeting)
+    case .foreignChange(let change, let servers): onEvent(.foreignChange(change, servers: servers))
+    case .volumes(let volumes): onEvent(.volumes(volumes))
+    case .refusals(let refusals): onEvent(.refusals(refusals))
+    case .books(let books): onEvent(.books(books))
+    case .refusalsRead(let isRead): onEvent(.refusalsRead(isRead))
+    case .notice(let text): onEvent(.notice(text))
+    case .enclosure(let report): onEvent(.enclosure(report))
+    case .alarm: onEvent(.alarm)
+    case .broken(_, let text): onEvent(.broken(text))
+    case .page(let id, let last, let elements):
+      requests[id]?.elements += elements
+      if last, let request = requests.removeValue(forKey: id) {
+        request.completion(.success(RequestResult(elements: request.elements)))
+      }
+    case .done(let id, let refusal, let flows, let text): done(id, refusal, Int(flows), text)
+    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse, .readAgain, .closeBooks,
+      .alive:
+      break
+    }
+  }
+
+  private func heard() {
+    if silence.heard(reactor.now) { onEvent(.heard) }
+    armSilence()
+  }
+
+  private func done(_ id: UInt32, _ refusal: BridgeRefusal?, _ flows: Int, _ text: String) {
+    guard let request = requests.removeValue(forKey: id) else { return }
+    if let refusal {
+      request.completion(.failure(BridgeRequestFailure(refusal: refusal, text: text)))
+    } else {
+      request.completion(.success(RequestResult(elements: request.elements, flows: flows)))
+    }
+  }
+
+  private func greeted(_ greeting: BridgeGreeting) {
+    guard greeting.incarnation != incarnation else {
+      // The same feeder, with another plan.
+      onEvent(.up(greeting))
+      return
+    }
+    reap()
+    let isFirst = greeting.incarnation == 1
+    incarnation = greeting.incarnation
+    let again = queue.greeted(now: reactor.now)
+    if !isFirst {
+      // What the predecessor may have taken with it is asked for again; doing it twice does no harm.
+      for id in requests.keys.sorted() {
+        requests[id]?.elements.removeAll()
+        requests[id]?.messages.forEach(send)
+      }
+    }
+    if let batch = again.resend { send(batch) }
+    onEvent(.up(greeting))
+    finish(again.finished)
+    pump()
+  }
+
+  private func close() {
+    guard isOpen else { return }
+    isOpen = false
+    silence.ended()
+    reactor.unregister(socket.raw)
+    reap()
+    outgoing.removeAll()
+    finish(queue.down())
+    let pending = requests
+    requests.removeAll()
+    onEvent(.down)
+    for request in pending.values {
+      request.completion(.failure(BridgeRequestFailure(refusal: nil, text: "")))
+    }
+  }
+
+  /// The keeper is our child; when it was killed nobody else takes its exit status.
+  private func reap() {
+    var status: Int32 = 0
+    if !isReaped, unsafe waitpid(keeper, &status, WNOHANG) == keeper {
+      isReaped = true
+    }
+  }
+
+  private func finish(_ finished: [CommitQueue.Finished]) {
+    for unit in finished {
+      completions.removeValue(forKey: unit.unit)?(unit.outcome)
+    }
+  }
+
+  // MARK: Time
+
+  private func armTimer(_ deadline: MonotonicTime) {
+    if let timer {
+      guard deadline < timer.at else { return }
+      reactor.cancel(timer.id)
+    }
+    let id = reactor.schedule(at: deadline) { [weak self] in
+      guard let self else { return }
+      self.timer = nil
+      self.finish(self.queue.expire(now: self.reactor.now))
+      if let next = self.queue.earliestDeadline {
+        self.armTimer(next)
+      }
+    }
+    timer = (id, deadline)
+  }
+
+  /// Wakes when the bridge has been silent for too long, or is to be probed.
+  private func armSilence() {
+    guard let wake = silence.nextWake(batchDeadline: queue.flightDeadline) else { return }
+    if let silenceTimer {
+      guard wake < silenceTimer.at else { return }
+      reactor.cancel(silenceTimer.id)
+    }
+    let id = reactor.schedule(at: wake) { [weak self] in
+      guard let self else { return }
+      self.silenceTimer = nil
+      self.watchSilence()
+    }
+    silenceTimer = (id, wake)
+  }
+
+  private func watchSilence() {
+    guard isOpen else { return }
+    // An echo may be there that this thread has not come to read.
+    receive()
+    guard isOpen else { return }
+    switch silence.due(reactor.now, batchDeadline: queue.flightDeadline) {
+    case .probe: send(BridgeMessage.ping(request: Self.probe).encoded())
+    case .silent: onEvent(.silent)
+    case .gone: return close()
+    case nil: break
+    }
+    armSilence()
+  }
+
+  private func later(_ work: @escaping () -> Void) {
+    _ = reactor.schedule(at: reactor.now, work)
+  }
+}
+
+extension Result where Failure == BridgeRequestFailure {
+  fileprivate var failure: BridgeRequestFailure? {
+    if case .failure(let failure) = self { failure } else { nil }
+  }
+}

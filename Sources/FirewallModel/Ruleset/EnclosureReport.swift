@@ -1,0 +1,97 @@
+package import IPNetwork
+
+/// What the bridge tells of the enclosure: as much of it as fits one message.
+package struct EnclosureReport: Hashable, Sendable {
+  /// Links and exposures that are told of, each at most; 200 octets each fit a message.
+  package static let maximumEntries = 120
+
+  package struct Link: Hashable, Sendable {
+    package var interface: String
+    /// Places in the plan's list of servers, some of them.
+    package var servers: [UInt16]
+    /// What else lies behind it, some of it.
+    package var others: [IPPrefix]
+  }
+
+  package struct Exposure: Hashable, Sendable {
+    /// Place in the plan's list of servers.
+    package var server: UInt16
+    package var network: IPPrefix
+    package var interface: String
+    package var gap: Enclosure.Gap
+  }
+
+  package var links: [Link] = []
+  package var exposures: [Exposure] = []
+  /// Networks of servers to which no interface leads now.
+  package var absent: [IPPrefix] = []
+
+  package init(_ enclosure: Enclosure) {
+    links = enclosure.links.prefix(Self.maximumEntries).map { link in
+      Link(
+        interface: link.interface, servers: link.servers.prefix(8).map { UInt16($0) },
+        others: Array(link.others.prefix(8)))
+    }
+    exposures = enclosure.exposures.prefix(Self.maximumEntries).map { exposure in
+      Exposure(
+        server: UInt16(exposure.server), network: exposure.network, interface: exposure.interface, gap: exposure.gap)
+    }
+    absent = Array(enclosure.absent.prefix(Self.maximumEntries))
+  }
+
+  package init(links: [Link] = [], exposures: [Exposure] = [], absent: [IPPrefix] = []) {
+    self.links = links
+    self.exposures = exposures
+    self.absent = absent
+  }
+}
+
+extension OctetWriter {
+  package mutating func enclosure(_ report: EnclosureReport) {
+    list(report.links) { writer, link in
+      writer.text(link.interface, limit: FirewallPlan.maximumInterfaceOctets)
+      writer.list(link.servers) { $0.integer($1) }
+      writer.list(link.others) { $0.prefix($1) }
+    }
+    list(report.exposures) { writer, exposure in
+      writer.integer(exposure.server)
+      writer.prefix(exposure.network)
+      writer.text(exposure.interface, limit: FirewallPlan.maximumInterfaceOctets)
+      switch exposure.gap {
+      case .defaultRoute: writer.integer(UInt8(1))
+      case .upstream(let address):
+        writer.integer(UInt8(2))
+        writer.address(address)
+      case .name: writer.integer(UInt8(3))
+      }
+    }
+    list(report.absent) { $0.prefix($1) }
+  }
+}
+
+extension OctetReader {
+  package mutating func enclosure() throws(BridgeFormatError) -> EnclosureReport {
+    let links = try list(width: 10) { reader throws(BridgeFormatError) in
+      EnclosureReport.Link(
+        interface: try reader.text(limit: FirewallPlan.maximumInterfaceOctets),
+        servers: try reader.list(width: 2) { reader throws(BridgeFormatError) in try reader.integer() },
+        others: try reader.list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() })
+    }
+    let exposures = try list(width: 23) { reader throws(BridgeFormatError) in
+      EnclosureReport.Exposure(
+        server: try reader.integer(), network: try reader.prefix(),
+        interface: try reader.text(limit: FirewallPlan.maximumInterfaceOctets), gap: try reader.gap())
+    }
+    let absent = try list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
+    return EnclosureReport(links: links, exposures: exposures, absent: absent)
+  }
+
+  private mutating func gap() throws(BridgeFormatError) -> Enclosure.Gap {
+    switch try integer(UInt8.self) {
+    case 1: .defaultRoute
+    case 2: .upstream(try address())
+    case 3: .name
+    default: throw .field
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import BridgeProcesses
+import FirewallModel
+import HostNetwork
+import LinuxIO
+
+/// Keeping the table's enclosure as the host's own network is, and its held networks as the state folder says.
+extension Feeder {
+  /// Milliseconds: a command that releases a network is done by then.
+  private static let lockPatience: UInt64 = 1_000
+
+  /// Installs a plan with what surrounds it, and takes note of what it governs.
+  func install(_ plan: FirewallPlan) throws(TableInstaller.Fault) -> [ServerSets] {
+    guard plan.mode == .managed else {
+      if bounds.envelope != nil { host = try host(plan, []) }
+      return try installer.install(plan)
+    }
+    guard let state = state.map({ StateFolder(descriptor: $0, table: plan.table) }) else {
+      var networks = HeldNetworks()
+      return try install(plan, &networks)
+    }
+    return try state.locked(patience: Self.lockPatience) { isAlone throws(TableInstaller.Fault) in
+      if !isAlone { BridgeProcess.tell("the list of governed networks is locked by another process: going on without") }
+      var networks: HeldNetworks
+      do throws(SystemError) {
+        networks = try state.readNetworks()
+      } catch {
+        // A table that is there goes on to hold what the list named; none at all would hold nobody.
+        guard !installer.hasTable(plan) else { throw TableInstaller.Fault(text: "\(error)") }
+        BridgeProcess.tell("\(error): networks that no policy governs any more are open until it can be read")
+        networks = HeldNetworks()
+        return try install(plan, &networks)
+      }
+      let sets = try install(plan, &networks)
+      do throws(StateFolder.Failure) {
+        try state.write(networks)
+      } catch {
+        throw TableInstaller.Fault(text: error.description)
+      }
+      return sets
+    }
+  }
+
+  private func install(
+    _ plan: FirewallPlan, _ networks: inout HeldNetworks
+  ) throws(TableInstaller.Fault) -> [ServerSets] {
+    let held: [HeldNetwork]
+    do throws(HeldNetworks.TooMany) {
+      held = try networks.adopt(plan)
+    } catch {
+      throw TableInstaller.Fault(text: error.description)
+    }
+    host = try host(plan, held)
+    let next = Ruleset.Surroundings(plan, held: held, host: host)
+    let sets = try installer.install(plan, next)
+    surroundings = next
+    return sets
+  }
+
+  /// What surrounds the plan now, as far as it can be read, before its rules are put back.
+  func lookAround(_ plan: FirewallPlan) {
+    guard let host = try? host(plan, surroundings.held) else { return }
+    learn(host)
+    surroundings = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
+    prepareToClose(plan)
+  }
+
+  /// Looks at links, addresses and routes again after the kernel told of others.
+  func watchHost() {
+    guard routes.drain() else { return }
+    if let plan = feeder?.plan, plan.mode == .sets, bounds.envelope != nil, let host = try? host(plan, []) {
+      learn(host)
+    }
+    guard let plan = feeder?.plan, plan.mode == .managed, !needsRepair else { return }
+    guard let host = try? host(plan, surroundings.held) else {
+      needsRepair = true
+      return
+    }
+    learn(host)
+    let next = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
+    guard next != surroundings else { return }
+    guard next.enclosure.links != surroundings.enclosure.links else {
+      surroundings = next
+      return reportEnclosure(plan)
+    }
+    do {
+      try installer.enclose(plan, next, instead: surroundings)
+      surroundings = next
+      prepareToClose(plan)
+      reportEnclosure(plan)
+    } catch {
+      // The table is not as it was believed to be.
+      surroundings = next
+      needsRepair = true
+    }
+  }
+
+  /// What can matter of the host's network: a router's million routes do not.
+  private func host(_ plan: FirewallPlan, _ held: [HeldNetwork]) throws(TableInstaller.Fault) -> HostNetwork {
+    let relevance = Enclosure.Relevance(plan, held: held.map(\.prefix))
+    do {
+      return try routes.read { relevance.contains($0) }
+    } catch {
+      throw TableInstaller.Fault(text: "the host's interfaces and routes cannot be read: \(error)")
+    }
+  }
+
+  /// Tells serve what is enclosed and what is not.
+  func reportEnclosure(_ plan: FirewallPlan) {
+    answer(.enclosure(EnclosureReport(surroundings.enclosure)))
+  }
+}

@@ -1,0 +1,116 @@
+import FirewallModel
+import LinuxIO
+import NFTables
+
+/// Watching what others do to the table, and putting it right.
+extension Feeder {
+  private func drain(_ plan: FirewallPlan) -> ForeignNews {
+    watcher.drain(family: plan.family, table: plan.table)
+  }
+
+  func watch() {
+    guard let plan = feeder?.plan else {
+      _ = watcher.drain(family: .inet, table: "")
+      return
+    }
+    let news = drain(plan)
+    guard !news.isEmpty else { return }
+    repair(news)
+  }
+
+  /// Says what happened, and puts a managed table back or looks at the user's again.
+  func repair(_ news: ForeignNews) {
+    guard let plan = feeder?.plan else { return }
+    if news.isHarmful || news.changes.contains(.elementsRemoved) { feeder?.forgetHours() }
+    switch plan.mode {
+    case .managed: reinstall(plan, news)
+    case .sets: verify(plan, news)
+    }
+  }
+
+  /// Says what happened, puts a managed table back and says that too: serve must not hand out an address from its
+  /// caches while the table is being written.
+  private func reinstall(_ plan: FirewallPlan, _ news: ForeignNews) {
+    var report = news
+    let now = MonotonicTime.now().nanoseconds
+    if news.isHarmful { needsRepair = true }
+    if needsRepair, now >= nextRepair {
+      tell(news, plan)
+      // What was refused until now, and what the counters that went with the table had not told.
+      settleBooks(closes: true)
+      // Somebody may change it again while we put it back; a few times, then the pause holds.
+      for _ in 0..<Self.repairsInARow {
+        newsWhileInstalling = ForeignNews()
+        lookAround(plan)
+        guard (try? installer.install(plan, surroundings, owned: true)) != nil else { break }
+        report.changes.insert(.reinstalled)
+        var more = drain(plan)
+        more.formUnion(newsWhileInstalling)
+        report.formUnion(more)
+        guard more.isHarmful else {
+          needsRepair = false
+          break
+        }
+        report.changes.remove(.reinstalled)
+        tell(more, plan)
+      }
+      if needsRepair { nextRepair = MonotonicTime.now().nanoseconds &+ Self.repairPause }
+    }
+    tell(report, plan)
+  }
+
+  /// Lets go of the closing rules where the table is known to be whole.
+  func reopen() {
+    guard !needsRepair, let wakings = closing.wakings else { return }
+    // What the kernel has told since is looked at first.
+    watch()
+    if !needsRepair { closing.sleep(since: wakings) }
+  }
+
+  /// Has the closing rules ready for the networks and interfaces as they are.
+  func prepareToClose(_ plan: FirewallPlan) {
+    let error = closing.prepare(plan.mode == .managed ? ClosingRules(plan, surroundings) : nil)
+    guard error != 0 else { return }
+    answer(
+      .notice(
+        "the rules that close at once cannot be prepared (\(SystemError(call: "nf_tables", errno: error))): after a foreign "
+          + "flush packets pass until the table is back"))
+  }
+
+  /// The user's table: what of it may have gone or changed its shape is looked at again, and never written.
+  private func verify(_ plan: FirewallPlan, _ news: ForeignNews) {
+    // Rules are the user's own, and so is every set that no server of ours has.
+    if !news.changes.isDisjoint(with: [.elementsAdded, .elementsRemoved, .unknown]) { feeder?.learnPermanent() }
+    let told = ForeignNews(changes: news.changes.subtracting(.rulesChanged), sets: news.sets)
+    guard news.isHarmful else { return tell(told, plan) }
+    if !told.isEmpty { tell(told, plan) }
+    let wasBroken = needsRepair
+    do {
+      let sets = try installer.install(plan)
+      guard wasBroken || sets != feeder?.serverSets || !told.isEmpty else { return }
+      try adopt(plan)
+    } catch {
+      needsRepair = true
+      nextRepair = MonotonicTime.now().nanoseconds &+ Self.repairPause
+      if !wasBroken { broken(error.text) }
+    }
+  }
+
+  /// Tells serve at once what others do while `nft` works for us.
+  func announce() {
+    guard let plan = feeder?.plan else { return }
+    let news = drain(plan)
+    guard !news.isEmpty else { return }
+    newsWhileInstalling.formUnion(news)
+    tell(news, plan)
+  }
+
+  private func tell(_ news: ForeignNews, _ plan: FirewallPlan) {
+    answer(.foreignChange(news.changes, servers: news.servers(of: plan)))
+  }
+
+  func isMissing(_ plan: FirewallPlan) -> Bool {
+    guard MonotonicTime.now().nanoseconds >= nextRepair else { return false }
+    return (try? kernel.sets(family: plan.family, table: plan.table).isEmpty) ?? true
+  }
+}

@@ -1,0 +1,86 @@
+import CLinux
+import FirewallModel
+import Foundation
+import LinuxIO
+import NFTables
+import Synchronization
+
+/// Closes the governed networks and tells serve the moment another program takes something out of the table, on a thread
+/// that does nothing else: the feeder may be in the middle of a commit, a listing or an installation, while packets pass and
+/// answers leave serve's caches (P2).
+///
+/// It tells that something is amiss and no more; what, and when it is mended, is told by the feeder.
+final class ForeignAlarm: Sendable {
+  private struct Place {
+    var family: FirewallPlan.Family
+    var table: String
+  }
+
+  private let watcher: ChangeWatcher
+  private let place = Mutex<Place?>(nil)
+  private let alarms: SharedCounter
+  private let closing: ClosingTable
+  private let socket: Int32
+  /// Something in it ends the thread.
+  private let over: Mailbox<Bool>
+  private let ended = DispatchSemaphore(value: 0)
+
+  /// - Parameters:
+  ///   - ownPort: the feeding socket's port: its changes are ours.
+  ///   - alarms: ends serve's epoch before anything else is done.
+  ///   - closing: what is woken when the table may not be whole.
+  ///   - socket: serve's end; a message is one send, so that two threads may.
+  init(ignoring ownPort: UInt32, counting alarms: SharedCounter, closing: ClosingTable, socket: Int32)
+    throws(SystemError)
+  {
+    watcher = try ChangeWatcher(ignoring: ownPort)
+    self.alarms = alarms
+    self.closing = closing
+    self.socket = socket
+    over = try Mailbox()
+    let thread = Thread { [self] in
+      run()
+      ended.signal()
+    }
+    thread.name = "alarm"
+    thread.start()
+  }
+
+  /// The table that counts from now on; nil where there is none.
+  func watch(_ plan: FirewallPlan?) {
+    place.withLock { $0 = plan.map { Place(family: $0.family, table: $0.table) } }
+  }
+
+  /// As `ChangeWatcher.ignore`.
+  func ignore(process: Int32?) { watcher.ignore(process: process) }
+
+  /// Ends the thread: a process that goes on as the keeper starts others, and is alone then.
+  func stop() {
+    over.post(true)
+    ended.wait()
+  }
+
+  private func run() {
+    // The program that took the table away holds nf_tables up for a grace period of RCU when it ends: who is first closes
+    // some tenths of a millisecond after it, who is not some milliseconds.
+    _ = sluice_realtime_enter()
+    while true {
+      var waits = [watcher.descriptor, over.readiness].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+      guard unsafe poll(&waits, 2, -1) > 0 else { continue }
+      if waits[1].revents != 0 { return }
+      guard let place = place.withLock({ $0 }) else {
+        _ = watcher.drain(family: .inet, table: "")
+        continue
+      }
+      let changes = watcher.drain(
+        family: place.family, table: place.table, removed: alarms.add, harmed: closing.wake
+      ).changes
+      guard !changes.isDisjoint(with: .removal) else { continue }
+      // Where serve does not read there is nobody to warn: it answers nothing either.
+      _ = MessageSocket.send(BridgeMessage.alarm.encoded(), socket, waiting: false)
+    }
+  }
+}
+
+// What it holds is fixed; only its one thread reads from the socket.
+extension ChangeWatcher: @unchecked Sendable {}

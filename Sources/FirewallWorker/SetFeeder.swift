@@ -1,0 +1,307 @@
+import FirewallModel
+import Glibc
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import NFTables
+
+/// Opens and closes elements of one plan's sets in the kernel, and has their counters read.
+final class SetFeeder {
+  let plan: FirewallPlan
+  let fingerprint: UInt64
+  let refresh: RefreshMethod
+  let serverSets: [ServerSets]
+  private let places: SetPlaces
+  private let indices: [String: UInt16]
+  private let transaction: ElementTransaction
+  private let kernel: KernelSets
+  /// Elements of an earlier feeder or an earlier run: their end may be moved out, and in where that is what a commit is
+  /// for. Nanoseconds of our clock.
+  private var inherited: [SetPlace: UInt64] = [:]
+  /// The user's own elements, which never end: they are open already, and nobody's to change or to close.
+  private var permanent: Set<SetPlace> = []
+  private var hours = HourWindows()
+  /// nil where nobody asks what was sent.
+  private let counters: CounterReader?
+  private var schedule: HarvestSchedule
+  /// The numbers of the sets that count, by name.
+  private let counting: [String: Int]
+
+  init(
+    plan: FirewallPlan, serverSets: [ServerSets], refresh: RefreshMethod, transaction: ElementTransaction,
+    kernel: KernelSets, counters: CounterReader? = nil, working: () -> Void = {}
+  ) {
+    self.plan = plan
+    fingerprint = plan.fingerprint
+    self.serverSets = serverSets
+    self.refresh = refresh
+    self.transaction = transaction
+    self.kernel = kernel
+    self.counters = plan.harvestSeconds > 0 ? counters : nil
+    places = SetPlaces(plan, serverSets)
+    indices = Dictionary(
+      plan.servers.enumerated().map { ($1.name, UInt16(clamping: $0)) }, uniquingKeysWith: { first, _ in first })
+    let places = places
+    counting =
+      self.counters == nil
+      ? [:]
+      : Dictionary(
+        places.sets.indices.filter(places.counts).map { (places.sets[$0].name, $0) },
+        uniquingKeysWith: { first, _ in first })
+    schedule = HarvestSchedule(interval: UInt64(plan.harvestSeconds))
+    inherit(working)
+  }
+
+  /// Commits units of grants; what is not named in the result is in the kernel.
+  func open(_ grants: [UnitGrant]) -> [RefusedUnit] {
+    var refused: [UInt32: BridgeRefusal] = [:]
+    var units: [(unit: UInt32, elements: [KernelElement])] = []
+    let now = MonotonicTime.now().nanoseconds
+    for grant in grants where refused[grant.unit] == nil {
+      switch places.place(grant.commit.element) {
+      case .failure(let refusal):
+        refused[grant.unit] = refusal.refusal
+      case .success(let place):
+        let elements = permanent.contains(place) ? [] : self.elements(of: grant.commit, place, now: now)
+        if units.last?.unit == grant.unit {
+          units[units.count - 1].elements += elements
+        } else {
+          units.append((grant.unit, elements))
+        }
+      }
+    }
+    units.removeAll { refused[$0.unit] != nil }
+    guard !units.isEmpty else { return refused.map { RefusedUnit(unit: $0, refusal: $1) } }
+    let all = units.flatMap(\.elements)
+    if commit(all, now: now) != 0 {
+      // A batch is atomic: one full set must not close the door to everybody else.
+      for unit in units {
+        let error = commit(unit.elements, now: now)
+        if error != 0 {
+          refused[unit.unit] = BridgeRefusal(errno: error)
+        }
+      }
+    }
+    return refused.map { RefusedUnit(unit: $0, refusal: $1) }
+  }
+
+  private func commit(_ elements: [KernelElement], now: UInt64) -> Int32 {
+    let error = transaction.open(elements, sets: places.sets, refresh: refresh)
+    guard error == 0 else { return error }
+    takeClosed()
+    for element in elements {
+      let end = now &+ element.lifetimeMilliseconds &* 1_000_000
+      if places.isHourCap(element.set) {
+        hours.opened(element.place, until: end, anew: element.startsAnew, now: now)
+      } else if counters != nil, places.counts(element.set) {
+        schedule.opened(element.set, until: end, now: now)
+      }
+    }
+    return 0
+  }
+
+  /// The element that admits a grant, and those that bound what is sent to it.
+  private func elements(of commit: GrantCommit, _ place: SetPlace, now: UInt64) -> [KernelElement] {
+    let wanted = UInt64(commit.lifetimeMilliseconds)
+    if commit.shortens { inherited[place] = nil }
+    var elements = [
+      KernelElement(set: place.set, key: place.key, lifetimeMilliseconds: lifetime(place, wanted, now: now))
+    ]
+    guard commit.caps != 0 else { return elements }
+    for set in places.capSets(of: commit.caps, beside: place.set, server: commit.element.server) {
+      let cap = SetPlace(set: set, key: place.key)
+      if commit.shortens { inherited[cap] = nil }
+      if !places.isHourCap(set) {
+        elements.append(
+          KernelElement(set: set, key: place.key, lifetimeMilliseconds: lifetime(cap, wanted, now: now)))
+      } else if let step = hours.step(cap, lifetime: wanted, now: now) {
+        elements.append(
+          KernelElement(
+            set: set, key: place.key, lifetimeMilliseconds: step.lifetimeMilliseconds, startsAnew: step.startsAnew))
+      }
+    }
+    return elements
+  }
+
+  /// Closes elements; those that are gone already are no failure.
+  func close(_ elements: [GrantElement]) -> BridgeRefusal? {
+    var placed: [KernelElement] = []
+    for element in elements {
+      if case .success(let place) = places.place(element), !permanent.contains(place) {
+        inherited[place] = nil
+        placed.append(KernelElement(set: place.set, key: place.key))
+      }
+    }
+    guard !placed.isEmpty else { return nil }
+    guard close(placed) != 0 else { return nil }
+    var refusal: BridgeRefusal?
+    for element in placed {
+      let error = close([element])
+      if error != 0 && error != ENOENT {
+        refusal = BridgeRefusal(errno: error)
+      }
+    }
+    return refusal
+  }
+
+  private func close(_ elements: [KernelElement]) -> Int32 {
+    let error = transaction.close(elements, sets: places.sets)
+    if error == 0 { takeClosed() }
+    return error
+  }
+
+  func flush(server: UInt16) -> BridgeRefusal? {
+    guard Int(server) < serverSets.count else { return BridgeRefusal(.noSuchServer) }
+    // In the user's sets only what ends is ours.
+    guard plan.mode == .managed else {
+      return close(((try? list(server: server)) ?? []).filter { $0.remainingMilliseconds > 0 }.map(\.element))
+    }
+    let indices = places.openingSets(of: server)
+    let flushed = Set(indices)
+    inherited = inherited.filter { !flushed.contains($0.key.set) }
+    let error = transaction.flush(indices.map { ($0, places.sets[$0], places.shapes[$0].keyOctets) })
+    if error == 0 { takeClosed() }
+    return error == 0 ? nil : BridgeRefusal(errno: error)
+  }
+
+  /// Everything the kernel holds for a server.
+  func list(server: UInt16) throws(SystemError) -> [ListedElement] {
+    guard Int(server) < serverSets.count else { return [] }
+    var listed: [ListedElement] = []
+    for index in places.openingSets(of: server) {
+      for found in try kernel.elements(places.sets[index], shape: places.shapes[index]) {
+        listed.append(
+          ListedElement(
+            element: GrantElement(
+              server: server, address: found.address, transport: found.transport, port: found.port),
+            remainingMilliseconds: found.remainingMilliseconds.map { UInt32(clamping: max($0, 1)) } ?? 0))
+      }
+    }
+    return listed
+  }
+
+  func serverIndex(_ name: String) -> UInt16? { indices[name] }
+
+  /// The connections that an element admitted.
+  func flows(of element: GrantElement) -> FlowTarget? {
+    guard Int(element.server) < plan.servers.count else { return nil }
+    return IPPrefix(element.address, length: element.address.family == .v4 ? 32 : 128).map {
+      FlowTarget(
+        sources: plan.servers[Int(element.server)].prefixes, destination: $0, transport: element.transport,
+        port: element.port)
+    }
+  }
+
+  // MARK: Counters
+
+  /// When the next set's counters are to be read, nanoseconds; nil where nobody asks for them or no set holds anything.
+  var nextReading: UInt64? { schedule.next }
+
+  /// Has the next set read whose turn it is; false where it is none's. Nothing waits for it.
+  func startReading(now: UInt64) -> Bool {
+    guard let counters, let set = schedule.take(now) else { return false }
+    counters.submit([.read(places.sets[set], places.shapes[set], horizon: schedule.horizon(now))])
+    return true
+  }
+
+  /// A set was read, of this plan or of the one before.
+  func wasRead(_ set: String, _ ends: HarvestSchedule.Ends?) {
+    guard let index = counting[set] else { return }
+    schedule.read(index, ends, now: MonotonicTime.now().nanoseconds)
+  }
+
+  /// What elements of a set counted, by their names in this plan; nothing of a set that it does not have.
+  func volumes(of set: String, _ news: [(ElementKey, ElementCounts)]) -> [ElementVolume] {
+    guard let index = counting[set], let server = places.server(of: index) else { return [] }
+    return news.compactMap { key, counts in
+      guard let parts = places.shapes[index].element(of: key.bytes) else { return nil }
+      return ElementVolume(
+        element: GrantElement(server: server, address: parts.address, transport: parts.transport, port: parts.port),
+        octets: counts.octets, packets: counts.packets)
+    }
+  }
+
+  private func takeClosed() {
+    guard let counters else { return }
+    let closed = transaction.closed.filter { places.counts($0.set) }
+    guard !closed.isEmpty else { return }
+    counters.submit(closed.map { .closed(set: places.sets[$0.set].name, $0.key, $0.counts) })
+  }
+
+  // MARK: What earlier feeders left
+
+  /// Somebody took elements away: what a destination had used up of its hour may be gone with them.
+  func forgetHours() {
+    hours = HourWindows()
+  }
+
+  /// Learns which elements of the user's sets never end.
+  func learnPermanent() {
+    guard plan.mode == .sets else { return }
+    permanent.removeAll()
+    for index in places.sets.indices where places.exists(index) {
+      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
+      for element in found where element.remainingMilliseconds == nil {
+        let key = places.shapes[index].key(
+          address: element.address, transport: element.transport, port: element.port)
+        permanent.insert(SetPlace(set: index, key: key))
+      }
+    }
+  }
+
+  /// - Parameter working: called between two sets: a host of servers has thousands.
+  private func inherit(_ working: () -> Void) {
+    learnPermanent()
+    let now = MonotonicTime.now().nanoseconds
+    // What was counted before was told by whoever fed before us; what this bridge counts already goes on.
+    var books = counting.mapValues { _ in CounterBook.Readings() }
+    defer { counters?.submit([.keep(books)]) }
+    for index in places.sets.indices where places.exists(index) {
+      working()
+      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
+      let counts = counters != nil && places.counts(index)
+      var readings: CounterBook.Readings = [:]
+      for element in found {
+        let key = places.shapes[index].key(
+          address: element.address, transport: element.transport, port: element.port)
+        let place = SetPlace(set: index, key: key)
+        let end = now &+ (element.remainingMilliseconds ?? 0) &* 1_000_000
+        if places.isHourCap(index) {
+          hours.opened(place, until: end, anew: true, now: now)
+        } else {
+          inherited[place] = end
+          if counts { schedule.opened(index, until: end, now: now) }
+        }
+        if counts, let octets = element.octets, let packets = element.packets, packets > 0 {
+          readings[key] = ElementCounts(octets: octets, packets: packets)
+        }
+      }
+      if counts { books[places.sets[index].name] = readings }
+    }
+  }
+
+  private func lifetime(_ place: SetPlace, _ wanted: UInt64, now: UInt64) -> UInt64 {
+    guard !inherited.isEmpty, let end = inherited[place] else { return wanted }
+    guard end > now &+ wanted &* 1_000_000 else {
+      inherited[place] = nil
+      return wanted
+    }
+    return (end - now) / 1_000_000 + 1
+  }
+}
+
+extension KernelElement {
+  var place: SetPlace { SetPlace(set: set, key: key) }
+}
+
+extension BridgeRefusal {
+  /// What an error number of nf_tables means for a grant.
+  init(errno: Int32) {
+    switch errno {
+    case ENFILE: self.init(.setFull, errno: errno)
+    case ENOENT: self.init(.missingSet, errno: errno)
+    case EPERM: self.init(.notPermitted, errno: errno)
+    default: self.init(.failed, errno: errno)
+    }
+  }
+}

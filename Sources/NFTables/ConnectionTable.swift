@@ -1,0 +1,212 @@
+import CNetfilter
+package import FirewallModel
+import Glibc
+package import IPNetwork
+package import LinuxIO
+
+/// The connections of one server to an address or network, and a port.
+package struct FlowTarget: Hashable, Sendable {
+  /// The networks that the connection comes from.
+  package var sources: [IPPrefix]
+  package var destination: IPPrefix
+  /// The IP protocol number; 0 with port 0 means every connection.
+  package var transport: UInt8
+  package var port: UInt16
+
+  package init(sources: [IPPrefix], destination: IPPrefix, transport: UInt8, port: UInt16) {
+    self.sources = sources
+    self.destination = destination
+    self.transport = transport
+    self.port = port
+  }
+
+  /// What a server may no longer keep when one managed plan follows another: connections by static rules that are gone
+  /// or other than they were, every connection from or to a network that is not the same server's any more, and those
+  /// that others made to a port that it no longer lists.
+  package static func lost(from former: FirewallPlan, to plan: FirewallPlan) -> [FlowTarget] {
+    guard former.mode == .managed, plan.mode == .managed else { return [] }
+    let now = Dictionary(plan.servers.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    var lost: [FlowTarget] = []
+    for server in former.servers {
+      let successor = now[server.name]
+      let moved = server.prefixes.filter { !(successor?.prefixes.contains($0) ?? false) }
+      lost += moved.flatMap { source in
+        Self.everywhere(source.address.family).map {
+          FlowTarget(sources: [source], destination: $0, transport: 0, port: 0)
+        }
+      }
+      lost += moved.map {
+        FlowTarget(sources: Self.everywhere($0.address.family), destination: $0, transport: 0, port: 0)
+      }
+      lost += Self.closed(server.inbound, successor?.inbound).flatMap { port in
+        server.prefixes.map { network in
+          FlowTarget(
+            sources: Self.everywhere(network.address.family), destination: network, transport: port.transport,
+            port: port.port)
+        }
+      }
+      for rule in server.staticRules where !(successor?.staticRules.contains(rule) ?? false) {
+        let ports = rule.ports.isEmpty ? [FirewallPlan.Port(transport: 0, port: 0)] : rule.ports
+        lost += ports.map {
+          FlowTarget(
+            sources: server.prefixes, destination: rule.prefix, transport: $0.transport, port: $0.port)
+        }
+      }
+    }
+    return lost
+  }
+
+  /// The ports that others could connect to before and cannot now; protocol and port 0 for every one.
+  private static func closed(_ before: [FirewallPlan.Port]?, _ now: [FirewallPlan.Port]?) -> [FirewallPlan.Port] {
+    guard let before, now != before, now != [] else { return [] }
+    // Of what any port let in, nothing tells what a list would have.
+    return before.isEmpty ? [FirewallPlan.Port(transport: 0, port: 0)] : before.filter { !(now ?? []).contains($0) }
+  }
+
+  private static func everywhere(_ family: IPAddress.Family) -> [IPPrefix] {
+    let first = family == .v4 ? IPAddress(v4: 0) : IPAddress(high: 0, low: 0)
+    return [IPPrefix(first, length: 0)].compactMap(\.self)
+  }
+}
+
+/// The kernel's table of connections, over netlink (ctnetlink); needs CAP_NET_ADMIN.
+package final class ConnectionTable {
+  /// An entry as far as it matters here, with what names it to the kernel.
+  private struct Flow {
+    var source: IPAddress
+    var destination: IPAddress
+    var transport: UInt8
+    var port: UInt16
+    /// Who answers, where the destination is translated (DNAT): the same as the destination and its port where it is not.
+    var answering: IPAddress
+    var answeringPort: UInt16
+    var family: UInt8
+    /// The attribute's octets as they came: they go back as they are.
+    var tuple: [UInt8]
+    var zone: [UInt8]?
+    var id: [UInt8]?
+    var tcpState: UInt8?
+  }
+
+  /// A dump that the table changed under is begun again; a busy host's changes all the time, so not for ever.
+  private static let maximumDumps = 3
+
+  private let socket: NetlinkSocket
+
+  package init() throws(SystemError) {
+    socket = try NetlinkSocket()
+    socket.setReceiveBuffer(octets: 4 << 20)
+  }
+
+  /// Ends the connections that match any of the targets; returns how many there were.
+  package func cut(_ targets: [FlowTarget]) throws(SystemError) -> Int {
+    var ended = 0
+    for (flow, _) in try flows(targets) where try delete(flow) {
+      ended += 1
+    }
+    return ended
+  }
+
+  /// The indices of the targets that carry at least one live connection.
+  package func inUse(_ targets: [FlowTarget]) throws(SystemError) -> Set<Int> {
+    var used: Set<Int> = []
+    // TCP_CONNTRACK_FIN_WAIT and later: both sides are done, or nearly so.
+    for (flow, indices) in try flows(targets) where flow.tcpState.map({ $0 < 4 }) ?? true {
+      used.formUnion(indices)
+    }
+    return used
+  }
+
+  /// The flows that match, each with the indices of the targets that it matches.
+  private func flows(_ targets: [FlowTarget]) throws(SystemError) -> [(Flow, [Int])] {
+    let hosts = targets.indices.filter { targets[$0].destination.isHost }
+    let byAddress = Dictionary(grouping: hosts) { targets[$0].destination.address }
+    let networks = targets.indices.filter { !targets[$0].destination.isHost }
+    var found: [(Flow, [Int])] = []
+    for attempt in 1...Self.maximumDumps {
+      found.removeAll()
+      var isWhole = true
+      try unsafe socket.exchange(
+        type: Self.type(IPCTNL_MSG_CT_GET), family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, { _ in },
+        { message in
+          if unsafe message.pointee.nlmsg_flags & UInt16(NLM_F_DUMP_INTR) != 0 { isWhole = false }
+          guard let flow = unsafe Self.flow(message) else { return }
+          let answering = flow.answering == flow.destination ? [] : byAddress[flow.answering] ?? []
+          let near = (byAddress[flow.destination] ?? []) + answering + networks
+          let matching = near.filter { Self.matches(flow, targets[$0]) }
+          if !matching.isEmpty { found.append((flow, matching)) }
+        })
+      if isWhole || attempt == Self.maximumDumps { break }
+    }
+    return found
+  }
+
+  private static func matches(_ flow: Flow, _ target: FlowTarget) -> Bool {
+    let isAnyPort = target.transport == 0 && target.port == 0
+    let ends = [(flow.destination, flow.port), (flow.answering, flow.answeringPort)]
+    return ends.contains { address, port in
+      target.destination.contains(address)
+        && (isAnyPort || (flow.transport == target.transport && port == target.port))
+    } && target.sources.contains { $0.contains(flow.source) }
+  }
+
+  private static func flow(_ message: UnsafePointer<nlmsghdr>) -> Flow? {
+    guard let header = unsafe mnl_nlmsg_get_payload(message),
+      unsafe mnl_nlmsg_get_payload_len(message) >= MemoryLayout<nfgenmsg>.size
+    else { return nil }
+    let attributes = unsafe NetlinkAttributes(of: message)
+    guard let tuple = attributes.nested(Int(CTA_TUPLE_ORIG.rawValue)),
+      let octets = attributes[Int(CTA_TUPLE_ORIG.rawValue)],
+      let ip = tuple.nested(Int(CTA_TUPLE_IP.rawValue)), let proto = tuple.nested(Int(CTA_TUPLE_PROTO.rawValue)),
+      let source = address(ip, CTA_IP_V4_SRC, CTA_IP_V6_SRC),
+      let destination = address(ip, CTA_IP_V4_DST, CTA_IP_V6_DST),
+      let transport: UInt8 = proto.number(Int(CTA_PROTO_NUM.rawValue))
+    else { return nil }
+    let reply = attributes.nested(Int(CTA_TUPLE_REPLY.rawValue))
+    let answering = reply?.nested(Int(CTA_TUPLE_IP.rawValue)).flatMap { address($0, CTA_IP_V4_SRC, CTA_IP_V6_SRC) }
+    let answeringPort: UInt16? = reply?.nested(Int(CTA_TUPLE_PROTO.rawValue))?.number(Int(CTA_PROTO_SRC_PORT.rawValue))
+    let port: UInt16 = proto.number(Int(CTA_PROTO_DST_PORT.rawValue)) ?? 0
+    let tcp = attributes.nested(Int(CTA_PROTOINFO.rawValue))?.nested(Int(CTA_PROTOINFO_TCP.rawValue))
+    return Flow(
+      source: source, destination: destination, transport: transport,
+      port: port, answering: answering ?? destination, answeringPort: answeringPort ?? port,
+      family: unsafe header.load(as: UInt8.self), tuple: octets, zone: attributes[Int(CTA_ZONE.rawValue)],
+      id: attributes[Int(CTA_ID.rawValue)], tcpState: tcp?.number(Int(CTA_PROTOINFO_TCP_STATE.rawValue)))
+  }
+
+  private static func address(_ ip: NetlinkAttributes, _ v4: ctattr_ip, _ v6: ctattr_ip) -> IPAddress? {
+    guard let octets = ip[Int(v4.rawValue)] ?? ip[Int(v6.rawValue)] else { return nil }
+    return IPAddress(octets: octets.span)
+  }
+
+  /// False when it is gone already.
+  private func delete(_ flow: Flow) throws(SystemError) -> Bool {
+    do {
+      try unsafe socket.exchange(
+        type: Self.type(IPCTNL_MSG_CT_DELETE), family: flow.family, flags: NLM_F_ACK,
+        { header in
+          unsafe Self.put(flow.tuple, CTA_TUPLE_ORIG.rawValue | Self.nested, into: header)
+          if let zone = flow.zone { unsafe Self.put(zone, CTA_ZONE.rawValue, into: header) }
+          if let id = flow.id { unsafe Self.put(id, CTA_ID.rawValue, into: header) }
+        }, { _ in })
+      return true
+    } catch  where error.errno == ENOENT {
+      return false
+    }
+  }
+
+  /// NLA_F_NESTED of linux/netlink.h.
+  private static let nested: UInt32 = 1 << 15
+
+  private static func put(_ octets: [UInt8], _ type: UInt32, into header: UnsafeMutablePointer<nlmsghdr>) {
+    unsafe octets.withUnsafeBytes { unsafe mnl_attr_put(header, UInt16(type), $0.count, $0.baseAddress) }
+  }
+
+  private static func type(_ message: cntl_msg_types) -> Int32 {
+    Int32(NFNL_SUBSYS_CTNETLINK) << 8 | Int32(message.rawValue)
+  }
+}
+
+extension IPPrefix {
+  fileprivate var isHost: Bool { length == (address.family == .v4 ? 32 : 128) }
+}

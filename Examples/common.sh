@@ -2,6 +2,7 @@
 #
 # Nothing here touches the host's own interfaces, routes or ruleset: all of it lives in namespaces made for one run.
 # Sourced by the `run` scripts, which set `packages` first.
+# shellcheck shell=bash disable=SC2034,SC2154  # variables are shared with the script that sources this
 
 here="$(cd "$(dirname "$0")" && pwd)"
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -205,6 +206,7 @@ connects() {
 
 # start_sluice [DIRECTORY]: with the configuration of this example, or the one in DIRECTORY, copied so that its log and
 # socket stay in `state`.
+# shellcheck disable=SC2120  # the argument may be left out
 start_sluice() {
   local source="${1:-$here}"
   cp -r "$source/sluice.yaml" "$source/policies" "$state/"

@@ -1,4 +1,5 @@
 # A Docker engine of the example's own, inside its host namespace; sourced after common.sh.
+# shellcheck shell=bash disable=SC2034,SC2154  # variables are shared with the script that sources this
 
 engine=
 docker() { command docker -H "unix://$state/docker.sock" "$@"; }

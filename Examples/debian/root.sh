@@ -1,5 +1,6 @@
 # A Debian 12 to install the package into; sourced after common.sh. No more than systemd, what the package depends on, and
 # iproute2, by which a stand-in for an engine makes networks: nothing but the package itself has to be fetched afterwards.
+# shellcheck shell=bash disable=SC2034,SC2154  # variables are shared with the script that sources this
 
 debian_packages=systemd,systemd-sysv,dbus,iproute2,nftables,adduser,libldns3,libmnl0,libnftnl11,libstdc++6,ca-certificates
 
@@ -32,8 +33,9 @@ swift_runtime() {
 
 # start_machine WORDS...: boots $state/debian under its systemd, on the network of the host of the containers; words are
 # systemd-nspawn's. Returns when every job of the start is done.
+# shellcheck disable=SC2120  # the words may be left out
 start_machine() {
-  # shellcheck disable=SC2046
+  # shellcheck disable=SC2046  # an option for each folder of the runtime, none of which has a blank
   systemd-nspawn --quiet --directory="$state/debian" --boot --register=no --keep-unit --link-journal=no --console=pipe \
     --machine=sluice-debian --network-namespace-path="/run/netns/$host" --capability=all "$@" \
     $(swift_runtime | sed 's/^/--bind-ro=/') >>"$state/nspawn.log" 2>&1 </dev/null &

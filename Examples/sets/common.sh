@@ -1,5 +1,7 @@
 # What the examples of `firewall: { mode: sets }` share: the policy, and the three outcomes. Sourced by `run` scripts.
+# shellcheck shell=bash disable=SC2034,SC2154  # variables are shared with the script that sources this
 
+# shellcheck source=Examples/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 sets="$here/.."
 
@@ -31,9 +33,10 @@ expect_closed() {
 }
 
 # expect_outcomes [any-port]: a listed name connects, no other address does, any other name does not exist.
+# shellcheck disable=SC2120  # the argument may be left out
 expect_outcomes() {
   in_server dig +nocmd +nostats @10.77.1.1 api.github.com A >"$state/allowed.txt"
-  grep -q 'status: NOERROR' "$state/allowed.txt" && grep -q '45\.11\.0\.10$' "$state/allowed.txt" ||
+  { grep -q 'status: NOERROR' "$state/allowed.txt" && grep -q '45\.11\.0\.10$' "$state/allowed.txt"; } ||
     fail "api.github.com did not answer"
   connects "$server" 45.11.0.10 443 || fail "45.11.0.10 port 443 is not open after the answer"
   [ "$(in_server dig +short @fd00:77:1::1 api.github.com AAAA)" = 2a10:77::10 ] || fail "no AAAA over IPv6"

@@ -67,7 +67,7 @@ import Testing
     }
   }
 
-  @Test("hostile names stay one JSON object a line and come back as presented (B9 L1)")
+  @Test("hostile names stay one JSON object a line and come back as presented (threats L1)")
   func hostileNames() throws {
     var names: [[UInt8]] = [
       wire(Array("a\nb".utf8), Array("\r".utf8)), wire(Array("\u{2028}".utf8)), wire([0x1B] + Array("[31m".utf8)),

@@ -7,7 +7,8 @@ import Testing
 
 @Suite(.serialized) struct CrashTests {
   @Test(
-    "SIGKILL at any moment loses no record; every line but the last is whole (B9 L4)", arguments: [0, 3, 40, 400, 3000])
+    "SIGKILL at any moment loses no record; every line but the last is whole (threats L4)",
+    arguments: [0, 3, 40, 400, 3000])
   func kill(after microseconds: Int) async throws {
     let scratch = Scratch()
     let path: String = scratch.log
@@ -44,7 +45,7 @@ import Testing
     #expect(written <= pushed + repeated)
   }
 
-  @Test("a full disk blocks, keeps every record, and goes on when there is room (B9 L3)")
+  @Test("a full disk blocks, keeps every record, and goes on when there is room (threats L3)")
   func fullDisk() throws {
     let scratch = Scratch()
     let mount = scratch.path + "/small"

@@ -26,7 +26,7 @@ struct HeaderTests {
     #expect(header(0xFFF3).responseCode == .NXDOMAIN)
   }
 
-  @Test("fewer than twelve octets are no header (P1)", arguments: 0..<12)
+  @Test("fewer than twelve octets are no header (threats W1)", arguments: 0..<12)
   func short(_ count: Int) {
     let octets = [UInt8](repeating: 0, count: count)
     #expect(throws: FormatError(.truncated, at: count)) { try Header(parsing: octets.span) }

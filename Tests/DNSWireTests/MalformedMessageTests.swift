@@ -15,7 +15,7 @@ struct MalformedMessageTests {
       .map { try #require(UInt64($0)) }
   }
 
-  @Test("12,000 malformed messages and more: nothing traps, and every result lies inside its message (P19)")
+  @Test("12,000 malformed messages and more: nothing traps, and every result lies inside its message (threats W19)")
   func nothingTraps() throws {
     let seeds = try Self.seeds()
     #expect(seeds.count * Self.perSeed >= 12_000)

@@ -4,7 +4,9 @@ import Testing
 
 @Suite("Names")
 struct NameTests {
-  @Test("a printed name is read as the same name, whatever octets it has (N10)", arguments: 0..<400 as Range<UInt64>)
+  @Test(
+    "a printed name is read as the same name, whatever octets it has (threats N10)", arguments: 0..<400 as Range<UInt64>
+  )
   func roundTrip(_ seed: UInt64) throws {
     let name = Self.randomName(seed)
     #expect(try Name(presentation: name.description) == name, "\(name)")
@@ -12,7 +14,7 @@ struct NameTests {
     #expect(name.description.utf8.allSatisfy { (0x21...0x7E).contains($0) }, "printable, whatever came in")
   }
 
-  @Test("each of the 256 octets survives printing (N1, N2, N3)", arguments: 0...255 as ClosedRange<UInt8>)
+  @Test("each of the 256 octets survives printing (threats N1, N2, N3)", arguments: 0...255 as ClosedRange<UInt8>)
   func everyOctet(_ octet: UInt8) throws {
     let message = [UInt8](repeating: 0, count: 12) + [3, 97, octet, 98, 3, 99, 111, 109, 0]
     let wire = try Reading.name(message, at: 12).wire
@@ -23,7 +25,7 @@ struct NameTests {
       name.isHostname == Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_".utf8).contains(octet))
   }
 
-  @Test("a label with a dot, a NUL or a line feed prints its escape (N1, N2, L1)")
+  @Test("a label with a dot, a NUL or a line feed prints its escape (threats N1, N2, L1)")
   func escapes() {
     func text(_ label: [UInt8]) -> String {
       let wire = [UInt8(label.count)] + label + [3, 99, 111, 109, 0]
@@ -35,7 +37,7 @@ struct NameTests {
     #expect(text(Array("a\\b\"c".utf8)) == "a\\\\b\\\"c.com")
   }
 
-  @Test("the longest name of the worst octets prints whole (P8)")
+  @Test("the longest name of the worst octets prints whole (threats W8)")
   func longest() throws {
     let label = { (count: Int) in [UInt8(count)] + [UInt8](repeating: 0xFF, count: count) }
     let wire = label(63) + label(63) + label(63) + label(61) + [0]
@@ -44,7 +46,7 @@ struct NameTests {
     #expect(try Name(presentation: name.description) == name)
   }
 
-  @Test("case and a trailing dot do not matter (N4, N5)")
+  @Test("case and a trailing dot do not matter (threats N4, N5)")
   func caseAndDot() throws {
     let name = try Name(hostname: "api.github.com")
     for text in ["API.GITHUB.COM", "aPi.GitHub.com.", "api.github.com."] {
@@ -54,7 +56,7 @@ struct NameTests {
   }
 
   @Test(
-    "what no host name has is refused: Unicode look-alikes too (N3, N4, N5)",
+    "what no host name has is refused: Unicode look-alikes too (threats N3, N4, N5)",
     arguments: [
       "", ".", "..", ".a", "a..b", "a..", " a", "a b", "a\0b", "\u{212A}itten.com", "g\u{0131}thub.com", "ä.com",
       "*.com",
@@ -64,7 +66,7 @@ struct NameTests {
     #expect(throws: NameError.self) { try Name(hostname: text) }
   }
 
-  @Test("a label of 63 octets and a name of 255 are read, one more is refused (P7)")
+  @Test("a label of 63 octets and a name of 255 are read, one more is refused (threats W7)")
   func limits() throws {
     let label = { (count: Int) in String(repeating: "a", count: count) }
     #expect(try Name(hostname: label(63)).wire.count == 65)
@@ -75,12 +77,12 @@ struct NameTests {
     #expect(throws: NameError.nameTooLong) { try Name(presentation: String(repeating: "a.", count: 128)) }
   }
 
-  @Test("a broken escape is refused (N10)", arguments: ["\\", "a\\", "\\25", "\\256", "\\2a5", "\\999.com"])
+  @Test("a broken escape is refused (threats N10)", arguments: ["\\", "a\\", "\\25", "\\256", "\\2a5", "\\999.com"])
   func brokenEscapes(_ text: String) {
     #expect(throws: NameError.escape) { try Name(presentation: text) }
   }
 
-  @Test("a name is below another by whole labels only (N6)")
+  @Test("a name is below another by whole labels only (threats N6)")
   func subdomains() throws {
     let parent = try Name(hostname: "github.com")
     for inside in ["github.com", "api.github.com", "a.b.github.com"] {
@@ -93,7 +95,7 @@ struct NameTests {
     #expect(parent.isSubdomain(of: .root) && Name.root.isSubdomain(of: .root) && !Name.root.isSubdomain(of: parent))
   }
 
-  @Test("a name is below exactly its ancestors (N6, N8)", arguments: 0..<200 as Range<UInt64>)
+  @Test("a name is below exactly its ancestors (threats N6, N8)", arguments: 0..<200 as Range<UInt64>)
   func ancestors(_ seed: UInt64) {
     let name = Self.randomName(seed)
     let other = Self.randomName(seed &+ 7919)

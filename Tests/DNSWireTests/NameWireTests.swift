@@ -23,7 +23,7 @@ struct NameWireTests {
     #expect(end == 21)
   }
 
-  @Test("pointers to themselves, in a circle, forwards, past the end and into the header are refused (P4)")
+  @Test("pointers to themselves, in a circle, forwards, past the end and into the header are refused (threats W4)")
   func pointers() {
     #expect(kind([0xC0, 12]) == .forwardPointer)
     #expect(kind([0xC0, 14, 0xC0, 12]) == .forwardPointer)
@@ -37,7 +37,7 @@ struct NameWireTests {
     #expect(kind([0, 0xC0], at: 13) == .truncated)
   }
 
-  @Test("the pointers of a message are counted over all of its names (P5)")
+  @Test("the pointers of a message are counted over all of its names (threats W5)")
   func budget() throws {
     // A root name, then a chain in which each pointer leads to the one before.
     var octets: [UInt8] = [0]
@@ -52,12 +52,12 @@ struct NameWireTests {
     #expect(budget == 3)
   }
 
-  @Test("the obsolete label types are refused (P6)", arguments: 0x40...0xBF as ClosedRange<UInt8>)
+  @Test("the obsolete label types are refused (threats W6)", arguments: 0x40...0xBF as ClosedRange<UInt8>)
   func labelTypes(_ octet: UInt8) {
     #expect(kind([octet] + [UInt8](repeating: 97, count: 200) + [0]) == .labelType)
   }
 
-  @Test("255 octets are read, 256 are not, compressed or not (P7)")
+  @Test("255 octets are read, 256 are not, compressed or not (threats W7)")
   func length() throws {
     let label = { (count: Int) in [UInt8(count)] + [UInt8](repeating: 97, count: count) }
     let long = label(63) + label(63) + label(63)
@@ -96,14 +96,14 @@ struct NameWireTests {
     }
   }
 
-  @Test("only the 26 ASCII letters change case (N4, RFC 4343)")
+  @Test("only the 26 ASCII letters change case (threats N4, RFC 4343)")
   func lowercase() {
     for octet in 0...255 as ClosedRange<UInt8> {
       #expect(NameWire.lowercased(octet) == ((65...90).contains(octet) ? octet + 32 : octet))
     }
   }
 
-  @Test("printing wire octets that are no name ends (P9)")
+  @Test("printing wire octets that are no name ends (threats W9)")
   func brokenWire() {
     for wire in [[], [5], [5, 97], [63, 0], [1, 97]] as [[UInt8]] {
       _ = NameWire.presentation(wire.span)

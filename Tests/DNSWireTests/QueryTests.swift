@@ -46,7 +46,7 @@ struct QueryTests {
     #expect(query.edns == EDNS(udpPayloadSize: 4096, version: 0, dnssecOK: true))
   }
 
-  @Test("fewer than twelve octets and responses get no answer (P1, P2)")
+  @Test("fewer than twelve octets and responses get no answer (threats W1, W2)")
   func dropped() {
     for count in 0..<12 { #expect(fault(Array(plain.prefix(count))) == .drop) }
     var response = plain
@@ -54,14 +54,14 @@ struct QueryTests {
     #expect(fault(response) == .drop)
   }
 
-  @Test("anything but one question is a format error (P3, RFC 9619)", arguments: [0, 2, 255])
+  @Test("anything but one question is a format error (threats W3, RFC 9619)", arguments: [0, 2, 255])
   func questionCount(_ count: UInt8) {
     var message = plain
     message[5] = count
     #expect(isFormatError(message))
   }
 
-  @Test("compression in the question is a format error (P4)", arguments: [0xC00C, 0xC000, 0xC0FF, 0xFFFF])
+  @Test("compression in the question is a format error (threats W4)", arguments: [0xC00C, 0xC000, 0xC0FF, 0xFFFF])
   func compression(_ pointer: Int) {
     let head = Array(plain.prefix(12))
     #expect(isFormatError(head + [UInt8(pointer >> 8), UInt8(pointer & 255), 0, 1, 0, 1]))
@@ -69,12 +69,12 @@ struct QueryTests {
     #expect(isFormatError(head + [0xC0]))
   }
 
-  @Test("the obsolete label types are format errors (P6)", arguments: [0x40, 0x80, 0x7F, 0xBF])
+  @Test("the obsolete label types are format errors (threats W6)", arguments: [0x40, 0x80, 0x7F, 0xBF])
   func labelTypes(_ octet: UInt8) {
     #expect(isFormatError(Array(plain.prefix(12)) + [octet] + [UInt8](repeating: 97, count: 80) + [0, 0, 1, 0, 1]))
   }
 
-  @Test("a name of 255 octets is read, one of 256 is not (P7)")
+  @Test("a name of 255 octets is read, one of 256 is not (threats W7)")
   func nameLength() throws {
     let label = { (count: Int) in [UInt8(count)] + [UInt8](repeating: 97, count: count) }
     let head = Array(plain.prefix(12))
@@ -85,7 +85,7 @@ struct QueryTests {
     #expect(isFormatError(head + [UInt8](repeating: 1, count: 2 * 140) + [0, 0, 1, 0, 1]))
   }
 
-  @Test("records in a query, counts that lie and trailing octets are format errors (P10, P11)")
+  @Test("records in a query, counts that lie and trailing octets are format errors (threats W10, W11)")
   func extras() {
     for index in [7, 9, 11] {
       var message = plain
@@ -96,7 +96,7 @@ struct QueryTests {
     #expect(isFormatError(Messages.query("a.example", .A, opt: Messages.opt()) + [1]))
   }
 
-  @Test("an OPT with another owner, lying options or a second one is a format error (P12)")
+  @Test("an OPT with another owner, lying options or a second one is a format error (threats W12)")
   func badOPT() {
     var owner = Messages.opt()
     owner.insert(contentsOf: [1, 97], at: 0)
@@ -110,14 +110,14 @@ struct QueryTests {
     #expect(fault(Messages.query("a.example", .A, opt: Messages.opt(options: many))) == nil)
   }
 
-  @Test("a TSIG in a query is a format error (P14)")
+  @Test("a TSIG in a query is a format error (threats W14)")
   func tsig() {
     var opt = Messages.opt()
     opt[2] = 250
     #expect(isFormatError(Messages.query("a.example", .A, opt: opt)))
   }
 
-  @Test("another EDNS version is BADVERS (P12)")
+  @Test("another EDNS version is BADVERS (threats W12)")
   func version() {
     let message = Messages.query("a.example", .A, opt: Messages.opt(version: 1))
     guard case .badVersion(let end, let edns) = fault(message) else {
@@ -127,7 +127,7 @@ struct QueryTests {
     #expect(end == message.count - 11 && edns?.version == 1)
   }
 
-  @Test("every opcode but QUERY is not implemented (P15)", arguments: 1...15)
+  @Test("every opcode but QUERY is not implemented (threats W15)", arguments: 1...15)
   func opcodes(_ opcode: UInt8) {
     var message = plain
     message[2] = opcode << 3
@@ -135,13 +135,14 @@ struct QueryTests {
   }
 
   @Test(
-    "a dot, a NUL or a control octet in a label is no host name (N1–N3)", arguments: [0x2E, 0, 10, 0x20, 0x5C, 0xE9])
+    "a dot, a NUL or a control octet in a label is no host name (threats N1, N2, N3)",
+    arguments: [0x2E, 0, 10, 0x20, 0x5C, 0xE9])
   func notHostname(_ octet: UInt8) throws {
     let message = Array(plain.prefix(12)) + [3, 97, octet, 98, 3, 99, 111, 109, 0, 0, 1, 0, 1]
     #expect(try parse(message).0.isHostname == false)
   }
 
-  @Test("a reply to another opcode echoes a question only if its name is one (P7, P15)")
+  @Test("a reply to another opcode echoes a question only if its name is one (threats W7, W15)")
   func echoedQuestion() {
     let head = Array(plain.prefix(2)) + [0x28] + Array(plain[3..<12])
     let label = { (count: Int) in [UInt8(count)] + [UInt8](repeating: 97, count: count) }

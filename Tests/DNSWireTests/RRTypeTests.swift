@@ -31,7 +31,7 @@ struct RRTypeTests {
     #expect(RRType(mnemonic: text) == nil)
   }
 
-  @Test("types that no record has are meta types (P18)")
+  @Test("types that no record has are meta types (threats W18)")
   func meta() {
     let meta: [RRType] = [RRType(rawValue: 0), .OPT, .TKEY, .TSIG, .IXFR, .AXFR, .MAILB, .MAILA, .ANY]
     for type in meta { #expect(type.isMeta, "\(type)") }

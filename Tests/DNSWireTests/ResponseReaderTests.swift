@@ -24,7 +24,7 @@ struct ResponseReaderTests {
     #expect(reader.question?.type == .A && reader.question?.klass == .IN && reader.question?.end == 27)
   }
 
-  @Test("a TTL with the top bit set counts as 0 (RFC 2181 section 8, U22)")
+  @Test("a TTL with the top bit set counts as 0 (threats U22, RFC 2181 section 8)")
   func timeToLive() throws {
     for (sent, read) in [(0x7FFF_FFFF, 0x7FFF_FFFF), (0x8000_0000, 0), (0xFFFF_FFFF, 0)] {
       let message = Messages.response(
@@ -33,14 +33,14 @@ struct ResponseReaderTests {
     }
   }
 
-  @Test("record data that ends after the message is refused (P9)", arguments: [5, 6, 255, 65_535])
+  @Test("record data that ends after the message is refused (threats W9)", arguments: [5, 6, 255, 65_535])
   func dataPastEnd(_ length: Int) {
     var message = answer(.A, [1, 2, 3, 4])
     message.replaceSubrange((message.count - 6)..<(message.count - 4), with: Messages.be16(length))
     #expect(Reading.failure(message) == .truncated)
   }
 
-  @Test("addresses have exactly their size (P9)")
+  @Test("addresses have exactly their size (threats W9)")
   func addresses() {
     let octets = { (count: Int) in [UInt8](repeating: 1, count: count) }
     for count in [0, 1, 3, 5, 16] { #expect(Reading.failure(answer(.A, octets(count))) == .recordData) }
@@ -49,7 +49,9 @@ struct ResponseReaderTests {
     #expect(Reading.failure(answer(.AAAA, [UInt8](1...16))) == nil)
   }
 
-  @Test("data of one name is that name, neither shorter nor longer (P9)", arguments: [RRType.CNAME, .NS, .PTR, .DNAME])
+  @Test(
+    "data of one name is that name, neither shorter nor longer (threats W9)",
+    arguments: [RRType.CNAME, .NS, .PTR, .DNAME])
   func oneName(_ type: RRType) {
     let target = Messages.name("target.example")
     #expect(Reading.failure(answer(type, target)) == nil)
@@ -67,7 +69,7 @@ struct ResponseReaderTests {
     #expect(Reading.failure(short) == .recordData)
   }
 
-  @Test("an MX, an SRV and an SOA have all of their numbers (P9)")
+  @Test("an MX, an SRV and an SOA have all of their numbers (threats W9)")
   func mixedData() {
     let name = Messages.name("ns.example")
     #expect(Reading.failure(answer(.MX, [0, 1] + name)) == nil)
@@ -119,7 +121,7 @@ struct ResponseReaderTests {
     #expect(Reading.failure(chaos) == nil)
   }
 
-  @Test("an OPT is alone, the root's, in the additional section, and its options end with it (P12)")
+  @Test("an OPT is alone, the root's, in the additional section, and its options end with it (threats W12)")
   func opt() throws {
     let good = Messages.response("a.example", .A, additionals: [Messages.opt(version: 0, options: [0, 3, 0, 1, 9])])
     #expect(Reading.failure(good) == nil)
@@ -143,7 +145,8 @@ struct ResponseReaderTests {
     #expect(edns?.extendedCode == 1 && edns?.version == 3)
   }
 
-  @Test("counts larger than the data are refused, after the records that are there (P10)", arguments: [7, 9, 11])
+  @Test(
+    "counts larger than the data are refused, after the records that are there (threats W10)", arguments: [7, 9, 11])
   func counts(_ place: Int) throws {
     var message = answer(.A, [1, 2, 3, 4])
     message[place] += 1
@@ -154,7 +157,7 @@ struct ResponseReaderTests {
     #expect(try reader.next(message.span)?.type == .A)
   }
 
-  @Test("more than one question is refused (P3); none and trailing octets are not (P11)")
+  @Test("more than one question is refused (threats W3); none and trailing octets are not (threats W11)")
   func questions() {
     var message = answer(.A, [1, 2, 3, 4])
     message[5] = 2
@@ -172,7 +175,7 @@ struct ResponseReaderTests {
     for count in 0..<message.count { #expect(Reading.failure(Array(message.prefix(count))) == .truncated) }
   }
 
-  @Test("records whose names are chains of 8,000 pointers are followed no further than the budget (P5)")
+  @Test("records whose names are chains of 8,000 pointers are followed no further than the budget (threats W5)")
   func pointerChains() throws {
     let chain = (0..<8000).flatMap { hop in
       let target = hop == 0 ? 12 : 38 + 2 * (hop - 1)
@@ -191,7 +194,8 @@ struct ResponseReaderTests {
     }
   }
 
-  @Test("owners and targets have 255 octets at most, with what their pointers lead to (P7)", arguments: [61, 62])
+  @Test(
+    "owners and targets have 255 octets at most, with what their pointers lead to (threats W7)", arguments: [61, 62])
   func longNames(_ last: Int) {
     let label = { (count: Int) in [UInt8(count)] + [UInt8](repeating: 97, count: count) }
     let long = label(63) + label(63) + label(63)
@@ -206,7 +210,7 @@ struct ResponseReaderTests {
     #expect(Reading.failure(owned) == expected)
   }
 
-  @Test("an answer of 1,000 addresses, each with a pointer to the question, is read whole (U20)")
+  @Test("an answer of 1,000 addresses, each with a pointer to the question, is read whole (threats U20)")
   func manyAddresses() throws {
     let record: [UInt8] = [0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]
     let head = Messages.response("a.example", .A)

@@ -22,7 +22,9 @@ struct ScreeningTests {
     return labels.allSatisfy { $0.allSatisfy(allowed.contains) }
   }
 
-  @Test("one foreign octet anywhere in a label of any length is noticed (N1, N2, N3)", arguments: 1...63 as ClosedRange)
+  @Test(
+    "one foreign octet anywhere in a label of any length is noticed (threats N1, N2, N3)",
+    arguments: 1...63 as ClosedRange)
   func foreignOctets(_ count: Int) throws {
     var random = SeededRandom(seed: UInt64(count))
     let label = [UInt8](repeating: UInt8(ascii: "A"), count: count)
@@ -37,7 +39,8 @@ struct ScreeningTests {
   }
 
   @Test(
-    "any octets are folded and judged as the rule says, octet by octet (N3, N4)", arguments: 0..<300 as Range<UInt64>)
+    "any octets are folded and judged as the rule says, octet by octet (threats N3, N4)",
+    arguments: 0..<300 as Range<UInt64>)
   func oracle(_ seed: UInt64) throws {
     var random = SeededRandom(seed: seed)
     let familiar = Array("azAZ09-_mM".utf8)
@@ -66,7 +69,7 @@ struct ScreeningTests {
     }
   }
 
-  @Test("of a client's OPT nothing is kept but size, version and DO (P13)")
+  @Test("of a client's OPT nothing is kept but size, version and DO (threats W13)")
   func options() throws {
     let bare = try query(Messages.query("a.example", .A, opt: Messages.opt(size: 1400, flags: 0x8000))).query
     let options: [[UInt8]] = [
@@ -78,7 +81,7 @@ struct ScreeningTests {
     }
   }
 
-  @Test("AA, TC, RA, Z, AD, CD and a response code in a query change nothing but the header (P16)")
+  @Test("AA, TC, RA, Z, AD, CD and a response code in a query change nothing but the header (threats W16)")
   func headerBits() throws {
     let plain = Messages.query("a.example", .A)
     let expected = try query(plain).query
@@ -93,7 +96,7 @@ struct ScreeningTests {
     }
   }
 
-  @Test("other classes and every type are queries, and say what they ask (P17, P18)")
+  @Test("other classes and every type are queries, and say what they ask (threats W17, W18)")
   func classesAndTypes() throws {
     for klass in [0, 2, 3, 4, 254, 255, 65_535] {
       #expect(Int(try query(Messages.query("version.bind", .TXT, klass: klass)).query.klass.rawValue) == klass)
@@ -103,7 +106,9 @@ struct ScreeningTests {
     }
   }
 
-  @Test("another opcode says what it offered in its OPT, so that the reply can have one (P15, RFC 6891 section 6.1.1)")
+  @Test(
+    "another opcode says what it offered in its OPT, so that the reply can have one (threats W15, RFC 6891 section 6.1.1)"
+  )
   func opcodeWithOptions() {
     var octets = Messages.query("a.example", .A, opt: Messages.opt(size: 1232))
     octets[2] = 5 << 3
@@ -114,7 +119,7 @@ struct ScreeningTests {
     #expect(end == octets.count - 11 && edns == EDNS(udpPayloadSize: 1232, version: 0, dnssecOK: false))
   }
 
-  @Test("the root is a query of no labels (N5)")
+  @Test("the root is a query of no labels (threats N5)")
   func root() throws {
     let (query, name) = try query(Messages.query(".", .NS))
     #expect(name == [0] && query.labelCount == 0 && query.questionEnd == 17)

@@ -55,7 +55,7 @@ extension EndToEnd {
       guard output.status == 0 else { throw Obstacle("send: \(output.errors)") }
     }
 
-    @Test("a source that is nobody's does not leave, with a policy that names no interface (finding 3a)")
+    @Test("a source that is nobody's does not leave, with a policy that names no interface (threats E1)")
     func spoofed() throws {
       try Testbed.run { (bed: Testbed) throws in
         try bed.host.must("sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.br-mcp.rp_filter=0")
@@ -111,7 +111,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("the host's services are not reached over link-local addresses (finding 3b)")
+    @Test("the host's services are not reached over link-local addresses (threats E3)")
     func linkLocal() throws {
       try Testbed.run { (bed: Testbed) throws in
         let listener = try RunningCommand(
@@ -131,7 +131,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("a family of which the policy names no network is refused at once, and its names are answered (finding 3c)")
+    @Test("a family of which the policy names no network is refused at once, and its names are answered (threats E2)")
     func otherFamily() throws {
       var settings = TestbedSettings()
       settings.policies = Self.ipv4Only
@@ -248,7 +248,7 @@ extension EndToEnd {
       return server
     }
 
-    @Test("others connect to a server's listed ports only, and each refusal is told with the line to add (finding 9)")
+    @Test("others connect to a server's listed ports only, and each refusal is told with the line to add (threats E5)")
     func inbound() throws {
       try Testbed.run(inboundBed("inbound: [ 8080/tcp ]\n")) { (bed: Testbed) throws in
         let servers = try [8080, 8081].map { try serve(bed, $0) }
@@ -300,7 +300,7 @@ extension EndToEnd {
 
     // MARK: - Networks once governed
 
-    @Test("a removed document leaves its network closed until it is released (finding 4)")
+    @Test("a removed document leaves its network closed until it is released (threats E4)")
     func held() throws {
       var settings = TestbedSettings()
       settings.policies =

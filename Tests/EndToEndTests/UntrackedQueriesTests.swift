@@ -71,7 +71,7 @@ extension EndToEnd {
       #expect(try bed.connects("45.11.0.10"), "\(name): what was answered")
     }
 
-    @Test("queries and responses take no place in it, over UDP and TCP, IPv4 and IPv6 (finding 11)")
+    @Test("queries and responses take no place in it, over UDP and TCP, IPv4 and IPv6 (threats T12)")
     func untracked() throws {
       try Testbed.run { (bed: Testbed) throws in
         let listener = try RunningCommand(

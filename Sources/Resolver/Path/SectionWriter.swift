@@ -3,7 +3,7 @@ import DNSWire
 /// Builds the sections of a reply as they will stand after a question that begins at octet 12.
 ///
 /// Compression is bounded by construction: an owner is a pointer to the question or to the CNAME target before it,
-/// found without a search (threats: answer rebuild cost).
+/// found without a search (threats U21).
 struct SectionWriter {
   private(set) var octets: [UInt8] = []
   private(set) var ttlOffsets: [UInt16] = []

@@ -3,7 +3,7 @@ import HostNetwork
 import IPNetwork
 import Settings
 
-/// The addresses of the host's own interfaces: no answer may lead a server to them (threats: rebinding).
+/// The addresses of the host's own interfaces: no answer may lead a server to them (threats U15).
 enum HostAddresses {
   static func all() -> Set<IPAddress> {
     // Of links and addresses only; routes say nothing of what is the host's own.

@@ -148,7 +148,11 @@ extension EndToEnd {
     @Test("an interface that comes later is enclosed as soon as it has the network, and let go with it")
     func later() throws {
       try Testbed.run { (bed: Testbed) throws in
+        // Linux before 6.2 renames no interface that is up, and an interface that goes down loses its IPv6 addresses.
+        try bed.host.ip("link set br-mcp down")
         try bed.host.ip("link set br-mcp name br-old")
+        try bed.host.ip("link set br-old up")
+        try bed.host.ip("-6 address add fd00:77:1::1/64 dev br-old nodad")
         try isTold(bed, "interface-enclosed", "interface", "br-old")
         try send(bed, "203.0.113.77", to: "45.11.0.66")
         try isTold(bed, "spoofed-source", "client", "203.0.113.77")

@@ -21,8 +21,9 @@ struct SetFeederTests {
     let transaction: ElementTransaction
     let feeder: SetFeeder
 
+    /// - Parameter refresh: nil is what this kernel can do, as for the bridge.
     init(
-      _ plan: FirewallPlan = .sample(), refresh: RefreshMethod = .inPlace, counters: CounterReader? = nil
+      _ plan: FirewallPlan = .sample(), refresh: RefreshMethod? = nil, counters: CounterReader? = nil
     ) throws {
       let socket = try NetlinkSocket()
       self.plan = plan
@@ -30,7 +31,9 @@ struct SetFeederTests {
       transaction = ElementTransaction(socket)
       let sets = try TableInstaller(kernel: kernel) { _ in }.install(plan)
       feeder = SetFeeder(
-        plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel, counters: counters)
+        plan: plan, serverSets: sets, refresh: refresh ?? RefreshProbe.run(transaction, kernel),
+        transaction: transaction,
+        kernel: kernel, counters: counters)
     }
 
     func remaining(_ element: GrantElement) throws -> UInt64? {

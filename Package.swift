@@ -3,11 +3,13 @@ import PackageDescription
 
 // Layers: a target imports only targets of lower layers (checked again by `.ci/layers`).
 //
-//   L4  sluice
-//   L3  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
-//   L2  Resolver
-//   L1  HostNetwork  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
-//   L0  CLDNS  CNetfilter  CZstd  CLinux  LinuxIO  DNSWire  IPNetwork  Sharing
+//   L7  sluice
+//   L5  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
+//   L4  Resolver
+//   L3  Zones
+//   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
+//   L1  LinuxIO  DNSWire  IPNetwork  Sharing
+//   L0  CLDNS  CNetfilter  CZstd  CLinux
 
 let strict: [SwiftSetting] = [
   .strictMemorySafety(),
@@ -43,25 +45,28 @@ let package = Package(
       name: "CNetfilter", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev", "libmnl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CLinux"),
+    // L1
     layer("LinuxIO", ["CLinux"]),
     layer("DNSWire"),
     layer("IPNetwork"),
     layer("Sharing"),
-    // L1
+    // L2
+    layer("LDNS", ["CLDNS", "DNSWire"]),
     layer("HostNetwork", ["CLinux", "LinuxIO", "IPNetwork"]),
-    layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
     layer("EgressPolicy", ["CLinux", "DNSWire", "IPNetwork"]),
     layer("ResponseCache", ["CLinux", "DNSWire"]),
     layer("GrantLedger", ["DNSWire", "IPNetwork"]),
     layer("AuditLog", ["CLinux", "DNSWire", "IPNetwork"]),
-    // L2
+    // L3
+    layer("Zones", ["LDNS", "DNSWire", "IPNetwork"]),
+    // L4
     layer(
       "Resolver",
       [
         "CLinux", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
         "AuditLog",
       ]),
-    // L3
+    // L5
     layer(
       "Transport",
       [
@@ -81,13 +86,13 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
-    // L4
+    // L7
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
-        "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings", "AuditStore",
-        "Control",
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "LDNS", "Zones", "EgressPolicy", "ResponseCache",
+        "GrantLedger", "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings",
+        "AuditStore", "Control",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -110,6 +115,7 @@ let package = Package(
     .target(name: "ForbiddenCalls", path: "Tests/ForbiddenCalls"),
     tests(of: "LinuxIO", ["CLinux", "ForbiddenCalls"]),
     tests(of: "HostNetwork", ["CLinux", "IPNetwork", "LinuxIO"]),
+    tests(of: "LDNS", ["DNSWire"]),
     tests(of: "Zones", ["DNSWire"]),
     tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
     tests(of: "ResponseCache", ["DNSWire"]),

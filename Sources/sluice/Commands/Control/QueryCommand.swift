@@ -1,8 +1,8 @@
 import ArgumentParser
 import Control
 import Foundation
+import LDNS
 import LinuxIO
-import Zones
 
 struct QueryCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,10 +1,10 @@
 import CLDNS
-import DNSWire
+package import DNSWire
 
 /// Reads master-file text (RFC 1035 section 5) with libldns, record by record.
 ///
 /// libldns sees only what the operator wrote, never an octet from the network.
-enum MasterFile {
+package enum MasterFile {
   /// A zone file of local names is some kilobytes; more is a mistake.
   static let maxOctets = 16 << 20
   /// Records of one file: names of a host's own, not a copy of the Internet.
@@ -12,27 +12,39 @@ enum MasterFile {
   /// Faults reported of one file; a longer list says only that this is no zone file.
   static let maxFaults = 100
 
-  /// A record and the line that it starts on.
-  struct Line {
-    var record: LocalRecord
-    var number: Int
+  /// A record of class IN.
+  package struct Record: Equatable, Sendable {
+    /// Canonical, uncompressed wire name.
+    package let owner: [UInt8]
+    package let type: RRType
+    /// Seconds.
+    package let ttl: UInt32
+    /// Wire form, names in it uncompressed; at least one octet, at most 65,535.
+    package let rdata: [UInt8]
+    /// The line that it starts on, counted from 1.
+    package let line: Int
   }
 
-  /// Reads `text`; faults are added to `errors`, and reading goes on after each.
-  static func read(_ text: [UInt8], path: String, errors: inout [ZoneError]) -> [Line] {
-    if let message = fault(of: text) {
-      errors.append(ZoneError(file: path, line: 0, message: message))
-      return []
-    }
+  /// What is wrong with the text.
+  package struct Fault: Equatable, Sendable {
+    /// Counted from 1; 0 for the text as a whole.
+    package let line: Int
+    package let message: String
+  }
+
+  /// Reads `text` to its end, or until there is too much of records or faults; reading goes on after each fault.
+  ///
+  /// - Returns: records and faults, both in the order of lines.
+  package static func read(_ text: [UInt8]) -> (records: [Record], faults: [Fault]) {
+    if let message = fault(of: text) { return ([], [Fault(line: 0, message: message)]) }
     var copy = text
     copy.append(UInt8(ascii: "\n"))
     return unsafe copy.withUnsafeMutableBytes { buffer in
       guard let file = unsafe fmemopen(buffer.baseAddress, buffer.count, "r") else {
-        errors.append(ZoneError(file: path, line: 0, message: "out of memory"))
-        return []
+        return ([], [Fault(line: 0, message: "out of memory")])
       }
       defer { unsafe fclose(file) }
-      return unsafe readLines(file, path: path, errors: &errors)
+      return unsafe readRecords(file)
     }
   }
 
@@ -42,39 +54,36 @@ enum MasterFile {
     return text.contains(0) ? "the zone file holds a NUL octet" : nil
   }
 
-  private static func readLines(
-    _ file: UnsafeMutablePointer<FILE>, path: String, errors: inout [ZoneError]
-  ) -> [Line] {
-    var lines: [Line] = []
-    var faults = 0
+  private static func readRecords(_ file: UnsafeMutablePointer<FILE>) -> (records: [Record], faults: [Fault]) {
+    var records: [Record] = []
+    var faults: [Fault] = []
     var parser = unsafe RecordParser(file: file)
     defer { unsafe parser.free() }
     while let step = unsafe parser.next() {
       switch step {
       case .nothing:
         continue
-      case .record(let line):
-        lines.append(line)
-        guard lines.count > maxRecords else { continue }
-        errors.append(ZoneError(file: path, line: line.number, message: "more than \(maxRecords) records"))
-        return lines
-      case .fault(let number, let message):
-        errors.append(ZoneError(file: path, line: number, message: message))
-        faults += 1
-        guard faults < maxFaults else { return lines }
+      case .record(let record):
+        records.append(record)
+        guard records.count > maxRecords else { continue }
+        faults.append(Fault(line: record.line, message: "more than \(maxRecords) records"))
+        return (records, faults)
+      case .fault(let fault):
+        faults.append(fault)
+        guard faults.count < maxFaults else { return (records, faults) }
       }
     }
-    return lines
+    return (records, faults)
   }
 }
 
 /// The state that libldns carries from one record to the next, and one step of it.
 @unsafe private struct RecordParser {
   enum Step {
-    case record(MasterFile.Line)
+    case record(MasterFile.Record)
     /// An empty line, a comment or a directive.
     case nothing
-    case fault(line: Int, String)
+    case fault(MasterFile.Fault)
   }
 
   let file: UnsafeMutablePointer<FILE>
@@ -103,49 +112,54 @@ enum MasterFile {
     switch status {
     case LDNS_STATUS_OK:
       guard let record = unsafe record else { return .nothing }
-      switch unsafe convert(record) {
-      case .success(let converted): return .record(MasterFile.Line(record: converted, number: start))
-      case .failure(let fault): return .fault(line: start, fault.text)
+      switch unsafe convert(record, line: start) {
+      case .success(let converted): return .record(converted)
+      case .failure(let refusal): return .fault(MasterFile.Fault(line: start, message: refusal.text))
       }
     case LDNS_STATUS_SYNTAX_TTL, LDNS_STATUS_SYNTAX_ORIGIN, LDNS_STATUS_SYNTAX_EMPTY:
       return .nothing
     case LDNS_STATUS_SYNTAX_INCLUDE:
-      return .fault(line: start, "$INCLUDE is not read; name the file under `zones` instead")
+      return .fault(
+        MasterFile.Fault(line: start, message: "$INCLUDE is not read; name the file under `zones` instead"))
     default:
       // Without progress the next step would say the same again.
       guard unsafe ftell(file) != position else { return nil }
       let reason = unsafe ldns_get_errorstr_by_id(status).map { unsafe String(cString: $0) } ?? "syntax error"
-      return .fault(line: start, "\(reason); expected `owner [TTL] [IN] type value`")
+      return .fault(
+        MasterFile.Fault(line: start, message: "\(reason); expected `owner [TTL] [IN] type value`"))
     }
   }
 
-  private struct Fault: Error {
+  private struct Refusal: Error {
     var text: String
   }
 
-  private func convert(_ record: UnsafeMutablePointer<ldns_rr>) -> Result<LocalRecord, Fault> {
+  private func convert(
+    _ record: UnsafeMutablePointer<ldns_rr>, line: Int
+  ) -> Result<MasterFile.Record, Refusal> {
     guard unsafe ldns_rr_get_class(record) == LDNS_RR_CLASS_IN else {
-      return .failure(Fault(text: "a record of another class; local data is of class IN"))
+      return .failure(Refusal(text: "a record of another class; local data is of class IN"))
     }
-    guard let owner = unsafe ldns_rr_owner(record) else { return .failure(Fault(text: "a record without an owner")) }
+    guard let owner = unsafe ldns_rr_owner(record) else { return .failure(Refusal(text: "a record without an owner")) }
     unsafe ldns_dname2canonical(owner)
     unsafe ldns_rr2canonical(record)
     let name = unsafe octets(owner)
     // $GENERATE and misspelt directives read like owners.
     guard name.count < 2 || name[1] != UInt8(ascii: "$") else {
-      return .failure(Fault(text: "an unknown directive; $ORIGIN and $TTL are read"))
+      return .failure(Refusal(text: "an unknown directive; $ORIGIN and $TTL are read"))
     }
     var rdata: [UInt8] = []
     for index in 0..<(unsafe ldns_rr_rd_count(record)) {
       guard let field = unsafe ldns_rr_rdf(record, index) else {
-        return .failure(Fault(text: "a record without its value"))
+        return .failure(Refusal(text: "a record without its value"))
       }
       rdata += unsafe octets(field)
     }
-    guard !rdata.isEmpty else { return .failure(Fault(text: "a record without its value")) }
-    guard rdata.count <= Int(UInt16.max) else { return .failure(Fault(text: "a value of more than 65535 octets")) }
+    guard !rdata.isEmpty else { return .failure(Refusal(text: "a record without its value")) }
+    guard rdata.count <= Int(UInt16.max) else { return .failure(Refusal(text: "a value of more than 65535 octets")) }
     let type = RRType(rawValue: UInt16(truncatingIfNeeded: unsafe ldns_rr_get_type(record).rawValue))
-    return .success(LocalRecord(owner: name, type: type, ttl: unsafe ldns_rr_ttl(record), rdata: rdata))
+    return .success(
+      MasterFile.Record(owner: name, type: type, ttl: unsafe ldns_rr_ttl(record), rdata: rdata, line: line))
   }
 
   /// The wire octets of a field: libldns keeps `size` octets at `data`.

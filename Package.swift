@@ -4,7 +4,7 @@ import PackageDescription
 // Layers: a target imports only targets of lower layers (checked again by `.ci/layers`).
 //
 //   L7  sluice
-//   L5  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control
+//   L5  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control  ControlAPI
 //   L4  Resolver
 //   L3  Zones
 //   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
@@ -86,13 +86,14 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
+    layer("ControlAPI"),
     // L7
     .executableTarget(
       name: "sluice",
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "LDNS", "Zones", "EgressPolicy", "ResponseCache",
         "GrantLedger", "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings",
-        "AuditStore", "Control",
+        "AuditStore", "Control", "ControlAPI",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

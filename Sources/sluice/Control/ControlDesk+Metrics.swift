@@ -1,5 +1,6 @@
 import AuditStore
 import Control
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import Foundation

@@ -1,4 +1,5 @@
 import Control
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import LinuxIO

@@ -1,5 +1,6 @@
 import AuditLog
 import Control
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import Foundation

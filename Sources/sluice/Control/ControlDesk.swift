@@ -1,5 +1,6 @@
 import AuditStore
 import Control
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import FirewallBridge
@@ -52,7 +53,7 @@ final class ControlDesk {
   func take(_ request: ControlRequest, _ completion: @escaping Completion) {
     if observe(request, completion) { return }
     // Of a listener for figures nothing is known of who calls.
-    guard request.path.first == "v1", request.peer != .nobody else {
+    guard request.path.first == ControlAPI.version, request.peer != .nobody else {
       let expected = request.peer == .nobody ? "/metrics, /healthz or /readyz" : "/v1/…, /metrics, /healthz or /readyz"
       return completion(.error(404, "no such path; expected \(expected)"))
     }
@@ -65,19 +66,19 @@ final class ControlDesk {
       return completion(.error(503, "the audit log cannot be written, and no change is made without a record"))
     }
     do throws(ControlAPI.Refusal) {
-      switch (request.method, request.path.dropFirst().first ?? "", request.path.count) {
-      case (.get, "status", 2): try status(request, completion)
-      case (.get, "servers", 2): try listServers(request, completion)
-      case (.get, "cache", 2): try listCache(request, completion)
-      case (.delete, "cache", 2): try flush(request, completion)
-      case (.get, "grants", 2): try listGrants(request, completion)
-      case (.delete, "grants", 2): try revoke(request, completion)
-      case (.post, "reload", 2): try startReload(request, completion)
-      case (.get, "permits", 2): try listPermits(request, completion)
-      case (.post, "permits", 2): try permit(request, completion)
-      case (.delete, "permits", 2): try withdraw(request, completion)
-      case (.post, "query", 2): try query(request, completion)
-      case (_, let path, 2) where Self.paths.contains(path):
+      switch (request.method, ControlAPI.Call(request), request.path.count) {
+      case (.get, .status, 2): try status(request, completion)
+      case (.get, .servers, 2): try listServers(request, completion)
+      case (.get, .cache, 2): try listCache(request, completion)
+      case (.delete, .cache, 2): try flush(request, completion)
+      case (.get, .grants, 2): try listGrants(request, completion)
+      case (.delete, .grants, 2): try revoke(request, completion)
+      case (.post, .reload, 2): try startReload(request, completion)
+      case (.get, .permits, 2): try listPermits(request, completion)
+      case (.post, .permits, 2): try permit(request, completion)
+      case (.delete, .permits, 2): try withdraw(request, completion)
+      case (.post, .query, 2): try query(request, completion)
+      case (_, .some, 2):
         completion(.error(405, "\(request.path.joined(separator: "/")) does not take \(request.method.rawValue)"))
       default:
         completion(.error(404, "no such path: /\(request.path.joined(separator: "/"))"))
@@ -86,8 +87,6 @@ final class ControlDesk {
       completion(error.response)
     }
   }
-
-  private static let paths: Set<String> = ["status", "servers", "cache", "grants", "reload", "permits", "query"]
 
   func check(_ request: ControlRequest, _ parameters: Set<String>) throws(ControlAPI.Refusal) {
     if let other = request.query.keys.sorted().first(where: { !parameters.contains($0) }) {
@@ -209,6 +208,11 @@ extension ControlPeer {
   var members: String { ",\"uid\":\(uid),\"pid\":\(pid)" }
 }
 
+extension ControlAPI.Call {
+  /// Nil for a path of no call.
+  fileprivate init?(_ request: ControlRequest) { self.init(rawValue: request.path.dropFirst().first ?? "") }
+}
+
 extension ControlAPI {
   /// A call that cannot be carried out as it is.
   struct Refusal: Error {
@@ -223,10 +227,14 @@ extension ControlAPI {
 extension ControlAPI.Counts {
   /// Of all servers, and of those who are nobody's clients.
   init(_ snapshot: ResolverSnapshot) {
+    self.init()
     for counts in snapshot.servers.map(\.counts) + [snapshot.strangers] { add(counts) }
   }
 
-  init(_ counts: QueryCounts) { add(counts) }
+  init(_ counts: QueryCounts) {
+    self.init()
+    add(counts)
+  }
 
   private mutating func add(_ counts: QueryCounts) {
     cached += counts.total(.cached)

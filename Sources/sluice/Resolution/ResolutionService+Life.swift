@@ -1,5 +1,6 @@
 import AuditLog
 import AuditStore
+import ControlAPI
 import Glibc
 import Resolver
 import Transport

@@ -1,4 +1,5 @@
 import AuditLog
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import FirewallBridge

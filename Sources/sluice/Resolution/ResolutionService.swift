@@ -1,6 +1,7 @@
 import AuditLog
 import AuditStore
 import Control
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import FirewallBridge

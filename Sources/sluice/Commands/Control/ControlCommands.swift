@@ -1,5 +1,6 @@
 import ArgumentParser
 import Control
+import ControlAPI
 import EgressPolicy
 import Foundation
 import LinuxIO
@@ -27,9 +28,9 @@ struct ControlOption: ParsableArguments {
 
   /// As `ControlCaller.call`.
   func call<Answer: Decodable>(
-    _ method: ControlRequest.Method, _ path: String, _ query: [(String, String?)] = [], as type: Answer.Type
+    _ method: ControlRequest.Method, _ call: ControlAPI.Call, _ query: [(String, String?)] = [], as type: Answer.Type
   ) throws -> (answer: Answer, octets: [UInt8]) {
-    try ControlCaller(socket: try self.path()).call(method, path, query, as: type)
+    try ControlCaller(socket: try self.path()).call(method, call, query, as: type)
   }
 }
 
@@ -41,9 +42,9 @@ struct ControlCaller {
   ///
   /// - Parameter query: without those that are nil.
   func call<Answer: Decodable>(
-    _ method: ControlRequest.Method, _ path: String, _ query: [(String, String?)] = [], as type: Answer.Type
+    _ method: ControlRequest.Method, _ call: ControlAPI.Call, _ query: [(String, String?)] = [], as type: Answer.Type
   ) throws -> (answer: Answer, octets: [UInt8]) {
-    let response = try respond(method, path, query)
+    let response = try respond(method, call, query)
     guard response.status < 300 else {
       let failure = try? ControlAPI.decode(ControlAPI.Failure.self, response.body)
       for finding in failure?.findings ?? [] { StandardError.write(finding) }
@@ -59,9 +60,9 @@ struct ControlCaller {
   }
 
   private func respond(
-    _ method: ControlRequest.Method, _ path: String, _ query: [(String, String?)]
+    _ method: ControlRequest.Method, _ call: ControlAPI.Call, _ query: [(String, String?)]
   ) throws -> ControlResponse {
-    var target = "/v1/\(path)"
+    var target = call.path
     let pairs = query.compactMap { key, value in value.map { "\(key)=\(Self.escaped($0))" } }
     if !pairs.isEmpty { target += "?" + pairs.joined(separator: "&") }
     do {
@@ -101,7 +102,7 @@ struct StatusCommand: ParsableCommand {
   @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
-    let (status, octets) = try server.call(.get, "status", as: ControlAPI.Status.self)
+    let (status, octets) = try server.call(.get, .status, as: ControlAPI.Status.self)
     if json {
       StandardOutput.write(ControlAPI.line(octets))
     } else {
@@ -210,7 +211,7 @@ struct ReloadCommand: ParsableCommand {
   @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
-    let (reload, octets) = try server.call(.post, "reload", as: ControlAPI.Reload.self)
+    let (reload, octets) = try server.call(.post, .reload, as: ControlAPI.Reload.self)
     if json { return StandardOutput.write(ControlAPI.line(octets)) }
     for change in reload.changes {
       StandardOutput.write(
@@ -293,7 +294,7 @@ struct CacheCommand: ParsableCommand {
 
     func run() throws {
       let (flushed, octets) = try control.call(
-        .delete, "cache", [("server", server), ("name", name)], as: ControlAPI.Flushed.self)
+        .delete, .cache, [("server", server), ("name", name)], as: ControlAPI.Flushed.self)
       StandardOutput.write(
         json
           ? ControlAPI.line(octets)
@@ -304,7 +305,7 @@ struct CacheCommand: ParsableCommand {
 
   @discardableResult
   private static func list(_ control: ControlOption, _ server: String?, _ name: String?, _ json: Bool) throws -> Int {
-    let entries = try control.call(.get, "cache", [("server", server), ("name", name)], as: ControlAPI.CacheList.self)
+    let entries = try control.call(.get, .cache, [("server", server), ("name", name)], as: ControlAPI.CacheList.self)
       .answer.entries
     if json {
       for entry in entries {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Control
+import ControlAPI
 import EgressPolicy
 import Foundation
 import IPNetwork
@@ -9,7 +10,7 @@ import Settings
 extension GrantsListCommand {
   /// What the running server granted, one row for each address with port, as `grants` shows it.
   func granted() throws -> [OpenGrant] {
-    let grants = try control.call(.get, "grants", [("server", server)], as: ControlAPI.GrantList.self).answer.grants
+    let grants = try control.call(.get, .grants, [("server", server)], as: ControlAPI.GrantList.self).answer.grants
     return Dictionary(grouping: grants) { ElementKey($0) }.compactMap { key, same in OpenGrant(key, same) }.sorted {
       ($0.server, $0.names.first ?? "", $0.address, $0.port) < ($1.server, $1.names.first ?? "", $1.address, $1.port)
     }

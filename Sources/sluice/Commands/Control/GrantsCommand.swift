@@ -1,5 +1,6 @@
 import ArgumentParser
 import Control
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import FirewallBridge
@@ -41,7 +42,7 @@ struct GrantsRevokeCommand: ParsableCommand {
 
   func run() throws {
     let (closed, octets) = try control.call(
-      .delete, "grants", [("server", server), ("name", name), ("address", address)], as: ControlAPI.Flushed.self)
+      .delete, .grants, [("server", server), ("name", name), ("address", address)], as: ControlAPI.Flushed.self)
     StandardOutput.write(
       json
         ? ControlAPI.line(octets)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import AuditStore
 import Control
+import ControlAPI
 import EgressPolicy
 import Foundation
 import Settings
@@ -43,8 +44,8 @@ struct TopCommand: ParsableCommand {
   }
 
   private func look(_ screen: inout TopScreen) throws {
-    let status = try control.call(.get, "status", as: ControlAPI.Status.self).answer
-    let servers = try control.call(.get, "servers", as: ControlAPI.ServerList.self).answer.servers
+    let status = try control.call(.get, .status, as: ControlAPI.Status.self).answer
+    let servers = try control.call(.get, .servers, as: ControlAPI.ServerList.self).answer.servers
     screen.take(status, servers, events: newest(), at: ProcessInfo.processInfo.systemUptime)
   }
 

@@ -1,5 +1,6 @@
 import CLinux
 import Control
+import ControlAPI
 import EgressPolicy
 import FirewallBridge
 import Foundation
@@ -118,7 +119,7 @@ enum HostDiagnosis {
   static func server(_ settings: Settings) -> [Finding] {
     let status: ControlAPI.Status
     do {
-      let response = try ControlClient(path: settings.control.path).call(.get, "/v1/status")
+      let response = try ControlClient(path: settings.control.path).call(.get, ControlAPI.Call.status.path)
       status = try ControlAPI.decode(ControlAPI.Status.self, response.body)
     } catch let error as SystemError where error.errno == EACCES || error.errno == EPERM {
       return [.warning("server", "\(settings.control.path) is not for this user", "run it with sudo")]

@@ -1,3 +1,4 @@
+import ControlAPI
 import EgressPolicy
 import FirewallBridge
 import Glibc

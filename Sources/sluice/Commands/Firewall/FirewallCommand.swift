@@ -1,5 +1,6 @@
 import ArgumentParser
 import Control
+import ControlAPI
 import FirewallBridge
 import Glibc
 import IPNetwork
@@ -133,7 +134,7 @@ struct FirewallCommand: ParsableCommand {
         throw ExitCode.failure
       }
       do {
-        let response = try ControlClient(path: settings.control.path).call(.post, "/v1/reload")
+        let response = try ControlClient(path: settings.control.path).call(.post, ControlAPI.Call.reload.path)
         guard response.status == 200 else {
           StandardError.write(
             "sluice: \(prefix) is released, and opens when the running sluice reloads; it refused to: "

@@ -1,6 +1,6 @@
 /// The transport of a grant as people and machines read it: `any`, `tcp`, `udp`, or the IP protocol's number.
-enum TransportName {
-  static func text(_ transport: UInt8) -> String {
+package enum TransportName {
+  package static func text(_ transport: UInt8) -> String {
     switch transport {
     case 0: "any"
     case 6: "tcp"
@@ -10,7 +10,7 @@ enum TransportName {
   }
 
   /// Nil for what `text` never says.
-  static func number(_ text: String) -> UInt8? {
+  package static func number(_ text: String) -> UInt8? {
     switch text {
     case "any": 0
     case "tcp": 6

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import EgressPolicy
+import LinuxIO
 import Settings
 
 /// The one executable.

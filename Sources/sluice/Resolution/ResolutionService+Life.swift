@@ -2,6 +2,7 @@ import AuditLog
 import AuditStore
 import ControlAPI
 import Glibc
+import LinuxIO
 import Resolver
 import Transport
 

@@ -4,6 +4,7 @@ import Control
 import ControlAPI
 import EgressPolicy
 import Foundation
+import LinuxIO
 import Settings
 
 struct TopCommand: ParsableCommand {

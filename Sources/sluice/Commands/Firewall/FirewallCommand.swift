@@ -1,4 +1,5 @@
 import ArgumentParser
+import AuditLog
 import Control
 import ControlAPI
 import FirewallBridge

@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditStore
 import EgressPolicy
 import Foundation
+import LinuxIO
 import Settings
 
 struct LogCommand: ParsableCommand {

@@ -3,6 +3,7 @@ import AuditStore
 import DNSWire
 import EgressPolicy
 import Foundation
+import LinuxIO
 
 struct LogSuggestCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

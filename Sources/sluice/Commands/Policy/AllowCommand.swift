@@ -3,6 +3,7 @@ import Control
 import ControlAPI
 import EgressPolicy
 import Foundation
+import LinuxIO
 import Settings
 
 struct AllowCommand: ParsableCommand {

@@ -1,6 +1,8 @@
 import ArgumentParser
+import AuditLog
 import DNSWire
 import EgressPolicy
+import LinuxIO
 import Settings
 
 struct CheckCommand: ParsableCommand {

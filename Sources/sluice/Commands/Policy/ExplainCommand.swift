@@ -5,6 +5,7 @@ import DNSWire
 import EgressPolicy
 import Foundation
 import IPNetwork
+import LinuxIO
 import Settings
 import Zones
 

@@ -1,13 +1,6 @@
 import Glibc
+import LinuxIO
 import Synchronization
-
-/// Diagnostics for the operator's terminal and journal.
-enum StandardError {
-  static func write(_ line: String) {
-    let octets = Array((line + "\n").utf8)
-    _ = unsafe octets.withUnsafeBytes { unsafe Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
-  }
-}
 
 /// What a command was asked for, line by line: whoever reads a pipe sees each one at once, unless many are collected.
 enum StandardOutput {

@@ -1,6 +1,7 @@
-/// The few pieces of JSON that the commands print (RFC 8259).
-enum JSONText {
-  static func quoted(_ text: String) -> String {
+/// The few pieces of JSON that members of events and the commands' output are made of (RFC 8259).
+package enum JSONText {
+  /// A JSON string.
+  package static func quoted(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {
       switch scalar {
@@ -15,7 +16,8 @@ enum JSONText {
     return result + "\""
   }
 
-  static func list(_ items: [String]) -> String {
+  /// An array of JSON strings.
+  package static func list(_ items: [String]) -> String {
     "[" + items.map(quoted).joined(separator: ",") + "]"
   }
 }

@@ -4,6 +4,7 @@ import PackageDescription
 // Layers: a target imports only targets of lower layers (checked again by `.ci/layers`).
 //
 //   L7  sluice
+//   L6  Serving
 //   L5  Transport  Upstream  FirewallBridge  Settings  AuditStore  Control  ControlAPI
 //   L4  Resolver
 //   L3  Zones
@@ -87,13 +88,20 @@ let package = Package(
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
     layer("ControlAPI"),
+    // L6
+    layer(
+      "Serving",
+      [
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
+        "GrantLedger", "AuditLog", "Zones", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings",
+        "AuditStore", "Control", "ControlAPI",
+      ]),
     // L7
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "LDNS", "Zones", "EgressPolicy", "ResponseCache",
-        "GrantLedger", "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallBridge", "Settings",
-        "AuditStore", "Control", "ControlAPI",
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "LDNS", "HostNetwork", "EgressPolicy", "AuditLog", "Zones",
+        "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI", "Serving",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -136,7 +144,8 @@ let package = Package(
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
-    tests(of: "sluice", ["EgressPolicy", "FirewallBridge", "HostNetwork", "IPNetwork", "Settings"]),
+    tests(of: "Serving", ["DNSWire", "FirewallBridge", "IPNetwork", "LinuxIO", "Settings"]),
+    tests(of: "sluice", ["EgressPolicy", "HostNetwork", "IPNetwork", "Settings"]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: ["sluice", "TestSupport", "DNSWire", "IPNetwork", "FirewallBridge", "CLinux"],

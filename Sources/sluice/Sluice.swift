@@ -2,13 +2,12 @@ import ArgumentParser
 import Foundation
 import EgressPolicy
 import LinuxIO
+import Serving
 import Settings
 
 /// The one executable.
 @main
 struct Sluice: ParsableCommand {
-  static let version = "0.1.0"
-
   static let configuration = CommandConfiguration(
     commandName: "sluice",
     abstract: "An allowlisting DNS resolver with a sinkhole, for MCP servers and other AI-agent containers.",
@@ -19,7 +18,7 @@ struct Sluice: ParsableCommand {
 
       Start with: sluice check --config /etc/sluice/sluice.yaml
       """,
-    version: version,
+    version: Release.version,
     subcommands: [
       ServeCommand.self, CheckCommand.self, ExplainCommand.self, QueryCommand.self, StatusCommand.self, TopCommand.self,
       CacheCommand.self,

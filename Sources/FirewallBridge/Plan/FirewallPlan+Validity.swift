@@ -26,7 +26,7 @@ extension FirewallPlan {
   }
 
   /// Whether `text` is safe as an nft identifier: `[A-Za-z_][A-Za-z0-9_-]{0,62}`.
-  static func isName(_ text: String) -> Bool {
+  package static func isName(_ text: String) -> Bool {
     let octets = text.utf8
     guard let first = octets.first, octets.count <= ServerName.maximumLength else { return false }
     guard isLetter(first) || first == 0x5F else { return false }

@@ -9,6 +9,7 @@ import Foundation
 import Glibc
 import IPNetwork
 import LinuxIO
+import Serving
 import Settings
 
 struct GrantsCommand: ParsableCommand {
@@ -127,9 +128,7 @@ struct OpenGrant {
   var packets: UInt64?
 
   static func all(_ settings: Settings, server: String?) throws(SystemError) -> [OpenGrant] {
-    var indexes = FirewallIndexes()
-    indexes.assign(settings.policies)
-    let plan = indexes.plan(for: settings.policies, settings)
+    let plan = FirewallPlan(settings, settings.policies)
     let kernel = try KernelSets()
     let sets = try kernel.sets(family: plan.family, table: plan.table)
     let path = settings.audit.path + ".grants"

@@ -4,6 +4,7 @@ import FirewallBridge
 import Foundation
 import HostNetwork
 import IPNetwork
+import Serving
 import Settings
 
 /// What `doctor` finds out about the containers of a Docker engine: what it tells and what the host is like go in, findings

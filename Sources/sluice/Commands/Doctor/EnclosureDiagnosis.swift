@@ -3,6 +3,7 @@ import EgressPolicy
 import FirewallBridge
 import IPNetwork
 import LinuxIO
+import Serving
 import Settings
 
 /// What this host's interfaces mean for a configuration: which network is enclosed by one, which is not, which stays closed
@@ -17,7 +18,7 @@ struct EnclosureDiagnosis {
   init?(_ settings: Settings) throws(SystemError) {
     guard settings.firewall.mode == .managed else { return nil }
     self.settings = settings
-    surroundings = try Ruleset.Surroundings(EarlyRules.plan(settings, settings.policies), state: settings.state)
+    surroundings = try Ruleset.Surroundings(FirewallPlan(settings, settings.policies), state: settings.state)
   }
 
   /// Warnings for `check`, each where the network stands.

@@ -6,6 +6,7 @@ import FirewallBridge
 import Foundation
 import Glibc
 import LinuxIO
+import Serving
 import Settings
 
 /// What `doctor` finds out about the host itself.
@@ -178,7 +179,7 @@ enum HostDiagnosis {
     guard settings.firewall.mode == .managed, geteuid() == 0 else { return [] }
     var findings: [Finding] = []
     do {
-      let plan = EarlyRules.plan(settings, settings.policies.inForceNow())
+      let plan = FirewallPlan(settings, settings.policies.inForceNow())
       let difference = try FirewallDifference(plan, state: settings.state)
       findings.append(
         difference.isEmpty

@@ -6,6 +6,7 @@ import FirewallBridge
 import Glibc
 import IPNetwork
 import LinuxIO
+import Serving
 import Settings
 
 struct FirewallCommand: ParsableCommand {
@@ -161,7 +162,7 @@ struct FirewallCommand: ParsableCommand {
       StandardError.write("sluice: firewall.mode is \(settings.firewall.mode): table and rules are not ours to write")
       throw ExitCode.failure
     }
-    return (EarlyRules.plan(settings, settings.policies.inForceNow()), settings)
+    return (FirewallPlan(settings, settings.policies.inForceNow()), settings)
   }
 
   private static func reported(_ body: () throws -> Void) throws {

@@ -1,5 +1,6 @@
 import FirewallBridge
 import Foundation
+import Serving
 
 /// What differs between the table in the kernel and the one that a configuration wants, in nft's own words.
 ///

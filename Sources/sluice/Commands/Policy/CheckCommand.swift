@@ -3,6 +3,7 @@ import AuditLog
 import DNSWire
 import EgressPolicy
 import LinuxIO
+import Serving
 import Settings
 
 struct CheckCommand: ParsableCommand {

@@ -6,6 +6,7 @@ import EgressPolicy
 import Foundation
 import IPNetwork
 import LinuxIO
+import Serving
 import Settings
 import Zones
 

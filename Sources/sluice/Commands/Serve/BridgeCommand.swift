@@ -1,5 +1,6 @@
 import ArgumentParser
 import FirewallBridge
+import Serving
 
 /// The privileged half of `serve`, started by it and by nobody else.
 struct BridgeCommand: ParsableCommand {

@@ -1,6 +1,7 @@
 import EgressPolicy
 import Foundation
 import Glibc
+import Serving
 import Settings
 
 /// Whether the audit log's folder is the service's user's to write, as a rotation needs it; for `check` and `doctor`.

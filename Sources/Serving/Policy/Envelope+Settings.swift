@@ -1,5 +1,5 @@
+package import FirewallBridge
 import EgressPolicy
-import FirewallBridge
 import LinuxIO
 import Settings
 import Zones
@@ -12,7 +12,7 @@ extension Envelope {
   init(_ settings: Settings, zones: LocalZones?) {
     let permits = settings.permits
     self.init(
-      plan: EarlyRules.plan(settings, settings.policies),
+      plan: FirewallPlan(settings, settings.policies),
       reaches: Dictionary(
         settings.policies.map { ($0.name.text, Reach($0)) }, uniquingKeysWith: { first, _ in first }),
       permitPorts: permits.maxSeconds == 0 ? .none : permits.ports == .any ? .any : .listed,
@@ -23,7 +23,7 @@ extension Envelope {
   }
 
   /// Reads the files of a configuration.
-  static func read(_ path: String) -> Result<Envelope, EnvelopeFault> {
+  package static func read(_ path: String) -> Result<Envelope, EnvelopeFault> {
     let loaded = SettingsLoader.load(path: path)
     guard let settings = loaded.settings else {
       let first = loaded.diagnostics.first { $0.severity == .error }

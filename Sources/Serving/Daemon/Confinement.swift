@@ -1,11 +1,11 @@
+package import Settings
 import EgressPolicy
 import Foundation
 import Glibc
 import LinuxIO
-import Settings
 
 /// What of the host stays within serve's reach once it answers: what a reload reads again, and where it writes.
-enum Confinement {
+package enum Confinement {
   /// A thread that the reading of a large configuration left behind ends by itself within a second.
   private static let patience: UInt64 = 3_000
 
@@ -80,7 +80,7 @@ enum Confinement {
 
   /// What the bridge reads or keeps in the folder that serve may fill, or below it: a serve that is taken over could write
   /// there what the bridge goes by, as far as the files' owners let it.
-  static func exposed(_ settings: Settings, _ configuration: String) -> [String] {
+  package static func exposed(_ settings: Settings, _ configuration: String) -> [String] {
     let own = resolved(folder(of: settings.audit.path))
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
     let files = Set([configuration] + settings.policies.map(\.location.file) + zones).sorted()

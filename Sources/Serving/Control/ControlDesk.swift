@@ -156,7 +156,7 @@ final class ControlDesk {
     let mode = settings.firewall.mode
     let absent = HostAddresses.absent(of: settings.listen).map(\.description)
     return ControlAPI.Status(
-      version: Sluice.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
+      version: Release.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
       uptime: (service.now - startedMonotonic) / 1_000_000_000, listen: settings.listen.map(\.description),
       listenAbsent: absent.isEmpty ? nil : absent,
       policy: ControlAPI.Status.Policy(

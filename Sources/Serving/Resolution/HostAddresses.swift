@@ -1,11 +1,12 @@
-import EgressPolicy
+package import EgressPolicy
+package import IPNetwork
+package import Settings
 import HostNetwork
-import IPNetwork
-import Settings
 
 /// The addresses of the host's own interfaces: no answer may lead a server to them (threats: rebinding).
-enum HostAddresses {
-  static func all() -> Set<IPAddress> {
+package enum HostAddresses {
+  /// Those of every interface; none where the kernel cannot be asked.
+  package static func all() -> Set<IPAddress> {
     // Of links and addresses only; routes say nothing of what is the host's own.
     (try? RouteSocket().read { _ in false })?.ownAddresses ?? []
   }
@@ -14,13 +15,13 @@ enum HostAddresses {
   static func has(_ listen: ListenAddress) -> Bool { absent(of: [listen]).isEmpty }
 
   /// Those that no interface has yet; bound free, they are answered at as soon as one has.
-  static func absent(of listen: [ListenAddress]) -> [ListenAddress] {
+  package static func absent(of listen: [ListenAddress]) -> [ListenAddress] {
     let present = all()
     return listen.filter { !$0.isWildcard && !present.contains($0.address) && !isLoopback($0.address) }
   }
 
   /// A warning for each listen address that is not there yet, at its place in the configuration.
-  static func diagnose(_ settings: Settings) -> [Diagnostic] {
+  package static func diagnose(_ settings: Settings) -> [Diagnostic] {
     let absent = absent(of: settings.listen)
     return zip(settings.listen, settings.listenLocations).filter { absent.contains($0.0) }.map { listen, location in
       .warning("\(listen) is not there yet: no interface of this host has the address", at: location)

@@ -1,14 +1,15 @@
+package import EgressPolicy
+package import Settings
 import CLinux
-import EgressPolicy
 import Glibc
 import LinuxIO
-import Settings
 
 /// Gives up what `serve` needs only to start.
-enum Privileges {
-  struct Account {
-    var user: UInt32
-    var group: UInt32
+package enum Privileges {
+  /// Numbers of a user and of its group.
+  package struct Account {
+    package var user: UInt32
+    package var group: UInt32
   }
 
   /// The kernel's number for a user that it does not know, which user nobody has: other services' processes have it too.
@@ -20,7 +21,7 @@ enum Privileges {
   }
 
   /// What keeps serve from becoming the user, on this host; nil where nothing does.
-  static func missing(_ user: ServiceUser) -> Diagnostic? {
+  package static func missing(_ user: ServiceUser) -> Diagnostic? {
     do throws(StartError) {
       _ = try lookUp(user)
       return nil
@@ -30,7 +31,7 @@ enum Privileges {
   }
 
   /// The account of a user on this host; nil where serve could not become it.
-  static func known(_ user: ServiceUser) -> Account? { try? lookUp(user) }
+  package static func known(_ user: ServiceUser) -> Account? { try? lookUp(user) }
 
   private static func lookUp(_ user: ServiceUser) throws(StartError) -> Account {
     var account = Account(user: 0, group: 0)

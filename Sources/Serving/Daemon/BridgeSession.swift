@@ -1,10 +1,10 @@
-import FirewallBridge
+package import FirewallBridge
+package import LinuxIO
 import Glibc
 import GrantLedger
-import LinuxIO
 
 /// A bridge and a reactor until the bridge has said whether its plan is in force.
-final class BridgeSession {
+package final class BridgeSession {
   /// A bridge that is not at work by then has a reason that it cannot tell: a hung nft, a stopped process.
   private static let patience: UInt64 = 10_000
 
@@ -26,9 +26,10 @@ final class BridgeSession {
 
   /// Starts a bridge. With a plan, this returns when the plan is installed.
   ///
+  /// - Throws: `StartError` when there is no bridge at work in time, or it refuses the plan.
   /// - Parameter bounds: see `BridgeProcess.spawn`.
   /// - Parameter state: the path of the state folder, which is made where it is missing.
-  init(
+  package init(
     _ plan: FirewallPlan?, bounds: (envelope: Envelope, source: BridgeProcess.Source)? = nil, state: String,
     reactor: Reactor? = nil
   ) throws(StartError) {
@@ -55,7 +56,9 @@ final class BridgeSession {
   }
 
   /// Deletes the table of a plan.
-  func remove(_ table: String) throws(StartError) {
+  ///
+  /// - Throws: `StartError` when the bridge cannot, or does not answer in time.
+  package func remove(_ table: String) throws(StartError) {
     awaitsAnswer = true
     link?.removeTable(table) { [unowned self] failure in
       finish(failure.map { .failure(StartError("the table cannot be removed: \($0)")) } ?? .success(()))

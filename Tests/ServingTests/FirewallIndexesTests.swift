@@ -3,7 +3,7 @@ import Foundation
 import Settings
 import Testing
 
-@testable import sluice
+@testable import Serving
 
 @Suite struct FirewallIndexesTests {
   private func plan(audit: String) throws -> FirewallPlan {

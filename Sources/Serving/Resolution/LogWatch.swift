@@ -51,11 +51,3 @@ final class LogWatch {
       destination: Array(path.utf8), ",\(members)")
   }
 }
-
-/// What keeps a log from being rotated, in words.
-enum LogFault {
-  /// - Parameter reason: as the kernel words it.
-  static func text(_ path: String, _ reason: String) -> String {
-    "the audit log \(path) cannot be rotated (\(reason)): it grows beyond max-size"
-  }
-}

@@ -2,6 +2,7 @@ package import DNSWire
 package import IPNetwork
 package import LinuxIO
 import CLinux
+import FirewallBridge
 import Glibc
 
 /// Why an address is open: one line of the journal.

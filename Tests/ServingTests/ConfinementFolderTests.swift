@@ -3,7 +3,7 @@ import Glibc
 import Settings
 import Testing
 
-@testable import sluice
+@testable import Serving
 
 @Suite("The folders that serve may go on to read")
 struct ConfinementFolderTests {

@@ -1,12 +1,12 @@
-import EgressPolicy
+package import EgressPolicy
+package import Settings
+package import Zones
 import Foundation
-import Settings
-import Zones
 
 /// The zones that the configuration names, read from their files.
-enum ZoneFiles {
+package enum ZoneFiles {
   /// Every fault of every zone file, as a finding of `check`.
-  static func diagnose(_ settings: Settings) -> [Diagnostic] {
+  package static func diagnose(_ settings: Settings) -> [Diagnostic] {
     do throws(ZoneFileErrors) {
       _ = try load(settings)
       return []
@@ -15,7 +15,8 @@ enum ZoneFiles {
     }
   }
 
-  static func load(_ settings: Settings) throws(ZoneFileErrors) -> LocalZones {
+  /// - Throws: what is wrong with which file.
+  package static func load(_ settings: Settings) throws(ZoneFileErrors) -> LocalZones {
     var files: [(path: String, text: [UInt8])] = []
     var findings: [Diagnostic] = []
     for source in settings.zones {
@@ -43,6 +44,7 @@ enum ZoneFiles {
   }
 }
 
-struct ZoneFileErrors: Error {
-  var findings: [Diagnostic]
+/// Every fault of every zone file.
+package struct ZoneFileErrors: Error {
+  package var findings: [Diagnostic]
 }

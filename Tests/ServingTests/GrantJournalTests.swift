@@ -4,7 +4,7 @@ import IPNetwork
 import LinuxIO
 import Testing
 
-@testable import FirewallBridge
+@testable import Serving
 
 @Suite("The journal of grants")
 struct GrantJournalTests {

@@ -14,14 +14,14 @@ extension ResolutionService {
       tell(.crashed, ",\"began\":\"\(ControlAPI.time(nanoseconds: began))\"")
       StandardError.write("sluice: the run before this one ended without stopping")
     }
-    tell(.started, ",\"version\":\(JSONText.quoted(Sluice.version)),\"pid\":\(getpid())")
+    tell(.started, ",\"version\":\(JSONText.quoted(Release.version)),\"pid\":\(getpid())")
   }
 
   /// - Parameter failure: why it cannot go on; nil where it was asked to stop.
   func tellEnd(_ failure: String?) {
     tell(
       .stopped,
-      ",\"version\":\(JSONText.quoted(Sluice.version))" + (failure.map { ",\"error\":\(JSONText.quoted($0))" } ?? ""))
+      ",\"version\":\(JSONText.quoted(Release.version))" + (failure.map { ",\"error\":\(JSONText.quoted($0))" } ?? ""))
   }
 
   private func tell(_ code: AuditCode, _ members: String) {

@@ -263,7 +263,7 @@ extension ControlDesk {
     let snapshot = service.snapshot
     let absent = HostAddresses.absent(of: settings.listen)
     return MetricsReading(
-      version: Sluice.version, started: started, policySince: service.policySince,
+      version: Release.version, started: started, policySince: service.policySince,
       listen: settings.listen.map { ($0.description, !absent.contains($0)) }, snapshot: snapshot,
       upstreams: service.upstream.states, upstream: service.upstream.statistics,
       openings: snapshot.servers.map { service.engine.ledger.elementCount(ofServer: $0.firewallIndex) },

@@ -1,3 +1,4 @@
+package import Settings
 import AuditLog
 import AuditStore
 import CLinux
@@ -10,7 +11,6 @@ import GrantLedger
 import IPNetwork
 import LinuxIO
 import Resolver
-import Settings
 import Transport
 import Upstream
 import Zones
@@ -21,7 +21,7 @@ import Zones
 /// answer. Rules need neither log nor socket nor interface: whatever fails after them, they stay, and the servers'
 /// networks are closed. The thread that calls `run` becomes the resolver's; queries are answered by the workers' threads
 /// and the TCP event loop.
-final class Service {
+package final class Service {
   private let settings: Settings
   private let configurationPath: String
   private let mailbox: Mailbox<ResolverMessage>
@@ -33,7 +33,11 @@ final class Service {
   private var failure: StartError?
   private let activated: ActivatedSockets
 
-  init(settings: Settings, configurationPath: String) throws {
+  /// Takes over the sockets that a service manager passed.
+  ///
+  /// - Parameter configurationPath: of the file that a reload reads.
+  /// - Throws: `StartError` or `SystemError`.
+  package init(settings: Settings, configurationPath: String) throws {
     self.settings = settings
     self.configurationPath = configurationPath
     // Before anything is started that would inherit them.
@@ -46,7 +50,7 @@ final class Service {
   ///
   /// - Throws: `StartError` when a part of it cannot be had, and nothing was answered; or when the firewall bridge is gone,
   ///   so that who started this has to start it anew.
-  func run() throws {
+  package func run() throws {
     let signals = sluice_signals_new()
     guard signals >= 0 else { throw StartError("signals cannot be received") }
     DescriptorLimit.raise()

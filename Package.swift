@@ -71,10 +71,10 @@ let package = Package(
     layer(
       "Transport",
       [
-        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "Resolver",
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "EgressPolicy", "AuditLog", "Resolver",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
-    layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
+    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
     layer(
       "FirewallBridge",
       ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "GrantLedger"]),

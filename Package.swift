@@ -3,13 +3,14 @@ import PackageDescription
 
 // Layers: a target imports only targets of lower layers (checked again by `.ci/layers`).
 //
-//   L6  sluice
-//   L5  FirewallBridge  FirewallWorker
-//   L4  Transport  Upstream  Settings  AuditStore  Control  NFTables  BridgeProcesses
-//   L3  Resolver
-//   L2  FirewallModel
-//   L1  HostNetwork  Zones  EgressPolicy  ResponseCache  GrantLedger  AuditLog
-//   L0  CLDNS  CNetfilter  CZstd  CLinux  LinuxIO  DNSWire  IPNetwork  Sharing
+//   L7  sluice
+//   L6  Serving
+//   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Settings  AuditStore  Control  ControlAPI
+//   L4  Resolver  NFTables  BridgeProcesses
+//   L3  Zones  FirewallModel
+//   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
+//   L1  LinuxIO  DNSWire  IPNetwork  Sharing
+//   L0  CLDNS  CNetfilter  CZstd  CLinux
 
 let strict: [SwiftSetting] = [
   .strictMemorySafety(),
@@ -45,39 +46,44 @@ let package = Package(
       name: "CNetfilter", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev", "libmnl-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CLinux"),
+    // L1
     layer("LinuxIO", ["CLinux"]),
     layer("DNSWire"),
     layer("IPNetwork"),
     layer("Sharing"),
-    // L1
+    // L2
+    layer("LDNS", ["CLDNS", "DNSWire"]),
     layer("HostNetwork", ["CLinux", "LinuxIO", "IPNetwork"]),
-    layer("Zones", ["CLDNS", "DNSWire", "IPNetwork"]),
     layer("EgressPolicy", ["CLinux", "DNSWire", "IPNetwork"]),
     layer("ResponseCache", ["CLinux", "DNSWire"]),
     layer("GrantLedger", ["DNSWire", "IPNetwork"]),
     layer("AuditLog", ["CLinux", "DNSWire", "IPNetwork"]),
-    // L2
+    // L3
+    layer("Zones", ["LDNS", "DNSWire", "IPNetwork"]),
+    // What the firewall is to be, which both ends of the bridge know.
+    layer("FirewallModel", ["IPNetwork", "HostNetwork", "EgressPolicy", "GrantLedger"]),
+    // L4
     layer(
       "Resolver",
       [
         "CLinux", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
         "AuditLog",
       ]),
-    // L3
+    // What speaks netlink, and what the bridge's processes share.
+    layer("NFTables", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "FirewallModel"]),
+    layer("BridgeProcesses", ["CLinux", "LinuxIO", "HostNetwork", "FirewallModel"]),
+    // L5
     layer(
       "Transport",
       [
-        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "Resolver",
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "EgressPolicy", "AuditLog", "Resolver",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
-    layer("Upstream", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
-    // The firewall: what both ends know, what speaks netlink, what the processes share, serve's end, and all that is privileged.
-    layer("FirewallModel", ["IPNetwork", "HostNetwork", "EgressPolicy", "GrantLedger"]),
-    layer("NFTables", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "FirewallModel"]),
-    layer("BridgeProcesses", ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "FirewallModel"]),
+    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
     layer(
       "FirewallBridge",
-      ["CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
+      ["CLinux", "LinuxIO", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
+    // All that runs with CAP_NET_ADMIN.
     layer(
       "FirewallWorker",
       ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "FirewallModel", "NFTables", "BridgeProcesses"]),
@@ -90,14 +96,21 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
-    // L4
+    layer("ControlAPI"),
+    // L6
+    layer(
+      "Serving",
+      [
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
+        "GrantLedger", "AuditLog", "Zones", "Resolver", "Transport", "Upstream", "FirewallModel",
+        "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI",
+      ]),
+    // L7
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
-        "AuditLog", "HostNetwork", "Resolver", "Transport", "Upstream", "FirewallModel", "NFTables",
-        "BridgeProcesses", "FirewallBridge", "FirewallWorker", "Settings", "AuditStore",
-        "Control",
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "LDNS", "HostNetwork", "EgressPolicy", "AuditLog", "Zones",
+        "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Settings", "AuditStore", "Control", "ControlAPI", "Serving",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -123,6 +136,7 @@ let package = Package(
     .target(name: "ForbiddenCalls", path: "Tests/ForbiddenCalls"),
     tests(of: "LinuxIO", ["CLinux", "ForbiddenCalls"]),
     tests(of: "HostNetwork", ["CLinux", "IPNetwork", "LinuxIO"]),
+    tests(of: "LDNS", ["DNSWire"]),
     tests(of: "Zones", ["DNSWire"]),
     tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
     tests(of: "ResponseCache", ["DNSWire"]),
@@ -140,7 +154,7 @@ let package = Package(
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "FirewallModel", ["HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "NFTables", ["FirewallModel", "IPNetwork"]),
-    tests(of: "FirewallBridge", ["DNSWire", "FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
+    tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the bridge too.
     tests(
       of: "FirewallWorker",
@@ -151,7 +165,8 @@ let package = Package(
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
-    tests(of: "sluice", ["EgressPolicy", "FirewallModel", "FirewallBridge", "HostNetwork", "IPNetwork", "Settings"]),
+    tests(of: "Serving", ["DNSWire", "FirewallModel", "FirewallBridge", "IPNetwork", "LinuxIO", "Settings"]),
+    tests(of: "sluice", ["EgressPolicy", "HostNetwork", "IPNetwork", "Settings"]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [

@@ -1,4 +1,5 @@
 import DNSWire
+import LDNS
 
 /// Gathers the records of all zone files and refuses what no server could answer from.
 struct ZoneReader {
@@ -21,8 +22,13 @@ struct ZoneReader {
   init(_ files: [(path: String, text: [UInt8])]) {
     var read: [Entry] = []
     for file in files {
-      let lines = MasterFile.read(file.text, path: file.path, errors: &errors)
-      read += lines.map { Entry(record: $0.record, file: file.path, line: $0.number) }
+      let (records, faults) = MasterFile.read(file.text)
+      errors += faults.map { ZoneError(file: file.path, line: $0.line, message: $0.message) }
+      read += records.map { record in
+        Entry(
+          record: LocalRecord(owner: record.owner, type: record.type, ttl: record.ttl, rdata: record.rdata),
+          file: file.path, line: record.line)
+      }
     }
     for entry in read where entry.record.type == .SOA {
       start(entry)

@@ -1,185 +1,23 @@
-import DNSWire
-package import IPNetwork
-
-/// JSON and names as octets, appended to a buffer that is used again; no `String` on the way.
-extension [UInt8] {
-  package mutating func append(ascii text: StaticString) {
-    for index in 0..<text.utf8CodeUnitCount {
-      append(unsafe text.utf8Start[index])  // index < utf8CodeUnitCount
-    }
-  }
-
-  package mutating func append(decimal value: UInt64) {
-    if value < 10 {
-      append(UInt8(ascii: "0") + UInt8(value))
-      return
-    }
-    let start = count
-    var rest = value
-    while rest > 0 {
-      append(UInt8(ascii: "0") + UInt8(rest % 10))
-      rest /= 10
-    }
-    reverseTail(from: start)
-  }
-
-  private mutating func reverseTail(from start: Int) {
-    var left = start
-    var right = count - 1
-    while left < right {
-      swapAt(left, right)
-      left += 1
-      right -= 1
-    }
-  }
-
-  package mutating func append(hexadecimal value: UInt64, digits: Int) {
-    for place in (0..<digits).reversed() {
-      append(Self.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(place * 4)) & 15))
-    }
-  }
-
-  private static func hexDigit(_ value: UInt8) -> UInt8 {
-    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
-  }
-
-  /// The inside of a JSON string (RFC 8259 section 7): what is not printable ASCII becomes `\u00XX`.
-  package mutating func append(jsonEscaped octets: Span<UInt8>) {
-    for index in octets.indices {
-      append(jsonEscaped: octets[index])
-    }
-  }
-
-  private mutating func append(jsonEscaped octet: UInt8) {
-    switch octet {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-      append(UInt8(ascii: "\\"))
-      append(octet)
-    case 0x20...0x7E:
-      append(octet)
-    default:
-      append(ascii: "\\u00")
-      append(hexadecimal: UInt64(octet), digits: 2)
-    }
-  }
-
-  /// A JSON string, ASCII only: text that is not becomes `\uXXXX` by UTF-16 unit.
-  package mutating func append(jsonQuoted text: String) {
-    append(UInt8(ascii: "\""))
-    if text.utf8.allSatisfy({ $0 < 0x80 }) {
-      for octet in text.utf8 { append(jsonEscaped: octet) }
-    } else {
-      for unit in text.utf16 {
-        if unit < 0x80 {
-          append(jsonEscaped: UInt8(unit))
-        } else {
-          append(ascii: "\\u")
-          append(hexadecimal: UInt64(unit), digits: 4)
-        }
+/// The few pieces of JSON that members of events and the commands' output are made of (RFC 8259).
+package enum JSONText {
+  /// A JSON string.
+  package static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\u{0}"..."\u{1F}", "\u{7F}", "\u{2028}", "\u{2029}":
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
       }
     }
-    append(UInt8(ascii: "\""))
+    return result + "\""
   }
 
-  /// A wire name in presentation form (as `NameWire.presentation`), escaped once more for a JSON string.
-  package mutating func append(jsonName wire: Span<UInt8>) {
-    var at = 0
-    let start = count
-    while at < wire.count, wire[at] != 0 {
-      if at > 0 { append(UInt8(ascii: ".")) }
-      let end = Swift.min(at + Int(wire[at]), wire.count - 1)
-      var index = at + 1
-      while index <= end {
-        append(jsonPresentation: wire[index])
-        index += 1
-      }
-      at = end + 1
-    }
-    if count == start { append(UInt8(ascii: ".")) }
-  }
-
-  private mutating func append(jsonPresentation octet: UInt8) {
-    switch octet {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
-      append(octet)
-    case UInt8(ascii: "\\"), UInt8(ascii: "\""):
-      // `\\` and `\"` as presented, each octet escaped for JSON
-      append(ascii: "\\\\\\")
-      append(octet)
-    case UInt8(ascii: "."), UInt8(ascii: ";"), UInt8(ascii: "("), UInt8(ascii: ")"), UInt8(ascii: "@"),
-      UInt8(ascii: "$"):
-      append(ascii: "\\\\")
-      append(octet)
-    case 0x21...0x7E:
-      append(octet)
-    default:
-      append(ascii: "\\\\")
-      append(UInt8(ascii: "0") + octet / 100)
-      append(UInt8(ascii: "0") + octet / 10 % 10)
-      append(UInt8(ascii: "0") + octet % 10)
-    }
-  }
-
-  /// `443/tcp`, or `protocol 1` where there are no ports.
-  mutating func append(portOf header: AuditRecordHeader) {
-    switch header.transport {
-    case nil: append(ascii: "protocol ")
-    case .tcp?, .udp?, .control?: break
-    }
-    append(decimal: UInt64(header.type.rawValue))
-    switch header.transport {
-    case .tcp?: append(ascii: "/tcp")
-    case .udp?: append(ascii: "/udp")
-    case .control?, nil: break
-    }
-  }
-
-  /// Dotted quad, or RFC 5952.
-  package mutating func append(address: IPAddress) {
-    switch address.family {
-    case .v4:
-      append(decimal: address.low >> 24 & 0xFF)
-      append(UInt8(ascii: "."))
-      append(decimal: address.low >> 16 & 0xFF)
-      append(UInt8(ascii: "."))
-      append(decimal: address.low >> 8 & 0xFF)
-      append(UInt8(ascii: "."))
-      append(decimal: address.low & 0xFF)
-    case .v6:
-      append(v6: address)
-    }
-  }
-
-  private mutating func append(v6 address: IPAddress) {
-    func group(_ index: Int) -> UInt64 {
-      let half = index < 4 ? address.high : address.low
-      return half >> UInt64(48 - 16 * (index & 3)) & 0xFFFF
-    }
-    if address.high == 0, address.low >> 32 == 0xFFFF {  // RFC 5952 section 5
-      append(ascii: "::ffff:")
-      append(address: IPAddress(v4: UInt32(truncatingIfNeeded: address.low)))
-      return
-    }
-    // The longest run of two or more zero groups, the first of equals (RFC 5952 section 4.2).
-    var best = 0..<0
-    var index = 0
-    while index < 8 {
-      var end = index
-      while end < 8, group(end) == 0 { end += 1 }
-      if end - index > Swift.max(best.count, 1) { best = index..<end }
-      index = end + 1
-    }
-    index = 0
-    while index < 8 {
-      if index == best.lowerBound, !best.isEmpty {
-        append(ascii: "::")
-        index = best.upperBound
-        continue
-      }
-      if index > 0, index != best.upperBound || best.isEmpty { append(UInt8(ascii: ":")) }
-      let value = group(index)
-      append(hexadecimal: value, digits: value > 0xFFF ? 4 : value > 0xFF ? 3 : value > 0xF ? 2 : 1)
-      index += 1
-    }
+  /// An array of JSON strings.
+  package static func list(_ items: [String]) -> String {
+    "[" + items.map(quoted).joined(separator: ",") + "]"
   }
 }

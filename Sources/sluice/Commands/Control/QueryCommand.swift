@@ -1,8 +1,9 @@
 import ArgumentParser
 import Control
+import ControlAPI
 import Foundation
+import LDNS
 import LinuxIO
-import Zones
 
 struct QueryCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -33,7 +34,7 @@ struct QueryCommand: ParsableCommand {
 
   func run() throws {
     let (query, octets) = try control.call(
-      .post, "query", [("server", server), ("client", client), ("name", name), ("type", type)],
+      .post, .query, [("server", server), ("client", client), ("name", name), ("type", type)],
       as: ControlAPI.Query.self)
     if json { return StandardOutput.write(ControlAPI.line(octets)) }
     let message = query.message.flatMap { Data(base64Encoded: $0) }.flatMap {

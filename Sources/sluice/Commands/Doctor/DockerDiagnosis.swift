@@ -1,10 +1,10 @@
+import FirewallModel
 import Control
 import EgressPolicy
-import FirewallBridge
-import FirewallModel
 import Foundation
 import HostNetwork
 import IPNetwork
+import Serving
 import Settings
 
 /// What `doctor` finds out about the containers of a Docker engine: what it tells and what the host is like go in, findings
@@ -316,11 +316,4 @@ struct DockerDiagnosis {
           : "add its network to the policy's `networks:`, or take the container off it")
     }
   }
-}
-
-/// What is said of AF_VSOCK, the same wherever it stands.
-enum VsockText {
-  static let remedy =
-    "deny it by seccomp, as Examples/docker/seccomp.json does: \"seccomp-profile\" in /etc/docker/daemon.json, or docker run "
-    + "--security-opt seccomp=FILE; or take the device away from this machine"
 }

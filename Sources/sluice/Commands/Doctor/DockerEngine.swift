@@ -1,6 +1,7 @@
 import Control
 import Foundation
 import IPNetwork
+import Serving
 
 /// What a Docker engine tells of itself and of the containers that run (Docker Engine API v1.41).
 struct DockerEngine: Equatable {

@@ -1,9 +1,10 @@
-import EgressPolicy
-import BridgeProcesses
-import FirewallBridge
 import FirewallModel
+import BridgeProcesses
+import AuditLog
+import EgressPolicy
 import IPNetwork
 import LinuxIO
+import Serving
 import Settings
 
 /// What this host's interfaces mean for a configuration: which network is enclosed by one, which is not, which stays closed
@@ -18,7 +19,7 @@ struct EnclosureDiagnosis {
   init?(_ settings: Settings) throws(SystemError) {
     guard settings.firewall.mode == .managed else { return nil }
     self.settings = settings
-    surroundings = try Ruleset.Surroundings(EarlyRules.plan(settings, settings.policies), state: settings.state)
+    surroundings = try Ruleset.Surroundings(FirewallPlan(settings, settings.policies), state: settings.state)
   }
 
   /// Warnings for `check`, each where the network stands.

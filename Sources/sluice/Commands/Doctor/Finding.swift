@@ -1,3 +1,5 @@
+import AuditLog
+
 /// One thing that `doctor` looked at.
 struct Finding: Equatable {
   enum Severity: String, Comparable {

@@ -1,12 +1,13 @@
-import CLinux
-import Control
-import EgressPolicy
-import FirewallBridge
 import FirewallModel
 import NFTables
+import CLinux
+import Control
+import ControlAPI
+import EgressPolicy
 import Foundation
 import Glibc
 import LinuxIO
+import Serving
 import Settings
 
 /// What `doctor` finds out about the host itself.
@@ -120,7 +121,7 @@ enum HostDiagnosis {
   static func server(_ settings: Settings) -> [Finding] {
     let status: ControlAPI.Status
     do {
-      let response = try ControlClient(path: settings.control.path).call(.get, "/v1/status")
+      let response = try ControlClient(path: settings.control.path).call(.get, ControlAPI.Call.status.path)
       status = try ControlAPI.decode(ControlAPI.Status.self, response.body)
     } catch let error as SystemError where error.errno == EACCES || error.errno == EPERM {
       return [.warning("server", "\(settings.control.path) is not for this user", "run it with sudo")]
@@ -179,7 +180,7 @@ enum HostDiagnosis {
     guard settings.firewall.mode == .managed, geteuid() == 0 else { return [] }
     var findings: [Finding] = []
     do {
-      let plan = EarlyRules.plan(settings, settings.policies.inForceNow())
+      let plan = FirewallPlan(settings, settings.policies.inForceNow())
       let difference = try FirewallDifference(plan, state: settings.state)
       findings.append(
         difference.isEmpty

@@ -1,5 +1,6 @@
 import Foundation
 import IPNetwork
+import Serving
 import Settings
 
 /// What `doctor` finds out about the addresses that Sluice listens on.

@@ -143,7 +143,7 @@ extension WaysOut {
     places = enclosure.places
     host = try RouteSocket().read { _ in false }
     bridgeFilter = BridgeFilter(v4: Self.isOn("bridge-nf-call-iptables"), v6: Self.isOn("bridge-nf-call-ip6tables"))
-    let listing = try? FirewallDifference.run(["/usr/sbin/nft", "-j", "list", "flowtables"], input: "")
+    let listing = try? HostProgram.run(["/usr/sbin/nft", "-j", "list", "flowtables"], input: "")
     flowtables = Self.flowtables(listing?.output ?? "")
   }
 

@@ -1,11 +1,12 @@
 import BridgeProcesses
-import EgressPolicy
-import FirewallBridge
 import FirewallModel
-import FirewallWorker
 import NFTables
+import FirewallWorker
+import ControlAPI
+import EgressPolicy
 import Glibc
 import LinuxIO
+import Serving
 import Settings
 
 /// `firewall install --state`: the rules, before any container starts and whatever has become of the configuration.
@@ -37,7 +38,7 @@ struct EarlyRules {
       guard let lock = try lock(table) else {
         return StandardError.write("sluice: a running sluice holds table inet \(table): its rules are in force")
       }
-      _ = try BridgeSession(Self.plan(settings, settings.policies.inForceNow()), state: settings.state)
+      _ = try BridgeSession(FirewallPlan(settings, settings.policies.inForceNow()), state: settings.state)
       _ = consume lock
     } catch {
       return try restore(error.reason)
@@ -57,7 +58,7 @@ struct EarlyRules {
       throw StartError("there is no policy at all: what was remembered stays")
     }
     // When they are needed, the time of what has an end may be over.
-    let plan = plan(settings, settings.policies.map { $0.inForce(at: .max) })
+    let plan = FirewallPlan(settings, settings.policies.map { $0.inForce(at: .max) })
     let text: String
     do {
       text = try Ruleset.render(plan, Ruleset.Surroundings(plan, state: settings.state), hooksDevices: false)
@@ -67,12 +68,6 @@ struct EarlyRules {
       throw StartError("interfaces and routes cannot be read: \(error)")
     }
     try RememberedRules(table: plan.table, time: time, text: text).write(state)
-  }
-
-  static func plan(_ settings: Settings, _ policies: [ServerPolicy]) -> FirewallPlan {
-    var indexes = FirewallIndexes()
-    indexes.assign(policies)
-    return indexes.plan(for: policies, settings)
   }
 
   // MARK: - Parts

@@ -1,12 +1,14 @@
-import ArgumentParser
-import Control
-import BridgeProcesses
-import FirewallBridge
 import FirewallModel
 import NFTables
+import BridgeProcesses
+import ArgumentParser
+import AuditLog
+import Control
+import ControlAPI
 import Glibc
 import IPNetwork
 import LinuxIO
+import Serving
 import Settings
 
 struct FirewallCommand: ParsableCommand {
@@ -136,7 +138,7 @@ struct FirewallCommand: ParsableCommand {
         throw ExitCode.failure
       }
       do {
-        let response = try ControlClient(path: settings.control.path).call(.post, "/v1/reload")
+        let response = try ControlClient(path: settings.control.path).call(.post, ControlAPI.Call.reload.path)
         guard response.status == 200 else {
           StandardError.write(
             "sluice: \(prefix) is released, and opens when the running sluice reloads; it refused to: "
@@ -162,7 +164,7 @@ struct FirewallCommand: ParsableCommand {
       StandardError.write("sluice: firewall.mode is \(settings.firewall.mode): table and rules are not ours to write")
       throw ExitCode.failure
     }
-    return (EarlyRules.plan(settings, settings.policies.inForceNow()), settings)
+    return (FirewallPlan(settings, settings.policies.inForceNow()), settings)
   }
 
   private static func reported(_ body: () throws -> Void) throws {

@@ -1,7 +1,7 @@
 import BridgeProcesses
-import FirewallBridge
 import FirewallModel
 import Foundation
+import Serving
 
 /// What differs between the table in the kernel and the one that a configuration wants, in nft's own words.
 ///
@@ -18,11 +18,11 @@ struct FirewallDifference {
     let table = "inet \(plan.table)"
     let surroundings = try Ruleset.Surroundings(plan, state: state)
     // Two programs, because nft lists what it has not yet sent in a form of its own.
-    let wanted = try Self.run(
+    let wanted = try HostProgram.run(
       ["/usr/bin/unshare", "--net", "/bin/sh", "-c", "nft -f - && exec nft -s list table inet \"$0\"", plan.table],
       input: try Ruleset.render(plan, surroundings, hooksDevices: false))
     guard wanted.status == 0 else { throw StartError("nft cannot lay out the wanted table: \(wanted.errors)") }
-    let present = try Self.run(["/usr/sbin/nft", "-s", "list", "table", "inet", plan.table], input: "")
+    let present = try HostProgram.run(["/usr/sbin/nft", "-s", "list", "table", "inet", plan.table], input: "")
     let isAbsent = present.status != 0 && present.errors.contains("No such file or directory")
     guard present.status == 0 || isAbsent else { throw StartError("nft cannot list the table: \(present.errors)") }
     if isAbsent { lines.append("- there is no table \(table)") }
@@ -73,32 +73,5 @@ struct FirewallDifference {
   private static func withoutGrants(_ body: [String]) -> [String] {
     guard body.contains(where: { $0.hasPrefix("flags") && $0.contains("timeout") }) else { return body }
     return Array(body.prefix { !$0.hasPrefix("elements = ") })
-  }
-
-  /// Runs a program with nothing but PATH in its environment.
-  static func run(_ arguments: [String], input: String) throws -> (
-    status: Int32, output: String, errors: String
-  ) {
-    let process = Process()
-    process.executableURL = URL(filePath: arguments[0])
-    process.arguments = Array(arguments.dropFirst())
-    process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"]
-    let (feed, output, errors) = (Pipe(), Pipe(), Pipe())
-    process.standardInput = feed
-    process.standardOutput = output
-    process.standardError = errors
-    do {
-      try process.run()
-    } catch {
-      throw StartError("\(arguments[0]) cannot be started: \(error.localizedDescription)")
-    }
-    // What follows reads everything before it writes anything.
-    try feed.fileHandleForWriting.write(contentsOf: Data(input.utf8))
-    try feed.fileHandleForWriting.close()
-    let text = try output.fileHandleForReading.readToEnd() ?? Data()
-    let complaint = try errors.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    let trimmed = String(decoding: complaint, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-    return (process.terminationStatus, String(decoding: text, as: UTF8.self), trimmed)
   }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import LinuxIO
+import Serving
 
 /// The rules that were last in force, in a file of root's for the boot at which the configuration is broken.
 ///

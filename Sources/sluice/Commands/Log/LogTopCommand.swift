@@ -1,6 +1,8 @@
 import ArgumentParser
+import AuditLog
 import AuditStore
 import Foundation
+import LinuxIO
 
 struct LogTopCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Control
+import ControlAPI
 import EgressPolicy
 import Foundation
+import LinuxIO
 import Settings
 
 struct AllowCommand: ParsableCommand {
@@ -41,7 +43,7 @@ struct AllowCommand: ParsableCommand {
 
     func run() throws {
       let (permit, octets) = try control.call(
-        .post, "permits",
+        .post, .permits,
         [
           ("server", server), ("name", name), ("seconds", Quantity.seconds(duration).map { "\($0)" }),
           ("justification", reason), ("ports", ports), ("types", types),
@@ -63,7 +65,7 @@ struct AllowCommand: ParsableCommand {
     @Flag(help: "Print one JSON object a line.") var json = false
 
     func run() throws {
-      let permits = try control.call(.get, "permits", [("server", server)], as: ControlAPI.PermitList.self).answer
+      let permits = try control.call(.get, .permits, [("server", server)], as: ControlAPI.PermitList.self).answer
         .permits
       if json {
         for permit in permits { StandardOutput.write(ControlAPI.line(ControlAPI.encode(permit))) }
@@ -100,7 +102,7 @@ struct AllowCommand: ParsableCommand {
 
     func run() throws {
       let (withdrawn, octets) = try control.call(
-        .delete, "permits", [("id", id.map { "\($0)" }), ("server", server)], as: ControlAPI.Withdrawn.self)
+        .delete, .permits, [("id", id.map { "\($0)" }), ("server", server)], as: ControlAPI.Withdrawn.self)
       StandardOutput.write(
         json
           ? ControlAPI.line(octets)

@@ -1,6 +1,9 @@
 import ArgumentParser
+import AuditLog
 import DNSWire
 import EgressPolicy
+import LinuxIO
+import Serving
 import Settings
 
 struct CheckCommand: ParsableCommand {

@@ -1,3 +1,4 @@
+import AuditLog
 import DNSWire
 import EgressPolicy
 import IPNetwork

@@ -1,9 +1,12 @@
 import ArgumentParser
 import Control
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import Foundation
 import IPNetwork
+import LinuxIO
+import Serving
 import Settings
 import Zones
 
@@ -47,14 +50,14 @@ struct ExplainCommand: ParsableCommand {
 
   private func addLive(to explanation: inout Explanation, _ name: Name, _ settings: Settings) throws {
     let caller = ControlCaller(socket: settings.control.path)
-    let status = try caller.call(.get, "status", as: ControlAPI.Status.self).answer
+    let status = try caller.call(.get, .status, as: ControlAPI.Status.self).answer
     let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
     let other = "another one, \(status.policy.fingerprint): see `sluice reload`"
     let withPermits = "with \(counted(status.permits, "permit")) beside it, or another one: see `sluice allow list`"
     explanation.add(
       "running policy", status.policy.fingerprint == own ? "the same" : status.permits > 0 ? withPermits : other)
     guard let server = explanation.server else { return }
-    let permits = try caller.call(.get, "permits", [("server", server)], as: ControlAPI.PermitList.self).answer.permits
+    let permits = try caller.call(.get, .permits, [("server", server)], as: ControlAPI.PermitList.self).answer.permits
     for permit in permits {
       explanation.add(
         "permit \(permit.id)",
@@ -62,7 +65,7 @@ struct ExplainCommand: ParsableCommand {
       )
     }
     let entries = try caller.call(
-      .get, "cache", [("server", server), ("name", name.description)], as: ControlAPI.CacheList.self
+      .get, .cache, [("server", server), ("name", name.description)], as: ControlAPI.CacheList.self
     ).answer.entries
     for entry in entries {
       let addresses = entry.addresses.isEmpty ? "" : ": " + entry.addresses.joined(separator: ", ")
@@ -70,7 +73,7 @@ struct ExplainCommand: ParsableCommand {
         "cached \(entry.type)", "\(entry.rcode), \(entry.remaining) s left, \(entry.hits) hits\(addresses)")
     }
     if entries.isEmpty { explanation.add("cached", "nothing") }
-    let grants = try caller.call(.get, "grants", [("server", server)], as: ControlAPI.GrantList.self).answer.grants
+    let grants = try caller.call(.get, .grants, [("server", server)], as: ControlAPI.GrantList.self).answer.grants
       .filter { $0.name == name.description }
     let open = grants.map { grant in
       "\(grant.address) \(grant.port.map { "\($0)/" } ?? "")\(grant.protocol) for \((grant.remainingMs + 999) / 1000) s"

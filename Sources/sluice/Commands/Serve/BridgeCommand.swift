@@ -1,7 +1,7 @@
-import ArgumentParser
-import FirewallBridge
 import FirewallModel
 import FirewallWorker
+import ArgumentParser
+import Serving
 
 /// The privileged half of `serve`, started by it and by nobody else.
 struct BridgeCommand: ParsableCommand {

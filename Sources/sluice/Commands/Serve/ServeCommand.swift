@@ -1,4 +1,6 @@
 import ArgumentParser
+import LinuxIO
+import Serving
 import Settings
 
 struct ServeCommand: ParsableCommand {
@@ -22,14 +24,5 @@ struct ServeCommand: ParsableCommand {
       StandardError.write("sluice: \(error.reason)")
       throw ExitCode.failure
     }
-  }
-}
-
-/// Why `serve` does not start (P7), or cannot go on: what, and what to do about it.
-struct StartError: Error {
-  var reason: String
-
-  init(_ reason: String) {
-    self.reason = reason
   }
 }

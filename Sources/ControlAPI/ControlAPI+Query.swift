@@ -1,0 +1,44 @@
+extension ControlAPI {
+  /// What a query got that an operator asked in a server's name.
+  package struct Query: Codable, Sendable {
+    /// None for nobody's client.
+    package var server: String?
+    package var client: String
+    package var name: String
+    package var type: String
+    /// `allowed`, `not-listed`, `type-not-allowed`, or `unknown-client`.
+    package var verdict: String
+    /// The rule that decided.
+    package var rule: String?
+    /// Whence the answer came: `cache`, `resolved` (asked upstream, or committed again), or `local` (denials as well).
+    package var from: String
+    /// None where policy drops the query.
+    package var rcode: String?
+    /// The reply as octets, in Base64 (RFC 4648).
+    package var message: String?
+    package var milliseconds: Double
+    /// What the cache holds for the question now.
+    package var cache: CacheEntry?
+    /// What is open for the question now.
+    package var grants: [Grant]
+
+    package init(
+      server: String? = nil, client: String, name: String, type: String, verdict: String, rule: String? = nil,
+      from: String, rcode: String? = nil, message: String? = nil, milliseconds: Double, cache: CacheEntry? = nil,
+      grants: [Grant]
+    ) {
+      self.server = server
+      self.client = client
+      self.name = name
+      self.type = type
+      self.verdict = verdict
+      self.rule = rule
+      self.from = from
+      self.rcode = rcode
+      self.message = message
+      self.milliseconds = milliseconds
+      self.cache = cache
+      self.grants = grants
+    }
+  }
+}

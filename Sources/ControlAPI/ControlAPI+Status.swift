@@ -1,0 +1,208 @@
+extension ControlAPI {
+  /// The answer to `GET /v1/status`: how the running server is.
+  package struct Status: Codable, Sendable {
+    package struct Policy: Codable, Sendable {
+      package var fingerprint: String
+      package var servers: Int
+      package var names: Int
+      /// Since when it is in force.
+      package var since: String
+
+      package init(fingerprint: String, servers: Int, names: Int, since: String) {
+        self.fingerprint = fingerprint
+        self.servers = servers
+        self.names = names
+        self.since = since
+      }
+    }
+
+    package struct Upstream: Codable, Sendable {
+      package var address: String
+      package var healthy: Bool
+      /// Of a round trip, smoothed; none before the first answer.
+      package var latencyMs: Double?
+      package var failures: UInt64
+      /// Asked by TCP alone for a while, because of answers that were not its own.
+      package var byTcp: Bool
+
+      package init(address: String, healthy: Bool, latencyMs: Double? = nil, failures: UInt64, byTcp: Bool) {
+        self.address = address
+        self.healthy = healthy
+        self.latencyMs = latencyMs
+        self.failures = failures
+        self.byTcp = byTcp
+      }
+    }
+
+    package struct Bridge: Codable, Sendable {
+      /// `managed`, `sets` or `off`.
+      package var mode: String
+      package var table: String?
+      /// `up`, `down`, or `off`.
+      package var state: String
+      package var incarnation: UInt64
+      /// Addresses that are open or asked for.
+      package var grants: Int
+      /// The kernel's sets do not hold what was granted.
+      package var degraded: Bool
+      /// Interfaces from which nothing passes but what their servers may.
+      package var enclosed: [String]
+      /// What else lies behind them and loses its network, some of it.
+      package var others: [Others]
+      /// Networks that are closed by their source alone, a sentence each.
+      package var exposed: [String]
+      /// Networks of servers to which no interface leads now, some of them.
+      package var absent: [String]
+      /// Networks that no policy governs any more, and that stay closed.
+      package var held: [Held]
+
+      package init(
+        mode: String, table: String? = nil, state: String, incarnation: UInt64, grants: Int, degraded: Bool,
+        enclosed: [String], others: [Others], exposed: [String], absent: [String], held: [Held]
+      ) {
+        self.mode = mode
+        self.table = table
+        self.state = state
+        self.incarnation = incarnation
+        self.grants = grants
+        self.degraded = degraded
+        self.enclosed = enclosed
+        self.others = others
+        self.exposed = exposed
+        self.absent = absent
+        self.held = held
+      }
+    }
+
+    package struct Others: Codable, Sendable {
+      package var interface: String
+      package var prefixes: [String]
+
+      package init(interface: String, prefixes: [String]) {
+        self.interface = interface
+        self.prefixes = prefixes
+      }
+    }
+
+    package struct Held: Codable, Sendable {
+      package var network: String
+      /// Whose document governed it last.
+      package var server: String
+
+      package init(network: String, server: String) {
+        self.network = network
+        self.server = server
+      }
+    }
+
+    package struct Audit: Codable, Sendable {
+      package var path: String
+      package var blocked: Bool
+      package var records: UInt64
+      package var events: UInt64
+      package var suppressed: UInt64
+      package var recovered: UInt64
+      package var corrupt: UInt64
+      /// Why the file cannot be rotated; nil while it can.
+      package var rotationFault: String?
+      /// How often the log's file was gone from its path, or another one there.
+      package var replaced: UInt64
+      /// Octets of records that wait to be written, in the fullest ring, and what a ring holds.
+      package var pending: Int
+      package var room: Int
+
+      package init(
+        path: String, blocked: Bool, records: UInt64, events: UInt64, suppressed: UInt64, recovered: UInt64,
+        corrupt: UInt64, rotationFault: String? = nil, replaced: UInt64, pending: Int, room: Int
+      ) {
+        self.path = path
+        self.blocked = blocked
+        self.records = records
+        self.events = events
+        self.suppressed = suppressed
+        self.recovered = recovered
+        self.corrupt = corrupt
+        self.rotationFault = rotationFault
+        self.replaced = replaced
+        self.pending = pending
+        self.room = room
+      }
+    }
+
+    package var version: String
+    package var pid: Int
+    package var since: String
+    /// Seconds.
+    package var uptime: UInt64
+    package var listen: [String]
+    /// Those of `listen` that no interface of the host has yet; nil where all are there.
+    package var listenAbsent: [String]?
+    package var policy: Policy
+    package var queries: Counts
+    package var upstreams: [Upstream]
+    package var upstreamExchanges: UInt64
+    package var upstreamWrongAnswers: UInt64
+    package var bridge: Bridge
+    package var audit: Audit
+    /// How often a promise did not hold, since the start.
+    package var violations: PromiseViolations
+    package var lost: LostCounts
+    /// What the kernel refuses can be told; false while another program reads its log.
+    package var refusalLogRead: Bool
+    /// What is allowed for a time.
+    package var permits: Int
+    package var cacheEntries: Int
+    package var inFlight: Int
+
+    package init(
+      version: String, pid: Int, since: String, uptime: UInt64, listen: [String], listenAbsent: [String]? = nil,
+      policy: Policy, queries: Counts, upstreams: [Upstream], upstreamExchanges: UInt64, upstreamWrongAnswers: UInt64,
+      bridge: Bridge, audit: Audit, violations: PromiseViolations, lost: LostCounts, refusalLogRead: Bool, permits: Int,
+      cacheEntries: Int, inFlight: Int
+    ) {
+      self.version = version
+      self.pid = pid
+      self.since = since
+      self.uptime = uptime
+      self.listen = listen
+      self.listenAbsent = listenAbsent
+      self.policy = policy
+      self.queries = queries
+      self.upstreams = upstreams
+      self.upstreamExchanges = upstreamExchanges
+      self.upstreamWrongAnswers = upstreamWrongAnswers
+      self.bridge = bridge
+      self.audit = audit
+      self.violations = violations
+      self.lost = lost
+      self.refusalLogRead = refusalLogRead
+      self.permits = permits
+      self.cacheEntries = cacheEntries
+      self.inFlight = inFlight
+    }
+  }
+
+  /// Queries by what became of them.
+  package struct Counts: Codable, Sendable {
+    package var total: UInt64 = 0
+    package var cached: UInt64 = 0
+    package var resolved: UInt64 = 0
+    package var denied: UInt64 = 0
+    package var special: UInt64 = 0
+    package var failed: UInt64 = 0
+    package var malformed: UInt64 = 0
+
+    package init(
+      total: UInt64 = 0, cached: UInt64 = 0, resolved: UInt64 = 0, denied: UInt64 = 0, special: UInt64 = 0,
+      failed: UInt64 = 0, malformed: UInt64 = 0
+    ) {
+      self.total = total
+      self.cached = cached
+      self.resolved = resolved
+      self.denied = denied
+      self.special = special
+      self.failed = failed
+      self.malformed = malformed
+    }
+  }
+}

@@ -1,0 +1,60 @@
+package import EgressPolicy
+package import Settings
+import CLinux
+import Glibc
+import LinuxIO
+
+/// Gives up what `serve` needs only to start.
+package enum Privileges {
+  /// Numbers of a user and of its group.
+  package struct Account {
+    package var user: UInt32
+    package var group: UInt32
+  }
+
+  /// The kernel's number for a user that it does not know, which user nobody has: other services' processes have it too.
+  private static let unknownUser: UInt32 = 65_534
+
+  /// What serve becomes: the account of `user` where root started it, else nil, for it stays who it is.
+  static func account(of user: ServiceUser) throws(StartError) -> Account? {
+    geteuid() == 0 ? try lookUp(user) : nil
+  }
+
+  /// What keeps serve from becoming the user, on this host; nil where nothing does.
+  package static func missing(_ user: ServiceUser) -> Diagnostic? {
+    do throws(StartError) {
+      _ = try lookUp(user)
+      return nil
+    } catch {
+      return .warning("where root starts serve: \(error.reason)", at: user.location)
+    }
+  }
+
+  /// The account of a user on this host; nil where serve could not become it.
+  package static func known(_ user: ServiceUser) -> Account? { try? lookUp(user) }
+
+  private static func lookUp(_ user: ServiceUser) throws(StartError) -> Account {
+    var account = Account(user: 0, group: 0)
+    let error = unsafe sluice_find_user(user.name, &account.user, &account.group)
+    guard error == 0 else {
+      throw StartError("user: there is no user \(user.name); make it: \(user.creation)")
+    }
+    guard account.user != unknownUser else {
+      throw StartError("user: \(user.name) has the number of nobody, which other services' processes have too")
+    }
+    guard account.user != 0 || user.name == "root" else {
+      throw StartError("user: \(user.name) is root by another name, expected `user: root` where that is meant")
+    }
+    return account
+  }
+
+  /// Becomes `account`, if one is given, and gives up every capability for good (P7: or does not start).
+  static func lower(to account: Account?) throws(StartError) {
+    if let account, geteuid() == 0 {
+      let error = sluice_become(account.user, account.group)
+      guard error == 0 else { throw StartError("privileges cannot be lowered: \(SystemError.text(error))") }
+    }
+    let error = sluice_privileges_drop_all()
+    guard error == 0 else { throw StartError("capabilities cannot be given up: \(SystemError.text(error))") }
+  }
+}

@@ -1,0 +1,43 @@
+package import FirewallModel
+import EgressPolicy
+import LinuxIO
+import Settings
+import Zones
+
+/// What a configuration allows the bridge at the most.
+extension Envelope {
+  /// Serve asks for what lived until it asked: by then the kernel may end it this many milliseconds later.
+  private static let slack = 1_000
+
+  init(_ settings: Settings, zones: LocalZones?) {
+    let permits = settings.permits
+    self.init(
+      plan: FirewallPlan(settings, settings.policies),
+      reaches: Dictionary(
+        settings.policies.map { ($0.name.text, Reach($0)) }, uniquingKeysWith: { first, _ in first }),
+      permitPorts: permits.maxSeconds == 0 ? .none : permits.ports == .any ? .any : .listed,
+      permitDefaults: FirewallPlan.Port.list(.https),
+      maxLifetimeMilliseconds: UInt32(
+        clamping: Int(FirewallOptions.longestLifetime(settings.firewall) / 1_000_000) + Self.slack),
+      zoneAddresses: zones?.addresses ?? [])
+  }
+
+  /// Reads the files of a configuration.
+  package static func read(_ path: String) -> Result<Envelope, EnvelopeFault> {
+    let loaded = SettingsLoader.load(path: path)
+    guard let settings = loaded.settings else {
+      let first = loaded.diagnostics.first { $0.severity == .error }
+      return .failure(EnvelopeFault(text: first?.description ?? "\(path) cannot be read"))
+    }
+    return .success(Envelope(settings, zones: try? ZoneFiles.load(settings)))
+  }
+}
+
+extension Envelope.Reach {
+  fileprivate init(_ policy: ServerPolicy) {
+    let ports = policy.rules.openPorts
+    self.init(
+      ports: ports == .any ? nil : FirewallPlan.Port.list(ports),
+      privatePrefixes: policy.rules.privatePrefixes.sorted())
+  }
+}

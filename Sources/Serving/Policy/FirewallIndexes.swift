@@ -1,0 +1,78 @@
+import FirewallModel
+import EgressPolicy
+import Settings
+
+/// The numbers by which the bridge knows servers and their caps.
+///
+/// A number is given to another server only when a whole policy without the former one was in force and nothing of that
+/// is left: no question in flight, nothing open. What was sent to the bridge before bears the fingerprint of another plan,
+/// so that no commit in flight can open an address for the wrong server.
+struct FirewallIndexes {
+  private(set) var names: [String] = []
+  /// Names that the policy in force does not have any more.
+  private var retired: Set<String> = []
+  private var byName: [String: UInt16] = [:]
+  private var caps: [String: [ByteCap]] = [:]
+
+  subscript(name: String) -> UInt16? { byName[name] }
+
+  /// The bounds of a server in the bridge's order, those of earlier policies among them.
+  func caps(of name: String) -> [ByteCap] { caps[name] ?? [] }
+
+  /// Numbers what is new. Returns the servers whose caps had to be numbered anew: nothing of them may stay open.
+  ///
+  /// - Parameter isUnused: whether nothing is left of the server that had a number.
+  @discardableResult
+  mutating func assign(_ policies: [ServerPolicy], isUnused: (UInt16) -> Bool = { _ in false }) -> Set<UInt16> {
+    var renumbered: Set<UInt16> = []
+    let current = Set(policies.map(\.name.text))
+    // The lowest is taken first.
+    var free = Array(
+      names.indices.filter {
+        retired.contains(names[$0]) && !current.contains(names[$0]) && isUnused(UInt16(truncatingIfNeeded: $0))
+      }.reversed())
+    for policy in policies {
+      let name = policy.name.text
+      if byName[name] == nil {
+        let place = free.popLast() ?? names.count
+        if place < names.count {
+          byName[names[place]] = nil
+          caps[names[place]] = nil
+          names[place] = name
+        } else {
+          names.append(name)
+        }
+        byName[name] = UInt16(truncatingIfNeeded: place)
+      }
+      let known = caps[name] ?? []
+      let wanted = policy.byteCaps
+      let all = known + wanted.filter { !known.contains($0) }
+      if all.count <= ServerPolicy.maximumCaps {
+        caps[name] = all
+      } else {
+        caps[name] = wanted
+        if let index = byName[name] { renumbered.insert(index) }
+      }
+    }
+    retired = Set(names).subtracting(current)
+    return renumbered
+  }
+
+  /// What the bridge installs. A server that policy no longer has keeps its number and its sets until another one gets the
+  /// number, but no network leads to them.
+  func plan(for policies: [ServerPolicy], _ settings: Settings) -> FirewallPlan {
+    var servers = names.map { FirewallPlan.Server(name: $0, prefixes: [], opensAnyPort: false) }
+    for policy in policies {
+      guard let index = byName[policy.name.text] else { continue }
+      servers[Int(index)] = FirewallPlan.Server(policy, caps: caps(of: policy.name.text))
+    }
+    return FirewallPlan(
+      mode: settings.firewall.mode == .sets ? .sets : .managed, family: FirewallPlan.Family(settings.firewall.family),
+      table: settings.firewall.table, servers: servers,
+      listeners: settings.listen.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) },
+      upstreams: settings.upstreams.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) },
+      released: settings.released,
+      fencesInput: settings.firewall.inputFence, cutsFlows: settings.firewall.cutFlows,
+      harvestSeconds: settings.audit.volumeSeconds == nil ? 0 : UInt16(clamping: settings.firewall.harvestSeconds))
+  }
+}

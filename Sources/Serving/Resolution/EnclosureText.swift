@@ -1,0 +1,45 @@
+package import FirewallModel
+package import IPNetwork
+
+/// Sentences about what is enclosed, the same wherever they stand.
+package enum EnclosureText {
+  package static func text(of exposure: EnclosureReport.Exposure, server: String) -> String {
+    "network \(exposure.network) of \(server) is closed by its source alone: \(exposure.interface) leads to it and "
+      + "\(because(exposure.gap)). A container there may send with a source that is not its own. "
+      + "`\(remedy(exposure))` in its policy closes that, if nothing else comes by this interface"
+  }
+
+  package static func remedy(_ exposure: EnclosureReport.Exposure) -> String { "interface: \(exposure.interface)" }
+
+  private static func because(_ gap: Enclosure.Gap) -> String {
+    switch gap {
+    case .defaultRoute: "carries a default route"
+    case .upstream(let address): "carries the route to upstream \(address)"
+    case .name: "has a name that nft cannot hold"
+    }
+  }
+
+  /// A token for events.
+  static func cause(of gap: Enclosure.Gap) -> String {
+    switch gap {
+    case .defaultRoute: "default-route"
+    case .upstream: "upstream"
+    case .name: "interface-name"
+    }
+  }
+
+  package static func others(_ others: [IPPrefix], behind interface: String) -> String {
+    "\(others.map(\.description).joined(separator: ", ")) behind \(interface) belongs to no server, "
+      + "and nothing from there is forwarded or reaches the host: \(interface) is a server's interface"
+  }
+
+  package static func absent(_ networks: [IPPrefix]) -> String {
+    "no interface of this host leads to \(networks.map(\.description).joined(separator: ", ")) now: closed by source alone"
+  }
+
+  package static func held(_ held: HeldNetwork) -> String {
+    "\(held.prefix) (\(held.server)) stays closed although no policy governs it: `\(release(held))` opens it"
+  }
+
+  package static func release(_ held: HeldNetwork) -> String { "sluice firewall release \(held.prefix)" }
+}

@@ -1,0 +1,33 @@
+package import EgressPolicy
+package import IPNetwork
+package import Settings
+import HostNetwork
+
+/// The addresses of the host's own interfaces: no answer may lead a server to them (threats U15).
+package enum HostAddresses {
+  /// Those of every interface; none where the kernel cannot be asked.
+  package static func all() -> Set<IPAddress> {
+    // Of links and addresses only; routes say nothing of what is the host's own.
+    (try? RouteSocket().read { _ in false })?.ownAddresses ?? []
+  }
+
+  /// Whether a listen address is there: one of an interface, or a wildcard.
+  static func has(_ listen: ListenAddress) -> Bool { absent(of: [listen]).isEmpty }
+
+  /// Those that no interface has yet; bound free, they are answered at as soon as one has.
+  package static func absent(of listen: [ListenAddress]) -> [ListenAddress] {
+    let present = all()
+    return listen.filter { !$0.isWildcard && !present.contains($0.address) && !isLoopback($0.address) }
+  }
+
+  /// A warning for each listen address that is not there yet, at its place in the configuration.
+  package static func diagnose(_ settings: Settings) -> [Diagnostic] {
+    let absent = absent(of: settings.listen)
+    return zip(settings.listen, settings.listenLocations).filter { absent.contains($0.0) }.map { listen, location in
+      .warning("\(listen) is not there yet: no interface of this host has the address", at: location)
+    }
+  }
+
+  /// All of 127.0.0.0/8 is the host's, whatever its interfaces list.
+  private static func isLoopback(_ address: IPAddress) -> Bool { address.family == .v4 && address.low >> 24 == 127 }
+}

@@ -1,0 +1,13 @@
+import ControlAPI
+import Resolver
+
+extension PromiseViolations {
+  mutating func count(_ cause: EnforcementIncident.Cause) {
+    switch cause {
+    case .elementsAdded: strangers += 1
+    case .elementsRemoved, .rulesChanged, .setRemoved, .tableRemoved: missing += 1
+    // Nothing was seen to be missing.
+    case .notificationsLost, .bridgeRestarted, .bridgeBroken, .bridgeGone, .bridgeSilent, .notShortened: break
+    }
+  }
+}

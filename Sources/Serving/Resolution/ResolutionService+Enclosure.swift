@@ -1,0 +1,83 @@
+import FirewallBridge
+import FirewallModel
+import BridgeProcesses
+import AuditLog
+import EgressPolicy
+import IPNetwork
+import LinuxIO
+import Resolver
+import Transport
+
+/// What the resolver's thread knows of interfaces that are enclosed and of networks that stay closed.
+struct EnclosureState {
+  var report = EnclosureReport()
+  /// Networks that a policy governed once, and none governs now.
+  var held: [HeldNetwork] = []
+}
+
+extension ResolutionService {
+  /// The bridge found out behind which interfaces servers' networks lie.
+  func enclosureChanged(_ report: EnclosureReport) {
+    let former = enclosure.report
+    enclosure.report = report
+    readHeldNetworks()
+    let wall = shared.clock().wall
+    for link in report.links where !former.links.contains(link) {
+      if !link.others.isEmpty {
+        StandardError.write("sluice: warning: \(Self.text(of: link))")
+      }
+      let others = link.others.map { "\"\($0)\"" }.joined(separator: ",")
+      _ = push(
+        AuditRecordHeader(service: .interfaceEnclosed, wallClock: wall),
+        server: link.servers.first.flatMap { serverName($0) }.map { Array($0.utf8) } ?? everybody,
+        destination: Array(link.interface.utf8), ",\"interface\":\"\(link.interface)\",\"others\":[\(others)]")
+    }
+    for exposure in report.exposures where !former.exposures.contains(exposure) {
+      let server = serverName(exposure.server) ?? "?"
+      StandardError.write("sluice: warning: \(EnclosureText.text(of: exposure, server: server))")
+      _ = push(
+        AuditRecordHeader(service: .networkExposed, wallClock: wall), server: Array(server.utf8),
+        destination: Array("\(exposure.network)".utf8),
+        ",\"network\":\"\(exposure.network)\",\"interface\":\(JSONText.quoted(exposure.interface))"
+          + ",\"cause\":\"\(EnclosureText.cause(of: exposure.gap))\"")
+    }
+  }
+
+  private static func text(of link: EnclosureReport.Link) -> String {
+    EnclosureText.others(link.others, behind: link.interface)
+  }
+
+  /// Learns which networks stay closed: the state folder is the bridge's, and says it. As they were where it cannot be read.
+  func readHeldNetworks() {
+    guard let bridge, options.isManaged, let plan = bridge.plan else { return }
+    guard let networks = try? StateFolder.networks(of: plan.table, at: options.state) else { return }
+    enclosure.held = networks.held(beside: plan)
+  }
+
+  /// Whether other networks are held than when the rules were made: an operator may have released some.
+  func holdsOthers(beside plan: FirewallPlan) -> Bool {
+    let former = enclosure.held
+    readHeldNetworks()
+    return options.isManaged && former != enclosure.held
+  }
+
+  /// Networks that the former policy governed and none governs any more.
+  func letGo(since former: ResolverSnapshot, _ snapshot: ResolverSnapshot) -> [HeldNetwork] {
+    let governed = snapshot.policy.servers.flatMap(\.networks).map(\.prefix)
+    let same = Set(governed)
+    var gone: [HeldNetwork] = []
+    for server in former.policy.servers {
+      for network in server.networks where !same.contains(network.prefix) && !network.prefix.isCovered(by: governed) {
+        gone.append(HeldNetwork(prefix: network.prefix, server: server.name.text))
+      }
+    }
+    readHeldNetworks()
+    guard options.isManaged else { return gone }
+    return gone.filter { enclosure.held.contains($0) }
+  }
+
+  /// The longest held network around an address.
+  func heldNetwork(around address: IPAddress) -> HeldNetwork? {
+    enclosure.held.filter { $0.prefix.contains(address) }.max { $0.prefix.length < $1.prefix.length }
+  }
+}

@@ -1,0 +1,478 @@
+import FirewallModel
+import FirewallBridge
+import AuditLog
+import ControlAPI
+import DNSWire
+import EgressPolicy
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Resolver
+import Transport
+
+/// Keeping kernel and ledger in agreement.
+extension ResolutionService {
+  private static let replayUnit = 256
+  /// Between the beginnings of two replays.
+  private static let replayPause: UInt64 = 30_000_000
+  /// Lists that are under way at a time.
+  private static let listsAtOnce = 32
+
+  func bridgeChanged(_ event: BridgeEvent) {
+    switch event {
+    case .down: bridgeGone()
+    case .broken(let text): bridgeBroken(text)
+    case .up(let greeting): bridgeUp(greeting)
+    case .foreignChange(let change, let servers): foreignChange(change, servers)
+    case .volumes(let volumes): count(volumes)
+    case .refusals(let refusals): record(refusals)
+    case .books(let books): close(books)
+    case .refusalsRead(let isRead): isRefusalLogRead = isRead
+    case .notice(let text): StandardError.write("sluice: \(text)")
+    case .alarm: alarm()
+    case .enclosure(let report): enclosureChanged(report)
+    case .silent: bridgeSilent()
+    case .heard: bridgeHeard()
+    }
+  }
+
+  /// Something was taken out of the table; the feeder will tell what, or has told already. The replay that began then
+  /// ends with the epoch, so that another one has to begin.
+  private func alarm() {
+    shared.epoch.advance()
+    if incident.isOpen { replay() }
+  }
+
+  /// What was to make room may be in the kernel still, granted to nobody: the sets are searched for it until it is not.
+  func evictionFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
+    lost.evictions += UInt64(elements.count)
+    StandardError.write("sluice: \(counted(elements.count, "address")) could not be closed to make room: \(failure)")
+    removeStrangers(from: Array(Set(elements.map(\.server))))
+  }
+
+  /// What is closed to everybody is in the kernel still: the same search, again and again until it succeeds.
+  func revocationFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
+    guard !elements.isEmpty else { return }
+    lost.revocations += UInt64(elements.count)
+    StandardError.write(
+      "sluice: \(counted(elements.count, "address")) could not be closed, which is tried again until it is done: "
+        + "\(failure)")
+    removeStrangers(from: Array(Set(elements.map(\.server))))
+  }
+
+  private func bridgeGone() {
+    shared.epoch.advance()
+    isBridgeUp = false
+    disturbed(.bridgeGone, breaksTable: true)
+    guard !isStopping else { return }
+    // Nothing can be opened any more, and only what starts serve can start a bridge with its privileges.
+    onFailure?("the firewall bridge is gone: sluice has to be started anew; what is open stays open until it ends")
+  }
+
+  /// The bridge does not run: what the kernel holds is not known, so that nothing leaves a cache before it is committed
+  /// again, and nothing can be.
+  private func bridgeSilent() {
+    shared.epoch.advance()
+    isBridgeUp = false
+    disturbed(.bridgeSilent, breaksTable: false)
+    StandardError.write(
+      "sluice: the firewall bridge does not answer; names whose addresses must be opened get SERVFAIL until it does")
+  }
+
+  private func bridgeHeard() {
+    isBridgeUp = true
+    StandardError.write("sluice: the firewall bridge answers again")
+    replay()
+  }
+
+  private func bridgeBroken(_ text: String) {
+    shared.epoch.advance()
+    isBridgeUp = false
+    disturbed(.bridgeBroken, breaksTable: true)
+    StandardError.write("sluice: the firewall bridge cannot feed the kernel: \(text)")
+  }
+
+  private func bridgeUp(_ greeting: BridgeGreeting) {
+    isBridgeUp = true
+    if !options.isManaged { onSets?(greeting.servers) }
+    let isSame = greeting.incarnation == incarnation
+    // A plan of ours took effect: sets that stay keep their elements.
+    guard !(isSame && isInstalling && !incident.isOpen) else { return }
+    shared.epoch.advance()
+    if !isSame {
+      if incarnation != 0 { disturbed(.bridgeRestarted, breaksTable: false) }
+      incarnation = greeting.incarnation
+      // Nobody watched while there was no feeder.
+      removeStrangers(from: [])
+    }
+    incident.madeWhole()
+    replay()
+  }
+
+  private func foreignChange(_ change: ForeignChange, _ servers: [UInt16]) {
+    // The kernel may have forgotten what was committed: nothing leaves from a cache until it is committed again (P2).
+    shared.epoch.advance()
+    if let cause = EnforcementIncident.Cause(change) {
+      disturbed(cause, breaksTable: options.isManaged && change.isHarmful && !change.contains(.reinstalled))
+    }
+    if change.contains(.reinstalled) { incident.madeWhole() }
+    if !change.isDisjoint(with: [.elementsAdded, .unknown]) { removeStrangers(from: servers) }
+    replay()
+  }
+
+  func disturbed(_ cause: EnforcementIncident.Cause, breaksTable: Bool) {
+    violations.count(cause)
+    guard incident.disturbed(cause, breaksTable: breaksTable, now: now) else { return }
+    incidentCount += 1
+    StandardError.write("sluice: enforcement degraded: \(cause.rawValue); committing again")
+    _ = push(
+      AuditRecordHeader(service: .enforcementDegraded, wallClock: shared.clock().wall), server: everybody,
+      destination: Array(options.table.utf8),
+      ",\"cause\":\"\(cause.rawValue)\"")
+  }
+
+  /// The server of an event that is about all of them.
+  var everybody: [UInt8] { [UInt8(ascii: "*")] }
+
+  private func settle() {
+    guard let ended = incident.settle(now: now) else { return }
+    StandardError.write("sluice: enforcement restored after \(ended.milliseconds) ms (\(ended.cause.rawValue))")
+    _ = push(
+      AuditRecordHeader(service: .enforcementRestored, wallClock: shared.clock().wall), server: everybody,
+      destination: Array(options.table.utf8),
+      ",\"cause\":\"\(ended.cause.rawValue)\",\"duration_ms\":\(ended.milliseconds)"
+        + ",\"disturbances\":\(ended.disturbances)\(refusalCounts.takeLost())")
+  }
+
+  // MARK: - Committing again
+
+  /// Commits again everything that live answers promised, in units that fit one message.
+  ///
+  /// Whoever changes the table a thousand times a second gets one replay for many changes: what is promised leaves no
+  /// cache meanwhile, because the epoch has moved on.
+  func replay() {
+    guard !isReplayDue else { return }
+    let next = lastReplay &+ Self.replayPause
+    guard now >= next else {
+      isReplayDue = true
+      _ = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [unowned self] in
+        isReplayDue = false
+        replay()
+      }
+      return
+    }
+    lastReplay = now
+    let elements = engine.ledger.replay(now: now).map(\.element)
+    replay(elements[...], epoch: shared.epoch.current, isWhole: true)
+  }
+
+  /// What was adopted goes to the kernel once more, with the caps that policy has for it now.
+  private func commitCaps() {
+    let elements = engine.ledger.replay(now: now).map(\.element)
+    replay(elements[...], epoch: shared.epoch.current, isWhole: true, repeatsAll: true)
+  }
+
+  /// One unit after the other, so that neither the queue's bounds nor the commits of new answers suffer. What a client
+  /// asks for meanwhile waits for one unit at most, and is left out when its turn comes here, as is what was closed.
+  private func replay(
+    _ elements: ArraySlice<GrantElement>, epoch: UInt64, isWhole: Bool, repeatsAll: Bool = false
+  ) {
+    // What came between began a replay of its own.
+    guard shared.epoch.current == epoch else { return }
+    guard !elements.isEmpty else {
+      if isWhole {
+        incident.recommitted()
+        settle()
+      } else if incident.isOpen {
+        replayLater(epoch)
+      }
+      return
+    }
+    let askedAt = now
+    let part = Array(elements.prefix(Self.replayUnit))
+    let unit = engine.ledger.renewal(of: part, now: askedAt, epoch: repeatsAll ? nil : epoch)
+    commit(unit) { [unowned self] result in
+      var isCommitted = false
+      if case .committed = result {
+        isCommitted = true
+        engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
+      }
+      replay(
+        elements.dropFirst(part.count), epoch: epoch, isWhole: isWhole && isCommitted, repeatsAll: repeatsAll)
+    }
+  }
+
+  /// A unit was late or refused: the incident is not over before everything promised is in the kernel.
+  private func replayLater(_ epoch: UInt64) {
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: 1_000)) { [unowned self] in
+      if shared.epoch.current == epoch { replay() }
+    }
+  }
+
+  // MARK: - What only the kernel knows
+
+  /// Elements that nobody was promised are closed, and so are connections through them. One search at a time: what is
+  /// found out meanwhile is looked at by the next.
+  private func removeStrangers(from servers: [UInt16]) {
+    let wanted = servers.isEmpty ? Set(snapshot.servers.map(\.firewallIndex)) : Set(servers)
+    suspects.formUnion(wanted)
+    guard !isSearching else { return }
+    isSearching = true
+    incident.foundStrangers()
+    search()
+  }
+
+  private func search() {
+    let servers = suspects
+    suspects = []
+    var strangers: [GrantElement] = []
+    list(Array(servers)[...]) { [unowned self] _, listed in
+      strangers += listed.filter { isStranger($0) }.map(\.element)
+    } done: { [unowned self] failure in
+      if !strangers.isEmpty {
+        StandardError.write("sluice: \(strangers.count) addresses that nobody was promised are closed again")
+      }
+      bridge?.revoke(strangers, cutsFlows: true) { [unowned self] failed, _ in
+        if failure != nil || failed != nil { return searchLater(servers) }
+        guard suspects.isEmpty else { return search() }
+        isSearching = false
+        incident.removedStrangers()
+        settle()
+      }
+    }
+  }
+
+  private func searchLater(_ servers: Set<UInt16>) {
+    suspects.formUnion(servers)
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: 1_000)) { [unowned self] in search() }
+  }
+
+  private func isStranger(_ listed: ListedElement) -> Bool {
+    guard options.isManaged || listed.remainingMilliseconds > 0 else { return false }
+    return !engine.ledger.holds(listed.element, now: now)
+  }
+
+  /// Reads the sets of servers, some at a time; `done` follows the last.
+  private func list(
+    _ servers: ArraySlice<UInt16>, _ body: @escaping (UInt16, [ListedElement]) -> Void,
+    done: @escaping (BridgeRequestFailure?) -> Void = { _ in }
+  ) {
+    guard let bridge, !servers.isEmpty else { return done(nil) }
+    let part = servers.prefix(Self.listsAtOnce)
+    var left = part.count
+    var failure: BridgeRequestFailure?
+    for server in part {
+      bridge.list(server: server) { [unowned self] result in
+        switch result {
+        case .success(let listed): body(server, listed)
+        case .failure(let reason): failure = failure ?? reason
+        }
+        left -= 1
+        guard left == 0 else { return }
+        if let failure { return done(failure) }
+        list(servers.dropFirst(part.count), body, done: done)
+      }
+    }
+  }
+
+  /// At start: adopts what the kernel holds and policy still admits for the names of the last run, closes the rest.
+  func reconcile(_ entries: [JournalEntry], _ completion: @escaping (Result<Adopted, StartError>) -> Void) {
+    let known = Dictionary(grouping: entries, by: \.server)
+    remember(entries)
+    var adopted = Adopted()
+    var strangers: [GrantElement] = []
+    // What was opened when `max-lifetime` was longer ends by what it is now.
+    var overlong: [GrantElement] = []
+    list(snapshot.servers.map(\.firewallIndex)[...]) { [unowned self] server, listed in
+      guard let place = snapshot.server(firewallIndex: server) else { return }
+      let name = String(decoding: snapshot.servers[place].name, as: UTF8.self)
+      let byAddress = Dictionary(grouping: known[name] ?? [], by: \.address)
+      for element in listed {
+        if let caps = adopt(element, byAddress[element.element.address] ?? [], epoch: shared.epoch.current) {
+          adopted.kept += 1
+          adopted.hasCaps = adopted.hasCaps || caps != 0
+          if element.lifetime > options.longestLifetime { overlong.append(element.element) }
+        } else if options.isManaged || element.remainingMilliseconds > 0 {
+          strangers.append(element.element)
+        }
+      }
+    } done: { [unowned self] failure in
+      if let failure {
+        return completion(.failure(StartError("the kernel's sets cannot be read: \(failure)")))
+      }
+      adopted.closed = strangers.count
+      guard let bridge else { return completion(.success(adopted)) }
+      // A rule that got a cap since the last run: its address stays open, but no longer without it.
+      if adopted.hasCaps { commitCaps() }
+      shorten(overlong)
+      bridge.revoke(strangers, cutsFlows: options.cutsFlows) { failure, _ in
+        completion(
+          failure.map { .failure(StartError("addresses of an earlier run cannot be closed: \($0)")) }
+            ?? .success(adopted))
+      }
+    }
+  }
+
+  /// What was open in an earlier run is known as such, whether it is adopted or not.
+  private func remember(_ entries: [JournalEntry]) {
+    let indexes = Dictionary(
+      snapshot.servers.map { (String(decoding: $0.name, as: UTF8.self), $0.firewallIndex) },
+      uniquingKeysWith: { first, _ in first })
+    for entry in entries {
+      guard let server = indexes[entry.server] else { continue }
+      engine.ledger.remember(
+        GrantLedger.Key(server: server, name: entry.name, type: entry.type),
+        GrantElement(server: server, address: entry.address, transport: entry.transport, port: entry.port),
+        opened: monotonic(ofWallSeconds: entry.opened), now: now)
+    }
+  }
+
+  /// Takes over an element for each name of the last run that policy still allows it for.
+  /// Returns the caps that it stands under, nil where it is nobody's.
+  private func adopt(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> UInt16? {
+    let element = listed.element
+    guard listed.remainingMilliseconds > 0 else { return nil }
+    let until = now + min(listed.lifetime, options.longestLifetime)
+    var adopted: UInt16?
+    for entry in entries {
+      guard
+        let rule = snapshot.rule(server: element.server, name: entry.name.wire, type: entry.type),
+        admits(element.address, rule, server: element.server, name: entry.name.wire, type: entry.type),
+        let place = snapshot.server(firewallIndex: element.server)
+      else { continue }
+      let targets = snapshot.servers[place].targets(of: rule.ports, family: element.address.family)
+      guard (element.transport, element.port) == (entry.transport, entry.port),
+        targets.contains(where: { $0 == (entry.transport, entry.port) })
+      else { continue }
+      let caps = rule.capBits(in: snapshot.servers[place].byteCaps)
+      let isTaken = engine.ledger.adopt(
+        GrantLedger.Key(server: element.server, name: entry.name, type: entry.type), element, until: until,
+        caps: caps, opened: monotonic(ofWallSeconds: entry.opened), now: now, epoch: epoch)
+      if isTaken { adopted = (adopted ?? 0) | caps }
+    }
+    return adopted
+  }
+
+  /// When on our own clock; never later than now, whatever the journal says.
+  private func monotonic(ofWallSeconds seconds: UInt64) -> UInt64 {
+    let age = (shared.clock().wall / 1_000_000_000).subtractingReportingOverflow(seconds)
+    guard !age.overflow, age.partialValue < now / 1_000_000_000 else { return age.overflow ? now : 0 }
+    return now - age.partialValue * 1_000_000_000
+  }
+
+  struct Adopted {
+    var kept = 0
+    var closed = 0
+    var hasCaps = false
+  }
+
+  // MARK: - The journal
+
+  /// Notes for which name an address will be open. It is written while the kernel is at work, or just before the
+  /// answer leaves.
+  func keepRecord(of commits: [GrantCommit], for key: GrantLedger.Key) {
+    guard let journal, let server = serverName(key.server) else { return }
+    let opened = shared.clock().wall / 1_000_000_000
+    let entries = commits.map { JournalEntry($0.element, key, server: server, opened: opened) }
+    journal.append(entries)
+    guard !isRecordDue else { return }
+    isRecordDue = true
+    _ = reactor.schedule(at: reactor.now) { [unowned self] in writeRecords() }
+  }
+
+  func writeRecords() {
+    guard isRecordDue, let journal else { return }
+    isRecordDue = false
+    if !journal.flush() {
+      StandardError.write("sluice: the grants' journal cannot be written: a restart will close what is open")
+    }
+    // What is remembered of the closed counts like what is open.
+    let remembered = Self.closedEntries * engine.ledger.serverCount
+    guard journal.isOverlong(live: engine.ledger.holdingCount + remembered) else { return }
+    journal.beginRewriting()
+    var entries: [JournalEntry] = []
+    engine.forEachPending { if let entry = entry($0, $1, opened: now) { entries.append(entry) } }
+    journal.rewrite(entries)
+    rewriteClosed(journal, server: 0)
+  }
+
+  /// Closed ones that a journal keeps of each server, so that the next run knows what its packets meet.
+  private static let closedEntries = 256
+  /// Lines of a journal that are made at a time: questions wait for them.
+  private static let journalSlice = 512
+
+  /// Goes on with what is not open any more, of one server after the other, and then with what is.
+  private func rewriteClosed(_ journal: GrantJournal, server first: Int) {
+    var (server, entries) = (first, [JournalEntry]())
+    while server < engine.ledger.serverCount, server < first + 16, entries.count < Self.journalSlice {
+      engine.ledger.forEachClosed(ofServer: UInt16(server), now: now, limit: Self.closedEntries) {
+        if let entry = entry($0, $1, opened: $2) { entries.append(entry) }
+      }
+      server += 1
+    }
+    journal.rewrite(entries)
+    let isDone = server >= engine.ledger.serverCount
+    _ = reactor.schedule(at: reactor.now) { [unowned self] in
+      if isDone { rewriteOpen(journal, from: .init()) } else { rewriteClosed(journal, server: server) }
+    }
+  }
+
+  private func rewriteOpen(_ journal: GrantJournal, from start: GrantLedger.HoldingPlace) {
+    var (place, entries) = (start, [JournalEntry]())
+    let isLeft = engine.ledger.forEachHolding(now: now, from: &place, atMost: Self.journalSlice) {
+      if let entry = entry($0, $1, opened: $3) { entries.append(entry) }
+    }
+    journal.rewrite(entries)
+    guard isLeft else { return journal.endRewriting() }
+    _ = reactor.schedule(at: reactor.now) { [unowned self] in rewriteOpen(journal, from: place) }
+  }
+
+  private func entry(_ key: GrantLedger.Key, _ element: GrantElement, opened: UInt64) -> JournalEntry? {
+    serverName(key.server).map { server in
+      let since = (shared.clock().wall &- (now &- min(opened, now))) / 1_000_000_000
+      return JournalEntry(element, key, server: server, opened: since)
+    }
+  }
+
+  func serverName(_ index: UInt16) -> String? {
+    snapshot.server(firewallIndex: index).map { String(decoding: snapshot.servers[$0].name, as: UTF8.self) }
+  }
+}
+
+extension JournalEntry {
+  fileprivate init(_ element: GrantElement, _ key: GrantLedger.Key, server: String, opened: UInt64) {
+    self.init(
+      server: server, name: key.name, type: key.type, address: element.address, transport: element.transport,
+      port: element.port, opened: opened)
+  }
+}
+
+extension ListedElement {
+  /// Nanoseconds.
+  fileprivate var lifetime: UInt64 { UInt64(remainingMilliseconds) * 1_000_000 }
+}
+
+extension ForeignChange {
+  fileprivate var isHarmful: Bool { !isDisjoint(with: [.tableRemoved, .setRemoved, .rulesChanged, .unknown]) }
+}
+
+extension EnforcementIncident.Cause {
+  /// The worst of what changed.
+  fileprivate init?(_ change: ForeignChange) {
+    if change.contains(.tableRemoved) {
+      self = .tableRemoved
+    } else if change.contains(.setRemoved) {
+      self = .setRemoved
+    } else if change.contains(.unknown) {
+      self = .notificationsLost
+    } else if change.contains(.rulesChanged) {
+      self = .rulesChanged
+    } else if change.contains(.elementsRemoved) {
+      self = .elementsRemoved
+    } else if change.contains(.elementsAdded) {
+      self = .elementsAdded
+    } else {
+      return nil
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import AuditLog
+import AuditStore
+import ControlAPI
+import Glibc
+import LinuxIO
+import Resolver
+import Transport
+
+/// When this run began and ended, and how the one before it did, as events: what the log does not tell of while nobody
+/// served is no silence of the servers.
+extension ResolutionService {
+  func tellStart(after former: FormerRun) {
+    if case .broken(let began) = former {
+      tell(.crashed, ",\"began\":\"\(ControlAPI.time(nanoseconds: began))\"")
+      StandardError.write("sluice: the run before this one ended without stopping")
+    }
+    tell(.started, ",\"version\":\(JSONText.quoted(Release.version)),\"pid\":\(getpid())")
+  }
+
+  /// - Parameter failure: why it cannot go on; nil where it was asked to stop.
+  func tellEnd(_ failure: String?) {
+    tell(
+      .stopped,
+      ",\"version\":\(JSONText.quoted(Release.version))" + (failure.map { ",\"error\":\(JSONText.quoted($0))" } ?? ""))
+  }
+
+  private func tell(_ code: AuditCode, _ members: String) {
+    _ = push(
+      AuditRecordHeader(service: code, wallClock: shared.clock().wall), server: everybody, destination: [], members)
+  }
+}

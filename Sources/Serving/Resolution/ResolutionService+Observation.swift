@@ -1,0 +1,265 @@
+import FirewallBridge
+import FirewallModel
+import AuditLog
+import ControlAPI
+import DNSWire
+import EgressPolicy
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Resolver
+import Transport
+
+/// Telling what went through the firewall and what did not.
+extension ResolutionService {
+  private static let second: UInt64 = 1_000_000_000
+  /// How often addresses that are about to end are looked at, and how long before their end; milliseconds.
+  private static let inUseRhythm: UInt64 = 5_000
+  private static let inUseLead: UInt64 = 12_000_000_000
+  static let inUseExtension: UInt64 = 30_000_000_000
+
+  /// Begins what happens at a rhythm; nothing does that was not asked for.
+  func startRhythms() {
+    if options.keepInUse != nil { scheduleInUse() }
+    if let interval = options.volumeInterval { scheduleVolumes(interval) }
+  }
+
+  /// Too many answers were not what was asked: an upstream's datagrams are not believed for a while.
+  func upstreamMismatched(_ upstream: String) {
+    StandardError.write("sluice: answers that were not those of \(upstream): it is asked by TCP for a minute")
+    _ = push(
+      AuditRecordHeader(service: .upstreamMismatch, wallClock: shared.clock().wall), server: everybody,
+      destination: Array(upstream.utf8), ",\"upstream\":\"\(upstream)\"")
+  }
+
+  // MARK: - Refused connections
+
+  func record(_ refusals: [RefusedConnection]) {
+    guard options.recordsRefusals else { return }
+    for refusal in refusals { record(refusal) }
+  }
+
+  private func record(_ refusal: RefusedConnection) {
+    // What others send to a server is the server's; what a server sends is its own.
+    let governed = refusal.kind == .inbound ? refusal.destination : refusal.source
+    let index = refusal.server ?? snapshot.server(of: governed).map { snapshot.servers[$0].firewallIndex }
+    let held = refusal.kind == .held ? heldNetwork(around: refusal.source) : nil
+    let server = held?.server ?? index.flatMap(ruledName) ?? ""
+    let clock = shared.clock()
+    let moment = Moment(refusal.time, clock)
+    let (code, name, closed) = meaning(of: refusal, server: index, at: moment.monotonic)
+    if code == .grantLost, isCommitted(refusal, index, since: moment.monotonic) { violations.refused += 1 }
+    let destination = name.map { $0.description } ?? refusal.destination.description
+    let protocolName =
+      switch refusal.transport {
+      case 6: "\"tcp\""
+      case 17: "\"udp\""
+      case 1: "\"icmp\""
+      case 58: "\"icmpv6\""
+      default: "\"\(refusal.transport)\""
+      }
+    let port = refusal.transport == 6 || refusal.transport == 17 ? ",\"port\":\(refusal.port)" : ""
+    let history = closed.map { Self.members($0, clock) } ?? ""
+    let isStored = push(
+      AuditRecordHeader(
+        connection: code, transport: refusal.transport, port: refusal.port, payloadSize: refusal.length,
+        client: refusal.source, clientPort: refusal.sourcePort, wallClock: refusal.time),
+      server: Array(server.utf8), destination: Array(destination.utf8),
+      ",\"address\":\"\(refusal.destination)\",\"protocol\":\(protocolName)\(port)\(history)"
+        + Self.remedy(refusal, held))
+    if !isStored { refusalCounts.untold(refusal.server.flatMap(ruledName) ?? RefusalCounts.host) }
+  }
+
+  /// The name of the server whose rules the kernel had, also where the policy in force has it no more.
+  private func ruledName(_ index: UInt16) -> String? {
+    if let name = serverName(index) { return name }
+    guard let plan = bridge?.plan, Int(index) < plan.servers.count else { return nil }
+    return plan.servers[Int(index)].name
+  }
+
+  /// When it had been opened and closed, and by whom before its time.
+  private static func members(_ closed: GrantLedger.Closed, _ clock: QueryClock) -> String {
+    func text(_ time: UInt64) -> String {
+      Timestamp.text(clock.wall - min(clock.wall, clock.monotonic - min(clock.monotonic, time)))
+    }
+    let opened = ",\"opened\":\"\(text(closed.opened))\""
+    switch closed.ending {
+    case nil: return "\(opened),\"closed\":\"\(text(closed.closed))\""
+    // When in that run it was closed is not known.
+    case .restart: return "\(opened),\"closed_by\":\"restart\""
+    case .some(let ending):
+      return "\(opened),\"closed\":\"\(text(closed.closed))\",\"closed_by\":\"\(ending.rawValue)\""
+    }
+  }
+
+  /// The books of a minute: where they do not balance, or a counter was taken away, is an event.
+  func close(_ books: [RefusalBook]) {
+    let wall = shared.clock().wall
+    for book in books {
+      let told = options.recordsRefusals ? refusalCounts.close(book) : 0
+      guard options.recordsRefusals, told != book.refused || book.cutSince != 0 else { continue }
+      let cut = book.cutSince == 0 ? "" : ",\"counter_lost_since\":\"\(Timestamp.text(book.cutSince))\""
+      _ = push(
+        AuditRecordHeader(service: .refusals, wallClock: wall), server: Array(book.server.utf8), destination: [],
+        ",\"refused\":\(book.refused),\"told\":\(told),\"since\":\"\(Timestamp.text(book.since))\"\(cut)")
+    }
+  }
+
+  /// What would let it pass, if it should.
+  private static func remedy(_ refusal: RefusedConnection, _ held: HeldNetwork?) -> String {
+    if let held { return ",\"network\":\"\(held.prefix)\",\"remedy\":\"\(EnclosureText.release(held))\"" }
+    guard refusal.kind == .inbound else { return "" }
+    let port = refusal.hasPorts ? "[ \(refusal.port)/\(refusal.transport == 6 ? "tcp" : "udp") ]" : "any"
+    return ",\"remedy\":\"inbound: \(port)\""
+  }
+
+  private func isCommitted(_ refusal: RefusedConnection, _ server: UInt16?, since: UInt64) -> Bool {
+    guard let server else { return false }
+    let element = GrantElement(
+      server: server, address: refusal.destination, transport: refusal.transport, port: refusal.port)
+    return engine.ledger.isCommitted(element, since: since, now: now, epoch: shared.epoch.current)
+  }
+
+  /// Why the table refused it, and the name that the server had this address for last, both as of the packet's time.
+  private func meaning(
+    of refusal: RefusedConnection, server: UInt16?, at time: UInt64
+  ) -> (AuditCode, Name?, GrantLedger.Closed?) {
+    let standing = server.map {
+      engine.ledger.standing(
+        of: refusal.destination, transport: refusal.transport, port: refusal.port, server: $0, at: time)
+    }
+    let name = standing?.name
+    switch refusal.kind {
+    case .maxBytes: return (.maxBytes, cappedName(refusal, .perConnection, server, time) ?? name, nil)
+    case .maxBytesPerHour: return (.maxBytesPerHour, cappedName(refusal, .perHour, server, time) ?? name, nil)
+    case .spoofed: return (.spoofedSource, nil, nil)
+    case .held: return (.networkHeld, nil, nil)
+    case .inbound: return (.inboundRefused, nil, nil)
+    case .host: return (refusal.port == 53 ? .otherResolver : .hostFence, nil, nil)
+    case .closed: break
+    }
+    switch (refusal.port, standing) {
+    case (53, _) where refusal.hasPorts: return (.otherResolver, name, nil)
+    case (853, _) where refusal.hasPorts: return (.dnsOverTLS, name, nil)
+    case (443, _) where refusal.hasPorts && PublicResolvers.contains(refusal.destination):
+      return (.dnsOverHTTPS, name, nil)
+    case (_, .wrongPort): return (.wrongPort, name, nil)
+    case (_, .closed(let closed)): return (closed.isWithdrawn ? .withdrawn : .expired, name, closed)
+    // Open for us and refused all the same: the kernel let go of it before we did.
+    case (_, .open): return (.grantLost, name, nil)
+    case (_, .resolvedByOther): return (.neverResolved, nil, nil)
+    case (_, .neverResolved), (_, nil): return (.rawAddress, nil, nil)
+    }
+  }
+
+  /// The name whose cap the packet met: another one at the same address may have none.
+  private func cappedName(
+    _ refusal: RefusedConnection, _ kind: ByteCap.Kind, _ server: UInt16?, _ time: UInt64
+  ) -> Name? {
+    guard let server, let place = snapshot.server(firewallIndex: server) else { return nil }
+    var bits: UInt16 = 0
+    for (index, cap) in snapshot.servers[place].byteCaps.enumerated() where cap.kind == kind { bits |= 1 << index }
+    return engine.ledger.cappedName(
+      of: refusal.destination, transport: refusal.transport, port: refusal.port, caps: bits, server: server, at: time)
+  }
+
+  // MARK: - Volumes
+
+  func count(_ news: [ElementVolume]) {
+    guard options.volumeInterval != nil else { return }
+    let now = now
+    for volume in news {
+      let element = volume.element
+      let standing = engine.ledger.standing(
+        of: element.address, transport: element.transport, port: element.port, server: element.server, at: now)
+      volumes.add(
+        VolumeTotals.Destination(
+          server: element.server, name: standing.name?.description ?? "", address: element.address,
+          transport: element.transport, port: element.port),
+        octets: volume.octets, packets: volume.packets)
+    }
+  }
+
+  private func scheduleVolumes(_ interval: UInt64) {
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: interval * 1_000)) { [unowned self] in
+      tellVolumes(interval)
+      scheduleVolumes(interval)
+    }
+  }
+
+  /// At the end of a run: what was counted since the last events.
+  func tellVolumes() {
+    if let interval = options.volumeInterval { tellVolumes(interval) }
+  }
+
+  /// One event for each destination that got anything.
+  private func tellVolumes(_ interval: UInt64) {
+    let wall = shared.clock().wall
+    for (destination, total) in volumes.take() {
+      let transport =
+        switch destination.transport {
+        case 6: "tcp"
+        case 17: "udp"
+        default: "any"
+        }
+      let text = destination.name.isEmpty ? destination.address.description : destination.name
+      _ = push(
+        AuditRecordHeader(service: .egressVolume, wallClock: wall),
+        server: Array((serverName(destination.server) ?? "").utf8),
+        destination: Array(text.utf8),
+        ",\"address\":\"\(destination.address)\",\"protocol\":\"\(transport)\",\"port\":\(destination.port)"
+          + ",\"bytes\":\(total.octets),\"packets\":\(total.packets),\"interval\":\(interval)")
+    }
+  }
+
+  // MARK: - Addresses in use
+
+  private func scheduleInUse() {
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.inUseRhythm)) { [unowned self] in
+      refreshInUse()
+      scheduleInUse()
+    }
+  }
+
+  /// What is about to end and still carries connections stays open a little longer, up to its bound.
+  private func refreshInUse() {
+    guard let bridge, let bound = options.keepInUse else { return }
+    let due = engine.ledger.due(within: Self.inUseLead, bound: bound, now: now)
+    for start in stride(from: 0, to: due.count, by: BridgeMessage.maximumElements) {
+      let part = Array(due[start..<min(start + BridgeMessage.maximumElements, due.count)])
+      bridge.inUse(part) { [unowned self] result in
+        guard case .success(let used) = result, !used.isEmpty else { return }
+        extend(used, bound)
+      }
+    }
+  }
+
+  private func extend(_ elements: [GrantElement], _ bound: UInt64) {
+    let (askedAt, epoch) = (now, shared.epoch.current)
+    let commits = engine.ledger.extend(elements, by: Self.inUseExtension, bound: bound, now: askedAt)
+    for start in stride(from: 0, to: commits.count, by: 256) {
+      let unit = Array(commits[start..<min(start + 256, commits.count)])
+      commit(unit) { [unowned self] result in
+        if case .committed = result { engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch) }
+      }
+    }
+  }
+}
+
+/// A time that the kernel told on the wall's clock, on ours.
+private struct Moment {
+  let monotonic: UInt64
+
+  init(_ wall: UInt64, _ clock: QueryClock) {
+    monotonic = clock.monotonic - min(clock.monotonic, clock.wall - min(clock.wall, wall))
+  }
+}
+
+extension GrantLedger.Closed {
+  /// Closed by a decision, and not by the end of its time or of a run.
+  fileprivate var isWithdrawn: Bool { ending != nil && ending != .restart }
+}
+
+extension RefusedConnection {
+  fileprivate var hasPorts: Bool { transport == 6 || transport == 17 }
+}

@@ -1,0 +1,298 @@
+import FirewallBridge
+import FirewallModel
+import AuditLog
+import Control
+import DNSWire
+import EgressPolicy
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Resolver
+import ResponseCache
+import Transport
+
+/// What became of putting another policy in force.
+enum Adoption {
+  case inForce(Adopted)
+  /// The former policy stays; the text says why.
+  case refused(String)
+  /// The files cannot be used: what is wrong, a line each. The former policy stays.
+  case unusable([String])
+
+  struct Adopted {
+    var policy: String
+    var former: String
+    var servers: Int
+    var serversChanged: Int
+    /// Networks that no policy governs any more, since this change; in mode `managed` they stay closed.
+    var letGo: [HeldNetwork] = []
+    var isManaged = true
+    var addressesClosed = 0
+    var flowsCut = 0
+  }
+
+  /// For the operator's terminal.
+  var text: String {
+    switch self {
+    case .unusable(let findings): return findings.joined(separator: "\n")
+    case .refused(let reason): return "refused, the former policy stays: \(reason)"
+    case .inForce(let adopted):
+      let text = "policy \(adopted.policy) is in force: \(counted(adopted.servers, "server"))"
+      return adopted.serversChanged == 0
+        ? "\(text); nothing changed; other keys need a restart"
+        : "\(text), \(adopted.serversChanged) of them changed; \(counted(adopted.addressesClosed, "address")) closed, "
+          + "\(counted(adopted.flowsCut, "connection")) cut; other keys need a restart" + adopted.letGoText
+    }
+  }
+}
+
+extension Adoption.Adopted {
+  /// A line for each network that no policy governs any more.
+  fileprivate var letGoText: String {
+    letGo.map {
+      "\n" + (isManaged ? EnclosureText.held($0) : "\($0.prefix) (\($0.server)) is governed by no policy now, and open")
+    }
+    .joined()
+  }
+
+  fileprivate var letGoMembers: String {
+    guard !letGo.isEmpty else { return "" }
+    let networks = letGo.prefix(Self.listed).map { "\"\($0.prefix)\"" }.joined(separator: ",")
+    return ",\"networks_\(isManaged ? "held" : "open")\":[\(networks)]"
+  }
+
+  /// As many as fit an event that people read.
+  private static let listed = 32
+}
+
+/// Putting another policy in force.
+extension ResolutionService {
+  /// Its sets first, then its decisions, then the end of what it no longer admits.
+  ///
+  /// - Parameters:
+  ///   - plan: nil leaves rules and sets as they are.
+  ///   - renumbered: servers of which nothing may stay open, because the firewall knows their caps otherwise.
+  ///   - members: what else the event says, as JSON members with a comma before each.
+  func adopt(
+    _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: String = "",
+    _ completion: @escaping (Adoption) -> Void
+  ) {
+    guard let bridge, let plan, bridge.plan != plan || holdsOthers(beside: plan) else {
+      return finishAdopting(snapshot, renumbered, members, completion)
+    }
+    isInstalling = true
+    bridge.install(plan) { [unowned self] failure in
+      isInstalling = false
+      if let failure {
+        recordRefusedPolicy(errors: 1, members: members)
+        return completion(.refused("the firewall cannot take it: \(failure)"))
+      }
+      finishAdopting(snapshot, renumbered, members, completion)
+    }
+  }
+
+  private func finishAdopting(
+    _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: String,
+    _ completion: @escaping (Adoption) -> Void
+  ) {
+    let former = self.snapshot
+    // Before anybody decides by the new policy, and on the one thread that stores answers.
+    forgetUnlisted(since: former, snapshot)
+    let additions = refuseAddresses(for: snapshot)
+    forgetRefused(snapshot, additions)
+    shared.current.replace(snapshot)
+    self.snapshot = snapshot
+    policySince = shared.clock().wall
+    let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)
+    let added = Set(snapshot.servers.map(\.firewallIndex)).subtracting(former.servers.map(\.firewallIndex))
+    // Their numbers may have been others' before.
+    for server in added { engine.ledger.forget(server: server) }
+    volumes.forget(servers: added)
+    var adopted = Adoption.Adopted(
+      policy: snapshot.policy.fingerprint, former: former.policy.fingerprint, servers: snapshot.servers.count,
+      serversChanged: changed.union(added).count)
+    adopted.letGo = letGo(since: former, snapshot)
+    adopted.isManaged = options.isManaged
+    // What the new policy forbids everybody, as a network of its servers; then what it does not list any more.
+    closeRefused(additions, since: former)
+    revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
+      (adopted.addressesClosed, adopted.flowsCut) = (closed, flows)
+      reloads.inForce += 1
+      _ = push(
+        AuditRecordHeader(service: .policyReloaded, wallClock: shared.clock().wall), server: everybody, destination: [],
+        ",\"policy\":\"\(adopted.policy)\",\"former\":\"\(adopted.former)\",\"servers\":\(adopted.servers)"
+          + ",\"servers_changed\":\(adopted.serversChanged),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)"
+          + "\(adopted.letGoMembers)\(members)")
+      completion(.inForce(adopted))
+    }
+  }
+
+  /// Takes out of the caches that outlive a change what the new policy does not grant just as the former did.
+  private func forgetUnlisted(since former: ResolverSnapshot, _ snapshot: ResolverSnapshot) {
+    let unchanged = Set(former.servers.map(ObjectIdentifier.init))
+    let kept = Set(former.servers.map { ObjectIdentifier($0.cache) })
+    for state in snapshot.servers
+    where !unchanged.contains(ObjectIdentifier(state)) && kept.contains(ObjectIdentifier(state.cache)) {
+      for (name, type) in state.cache.questions()
+      where !snapshot.grantsAsBefore(former, server: state.firewallIndex, name: name, type: type) {
+        state.cache.remove(name.span, type)
+      }
+    }
+  }
+
+  /// A reload that changed nothing because what it read cannot be used.
+  func recordRefusedPolicy(errors: Int, members: String = "") {
+    reloads.refused += 1
+    _ = push(
+      AuditRecordHeader(service: .policyRefused, wallClock: shared.clock().wall), server: everybody, destination: [],
+      ",\"policy\":\"\(snapshot.policy.fingerprint)\",\"errors\":\(errors)\(members)")
+  }
+
+  /// The servers, by the firewall's index, that have another policy now, or none any more.
+  private static func changedServers(from former: ResolverSnapshot, to current: ResolverSnapshot) -> Set<UInt16> {
+    var unchanged: Set<ObjectIdentifier> = []
+    for server in current.servers { unchanged.insert(ObjectIdentifier(server)) }
+    return Set(former.servers.filter { !unchanged.contains(ObjectIdentifier($0)) }.map(\.firewallIndex))
+  }
+
+  /// Ends the grants of names that policy no longer lists, or lists with other ports, prefixes or caps.
+  private func revokeUnlisted(
+    since former: ResolverSnapshot, _ changed: Set<UInt16>, _ renumbered: Set<UInt16>,
+    _ completion: @escaping (Int, Int) -> Void
+  ) {
+    let lapsed = lapsed(since: former, changed, renumbered)
+    close(servers: changed, since: former, cutting: lapsed) { [snapshot] key in
+      renumbered.contains(key.server)
+        || !snapshot.grantsAsBefore(former, server: key.server, name: key.name.wire, type: key.type)
+    } keeping: { [snapshot] key, element in
+      !renumbered.contains(key.server) && snapshot.keepsOpen(former, key, element)
+    } completion: {
+      completion($0, $1)
+    }
+  }
+
+  /// What was open for a name that is not granted as before, and closed by itself: its connections live on until they are
+  /// cut.
+  private func lapsed(
+    since former: ResolverSnapshot, _ changed: Set<UInt16>, _ renumbered: Set<UInt16>
+  ) -> [GrantElement] {
+    var elements: [GrantElement] = []
+    for server in changed {
+      guard let place = former.server(firewallIndex: server) else { continue }
+      for (address, name) in engine.ledger.lapsed(ofServer: server, now: now) {
+        let key = GrantLedger.Key(server: server, name: name, type: address.family == .v4 ? .A : .AAAA)
+        guard let rule = former.rule(server: server, name: name.wire, type: key.type) else { continue }
+        for target in former.servers[place].targets(of: rule.ports, family: address.family) {
+          let element = GrantElement(server: server, address: address, transport: target.transport, port: target.port)
+          if renumbered.contains(server) || !snapshot.keepsOpen(former, key, element) { elements.append(element) }
+        }
+      }
+    }
+    return elements
+  }
+
+  /// Ends the grants that an operator wants ended; how many addresses closed, and how many connections were cut.
+  func close(
+    servers: Set<UInt16>, by peer: ControlPeer, where condition: (GrantLedger.Key) -> Bool,
+    completion: @escaping (Int, Int) -> Void
+  ) {
+    close(
+      servers: servers, since: snapshot, members: peer.members, ending: .operator, where: condition,
+      completion: completion)
+  }
+
+  func close(
+    servers: Set<UInt16>?, since former: ResolverSnapshot, members: String = "", cutting lapsed: [GrantElement] = [],
+    as code: AuditCode = .notListed, ending: GrantLedger.Ending = .policy,
+    where condition: (GrantLedger.Key) -> Bool,
+    keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
+    completion: @escaping (Int, Int) -> Void
+  ) {
+    let ended = engine.end(
+      now: now, servers: servers, as: code, ending: ending, where: condition, keeping: keeping)
+    shorten(ended.shortened.map(\.element))
+    let all = ended.closed + (options.cutsFlows ? lapsed : [])
+    guard let bridge, !all.isEmpty else { return completion(0, 0) }
+    bridge.revoke(all, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
+      if let failure {
+        revocationFailed(ended.closed, failure)
+        return completion(0, flows)
+      }
+      record(revoked: ended.closed, since: former, flows: flows, members)
+      completion(ended.closed.count, flows)
+    }
+  }
+
+  /// What others still hold ends with them and not with the name that is gone.
+  func shorten(_ elements: [GrantElement]) {
+    for start in stride(from: 0, to: elements.count, by: 256) {
+      let part = Array(elements[start..<min(start + 256, elements.count)])
+      let (askedAt, epoch) = (now, shared.epoch.current)
+      let unit = engine.ledger.shortening(of: part, now: askedAt)
+      commit(unit) { [unowned self] result in
+        guard case .committed = result else { return shortenLater(part) }
+        engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
+        shortened(part)
+      }
+    }
+  }
+
+  /// The kernel has not taken it: until it does, what a name left open that is gone stays open for longer than anything
+  /// that is listed. What is closed meanwhile needs it no more.
+  private func shortenLater(_ elements: [GrantElement]) {
+    if unshortened.isEmpty {
+      StandardError.write(
+        "sluice: \(counted(elements.count, "address")) should end sooner than the kernel knows; trying again")
+      incident.foundStrangers()
+      disturbed(.notShortened, breaksTable: false)
+    }
+    unshortened.formUnion(elements)
+    guard !isShorteningDue else { return }
+    isShorteningDue = true
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.shorteningPause)) { [unowned self] in
+      isShorteningDue = false
+      shorten(Array(unshortened))
+    }
+  }
+
+  private func shortened(_ elements: [GrantElement]) {
+    guard !unshortened.isEmpty else { return }
+    unshortened.subtract(elements)
+    guard unshortened.isEmpty else { return }
+    incident.removedStrangers()
+    replay()
+  }
+
+  /// Between two tries, in milliseconds.
+  private static let shorteningPause: UInt64 = 1_000
+
+  /// One event for each server that lost addresses.
+  private func record(
+    revoked elements: [GrantElement], since former: ResolverSnapshot, flows: Int, _ members: String
+  ) {
+    for (server, elements) in Dictionary(grouping: elements, by: \.server) {
+      guard let place = former.server(firewallIndex: server) else { continue }
+      let addresses = Set(elements.map(\.address)).sorted()
+      let listed = addresses.prefix(Self.listedAddresses).map { "\"\($0)\"" }.joined(separator: ",")
+      _ = push(
+        AuditRecordHeader(service: .revoked, wallClock: shared.clock().wall), server: former.servers[place].name,
+        destination: [],
+        ",\"addresses\":[\(listed)],\"address_count\":\(addresses.count),\"flows_cut\":\(flows)"
+          + ",\"policy\":\"\(snapshot.policy.fingerprint)\"\(members)")
+    }
+  }
+
+  /// Records what an operator changed.
+  ///
+  /// - Parameter server: whom it is about, where the request does not say.
+  func recordChange(_ code: AuditCode, _ request: ControlRequest, server: String? = nil, _ members: String) {
+    let server = (request.query["server"] ?? server).map { Array($0.utf8) } ?? everybody
+    let destination = request.query["name"] ?? request.query["address"] ?? ""
+    _ = push(
+      AuditRecordHeader(service: code, wallClock: shared.clock().wall), server: server,
+      destination: Array(destination.utf8), members + request.peer.members)
+  }
+
+  /// As many as fit a line that people read.
+  private static let listedAddresses = 32
+}

@@ -1,0 +1,349 @@
+import FirewallModel
+import FirewallBridge
+import AuditLog
+import AuditStore
+import Control
+import ControlAPI
+import DNSWire
+import EgressPolicy
+import GrantLedger
+import HostNetwork
+import IPNetwork
+import LinuxIO
+import Resolver
+import ResponseCache
+import Settings
+import Sharing
+import Transport
+import Upstream
+
+/// What other threads tell the resolver's thread.
+enum ResolverMessage: Sendable {
+  case question(PendingQuestion, any ReplyPath)
+  /// A policy is compiled; the configuration it is of, where that was read again.
+  case compiled(LoadedSettings?, CompiledPolicy?)
+  /// A call of the control API.
+  case control(ControlRequest, @Sendable (ControlResponse) -> Void)
+  /// The host's network changed, or could not be read.
+  case host(Result<HostNetwork, SystemError>)
+  /// The reply to a question that an operator asked, by its number.
+  case answered(UInt64, [UInt8])
+  case stop
+}
+
+/// Carries out what `ResolutionEngine` decides: asks upstream, commits to the firewall, sends replies.
+///
+/// Lives on one thread, that of its reactor.
+final class ResolutionService {
+  let reactor: Reactor
+  let upstream: UpstreamPool
+  let bridge: BridgeLink?
+  let shared: SharedState
+  let ring: AuditRing
+  let lane: Int
+  let options: FirewallOptions
+  let journal: GrantJournal?
+  var engine: ResolutionEngine<any ReplyPath>
+  /// The policy in force, as this thread knows it.
+  var snapshot: ResolverSnapshot
+  /// The host's network, as far as answers may not lead there.
+  var host = HostNetwork()
+  let listeners: Set<IPAddress>
+  var incident = EnforcementIncident()
+  /// The feeder that feeds, and whether another plan is on its way to it.
+  var incarnation: UInt64 = 0
+  var isInstalling = false
+  var lastReplay: UInt64 = 0
+  var isReplayDue = false
+  /// Lines of the journal wait to be written.
+  var isRecordDue = false
+  // What `/metrics` tells.
+  var resolutionTimes = DurationHistogram()
+  var commitTimes = DurationHistogram()
+  var commitResults = CommitResults()
+  var incidentCount: UInt64 = 0
+  var violations = PromiseViolations()
+  var reloads: (inForce: UInt64, refused: UInt64) = (0, 0)
+  /// The bridge lives and can feed the kernel, as far as it told.
+  var isBridgeUp = true
+  /// Nanoseconds since 1970 when the policy in force came into force.
+  var policySince = WallClock.nanoseconds()
+  /// Servers in whose sets somebody may have put something, and whether they are being looked at.
+  var suspects: Set<UInt16> = []
+  var isSearching = false
+  var volumes = VolumeTotals()
+  var refusalCounts = RefusalCounts()
+  var lost = LostCounts()
+  /// The bridge can be told by the kernel what the table refuses.
+  var isRefusalLogRead = true
+  var enclosure = EnclosureState()
+  /// What should end sooner than the kernel was told so far.
+  var unshortened: Set<GrantElement> = []
+  var isShorteningDue = false
+  private(set) var isStopping = false
+  /// The end waits for what the bridge has to tell of refused packets.
+  private var areBooksOpen = false
+  /// What the query paths could not answer, by the server's index.
+  private var questions = Turns<UInt16, (PendingQuestion, any ReplyPath)>()
+  /// Called once when nothing more can be opened, with the reason.
+  var onFailure: ((String) -> Void)?
+  /// Called when the bridge has looked at the sets again.
+  var onSets: (([ServerSets]) -> Void)?
+  /// Called on the reactor's thread when a policy is compiled.
+  var onCompiled: ((LoadedSettings?, CompiledPolicy?) -> Void)?
+  /// Answers calls of the control API.
+  var onAnswered: ((UInt64, [UInt8]) -> Void)?
+  var onHost: ((Result<HostNetwork, SystemError>) -> Void)?
+  var onControl: ((ControlRequest, @escaping @Sendable (ControlResponse) -> Void) -> Void)?
+
+  init(
+    reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing, lane: Int,
+    ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?, listeners: Set<IPAddress> = [],
+    clock: EndClock = EndClock()
+  ) {
+    self.reactor = reactor
+    self.upstream = upstream
+    self.bridge = bridge
+    self.shared = shared
+    self.ring = ring
+    self.lane = lane
+    self.options = options
+    self.journal = journal
+    self.listeners = listeners
+    engine = ResolutionEngine(ledger: ledger, wallSeconds: { clock.seconds() })
+    snapshot = shared.current.load()
+    reactor.work = { [unowned self] in takeQuestions() }
+    bridge?.onEvictionFailure = { [unowned self] in evictionFailed($0, $1) }
+  }
+
+  func handle(_ message: ResolverMessage) {
+    switch message {
+    case .question(let question, let path):
+      questions.append((question, path), of: question.state.firewallIndex)
+    case .compiled(let loaded, let compiled):
+      onCompiled?(loaded, compiled)
+    case .host(let outcome):
+      onHost?(outcome)
+    case .answered(let id, let reply):
+      onAnswered?(id, reply)
+    case .control(let request, let completion):
+      guard let onControl, !isStopping else { return completion(.error(503, "sluice is starting or stopping")) }
+      onControl(request, completion)
+    case .stop:
+      isStopping = true
+      // What is in flight ends by its own deadlines; nothing holds the process longer than this.
+      _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.drainMilliseconds)) { [unowned self] in
+        reactor.stop()
+      }
+      closeBooks()
+      stopIfIdle()
+    }
+  }
+
+  /// What was refused since the books were closed would be told by nobody: the next run begins books of its own.
+  private func closeBooks() {
+    guard let bridge, options.recordsRefusals else { return }
+    areBooksOpen = true
+    let end: () -> Void = { [unowned self] in
+      areBooksOpen = false
+      stopIfIdle()
+    }
+    bridge.closeBooks { _ in end() }
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.booksMilliseconds), end)
+  }
+
+  /// Questions taken before the reactor looks at sockets again: about a quarter of a millisecond.
+  private static let questionsAtOnce = 8
+
+  /// Takes some of the questions that came, the servers in turn: a thousand of one server do not go before another's.
+  private func takeQuestions() -> Bool {
+    for _ in 0..<Self.questionsAtOnce {
+      guard let (question, path) = questions.next() else { break }
+      take(question, path)
+    }
+    stopIfIdle()
+    return !questions.isEmpty
+  }
+
+  private func take(_ question: PendingQuestion, _ path: any ReplyPath) {
+    guard !isStopping, question.snapshot === snapshot || isStillAllowed(question) else {
+      return finish(engine.turnAway(question, path, now: now))
+    }
+    while let displaced = engine.makeRoom(for: question, now: now) { finish(displaced) }
+    perform(engine.submit(question, path, now: now, epoch: shared.epoch.current))
+  }
+
+  /// A question that a worker decided just before a reload is decided again; a PTR opens nothing.
+  private func isStillAllowed(_ question: PendingQuestion) -> Bool {
+    if case .pointer = question.kind { return true }
+    return snapshot.grantsAsBefore(
+      question.snapshot, server: question.state.firewallIndex, name: question.name, type: question.type)
+  }
+
+  var now: UInt64 { MonotonicTime.now().nanoseconds }
+
+  private func perform(_ action: ResolutionEngine<any ReplyPath>.Action?) {
+    switch action {
+    case nil, .wait: break
+    case .ask(let ticket, let name, let type):
+      guard let owner = engine.question(of: ticket)?.server else { break }
+      upstream.ask(name: name.span, type: type, for: owner) { [unowned self] result in
+        perform(engine.answered(ticket, Self.result(result), now: now, epoch: shared.epoch.current))
+      }
+    case .commit(let ticket, let commits, let evictions):
+      let key = engine.question(of: ticket)
+      commit(commits, evicting: evictions) { [unowned self] result in
+        writeRecords()
+        perform(engine.committed(ticket, result, now: now, epoch: shared.epoch.current))
+      }
+      if let key { keepRecord(of: commits, for: key) }
+    case .finish(let finished):
+      finish(finished)
+      stopIfIdle()
+    }
+  }
+
+  func commit(
+    _ commits: [GrantCommit], evicting evictions: [GrantElement] = [],
+    _ completion: @escaping (ResolutionEngine<any ReplyPath>.CommitResult) -> Void
+  ) {
+    guard !commits.isEmpty else {
+      bridge?.evict(evictions)
+      return completion(.committed)
+    }
+    guard let bridge else { return completion(.unavailable) }
+    let deadline = reactor.now.adding(milliseconds: options.commitDeadline)
+    let asked = now
+    bridge.commit(commits, evicting: evictions, deadline: deadline) { [unowned self] outcome in
+      commitTimes.observe(nanoseconds: now - asked)
+      switch outcome {
+      case .committed: commitResults.committed += 1
+      case .late: commitResults.late += 1
+      case .refused(let refusal) where refusal.reason == .outside: commitResults.outside += 1
+      case .refused, .unavailable: commitResults.refused += 1
+      }
+      switch outcome {
+      case .committed: completion(.committed)
+      case .refused(let refusal) where refusal.reason == .setFull: completion(.setFull)
+      case .refused, .late, .unavailable: completion(.unavailable)
+      }
+    }
+  }
+
+  private static func result(
+    _ result: Result<UpstreamAnswer, UpstreamFailure>
+  ) -> ResolutionEngine<any ReplyPath>.UpstreamResult {
+    switch result {
+    case .success(let answer): .answer(answer.message, server: answer.serverText)
+    case .failure(.overloaded): .overloaded
+    case .failure(let failure): .failure(failure.extendedError)
+    }
+  }
+
+  /// Records what must be recorded, then answers everyone who waited.
+  private func finish(_ finished: ResolutionEngine<any ReplyPath>.Finished) {
+    let clock = shared.clock()
+    var mustRecord = true
+    for waiting in finished.waiting {
+      let question = waiting.question
+      var isRecorded = true
+      if let event = finished.event, mustRecord {
+        isRecorded = record(event.code, event.members, finished.response, question, clock)
+        mustRecord = !(event.once && isRecorded)
+        // What was not recorded is not handed out from the cache either.
+        if !isRecorded {
+          question.state.cache.remove(question.name.span, question.type)
+          engine.wasNotRecorded(question)
+        }
+      } else if let further = finished.event?.further {
+        isRecorded = record(further, [], finished.response, question, clock)
+      }
+      send(finished.response, finished.event, isRecorded, waiting, clock)
+      let code = isRecorded ? finished.response.responseCode : .SERVFAIL
+      resolutionTimes.observe(nanoseconds: clock.monotonic &- min(question.arrived, clock.monotonic))
+      question.state.counts.cells.count(
+        Self.verdict(finished.event, isRecorded), UInt8(truncatingIfNeeded: code.rawValue), lane: lane)
+      question.state.leave()
+    }
+  }
+
+  private static func verdict(
+    _ event: ResolutionEngine<any ReplyPath>.Event?, _ isRecorded: Bool
+  ) -> QueryVerdict {
+    guard isRecorded else { return .failed }
+    return switch event?.code.decision {
+    case .block: .denied
+    case .error: .failed
+    case .allow, .observe, nil: .resolved
+    }
+  }
+
+  func push(_ header: AuditRecordHeader, server: [UInt8], destination: [UInt8], _ members: String) -> Bool {
+    let extra = Array(members.utf8)
+    let isStored = push(header, server, destination, extra)
+    if !isStored { lost.countUnrecorded(isConnection: header.code.isConnection) }
+    return isStored
+  }
+
+  private func push(_ header: AuditRecordHeader, _ server: [UInt8], _ name: [UInt8], _ extra: [UInt8]) -> Bool {
+    switch ring.push(header, server: server.span, name: name.span, extra: extra.span) {
+    case .stored: return true
+    case .storedWakeConsumer:
+      shared.audit.wake()
+      return true
+    case .full: return false
+    }
+  }
+
+  private func record(
+    _ code: AuditCode, _ members: [UInt8], _ response: CachedResponse, _ question: PendingQuestion, _ clock: QueryClock
+  ) -> Bool {
+    guard !shared.audit.isBlocked else { return false }
+    let header = AuditRecordHeader(
+      code: code, transport: question.source.transport, type: question.type,
+      responseCode: response.responseCode, payloadSize: UInt32(truncatingIfNeeded: question.message.count),
+      client: question.source.client, clientPort: question.source.port, wallClock: clock.wall)
+    return push(header, question.state.name, question.name, members)
+  }
+
+  private func send(
+    _ response: CachedResponse, _ event: ResolutionEngine<any ReplyPath>.Event?, _ isRecorded: Bool,
+    _ waiting: ResolutionEngine<any ReplyPath>.Waiting, _ clock: QueryClock
+  ) {
+    let question = waiting.question
+    let path = waiting.waiter
+    var answer = response
+    var token = event?.code.token
+    if !isRecorded {
+      answer = CachedResponse(responseCode: .SERVFAIL, expires: clock.monotonic, extendedError: .otherError)
+      token = "audit-blocked"
+    }
+    let text = token.map { (server: question.state.name, token: $0) }
+    let room = path.isDatagram ? ReplyWriter.maxDatagram : ReplyWriter.streamRoom(question.message.count, answer)
+    let octets = [UInt8](capacity: room) { out in
+      ReplyWriter.answer(
+        question.query, question.message.span, answer, now: clock.monotonic, isDatagram: path.isDatagram,
+        errorText: answer.extendedError == nil ? nil : text, into: &out)
+    }
+    path.send(octets)
+  }
+
+  /// Longer than the longest exchange and commit together.
+  private static let drainMilliseconds: UInt64 = 5000
+  /// Several times what the bridge waits for the kernel's log.
+  private static let booksMilliseconds: UInt64 = 1000
+
+  private func stopIfIdle() {
+    guard isStopping, !areBooksOpen, engine.flightCount == 0, questions.isEmpty else { return }
+    reactor.stop()
+  }
+}
+
+/// What became of the grants that the bridge was handed, by unit.
+struct CommitResults {
+  var committed: UInt64 = 0
+  var refused: UInt64 = 0
+  var late: UInt64 = 0
+  /// Refused, because the configuration's files do not allow it.
+  var outside: UInt64 = 0
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Control
+import ControlAPI
+import EgressPolicy
+import Foundation
+import IPNetwork
+import LinuxIO
+import Settings
+
+extension GrantsListCommand {
+  /// What the running server granted, one row for each address with port, as `grants` shows it.
+  func granted() throws -> [OpenGrant] {
+    let grants = try control.call(.get, .grants, [("server", server)], as: ControlAPI.GrantList.self).answer.grants
+    return Dictionary(grouping: grants) { ElementKey($0) }.compactMap { key, same in OpenGrant(key, same) }.sorted {
+      ($0.server, $0.names.first ?? "", $0.address, $0.port) < ($1.server, $1.names.first ?? "", $1.address, $1.port)
+    }
+  }
+
+  /// Prints what only the server or only the kernel knows; exits with 1 if there is anything.
+  ///
+  /// The server is asked again after the kernel: what came or ended in between is no difference.
+  func compare(_ settings: Settings) throws {
+    let before = try granted()
+    var open: [OpenGrant] = []
+    do throws(SystemError) {
+      open = try OpenGrant.all(settings, server: server)
+    } catch {
+      let hint = error.errno == EPERM ? "; root or CAP_NET_ADMIN is needed" : ""
+      StandardError.write("sluice: the kernel's sets cannot be read: \(error)\(hint)")
+      throw ExitCode.failure
+    }
+    // What never expires in sets of the user's own is the user's.
+    if settings.firewall.mode == .sets { open.removeAll { $0.remainingMilliseconds == nil } }
+    let after = try granted()
+    let inKernel = Set(open.map(ElementKey.init))
+    let known = Set((before + after).map(ElementKey.init))
+    let lasting = Set(after.filter { ($0.remainingMilliseconds ?? .max) > Self.slack }.map(ElementKey.init))
+      .intersection(before.map(ElementKey.init))
+    let strange = open.filter { !known.contains(ElementKey($0)) }
+    let missing = after.filter { lasting.contains(ElementKey($0)) && !inKernel.contains(ElementKey($0)) }
+    if json {
+      for (rows, kind) in [(strange, "not-granted"), (missing, "not-open")] {
+        for row in rows { StandardOutput.write("{\"difference\":\"\(kind)\"," + row.json.dropFirst()) }
+      }
+    } else if strange.isEmpty, missing.isEmpty {
+      StandardOutput.write("no difference: \(counted(after.count, "address")) granted and open")
+    } else {
+      let rows = strange.map { ["open, not granted"] + $0.columns } + missing.map { ["granted, not open"] + $0.columns }
+      for line in AlignedColumns.lines(["DIFFERENCE"] + OpenGrant.heading, rows) { StandardOutput.write(line) }
+    }
+    if !strange.isEmpty || !missing.isEmpty { throw ExitCode.failure }
+  }
+
+  /// Milliseconds by which kernel and server may disagree about an end.
+  private static let slack: UInt64 = 2_000
+}
+
+/// What makes two rows the same element.
+struct ElementKey: Hashable {
+  let server: String
+  let address: String
+  let transport: UInt8
+  let port: UInt16
+
+  init(_ grant: OpenGrant) {
+    (server, address, transport, port) = (grant.server, grant.address.description, grant.transport, grant.port)
+  }
+
+  init(_ grant: ControlAPI.Grant) {
+    server = grant.server
+    address = grant.address
+    transport = TransportName.number(grant.protocol) ?? 0
+    port = grant.port ?? 0
+  }
+}
+
+extension OpenGrant {
+  init?(_ key: ElementKey, _ grants: [ControlAPI.Grant]) {
+    guard let address = IPAddress(key.address) else { return nil }
+    server = key.server
+    self.address = address
+    transport = key.transport
+    port = key.port
+    names = Set(grants.map(\.name)).sorted()
+    opened = grants.compactMap { ControlAPI.seconds($0.opened) }.min()
+    remainingMilliseconds = grants.map(\.remainingMs).max()
+  }
+}

@@ -1,0 +1,95 @@
+import FirewallModel
+import NFTables
+import AuditLog
+import ControlAPI
+import DNSWire
+import Foundation
+import IPNetwork
+import LinuxIO
+import Serving
+import Settings
+
+/// An element of the kernel, and the names that it was opened for.
+struct OpenGrant {
+  static let heading = ["SERVER", "ADDRESS", "PORT", "NAME", "OPENED", "REMAINING", "BYTES", "PACKETS"]
+
+  var server: String
+  var address: IPAddress
+  var transport: UInt8
+  var port: UInt16
+  var names: [String]
+  /// Seconds since 1970; nil where no journal tells.
+  var opened: UInt64?
+  var remainingMilliseconds: UInt64?
+  var octets: UInt64?
+  var packets: UInt64?
+
+  static func all(_ settings: Settings, server: String?) throws(SystemError) -> [OpenGrant] {
+    let plan = FirewallPlan(settings, settings.policies)
+    let kernel = try KernelSets()
+    let sets = try kernel.sets(family: plan.family, table: plan.table)
+    let path = settings.audit.path + ".grants"
+    var status = stat()
+    // Whoever serve ran as: names are only shown.
+    let owner = unsafe lstat(path, &status) == 0 ? status.st_uid : nil
+    let journal = Dictionary(grouping: GrantJournal.read(path, owner: owner), by: \.server)
+    var rows: [OpenGrant] = []
+    for owner in plan.servers where server == nil || owner.name == server {
+      let entries = Dictionary(grouping: journal[owner.name] ?? [], by: \.address)
+      for family in plan.addressFamilies {
+        for kind in [SetName.Kind.ports, .anyPort] {
+          let name = SetName(server: owner.name, family: family, kind: kind).text
+          guard let set = sets[name] else { continue }
+          let plain = SetShape(family: family, kind: .anyPort)
+          let shape = set.fault(as: plain) == nil ? plain : SetShape(family: family, kind: kind)
+          let found = try kernel.elements(
+            KernelSet(family: plan.family, table: plan.table, name: name), shape: shape)
+          rows += found.map { OpenGrant(owner.name, $0, entries[$0.address] ?? []) }
+        }
+      }
+    }
+    return rows.sorted {
+      ($0.server, $0.names.first ?? "", $0.address, $0.port) < ($1.server, $1.names.first ?? "", $1.address, $1.port)
+    }
+  }
+
+  private init(_ server: String, _ found: KernelSets.Found, _ entries: [JournalEntry]) {
+    self.server = server
+    address = found.address
+    transport = found.transport
+    port = found.port
+    let own = entries.filter {
+      found.transport == 0 || ($0.transport, $0.port) == (found.transport, found.port)
+    }
+    names = Set(own.map(\.name.description)).sorted()
+    opened = own.map(\.opened).min()
+    remainingMilliseconds = found.remainingMilliseconds
+    octets = found.octets
+    packets = found.packets
+  }
+
+  private var protocolName: String { TransportName.text(transport) }
+
+  private var openedText: String? {
+    opened.map { ISO8601DateFormatter().string(from: Date(timeIntervalSince1970: Double($0))) }
+  }
+
+  var columns: [String] {
+    [
+      server, address.description, transport == 0 ? "any" : "\(port)/\(protocolName)",
+      names.isEmpty ? "-" : names.joined(separator: ", "), openedText ?? "-",
+      remainingMilliseconds.map { "\(($0 + 999) / 1_000)s" } ?? "for ever", octets.map { "\($0)" } ?? "-",
+      packets.map { "\($0)" } ?? "-",
+    ]
+  }
+
+  var json: String {
+    func number(_ value: UInt64?) -> String { value.map { "\($0)" } ?? "null" }
+    let listed = names.map(JSONText.quoted).joined(separator: ",")
+    return "{\"server\":\(JSONText.quoted(server)),\"address\":\"\(address)\",\"protocol\":\"\(protocolName)\""
+      + ",\"port\":\(transport == 0 ? "null" : "\(port)"),\"names\":[\(listed)]"
+      + ",\"opened\":\(openedText.map(JSONText.quoted) ?? "null")"
+      + ",\"remaining_ms\":\(number(remainingMilliseconds)),\"bytes\":\(number(octets))"
+      + ",\"packets\":\(number(packets))}"
+  }
+}

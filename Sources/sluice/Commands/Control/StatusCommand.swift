@@ -1,0 +1,115 @@
+import ArgumentParser
+import Control
+import ControlAPI
+import Foundation
+import LinuxIO
+
+struct StatusCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status", abstract: "Show how the running server is: policy, queries, upstreams, firewall, audit log.",
+    discussion: """
+      Exits with 1 when no server answers, when the firewall does not hold what was granted, or when the audit log cannot \
+      be written.
+      """)
+
+  @OptionGroup var server: ControlOption
+  @Flag(help: "Print one JSON object.") var json = false
+
+  func run() throws {
+    let (status, octets) = try server.call(.get, .status, as: ControlAPI.Status.self)
+    if json {
+      StandardOutput.write(ControlAPI.line(octets))
+    } else {
+      for line in Self.lines(status) { StandardOutput.write(line) }
+    }
+    if status.bridge.degraded || status.bridge.state == "down" || status.audit.blocked { throw ExitCode.failure }
+  }
+
+  private static func lines(_ status: ControlAPI.Status) -> [String] {
+    let queries = status.queries
+    let upstreams = status.upstreams.map { upstream in
+      let latency = upstream.latencyMs.map { String(format: "%.1f ms", $0) } ?? "not asked yet"
+      return
+        "\(upstream.address) \(upstream.healthy ? "healthy" : "unhealthy after \(upstream.failures) failures"), \(latency)"
+        + (upstream.byTcp ? TerminalStyle.bad("; by TCP alone: answers came that were not its own") : "")
+    }
+    let bridge = status.bridge
+    let firewall =
+      bridge.state == "off"
+      ? "off: no address is opened or closed"
+      : "\(bridge.mode), \(bridge.table ?? ""), bridge \(bridge.state), \(counted(bridge.grants, "address")) open"
+        + (bridge.degraded ? TerminalStyle.bad("; DEGRADED: the kernel does not hold what was granted") : "")
+    let audit = status.audit
+    let rows: [(String, String)] =
+      [
+        ("sluice", "\(status.version), pid \(status.pid), up \(duration(status.uptime)), since \(status.since)"),
+        ("listen", status.listen.map { listen(status, $0) }.joined(separator: ", ")),
+        (
+          "policy",
+          "\(status.policy.fingerprint), \(counted(status.policy.servers, "server")), \(counted(status.policy.names, "name")), since \(status.policy.since)"
+        ),
+        (
+          "queries",
+          "\(queries.total): \(queries.cached) cached, \(queries.resolved) resolved, \(queries.denied) denied, "
+            + "\(queries.special) special, \(queries.failed) failed, \(queries.malformed) malformed"
+        ),
+        ("cache", "\(counted(status.cacheEntries, "answer")); \(counted(status.inFlight, "question")) in flight"),
+      ] + upstreams.map { ("upstream", $0) } + [
+        ("firewall", firewall)
+      ] + Self.enclosure(bridge) + [
+        (
+          "audit",
+          "\(audit.path), \(counted(audit.events, "event")), \(audit.suppressed) counted in others"
+            + ", \(audit.pending) of \(audit.room) octets waiting"
+            + (audit.blocked ? TerminalStyle.bad("; BLOCKED: the log cannot be written") : "")
+            + (audit.rotationFault.map { TerminalStyle.bad("; NOT ROTATED: \($0)") } ?? "")
+            + (audit.replaced > 0 ? "; taken away \(audit.replaced) times" : "")
+        ),
+        ("promises", promises(status.violations)),
+      ] + Self.lost(status) + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
+    return rows.map { TerminalStyle.heading($0.padding(toLength: 10, withPad: " ", startingAt: 0)) + $1 }
+  }
+
+  private static func enclosure(_ bridge: ControlAPI.Status.Bridge) -> [(String, String)] {
+    (bridge.enclosed.isEmpty ? [] : [("enclosed", bridge.enclosed.joined(separator: ", "))])
+      + bridge.others.map {
+        (
+          "others",
+          TerminalStyle.doubtful("\($0.prefixes.joined(separator: ", ")) behind \($0.interface): of no server, cut off")
+        )
+      } + bridge.exposed.map { ("exposed", TerminalStyle.bad($0)) }
+      + (bridge.absent.isEmpty ? [] : [("absent", "\(bridge.absent.joined(separator: ", ")): behind no interface now")])
+      + bridge.held.map {
+        ("held", "\($0.network) (\($0.server)): open it with `sluice firewall release \($0.network)`")
+      }
+  }
+
+  private static func listen(_ status: ControlAPI.Status, _ address: String) -> String {
+    guard status.listenAbsent?.contains(address) == true else { return address }
+    return "\(address) \(TerminalStyle.doubtful("(not there yet)"))"
+  }
+
+  private static func lost(_ status: ControlAPI.Status) -> [(String, String)] {
+    let kinds = status.lost.kinds.filter { $0.count > 0 }.map { "\($0.kind): \($0.count)" }
+    return (kinds.isEmpty ? [] : [("lost", TerminalStyle.bad(kinds.joined(separator: ", ")))])
+      + (status.refusalLogRead
+        ? []
+        : [("refusals", TerminalStyle.bad("not recorded: another program reads the group of the kernel's log"))])
+  }
+
+  private static func promises(_ violations: PromiseViolations) -> String {
+    let seen = violations.kinds.filter { $0.count > 0 }
+    return seen.isEmpty
+      ? "no violation seen"
+      : TerminalStyle.bad(seen.map { "\($0.promise) \($0.kind): \($0.count)" }.joined(separator: ", "))
+  }
+
+  static func duration(_ seconds: UInt64) -> String {
+    switch seconds {
+    case ..<120: "\(seconds) s"
+    case ..<7200: "\(seconds / 60) min"
+    case ..<172_800: "\(seconds / 3600) h \(seconds % 3600 / 60) min"
+    default: "\(seconds / 86_400) d \(seconds % 86_400 / 3600) h"
+    }
+  }
+}

@@ -1,7 +1,0 @@
-/// A number with its noun: `1 address`, `2 addresses`.
-func counted(_ number: some BinaryInteger, _ noun: String) -> String {
-  guard number != 1 else { return "1 \(noun)" }
-  let plural =
-    noun.hasSuffix("s") ? noun + "es" : noun.hasSuffix("ry") ? noun.dropLast() + "ies" : noun + "s"
-  return "\(number) \(plural)"
-}

@@ -1,0 +1,145 @@
+import DNSWire
+import Foundation
+import IPNetwork
+import LinuxIO
+import Testing
+
+@testable import Serving
+
+@Suite("The journal of grants")
+struct GrantJournalTests {
+  private static func entry(_ number: UInt32, name: String = "api.example.com", opened: UInt64 = 7) throws
+    -> JournalEntry
+  {
+    JournalEntry(
+      server: "github-mcp", name: try Name(hostname: name), type: .A, address: IPAddress(v4: number), transport: 6,
+      port: 443, opened: opened)
+  }
+
+  private func inFolder(_ body: (String) throws -> Void) throws {
+    let folder = NSTemporaryDirectory() + "sluice-journal-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try body(folder + "/audit.jsonl.grants")
+  }
+
+  @Test("what was appended is read back with the first opening of each, what was renewed last at the end")
+  func roundTrip() throws {
+    try inFolder { path in
+      let journal = try GrantJournal(path: path, entries: [try Self.entry(1)], owner: nil)
+      journal.append([try Self.entry(2), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example")])
+      #expect(journal.flush())
+      journal.append([try Self.entry(2, opened: 99)])
+      #expect(journal.flush())
+      let expected = [try Self.entry(1), try Self.entry(3, name: "_dmarc.xn--bcher-kva.example"), try Self.entry(2)]
+      #expect(GrantJournal.read(path) == expected)
+      var state = stat()
+      #expect(unsafe stat(path, &state) == 0 && state.st_mode & 0o777 == 0o600)
+    }
+  }
+
+  @Test("torn and foreign lines are passed over, and a foreign file says nothing")
+  func damaged() throws {
+    try inFolder { path in
+      let journal = try GrantJournal(path: path, entries: [], owner: nil)
+      journal.append([try Self.entry(1)])
+      #expect(journal.flush())
+      let handle = try #require(FileHandle(forWritingAtPath: path))
+      try handle.seekToEnd()
+      handle.write(Data("x y z\n\u{0}\u{1}\ngithub-mcp a.b A 1.2.3.4 6 99999 1\ngithub-mcp api.example.com A 1.2".utf8))
+      try handle.close()
+      #expect(GrantJournal.read(path) == [try Self.entry(1)])
+      try "github-mcp api.example.com A 1.2.3.4 6 443 1\n".write(toFile: path, atomically: true, encoding: .utf8)
+      #expect(GrantJournal.read(path).isEmpty)
+      #expect(GrantJournal.read(path + ".none").isEmpty)
+    }
+  }
+
+  /// A journal of 20,000 lines.
+  private func overlong(_ path: String) throws -> GrantJournal {
+    let journal = try GrantJournal(path: path, entries: [], owner: nil)
+    for number in 0..<20_000 as Range<UInt32> { journal.append([try Self.entry(number)]) }
+    #expect(journal.flush())
+    #expect(journal.isOverlong(live: 10))
+    return journal
+  }
+
+  @Test("a rewriting leaves the live entries and goes on where appending goes on")
+  func rewriting() throws {
+    try inFolder { path in
+      let journal = try overlong(path)
+      journal.beginRewriting()
+      journal.rewrite([try Self.entry(5)])
+      journal.endRewriting()
+      #expect(!journal.isOverlong(live: 1))
+      journal.append([try Self.entry(6)])
+      #expect(journal.flush())
+      #expect(GrantJournal.read(path) == [try Self.entry(5), try Self.entry(6)])
+    }
+  }
+
+  @Test("what is appended while it is rewritten in parts is in it, behind what was there before")
+  func parts() throws {
+    try inFolder { path in
+      let journal = try overlong(path)
+      journal.beginRewriting()
+      #expect(!journal.isOverlong(live: 1), "it is being rewritten")
+      journal.rewrite([try Self.entry(5), try Self.entry(6)])
+      journal.append([try Self.entry(5), try Self.entry(30_000)])
+      #expect(journal.flush())
+      #expect(GrantJournal.read(path).count == 20_001, "the old one goes on until the new one is whole")
+      journal.rewrite([try Self.entry(7)])
+      journal.append([try Self.entry(30_001)])
+      journal.endRewriting()
+      #expect(journal.flush())
+      let numbers: [UInt32] = [6, 7, 5, 30_000, 30_001]
+      #expect(GrantJournal.read(path) == (try numbers.map { try Self.entry($0) }))
+      #expect(!FileManager.default.fileExists(atPath: path + ".new"))
+    }
+  }
+
+  @Test("a rewriting that was not finished loses nothing")
+  func unfinished() throws {
+    try inFolder { path in
+      var journal: GrantJournal? = try overlong(path)
+      journal?.beginRewriting()
+      journal?.rewrite([try Self.entry(5)])
+      journal = nil
+      let read = GrantJournal.read(path)
+      #expect(read.count == 20_000)
+      _ = try GrantJournal(path: path, entries: read, owner: nil)
+      #expect(GrantJournal.read(path).count == 20_000)
+    }
+  }
+
+  @Test("where no other file can be made the old one is written anew")
+  func inPlace() throws {
+    try inFolder { path in
+      let journal = try overlong(path)
+      // Not to be removed by unlink, nor to be made anew.
+      try FileManager.default.createDirectory(atPath: path + ".new/x", withIntermediateDirectories: true)
+      journal.beginRewriting()
+      journal.rewrite([try Self.entry(5)])
+      journal.append([try Self.entry(6)])
+      #expect(journal.flush())
+      journal.endRewriting()
+      journal.append([try Self.entry(7)])
+      #expect(journal.flush())
+      #expect(GrantJournal.read(path) == (try [5, 6, 7].map { try Self.entry($0) }))
+    }
+  }
+
+  @Test("what lies in the place of the journal, or of a half-written one, is replaced and not followed")
+  func link() throws {
+    try inFolder { path in
+      let target = path + ".target"
+      try "keep".write(toFile: target, atomically: true, encoding: .utf8)
+      try FileManager.default.createSymbolicLink(atPath: path + ".new", withDestinationPath: target)
+      try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
+      #expect(GrantJournal.read(path) == [])
+      _ = try GrantJournal(path: path, entries: [try Self.entry(1)], owner: nil)
+      #expect(GrantJournal.read(path) == [try Self.entry(1)])
+      #expect(try String(contentsOfFile: target, encoding: .utf8) == "keep")
+    }
+  }
+}

@@ -110,7 +110,8 @@ let package = Package(
       name: "sluice",
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "LDNS", "HostNetwork", "EgressPolicy", "AuditLog", "Zones",
-        "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Settings", "AuditStore", "Control", "ControlAPI", "Serving",
+        "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Settings", "AuditStore", "Control",
+        "ControlAPI", "Serving",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

@@ -6,7 +6,7 @@ import PackageDescription
 //   L7  sluice
 //   L6  Serving
 //   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Settings  AuditStore  Control  ControlAPI
-//   L4  Resolver  NFTables  BridgeProcesses
+//   L4  Resolver  Enforcement  NFTables  BridgeProcesses
 //   L3  Zones  FirewallModel
 //   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L1  LinuxIO  DNSWire  IPNetwork  Sharing
@@ -69,6 +69,7 @@ let package = Package(
         "CLinux", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
         "AuditLog",
       ]),
+    layer("Enforcement", ["GrantLedger", "FirewallModel"]),
     // What speaks netlink, and what the bridge's processes share.
     layer("NFTables", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "FirewallModel"]),
     layer("BridgeProcesses", ["CLinux", "LinuxIO", "HostNetwork", "FirewallModel"]),
@@ -102,7 +103,7 @@ let package = Package(
       "Serving",
       [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
-        "GrantLedger", "AuditLog", "Zones", "Resolver", "Transport", "Upstream", "FirewallModel",
+        "GrantLedger", "AuditLog", "Zones", "Resolver", "Enforcement", "Transport", "Upstream", "FirewallModel",
         "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI",
       ]),
     // L7
@@ -154,6 +155,7 @@ let package = Package(
       ]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "FirewallModel", ["HostNetwork", "IPNetwork", "GrantLedger"]),
+    tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "NFTables", ["FirewallModel", "IPNetwork"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the bridge too.

@@ -1,3 +1,4 @@
+import Enforcement
 import AuditStore
 import Control
 import ControlAPI
@@ -251,10 +252,10 @@ extension ControlDesk {
     let hasFirewall = settings.firewall.mode != .off
     return [
       audit.isBlocked ? "the audit log cannot be written" : nil,
-      hasFirewall && !service.isBridgeUp ? "the firewall bridge is down" : nil,
+      hasFirewall && !service.enforcement.isBridgeUp ? "the firewall bridge is down" : nil,
       hasFirewall && settings.audit.drops && !service.isRefusalLogRead
         ? "refused connections cannot be recorded: another program reads the kernel's log" : nil,
-      hasFirewall && service.incident.isOpen ? "the kernel may not hold what was granted" : nil,
+      hasFirewall && service.enforcement.incident.isOpen ? "the kernel may not hold what was granted" : nil,
       service.upstream.states.contains { $0.isHealthy } ? nil : "no upstream answers",
     ].compactMap { $0 }
   }
@@ -269,8 +270,8 @@ extension ControlDesk {
       openings: snapshot.servers.map { service.engine.ledger.elementCount(ofServer: $0.firewallIndex) },
       openingLimit: settings.firewall.maxElementsPerServer, resolution: service.resolutionTimes,
       commits: service.commitTimes, commitResults: service.commitResults,
-      hasFirewall: settings.firewall.mode != .off, isBridgeUp: service.isBridgeUp,
-      isDegraded: service.incident.isOpen, incidents: service.incidentCount, reloads: service.reloads.inForce,
+      hasFirewall: settings.firewall.mode != .off, isBridgeUp: service.enforcement.isBridgeUp,
+      isDegraded: service.enforcement.incident.isOpen, incidents: service.incidentCount, reloads: service.reloads.inForce,
       refusedReloads: service.reloads.refused, inFlight: service.engine.flightCount, audit: audit.counters,
       isAuditBlocked: audit.isBlocked, auditPending: audit.pending, violations: violations,
       lost: service.lost, isRefusalLogRead: service.isRefusalLogRead, refusals: service.refusalCounts.totals,

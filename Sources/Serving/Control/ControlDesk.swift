@@ -1,3 +1,4 @@
+import Enforcement
 import FirewallModel
 import AuditStore
 import Control
@@ -172,8 +173,8 @@ final class ControlDesk {
       upstreamWrongAnswers: service.upstream.statistics.wrongAnswers,
       bridge: ControlAPI.Status.Bridge(
         mode: mode.rawValue, table: mode == .off ? nil : "\(settings.firewall.family) \(settings.firewall.table)",
-        state: mode == .off ? "off" : service.isBridgeUp ? "up" : "down", incarnation: service.incarnation,
-        grants: service.engine.ledger.elementCount, degraded: service.incident.isOpen,
+        state: mode == .off ? "off" : service.enforcement.isBridgeUp ? "up" : "down", incarnation: service.enforcement.incarnation,
+        grants: service.engine.ledger.elementCount, degraded: service.enforcement.incident.isOpen,
         enclosed: service.enclosure.report.links.map(\.interface),
         others: service.enclosure.report.links.filter { !$0.others.isEmpty }.map {
           ControlAPI.Status.Others(interface: $0.interface, prefixes: $0.others.map(\.description))

@@ -434,9 +434,9 @@ package final class Service {
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
       ring: ring(lanes.resolver, of: audit), lane: lanes.resolver, ledger: ledger, options: FirewallOptions(settings),
-      journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock)
+      journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock,
+      incarnation: bridge?.greeting?.incarnation ?? 0)
     upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
-    service.incarnation = bridge?.greeting?.incarnation ?? 0
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
     if let report = bridge?.enclosure { service.enclosureChanged(report) }
     return service

@@ -1,5 +1,5 @@
 import ControlAPI
-import Resolver
+import Enforcement
 
 extension PromiseViolations {
   mutating func count(_ cause: EnforcementIncident.Cause) {

@@ -4,50 +4,80 @@ import AuditLog
 import ControlAPI
 import DNSWire
 import EgressPolicy
+import Enforcement
 import GrantLedger
 import IPNetwork
 import LinuxIO
 import Resolver
 import Transport
 
-/// Keeping kernel and ledger in agreement.
+/// A replay that is handed to the bridge in units of one message each.
+struct ReplayInParts {
+  var number: UInt64 = 0
+  /// In which it began.
+  var epoch: UInt64 = 0
+  var left: ArraySlice<GrantElement> = []
+}
+
+/// Keeping kernel and ledger in agreement: performs what `Enforcement` decides.
 extension ResolutionService {
   private static let replayUnit = 256
-  /// Between the beginnings of two replays.
-  private static let replayPause: UInt64 = 30_000_000
   /// Lists that are under way at a time.
   private static let listsAtOnce = 32
 
   func bridgeChanged(_ event: BridgeEvent) {
     switch event {
-    case .down: bridgeGone()
-    case .broken(let text): bridgeBroken(text)
-    case .up(let greeting): bridgeUp(greeting)
-    case .foreignChange(let change, let servers): foreignChange(change, servers)
+    case .down: tell(.gone)
+    case .broken(let text):
+      tell(.broken)
+      StandardError.write("sluice: the firewall bridge cannot feed the kernel: \(text)")
+    case .up(let greeting):
+      if !options.isManaged { onSets?(greeting.servers) }
+      tell(.greeted(incarnation: greeting.incarnation))
+    case .foreignChange(let change, let servers): tell(.changed(change, servers: servers))
     case .volumes(let volumes): count(volumes)
     case .refusals(let refusals): record(refusals)
     case .books(let books): close(books)
     case .refusalsRead(let isRead): isRefusalLogRead = isRead
     case .notice(let text): StandardError.write("sluice: \(text)")
-    case .alarm: alarm()
+    case .alarm: tell(.alarm)
     case .enclosure(let report): enclosureChanged(report)
-    case .silent: bridgeSilent()
-    case .heard: bridgeHeard()
+    case .silent:
+      tell(.silent)
+      StandardError.write(
+        "sluice: the firewall bridge does not answer; names whose addresses must be opened get SERVFAIL until it does")
+    case .heard:
+      StandardError.write("sluice: the firewall bridge answers again")
+      tell(.heard)
     }
   }
 
-  /// Something was taken out of the table; the feeder will tell what, or has told already. The replay that began then
-  /// ends with the epoch, so that another one has to begin.
-  private func alarm() {
-    shared.epoch.advance()
-    if incident.isOpen { replay() }
+  func perform(_ action: Enforcement.Action) {
+    switch action {
+    case .endEpoch: shared.epoch.advance()
+    case .tell(let cause, let begins): disturbed(cause, begins)
+    case .tellEnded(let ended): restored(ended)
+    case .replay(let number):
+      replaying = ReplayInParts(
+        number: number, epoch: shared.epoch.current, left: engine.ledger.replay(now: now).map(\.element)[...])
+      replayPart()
+    case .goOn: replayPart()
+    case .search(let suspects): search(suspects)
+    case .shorten(let elements): shorten(elements)
+    case .wake(let time):
+      _ = reactor.schedule(at: MonotonicTime(nanoseconds: time)) { [unowned self] in tell(.woken) }
+    case .fail:
+      guard !isStopping else { return }
+      // Only what starts serve can start a bridge with its privileges.
+      onFailure?("the firewall bridge is gone: sluice has to be started anew; what is open stays open until it ends")
+    }
   }
 
   /// What was to make room may be in the kernel still, granted to nobody: the sets are searched for it until it is not.
   func evictionFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
     lost.evictions += UInt64(elements.count)
     StandardError.write("sluice: \(counted(elements.count, "address")) could not be closed to make room: \(failure)")
-    removeStrangers(from: Array(Set(elements.map(\.server))))
+    suspect(elements)
   }
 
   /// What is closed to everybody is in the kernel still: the same search, again and again until it succeeds.
@@ -57,72 +87,17 @@ extension ResolutionService {
     StandardError.write(
       "sluice: \(counted(elements.count, "address")) could not be closed, which is tried again until it is done: "
         + "\(failure)")
-    removeStrangers(from: Array(Set(elements.map(\.server))))
+    suspect(elements)
   }
 
-  private func bridgeGone() {
-    shared.epoch.advance()
-    isBridgeUp = false
-    disturbed(.bridgeGone, breaksTable: true)
-    guard !isStopping else { return }
-    // Nothing can be opened any more, and only what starts serve can start a bridge with its privileges.
-    onFailure?("the firewall bridge is gone: sluice has to be started anew; what is open stays open until it ends")
+  private func suspect(_ elements: [GrantElement]) {
+    guard !elements.isEmpty else { return }
+    tell(.suspected(Set(elements.map(\.server)).sorted()))
   }
 
-  /// The bridge does not run: what the kernel holds is not known, so that nothing leaves a cache before it is committed
-  /// again, and nothing can be.
-  private func bridgeSilent() {
-    shared.epoch.advance()
-    isBridgeUp = false
-    disturbed(.bridgeSilent, breaksTable: false)
-    StandardError.write(
-      "sluice: the firewall bridge does not answer; names whose addresses must be opened get SERVFAIL until it does")
-  }
-
-  private func bridgeHeard() {
-    isBridgeUp = true
-    StandardError.write("sluice: the firewall bridge answers again")
-    replay()
-  }
-
-  private func bridgeBroken(_ text: String) {
-    shared.epoch.advance()
-    isBridgeUp = false
-    disturbed(.bridgeBroken, breaksTable: true)
-    StandardError.write("sluice: the firewall bridge cannot feed the kernel: \(text)")
-  }
-
-  private func bridgeUp(_ greeting: BridgeGreeting) {
-    isBridgeUp = true
-    if !options.isManaged { onSets?(greeting.servers) }
-    let isSame = greeting.incarnation == incarnation
-    // A plan of ours took effect: sets that stay keep their elements.
-    guard !(isSame && isInstalling && !incident.isOpen) else { return }
-    shared.epoch.advance()
-    if !isSame {
-      if incarnation != 0 { disturbed(.bridgeRestarted, breaksTable: false) }
-      incarnation = greeting.incarnation
-      // Nobody watched while there was no feeder.
-      removeStrangers(from: [])
-    }
-    incident.madeWhole()
-    replay()
-  }
-
-  private func foreignChange(_ change: ForeignChange, _ servers: [UInt16]) {
-    // The kernel may have forgotten what was committed: nothing leaves from a cache until it is committed again (P2).
-    shared.epoch.advance()
-    if let cause = EnforcementIncident.Cause(change) {
-      disturbed(cause, breaksTable: options.isManaged && change.isHarmful && !change.contains(.reinstalled))
-    }
-    if change.contains(.reinstalled) { incident.madeWhole() }
-    if !change.isDisjoint(with: [.elementsAdded, .unknown]) { removeStrangers(from: servers) }
-    replay()
-  }
-
-  func disturbed(_ cause: EnforcementIncident.Cause, breaksTable: Bool) {
+  private func disturbed(_ cause: EnforcementIncident.Cause, _ begins: Bool) {
     violations.count(cause)
-    guard incident.disturbed(cause, breaksTable: breaksTable, now: now) else { return }
+    guard begins else { return }
     incidentCount += 1
     StandardError.write("sluice: enforcement degraded: \(cause.rawValue); committing again")
     _ = push(
@@ -134,8 +109,7 @@ extension ResolutionService {
   /// The server of an event that is about all of them.
   var everybody: [UInt8] { [UInt8(ascii: "*")] }
 
-  private func settle() {
-    guard let ended = incident.settle(now: now) else { return }
+  private func restored(_ ended: EnforcementIncident.Ended) {
     StandardError.write("sluice: enforcement restored after \(ended.milliseconds) ms (\(ended.cause.rawValue))")
     _ = push(
       AuditRecordHeader(service: .enforcementRestored, wallClock: shared.clock().wall), server: everybody,
@@ -146,105 +120,69 @@ extension ResolutionService {
 
   // MARK: - Committing again
 
-  /// Commits again everything that live answers promised, in units that fit one message.
-  ///
-  /// Whoever changes the table a thousand times a second gets one replay for many changes: what is promised leaves no
-  /// cache meanwhile, because the epoch has moved on.
-  func replay() {
-    guard !isReplayDue else { return }
-    let next = lastReplay &+ Self.replayPause
-    guard now >= next else {
-      isReplayDue = true
-      _ = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [unowned self] in
-        isReplayDue = false
-        replay()
-      }
-      return
+  /// One unit after the other, so that neither the queue's bounds nor the commits of new answers suffer. What a client
+  /// asks for meanwhile waits for one unit at most, and is left out when its turn comes here, as is what was closed.
+  private func replayPart() {
+    let (number, epoch) = (replaying.number, replaying.epoch)
+    let part = Array(replaying.left.prefix(Self.replayUnit))
+    replaying.left = replaying.left.dropFirst(part.count)
+    let left = replaying.left.count
+    recommit(part, epoch: epoch, repeatsAll: false) { [unowned self] isCommitted in
+      tell(.replayed(.init(number: number, epoch: epoch, isCommitted: isCommitted, left: left)))
     }
-    lastReplay = now
-    let elements = engine.ledger.replay(now: now).map(\.element)
-    replay(elements[...], epoch: shared.epoch.current, isWhole: true)
+  }
+
+  /// Commits what was promised before.
+  ///
+  /// - Parameters:
+  ///   - epoch: what was committed in it already is left out.
+  ///   - repeatsAll: it is not.
+  private func recommit(
+    _ part: [GrantElement], epoch: UInt64, repeatsAll: Bool, _ completion: @escaping (Bool) -> Void
+  ) {
+    let askedAt = now
+    let unit = engine.ledger.renewal(of: part, now: askedAt, epoch: repeatsAll ? nil : epoch)
+    commit(unit) { [unowned self] result in
+      guard case .committed = result else { return completion(false) }
+      engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
+      completion(true)
+    }
   }
 
   /// What was adopted goes to the kernel once more, with the caps that policy has for it now.
   private func commitCaps() {
     let elements = engine.ledger.replay(now: now).map(\.element)
-    replay(elements[...], epoch: shared.epoch.current, isWhole: true, repeatsAll: true)
+    commitCaps(elements[...], epoch: shared.epoch.current)
   }
 
-  /// One unit after the other, so that neither the queue's bounds nor the commits of new answers suffer. What a client
-  /// asks for meanwhile waits for one unit at most, and is left out when its turn comes here, as is what was closed.
-  private func replay(
-    _ elements: ArraySlice<GrantElement>, epoch: UInt64, isWhole: Bool, repeatsAll: Bool = false
-  ) {
-    // What came between began a replay of its own.
-    guard shared.epoch.current == epoch else { return }
-    guard !elements.isEmpty else {
-      if isWhole {
-        incident.recommitted()
-        settle()
-      } else if incident.isOpen {
-        replayLater(epoch)
-      }
-      return
-    }
-    let askedAt = now
+  private func commitCaps(_ elements: ArraySlice<GrantElement>, epoch: UInt64) {
     let part = Array(elements.prefix(Self.replayUnit))
-    let unit = engine.ledger.renewal(of: part, now: askedAt, epoch: repeatsAll ? nil : epoch)
-    commit(unit) { [unowned self] result in
-      var isCommitted = false
-      if case .committed = result {
-        isCommitted = true
-        engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
-      }
-      replay(
-        elements.dropFirst(part.count), epoch: epoch, isWhole: isWhole && isCommitted, repeatsAll: repeatsAll)
-    }
-  }
-
-  /// A unit was late or refused: the incident is not over before everything promised is in the kernel.
-  private func replayLater(_ epoch: UInt64) {
-    _ = reactor.schedule(at: reactor.now.adding(milliseconds: 1_000)) { [unowned self] in
-      if shared.epoch.current == epoch { replay() }
+    guard !part.isEmpty, shared.epoch.current == epoch else { return }
+    recommit(part, epoch: epoch, repeatsAll: true) { [unowned self] _ in
+      commitCaps(elements.dropFirst(part.count), epoch: epoch)
     }
   }
 
   // MARK: - What only the kernel knows
 
-  /// Elements that nobody was promised are closed, and so are connections through them. One search at a time: what is
-  /// found out meanwhile is looked at by the next.
-  private func removeStrangers(from servers: [UInt16]) {
-    let wanted = servers.isEmpty ? Set(snapshot.servers.map(\.firewallIndex)) : Set(servers)
-    suspects.formUnion(wanted)
-    guard !isSearching else { return }
-    isSearching = true
-    incident.foundStrangers()
-    search()
-  }
-
-  private func search() {
-    let servers = suspects
-    suspects = []
+  /// Elements that nobody was promised are closed, and so are connections through them.
+  private func search(_ suspects: Enforcement.Suspects) {
+    let servers =
+      switch suspects {
+      case .all: snapshot.servers.map(\.firewallIndex)
+      case .some(let servers): servers.sorted()
+      }
     var strangers: [GrantElement] = []
-    list(Array(servers)[...]) { [unowned self] _, listed in
+    list(servers[...]) { [unowned self] _, listed in
       strangers += listed.filter { isStranger($0) }.map(\.element)
     } done: { [unowned self] failure in
       if !strangers.isEmpty {
         StandardError.write("sluice: \(strangers.count) addresses that nobody was promised are closed again")
       }
       bridge?.revoke(strangers, cutsFlows: true) { [unowned self] failed, _ in
-        if failure != nil || failed != nil { return searchLater(servers) }
-        guard suspects.isEmpty else { return search() }
-        isSearching = false
-        incident.removedStrangers()
-        settle()
+        tell(.searched(suspects, isDone: failure == nil && failed == nil))
       }
     }
-  }
-
-  private func searchLater(_ servers: Set<UInt16>) {
-    suspects.formUnion(servers)
-    _ = reactor.schedule(at: reactor.now.adding(milliseconds: 1_000)) { [unowned self] in search() }
   }
 
   private func isStranger(_ listed: ListedElement) -> Bool {
@@ -450,29 +388,4 @@ extension JournalEntry {
 extension ListedElement {
   /// Nanoseconds.
   fileprivate var lifetime: UInt64 { UInt64(remainingMilliseconds) * 1_000_000 }
-}
-
-extension ForeignChange {
-  fileprivate var isHarmful: Bool { !isDisjoint(with: [.tableRemoved, .setRemoved, .rulesChanged, .unknown]) }
-}
-
-extension EnforcementIncident.Cause {
-  /// The worst of what changed.
-  fileprivate init?(_ change: ForeignChange) {
-    if change.contains(.tableRemoved) {
-      self = .tableRemoved
-    } else if change.contains(.setRemoved) {
-      self = .setRemoved
-    } else if change.contains(.unknown) {
-      self = .notificationsLost
-    } else if change.contains(.rulesChanged) {
-      self = .rulesChanged
-    } else if change.contains(.elementsRemoved) {
-      self = .elementsRemoved
-    } else if change.contains(.elementsAdded) {
-      self = .elementsAdded
-    } else {
-      return nil
-    }
-  }
 }

@@ -4,6 +4,7 @@ import AuditLog
 import Control
 import DNSWire
 import EgressPolicy
+import Enforcement
 import GrantLedger
 import IPNetwork
 import LinuxIO
@@ -80,9 +81,9 @@ extension ResolutionService {
     guard let bridge, let plan, bridge.plan != plan || holdsOthers(beside: plan) else {
       return finishAdopting(snapshot, renumbered, members, completion)
     }
-    isInstalling = true
+    tell(.installing)
     bridge.install(plan) { [unowned self] failure in
-      isInstalling = false
+      tell(.installed)
       if let failure {
         recordRefusedPolicy(errors: 1, members: members)
         return completion(.refused("the firewall cannot take it: \(failure)"))
@@ -232,7 +233,7 @@ extension ResolutionService {
       commit(unit) { [unowned self] result in
         guard case .committed = result else { return shortenLater(part) }
         engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
-        shortened(part)
+        tell(.shortened(part))
       }
     }
   }
@@ -240,31 +241,12 @@ extension ResolutionService {
   /// The kernel has not taken it: until it does, what a name left open that is gone stays open for longer than anything
   /// that is listed. What is closed meanwhile needs it no more.
   private func shortenLater(_ elements: [GrantElement]) {
-    if unshortened.isEmpty {
+    if enforcement.overlongCount == 0 {
       StandardError.write(
         "sluice: \(counted(elements.count, "address")) should end sooner than the kernel knows; trying again")
-      incident.foundStrangers()
-      disturbed(.notShortened, breaksTable: false)
     }
-    unshortened.formUnion(elements)
-    guard !isShorteningDue else { return }
-    isShorteningDue = true
-    _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.shorteningPause)) { [unowned self] in
-      isShorteningDue = false
-      shorten(Array(unshortened))
-    }
+    tell(.notShortened(elements))
   }
-
-  private func shortened(_ elements: [GrantElement]) {
-    guard !unshortened.isEmpty else { return }
-    unshortened.subtract(elements)
-    guard unshortened.isEmpty else { return }
-    incident.removedStrangers()
-    replay()
-  }
-
-  /// Between two tries, in milliseconds.
-  private static let shorteningPause: UInt64 = 1_000
 
   /// One event for each server that lost addresses.
   private func record(

@@ -6,6 +6,7 @@ import Control
 import ControlAPI
 import DNSWire
 import EgressPolicy
+import Enforcement
 import GrantLedger
 import HostNetwork
 import IPNetwork
@@ -49,12 +50,12 @@ final class ResolutionService {
   /// The host's network, as far as answers may not lead there.
   var host = HostNetwork()
   let listeners: Set<IPAddress>
-  var incident = EnforcementIncident()
-  /// The feeder that feeds, and whether another plan is on its way to it.
-  var incarnation: UInt64 = 0
-  var isInstalling = false
-  var lastReplay: UInt64 = 0
-  var isReplayDue = false
+  /// Decides what is done to keep the kernel in agreement with what answers promised.
+  private(set) var enforcement: Enforcement
+  private var enforcementEvents: [Enforcement.Event] = []
+  private var isEnforcing = false
+  /// What is left of the replay that is under way.
+  var replaying = ReplayInParts()
   /// Lines of the journal wait to be written.
   var isRecordDue = false
   // What `/metrics` tells.
@@ -64,22 +65,14 @@ final class ResolutionService {
   var incidentCount: UInt64 = 0
   var violations = PromiseViolations()
   var reloads: (inForce: UInt64, refused: UInt64) = (0, 0)
-  /// The bridge lives and can feed the kernel, as far as it told.
-  var isBridgeUp = true
   /// Nanoseconds since 1970 when the policy in force came into force.
   var policySince = WallClock.nanoseconds()
-  /// Servers in whose sets somebody may have put something, and whether they are being looked at.
-  var suspects: Set<UInt16> = []
-  var isSearching = false
   var volumes = VolumeTotals()
   var refusalCounts = RefusalCounts()
   var lost = LostCounts()
   /// The bridge can be told by the kernel what the table refuses.
   var isRefusalLogRead = true
   var enclosure = EnclosureState()
-  /// What should end sooner than the kernel was told so far.
-  var unshortened: Set<GrantElement> = []
-  var isShorteningDue = false
   private(set) var isStopping = false
   /// The end waits for what the bridge has to tell of refused packets.
   private var areBooksOpen = false
@@ -99,7 +92,7 @@ final class ResolutionService {
   init(
     reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing, lane: Int,
     ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?, listeners: Set<IPAddress> = [],
-    clock: EndClock = EndClock()
+    clock: EndClock = EndClock(), incarnation: UInt64 = 0
   ) {
     self.reactor = reactor
     self.upstream = upstream
@@ -110,10 +103,23 @@ final class ResolutionService {
     self.options = options
     self.journal = journal
     self.listeners = listeners
+    enforcement = Enforcement(isManaged: options.isManaged, incarnation: incarnation)
     engine = ResolutionEngine(ledger: ledger, wallSeconds: { clock.seconds() })
     snapshot = shared.current.load()
     reactor.work = { [unowned self] in takeQuestions() }
     bridge?.onEvictionFailure = { [unowned self] in evictionFailed($0, $1) }
+  }
+
+  /// Tells the enforcement what happened, and does what comes of it; what happens meanwhile is told when that is done.
+  func tell(_ event: Enforcement.Event) {
+    enforcementEvents.append(event)
+    guard !isEnforcing else { return }
+    isEnforcing = true
+    defer { isEnforcing = false }
+    while !enforcementEvents.isEmpty {
+      let next = enforcementEvents.removeFirst()
+      for action in enforcement.handle(next, now: now, epoch: shared.epoch.current) { perform(action) }
+    }
   }
 
   func handle(_ message: ResolverMessage) {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Resolver
+@testable import Enforcement
 
 @Suite("An incident of enforcement")
 struct EnforcementIncidentTests {

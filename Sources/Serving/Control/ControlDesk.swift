@@ -173,7 +173,8 @@ final class ControlDesk {
       upstreamWrongAnswers: service.upstream.statistics.wrongAnswers,
       bridge: ControlAPI.Status.Bridge(
         mode: mode.rawValue, table: mode == .off ? nil : "\(settings.firewall.family) \(settings.firewall.table)",
-        state: mode == .off ? "off" : service.enforcement.isBridgeUp ? "up" : "down", incarnation: service.enforcement.incarnation,
+        state: mode == .off ? "off" : service.enforcement.isBridgeUp ? "up" : "down",
+        incarnation: service.enforcement.incarnation,
         grants: service.engine.ledger.elementCount, degraded: service.enforcement.incident.isOpen,
         enclosed: service.enclosure.report.links.map(\.interface),
         others: service.enclosure.report.links.filter { !$0.others.isEmpty }.map {

@@ -156,7 +156,7 @@ let package = Package(
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "FirewallModel", ["HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
-    tests(of: "NFTables", ["FirewallModel", "IPNetwork"]),
+    tests(of: "NFTables", ["CNetfilter", "FirewallModel", "IPNetwork", "LinuxIO"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the bridge too.
     tests(
@@ -168,7 +168,9 @@ let package = Package(
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
-    tests(of: "Serving", ["DNSWire", "FirewallModel", "FirewallBridge", "IPNetwork", "LinuxIO", "Settings"]),
+    tests(
+      of: "Serving",
+      ["Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "IPNetwork", "LinuxIO", "Settings"]),
     tests(of: "sluice", ["EgressPolicy", "HostNetwork", "IPNetwork", "Settings"]),
     .testTarget(
       name: "EndToEndTests",

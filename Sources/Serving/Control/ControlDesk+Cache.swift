@@ -110,7 +110,7 @@ extension ControlDesk {
 
   func startReload(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
     try check(request, [])
-    keeper.reload(
+    policies.reload(
       ReloadCall(peer: request.peer) { adoption, difference in
         switch adoption {
         case .unusable(let findings):

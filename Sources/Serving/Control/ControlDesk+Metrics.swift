@@ -276,6 +276,6 @@ extension ControlDesk {
       refusedReloads: service.reloads.refused, inFlight: service.engine.flightCount, audit: audit.counters,
       isAuditBlocked: audit.isBlocked, auditPending: audit.pending, violations: violations,
       lost: service.lost, isRefusalLogRead: service.isRefusalLogRead, refusals: service.refusalCounts.totals,
-      permits: keeper.permits.count)
+      permits: policies.permits.count)
   }
 }

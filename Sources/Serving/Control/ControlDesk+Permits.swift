@@ -15,7 +15,7 @@ extension ControlDesk {
   func listPermits(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.Refusal) {
     try check(request, ["server"])
     let names = Set(try places(request).map { service.snapshot.policy.servers[$0].name })
-    let permits = keeper.permits.filter { names.contains($0.allowance.server) }
+    let permits = policies.permits.filter { names.contains($0.allowance.server) }
     completion(
       ControlResponse(json: ControlAPI.PermitList(permits: permits.map { ControlAPI.Permit($0, service.now) })))
   }
@@ -38,8 +38,8 @@ extension ControlDesk {
     else {
       throw ControlAPI.Refusal(400, "justification is blank or holds a control character; expected a line of text")
     }
-    guard keeper.permitCount < PolicyKeeper.maxPermits else {
-      throw ControlAPI.Refusal(409, "\(keeper.permitCount) permits are given; expected fewer: withdraw some")
+    guard policies.permitCount < PolicyController.maxPermits else {
+      throw ControlAPI.Refusal(409, "\(policies.permitCount) permits are given; expected fewer: withdraw some")
     }
     let (ports, types) = (list(request, "ports"), list(request, "types"))
     guard ports.count <= Self.mostListed, types.count <= Self.mostListed else {
@@ -47,11 +47,11 @@ extension ControlDesk {
         400, "\(ports.count) ports and \(types.count) types; expected \(Self.mostListed) of each at most")
     }
     let entry: (rule: EgressRule, warnings: [String])
-    let id = keeper.nextID()
+    let id = policies.nextID()
     do throws(EgressEntry.Refusal) {
       entry = try EgressEntry.rule(
         host: name, ports: ports, types: types,
-        until: keeper.clock.seconds() + duration, named: "permit \(id)")
+        until: policies.clock.seconds() + duration, named: "permit \(id)")
     } catch {
       throw ControlAPI.Refusal(400, "what was asked for is no rule", findings: error.problems)
     }
@@ -59,7 +59,7 @@ extension ControlDesk {
     let permit = Permit(
       id: id, allowance: Allowance(server: server, rule: entry.rule), justification: justification, peer: request.peer,
       given: WallClock.nanoseconds(), deadline: service.now + duration * 1_000_000_000)
-    keeper.permit(permit) { [service] adoption in
+    policies.permit(permit) { [service] adoption in
       guard case .inForce = adoption else { return completion(.error(503, adoption.text)) }
       var given = ControlAPI.Permit(permit, service.now)
       given.warnings = entry.warnings
@@ -72,7 +72,7 @@ extension ControlDesk {
     try check(request, ["id", "server"])
     guard !request.query.isEmpty else { throw ControlAPI.Refusal(400, "say what to withdraw: id or server") }
     let server = try request.query["server"].map { text throws(ControlAPI.Refusal) in try serverName(text) }
-    var permits = keeper.permits.filter { server == nil || $0.allowance.server == server }
+    var permits = policies.permits.filter { server == nil || $0.allowance.server == server }
     if let text = request.query["id"] {
       permits = permits.filter { "\($0.id)" == text }
       guard !permits.isEmpty else { throw ControlAPI.Refusal(404, "there is no permit \(text)") }
@@ -81,7 +81,7 @@ extension ControlDesk {
     guard !ids.isEmpty else {
       return completion(ControlResponse(json: ControlAPI.Withdrawn(permits: 0, addressesClosed: 0, flowsCut: 0)))
     }
-    keeper.withdraw(ids, by: request.peer) { adoption in
+    policies.withdraw(ids, by: request.peer) { adoption in
       guard case .inForce(let adopted) = adoption else { return completion(.error(503, adoption.text)) }
       completion(
         ControlResponse(
@@ -105,7 +105,7 @@ extension ControlDesk {
   }
 
   private func duration(_ text: String) throws(ControlAPI.Refusal) -> UInt64 {
-    let max = UInt64(clamping: keeper.permitSettings.maxSeconds)
+    let max = UInt64(clamping: policies.permitSettings.maxSeconds)
     guard max > 0 else {
       throw ControlAPI.Refusal(409, "the configuration allows no permits (permits: max): put the name into a policy")
     }
@@ -119,7 +119,7 @@ extension ControlDesk {
   }
 
   private func checkPorts(_ ports: PortSet, of server: ServerName) throws(ControlAPI.Refusal) {
-    let listed = keeper.listedPorts(of: server)
+    let listed = policies.listedPorts(of: server)
     guard !ports.isWithin(listed) else { return }
     let others = ports == .any ? ["any"] : ports.texts.filter { !listed.texts.contains($0) }
     throw ControlAPI.Refusal(

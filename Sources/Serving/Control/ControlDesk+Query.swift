@@ -146,7 +146,7 @@ struct AskedQuestion: Sendable {
   }
 }
 
-/// The way of an answer back to whoever asked by the control API.
+/// The way of an answer back to the caller of the control API.
 private struct ControlReplyPath: ReplyPath {
   let id: UInt64
   let mailbox: Mailbox<ResolverMessage>

@@ -17,8 +17,8 @@ import Upstream
 
 /// Answers the calls of the control API, on the resolver's thread.
 ///
-/// Whoever may connect may read. What changes something is for root and for the user that the service runs as, and is an
-/// event of the audit log with the caller's uid and pid.
+/// Every process that may connect may read. What changes something is for root and for the user that the service runs as,
+/// and is an event of the audit log with the caller's uid and pid.
 final class ControlDesk {
   typealias Completion = @Sendable (ControlResponse) -> Void
 
@@ -28,7 +28,7 @@ final class ControlDesk {
   /// Nanoseconds since 1970.
   let started: UInt64
   private let startedMonotonic: UInt64
-  let keeper: PolicyKeeper
+  let policies: PolicyController
   /// Answers what operators ask in a server's name.
   var path: QueryPath
   /// What waits for upstream or the firewall.
@@ -37,11 +37,11 @@ final class ControlDesk {
   let mailbox: Mailbox<ResolverMessage>
 
   init(
-    service: ResolutionService, keeper: PolicyKeeper, settings: Settings, audit: AuditStore, started: UInt64,
+    service: ResolutionService, policies: PolicyController, settings: Settings, audit: AuditStore, started: UInt64,
     mailbox: Mailbox<ResolverMessage>
   ) {
     self.service = service
-    self.keeper = keeper
+    self.policies = policies
     self.settings = settings
     self.audit = audit
     self.started = started
@@ -190,7 +190,7 @@ final class ControlDesk {
         rotationFault: counters.rotationFault.map(SystemError.text), replaced: counters.replacements,
         pending: audit.pending.octets, room: audit.pending.room),
       violations: violations, lost: service.lost, refusalLogRead: service.isRefusalLogRead,
-      permits: keeper.permits.count,
+      permits: policies.permits.count,
       cacheEntries: 0, inFlight: service.engine.flightCount)
   }
 }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Work beside answering: whoever answers queries goes before it.
+/// Work beside answering: the threads that answer queries go before it.
 enum Background {
   private static let nice: Int32 = 10
 

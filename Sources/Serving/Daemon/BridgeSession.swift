@@ -91,7 +91,7 @@ package final class BridgeSession {
     reactor.stop()
   }
 
-  /// Turns the reactor until somebody stopped it and `condition` holds.
+  /// Turns the reactor until it is stopped and `condition` holds.
   func turn(_ late: String, until condition: () -> Bool) throws(StartError) {
     var isLate = false
     let timer = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.patience)) { [reactor] in

@@ -28,7 +28,6 @@ package final class Service {
   private let configurationPath: String
   private let mailbox: Mailbox<ResolverMessage>
   private let reactor: Reactor
-  private var indexes = FirewallIndexes()
   private let clock = EndClock()
   private let manager = ServiceManager()
   /// Why serving ended, if not because it was asked to.
@@ -60,12 +59,13 @@ package final class Service {
     sluice_prefer_latency(0)
     let compiledAt = clock.seconds()
     let initial = settings.policies.map { $0.inForce(at: compiledAt) }
+    var indexes = FirewallIndexes()
     indexes.assign(initial)
     // The table of another sluice that serves is not touched.
     let lock = try lockTable()
     // Rules come first, whatever is wrong with a zone.
     let read = Result { () throws(StartError) in try loadZones() }
-    let bridge = try startBridge(initial, zones: try? read.get())
+    let bridge = try startBridge(indexes.plan(for: initial, settings), zones: try? read.get())
     // Threads that come before all others are the bridge's alone.
     sluice_realtime_limit(0)
     let account = try Privileges.account(of: settings.user)
@@ -84,9 +84,9 @@ package final class Service {
       return
     }
     let (listener, workers) = sockets
-    if settings.firewall.mode == .sets {
-      factory.sets = bridge?.greeting?.servers
-      current.replace(factory.snapshot(of: initial, indexes: indexes))
+    let sets = settings.firewall.mode == .sets ? bridge?.greeting?.servers : nil
+    if sets != nil {
+      current.replace(factory.snapshot(of: initial, indexes: indexes, sets: sets))
     }
     let remembered = bridge == nil ? [] : GrantJournal.read(journalPath, owner: account?.user)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
@@ -113,21 +113,21 @@ package final class Service {
     try adopt(watcher, service)
     try reactor.attach(mailbox) { service.handle($0) }
     try reconcile(service, remembered, bridge)
-    let keeper = PolicyKeeper(
-      settings: settings, path: configurationPath, compiledAt: compiledAt, indexes: indexes, factory: factory,
-      current: current,
-      service: service, mailbox: mailbox, clock: clock)
-    try followClock(keeper)
+    let policies = PolicyController(
+      inForce: PolicyChanges.InForce(
+        settings: settings, policies: settings.policies, indexes: indexes, compiledAt: compiledAt, sets: sets),
+      path: configurationPath, factory: factory, current: current, service: service, mailbox: mailbox, clock: clock)
+    try followClock(policies)
     try reactor.register(signals, readable: true, writable: false) { [self] _ in
-      take(signals, workers, audit, keeper)
+      take(signals, workers, audit, policies)
     }
-    if settings.watches { keeper.watcher = try watch(keeper) }
+    if settings.watches { policies.watcher = try watch(policies) }
     service.startRhythms()
     service.tellStart(after: audit.former)
     let logWatch = LogWatch(audit, service, path: settings.audit.path)
     logWatch.start()
     let desk = ControlDesk(
-      service: service, keeper: keeper, settings: settings, audit: audit, started: WallClock.nanoseconds(),
+      service: service, policies: policies, settings: settings, audit: audit, started: WallClock.nanoseconds(),
       mailbox: mailbox)
     service.onFailure = { [self] reason in
       failure = StartError(reason)
@@ -150,7 +150,7 @@ package final class Service {
     manager?.stopping()
     service.tellVolumes()
     service.tellEnd(failure?.reason)
-    keeper.end()
+    policies.end()
     control?.stop()
     listener.stop()
     for thread in threads { thread.join() }
@@ -166,20 +166,20 @@ package final class Service {
     _ = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: interval)) { [self] in showLife() }
   }
 
-  private func watch(_ keeper: PolicyKeeper) throws(StartError) -> PolicyWatcher {
+  private func watch(_ policies: PolicyController) throws(StartError) -> PolicyWatcher {
     do {
-      return try PolicyWatcher(settings.folders, reactor: reactor) { keeper.reload(nil) }
+      return try PolicyWatcher(settings.folders, reactor: reactor) { policies.reload(nil) }
     } catch {
       throw StartError("watch: \(error)")
     }
   }
 
   /// A clock that is set ends what is over by it at once.
-  private func followClock(_ keeper: PolicyKeeper) throws(StartError) {
+  private func followClock(_ policies: PolicyController) throws(StartError) {
     do {
       let watcher = try ClockWatcher()
-      try reactor.register(watcher.readiness, readable: true, writable: false) { [unowned keeper] _ in
-        if watcher.take() { keeper.clockWasSet() }
+      try reactor.register(watcher.readiness, readable: true, writable: false) { [unowned policies] _ in
+        if watcher.take() { policies.clockWasSet() }
       }
     } catch {
       throw StartError("the clock cannot be followed: \(error)")
@@ -263,13 +263,13 @@ package final class Service {
   }
 
   /// The envelope is made here once, before anything from outside is heard; later a process of the bridge's own makes it.
-  private func startBridge(_ policies: [ServerPolicy], zones: LocalZones?) throws(StartError) -> BridgeSession? {
+  private func startBridge(_ plan: FirewallPlan, zones: LocalZones?) throws(StartError) -> BridgeSession? {
     guard settings.firewall.mode != .off else { return nil }
     let source = BridgeSource(
       path: Confinement.absolute(configurationPath),
       folders: Confinement.readFolders(settings, configurationPath).union(["/usr/share"]).sorted())
     return try BridgeSession(
-      indexes.plan(for: policies, settings), bounds: (Envelope(settings, zones: zones), source),
+      plan, bounds: (Envelope(settings, zones: zones), source),
       state: settings.state, reactor: reactor)
   }
 
@@ -462,14 +462,14 @@ package final class Service {
   // MARK: - Signals
 
   private func take(
-    _ signals: Int32, _ workers: [DatagramWorker], _ audit: AuditStore, _ keeper: PolicyKeeper
+    _ signals: Int32, _ workers: [DatagramWorker], _ audit: AuditStore, _ policies: PolicyController
   ) {
     while true {
       switch sluice_signals_take(signals) {
       case 0: return
       case SIGHUP:
         audit.reopen()
-        keeper.reload(nil)
+        policies.reload(nil)
       default:
         for worker in workers { worker.stop() }
         mailbox.post(.stop)

@@ -15,8 +15,6 @@ final class SnapshotFactory {
   let maxEntriesPerServer: Int
   private let lanes: ThreadLanes
   private let strangers: QueryCounts
-  /// The sets that the bridge found or made, by firewall index; nil where every server has all of them.
-  var sets: [ServerSets]?
 
   init(_ settings: Settings, zones: LocalZones) {
     self.zones = zones
@@ -32,23 +30,23 @@ final class SnapshotFactory {
 
   /// Compiles the policies. Servers that keep their name keep their firewall index.
   ///
+  /// - Parameter sets: those that the bridge found, by firewall index; nil where every server has all of them.
   /// - Parameter former: the policy until now. A server for which nothing changed stays the same object; another keeps
   ///   its cache, in which `ResolutionService.adopt` leaves what the new policy grants as the former did, or gets an empty
   ///   one where the firewall knows it otherwise.
   /// - Parameter renumbered: servers of which the firewall will know the bounds by other places: nothing of them stays.
   /// - Parameter compiled: the same policies, compiled already on another thread.
   func snapshot(
-    of policies: [ServerPolicy], indexes: FirewallIndexes, renumbered: Set<UInt16> = [],
-    former: ResolverSnapshot? = nil,
-    compiled: PolicySnapshot? = nil
+    of policies: [ServerPolicy], indexes: FirewallIndexes, sets: [ServerSets]? = nil, renumbered: Set<UInt16> = [],
+    former: ResolverSnapshot? = nil, compiled: PolicySnapshot? = nil
   ) -> ResolverSnapshot {
     let kept = Dictionary(
       (former?.policy.servers ?? []).enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     var looked = 0
     let servers = policies.map { policy in
       let index = indexes[policy.name.text] ?? 0
-      let (opensIPv6, caps) = (opensIPv6(index), indexes.caps(of: policy.name.text))
-      let plain = plainFamilies(index)
+      let (opensIPv6, caps) = (Self.opensIPv6(index, sets), indexes.caps(of: policy.name.text))
+      let plain = Self.plainFamilies(index, sets)
       var counts: QueryCounts?
       var cache: ResponseCache?
       if let former, let place = kept[policy.name] {
@@ -78,14 +76,14 @@ final class SnapshotFactory {
 }
 
 extension SnapshotFactory {
-  private func opensIPv6(_ index: UInt16) -> Bool {
+  private static func opensIPv6(_ index: UInt16, _ sets: [ServerSets]?) -> Bool {
     guard let sets, Int(index) < sets.count else { return true }
     return !sets[Int(index)].isDisjoint(with: [.v6, .plain6, .anyPort6])
   }
 }
 
 extension SnapshotFactory {
-  private func plainFamilies(_ index: UInt16) -> Set<IPAddress.Family> {
+  private static func plainFamilies(_ index: UInt16, _ sets: [ServerSets]?) -> Set<IPAddress.Family> {
     guard let sets, Int(index) < sets.count else { return [] }
     let found = sets[Int(index)]
     return Set([found.contains(.plain4) ? .v4 : nil, found.contains(.plain6) ? .v6 : nil].compactMap(\.self))

@@ -84,9 +84,11 @@ final class ResolutionService {
   var onSets: (([ServerSets]) -> Void)?
   /// Called on the reactor's thread when a policy is compiled.
   var onCompiled: ((LoadedSettings?, CompiledPolicy?) -> Void)?
-  /// Answers calls of the control API.
+  /// Called with the reply to an operator's query, by its number.
   var onAnswered: ((UInt64, [UInt8]) -> Void)?
+  /// Called when the host's network changed, or could not be read.
   var onHost: ((Result<HostNetwork, SystemError>) -> Void)?
+  /// Answers calls of the control API.
   var onControl: ((ControlRequest, @escaping @Sendable (ControlResponse) -> Void) -> Void)?
 
   init(

@@ -1,0 +1,428 @@
+import Control
+import EgressPolicy
+import FirewallModel
+import Settings
+
+/// Owns what is in force, and takes what is to change it one after the other: what the files say, what an operator allowed
+/// for a time, what of both holds by the clock, and the sets that the bridge found.
+///
+/// It performs nothing and reads no clock: what happened goes in, what is to be done comes out. A change is a value from
+/// its asking to its end. A table of its states and events is in `Documentation/maintainers/policy-changes.md`.
+struct PolicyChanges: ~Copyable {
+  /// What decides and opens now; a change that is refused leaves all of it as it is.
+  struct InForce {
+    /// Of what a reload may change: the networks that were given back, and the bounds of permits.
+    var settings: Settings
+    /// As the files had them when they were read last; some of their rules may not be in force any more.
+    var policies: [ServerPolicy]
+    /// What is allowed for a time, oldest first.
+    var permits: [Permit] = []
+    /// By which the firewall knows servers and bounds.
+    var indexes: FirewallIndexes
+    /// Seconds since 1970, at which it was compiled: an end after it is still to come into force.
+    var compiledAt: UInt64
+    /// The sets that the bridge found, by firewall index; nil where every server has all of them.
+    var sets: [ServerSets]?
+  }
+
+  /// Something that changes what is in force.
+  struct Change {
+    enum Kind {
+      /// The files may say something else.
+      case files
+      /// The bridge found other sets.
+      case sets([ServerSets])
+      /// A rule or a permit is over.
+      case time
+      case permit(Permit)
+      /// Permits end before their time.
+      case withdraw(Set<UInt64>)
+    }
+
+    var kind: Kind
+    /// Those who wait for its end, by numbers of their own.
+    var callers: [UInt64] = []
+    /// The first of them.
+    var peer: ControlPeer?
+
+    /// Takes away only: what ends must end, even where the firewall takes no other rules (P7).
+    var isNarrowing: Bool {
+      switch kind {
+      case .time, .withdraw: true
+      case .files, .sets, .permit: false
+      }
+    }
+
+    /// Why the policy changes and who wanted it, as members of the event.
+    var members: String {
+      let cause =
+        switch kind {
+        case .files: "files"
+        case .permit: "permit"
+        case .withdraw: "permit-withdrawn"
+        case .sets: "sets"
+        case .time: "time"
+        }
+      return (peer?.members ?? "") + ",\"cause\":\"\(cause)\""
+    }
+  }
+
+  /// What is to be compiled on another thread.
+  struct Compilation {
+    /// The files are read first, and their policies are compiled.
+    var readsFiles: Bool
+    var policies: [ServerPolicy]
+    var permits: [Permit]
+  }
+
+  /// What is to be put in force.
+  struct Proposal {
+    /// Nil where policies stay as they are.
+    var compiled: CompiledPolicy?
+    var settings: Settings
+    /// The sets that the bridge found.
+    var sets: [ServerSets]?
+    /// Of the event that tells of it.
+    var members: String
+    /// False leaves rules and sets as they are.
+    var changesRules = true
+  }
+
+  /// What it is told.
+  enum Event {
+    case asked(Change)
+    /// Whether a permit stands in the log.
+    case recorded(Bool)
+    /// The bridge has read the files too, or says why not.
+    case bridgeRead(String?)
+    /// A second of waiting for that is over; whether the bridge answered an echo meanwhile.
+    case bridgeWaited(isHeard: Bool)
+    /// What was read, and what was compiled of it.
+    case compiled(LoadedSettings?, CompiledPolicy?)
+    /// What became of a proposal, and by which numbers the firewall knows servers if it is in force.
+    case adopted(Adoption, indexes: FirewallIndexes, renumbers: Bool)
+    /// The wall clock was set, or the time of a `wake` has come.
+    case clockWasSet
+    case woken
+  }
+
+  /// What is to be done, each before the next.
+  enum Action {
+    /// The log is told of a permit before anything else happens; ends with `recorded`.
+    case record(Permit)
+    /// The bridge reads the files again; ends with `bridgeRead`.
+    case announce
+    /// After a second `bridgeWaited` is told.
+    case awaitBridge
+    /// Ends with `compiled`.
+    case compile(Compilation)
+    /// Files are watched in these folders.
+    case watch(Set<String>)
+    /// Ends with `adopted`.
+    case adopt(Proposal)
+    /// A reload changed nothing; the number of errors.
+    case recordRefused(errors: Int, members: String)
+    /// A permit is over; who ended it, if it was not the clock.
+    case recordEnd(Permit, by: ControlPeer?)
+    case tell(String)
+    /// A change is over.
+    case finish(Change, Adoption, PolicyDifference?)
+    /// `woken` is due in so many milliseconds, and at no other time; nil at none.
+    case wake(UInt64?)
+  }
+
+  /// The clocks at one moment.
+  struct Moment {
+    /// Nanoseconds since 1970.
+    var wall: UInt64
+    /// Nanoseconds of the monotonic clock.
+    var monotonic: UInt64
+
+    var seconds: UInt64 { wall / 1_000_000_000 }
+  }
+
+  /// So often, in seconds, what ends later is looked at again.
+  private static let longestSleep: UInt64 = 60
+  /// After how many milliseconds what should have ended is tried again.
+  private static let retry: UInt64 = 5_000
+
+  private(set) var inForce: InForce
+  /// The change that is on its way, and how far it is.
+  private var running: Running?
+  private var waiting: [Change] = []
+  /// How often the bridge reads the files again, at the same time as they are read here.
+  private var readings = 0
+  private var readingFailure: String?
+  /// The sets that the bridge told of last.
+  private var reportedSets: [ServerSets]?
+  /// What should have ended could not: tried again, but not at once.
+  private var endIsRefused = false
+  /// What ended is in force, and the firewall's rules are still those from before.
+  private var planIsLate = false
+  /// What `woken` means: an end has come, or it is looked at the clock again.
+  private var isEndDue = false
+
+  private struct Running {
+    var change: Change
+    /// What is read here waits for the bridge's reading.
+    var awaitsBridge = false
+    /// What waits for it.
+    var read: (LoadedSettings?, CompiledPolicy?)?
+    var proposal: Proposal?
+    /// The policies of the files, once they are read.
+    var files: [ServerPolicy]?
+  }
+
+  init(_ inForce: InForce) {
+    self.inForce = inForce
+    reportedSets = inForce.sets
+  }
+
+  /// The permits that there are, and those that wait.
+  var permitCount: Int {
+    inForce.permits.count
+      + ([running?.change].compactMap(\.self) + waiting).count { if case .permit = $0.kind { true } else { false } }
+  }
+
+  /// Takes note of what happened.
+  ///
+  /// - Returns: what is to be done; an event that comes of it must not be handled before all of it is.
+  mutating func handle(_ event: Event, at moment: Moment) -> [Action] {
+    var actions: [Action] = []
+    switch event {
+    case .asked(let change): ask(change, moment, &actions)
+    case .recorded(let isRecorded): recorded(isRecorded, moment, &actions)
+    case .bridgeRead(let failure):
+      readings -= 1
+      readingFailure = failure
+      if readings == 0 { goOn(moment, &actions) }
+    case .bridgeWaited(let isHeard):
+      guard readings > 0 else { break }
+      // What a change takes away must not wait for a bridge that does not run, and what it adds that refuses.
+      if isHeard { actions.append(.awaitBridge) } else { goOn(moment, &actions) }
+    case .compiled(let loaded, let compiled): self.compiled(loaded, compiled, moment, &actions)
+    case .adopted(let adoption, let indexes, let renumbers):
+      adopted(adoption, indexes, renumbers, moment, &actions)
+    case .clockWasSet: schedule(moment, &actions)
+    case .woken:
+      if isEndDue { ask(Change(kind: .time), moment, &actions) } else { schedule(moment, &actions) }
+    }
+    return actions
+  }
+
+  /// Serve ends, and with it what it allowed for a time: the permits that end.
+  mutating func end() -> [Permit] {
+    defer { inForce.permits = [] }
+    return inForce.permits
+  }
+
+  // MARK: - What is asked for
+
+  private mutating func ask(_ change: Change, _ moment: Moment, _ actions: inout [Action]) {
+    switch change.kind {
+    case .files:
+      // A reload that waits serves this caller as well; one that runs may have read what was there before.
+      if let place = waiting.firstIndex(where: { if case .files = $0.kind { true } else { false } }) {
+        waiting[place].callers += change.callers
+        waiting[place].peer = waiting[place].peer ?? change.peer
+        return
+      }
+    case .time:
+      // One look at the clock, when its turn comes, serves all.
+      if waiting.contains(where: { if case .time = $0.kind { true } else { false } }) { return }
+    case .sets(let sets):
+      guard reportedSets != sets else { return }
+      reportedSets = sets
+    case .permit, .withdraw: break
+    }
+    waiting.append(change)
+    next(moment, &actions)
+  }
+
+  private mutating func next(_ moment: Moment, _ actions: inout [Action]) {
+    guard running == nil, !waiting.isEmpty else { return }
+    let change = waiting.removeFirst()
+    running = Running(change: change)
+    switch change.kind {
+    case .files:
+      readings += 1
+      running?.awaitsBridge = true
+      actions += [.announce, .awaitBridge]
+      compile(readsFiles: true, moment, &actions)
+    case .time, .withdraw: compile(moment, &actions)
+    case .permit(let permit): actions.append(.record(permit))
+    case .sets(let sets):
+      // A fact, whatever becomes of the rest.
+      inForce.sets = sets
+      propose(nil, inForce.settings, change.members, &actions)
+    }
+  }
+
+  private mutating func recorded(_ isRecorded: Bool, _ moment: Moment, _ actions: inout [Action]) {
+    guard let running, case .permit = running.change.kind else { return }
+    guard isRecorded else {
+      self.running = nil
+      actions.append(.finish(running.change, .refused("the audit log cannot take it"), nil))
+      return next(moment, &actions)
+    }
+    compile(moment, &actions)
+  }
+
+  private mutating func compile(readsFiles: Bool = false, _ moment: Moment, _ actions: inout [Action]) {
+    actions.append(
+      .compile(Compilation(readsFiles: readsFiles, policies: inForce.policies, permits: proposedPermits(moment))))
+  }
+
+  /// The permits as they are when the change that runs is in force.
+  private func proposedPermits(_ moment: Moment) -> [Permit] {
+    var permits = inForce.permits
+    switch running?.change.kind {
+    case .permit(let permit): permits.append(permit)
+    case .withdraw(let ids): permits.removeAll { ids.contains($0.id) }
+    case .files, .sets, .time, nil: break
+    }
+    return permits.filter { !$0.isOver(wall: moment.seconds, monotonic: moment.monotonic) }
+  }
+
+  // MARK: - What was read and compiled
+
+  private mutating func goOn(_ moment: Moment, _ actions: inout [Action]) {
+    running?.awaitsBridge = false
+    guard let (loaded, compiled) = running?.read else { return }
+    running?.read = nil
+    self.compiled(loaded, compiled, moment, &actions)
+  }
+
+  private mutating func compiled(
+    _ loaded: LoadedSettings?, _ compiled: CompiledPolicy?, _ moment: Moment, _ actions: inout [Action]
+  ) {
+    guard let running else { return }
+    guard loaded == nil || !running.awaitsBridge else {
+      self.running?.read = (loaded, compiled)
+      return
+    }
+    var settings = inForce.settings
+    if let loaded {
+      // Also of a broken file: the one that mends it may lie in a folder that only it names.
+      actions.append(.watch(loaded.folders))
+      guard let read = usable(loaded, running.change, moment, &actions) else { return }
+      if let readingFailure {
+        actions.append(.tell("sluice: the firewall bridge stays within what the files said before: \(readingFailure)"))
+      }
+      (settings.released, settings.permits) = (read.released, read.permits)
+      self.running?.files = read.policies
+    }
+    guard let compiled else { return finish(.refused("no policy"), nil, moment, &actions) }
+    var members = running.change.members
+    if let difference = compiled.difference {
+      members += ",\"names_added\":\(difference.addedCount),\"names_removed\":\(difference.removedCount)"
+    }
+    propose(compiled, settings, members, &actions)
+  }
+
+  private mutating func propose(
+    _ compiled: CompiledPolicy?, _ settings: Settings, _ members: String, _ actions: inout [Action]
+  ) {
+    let proposal = Proposal(compiled: compiled, settings: settings, sets: inForce.sets, members: members)
+    running?.proposal = proposal
+    actions.append(.adopt(proposal))
+  }
+
+  /// A broken configuration changes nothing (P7).
+  private mutating func usable(
+    _ loaded: LoadedSettings, _ change: Change, _ moment: Moment, _ actions: inout [Action]
+  ) -> Settings? {
+    for diagnostic in loaded.diagnostics { actions.append(.tell(diagnostic.description)) }
+    // A file that is being written may be empty for a moment: no policy at all is never what a reload means.
+    if let settings = loaded.settings, !settings.policies.isEmpty { return settings }
+    actions.append(.tell("sluice: reload refused; the policy in force stays"))
+    let errors = loaded.diagnostics.filter { $0.severity == .error }
+    actions.append(.recordRefused(errors: errors.count, members: change.members))
+    finish(
+      .unusable(errors.isEmpty ? ["no policy at all"] : errors.map(\.description)), nil, moment, &actions)
+    return nil
+  }
+
+  // MARK: - The end of a change
+
+  private mutating func adopted(
+    _ adoption: Adoption, _ indexes: FirewallIndexes, _ renumbers: Bool, _ moment: Moment, _ actions: inout [Action]
+  ) {
+    guard let running, var proposal = running.proposal else { return }
+    var result = adoption
+    switch adoption {
+    case .inForce:
+      // The firewall knows servers as before where it took no other rules.
+      if proposal.changesRules { inForce.indexes = indexes }
+      planIsLate = !proposal.changesRules
+      inForce.settings = proposal.settings
+      guard let compiled = proposal.compiled else { break }
+      if let files = running.files { inForce.policies = files }
+      inForce.compiledAt = compiled.seconds
+      keep(compiled.permits, running.change, &actions)
+      if case .permit(let permit) = running.change.kind, !compiled.permits.contains(where: { $0.id == permit.id }) {
+        result = .refused("its server is gone, or its time was over before it came into force")
+      }
+    case .refused(let reason) where running.change.isNarrowing && proposal.changesRules && !renumbers:
+      // The former rules and sets open no more than what is in them (P7).
+      if !planIsLate {
+        actions.append(.tell("sluice: the rules stay as they were until the firewall takes others: \(reason)"))
+      }
+      proposal.changesRules = false
+      self.running?.proposal = proposal
+      return actions.append(.adopt(proposal))
+    case .refused, .unusable: break
+    }
+    finish(result, proposal.compiled?.difference, moment, &actions)
+  }
+
+  /// What is not among `kept` any more has ended.
+  private mutating func keep(_ kept: [Permit], _ change: Change, _ actions: inout [Action]) {
+    let ids = Set(kept.map(\.id))
+    var peer: ControlPeer?
+    if case .withdraw = change.kind { peer = change.peer }
+    for permit in inForce.permits where !ids.contains(permit.id) { actions.append(.recordEnd(permit, by: peer)) }
+    inForce.permits = kept
+  }
+
+  private mutating func finish(
+    _ adoption: Adoption, _ difference: PolicyDifference?, _ moment: Moment, _ actions: inout [Action]
+  ) {
+    guard let change = running?.change else { return }
+    running = nil
+    let isInForce = if case .inForce = adoption { true } else { false }
+    switch change.kind {
+    case .files: if case .unusable = adoption {} else { actions.append(.tell("sluice: \(adoption.text)")) }
+    case .permit(let permit): if !isInForce { actions.append(.recordEnd(permit, by: nil)) }
+    case .time:
+      actions.append(.tell("sluice: a rule's time is over: \(adoption.text)"))
+      endIsRefused = !isInForce
+    case .sets, .withdraw: break
+    }
+    actions.append(.finish(change, adoption, difference))
+    schedule(moment, &actions)
+    next(moment, &actions)
+  }
+
+  // MARK: - Time
+
+  /// Wakes when the next rule or permit is over; at least once a minute while there is one, since clocks are slewed.
+  mutating func schedule(_ moment: Moment, _ actions: inout [Action]) {
+    let (wall, monotonic, now) = (moment.wall, moment.monotonic, moment.seconds)
+    let permits = inForce.permits
+    let ends = inForce.policies.compactMap { $0.nextEnd(after: inForce.compiledAt) } + permits.map(\.until)
+    isEndDue = true
+    guard !planIsLate else { return actions.append(.wake(Self.retry)) }
+    guard let end = ends.min() else {
+      isEndDue = false
+      return actions.append(.wake(nil))
+    }
+    let isOver = end <= now || permits.contains { $0.isOver(wall: now, monotonic: monotonic) }
+    guard !isOver else { return actions.append(.wake(endIsRefused ? Self.retry : 0)) }
+    isEndDue = false
+    // A clock that is set back leaves permits their deadline.
+    let deadline = permits.map { ($0.deadline - min(monotonic, $0.deadline)) / 1_000_000 + 1 }.min() ?? .max
+    let rest = min(end - now, Self.longestSleep) * 1_000 - wall % 1_000_000_000 / 1_000_000
+    actions.append(.wake(min(rest, deadline)))
+  }
+}

@@ -1,0 +1,204 @@
+import Control
+import EgressPolicy
+import FirewallBridge
+import FirewallModel
+import Foundation
+import LinuxIO
+import Resolver
+import Settings
+import Transport
+
+/// Puts policies in force: performs what `PolicyChanges` decides.
+///
+/// Files are read and policies are compiled on another thread; the reactor's thread swaps in what is ready.
+final class PolicyController {
+  /// Permits at a time.
+  static let maxPermits = 1000
+  /// After how many milliseconds without an echo a reload goes on without the bridge's reading.
+  private static let bridgePatience: UInt64 = 1_000
+
+  private var changes: PolicyChanges
+  private var events: [PolicyChanges.Event] = []
+  private var isHandling = false
+  /// Who waits for the end of a change.
+  private var callers: [UInt64: (Adoption, PolicyDifference?) -> Void] = [:]
+  private var lastCaller: UInt64 = 0
+  private var lastPermit: UInt64 = 0
+  private let path: String
+  private let service: ResolutionService
+  private let factory: SnapshotFactory
+  private let current: CurrentSnapshot
+  private let mailbox: Mailbox<ResolverMessage>
+  private var timer: TimerID?
+  /// By which rules and permits end.
+  let clock: EndClock
+  /// Hears of other files after a reload.
+  var watcher: PolicyWatcher?
+
+  init(
+    inForce: PolicyChanges.InForce, path: String, factory: SnapshotFactory, current: CurrentSnapshot,
+    service: ResolutionService, mailbox: Mailbox<ResolverMessage>, clock: EndClock
+  ) {
+    changes = PolicyChanges(inForce)
+    self.clock = clock
+    self.path = path
+    self.factory = factory
+    self.current = current
+    self.service = service
+    self.mailbox = mailbox
+    service.onCompiled = { [unowned self] in tell(.compiled($0, $1)) }
+    service.onSets = { [unowned self] in ask(.sets($0)) }
+    tell(.clockWasSet)
+  }
+
+  // MARK: - What is asked for
+
+  /// Reads the files again.
+  ///
+  /// - Parameter call: who asked for it by the control API.
+  func reload(_ call: ReloadCall?) { ask(.files, by: call?.peer, call?.completion) }
+
+  /// Allows what the permit says, once that is in the audit log.
+  func permit(_ permit: Permit, _ completion: @escaping (Adoption) -> Void) {
+    ask(.permit(permit), by: permit.peer) { adoption, _ in completion(adoption) }
+  }
+
+  /// Ends permits before their time.
+  func withdraw(_ ids: Set<UInt64>, by peer: ControlPeer, _ completion: @escaping (Adoption) -> Void) {
+    ask(.withdraw(ids), by: peer) { adoption, _ in completion(adoption) }
+  }
+
+  /// The wall clock was set: what has ended by it ends now.
+  func clockWasSet() { tell(.clockWasSet) }
+
+  /// Serve ends, and with it what it allowed for a time.
+  func end() {
+    for permit in changes.end() { service.record(ended: permit, by: nil) }
+  }
+
+  // MARK: - What is in force
+
+  var permits: [Permit] { changes.inForce.permits }
+
+  var permitSettings: PermitSettings { changes.inForce.settings.permits }
+
+  /// The permits that there are, and those that wait.
+  var permitCount: Int { changes.permitCount }
+
+  /// The ports that a permit for a server may open.
+  func listedPorts(of server: ServerName) -> PortSet {
+    permitSettings.ports(of: changes.inForce.policies.first { $0.name == server })
+  }
+
+  func nextID() -> UInt64 {
+    lastPermit += 1
+    return lastPermit
+  }
+
+  // MARK: - Performing
+
+  private func ask(
+    _ kind: PolicyChanges.Change.Kind, by peer: ControlPeer? = nil,
+    _ completion: ((Adoption, PolicyDifference?) -> Void)? = nil
+  ) {
+    var change = PolicyChanges.Change(kind: kind, peer: peer)
+    if let completion {
+      lastCaller += 1
+      callers[lastCaller] = completion
+      change.callers = [lastCaller]
+    }
+    tell(.asked(change))
+  }
+
+  /// Tells what happened, and does what comes of it; what happens meanwhile is told when that is done.
+  private func tell(_ event: PolicyChanges.Event) {
+    events.append(event)
+    guard !isHandling else { return }
+    isHandling = true
+    defer { isHandling = false }
+    while !events.isEmpty {
+      let next = events.removeFirst()
+      let moment = PolicyChanges.Moment(wall: clock.nanoseconds(), monotonic: service.now)
+      for action in changes.handle(next, at: moment) { perform(action) }
+    }
+  }
+
+  private func perform(_ action: PolicyChanges.Action) {
+    switch action {
+    case .record(let permit): tell(.recorded(service.record(permit: permit)))
+    case .announce: announce()
+    case .awaitBridge: awaitBridge()
+    case .compile(let compilation): compile(compilation)
+    case .watch(let folders): watcher?.watch(folders)
+    case .adopt(let proposal): adopt(proposal)
+    case .recordRefused(let errors, let members): service.recordRefusedPolicy(errors: errors, members: members)
+    case .recordEnd(let permit, let peer): service.record(ended: permit, by: peer)
+    case .tell(let text): StandardError.write(text)
+    case .finish(let change, let adoption, let difference):
+      for caller in change.callers { callers.removeValue(forKey: caller)?(adoption, difference) }
+    case .wake(let milliseconds): wake(in: milliseconds)
+    }
+  }
+
+  /// The bridge takes no more than it has read in the files itself.
+  private func announce() {
+    guard let bridge = service.bridge else { return tell(.bridgeRead(nil)) }
+    bridge.readAgain { [unowned self] failure in tell(.bridgeRead(failure.map { "\($0)" })) }
+  }
+
+  private func awaitBridge() {
+    guard let bridge = service.bridge else { return }
+    var isHeard = false
+    bridge.ping { isHeard = $0 == nil }
+    _ = service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.bridgePatience)) { [unowned self] in
+      tell(.bridgeWaited(isHeard: isHeard))
+    }
+  }
+
+  private func compile(_ compilation: PolicyChanges.Compilation) {
+    let (path, former) = (path, service.snapshot.policy)
+    Thread.detachNewThread { [mailbox, clock] in
+      Background.lower()
+      let loaded = compilation.readsFiles ? SettingsLoader.load(path: path) : nil
+      let base = compilation.readsFiles ? loaded?.settings?.policies : compilation.policies
+      // What the files do not allow any more would make the bridge refuse the whole policy.
+      let permits =
+        loaded?.settings.map { read in compilation.permits.filter { $0.isAllowed(by: read) } } ?? compilation.permits
+      let compiled = base.map {
+        CompiledPolicy($0, permits, at: clock.seconds(), former: former, compares: compilation.readsFiles)
+      }
+      mailbox.post(.compiled(loaded, compiled))
+    }
+  }
+
+  private func adopt(_ proposal: PolicyChanges.Proposal) {
+    let policies = proposal.compiled?.policies ?? service.snapshot.policy.servers
+    // What is refused has given no server a number.
+    var indexes = changes.inForce.indexes
+    let renumbered = indexes.assign(policies) { [service] in service.engine.isUnused(server: $0, now: service.now) }
+    let snapshot = factory.snapshot(
+      of: policies, indexes: indexes, sets: proposal.sets, renumbered: renumbered, former: current.load(),
+      compiled: proposal.compiled?.snapshot ?? service.snapshot.policy)
+    let plan = proposal.changesRules ? indexes.plan(for: policies, proposal.settings) : nil
+    service.adopt(snapshot, plan: plan, renumbered: renumbered, members: proposal.members) { [unowned self] adoption in
+      tell(.adopted(adoption, indexes: indexes, renumbers: !renumbered.isEmpty))
+    }
+  }
+
+  private func wake(in milliseconds: UInt64?) {
+    if let timer { service.reactor.cancel(timer) }
+    timer = milliseconds.map { milliseconds in
+      service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: milliseconds)) { [unowned self] in
+        timer = nil
+        tell(.woken)
+      }
+    }
+  }
+}
+
+/// A reload that was asked for by the control API.
+struct ReloadCall {
+  var peer: ControlPeer
+  /// What came of it, and what differs.
+  var completion: (Adoption, PolicyDifference?) -> Void
+}

@@ -44,7 +44,13 @@ extension EndToEnd {
         #expect(other["server"] as? String == "other-mcp" && other["client"] as? String == "10.77.1.200")
 
         #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
-        try eventually("the grant ends") { try !bed.connects("45.11.0.11") }
+        // An attempt may also fail without being refused.
+        try eventually("the grant ends, and a connection after it is refused") {
+          guard try !bed.connects("45.11.0.11") else { return false }
+          return try bed.sluice.events().contains {
+            $0["code"] as? String == "expired" && $0["address"] as? String == "45.11.0.11"
+          }
+        }
         #expect(try event(bed, "expired", address: "45.11.0.11")["destination"] as? String == "uploads.github.com")
 
         _ = try Command.run(["dig", "+time=1", "+tries=1", "@45.11.0.53", "evil.example.com"], in: bed.client)

@@ -23,7 +23,7 @@ package enum BridgeEvent: Hashable, Sendable {
   case notice(String)
   /// Which interfaces are enclosed, and which networks none encloses.
   case enclosure(EnclosureReport)
-  /// Somebody took something out of the table just now; a `foreignChange` that says what follows.
+  /// Another process took something out of the table just now; a `foreignChange` that says what follows.
   case alarm
   /// The bridge lives but cannot feed; the text says why.
   case broken(String)
@@ -191,14 +191,6 @@ package final class BridgeLink {
     let part = Array(elements.prefix(BridgeMessage.maximumElements))
     request(nextRequest, [.inUse(request: nextRequest, plan: fingerprint, elements: part)]) {
       completion($0.map { $0.elements.map(\.element) })
-    }
-  }
-
-  /// Closes everything that is open for a server.
-  package func flush(server: UInt16, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
-    nextRequest &+= 1
-    request(nextRequest, [.flushServer(request: nextRequest, plan: fingerprint, server: server)]) {
-      completion($0.failure)
     }
   }
 
@@ -390,7 +382,7 @@ package final class BridgeLink {
         request.completion(.success(RequestResult(elements: request.elements)))
       }
     case .done(let id, let refusal, let flows, let text): done(id, refusal, Int(flows), text)
-    case .planPart, .grants, .revoke, .flushServer, .listServer, .removeTable, .ping, .inUse, .readAgain, .closeBooks,
+    case .planPart, .grants, .revoke, .listServer, .removeTable, .ping, .inUse, .readAgain, .closeBooks,
       .alive:
       break
     }

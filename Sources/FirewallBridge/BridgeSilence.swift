@@ -50,7 +50,7 @@ package struct BridgeSilence {
     isWatching = false
   }
 
-  /// What is to be done now; each action is returned once. Whoever asks has looked before whether an echo is there.
+  /// What is to be done now; each action is returned once. The caller has looked before whether an echo is there.
   ///
   /// - Parameter batchDeadline: of the batch that the bridge holds.
   package mutating func due(_ now: MonotonicTime, batchDeadline: MonotonicTime?) -> Action? {

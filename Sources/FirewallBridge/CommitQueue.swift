@@ -24,7 +24,7 @@ package struct CommitQueue: ~Copyable {
     package var waitingGrants = 32_768
     /// What an answer counts at least, so that no more than 4,096 wait.
     package var leastWeight = 8
-    /// Grants in one batch: small enough that nobody waits long for a stranger's batch.
+    /// Grants in one batch: small enough that no unit waits long for another server's batch.
     package var batchGrants = 512
 
     package init() {}
@@ -68,7 +68,7 @@ package struct CommitQueue: ~Copyable {
     var identifier: UInt32
     var plan: UInt64
     var units: [Unit]
-    /// Of its first unit, whether somebody still waits for it or not.
+    /// Of its first unit, whether an answer still waits for it or not.
     var deadline: MonotonicTime
   }
 
@@ -272,7 +272,7 @@ package struct CommitQueue: ~Copyable {
     return finished
   }
 
-  /// Another plan takes over: indices of the old one mean nothing to whoever still waits.
+  /// Another plan takes over: indices of the old one mean nothing to the units that still wait.
   ///
   /// - Returns: also the elements that were to be closed and have not been.
   package mutating func adopt(plan: UInt64) -> (finished: [Finished], unclosed: [GrantElement]) {

@@ -45,6 +45,7 @@ struct ClosingRules: Hashable {
       batch.addRanges(Self.set(family), family, ranges.map { $0.first...$0.last })
     }
     if !interfaces.isEmpty { batch.addInterfaces(Self.links, interfaces) }
+    batch.addCounter(Self.counter)
     for chain in [Self.arriving, Self.passing] { batch.addChain(chain) }
     batch.addRule(Self.arriving, [.loopback], .accept)
     for chain in [Self.arriving, Self.passing] { batch.addRule(chain, .neighbourDiscovery, .accept) }
@@ -53,14 +54,18 @@ struct ClosingRules: Hashable {
       for transport: UInt8 in [6, 17] { batch.addRule(Self.arriving, .question(to: listener, transport), .accept) }
     }
     for chain in [Self.arriving, Self.passing] {
-      if !interfaces.isEmpty { batch.addRule(chain, [.interface(in: Self.links)], .drop) }
-      for family in families { batch.addRule(chain, .family(family) + [.source(family, in: Self.set(family))], .drop) }
+      if !interfaces.isEmpty { Self.drop(chain, [.interface(in: Self.links)], in: &batch) }
+      for family in families { Self.drop(chain, .family(family) + [.source(family, in: Self.set(family))], in: &batch) }
     }
     for family in families {
-      batch.addRule(Self.passing, .family(family) + [.destination(family, in: Self.set(family))], .drop)
+      Self.drop(Self.passing, .family(family) + [.destination(family, in: Self.set(family))], in: &batch)
     }
     if awake { Self.wake(&batch) }
     return batch
+  }
+
+  private static func drop(_ chain: String, _ matches: [NetlinkBatch.Match], in batch: inout NetlinkBatch) {
+    batch.addRule(chain, matches, .drop, counter: counter)
   }
 
   /// The batch that puts the rules in the packets' way.
@@ -95,6 +100,8 @@ struct ClosingRules: Hashable {
 
   private static let (arriving, passing) = ("arriving", "passing")
   private static let links = "links"
+  /// Counts what is dropped.
+  static let counter = "dropped"
   private static func set(_ family: IPAddress.Family) -> String { "networks-\(family.rawValue)" }
 }
 

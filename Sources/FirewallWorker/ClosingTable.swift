@@ -1,3 +1,4 @@
+import FirewallModel
 import LinuxIO
 import NFTables
 import Synchronization
@@ -17,6 +18,8 @@ final class ClosingTable: Sendable {
     var rules: ClosingRules?
     var isAwake = false
     var wakings: UInt64 = 0
+    /// Packets that tables dropped which this one came in place of.
+    var droppedBefore: UInt64 = 0
     /// Encoded ahead.
     var waking: (octets: [UInt8], last: UInt32) = ([], 0)
   }
@@ -42,10 +45,13 @@ final class ClosingTable: Sendable {
     return state.withLock { state in
       guard rules != state.rules else { return 0 }
       var error: Int32 = 0
+      // Its counter goes with the table.
+      let dropped = state.droppedBefore + Self.dropped(by: state.rules?.table, KernelSets(state.socket))
       if let former = state.rules, former.table != rules?.table {
         error = state.socket.carryOut(former.removal())
         guard error == 0 else { return error }
         state.rules = nil
+        state.droppedBefore = dropped
       }
       guard let rules else {
         state.isAwake = false
@@ -53,11 +59,23 @@ final class ClosingTable: Sendable {
       }
       error = state.socket.carryOut(rules.creation(awake: state.isAwake, replaces: state.rules != nil))
       guard error == 0 else { return error }
+      state.droppedBefore = dropped
       state.rules = rules
       let waking = rules.waking()
       state.waking = (waking.encoded(), waking.acknowledged)
       return 0
     }
+  }
+
+  /// Packets that were dropped since this began. The caller prepares on the same thread; the alarm never waits for it.
+  func dropped(reading kernel: KernelSets) -> UInt64 {
+    let (table, before) = state.withLock { ($0.rules?.table, $0.droppedBefore) }
+    return before + Self.dropped(by: table, kernel)
+  }
+
+  private static func dropped(by table: String?, _ kernel: KernelSets) -> UInt64 {
+    guard let table, let counters = try? kernel.counters(family: .inet, table: table) else { return 0 }
+    return counters[ClosingRules.counter] ?? 0
   }
 
   /// Closes: the plan's table may not be whole.

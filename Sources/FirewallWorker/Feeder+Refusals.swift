@@ -123,9 +123,12 @@ extension Feeder {
 
   private func counted(_ plan: FirewallPlan) -> [String: UInt64]? {
     guard let found = try? kernel.counters(family: plan.family, table: plan.table) else { return nil }
-    return Dictionary(
+    var counts = Dictionary(
       found.compactMap { name, packets in Ruleset.counted(by: name).map { ($0, packets) } },
       uniquingKeysWith: { first, _ in first })
+    // What was dropped while the table was not whole is of no server's rules: it is counted with what the host's rules refuse.
+    counts[Ruleset.hostName, default: 0] += closing.dropped(reading: kernel)
+    return counts
   }
 }
 

@@ -38,7 +38,7 @@ extension Feeder {
       tell(news, plan)
       // What was refused until now, and what the counters that went with the table had not told.
       settleBooks(closes: true)
-      // Somebody may change it again while we put it back; a few times, then the pause holds.
+      // Another program may change it again meanwhile; a few times, then the pause holds.
       for _ in 0..<Self.repairsInARow {
         newsWhileInstalling = ForeignNews()
         lookAround(plan)

@@ -122,7 +122,7 @@ final class Feeder {
       guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
       if waits[1].revents != 0, !echo() { return .keeperGone }
       // What is told before the messages keeps answers back (P2). Without serve there are none, and nothing is put back:
-      // whoever takes the table away then means it.
+      // a table that is taken away then is meant to go.
       if waits[2].revents != 0, Int32(waits[0].revents) & POLLHUP == 0 { watch() }
       // Before messages as well: an interface that has come is enclosed before its first question is answered.
       if waits[5].revents != 0 { watchHost() }
@@ -318,7 +318,7 @@ final class Feeder {
     var refused = feeder.open(grants)
     let missing = Set(refused.filter { $0.refusal.errno == ENOENT }.map(\.unit))
     if !missing.isEmpty, feeder.plan.mode == .managed {
-      // Whoever removed something was announced before the kernel refused us; the watcher puts it back.
+      // What was removed was announced before the kernel refused the batch; the watcher puts it back.
       watch()
       if isMissing(feeder.plan) {
         repair(ForeignNews(changes: .tableRemoved))
@@ -327,7 +327,7 @@ final class Feeder {
       refused += feeder.open(grants.filter { missing.contains($0.unit) })
     }
     refused += outside
-    // News goes out before the ack: an element that somebody removed at once must not count as committed.
+    // News goes out before the ack: an element that another program removed at once must not count as committed.
     watch()
     for (batch, grants) in batches {
       guard !refused.isEmpty else {
@@ -350,17 +350,13 @@ final class Feeder {
     case .revoke(let request, let plan, let cutsFlows, let elements):
       revoke(request, plan, elements, cutsFlows: cutsFlows)
     case .inUse(let request, let plan, let elements): findFlows(request, plan, elements)
-    case .flushServer(let request, let plan, let server):
-      withFeeder(request, plan) { $0.flush(server: server) }
     case .listServer(let request, let plan, let server): list(request, plan, server)
     case .removeTable(let request, let table): remove(request, table)
     case .readAgain(let request): readEnvelope(request)
     case .closeBooks(let request): closeBooks(for: request)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
     case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .books, .refusalsRead,
-      .notice,
-      .alarm,
-      .enclosure, .alive:
+      .notice, .alarm, .enclosure, .alive:
       break
     }
   }

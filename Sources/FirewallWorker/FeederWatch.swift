@@ -9,12 +9,12 @@ package struct FeederWatch: ~Copyable {
     case probe
   }
 
-  // A feeder that stands still this long is replaced; it may only have been looked at by somebody.
+  // A feeder that stands still this long is replaced; it may only have been stopped by a debugger.
   private static let patience: UInt64 = 1_000
   // The first restart is immediate; one that keeps failing costs no more than this rhythm.
   private static let firstDelay: UInt64 = 50
   private static let longestDelay: UInt64 = 2_000
-  // Whoever lived this long was healthy.
+  // A feeder that lived this long was healthy.
   private static let healthy: UInt64 = 10_000
   private static let beat: UInt64 = 1_000
   // A feeder that gives no echo for so long does not run, whatever state the kernel tells of it. One that is only slow

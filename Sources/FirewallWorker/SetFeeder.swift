@@ -150,20 +150,6 @@ final class SetFeeder {
     return error
   }
 
-  func flush(server: UInt16) -> BridgeRefusal? {
-    guard Int(server) < serverSets.count else { return BridgeRefusal(.noSuchServer) }
-    // In the user's sets only what ends is ours.
-    guard plan.mode == .managed else {
-      return close(((try? list(server: server)) ?? []).filter { $0.remainingMilliseconds > 0 }.map(\.element))
-    }
-    let indices = places.openingSets(of: server)
-    let flushed = Set(indices)
-    inherited = inherited.filter { !flushed.contains($0.key.set) }
-    let error = transaction.flush(indices.map { ($0, places.sets[$0], places.shapes[$0].keyOctets) })
-    if error == 0 { takeClosed() }
-    return error == 0 ? nil : BridgeRefusal(errno: error)
-  }
-
   /// Everything the kernel holds for a server.
   func list(server: UInt16) throws(SystemError) -> [ListedElement] {
     guard Int(server) < serverSets.count else { return [] }
@@ -230,7 +216,7 @@ final class SetFeeder {
 
   // MARK: What earlier feeders left
 
-  /// Somebody took elements away: what a destination had used up of its hour may be gone with them.
+  /// Another program took elements away: what a destination had used up of its hour may be gone with them.
   func forgetHours() {
     hours = HourWindows()
   }
@@ -238,22 +224,27 @@ final class SetFeeder {
   /// Learns which elements of the user's sets never end.
   func learnPermanent() {
     guard plan.mode == .sets else { return }
-    permanent.removeAll()
+    var learned: Set<SetPlace> = []
     for index in places.sets.indices where places.exists(index) {
-      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
+      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else {
+        // A set that cannot be read has what it had: an element of the user's must never be taken for one of ours.
+        learned.formUnion(permanent.filter { $0.set == index })
+        continue
+      }
       for element in found where element.remainingMilliseconds == nil {
         let key = places.shapes[index].key(
           address: element.address, transport: element.transport, port: element.port)
-        permanent.insert(SetPlace(set: index, key: key))
+        learned.insert(SetPlace(set: index, key: key))
       }
     }
+    permanent = learned
   }
 
   /// - Parameter working: called between two sets: a host of servers has thousands.
   private func inherit(_ working: () -> Void) {
     learnPermanent()
     let now = MonotonicTime.now().nanoseconds
-    // What was counted before was told by whoever fed before us; what this bridge counts already goes on.
+    // What was counted before was told by the feeder before this one; what this bridge counts already goes on.
     var books = counting.mapValues { _ in CounterBook.Readings() }
     defer { counters?.submit([.keep(books)]) }
     for index in places.sets.indices where places.exists(index) {

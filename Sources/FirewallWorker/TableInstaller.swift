@@ -27,7 +27,7 @@ struct TableInstaller {
 
   /// Creates or repairs a managed table; elements of sets that stay are kept. Returns what can be fed.
   ///
-  /// - Parameter owned: the table was ours a moment ago. Whatever somebody put in its place goes, all of it.
+  /// - Parameter owned: the table was ours a moment ago. What another program put in its place goes, all of it.
   func install(
     _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings = .init(), owned: Bool = false
   ) throws(Fault) -> [ServerSets] {

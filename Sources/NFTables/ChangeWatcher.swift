@@ -22,7 +22,7 @@ package final class ChangeWatcher {
   package var descriptor: Int32 { socket.descriptor }
 
   /// A program works for us from now on (or, with nil, no longer): netlink gives a process's first socket its id as
-  /// port. Should the filter fail, our own installation is taken for a stranger's, reported, and no harm is done.
+  /// port. Should the filter fail, our own installation is taken for another program's, reported, and no harm is done.
   package func ignore(process: Int32?) {
     _ = sluice_netlink_ignore_ports(socket.descriptor, ownPort, process.map { UInt32(bitPattern: $0) } ?? ownPort)
   }
@@ -47,7 +47,7 @@ package final class ChangeWatcher {
       isTold = true
       harmed()
     }
-    // A bound, so that a busy stranger cannot keep the feeder from feeding.
+    // A bound, so that a busy program cannot keep the feeder from feeding.
     for _ in 0..<1_024 {
       do {
         let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in

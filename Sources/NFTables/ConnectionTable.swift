@@ -88,9 +88,6 @@ package final class ConnectionTable {
     var tcpState: UInt8?
   }
 
-  /// A dump that the table changed under is begun again; a busy host's changes all the time, so not for ever.
-  private static let maximumDumps = 3
-
   private let socket: NetlinkSocket
 
   package init() throws(SystemError) {
@@ -123,21 +120,17 @@ package final class ConnectionTable {
     let byAddress = Dictionary(grouping: hosts) { targets[$0].destination.address }
     let networks = targets.indices.filter { !targets[$0].destination.isHost }
     var found: [(Flow, [Int])] = []
-    for attempt in 1...Self.maximumDumps {
-      found.removeAll()
-      var isWhole = true
-      try unsafe socket.exchange(
-        type: Self.type(IPCTNL_MSG_CT_GET), family: UInt8(AF_UNSPEC), flags: NLM_F_DUMP, { _ in },
-        { message in
-          if unsafe message.pointee.nlmsg_flags & UInt16(NLM_F_DUMP_INTR) != 0 { isWhole = false }
-          guard let flow = unsafe Self.flow(message) else { return }
-          let answering = flow.answering == flow.destination ? [] : byAddress[flow.answering] ?? []
-          let near = (byAddress[flow.destination] ?? []) + answering + networks
-          let matching = near.filter { Self.matches(flow, targets[$0]) }
-          if !matching.isEmpty { found.append((flow, matching)) }
-        })
-      if isWhole || attempt == Self.maximumDumps { break }
-    }
+    // A busy host's table changes all the time.
+    try unsafe socket.dump(
+      type: Self.type(IPCTNL_MSG_CT_GET), family: UInt8(AF_UNSPEC), attempts: 3, mayLack: true, { _ in },
+      begin: { found.removeAll() },
+      { message in
+        guard let flow = unsafe Self.flow(message) else { return }
+        let answering = flow.answering == flow.destination ? [] : byAddress[flow.answering] ?? []
+        let near = (byAddress[flow.destination] ?? []) + answering + networks
+        let matching = near.filter { Self.matches(flow, targets[$0]) }
+        if !matching.isEmpty { found.append((flow, matching)) }
+      })
     return found
   }
 

@@ -94,16 +94,6 @@ package final class ElementTransaction {
     return commit()
   }
 
-  /// Empties sets; `octets` is the length of a key of each.
-  package func flush(_ sets: [(index: Int, set: KernelSet, octets: Int)]) -> Int32 {
-    begin()
-    for (index, set, octets) in sets {
-      echoed[set.name] = (index, octets)
-      put(NFT_MSG_DELSETELEM, set, [], timed: false)
-    }
-    return commit()
-  }
-
   /// Adds an empty table and a set of plain IPv4 addresses with timeouts, to try something out.
   package func makeProbe(_ set: KernelSet) -> Int32 {
     begin()

@@ -47,9 +47,9 @@ package final class KernelSets {
   ) throws(SystemError) -> [String: SetDescription] {
     var found: [String: SetDescription] = [:]
     try absentIsEmpty { () throws(SystemError) in
-      try unsafe socket.exchange(
-        type: nfTables(NFT_MSG_GETSET), family: family.rawValue, flags: NLM_F_DUMP,
-        { unsafe Self.put(table, NFTA_SET_TABLE.rawValue, into: $0) },
+      try unsafe socket.dump(
+        type: nfTables(NFT_MSG_GETSET), family: family.rawValue,
+        { unsafe Self.put(table, NFTA_SET_TABLE.rawValue, into: $0) }, begin: { found.removeAll() },
         { message in
           guard let set = unsafe nftnl_set_alloc() else { return }
           defer { unsafe nftnl_set_free(set) }
@@ -77,8 +77,8 @@ package final class KernelSets {
   package func chains(family: FirewallPlan.Family, table: String) throws(SystemError) -> Set<String> {
     var found: Set<String> = []
     try absentIsEmpty { () throws(SystemError) in
-      try unsafe socket.exchange(
-        type: nfTables(NFT_MSG_GETCHAIN), family: family.rawValue, flags: NLM_F_DUMP, { _ in },
+      try unsafe socket.dump(
+        type: nfTables(NFT_MSG_GETCHAIN), family: family.rawValue, { _ in }, begin: { found.removeAll() },
         { message in
           guard let chain = unsafe nftnl_chain_alloc() else { return }
           defer { unsafe nftnl_chain_free(chain) }
@@ -96,12 +96,12 @@ package final class KernelSets {
   package func counters(family: FirewallPlan.Family, table: String) throws(SystemError) -> [String: UInt64] {
     var found: [String: UInt64] = [:]
     try absentIsEmpty { () throws(SystemError) in
-      try unsafe socket.exchange(
-        type: nfTables(NFT_MSG_GETOBJ), family: family.rawValue, flags: NLM_F_DUMP,
+      try unsafe socket.dump(
+        type: nfTables(NFT_MSG_GETOBJ), family: family.rawValue,
         { header in
           unsafe Self.put(table, UInt32(NFTA_OBJ_TABLE.rawValue), into: header)
           unsafe mnl_attr_put_u32(header, UInt16(NFTA_OBJ_TYPE.rawValue), UInt32(NFT_OBJECT_COUNTER).bigEndian)
-        },
+        }, begin: { found.removeAll() },
         { message in
           let attributes = unsafe NetlinkAttributes(of: message)
           func text(_ type: Int) -> String? {
@@ -118,6 +118,8 @@ package final class KernelSets {
   }
 
   /// All live elements of a set; throws ENOENT when there is no such set.
+  ///
+  /// Of a dump of elements the kernel does not tell that a change interrupted it (Linux 6.18).
   package func elements(_ set: KernelSet, shape: SetShape) throws(SystemError) -> [Found] {
     var found: [Found] = []
     try unsafe socket.exchange(

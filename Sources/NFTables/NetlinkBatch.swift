@@ -187,15 +187,34 @@ package struct NetlinkBatch {
     unsafe put(type, flags) { unsafe nftnl_chain_nlmsg_build_payload($0, chain) }
   }
 
-  /// A rule at the end of a chain; what it drops is counted.
-  package mutating func addRule(_ chain: String, _ matches: [Match], _ verdict: Verdict) {
+  /// A counter of packets and octets that rules share.
+  package mutating func addCounter(_ name: String) {
+    guard let counter = unsafe nftnl_obj_alloc() else { return }
+    defer { unsafe nftnl_obj_free(counter) }
+    unsafe nftnl_obj_set_str(counter, UInt16(NFTNL_OBJ_TABLE), table)
+    unsafe nftnl_obj_set_str(counter, UInt16(NFTNL_OBJ_NAME), name)
+    unsafe nftnl_obj_set_u32(counter, UInt16(NFTNL_OBJ_TYPE), Self.counterType)
+    unsafe put(NFT_MSG_NEWOBJ, NLM_F_CREATE) { unsafe nftnl_obj_nlmsg_build_payload($0, counter) }
+  }
+
+  private static let counterType = UInt32(NFT_OBJECT_COUNTER)
+
+  /// A rule at the end of a chain.
+  ///
+  /// - Parameter counter: counts what meets all of `matches`.
+  package mutating func addRule(_ chain: String, _ matches: [Match], _ verdict: Verdict, counter: String? = nil) {
     guard let rule = unsafe nftnl_rule_alloc() else { return }
     defer { unsafe nftnl_rule_free(rule) }
     unsafe nftnl_rule_set_str(rule, UInt16(NFTNL_RULE_TABLE.rawValue), table)
     unsafe nftnl_rule_set_str(rule, UInt16(NFTNL_RULE_CHAIN.rawValue), chain)
     unsafe nftnl_rule_set_u32(rule, UInt16(NFTNL_RULE_FAMILY.rawValue), UInt32(FirewallPlan.Family.inet.rawValue))
     for match in matches { unsafe Self.add(match, to: rule) }
-    if verdict == .drop { unsafe Self.add("counter", to: rule) { _ in } }
+    if let counter {
+      unsafe Self.add("objref", to: rule) { expression in
+        unsafe nftnl_expr_set_u32(expression, UInt16(NFTNL_EXPR_OBJREF_IMM_TYPE), Self.counterType)
+        unsafe nftnl_expr_set_str(expression, UInt16(NFTNL_EXPR_OBJREF_IMM_NAME), counter)
+      }
+    }
     unsafe Self.add("immediate", to: rule) { expression in
       unsafe nftnl_expr_set_u32(expression, UInt16(NFTNL_EXPR_IMM_DREG), UInt32(NFT_REG_VERDICT.rawValue))
       switch verdict {

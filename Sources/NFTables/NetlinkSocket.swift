@@ -11,7 +11,7 @@ package final class NetlinkSocket {
   private let socket: OpaquePointer
   private let buffer: UnsafeMutableRawPointer
   package let descriptor: Int32
-  /// The port the kernel gave this socket: changes carry it, so ours can be told from a stranger's.
+  /// The port the kernel gave this socket: changes carry it, so ours can be told from another program's.
   package let port: UInt32
   private var sequence: UInt32 = 0
 
@@ -83,11 +83,33 @@ package final class NetlinkSocket {
     return true
   }
 
+  /// Reads a dump, from its beginning again where something changed while the kernel made it: what it says then may lack what
+  /// was there all the time.
+  ///
+  /// - Parameters:
+  ///   - attempts: how often it is begun.
+  ///   - mayLack: the last one is taken as it is; else EINTR is thrown.
+  ///   - begin: forgets what an earlier one told.
+  package func dump(
+    type: Int32, family: UInt8, attempts: Int = 5, mayLack: Bool = false,
+    _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void,
+    begin: () -> Void, _ each: (UnsafePointer<nlmsghdr>) -> Void
+  ) throws(SystemError) {
+    for _ in 0..<attempts {
+      begin()
+      guard try unsafe exchange(type: type, family: family, flags: NLM_F_DUMP, fill, each) else { return }
+    }
+    guard mayLack else { throw SystemError(call: "netlink dump", errno: EINTR) }
+  }
+
   /// Sends one request and reads its answers until the last; a refusal is thrown with the kernel's number.
+  ///
+  /// - Returns: whether something changed between the answers of a dump (NLM_F_DUMP_INTR).
+  @discardableResult
   package func exchange(
     type: Int32, family: UInt8, flags: Int32, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void,
     _ each: (UnsafePointer<nlmsghdr>) -> Void
-  ) throws(SystemError) {
+  ) throws(SystemError) -> Bool {
     let sequence = nextSequence()
     // Requests hold two names at most: a table's and a set's, or one element.
     let room = 4_096
@@ -105,9 +127,12 @@ package final class NetlinkSocket {
     try unsafe send(UnsafeRawBufferPointer(start: request, count: Int(header.pointee.nlmsg_len)))
     let isDump = flags & NLM_F_DUMP == NLM_F_DUMP
     var finished = false
+    var isInterrupted = false
     while !finished {
       let answered = try unsafe receive(waiting: true) { message throws(SystemError) in
         guard unsafe message.pointee.nlmsg_seq == sequence else { return }
+        // On the last message as well, which tells of the others' end only.
+        if unsafe message.pointee.nlmsg_flags & UInt16(NLM_F_DUMP_INTR) != 0 { isInterrupted = true }
         switch Int32(unsafe message.pointee.nlmsg_type) {
         case NLMSG_ERROR:
           finished = true
@@ -120,8 +145,10 @@ package final class NetlinkSocket {
           finished = !isDump
         }
       }
-      guard answered else { break }
+      // Without its end an answer is none.
+      guard answered else { throw SystemError(call: "netlink", errno: EBADMSG) }
     }
+    return isDump && isInterrupted
   }
 
   /// The error number of an NLMSG_ERROR, 0 for an ack.

@@ -50,7 +50,6 @@ import Testing
       .grants(batch: id, plan: plan, grants: grants),
       .revoke(request: id, plan: plan, cutsFlows: count % 2 == 0, elements: elements),
       .inUse(request: id, plan: plan, elements: elements),
-      .flushServer(request: id, plan: plan, server: 7),
       .listServer(request: id, plan: plan, server: 65_535),
       .removeTable(request: id, table: "sluice"),
       .ping(request: id),

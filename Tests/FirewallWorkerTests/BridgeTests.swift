@@ -166,8 +166,6 @@ struct BridgeTests {
       #expect(
         try session.request { done in session.link.revoke([Self.element(1)]) { failure, _ in done(failure) } } == nil)
       #expect(try session.holds(Self.element(1)) == false)
-      #expect(try session.request { session.link.flush(server: 0, $0) } == nil)
-      #expect(try session.holds(Self.element(2)) == false)
       #expect(session.changes.isEmpty)
     }
   }

@@ -104,6 +104,44 @@ extension BridgeTests {
       }
     }
 
+    @Test("what is dropped while it is awake is counted, over another plan too")
+    func counted() throws {
+      try Kernel.inNamespace {
+        try Kernel.run("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up")
+        /// Packets from a governed address, in a frame to everybody.
+        func send(_ count: Int) throws {
+          let script = """
+            import socket, struct
+            header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 0, 0, 64, 17, 0, bytes((10, 77, 1, 9)), bytes((192, 0, 2, 1)))
+            total = sum(struct.unpack("!10H", header))
+            total = (total & 0xFFFF) + (total >> 16)
+            header = header[:10] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + header[12:]
+            link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            link.bind(("v1", 0))
+            for _ in range(\(count)): link.send(b"\\xff" * 6 + b"\\x02" + bytes(5) + b"\\x08\\x00" + header + bytes(8))
+            """
+          try Kernel.run("python3 -c '\(script)'")
+        }
+        let closing = try ClosingTable()
+        var surroundings = Ruleset.Surroundings()
+        #expect(closing.prepare(ClosingRules(.sample(), surroundings)) == 0)
+        try send(3)
+        #expect(try closing.dropped(reading: KernelSets()) == 0, "asleep it drops nothing")
+        closing.wake()
+        try send(5)
+        #expect(try closing.dropped(reading: KernelSets()) == 5)
+        surroundings.enclosure.links = [
+          Enclosure.Link(interface: "br-mcp", index: 7, servers: [0], held: [], others: [])
+        ]
+        #expect(closing.prepare(ClosingRules(.sample(), surroundings)) == 0)
+        #expect(try closing.dropped(reading: KernelSets()) == 5)
+        try send(2)
+        #expect(try closing.dropped(reading: KernelSets()) == 7)
+        closing.sleep(since: try #require(closing.wakings))
+        #expect(try closing.prepare(nil) == 0 && closing.dropped(reading: KernelSets()) == 7)
+      }
+    }
+
     @Test("thousands of networks are one batch")
     func large() throws {
       try Kernel.inNamespace {
@@ -190,7 +228,7 @@ extension BridgeTests {
         let session = try Session()
         try session.waitUp()
         let monitor = try Kernel.run("nft list table inet \(Self.table)")
-        #expect(monitor.contains("counter packets 0"))
+        #expect(monitor.contains("packets 0 bytes 0"))
         var plan = FirewallPlan.sample()
         plan.servers[0].prefixes = [FirewallPlan.prefix("10.99.0.0/24")]
         #expect(try session.request { session.link.install(plan, $0) } == nil)

@@ -24,7 +24,6 @@ extension BridgeMessage {
     case .planPart: 1
     case .grants: 2
     case .revoke: 3
-    case .flushServer: 4
     case .listServer: 5
     case .removeTable: 6
     case .ping: 7
@@ -68,7 +67,7 @@ extension BridgeMessage {
       writer.integer(plan)
       writer.bool(cutsFlows)
       writer.list(elements) { $0.element($1) }
-    case .flushServer(let request, let plan, let server), .listServer(let request, let plan, let server):
+    case .listServer(let request, let plan, let server):
       writer.integer(request)
       writer.integer(plan)
       writer.integer(server)
@@ -173,7 +172,6 @@ extension BridgeMessage {
       return .revoke(
         request: id, plan: try reader.integer(), cutsFlows: try reader.bool(),
         elements: try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
-    case 4: return .flushServer(request: id, plan: try reader.integer(), server: try reader.integer())
     case 5: return .listServer(request: id, plan: try reader.integer(), server: try reader.integer())
     case 6:
       let table = try reader.text(limit: ServerName.maximumLength)

@@ -148,7 +148,7 @@ package struct RefusalBook: Hashable, Sendable {
   }
 }
 
-/// What somebody else did to our table.
+/// What other processes did to the table.
 package struct ForeignChange: OptionSet, Hashable, Sendable {
   package let rawValue: UInt16
 
@@ -221,7 +221,6 @@ package enum BridgeMessage: Hashable, Sendable {
   case grants(batch: UInt32, plan: UInt64, grants: [UnitGrant])
   /// `cutsFlows`: connections that the elements admitted end too.
   case revoke(request: UInt32, plan: UInt64, cutsFlows: Bool, elements: [GrantElement])
-  case flushServer(request: UInt32, plan: UInt64, server: UInt16)
   case listServer(request: UInt32, plan: UInt64, server: UInt16)
   case removeTable(request: UInt32, table: String)
   case ping(request: UInt32)
@@ -239,7 +238,7 @@ package enum BridgeMessage: Hashable, Sendable {
   /// `flows`: how many connections were cut.
   case done(request: UInt32, refusal: BridgeRefusal?, flows: UInt32, text: String)
   case page(request: UInt32, last: Bool, elements: [ListedElement])
-  /// `servers`: in whose sets somebody else put or removed elements, where that is known.
+  /// `servers`: in whose sets another process put or removed elements, where that is known.
   case foreignChange(ForeignChange, servers: [UInt16])
   case volumes([ElementVolume])
   case refusals([RefusedConnection])
@@ -250,7 +249,7 @@ package enum BridgeMessage: Hashable, Sendable {
   case enclosure(EnclosureReport)
   /// Something that lessens what the bridge can tell, and nothing else.
   case notice(String)
-  /// Somebody took something out of the table just now: nothing may leave a cache before it is committed again.
+  /// Another process took something out of the table just now: nothing may leave a cache before it is committed again.
   case alarm
   /// The bridge is at work on something that takes long.
   case alive

@@ -1,4 +1,4 @@
-/// What the kernel said that somebody else did to our table since it was asked last.
+/// Changes of the table by other processes, as the kernel told of them since it was asked last.
 package struct ForeignNews: Equatable {
   package var changes: ForeignChange = []
   /// The sets in which elements came or went.

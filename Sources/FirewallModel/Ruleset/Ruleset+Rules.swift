@@ -63,7 +63,7 @@ extension Ruleset {
     let spoofed = RulesetReason.spoofed
     tellForged(
       spoofed.chain(chain), prefix: "sluice \(server.name) \(spoofed.rawValue) ", server: server.name, group, in: &text)
-    // Whoever forges its source is not answered.
+    // A forged source is not answered.
     text.rule(spoofed.chain(chain), "drop")
   }
 

@@ -6,8 +6,8 @@ package import LinuxIO
 /// The plan in an anonymous file that keeper and feeders share, so that it survives each of them.
 ///
 /// Octet 0 to 7 is the number of the last incarnation, 8 to 15 the active place of the plan (0: none), 16 to 23 that of the
-/// envelope. What is new is written to the other place and only then made the active one: whoever dies in between leaves the
-/// old one whole.
+/// envelope. What is new is written to the other place and only then made the active one: a process that dies in between
+/// leaves the old one whole.
 package struct PlanNotebook {
   /// Far above the largest valid plan; places do not overlap.
   private static let placeOctets = 64 << 20

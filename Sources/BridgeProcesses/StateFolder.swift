@@ -10,7 +10,8 @@ package import LinuxIO
 package struct StateFolder {
   private static let part = "bridge"
   private static let maximumOctets = 4 << 20
-  /// The file that is locked. Whoever can open a folder could lock that, so it is one of its owner's alone.
+  /// The file that is locked. A folder can be locked by every process that can open it, so it is a file of its owner's
+  /// alone.
   private static let lockName = "lock"
   private static let lockRhythm: UInt32 = 10_000
 

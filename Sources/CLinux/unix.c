@@ -107,7 +107,7 @@ int32_t sluice_unix_listen(int32_t folder, const char *name, uint32_t mode, uint
   if (!fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW)) {
     if (!S_ISSOCK(status.st_mode)) return -EEXIST;
     int32_t other = sluice_unix_connect(path);
-    // EAGAIN: somebody listens and has no room in its queue.
+    // EAGAIN: a process listens and has no room in its queue.
     if (other >= 0) close(other);
     if (other >= 0 || other == -EAGAIN) return -EADDRINUSE;
     if (unlinkat(folder, name, 0) && errno != ENOENT) return -errno;

@@ -21,7 +21,7 @@ package final class ControlServer: Sendable {
 
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let channels: [any Channel]
-  /// Nil where the socket is somebody else's to remove.
+  /// Nil where the socket was passed in: its path is not removed here.
   private let path: String?
 
   /// Listens on a Unix socket, and by TCP where `metrics` says so.
@@ -29,10 +29,10 @@ package final class ControlServer: Sendable {
   /// - Parameters:
   ///   - path: an old socket that nobody listens on is replaced; its folder is made if only the last part is missing.
   ///   - owner: to whom the socket is given.
-  ///   - passed: a socket that listens already; then path, mode and owner are somebody else's affair, and the descriptor
+  ///   - passed: a socket that listens already; then path, mode and owner are its maker's, and the descriptor
   ///     stays the caller's.
   ///   - metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
-  /// - Throws: `SystemError`: EADDRINUSE when somebody answers there, EEXIST when it is another file.
+  /// - Throws: `SystemError`: EADDRINUSE when a process answers there, EEXIST when it is another file.
   package init(
     path: String, mode: UInt32 = 0o660, owner: (user: UInt32, group: UInt32)? = nil,
     passed: Int32? = nil, metrics: (host: String, port: Int)? = nil, idleSeconds: Int64 = ControlServer.idleSeconds,
@@ -123,7 +123,7 @@ final class CallQueue {
   private var inside = 0
   private var waiting: [() -> Bool] = []
 
-  /// Has `start` called when there is room; it says whether there still is somebody to answer, and then `leave` follows.
+  /// Has `start` called when there is room; it says whether the client is still there, and then `leave` follows.
   func enter(_ start: @escaping () -> Bool) {
     guard inside < ControlServer.maxCalls else { return waiting.append(start) }
     if start() { inside += 1 }

@@ -101,8 +101,8 @@ package struct Enforcement: ~Copyable {
     case fail
   }
 
-  /// Between the beginnings of two replays: whoever changes the table a thousand times a second gets one for many changes,
-  /// since what is promised leaves no cache meanwhile.
+  /// Between the beginnings of two replays: a program that changes the table a thousand times a second gets one for many
+  /// changes, since what is promised leaves no cache meanwhile.
   package static let replayPause: UInt64 = 30_000_000
   /// Before what failed is tried again.
   package static let retryPause: UInt64 = 1_000_000_000

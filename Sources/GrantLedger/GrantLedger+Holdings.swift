@@ -141,7 +141,7 @@ extension ServerGrants {
   func renewal(of element: GrantElement, now: UInt64, epoch: UInt64?) -> GrantCommit? {
     let slot = opening(of: element)
     guard slot != .none, openings[slot].epoch != epoch, openings[slot].committedUntil > now else { return nil }
-    // What somebody else has asked for meanwhile is not shortened.
+    // What another name has asked for meanwhile is not shortened.
     return commit(slot, now: now)
   }
 

@@ -30,7 +30,7 @@ package struct GrantLedger: ~Copyable {
       holds: maxHoldsPerServer)
   }
 
-  /// How many elements are open or asked for; what is over by itself may be counted until somebody looks.
+  /// How many elements are open or asked for; what is over by itself may be counted until the server is swept.
   package var elementCount: Int { servers.reduce(0) { $0 + $1.elementCount } }
 
   /// How many times an element is held by a question: what `forEachHolding` visits.

@@ -6,7 +6,7 @@ struct PlaceTable {
   struct Place {
     var address: IPAddress
     var firstOpening = Slot.none
-    /// Who held it last, once nobody or somebody else does.
+    /// Who held it last, once no name or another one does.
     var name: Name?
     /// Neighbours among the closed, in the order of their closing.
     var next = Slot.none
@@ -20,7 +20,7 @@ struct PlaceTable {
   private(set) var closedCount = 0
   /// How many closed addresses are kept.
   var maxClosed = 0
-  /// Addresses that came in since somebody took note of them.
+  /// Addresses that came in since they were taken note of.
   var arrivals: [IPAddress] = []
 
   subscript(slot: Slot) -> Place {

@@ -16,7 +16,7 @@ extension ServerGrants {
     guard slot != .none, openings[slot].committedUntil > now else { return nil }
     let until = min(now.addingSaturating(by), openings[slot].opened.addingSaturating(bound))
     guard until > openings[slot].requestedUntil else { return nil }
-    // It stays open for those who hold it now: whoever of them leaves last takes it along.
+    // It stays open for its holders of now: the release of the last one closes it.
     var (hold, isHeld) = (openings[slot].lastHold, false)
     for _ in 0..<Self.maxHoldsSearched where hold != .none {
       if holds[hold].until > now {

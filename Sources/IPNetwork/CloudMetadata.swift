@@ -1,5 +1,5 @@
 /// The addresses at which clouds tell a machine about itself and hand out its credentials. No server needs them, and most
-/// lie in prefixes that somebody may list for another reason.
+/// lie in prefixes that a policy may list for another reason.
 package enum CloudMetadata {
   package static let prefixes: [IPPrefix] = [
     "169.254.169.0/24",  // AWS, Azure, Google, Oracle, OpenStack, DigitalOcean and others; AWS' resolver and clock

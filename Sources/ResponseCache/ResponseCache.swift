@@ -16,7 +16,7 @@ package final class ResponseCache: Sendable {
     case uncommitted
   }
 
-  /// Looks into a cache that somebody else keeps alive, and counts no reference.
+  /// Looks into a cache without a reference of its own; the cache's owner must outlive it.
   package struct Reader: Sendable {
     fileprivate let shards: CacheShards
 
@@ -40,10 +40,10 @@ package final class ResponseCache: Sendable {
       }
     }
 
-    /// Has brought near what `prefetchEntry` reads.
+    /// Prefetches what `prefetchEntry` reads.
     package func prefetchShard(hash: UInt64, _ type: RRType) { shards.prefetchShard(NameHash.of(hash, type)) }
 
-    /// Has brought near what `find` will read.
+    /// Prefetches what `find` will read.
     package func prefetchEntry(hash: UInt64, _ type: RRType) { shards.prefetchEntry(NameHash.of(hash, type)) }
   }
 

@@ -1,4 +1,4 @@
-/// Finds the word that somebody probably meant.
+/// Finds the word that was probably meant.
 enum EditDistance {
   /// The nearest of `words` when it is near enough to be a slip.
   static func nearest(to text: String, among words: [String]) -> String? {

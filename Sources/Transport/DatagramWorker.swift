@@ -15,7 +15,7 @@ package final class DatagramWorker: Sendable {
     let descriptors: [Int32]
     /// By descriptor.
     let areV6: [Bool]
-    /// How many of them, the first ones, somebody else has as well: what is shut down here is shut down there.
+    /// How many of them, the first ones, another process has as well: what is shut down here is shut down there.
     let passed: Int
     /// Asked for where some are passed.
     let wake: WakeCall?
@@ -223,7 +223,7 @@ package final class DatagramWorker: Sendable {
   }
 }
 
-/// A UDP socket that somebody else bound to a listen address.
+/// A UDP socket that another process bound to a listen address.
 package struct PassedDatagramSocket: Sendable {
   package var address: SocketAddress
   package var descriptor: Int32

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Keeps a client that asks faster than a worker can answer from delaying the others.
 ///
-/// Datagrams wait in the queue of a socket, so whoever fills the queue makes everybody wait. A network that does so gets a
+/// Datagrams wait in the queue of a socket, so a client that fills the queue makes all others wait. A network that does so gets a
 /// queue of its own, which a thread of low priority serves: the kernel steers its datagrams there before they are queued.
 /// Whatever overflows then is its own. It goes back to the others when it has kept quiet for a second.
 package final class FloodGate: Sendable {
@@ -73,7 +73,7 @@ package final class FloodGate: Sendable {
       do throws(SystemError) {
         try steer(state)
       } catch {
-        // No memory for it: what the kernel took is taken back, and whoever floods is tried again.
+        // No memory for it: what the kernel took is taken back, and the flooding network is tried again.
         state.networks = former
         try? steer(state)
       }
@@ -120,7 +120,7 @@ struct FloodWatch {
     return culprit.flatMap { Self.network(of: sampled[$0], snapshot) }
   }
 
-  /// Those who are counted as one: a server, or strangers of one network.
+  /// What is counted as one: a server, or the unknown clients of one network.
   private enum Group: Equatable {
     case server(Int)
     case strangers(IPPrefix?)
@@ -134,7 +134,7 @@ struct FloodWatch {
     }
   }
 
-  /// The network of a server, unless others' networks lie inside it: then the address alone. For a stranger the /24 or
+  /// The network of a server, unless others' networks lie inside it: then the address alone. For an unknown client the /24 or
   /// /64 that it can choose addresses from, as far as no server's network meets it.
   private static func network(of address: IPAddress, _ snapshot: ResolverSnapshot) -> IPPrefix? {
     let isV4 = address.family == .v4

@@ -2,7 +2,7 @@ import DNSWire
 
 /// What is known of one upstream: how fast it answers, and whether it does.
 ///
-/// A question that is not answered says nothing of the server: the zone may be silent, and whoever may ask for a name may
+/// A question that is not answered says nothing of the server: the zone may be silent, and a client that may ask for a name may
 /// choose such a zone. If nothing at all was heard since that question was sent, the server is suspect, and a question of
 /// our own decides:
 ///

@@ -6,7 +6,7 @@ import Sharing
 
 /// Asks the upstreams. Lives on its reactor's thread.
 ///
-/// Identical questions in flight are one exchange, whoever asks: two of them would double the chance of a forger who
+/// Identical questions in flight are one exchange, of all servers together: two of them would double the chance of a forger who
 /// guesses (RFC 5452 section 5). So a server can tell by the time of an answer that another one asks for the same name in
 /// the same moment, and nothing else of it. Every send has a socket, a port and an id of its own.
 ///
@@ -36,7 +36,7 @@ package final class UpstreamPool {
   private struct Question: Hashable {
     var name: [UInt8]
     var type: RRType
-    /// The upstream that is probed by it; nil for a question that somebody asked.
+    /// The upstream that is probed by it; nil for a client's question.
     var probed: Int?
   }
 
@@ -368,7 +368,7 @@ package final class UpstreamPool {
     for completion in completions {
       completion.call(result)
     }
-    // Whoever waits is served first; nothing of this socket is read any more.
+    // What waits is served first; nothing of this socket is read any more.
     close(flight)
   }
 }

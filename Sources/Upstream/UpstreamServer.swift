@@ -61,7 +61,7 @@ package struct UpstreamLimits: Sendable {
   package var longestTry: UInt64 = 1500
   /// UDP sends to one server for one exchange; with one TCP connection the amplification of a client's query is bounded.
   package var sendsPerServer = 2
-  /// Wrong answers taken before an exchange turns to TCP: somebody is guessing (RFC 5452 section 9.3).
+  /// Wrong answers taken before an exchange turns to TCP: a forger may be guessing (RFC 5452 section 9.3).
   package var wrongAnswers = 8
   /// Wrong answers of one server, over all exchanges, that are taken within a window: a resolver that repeats or is late
   /// sends a few; a forger has a chance of 64 in 1,850,000,000 (28,232 ports, 65,536 ids) before UDP is over.

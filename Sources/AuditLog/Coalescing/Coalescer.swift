@@ -138,7 +138,7 @@ package struct Coalescer: ~Copyable {
 
   /// Takes in what waits in a ring, up to `atMost` records and until `output` holds `limit` octets.
   ///
-  /// Records are read some at a time, and the windows of all of them are brought near before the first is counted: with
+  /// Records are read some at a time, and the windows of all of them are prefetched before the first is counted: with
   /// many clients every window is somewhere else in memory.
   package mutating func absorb(
     _ ring: AuditRingReader, atMost: Int, now: UInt64, into output: inout [UInt8], limit: Int
@@ -163,7 +163,7 @@ package struct Coalescer: ~Copyable {
     return taken
   }
 
-  /// Reads records and has their windows brought near; how many.
+  /// Reads records and prefetches their windows; how many.
   private func look(
     at ahead: inout [Ahead], in ring: AuditRingReader, atMost: Int, _ taken: inout Taken
   ) -> Int {

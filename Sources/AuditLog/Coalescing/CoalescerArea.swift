@@ -106,10 +106,10 @@ struct CoalescerArea {
     return nil
   }
 
-  /// Has brought near what `prefetchEntry` reads.
+  /// Prefetches what `prefetchEntry` reads.
   func prefetchBucket(_ key: CoalescingKey) { buckets.prefetch(bucket(of: key.hash)) }
 
-  /// Has brought near what `find` reads first.
+  /// Prefetches what `find` reads first.
   func prefetchEntry(_ key: CoalescingKey) {
     let newest = buckets[bucket(of: key.hash)]
     guard newest > retired else { return }

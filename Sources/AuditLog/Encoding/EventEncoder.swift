@@ -1,7 +1,7 @@
 import DNSWire
 import IPNetwork
 
-/// What the lines of a run's events are made with: the contract's keys in the contract's order, one object a line.
+/// What the lines of a run's events are made with: the keys of `Documentation/event.md` in its order, one object a line.
 package struct EventEncoder: ~Copyable {
   /// The parts of an event that are not text.
   struct Fields {

@@ -77,7 +77,7 @@ package struct SharedRegion: @unchecked Sendable {
     }
   }
 
-  /// Has the octets at `offset` brought near.
+  /// Prefetches the octets at `offset`.
   func prefetch(_ offset: Int) {
     unsafe sluice_prefetch(base + offset)
   }
@@ -123,7 +123,7 @@ package struct SharedRegion: @unchecked Sendable {
 }
 
 extension [UInt64] {
-  /// Has an element brought near.
+  /// Prefetches an element.
   func prefetch(_ index: Int) {
     unsafe withUnsafeBufferPointer { words in
       if let base = words.baseAddress { unsafe sluice_prefetch(base + index) }

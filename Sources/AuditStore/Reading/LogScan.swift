@@ -27,7 +27,7 @@ struct LogPiece: Sendable {
 ///
 /// Memory: for each thread one block and one part under way, and as many parts again that wait to be taken.
 final class LogScan<Sink: LogSink>: Sendable {
-  /// What one piece, once somebody has it, hands over.
+  /// What one piece hands over, once a thread has taken it.
   private final class Slot: Sendable {
     let hasRoom = DispatchSemaphore(value: 0)
     let isFull = DispatchSemaphore(value: 0)
@@ -147,7 +147,7 @@ struct BlockScanner: ~Copyable {
   private let filter: CompiledFilter
   private let scan = EventScan()
   private var blocks = LineBlocks()
-  /// Lines that begin here or later are somebody else's.
+  /// Lines that begin here or later are another piece's.
   private var end = Int.max
   private var isOver = false
   private(set) var badLines = 0

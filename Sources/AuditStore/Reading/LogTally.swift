@@ -96,7 +96,7 @@ package struct LogTally: LogSink {
   // MARK: - The table
 
   private mutating func entry(for key: ArraySlice<UInt8>) -> Int {
-    var hasher = Hasher()  // seeded: names are chosen by whoever asks for them
+    var hasher = Hasher()  // seeded: names are chosen by the clients
     unsafe key.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
     let hash = hasher.finalize()
     var place = hash & (table.count - 1)

@@ -188,7 +188,7 @@ package final class AuditStore: Sendable {
     }
   }
 
-  /// Opens the file at the log's path anew, as after a rotation by somebody else (SIGHUP).
+  /// Opens the file at the log's path anew, as after a rotation by another program (SIGHUP).
   package func reopen() {
     shared.mustReopen.store(true, ordering: .releasing)
     shared.wakeUp.post()

@@ -91,7 +91,7 @@ struct LogFile: ~Copyable {
 
   /// Moves `path` to `path.1` and so on, and begins a new file. When that fails, writing goes on in the old one.
   mutating func rotate() throws(SystemError) {
-    // Somebody else moved it: theirs is the rotation, ours only the new file.
+    // Another program moved it: the rotation is that program's, and only the new file made here.
     guard isCurrent else { return try reopen() }
     // A number is one file's, plain or compressed: the last one's is freed first, then all move up together.
     for suffix in LogFiles.suffixes where keep > 0 {

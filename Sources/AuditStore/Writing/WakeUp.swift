@@ -14,7 +14,7 @@ struct WakeUp: ~Copyable, Sendable {
 
   func post() { sluice_eventfd_post(descriptor.raw) }
 
-  /// Sleeps until somebody posts, or for so many milliseconds.
+  /// Sleeps until a post, or for so many milliseconds.
   func wait(milliseconds: Int?) {
     var entry = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
     let timeout = milliseconds.map { Int32(clamping: $0) } ?? -1

@@ -81,7 +81,7 @@ int sluice_udp_steer(int fd, const struct sluice_steered *networks, int count, i
 /// From now on each datagram tells by which interface it came. Returns 0 or an errno.
 int sluice_udp_tell_interface(int fd);
 
-/// What a descriptor is that somebody else opened.
+/// What a descriptor is that another process opened.
 struct sluice_passed {
   struct sluice_endpoint endpoint;  // of an IPv4 or IPv6 socket
   int32_t kind;                     // SLUICE_PASSED_…
@@ -94,7 +94,7 @@ enum { SLUICE_PASSED_OTHER, SLUICE_PASSED_DATAGRAM, SLUICE_PASSED_STREAM, SLUICE
 /// Describes a descriptor that was handed over, and closes it on exec. Returns 0 or an errno.
 int sluice_passed_describe(int fd, struct sluice_passed *passed);
 
-/// Lets `fd`, a UDP socket that somebody else bound, share its port, and gives it our buffer. `told` becomes whether it
+/// Lets `fd`, a UDP socket that another process bound, share its port, and gives it our buffer. `told` becomes whether it
 /// says of the datagrams that wait in it by which interface they came. Returns 0 or an errno.
 int sluice_udp_adopt(int fd, int tells_interface, int *told);
 

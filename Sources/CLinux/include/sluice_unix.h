@@ -9,7 +9,7 @@
 int32_t sluice_open_folder(const char *path, int32_t mode, int32_t *made);
 
 /// Listens on a Unix socket in a folder with this mode and owner (UINT32_MAX: stays). A socket that nobody answers on is replaced.
-/// The descriptor, close-on-exec; -EADDRINUSE when somebody answers there, -EEXIST when another file is there.
+/// The descriptor, close-on-exec; -EADDRINUSE when a process answers there, -EEXIST when another file is there.
 int32_t sluice_unix_listen(int32_t folder, const char *name, uint32_t mode, uint32_t uid, uint32_t gid);
 
 /// What SO_PEERCRED gives: `struct ucred`, which is hidden without _GNU_SOURCE.

@@ -43,7 +43,7 @@ struct FlatArray<Element: BitwiseCopyable>: ~Copyable {
     }
   }
 
-  /// Has the element brought near while something else is done.
+  /// Prefetches the element.
   func prefetch(_ index: Int) {
     unsafe sluice_prefetch(base + index)
   }

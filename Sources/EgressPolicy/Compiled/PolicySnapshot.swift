@@ -55,7 +55,7 @@ package final class PolicySnapshot: Sendable {
     return types.allows(type, server: server, profile: profile) ? .allowed(rule: rule) : .typeNotAllowed(rule: rule)
   }
 
-  /// Has brought near what `decide` will read, one step after the other: each needs what the former brought.
+  /// Prefetches what `decide` will read, one step after the other: each needs what the former fetched.
   package func prefetch(server: Int, hash: UInt64, step: Int) {
     switch step {
     case 0: names.prefetchPart(server: server)

@@ -110,7 +110,7 @@ package enum PolicyLinter {
     findings += overlaps("private prefix \(prefix)", prefix, "which is refused all the same", location)
   }
 
-  /// What a prefix that somebody lists has in common with what is nobody's business.
+  /// What a listed prefix has in common with addresses that no rule may open.
   static func overlaps(
     _ what: String, _ prefix: IPPrefix, _ consequence: String, _ location: SourceLocation
   ) -> [Diagnostic] {

@@ -90,18 +90,18 @@ struct NameTable: ~Copyable, Sendable {
     return (found.rule, Int(merged[server].entries[found.rule].profile))
   }
 
-  /// Has brought near what `prefetchSlot` reads.
+  /// Prefetches what `prefetchSlot` reads.
   func prefetchPart(server: Int) {
     parts.prefetch(server)
   }
 
-  /// Has brought near what the first probe for a name reads.
+  /// Prefetches what the first probe for a name reads.
   func prefetchSlot(server: Int, hash whole: UInt64) {
     let part = parts[server]
     slots.prefetch(part.firstSlot &+ Self.home(whole & hashMask, part))
   }
 
-  /// Has brought near the name that the first probe compares.
+  /// Prefetches the name that the first probe compares.
   func prefetchName(server: Int, hash whole: UInt64) {
     let part = parts[server]
     let hash = whole & hashMask

@@ -12,7 +12,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
     close(raw)
   }
 
-  /// Gives the descriptor to somebody else, who closes it.
+  /// Releases ownership: the caller closes the descriptor.
   package consuming func release() -> Int32 {
     let raw = raw
     discard self

@@ -12,7 +12,7 @@ package struct PassedSocket: Equatable, Sendable {
     case other
   }
 
-  /// Stays open as long as the process: whoever reads it has a duplicate.
+  /// Stays open as long as the process: its reader has a duplicate.
   package let descriptor: Int32
   /// What the manager calls it: `FileDescriptorName=`, or the socket unit's name.
   package let name: String
@@ -84,7 +84,7 @@ extension Sockets {
     return FileDescriptor(copy)
   }
 
-  /// Makes a UDP socket that somebody else bound like those of `listenUDP`; false where it was not asked to tell by which
+  /// Makes a UDP socket that another process bound like those of `listenUDP`; false where it was not asked to tell by which
   /// interface the datagrams came that wait in it already.
   package static func adoptUDP(_ descriptor: Int32, tellsInterface: Bool) throws(SystemError) -> Bool {
     var told: Int32 = 0
@@ -94,7 +94,7 @@ extension Sockets {
   }
 }
 
-/// Wakes a thread that polls, without a word to whoever else has its sockets.
+/// Wakes a thread that polls, and no other process that has its sockets.
 package final class WakeCall: Sendable {
   private let event: FileDescriptor
 

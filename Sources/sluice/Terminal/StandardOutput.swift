@@ -2,7 +2,7 @@ import Glibc
 import LinuxIO
 import Synchronization
 
-/// What a command was asked for, line by line: whoever reads a pipe sees each one at once, unless many are collected.
+/// What a command was asked for, line by line: the reader of a pipe sees each one at once, unless many are collected.
 enum StandardOutput {
   private static let collected = Mutex<[UInt8]>([])
   private static let collectedOctets = 64 << 10

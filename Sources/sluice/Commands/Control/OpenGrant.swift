@@ -30,7 +30,7 @@ struct OpenGrant {
     let sets = try kernel.sets(family: plan.family, table: plan.table)
     let path = settings.audit.path + ".grants"
     var status = stat()
-    // Whoever serve ran as: names are only shown.
+    // Of any owner, as serve ran: names are only shown.
     let owner = unsafe lstat(path, &status) == 0 ? status.st_uid : nil
     let journal = Dictionary(grouping: GrantJournal.read(path, owner: owner), by: \.server)
     var rows: [OpenGrant] = []

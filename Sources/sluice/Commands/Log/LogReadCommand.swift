@@ -55,7 +55,7 @@ struct LogReadCommand: ParsableCommand {
     if count { return try printCount() }
     var table = LogTable()
     if !json { StandardOutput.collect(table.heading()) }
-    // Whoever reads a pipe sees what there is at once; what comes is written as it comes.
+    // The reader of a pipe sees what there is at once; what comes is written as it comes.
     let printOne: (LogLine) -> Void = { line in
       if json {
         StandardOutput.collect(line.octets)

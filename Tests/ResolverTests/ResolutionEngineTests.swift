@@ -400,6 +400,15 @@ struct EngineQuestionTests {
     #expect(finished.waiting.map(\.waiter) == [1, 2, 3, 4, 5, 6, 10] && talk.engine.flightCount == 3)
   }
 
+  @Test("a PTR whose event finds no room in the ring is let go like any other question")
+  func unrecordedPointer() throws {
+    let talk = try Conversation(try World())
+    let question = try talk.question("4.3.2.1.in-addr.arpa", .PTR)
+    #expect(question.rule == nil && question.egressRule == nil)
+    talk.engine.wasNotRecorded(question)
+    #expect(talk.engine.flightCount == 0)
+  }
+
   @Test(
     "`allowed: all` records every answer: of those who waited for one grant, from the cache, of a renewal, of PTR",
     arguments: [false, true])

@@ -4,27 +4,6 @@ import IPNetwork
 import ResponseCache
 import Zones
 
-extension IPAddress {
-  fileprivate var type: RRType { family == .v4 ? .A : .AAAA }
-}
-
-/// What a query that is turned away gets.
-enum SinkholeAnswer {
-  case nxdomain
-  case nodata
-  case addresses([IPAddress])
-  /// No records at all.
-  case empty(ResponseCode)
-
-  var code: ResponseCode {
-    switch self {
-    case .nxdomain: .NXDOMAIN
-    case .nodata, .addresses: .NOERROR
-    case .empty(let code): code
-    }
-  }
-}
-
 extension QueryPath {
   /// Answers what could not be parsed; nothing of it is recorded but counts (RFC 8906, RFC 9619). An unknown client gets
   /// nothing where it gets nothing for queries.
@@ -50,7 +29,7 @@ extension QueryPath {
     _ denial: Denial, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
     _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    let answer = resolved(denial.answer, snapshot)
+    let answer = snapshot.rules.answer(to: denial)
     guard record(denial.code, state.name, query, answer.code, message.count, source, clock) else {
       return failClosed(query, message, state, into: &reply)
     }
@@ -105,22 +84,8 @@ extension QueryPath {
     return .reply
   }
 
-  /// Special-use names and single labels: answered here for everybody, and recorded as what they are (RFC 6761 and kin).
-  ///
-  /// Nil where no local zone holds the name, or where its answer would hand out an address that policy must list.
-  mutating func answerLocally(
-    _ local: LocalAnswer?, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
-    _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
-  ) -> Outcome? {
-    if let local, !local.holdsRoutableAddress {
-      return answerSpecially(local, query, message, state, source, clock, into: &reply)
-    }
-    guard local == nil, query.labelCount <= 1 else { return nil }
-    return denyLabel(query, message, state, source, clock, snapshot, into: &reply)
-  }
-
-  /// Writes the answer of a local zone: the record first, then the reply. That a name does not exist is our word, not the
-  /// world's, and said to be (RFC 8914).
+  /// Writes the answer of a local zone, special-use names among them (RFC 6761 and kin): the record first, then the
+  /// reply. That a name does not exist is our word, not the world's, and said to be (RFC 8914).
   mutating func answerSpecially(
     _ local: LocalAnswer, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
     _ clock: QueryClock, into reply: inout OutputSpan<UInt8>
@@ -134,8 +99,7 @@ extension QueryPath {
     return .reply
   }
 
-  /// Answers a single label or the root: neither ever leaves the host. The root exists: resolvers that prime ask for its
-  /// NS.
+  /// Answers a single label or the root. The root exists: resolvers that prime ask for its NS.
   mutating func denyLabel(
     _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource, _ clock: QueryClock,
     _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
@@ -186,21 +150,6 @@ extension QueryPath {
       break
     }
     ReplyWriter.appendOPT(query, error, limit: limit, into: &reply)
-  }
-
-  /// What the configured sinkhole means for this query.
-  private func resolved(_ answer: Denial.Answer, _ snapshot: borrowing ResolverSnapshot) -> SinkholeAnswer {
-    switch answer {
-    case .nodata: return .nodata
-    case .empty(let code): return .empty(code)
-    case .sinkhole:
-      switch snapshot.rules.sinkhole {
-      case .nxdomain: return .nxdomain
-      case .nodata: return .nodata
-      case .refused: return .empty(.REFUSED)
-      case .addresses(let addresses): return .addresses(addresses)
-      }
-    }
   }
 
   /// How many times the octets of its datagram an unknown client gets at most.

@@ -3,7 +3,6 @@ import DNSWire
 import EgressPolicy
 package import IPNetwork
 import ResponseCache
-import Zones
 
 /// The path of one query, from octets to a reply: screen, identify, decide, find.
 ///
@@ -133,63 +132,42 @@ package struct QueryPath: ~Copyable {
     _ query: Query, _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ source: QuerySource,
     _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    guard query.klass == .IN else {
-      let denial = Denial(code: .classNotAllowed, answer: .empty(.REFUSED), error: .blocked)
-      return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
-    }
-    if query.type == .PTR, let address = ReverseName.address(screened.octets[screened.name]) {
-      return pend(.pointer(address), rule: -1, query, message, server, source, clock, snapshot, into: &reply)
-    }
-    let verdict =
-      query.isHostname
-      ? snapshot.uncountedPolicy.with {
-        $0.decide(
-          server: server, name: screened.octets.span.extracting(screened.name), hash: screened.key.hash,
-          type: query.type)
-      } : .notListed
-    let local = snapshot.uncountedZones.with {
-      $0.answer(name: screened.octets.span.extracting(screened.name), type: query.type)
-    }
-    if case .notListed = verdict,
-      let outcome = answerLocally(local, query, message, state, source, clock, snapshot, into: &reply)
-    {
-      return outcome
-    }
-    switch verdict {
-    case .notListed:
-      let denial = Denial(code: .notListed, answer: .sinkhole, error: .blocked)
-      return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
-    case .typeNotAllowed:
-      let denial = Denial(code: .typeNotAllowed, answer: .nodata, error: .blocked)
-      return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
-    case .allowed(let rule):
-      if query.type == .AAAA && snapshot.rules.opensFirewall && !(snapshot.rules.opensIPv6 && state.opensIPv6) {
-        guard
-          snapshot.rules.allowedEvents != .all
-            || record(.answered, state.name, query, .NOERROR, message.count, source, clock)
-        else {
-          return failClosed(query, message, state, into: &reply)
-        }
-        state.cells.count(.special, 0, lane: lane)
-        writeSinkhole(.nodata, query, message, snapshot, error: nil, into: &reply)
-        return .reply
+    let facts = QueryFacts(query, server: server, hash: screened.key.hash)
+    let decision = snapshot.uncountedPolicy.with { policy in
+      snapshot.uncountedZones.with { zones in
+        Decision.of(
+          facts, name: screened.octets.span.extracting(screened.name), policy: policy, zones: zones,
+          answersIPv6: snapshot.rules.answersIPv6(serverOpensIPv6: state.opensIPv6))
       }
-      if let local, !local.isEmptyZone {
-        guard local.holdsRoutableAddress else {
-          return answerSpecially(local, query, message, state, source, clock, into: &reply)
-        }
-        return pend(.local, rule: rule, query, message, server, source, clock, snapshot, into: &reply)
+    }
+    switch decision.enforcement {
+    case .resolve:
+      return find(decision.rule, query, message, server, state, source, clock, snapshot, into: &reply)
+    case .deny(let denial):
+      return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
+    case .answerLocally(let local):
+      return answerSpecially(local, query, message, state, source, clock, into: &reply)
+    case .openLocally:
+      return pend(.local, rule: decision.rule, query, message, server, source, clock, snapshot, into: &reply)
+    case .reverse(let address):
+      return pend(.pointer(address), rule: nil, query, message, server, source, clock, snapshot, into: &reply)
+    case .keepLabel:
+      return denyLabel(query, message, state, source, clock, snapshot, into: &reply)
+    case .withoutIPv6:
+      guard
+        snapshot.rules.allowedEvents != .all
+          || record(.answered, state.name, query, .NOERROR, message.count, source, clock)
+      else {
+        return failClosed(query, message, state, into: &reply)
       }
-      guard query.labelCount > 1 else {
-        // A single label never leaves the host, listed or not.
-        return denyLabel(query, message, state, source, clock, snapshot, into: &reply)
-      }
-      return find(rule, query, message, server, state, source, clock, snapshot, into: &reply)
+      state.cells.count(.special, 0, lane: lane)
+      writeSinkhole(.nodata, query, message, snapshot, error: nil, into: &reply)
+      return .reply
     }
   }
 
   private mutating func find(
-    _ rule: Int, _ query: Query, _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ source: QuerySource,
+    _ rule: Int?, _ query: Query, _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ source: QuerySource,
     _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     var failure: ExtendedErrorCode?
@@ -219,7 +197,7 @@ package struct QueryPath: ~Copyable {
   }
 
   private mutating func pend(
-    _ kind: PendingQuestion.Kind, rule: Int, _ query: Query, _ message: Span<UInt8>, _ server: Int,
+    _ kind: PendingQuestion.Kind, rule: Int?, _ query: Query, _ message: Span<UInt8>, _ server: Int,
     _ source: QuerySource, _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
@@ -250,20 +228,6 @@ extension AuditCode {
 extension ExtendedErrorCode {
   /// RFC 8914 section 4.25.
   static let invalidData = ExtendedErrorCode(rawValue: 24)
-}
-
-/// How a query is turned away.
-struct Denial {
-  enum Answer {
-    case sinkhole
-    case nodata
-    /// No records at all.
-    case empty(ResponseCode)
-  }
-
-  var code: AuditCode
-  var answer: Answer
-  var error: ExtendedErrorCode
 }
 
 extension QueryPath {

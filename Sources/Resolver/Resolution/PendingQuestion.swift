@@ -1,4 +1,5 @@
 package import DNSWire
+package import EgressPolicy
 package import IPNetwork
 
 /// A question that policy allowed and that the query path could not answer by itself.
@@ -14,8 +15,8 @@ package struct PendingQuestion: Sendable {
 
   package var snapshot: ResolverSnapshot
   package var server: Int
-  /// Index of the rule that decided; -1 for a PTR.
-  package var rule: Int
+  /// Index of the rule that decided; nil where none did, as for a PTR.
+  package var rule: Int?
   /// Canonical wire name.
   package var name: [UInt8]
   package var type: RRType
@@ -28,4 +29,6 @@ package struct PendingQuestion: Sendable {
   package var message: [UInt8]
 
   package var state: ServerState { snapshot.servers[server] }
+  /// The rule that decided.
+  package var egressRule: EgressRule? { rule.map { snapshot.policy.rule(server: server, index: $0) } }
 }

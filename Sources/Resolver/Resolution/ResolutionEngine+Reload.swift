@@ -58,11 +58,16 @@ extension ResolverSnapshot {
     server(firewallIndex: index).map { servers[$0] }
   }
 
-  /// The rule by which policy allows a question.
+  /// What is decided about a question of a server that the firewall knows by this index; nil where there is none.
+  package func decision(firewallIndex index: UInt16, name: [UInt8], type: RRType) -> Decision? {
+    server(firewallIndex: index).map { decision(server: $0, name: name.span, type: type) }
+  }
+
+  /// The rule by which a question may open addresses; nil where it may not, listed or not.
   package func rule(server index: UInt16, name: [UInt8], type: RRType) -> EgressRule? {
-    guard let server = server(firewallIndex: index),
-      case .allowed(let rule) = policy.decide(server: server, name: name.span, type: type)
-    else { return nil }
+    guard let server = server(firewallIndex: index) else { return nil }
+    let decision = decision(server: server, name: name.span, type: type)
+    guard decision.mayOpen, let rule = decision.rule else { return nil }
     return policy.rule(server: server, index: rule)
   }
 }

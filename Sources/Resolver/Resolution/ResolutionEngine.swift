@@ -317,7 +317,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     guard !answer.addresses.isEmpty, first.question.snapshot.rules.opensFirewall else {
       return .finish(finish(ticket, grantExpires: .max, epoch: CachedResponse.anyEpoch, now: now))
     }
-    let rule = first.question.snapshot.policy.rule(server: first.question.server, index: first.question.rule)
+    guard let rule = first.question.egressRule else { return .finish(revoked(ticket, now: now)) }
     var notAfter = UInt64.max
     if let until = rule.firstEnd {
       // Whoever takes it back at that time, and cuts its connections, may not live to do so: then the kernel ends it.
@@ -424,7 +424,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private mutating func event(of flight: Flight, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
     guard let question = flight.waiting.first?.question else { return nil }
     let opened = flight.plan.map { !$0.commits.isEmpty } ?? false
-    let rule = question.snapshot.policy.rule(server: question.server, index: question.rule)
+    guard let rule = question.egressRule else { return Self.eventOfEveryAnswer(to: question) }
     // A name under a pattern carries what the server chose to put into it.
     let isNew =
       rule.pattern.kind != .exact
@@ -443,8 +443,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   /// The event of an answer found no room in the ring, and the answer was not given: its name is as new as before.
   package mutating func wasNotRecorded(_ question: PendingQuestion) {
-    let rule = question.snapshot.policy.rule(server: question.server, index: question.rule)
-    guard rule.pattern.kind != .exact else { return }
+    guard let rule = question.egressRule, rule.pattern.kind != .exact else { return }
     seen.forget(question.name, server: question.state.name, pattern: rule.pattern)
   }
 
@@ -483,7 +482,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
         expires: open.until)
       return Finished(waiting: [waiting], response: response, event: Self.eventOfEveryAnswer(to: question))
     }
-    if let local = zones.answer(name: question.name.span, type: question.type) {
+    if let local = Decision.ofUnopened(question.name.span, zones: zones) {
       return Finished(
         waiting: [waiting], response: CachedResponse(local: local, question, now: now),
         event: Event(code: .special, members: [], once: false))
@@ -511,21 +510,21 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private static func refusal(
     of address: IPAddress, _ question: PendingQuestion, _ forbidden: ForbiddenAddresses
   ) -> ForbiddenAddresses.Refusal? {
-    let rule = question.snapshot.policy.rule(server: question.server, index: question.rule)
-    return forbidden.refusal(of: address, private: rule.privatePrefixes, server: question.state.firewallIndex)
+    forbidden.refusal(
+      of: address, private: question.egressRule?.privatePrefixes ?? [], server: question.state.firewallIndex)
   }
 
   private static func scrubber(for question: PendingQuestion, _ forbidden: ForbiddenAddresses) -> Scrubber {
     let snapshot = question.snapshot
     let server = question.server
-    let rule = snapshot.policy.rule(server: server, index: question.rule)
+    let prefixes = question.egressRule?.privatePrefixes ?? []
     let isListed = { (name: [UInt8]) -> Bool in
       if case .allowed = snapshot.policy.decide(server: server, name: name.span, type: .A) { true } else { false }
     }
     return Scrubber(
       maxTTL: snapshot.rules.maxTTL, maxNegativeTTL: snapshot.rules.maxNegativeTTL,
       admitsAddress: { [index = question.state.firewallIndex] in
-        forbidden.admits($0, private: rule.privatePrefixes, server: index)
+        forbidden.admits($0, private: prefixes, server: index)
       },
       admitsTarget: { snapshot.zones.answer(name: $0.span, type: .A) == nil || isListed($0) },
       lists: isListed)

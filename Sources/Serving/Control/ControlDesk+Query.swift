@@ -10,7 +10,6 @@ import LinuxIO
 import Resolver
 import ResponseCache
 import Transport
-import Zones
 
 extension ControlDesk {
   /// Asks as a server would: through the same path, with the same events and the same openings.
@@ -123,19 +122,13 @@ struct AskedQuestion: Sendable {
   /// Nanoseconds of the monotonic clock.
   var began: UInt64
 
-  var verdict: Verdict? {
-    place.map { place in
-      name.isHostname ? snapshot.policy.decide(server: place, name: name.wire.span, type: type) : .notListed
-    }
+  /// Nil for a client of no server.
+  var decision: Decision? {
+    place.map { snapshot.decision(server: $0, name: name.wire.span, type: type) }
   }
 
   /// Whether upstream is asked for it: a reply that is there at once is from the cache then.
-  var isForwarded: Bool {
-    guard let place, case .allowed = verdict, name.labels.count > 1 else { return false }
-    let hasNoSet = snapshot.rules.opensFirewall && !(snapshot.rules.opensIPv6 && snapshot.servers[place].opensIPv6)
-    guard type != .AAAA || !hasNoSet else { return false }
-    return snapshot.zones.answer(name: name.wire.span, type: type)?.isEmptyZone ?? true
-  }
+  var isForwarded: Bool { decision?.enforcement == .resolve }
 
   /// The query: RD, and an OPT, so that the reply says why (RFC 6891, RFC 8914).
   var message: [UInt8] {
@@ -161,7 +154,7 @@ extension ControlAPI.Query {
     let policy = asked.snapshot.policy
     var rule: EgressRule?
     var verdict = "unknown-client"
-    switch (asked.place, asked.verdict) {
+    switch (asked.place, asked.decision?.verdict) {
     case (let place?, .allowed(let index)):
       (verdict, rule) = ("allowed", policy.rule(server: place, index: index))
     case (let place?, .typeNotAllowed(let index)):

@@ -3,9 +3,9 @@ import DNSWire
 import EgressPolicy
 import IPNetwork
 import LinuxIO
-import Resolver
+package import Resolver
 import ResponseCache
-import Settings
+package import Settings
 import Zones
 
 /// Makes what the workers read from what the operator wrote.
@@ -91,7 +91,7 @@ extension SnapshotFactory {
 }
 
 extension ResolverRules {
-  init(_ settings: Settings) {
+  package init(_ settings: Settings) {
     let sinkhole: Sinkhole =
       switch settings.sinkhole.answer {
       case .nxdomain: .nxdomain

@@ -7,7 +7,6 @@ import IPNetwork
 import LinuxIO
 import Resolver
 import ResponseCache
-import Zones
 
 /// Keeping answers away from what is nobody's business: the host, what is on its links, other servers' networks.
 extension ResolutionService {
@@ -84,7 +83,8 @@ private struct AddressJudge {
 
   func refuses(_ address: IPAddress, _ key: GrantLedger.Key, _ rule: EgressRule) -> Bool {
     guard !forbidden.admits(address, private: rule.privatePrefixes, server: key.server) else { return false }
-    return snapshot.zones.answer(name: key.name.wire.span, type: key.type)?.isEmptyZone ?? true
+    let decision = snapshot.decision(firewallIndex: key.server, name: key.name.wire, type: key.type)
+    return decision?.enforcement != .openLocally
   }
 }
 

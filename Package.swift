@@ -111,8 +111,8 @@ let package = Package(
       name: "sluice",
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "LDNS", "HostNetwork", "EgressPolicy", "AuditLog", "Zones",
-        "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Settings", "AuditStore", "Control",
-        "ControlAPI", "Serving",
+        "Resolver", "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Settings", "AuditStore",
+        "Control", "ControlAPI", "Serving",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -171,7 +171,12 @@ let package = Package(
     tests(
       of: "Serving",
       ["Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "IPNetwork", "LinuxIO", "Settings"]),
-    tests(of: "sluice", ["EgressPolicy", "HostNetwork", "IPNetwork", "Settings"]),
+    tests(
+      of: "sluice",
+      [
+        "AuditLog", "DNSWire", "EgressPolicy", "HostNetwork", "IPNetwork", "Resolver", "ResponseCache", "Settings",
+        "Zones",
+      ]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [

@@ -6,6 +6,7 @@ import EgressPolicy
 import Foundation
 import IPNetwork
 import LinuxIO
+import Resolver
 import Serving
 import Settings
 import Zones
@@ -95,6 +96,7 @@ struct ExplainCommand: ParsableCommand {
             + settings.policies.map(\.name.text).joined(separator: ", "))
       }
     }
-    return Explanation(server: server, name: wire, type: type, policy: policy, zones: zones, settings: settings)
+    let configuration = Explanation.Configuration(policy, zones, ResolverRules(settings), now: WallClock.seconds())
+    return Explanation(wire, type, of: server, in: configuration)
   }
 }

@@ -1,0 +1,240 @@
+import AuditLog
+import DNSWire
+import EgressPolicy
+import IPNetwork
+import Resolver
+import ResponseCache
+import TestSupport
+import Testing
+import Zones
+
+@testable import sluice
+
+/// One server in 10.77.1.0/24 with a policy, local zones and a firewall.
+private struct Site {
+  var patterns: [(text: String, types: [RRType])] = [("api.example.com", [.A, .AAAA])]
+  var zone = ""
+  var opensFirewall = true
+  var opensIPv6 = true
+  var sinkhole = ResolverRules.Sinkhole.nxdomain
+
+  private var rules: ResolverRules {
+    ResolverRules(
+      sinkhole: sinkhole, sinkholeTTL: 5, unknownClients: .nxdomain, allowedEvents: .grants,
+      opensFirewall: opensFirewall, opensIPv6: opensIPv6, maxTTL: 3600, maxNegativeTTL: 300)
+  }
+
+  func snapshot() throws -> ResolverSnapshot {
+    let place = SourceLocation(file: "policy.yaml", line: 5, column: 5)
+    let network = try #require(IPPrefix("10.77.1.0/24"))
+    let rules = try patterns.map {
+      EgressRule(pattern: try NamePattern($0.text), types: $0.types, location: place)
+    }
+    let policy = ServerPolicy(
+      name: try ServerName("agent"), networks: [ServerNetwork(prefix: network, location: place)],
+      rules: RuleList(rules), location: place)
+    var files = LocalZones.shippedFiles
+    if !zone.isEmpty { files.append((path: "local.zone", text: Array(zone.utf8))) }
+    return ResolverSnapshot(
+      policy: PolicySnapshot([policy], hash: NameHash(seed: 1)), zones: try LocalZones(files: files), rules: self.rules,
+      servers: [
+        ServerState(
+          name: "agent", cache: ResponseCache(maxEntries: 100, hash: NameHash(seed: 1)), firewallIndex: 0,
+          interface: nil)
+      ])
+  }
+
+  /// The fields of what `explain` says.
+  static func explained(_ name: Name, _ type: RRType, _ snapshot: ResolverSnapshot) -> [String: String] {
+    let configuration = Explanation.Configuration(snapshot.policy, snapshot.zones, snapshot.rules, now: 0)
+    return Explanation(name, type, of: 0, in: configuration).values
+  }
+
+  func explained(_ name: String, _ type: RRType) throws -> [String: String] {
+    Self.explained(try Name(presentation: name), type, try snapshot())
+  }
+}
+
+/// What a query path does with a question.
+private final class Resolving {
+  private var path: QueryPath
+  private let reader: AuditRingReader
+
+  init() throws {
+    let memory = Memory(AuditRing.overhead + 1 << 16)
+    let ring = try #require(memory.region.flatMap { AuditRing($0) })
+    path = QueryPath(ring: ring) { _ in 0 }
+    reader = AuditRingReader(ring)
+  }
+
+  enum Outcome: Equatable {
+    /// Code, number of answers, and what was recorded.
+    case reply(ResponseCode, Int, AuditCode?)
+    case resolve
+    case local
+    case reverse
+    case drop
+  }
+
+  func ask(_ name: Name, _ type: RRType, _ snapshot: ResolverSnapshot) throws -> Outcome {
+    let head: [UInt8] = [0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+    let message = head + name.wire + [UInt8(type.rawValue >> 8), UInt8(type.rawValue & 255), 0, 1]
+    let client = try #require(IPAddress("10.77.1.2"))
+    let source = QuerySource(client: client, port: 40188, transport: .tcp, interface: 3)
+    var outcome = QueryPath.Outcome.drop
+    let octets = [UInt8](capacity: ReplyWriter.maxStream) { out in
+      outcome = path.answer(
+        message.span, from: source, at: QueryClock(monotonic: 1000, wall: 1, epoch: 1), with: snapshot, into: &out)
+    }
+    var record = AuditRecord()
+    var code: AuditCode?
+    while case .record = reader.next(into: &record) { code = record.header.code }
+    reader.commit()
+    switch outcome {
+    case .drop: return .drop
+    case .reply:
+      let header = try Header(parsing: octets.span)
+      return .reply(header.responseCode, Int(header.answerCount), code)
+    case .pending(let question):
+      question.state.leave()
+      switch question.kind {
+      case .resolve: return .resolve
+      case .local: return .local
+      case .pointer: return .reverse
+      }
+    }
+  }
+}
+
+/// Zeroed memory that stands for a mapped file.
+@safe
+private final class Memory: Sendable {
+  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
+
+  init(_ count: Int) {
+    unsafe buffer = .allocate(byteCount: count, alignment: 64)
+    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
+  }
+
+  deinit { unsafe buffer.deallocate() }
+
+  var region: SharedRegion? { unsafe SharedRegion(buffer, keeping: self) }
+}
+
+/// `explain` says what the resolver does.
+@Suite struct ExplanationTests {
+  @Test func `a listed AAAA without a set for IPv6 is NODATA`() throws {
+    var site = Site()
+    site.opensIPv6 = false
+    let found = try site.explained("api.example.com", .AAAA)
+    #expect(found["decision"] == "allow" && found["rule"] == "policy.yaml:5: api.example.com")
+    #expect(found["answer"] == "NODATA: the firewall has no set for IPv6 addresses")
+    #expect(try site.explained("api.example.com", .A)["answer"]?.hasPrefix("asked upstream; addresses opened") == true)
+    site.opensFirewall = false
+    #expect(try site.explained("api.example.com", .AAAA)["answer"] == "asked upstream")
+  }
+
+  @Test func `a listed single label is never forwarded`() throws {
+    var site = Site()
+    site.patterns = [("db", [.A])]
+    let found = try site.explained("db", .A)
+    #expect(found["decision"] == "local" && found["reason"] == "single label" && found["answer"] == "NXDOMAIN")
+    #expect(found["rule"] == "policy.yaml:5: db, but a single label is never forwarded")
+    #expect(try site.explained("wpad", .A)["rule"] == "never forwarded")
+    #expect(try site.explained(".", .NS)["answer"] == "NODATA")
+  }
+
+  @Test func `a PTR is answered from what is open`() throws {
+    let site = Site()
+    let found = try site.explained("4.3.2.1.in-addr.arpa", .PTR)
+    #expect(found["decision"] == "local" && found["reason"] == "reverse name")
+    #expect(found["answer"] == "the name that 1.2.3.4 is open for, else NXDOMAIN")
+    #expect(
+      try site.explained("2.1.77.10.in-addr.arpa", .PTR)["answer"]
+        == "the name that 10.77.1.2 is open for, else local zone")
+    #expect(try site.explained("4.3.2.1.in-addr.arpa", .A)["decision"] == "block")
+  }
+
+  @Test func `of the sinkhole's addresses those of the type are told`() throws {
+    var site = Site()
+    site.sinkhole = .addresses([try #require(IPAddress("192.0.2.1"))])
+    #expect(try site.explained("evil.example.com", .A)["answer"] == "192.0.2.1")
+    #expect(try site.explained("evil.example.com", .AAAA)["answer"] == "NODATA")
+  }
+
+  private let names = [
+    "api.example.com", "x.cdn.example.net", "a.b.deep.example.org", "deep.example.org", "evil.example.com", "db",
+    "wpad", "com", ".", "localhost", "x.localhost", "x.test", "printer.local", "host.lan", "self.lan", "none.lan",
+    "lan", "x.void", "4.3.2.1.in-addr.arpa", "2.1.77.10.in-addr.arpa", "1.in-addr.arpa", "a\\.b.cdn.example.net",
+    "\\000.example.com", "\\(x\\).cdn.example.net",
+  ]
+  private let patterns = [
+    "api.example.com", "*.cdn.example.net", "**.deep.example.org", "db", "localhost", "x.test", "host.lan", "self.lan",
+    "none.lan", "**.lan", "x.void", "**.in-addr.arpa", "example.com",
+  ]
+  private static let lan = "lan. 60 IN SOA lan. lan. 1 2 3 4 5\n"
+  private let types: [RRType] = [.A, .AAAA, .PTR, .TXT, .HTTPS, .NS, .CNAME]
+
+  private func randomSite(_ random: inout SeededRandom) -> Site {
+    var site = Site()
+    site.patterns = (0..<random.below(8)).map { _ in
+      (random.pick(patterns), Array(Set((0...random.below(3)).map { _ in random.pick(types) })))
+    }
+    site.zone = random.pick([
+      "", "\(Self.lan)host.lan. 60 IN A 192.0.2.7\nself.lan. 60 IN A 127.0.0.1\n",
+      "\(Self.lan)host.lan. 60 IN AAAA 2001:db8::7\nself.lan. 60 IN AAAA ::1\n",
+      "void. 60 IN SOA void. void. 1 2 3 4 5\ndb. 60 IN SOA db. db. 1 2 3 4 5\ndb. 60 IN A 192.0.2.9\n",
+    ])
+    site.opensFirewall = random.below(4) > 0
+    site.opensIPv6 = random.below(2) > 0
+    let addresses = ["192.0.2.1", "2001:db8::1"].prefix(random.below(3)).compactMap { IPAddress($0) }
+    let sinkholes: [ResolverRules.Sinkhole] = [.nxdomain, .nodata, .refused, .addresses(addresses)]
+    site.sinkhole = random.pick(sinkholes)
+    return site
+  }
+
+  /// Whether the words mean what was done.
+  private func agree(_ told: [String: String], _ done: Resolving.Outcome) -> Bool {
+    guard let decision = told["decision"], let answer = told["answer"] else { return false }
+    switch done {
+    case .drop: return false
+    case .resolve: return decision == "allow" && answer.hasPrefix("asked upstream")
+    case .local: return decision == "allow" && answer.hasPrefix("answered from the local zones")
+    case .reverse: return decision == "local" && told["reason"] == "reverse name"
+    case .reply(let code, let count, let recorded):
+      switch recorded {
+      case .notListed, .typeNotAllowed:
+        let said =
+          count > 0
+          ? answer.split(separator: ", ").count == count
+          : answer == (code == .NOERROR ? "NODATA" : code.description)
+        return decision == "block" && said
+          && (told["reason"] == "type not allowed") == (recorded == .typeNotAllowed)
+      case .special where answer == "local zone" || answer == "answered from the local zones":
+        return decision == (told["reason"] == "listed" ? "allow" : "local")
+      case .special: return decision == "local" && answer == (code == .NOERROR ? "NODATA" : code.description)
+      // Of a listed name: nothing is recorded but with `audit.allowed: all`.
+      case nil: return decision == "allow" && answer.hasPrefix("NODATA") && code == .NOERROR && count == 0
+      default: return false
+      }
+    }
+  }
+
+  @Test func `explain and the query path agree over random policies, zones, names, types and families`() throws {
+    var random = SeededRandom(seed: 0xDEC1)
+    let resolving = try Resolving()
+    var seen: [String: Int] = [:]
+    for _ in 0..<120 {
+      let site = randomSite(&random)
+      let snapshot = try site.snapshot()
+      for _ in 0..<50 {
+        let (name, type) = (try Name(presentation: random.pick(names)), random.pick(types))
+        let told = Site.explained(name, type, snapshot)
+        let done = try resolving.ask(name, type, snapshot)
+        seen[told["reason"] ?? "", default: 0] += 1
+        #expect(agree(told, done), "\(name) \(type) of \(site): \(told) and \(done)")
+      }
+    }
+    #expect(seen.count == 7 && seen.values.allSatisfy { $0 > 50 }, "\(seen)")
+  }
+}

@@ -237,6 +237,11 @@ package struct Enforcement: ~Copyable {
   // MARK: - What is promised
 
   private mutating func beginReplay(_ now: UInt64, _ actions: inout [Action]) {
+    // A bridge that is down commits nothing, and begins one when it is up again.
+    guard isBridgeUp else {
+      replay.due = nil
+      return
+    }
     if let began = replay.began, now < began &+ Self.replayPause {
       return Self.putOff(&replay.due, until: began &+ Self.replayPause, &actions)
     }

@@ -18,8 +18,9 @@ final class ClosingTable: Sendable {
     var rules: ClosingRules?
     var isAwake = false
     var wakings: UInt64 = 0
-    /// Packets that tables dropped which this one came in place of.
+    /// Packets that tables dropped which this one came in place of, and all together as they were read last.
     var droppedBefore: UInt64 = 0
+    var dropped: UInt64 = 0
     /// Encoded ahead.
     var waking: (octets: [UInt8], last: UInt32) = ([], 0)
   }
@@ -39,19 +40,20 @@ final class ClosingTable: Sendable {
 
   /// Brings the kernel's table in line with `rules`, awake or asleep as it is; nil and rules that close nothing remove it.
   ///
+  /// - Parameter kernel: reads what the former rules dropped, on another socket than the alarm's.
   /// - Returns: 0, or the error number of nf_tables; then the former rules stand.
-  func prepare(_ rules: ClosingRules?) -> Int32 {
+  func prepare(_ rules: ClosingRules?, reading kernel: KernelSets) -> Int32 {
     let rules = rules.flatMap { $0.isEmpty ? nil : $0 }
+    guard state.withLock({ rules != $0.rules }) else { return 0 }
+    // Its counter goes with the table.
+    _ = dropped(reading: kernel)
     return state.withLock { state in
-      guard rules != state.rules else { return 0 }
       var error: Int32 = 0
-      // Its counter goes with the table.
-      let dropped = state.droppedBefore + Self.dropped(by: state.rules?.table, KernelSets(state.socket))
       if let former = state.rules, former.table != rules?.table {
         error = state.socket.carryOut(former.removal())
         guard error == 0 else { return error }
         state.rules = nil
-        state.droppedBefore = dropped
+        state.droppedBefore = state.dropped
       }
       guard let rules else {
         state.isAwake = false
@@ -59,7 +61,7 @@ final class ClosingTable: Sendable {
       }
       error = state.socket.carryOut(rules.creation(awake: state.isAwake, replaces: state.rules != nil))
       guard error == 0 else { return error }
-      state.droppedBefore = dropped
+      state.droppedBefore = state.dropped
       state.rules = rules
       let waking = rules.waking()
       state.waking = (waking.encoded(), waking.acknowledged)
@@ -67,15 +69,16 @@ final class ClosingTable: Sendable {
     }
   }
 
-  /// Packets that were dropped since this began. The caller prepares on the same thread; the alarm never waits for it.
-  func dropped(reading kernel: KernelSets) -> UInt64 {
-    let (table, before) = state.withLock { ($0.rules?.table, $0.droppedBefore) }
-    return before + Self.dropped(by: table, kernel)
-  }
-
-  private static func dropped(by table: String?, _ kernel: KernelSets) -> UInt64 {
-    guard let table, let counters = try? kernel.counters(family: .inet, table: table) else { return 0 }
-    return counters[ClosingRules.counter] ?? 0
+  /// Packets that were dropped since this began; nil where the kernel cannot be asked. The caller prepares on the same thread;
+  /// the alarm never waits for it.
+  func dropped(reading kernel: KernelSets) -> UInt64? {
+    guard let table = state.withLock({ $0.rules?.table }) else { return state.withLock { $0.dropped } }
+    // Without an answer the number is not known, which is not that it is 0.
+    guard let counters = try? kernel.counters(family: .inet, table: table) else { return nil }
+    return state.withLock { state in
+      state.dropped = state.droppedBefore + (counters[ClosingRules.counter] ?? 0)
+      return state.dropped
+    }
   }
 
   /// Closes: the plan's table may not be whole.

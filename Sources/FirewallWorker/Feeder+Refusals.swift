@@ -53,13 +53,14 @@ extension Feeder {
 
   /// Begins books for a plan that is in force, or goes on with them: the counters outlive a plan.
   func openBooks(_ plan: FirewallPlan) {
-    guard plan.mode == .managed, let counts = counted(plan) else {
+    guard plan.mode == .managed else {
       books = nil
       return
     }
     if books == nil {
+      guard let counts = counted(plan) else { return }
       let now = MonotonicTime.now().nanoseconds
-      books = RefusalBooks(counts, at: WallClock.nanoseconds())
+      books = RefusalBooks(counts, dropped: closing.dropped(reading: kernel) ?? 0, at: WallClock.nanoseconds())
       bookTimes = BookTimes(closes: now &+ Self.bookPeriod, reads: now &+ Self.readingPause, settles: nil)
     } else {
       books?.keep(plan.servers.map(\.name) + [Ruleset.hostName])
@@ -104,7 +105,8 @@ extension Feeder {
     bookTimes.reads = now &+ Self.readingPause
     if closes { bookTimes.closes = now &+ Self.bookPeriod }
     guard let plan = feeder?.plan, let counts = counted(plan) else { return }
-    books?.read(counts, at: WallClock.nanoseconds(), closes: closes)
+    books?.read(
+      counts, dropped: closing.dropped(reading: kernel), at: WallClock.nanoseconds(), closes: closes)
   }
 
   private func closeBooks() {
@@ -123,12 +125,9 @@ extension Feeder {
 
   private func counted(_ plan: FirewallPlan) -> [String: UInt64]? {
     guard let found = try? kernel.counters(family: plan.family, table: plan.table) else { return nil }
-    var counts = Dictionary(
+    return Dictionary(
       found.compactMap { name, packets in Ruleset.counted(by: name).map { ($0, packets) } },
       uniquingKeysWith: { first, _ in first })
-    // What was dropped while the table was not whole is of no server's rules: it is counted with what the host's rules refuse.
-    counts[Ruleset.hostName, default: 0] += closing.dropped(reading: kernel)
-    return counts
   }
 }
 

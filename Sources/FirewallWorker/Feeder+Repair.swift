@@ -69,7 +69,8 @@ extension Feeder {
 
   /// Has the closing rules ready for the networks and interfaces as they are.
   func prepareToClose(_ plan: FirewallPlan) {
-    let error = closing.prepare(plan.mode == .managed ? ClosingRules(plan, surroundings) : nil)
+    let error = closing.prepare(
+      plan.mode == .managed ? ClosingRules(plan, surroundings) : nil, reading: kernel)
     guard error != 0 else { return }
     answer(
       .notice(

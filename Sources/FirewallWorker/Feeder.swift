@@ -461,13 +461,15 @@ final class Feeder {
     guard bounds.envelope == nil else { return refuse(request, "serve may not remove the table") }
     let isManaged = feeder?.plan.mode != .sets
     guard isManaged else { return fail(request, "the table is not ours to remove") }
-    let known = (try? kernel.sets(family: .inet, table: table)) ?? [:]
+    guard let known = try? kernel.sets(family: .inet, table: table) else {
+      return fail(request, "the table cannot be read")
+    }
     guard known.isEmpty || TableInstaller.isOurs(known) else { return fail(request, "the table is not of our making") }
     feeder = nil
     books = nil
     pending = nil
     alarm.watch(nil)
-    _ = closing.prepare(nil)
+    _ = closing.prepare(nil, reading: kernel)
     try? notebook.forget()
     // What was governed once is released with the rules.
     if let state { StateFolder(descriptor: state, table: table).forgetNetworks() }

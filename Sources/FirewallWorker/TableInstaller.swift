@@ -6,6 +6,8 @@ import NFTables
 struct TableInstaller {
   struct Fault: Error {
     var text: String
+    /// The kernel could not be read, which says nothing of what is there.
+    var isUnread = false
   }
 
   let kernel: KernelSets
@@ -39,7 +41,7 @@ struct TableInstaller {
       leftovers = try self.leftovers(plan, surroundings, existing)
       leftovers.replacesTable = Self.hasOldLayout(plan, existing)
     } catch {
-      guard owned else { throw error }
+      guard owned, !error.isUnread else { throw error }
       leftovers.replacesTable = true
     }
     if leftovers.replacesTable {
@@ -81,7 +83,7 @@ struct TableInstaller {
     do {
       return try kernel.sets(family: plan.family, table: plan.table)
     } catch {
-      throw Fault(text: "the sets of table \(plan.family.name) \(plan.table) cannot be read: \(error)")
+      throw Fault(text: "the sets of table \(plan.family.name) \(plan.table) cannot be read: \(error)", isUnread: true)
     }
   }
 
@@ -108,7 +110,8 @@ struct TableInstaller {
     do {
       chains = try kernel.chains(family: plan.family, table: plan.table)
     } catch {
-      throw Fault(text: "the chains of table \(plan.family.name) \(plan.table) cannot be read: \(error)")
+      throw Fault(
+        text: "the chains of table \(plan.family.name) \(plan.table) cannot be read: \(error)", isUnread: true)
     }
     guard Self.isOurs(existing) || chains.isDisjoint(with: ["forward", "input"]) else {
       throw Fault(text: "table \(plan.family.name) \(plan.table) exists and is not of our making")
@@ -127,7 +130,8 @@ struct TableInstaller {
         Ruleset.counted(by: $0) != nil && !wantedCounters.contains($0)
       }.sorted()
     } catch {
-      throw Fault(text: "the counters of table \(plan.family.name) \(plan.table) cannot be read: \(error)")
+      throw Fault(
+        text: "the counters of table \(plan.family.name) \(plan.table) cannot be read: \(error)", isUnread: true)
     }
     leftovers.maps = existing.keys.filter(Ruleset.isNetworkTable).filter { !wantedMaps.contains($0) }.sorted()
     return leftovers

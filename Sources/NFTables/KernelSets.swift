@@ -46,10 +46,10 @@ package final class KernelSets {
     family: FirewallPlan.Family, table: String
   ) throws(SystemError) -> [String: SetDescription] {
     var found: [String: SetDescription] = [:]
-    try absentIsEmpty { () throws(SystemError) in
+    let isThere = try exists { () throws(SystemError) in
       try unsafe socket.dump(
         type: nfTables(NFT_MSG_GETSET), family: family.rawValue,
-        { unsafe Self.put(table, NFTA_SET_TABLE.rawValue, into: $0) }, begin: { found.removeAll() },
+        { unsafe Self.put(table, NFTA_SET_TABLE.rawValue, into: $0) },
         { message in
           guard let set = unsafe nftnl_set_alloc() else { return }
           defer { unsafe nftnl_set_free(set) }
@@ -70,15 +70,15 @@ package final class KernelSets {
               || nftnl_set_is_set(set, UInt16(NFTNL_SET_EXPRESSIONS.rawValue)))
         })
     }
-    return found
+    return isThere ? found : [:]
   }
 
   /// The names of a table's chains.
   package func chains(family: FirewallPlan.Family, table: String) throws(SystemError) -> Set<String> {
     var found: Set<String> = []
-    try absentIsEmpty { () throws(SystemError) in
+    let isThere = try exists { () throws(SystemError) in
       try unsafe socket.dump(
-        type: nfTables(NFT_MSG_GETCHAIN), family: family.rawValue, { _ in }, begin: { found.removeAll() },
+        type: nfTables(NFT_MSG_GETCHAIN), family: family.rawValue, { _ in },
         { message in
           guard let chain = unsafe nftnl_chain_alloc() else { return }
           defer { unsafe nftnl_chain_free(chain) }
@@ -89,19 +89,19 @@ package final class KernelSets {
           found.insert(name)
         })
     }
-    return found
+    return isThere ? found : []
   }
 
   /// The packets that the named counters of a table have seen; empty when there is no such table.
   package func counters(family: FirewallPlan.Family, table: String) throws(SystemError) -> [String: UInt64] {
     var found: [String: UInt64] = [:]
-    try absentIsEmpty { () throws(SystemError) in
+    let isThere = try exists { () throws(SystemError) in
       try unsafe socket.dump(
         type: nfTables(NFT_MSG_GETOBJ), family: family.rawValue,
         { header in
           unsafe Self.put(table, UInt32(NFTA_OBJ_TABLE.rawValue), into: header)
           unsafe mnl_attr_put_u32(header, UInt16(NFTA_OBJ_TYPE.rawValue), UInt32(NFT_OBJECT_COUNTER).bigEndian)
-        }, begin: { found.removeAll() },
+        },
         { message in
           let attributes = unsafe NetlinkAttributes(of: message)
           func text(_ type: Int) -> String? {
@@ -111,10 +111,11 @@ package final class KernelSets {
             let packets = attributes.nested(Int(NFTA_OBJ_DATA.rawValue))?.number(
               Int(NFTA_COUNTER_PACKETS.rawValue), as: UInt64.self)
           else { return }
-          found[name] = packets
+          // The later of two readings; a counter only grows.
+          found[name] = max(found[name] ?? 0, packets)
         })
     }
-    return found
+    return isThere ? found : [:]
   }
 
   /// All live elements of a set; throws ENOENT when there is no such set.
@@ -156,11 +157,13 @@ package final class KernelSets {
       transport: grant.transport, port: grant.port)
   }
 
-  private func absentIsEmpty(_ body: () throws(SystemError) -> Void) throws(SystemError) {
+  /// Whether what `body` asks about is there, also while it was read.
+  private func exists(_ body: () throws(SystemError) -> Void) throws(SystemError) -> Bool {
     do {
       try body()
+      return true
     } catch  where error.errno == ENOENT {
-      return
+      return false
     }
   }
 

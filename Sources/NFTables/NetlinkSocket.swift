@@ -83,23 +83,19 @@ package final class NetlinkSocket {
     return true
   }
 
-  /// Reads a dump, from its beginning again where something changed while the kernel made it: what it says then may lack what
-  /// was there all the time.
+  /// Reads a dump, and again where something changed while the kernel made it: what it says then may lack what was there all
+  /// the time. After `attempts` of them the last one stands: on a busy host there is always a change between.
   ///
-  /// - Parameters:
-  ///   - attempts: how often it is begun.
-  ///   - mayLack: the last one is taken as it is; else EINTR is thrown.
-  ///   - begin: forgets what an earlier one told.
+  /// - Parameter begin: called before each. What is read into a set or a dictionary may stay there: what one of them lacks
+  ///   another one has.
   package func dump(
-    type: Int32, family: UInt8, attempts: Int = 5, mayLack: Bool = false,
-    _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void,
-    begin: () -> Void, _ each: (UnsafePointer<nlmsghdr>) -> Void
+    type: Int32, family: UInt8, attempts: Int = 5, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void,
+    begin: () -> Void = {}, _ each: (UnsafePointer<nlmsghdr>) -> Void
   ) throws(SystemError) {
     for _ in 0..<attempts {
       begin()
       guard try unsafe exchange(type: type, family: family, flags: NLM_F_DUMP, fill, each) else { return }
     }
-    guard mayLack else { throw SystemError(call: "netlink dump", errno: EINTR) }
   }
 
   /// Sends one request and reads its answers until the last; a refusal is thrown with the kernel's number.

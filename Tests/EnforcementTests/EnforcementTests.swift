@@ -274,6 +274,23 @@ struct EnforcementTests {
     }
   }
 
+  @Test("while the bridge is down nothing is replayed, and no incident ends by a replay of nothing")
+  func silentWithRetry() {
+    let world = World()
+    world.tell(.changed([.elementsRemoved], servers: []))
+    world.replayed(false)
+    world.tell(.silent)
+    let replays = world.replays
+    world.tell(.alarm)
+    while world.sleep() { world.replayed() }
+    #expect(world.isOpen && world.replays == replays)
+    world.pass(milliseconds: 2_000)
+    world.tell(.heard)
+    #expect(world.replays == replays + 1)
+    world.replayed()
+    #expect(!world.isOpen)
+  }
+
   @Test("a bridge that is heard again commits everything again before the incident is over")
   func heard() {
     let world = World()

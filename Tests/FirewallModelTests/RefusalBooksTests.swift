@@ -19,6 +19,19 @@ struct RefusalBooksTests {
     #expect(books.close().isEmpty)
   }
 
+  @Test("what the closing rules drop is the host's, once, whatever becomes of the table's counters meanwhile")
+  func dropped() {
+    var books = RefusalBooks(["host": 3], dropped: 2, at: 10)
+    books.read(["host": 10], dropped: 2, at: 20, closes: false)
+    // The table goes, with what its counter had; the closing rules stand beside it.
+    books.read([:], dropped: 7, at: 30, closes: false)
+    books.read(["host": 0], dropped: nil, at: 40, closes: false)
+    books.read([:], dropped: 9, at: 50, closes: true)
+    #expect(books.close() == [RefusalBook(server: "host", refused: 14, told: 0, since: 10, cutSince: 20)])
+    books.read(["host": 0], dropped: 9, at: 60, closes: true)
+    #expect(books.close().isEmpty)
+  }
+
   @Test("what is told late belongs to its own minute, by the kernel's time of it")
   func late() {
     var books = RefusalBooks([:], at: 0)

@@ -183,6 +183,25 @@ struct PolicyChangesTests {
     #expect(world.lastRefusal == "no")
   }
 
+  @Test("what refused files do not give back any more is not asked of a bridge that has read them")
+  func releasedNoMore() throws {
+    let world = try World()
+    world.files = try World.load(World.agent("api.example.com"), extra: "release: [ 10.99.0.0/24 ]")
+    world.ask(.files)
+    world.tell(.bridgeRead(nil))
+    try world.compile()
+    try world.adopt()
+    #expect(world.machine.inForce.settings.released.count == 1)
+    world.files = try World.load(World.agent("new.example.com"))
+    world.ask(.files)
+    world.tell(.bridgeRead(nil))
+    try world.compile()
+    try world.adopt(refusing: "no")
+    world.ask(.permit(try world.permit(1)))
+    try world.compile()
+    #expect(world.proposals.last?.settings.released.isEmpty == true)
+  }
+
   @Test("files that cannot be used change nothing, are told, and the next change begins")
   func broken() throws {
     let world = try World()

@@ -8,13 +8,18 @@ package struct RefusalBooks {
   /// Told of packets that came after the reading that closes the books: they belong to the next.
   private var early: [String: UInt64] = [:]
   private var cut: Set<String> = []
+  /// What the closing rules had dropped at the last reading: a number of its own, for it outlives the table's counters.
+  private var dropped: UInt64
   private var closesAt: UInt64?
   private var began: UInt64
   /// When the counters were read last.
   package private(set) var readAt: UInt64
 
-  /// - Parameter counts: what the counters stand at already.
-  package init(_ counts: [String: UInt64], at wall: UInt64) {
+  /// - Parameters:
+  ///   - counts: what the counters stand at already.
+  ///   - dropped: packets that the closing rules have dropped already.
+  package init(_ counts: [String: UInt64], dropped: UInt64 = 0, at wall: UInt64) {
+    self.dropped = dropped
     readings = counts
     began = wall
     readAt = wall
@@ -36,8 +41,17 @@ package struct RefusalBooks {
   /// The counters as they stand. One that stands lower than before, or is gone, began again at nothing: what it had counted
   /// since it was read last is known to nobody.
   ///
-  /// - Parameter closes: what came until now makes up the books, which `close` hands out.
-  package mutating func read(_ counts: [String: UInt64], at wall: UInt64, closes: Bool) {
+  /// - Parameters:
+  ///   - dropped: packets that the closing rules have dropped, counted with the host's; nil where it cannot be read.
+  ///   - closes: what came until now makes up the books, which `close` hands out.
+  package mutating func read(
+    _ counts: [String: UInt64], dropped now: UInt64? = nil, at wall: UInt64, closes: Bool
+  ) {
+    if let now, now != dropped {
+      // It goes down by another program's reset alone.
+      refused[Ruleset.hostName, default: 0] += now < dropped ? now : now - dropped
+      dropped = now
+    }
     for (server, count) in counts {
       let before = readings[server] ?? 0
       if count < before { cut.insert(server) }

@@ -1,6 +1,7 @@
 import Control
 import EgressPolicy
 import FirewallModel
+import IPNetwork
 import Settings
 
 /// Owns what is in force, and takes what is to change it one after the other: what the files say, what an operator allowed
@@ -147,6 +148,8 @@ struct PolicyChanges: ~Copyable {
   private static let retry: UInt64 = 5_000
 
   private(set) var inForce: InForce
+  /// The networks that the files give back, as they were read last: the bridge goes by them, and takes no plan with others.
+  private var releasedByFiles: [IPPrefix]?
   /// The change that is on its way, and how far it is.
   private var running: Running?
   private var waiting: [Change] = []
@@ -310,6 +313,7 @@ struct PolicyChanges: ~Copyable {
         actions.append(.tell("sluice: the firewall bridge stays within what the files said before: \(readingFailure)"))
       }
       (settings.released, settings.permits) = (read.released, read.permits)
+      releasedByFiles = read.released
       self.running?.files = read.policies
     }
     guard let compiled else { return finish(.refused("no policy"), nil, moment, &actions) }
@@ -323,6 +327,8 @@ struct PolicyChanges: ~Copyable {
   private mutating func propose(
     _ compiled: CompiledPolicy?, _ settings: Settings, _ members: String, _ actions: inout [Action]
   ) {
+    var settings = settings
+    if let releasedByFiles { settings.released.removeAll { !releasedByFiles.contains($0) } }
     let proposal = Proposal(compiled: compiled, settings: settings, sets: inForce.sets, members: members)
     running?.proposal = proposal
     actions.append(.adopt(proposal))

@@ -1,11 +1,12 @@
 import Glibc
 import IPNetwork
 import LinuxIO
+import TestSupport
 import Testing
 
 @testable import HostNetwork
 
-@Suite(.enabled(if: RouteNamespace.isRoot, Comment(rawValue: RouteNamespace.reason)), .serialized)
+@Suite(.enabled(if: Kernel.isRoot, Comment(rawValue: Kernel.reason)), .serialized)
 struct RouteSocketTests {
   private func prefix(_ text: String) -> IPPrefix { IPPrefix(text)! }
   private func address(_ text: String) -> IPAddress { IPAddress(text)! }
@@ -19,21 +20,21 @@ struct RouteSocketTests {
 
   /// A bridge with an address of each family, and a veth that is its port.
   private func makeBridge() throws {
-    try RouteNamespace.run("sysctl -q -w net.ipv6.conf.default.accept_dad=0")
-    try RouteNamespace.ip("link set lo up")
-    try RouteNamespace.ip("link add br-mcp type bridge")
-    try RouteNamespace.ip("link add port0 type veth peer name far0")
-    try RouteNamespace.ip("link set port0 master br-mcp up")
-    try RouteNamespace.ip("link set far0 up")
-    try RouteNamespace.ip("link set br-mcp up")
-    try RouteNamespace.ip("addr add 10.77.1.1/24 dev br-mcp")
-    try RouteNamespace.ip("addr add fd00:77:1::1/64 dev br-mcp")
+    try Kernel.run("sysctl -q -w net.ipv6.conf.default.accept_dad=0")
+    try Kernel.run("ip link set lo up")
+    try Kernel.run("ip link add br-mcp type bridge")
+    try Kernel.run("ip link add port0 type veth peer name far0")
+    try Kernel.run("ip link set port0 master br-mcp up")
+    try Kernel.run("ip link set far0 up")
+    try Kernel.run("ip link set br-mcp up")
+    try Kernel.run("ip addr add 10.77.1.1/24 dev br-mcp")
+    try Kernel.run("ip addr add fd00:77:1::1/64 dev br-mcp")
   }
 
   @Test func `interfaces are told with kind, controller and state`() throws {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
-      try RouteNamespace.ip("link add idle0 type bridge")
+      try Kernel.run("ip link add idle0 type bridge")
       let network = try RouteSocket().read()
       let bridge = try #require(network.interface(named: "br-mcp"))
       #expect(bridge.kind == "bridge" && bridge.controller == 0 && bridge.isUp && !bridge.isLoopback)
@@ -51,13 +52,13 @@ struct RouteSocketTests {
   func `a bridge tells whether its packets pass the hooks, a port whether it is isolated, a macvlan on what it stands`()
     throws
   {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
-      try RouteNamespace.ip("link add port1 type veth peer name far1")
-      try RouteNamespace.ip("link set port1 master br-mcp up")
-      try RouteNamespace.ip("link set port1 type bridge_slave isolated on")
-      try RouteNamespace.ip("link add br-other type bridge nf_call_iptables 1 nf_call_ip6tables 1")
-      try RouteNamespace.ip("link add shim0 link br-mcp type macvlan mode bridge")
+      try Kernel.run("ip link add port1 type veth peer name far1")
+      try Kernel.run("ip link set port1 master br-mcp up")
+      try Kernel.run("ip link set port1 type bridge_slave isolated on")
+      try Kernel.run("ip link add br-other type bridge nf_call_iptables 1 nf_call_ip6tables 1")
+      try Kernel.run("ip link add shim0 link br-mcp type macvlan mode bridge")
       let network = try RouteSocket().read { _ in false }
       let bridge = try #require(network.interface(named: "br-mcp"))
       let other = try #require(network.interface(named: "br-other"))
@@ -70,12 +71,12 @@ struct RouteSocketTests {
   }
 
   @Test func `addresses are told with the prefix on their link, a peer's with the peer's`() throws {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
-      try RouteNamespace.ip("link add tun0 type bridge")
-      try RouteNamespace.ip("addr add 10.9.0.1 peer 10.9.0.2/32 dev tun0")
-      try RouteNamespace.ip("addr add fd09::1 peer fd09::2/128 dev tun0")
-      try RouteNamespace.ip("link set tun0 up")
+      try Kernel.run("ip link add tun0 type bridge")
+      try Kernel.run("ip addr add 10.9.0.1 peer 10.9.0.2/32 dev tun0")
+      try Kernel.run("ip addr add fd09::1 peer fd09::2/128 dev tun0")
+      try Kernel.run("ip link set tun0 up")
       let network = try RouteSocket().read()
       let bridge = try #require(network.interface(named: "br-mcp")).index
       let tunnel = try #require(network.interface(named: "tun0")).index
@@ -94,18 +95,18 @@ struct RouteSocketTests {
   }
 
   @Test func `unicast routes of every table but local are told, one for each next hop`() throws {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
-      try RouteNamespace.ip("link add up0 type bridge")
-      try RouteNamespace.ip("addr add 192.0.2.1/24 dev up0")
-      try RouteNamespace.ip("link set up0 up")
-      try RouteNamespace.ip("route add default via 192.0.2.254")
-      try RouteNamespace.ip("route add 10.50.0.0/16 dev br-mcp scope link")
-      try RouteNamespace.ip("route add 10.60.0.0/16 via 10.77.1.9 table 1000")
-      try RouteNamespace.ip("route add 10.70.0.0/16 nexthop via 10.77.1.9 nexthop via 192.0.2.254")
-      try RouteNamespace.ip("-6 route add fd70::/32 nexthop via fd00:77:1::9 nexthop via fe80::9 dev up0")
-      try RouteNamespace.ip("route add 10.80.0.0/16 via inet6 fd00:77:1::9 dev br-mcp")
-      try RouteNamespace.ip("route add blackhole 10.90.0.0/16")
+      try Kernel.run("ip link add up0 type bridge")
+      try Kernel.run("ip addr add 192.0.2.1/24 dev up0")
+      try Kernel.run("ip link set up0 up")
+      try Kernel.run("ip route add default via 192.0.2.254")
+      try Kernel.run("ip route add 10.50.0.0/16 dev br-mcp scope link")
+      try Kernel.run("ip route add 10.60.0.0/16 via 10.77.1.9 table 1000")
+      try Kernel.run("ip route add 10.70.0.0/16 nexthop via 10.77.1.9 nexthop via 192.0.2.254")
+      try Kernel.run("ip -6 route add fd70::/32 nexthop via fd00:77:1::9 nexthop via fe80::9 dev up0")
+      try Kernel.run("ip route add 10.80.0.0/16 via inet6 fd00:77:1::9 dev br-mcp")
+      try Kernel.run("ip route add blackhole 10.90.0.0/16")
       let network = try RouteSocket().read()
       let bridge = try #require(network.interface(named: "br-mcp")).index
       let up = try #require(network.interface(named: "up0")).index
@@ -132,11 +133,11 @@ struct RouteSocketTests {
   }
 
   @Test func `what a tunnel leads to is on no link`() throws {
-    try RouteNamespace.perform {
-      try RouteNamespace.ip("tuntap add wide0 mode tun")
-      try RouteNamespace.ip("addr add 10.9.0.1/24 dev wide0")
-      try RouteNamespace.ip("link set wide0 up")
-      try RouteNamespace.ip("route add 128.0.0.0/1 dev wide0")
+    try Kernel.inNamespace {
+      try Kernel.run("ip tuntap add wide0 mode tun")
+      try Kernel.run("ip addr add 10.9.0.1/24 dev wide0")
+      try Kernel.run("ip link set wide0 up")
+      try Kernel.run("ip route add 128.0.0.0/1 dev wide0")
       let network = try RouteSocket().read()
       #expect(network.interface(named: "wide0")?.isPointToPoint == true)
       #expect(network.routes.contains { $0.destination == prefix("128.0.0.0/1") && $0.gateway == nil })
@@ -145,15 +146,15 @@ struct RouteSocketTests {
   }
 
   @Test func `next hops that are objects are looked up, alone and in groups, in both modes of the kernel`() throws {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
-      try RouteNamespace.ip("nexthop add id 1 via 10.77.1.9 dev br-mcp")
-      try RouteNamespace.ip("nexthop add id 2 via 10.77.1.10 dev br-mcp")
-      try RouteNamespace.ip("nexthop add id 7 group 1/2")
-      try RouteNamespace.ip("route add 10.50.0.0/16 nhid 1")
-      try RouteNamespace.ip("route add 10.60.0.0/16 nhid 7")
+      try Kernel.run("ip nexthop add id 1 via 10.77.1.9 dev br-mcp")
+      try Kernel.run("ip nexthop add id 2 via 10.77.1.10 dev br-mcp")
+      try Kernel.run("ip nexthop add id 7 group 1/2")
+      try Kernel.run("ip route add 10.50.0.0/16 nhid 1")
+      try Kernel.run("ip route add 10.60.0.0/16 nhid 7")
       for mode in ["1", "0"] {
-        try RouteNamespace.run("sysctl -q -w net.ipv4.nexthop_compat_mode=\(mode)")
+        try Kernel.run("sysctl -q -w net.ipv4.nexthop_compat_mode=\(mode)")
         let network = try RouteSocket().read()
         let bridge = try #require(network.interface(named: "br-mcp")).index
         let ways = { (destination: String) in
@@ -167,13 +168,13 @@ struct RouteSocketTests {
   }
 
   @Test func `links, addresses, routes and next hops that come and go are told and then read`() throws {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
       let socket = try RouteSocket()
       _ = socket.drain()
       #expect(!socket.drain())
       func changed(_ line: String, _ holds: (HostNetwork) -> Bool) throws {
-        try RouteNamespace.ip(line)
+        try Kernel.run("ip \(line)")
         #expect(tells(socket), "\(line)")
         #expect(holds(try socket.read()), "\(line)")
       }
@@ -194,13 +195,13 @@ struct RouteSocketTests {
   }
 
   @Test func `notifications that were lost count as a change`() throws {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
       let socket = try RouteSocket()
       _ = socket.drain()
       var size: Int32 = 2_048
       _ = unsafe setsockopt(socket.descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
-      try RouteNamespace.run(
+      try Kernel.run(
         "for i in $(seq 2 254); do echo addr add 10.77.1.$i/24 dev br-mcp; done | ip -batch -")
       #expect(tells(socket))
       #expect(try socket.read().ownAddresses.contains(address("10.77.1.254")))
@@ -210,9 +211,9 @@ struct RouteSocketTests {
   }
 
   @Test func `routes that do not matter are left out while reading`() throws {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
-      try RouteNamespace.run(
+      try Kernel.run(
         "for i in $(seq 0 255); do for j in $(seq 0 4 252); do echo route add 10.$i.$j.0/24 dev br-mcp; done; done"
           + " | ip -batch -")
       let socket = try RouteSocket()
@@ -223,7 +224,7 @@ struct RouteSocketTests {
   }
 
   @Test func `a process without any privilege reads as much`() throws {
-    try RouteNamespace.perform {
+    try Kernel.inNamespace {
       try makeBridge()
       let asRoot = try RouteSocket().read()
       let asNobody = try Unprivileged.perform { try RouteSocket().read() }

@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Synchronization
+import TestSupport
 
 /// Runs something on a thread of its own that has given up every capability: the kernel judges threads, not processes.
 enum Unprivileged {
@@ -12,7 +13,7 @@ enum Unprivileged {
     Thread.detachNewThread {
       let result = Result {
         guard sluice_enter_network_namespace(namespace) == 0, sluice_privileges_drop_all() == 0 else {
-          throw RouteNamespace.Failure(description: "cannot give up capabilities")
+          throw Kernel.Failure(description: "cannot give up capabilities")
         }
         return try body()
       }
@@ -21,7 +22,7 @@ enum Unprivileged {
     }
     done.wait()
     guard let result = box.value.withLock({ $0 }) else {
-      throw RouteNamespace.Failure(description: "the thread said nothing")
+      throw Kernel.Failure(description: "the thread said nothing")
     }
     return try result.get()
   }

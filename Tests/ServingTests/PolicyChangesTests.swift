@@ -132,6 +132,15 @@ private final class World {
     try adopt()
   }
 
+  /// A permit that was given, and whose end is about to be proposed.
+  func giveAndEnd(_ id: UInt64) throws {
+    try give(id)
+    pass(seconds: 61)
+    tell(.clockWasSet)
+    tell(.woken)
+    try compile()
+  }
+
   func pass(seconds: UInt64) {
     moment.wall += seconds * second
     moment.monotonic += seconds * second
@@ -363,11 +372,7 @@ struct PolicyChangesTests {
   @Test("an end that the firewall refuses comes without its rules, and these are tried each five seconds")
   func lateRules() throws {
     let world = try World()
-    try world.give(1)
-    world.pass(seconds: 61)
-    world.tell(.clockWasSet)
-    world.tell(.woken)
-    try world.compile()
+    try world.giveAndEnd(1)
     try world.adopt(refusing: "busy")
     #expect(world.proposals.last?.changesRules == false && world.machine.inForce.permits.map(\.id) == [1])
     try world.adopt()
@@ -383,11 +388,7 @@ struct PolicyChangesTests {
   @Test("an end that cannot come is tried again, but not at once; a change that adds something is just refused")
   func refusedEnd() throws {
     let world = try World()
-    try world.give(1)
-    world.pass(seconds: 61)
-    world.tell(.clockWasSet)
-    world.tell(.woken)
-    try world.compile()
+    try world.giveAndEnd(1)
     // Caps that got other places: without their rules the end cannot come.
     try world.adopt(refusing: "busy", renumbers: true)
     #expect(world.lastRefusal == "busy" && world.wake == 5_000)

@@ -222,7 +222,7 @@ package final class Service {
     }
   }
 
-  private var journalPath: String { settings.audit.path + ".grants" }
+  private var journalPath: String { GrantJournal.path(settings) }
 
   private func openJournal(
     _ entries: [JournalEntry], _ account: Privileges.Account?

@@ -4,6 +4,7 @@ package import IPNetwork
 package import LinuxIO
 import CLinux
 import Glibc
+package import Settings
 
 /// Why an address is open: one line of the journal.
 package struct JournalEntry: Hashable, Sendable {
@@ -61,6 +62,9 @@ package final class GrantJournal {
   /// Fewer lines are never worth a rewriting.
   private static let fewestLines = 16_384
   private static let header = "sluice-grants 1\n"
+
+  /// Where the journal of a configuration lies: beside its log.
+  package static func path(_ settings: Settings) -> String { settings.audit.path + ".grants" }
 
   private let path: String
   private var file: FileDescriptor

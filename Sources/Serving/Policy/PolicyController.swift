@@ -18,8 +18,7 @@ final class PolicyController {
   private static let bridgePatience: UInt64 = 1_000
 
   private var changes: PolicyChanges
-  private var events: [PolicyChanges.Event] = []
-  private var isHandling = false
+  private var events = MachineEvents<PolicyChanges.Event>()
   /// Who waits for the end of a change.
   private var callers: [UInt64: (Adoption, PolicyDifference?) -> Void] = [:]
   private var lastCaller: UInt64 = 0
@@ -112,12 +111,8 @@ final class PolicyController {
 
   /// Tells what happened, and does what comes of it; what happens meanwhile is told when that is done.
   private func tell(_ event: PolicyChanges.Event) {
-    events.append(event)
-    guard !isHandling else { return }
-    isHandling = true
-    defer { isHandling = false }
-    while !events.isEmpty {
-      let next = events.removeFirst()
+    guard events.add(event) else { return }
+    while let next = events.next() {
       let moment = PolicyChanges.Moment(wall: clock.nanoseconds(), monotonic: service.now)
       for action in changes.handle(next, at: moment) { perform(action) }
     }

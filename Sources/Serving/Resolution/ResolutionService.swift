@@ -52,8 +52,7 @@ final class ResolutionService {
   let listeners: Set<IPAddress>
   /// Decides what is done to keep the kernel in agreement with what answers promised.
   private(set) var enforcement: Enforcement
-  private var enforcementEvents: [Enforcement.Event] = []
-  private var isEnforcing = false
+  private var enforcementEvents = MachineEvents<Enforcement.Event>()
   /// What is left of the replay that is under way.
   var replaying = ReplayInParts()
   /// Lines of the journal wait to be written.
@@ -114,12 +113,8 @@ final class ResolutionService {
 
   /// Tells the enforcement what happened, and does what comes of it; what happens meanwhile is told when that is done.
   func tell(_ event: Enforcement.Event) {
-    enforcementEvents.append(event)
-    guard !isEnforcing else { return }
-    isEnforcing = true
-    defer { isEnforcing = false }
-    while !enforcementEvents.isEmpty {
-      let next = enforcementEvents.removeFirst()
+    guard enforcementEvents.add(event) else { return }
+    while let next = enforcementEvents.next() {
       for action in enforcement.handle(next, now: now, epoch: shared.epoch.current) { perform(action) }
     }
   }

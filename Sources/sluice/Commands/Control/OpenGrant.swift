@@ -28,7 +28,7 @@ struct OpenGrant {
     let plan = FirewallPlan(settings, settings.policies)
     let kernel = try KernelSets()
     let sets = try kernel.sets(family: plan.family, table: plan.table)
-    let path = settings.audit.path + ".grants"
+    let path = GrantJournal.path(settings)
     var status = stat()
     // Of any owner, as serve ran: names are only shown.
     let owner = unsafe lstat(path, &status) == 0 ? status.st_uid : nil

@@ -7,10 +7,12 @@ For each variant three network namespaces (client, router, internet) joined by v
 forwards. `sluice firewall install` writes the table of 1 or 1,000 policies, the client being in the network of one of
 them, and its destination is opened for UDP 9 and TCP 5201. With links, every policy also names its `interface`, as for
 one bridge per server. `conntrack` is a table of one rule that asks for the state of the connection: what any stateful
-firewall costs. With `--former` the rules of 1 server are also written by an earlier build. With
-`--bridge` the client is behind a bridge of the router, as a container is behind its network's. A round measures every variant for a moment, in an order that rotates: small UDP packets from one socket in a tight loop, counted where they arrive (packets per second, and CPU time
-of the sender per packet, which includes only what the kernel charges to it); every second round also iperf3's TCP for a
-second. Prints medians, and medians of the ratios within a round. Needs root, nftables and iproute2; TCP needs iperf3,
+firewall costs. With `--former` the rules of 1 server are also written by an earlier build. With `--bridge` the client is
+behind a bridge of the router, as a container is behind its network's. A round measures every variant for a moment, in an
+order that rotates: small UDP packets from one socket in a tight loop, counted where they arrive (packets per second, and
+CPU time of the sender per packet, which includes only what the kernel charges to it): `unanswered` are packets of a
+connection that nothing came back on, `out` and `back` those of one that was answered, from the client and to it. Every
+second round also iperf3's TCP for a second. Prints medians, and medians of the ratios within a round. Needs root, nftables and iproute2; TCP needs iperf3,
 instructions per packet need `perf stat` with hardware counters."""
 import argparse, json, os, re, shutil, socket, statistics, subprocess, sys, tempfile, time
 
@@ -23,16 +25,23 @@ options.add_argument("--payload", type=int, default=18)
 options.add_argument("--former", metavar="EXECUTABLE")
 options.add_argument("--bridge", action="store_true")
 options.add_argument("--flood", metavar="SECONDS", type=float, help=argparse.SUPPRESS)
+options.add_argument("--from", dest="source", metavar="PORT", type=int, help=argparse.SUPPRESS)
+options.add_argument("--to", metavar="PORT", type=int, help=argparse.SUPPRESS)
 options = options.parse_args()
-DESTINATION = ("198.18.0.2", 9)
+CLIENT, DESTINATION = "10.77.0.2", "198.18.0.2"
+# Ports of the client: of the connection that stays unanswered, and of the other.
+UNANSWERED, ANSWERED, DISCARD = 40_000, 40_001, 9
 client_link = "bridge" if options.bridge else "to-client"
 
 
 def flood(seconds):
-    """Sends for a while; prints how many packets were sent and the CPU time that took."""
-    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    client.connect(DESTINATION)
-    send, payload, sent = client.send, bytes(options.payload), 0
+    """Sends for a while, one packet at least; prints how many packets were sent and the CPU time that took."""
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.bind(("", options.source))
+    sender.connect((CLIENT if options.source == DISCARD else DESTINATION, options.to))
+    send, payload, sent = sender.send, bytes(options.payload), 0
+    if seconds == 0:
+        send(payload)
     before, start = time.process_time(), time.monotonic()
     while time.monotonic() - start < seconds:
         for _ in range(256):
@@ -41,7 +50,7 @@ def flood(seconds):
     print(json.dumps({"sent": sent, "seconds": time.monotonic() - start, "cpu": time.process_time() - before}))
 
 
-if options.flood:
+if options.flood is not None:
     flood(options.flood)
     sys.exit()
 
@@ -77,15 +86,16 @@ class Path:
             run("ip", "-n", self.router, "link", "set", link, "up")
             run("ip", "-n", name, "route", "add", "default", "via", router)
         run("sysctl", "-qw", "net.ipv4.ip_forward=1", namespace=self.router)
-        # Nobody takes the packets at port 9; that must not be answered either.
-        nft(self.internet, "table ip sink { chain input { type filter hook prerouting priority raw; udp dport 9 drop; }; }")
+        # Nothing takes the packets at these ports; that must not be answered either.
+        for name, taken in (self.internet, "9"), (self.client, f"{UNANSWERED}-{ANSWERED}"):
+            nft(name, f"table ip sink {{ chain input {{ type filter hook prerouting priority raw; udp dport {taken} drop; }}; }}")
         if self.variant == "conntrack":
             nft(self.router, "table inet plain { chain forward { type filter hook forward priority filter; ct state invalid drop; }; }")
         elif self.variant != "none":
             executable = options.former if self.variant == "former" else options.executable
             run(executable, "firewall", "install", "--config", configuration(self.variant), namespace=self.router)
             for element in ("udp . 9", "tcp . 5201"):
-                nft(self.router, f"add element inet sluice s0-4 {{ {DESTINATION[0]} . {element} timeout 1h }}")
+                nft(self.router, f"add element inet sluice s0-4 {{ {DESTINATION} . {element} timeout 1h }}")
         if has_tcp:
             self.iperf = subprocess.Popen(["ip", "netns", "exec", self.internet, "iperf3", "-s"],
                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -97,26 +107,42 @@ class Path:
         for name in self.names:
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
 
-    def received(self):
-        return json.loads(run("ip", "-n", self.internet, "-j", "-s", "link", "show", "up0"))[0]["stats64"]["rx"]["packets"]
+    def received(self, name):
+        return json.loads(run("ip", "-n", name, "-j", "-s", "link", "show", "up0"))[0]["stats64"]["rx"]["packets"]
 
-    def udp(self):
-        words = ["ip", "netns", "exec", self.client, sys.executable, os.path.abspath(__file__), options.executable,
-                 "--flood", str(options.seconds), "--payload", str(options.payload)]
+    def send(self, kind, seconds):
+        name = self.internet if kind == "back" else self.client
+        port = UNANSWERED if kind == "unanswered" else ANSWERED
+        source, to = (DISCARD, port) if kind == "back" else (port, DISCARD)
+        words = ["ip", "netns", "exec", name, sys.executable, os.path.abspath(__file__), options.executable,
+                 "--flood", str(seconds), "--payload", str(options.payload), "--from", str(source), "--to", str(to)]
         if counts_instructions:
             words = ["perf", "stat", "-x", ",", "-e", "instructions:k", "-o", f"{place}/perf", "--"] + words
-        before = self.received()
-        sent = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-        arrived = self.received() - before
-        if arrived < sent["sent"] * 0.9:
-            sys.exit(f"{self.variant}: of {sent['sent']} packets only {arrived} arrived")
-        result = {"UDP packets/s": arrived / sent["seconds"], "CPU ns/packet": sent["cpu"] * 1e9 / sent["sent"]}
-        if counts_instructions:
-            result["instructions/packet"] = float(re.search(r"^(\d+),", open(f"{place}/perf").read(), re.M)[1]) / sent["sent"]
+        return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+    def answer(self):
+        """One packet there and one back: the connection is answered from now on, as long as it is used."""
+        for kind in "out", "back":
+            self.send(kind, 0)
+
+    def udp(self):
+        result = {}
+        for kind in "unanswered", "out", "back":
+            receiver = self.client if kind == "back" else self.internet
+            before = self.received(receiver)
+            sent = self.send(kind, options.seconds)
+            arrived = self.received(receiver) - before
+            if arrived < sent["sent"] * 0.9:
+                sys.exit(f"{self.variant}, {kind}: of {sent['sent']} packets only {arrived} arrived")
+            result[f"{kind}, UDP packets/s"] = arrived / sent["seconds"]
+            result[f"{kind}, CPU ns/packet"] = sent["cpu"] * 1e9 / sent["sent"]
+            if counts_instructions:
+                count = float(re.search(r"^(\d+),", open(f"{place}/perf").read(), re.M)[1])
+                result[f"{kind}, instructions/packet"] = count / sent["sent"]
         return result
 
     def tcp(self):
-        output = run("iperf3", "-J", "-c", DESTINATION[0], "-t", "1", namespace=self.client)
+        output = run("iperf3", "-J", "-c", DESTINATION, "-t", "1", namespace=self.client)
         return {"TCP Gbit/s": json.loads(output)["end"]["sum_received"]["bits_per_second"] / 1e9}
 
 
@@ -159,6 +185,7 @@ try:
         path.make()
     results = {path.variant: {} for path in paths}
     for path in paths:
+        path.answer()
         path.udp()
     for round in range(options.rounds):
         for path in paths[round % len(paths):] + paths[:round % len(paths)]:
@@ -177,7 +204,7 @@ try:
               + f" | {ratio('1', 'none'):.3f} | {ratio('1', 'conntrack'):.3f} | {ratio(many, '1'):.3f} | {ratio(links, '1'):.3f} |")
     if options.former:
         print()
-        for key in results["none"]:
+        for key in results["1"]:
             ratios = sorted(a / b for a, b in zip(results["1"][key], results["former"][key]))
             print(f"{key}: {statistics.median(results['former'][key]):,.2f} with the earlier build's rules of 1 server; "
                   f"these : those {statistics.median(ratios):.3f}, quartiles {ratios[len(ratios) // 4]:.3f} and {ratios[len(ratios) * 3 // 4]:.3f}")

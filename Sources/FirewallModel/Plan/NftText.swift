@@ -24,13 +24,23 @@ extension IPPrefix {
 extension OwnedRange {
   /// A prefix where the range is one, else first and last address.
   var nft: String {
-    let bits = family == .v4 ? 32 : 128
     let start = IPAddress(family: family, value: first)
-    let span = last - first
-    if span & (span &+ 1) == 0 && first & span == 0 {
-      return "\(start.nft)/\(bits - span.nonzeroBitCount)"
-    }
+    if let length { return "\(start.nft)/\(length)" }
     return "\(start.nft)-\(IPAddress(family: family, value: last).nft)"
+  }
+
+  /// What matches an address in a packet's header, `saddr` or `daddr`, to the range. Of an IPv4 prefix nft would load as few
+  /// octets as there are in it; the kernel is quick with four, and slow with three. Listed it is a prefix all the same.
+  func matches(_ address: String) -> String {
+    guard family == .v4, let length, (17..<32).contains(length) else { return "\(family.header) \(address) \(nft)" }
+    return "ip \(address) & \(family.mask(length)) == \(IPAddress(family: family, value: first).nft)"
+  }
+
+  /// Nil where the range is no prefix.
+  private var length: Int? {
+    let span = last - first
+    guard span & (span &+ 1) == 0 && first & span == 0 else { return nil }
+    return (family == .v4 ? 32 : 128) - span.nonzeroBitCount
   }
 }
 

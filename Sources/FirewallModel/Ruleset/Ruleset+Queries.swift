@@ -118,7 +118,7 @@ extension Ruleset {
   }
 
   /// One port, or a set of them in the order in which nft lists them.
-  private static func ports(_ plan: FirewallPlan) -> String {
+  static func ports(_ plan: FirewallPlan) -> String {
     let ports = Set(plan.listeners.map(\.port)).sorted()
     return ports.count == 1 ? "\(ports[0])" : "{ \(ports.map(String.init).joined(separator: ", ")) }"
   }

@@ -15,12 +15,19 @@ extension Ruleset {
     _ server: FirewallPlan.Server, own: [OwnedRange], _ plan: FirewallPlan, in text: inout RulesetScript
   ) {
     let (chain, group) = (server.name, plan.nflogGroup)
-    // What most packets need comes first; discovery belongs to no connection.
+    let open = SetName.all(of: server).filter { $0.cap == nil }
+    let isBounded = !server.caps.isEmpty || server.staticRules.contains { $0.maxBytes != nil }
+    // What nearly every packet needs comes first, where nothing has a bound: an answered connection, then one that was
+    // accepted and that nothing answered yet.
+    for state in isBounded ? [] : ["established", "new ct label \(acceptedLabel)"] {
+      for set in open { text.rule(chain, "ct state \(state) \(set.key) @\(set.text) accept") }
+    }
+    // It belongs to no connection.
     if !server.caps.isEmpty { discovery(chain, in: &text) }
     // The kernel turns to the next hop of a source route behind this hook: its destination here is only the first of them.
     for range in own {
       let direct = range.family == .v4 ? "ip option lsrr missing ip option ssrr missing" : "exthdr rt missing"
-      text.rule(chain, "\(range.family.header) daddr \(range.nft) \(direct) accept")
+      text.rule(chain, "\(range.matches("daddr")) \(direct) accept")
     }
     // A packet that belongs to no connection counts against none: it would be a way around every bound.
     text.rule(chain, "ct state \(server.caps.isEmpty ? "invalid" : "invalid,untracked") counter drop")
@@ -35,9 +42,9 @@ extension Ruleset {
     }
     // Once for each connection: what is marked already has been there, answered or not.
     text.rule(chain, "ct state new ct label ! \(acceptedLabel) jump \(RulesetReason.new.chain(chain))")
-    let sets = SetName.all(of: server)
-    for set in sets where set.cap == nil {
-      text.rule(chain, "\(set.key) @\(set.text) accept")
+    // What another program keeps from being tracked, where the others were looked up above.
+    for set in open {
+      text.rule(chain, "\(isBounded ? "" : "ct state untracked ")\(set.key) @\(set.text) accept")
     }
     // After the sets: their counters see every packet to an open address.
     text.rule(chain, "\(accepted) accept")
@@ -50,7 +57,7 @@ extension Ruleset {
       server.prefixes.contains { $0.address.family == family }
     }
     refuse(chain, prefix: "sluice \(server.name) ", server: server.name, .closed, families, group, in: &text)
-    newRules(server, sets, plan, in: &text)
+    newRules(server, open, plan, in: &text)
     let bounds = boundChains(of: server)
     for reason in [RulesetReason.maxBytes, .maxBytesPerHour] {
       let over = reason.chain(chain)
@@ -74,7 +81,7 @@ extension Ruleset {
     let chain = RulesetReason.new.chain(server.name)
     // What one server may reach is no way around what another one lets in.
     toServers(plan) { text.rule(chain, "\($0) jump \(inbound)") }
-    for set in sets where set.cap == nil {
+    for set in sets {
       text.rule(chain, "\(set.key) @\(set.text) \(mark) accept")
     }
     for rule in server.staticRules {
@@ -181,7 +188,7 @@ extension Ruleset {
       if family == .v6 { routed(link, chain, plan, in: &text) }
       for server in link.servers {
         for range in own[server] ?? [] where range.family == family {
-          text.rule(chain, "\(family.header) saddr \(range.nft) accept")
+          text.rule(chain, "\(range.matches("saddr")) accept")
         }
       }
     }
@@ -206,7 +213,7 @@ extension Ruleset {
       // Rules and no map of ranges: while a transaction takes effect such a map holds nothing for an instant.
       for server in link.servers {
         for range in own[server] ?? [] where range.family == family {
-          text.rule(link.chain, "\(family.header) saddr \(range.nft) goto \(plan.servers[server].name)")
+          text.rule(link.chain, "\(range.matches("saddr")) goto \(plan.servers[server].name)")
         }
       }
     }
@@ -236,7 +243,7 @@ extension Ruleset {
     let next = plan.fencesInput ? "goto \(fence)" : "accept"
     for server in link.servers {
       for range in own[server] ?? [] {
-        text.rule(chain, "\(range.family.header) saddr \(range.nft) \(next)")
+        text.rule(chain, "\(range.matches("saddr")) \(next)")
       }
     }
     for network in link.held { text.rule(chain, "\(network.match) goto \(held)") }

@@ -13,8 +13,8 @@ import IPNetwork
 ///        ├────── ip saddr @held-… ──► host/held: refused
 ///        ├────── what belongs to a connection that the rules accepted ──► accepted
 ///        └────── ip daddr @clients-… ──► host/inbound: listed in @inbound-…, else refused
-///     SERVER: neighbour discovery, own network ► bounds of bytes ► new: SERVER/new ► open elements ► accepted before
-///             ► refused
+///     SERVER: without bounds: answered, to open elements ► neighbour discovery, own network ► bounds of bytes
+///             ► new: SERVER/new ► open elements ► accepted before ► refused
 ///     SERVER/new: to another server's network only as its `inbound` says ► open elements, static: marked, accepted
 ///     input ── an upstream's address from the wrong interface ──► dropped
 ///        ├──── by a link ──► input/INTERFACE ── its servers' networks ──► host/fence, else refused as spoofed
@@ -173,17 +173,20 @@ package enum Ruleset {
   /// What most packets meet and nothing else: a jump costs each of them as much as such a rule.
   private static let maximumShortcuts = 2
 
+  /// - Parameter asListed: as nft lists the rules, and not as they are the quickest.
   private static func arrival(
-    _ link: Enclosure.Link, _ plan: FirewallPlan, _ surroundings: Surroundings, _ own: [Int: [OwnedRange]]
+    _ link: Enclosure.Link, _ plan: FirewallPlan, _ surroundings: Surroundings, _ own: [Int: [OwnedRange]],
+    asListed: Bool = false
   ) -> [String] {
     let ranges = link.servers.flatMap { own[$0] ?? [] }.filter { $0.family == .v4 }
-    let accepts = ranges.prefix(maximumShortcuts).map { range in
-      // As nft lists it.
-      "ip saddr \(range.nft.hasSuffix("/32") ? String(range.nft.dropLast(3)) : range.nft) accept"
-    }
     // Where br_netfilter shows a bridge's frames to the prerouting hook, they are tracked before they come by the device.
     let seesQueries = hasQueries(plan) && !link.isBridge && !meetsQueriesEarly(plan, surroundings)
-    return (seesQueries ? [queryRule(plan)] : []) + accepts + ["jump \(link.sourceChain)"]
+    let passes = seesQueries ? "th dport != \(ports(plan)) accept" : "accept"
+    let accepts = ranges.prefix(maximumShortcuts).map { range in
+      let listed = range.nft.hasSuffix("/32") ? String(range.nft.dropLast(3)) : range.nft
+      return "\(asListed ? "ip saddr \(listed)" : range.matches("saddr")) \(passes)"
+    }
+    return accepts + (seesQueries ? [queryRule(plan)] : []) + ["jump \(link.sourceChain)"]
   }
 
   /// The chains that hook the devices of links, by name, as nft lists them.
@@ -193,7 +196,7 @@ package enum Ruleset {
     return Dictionary(
       uniqueKeysWithValues: links.map { link in
         let hook = "type filter hook ingress device \"\(link.interface)\" priority -500; policy accept;"
-        return (link.ingressChain, [hook] + arrival(link, plan, surroundings, own))
+        return (link.ingressChain, [hook] + arrival(link, plan, surroundings, own, asListed: true))
       })
   }
 

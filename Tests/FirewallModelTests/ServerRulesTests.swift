@@ -1,0 +1,51 @@
+import FirewallModel
+import IPNetwork
+import Testing
+
+@Suite("the rules of a server's chain")
+struct ServerRulesTests {
+  /// The rules of the chain of `server`, in order.
+  private func rules(_ server: FirewallPlan.Server) throws -> [Substring] {
+    let plan = FirewallPlan(
+      mode: .managed, servers: [server], listeners: [FirewallPlan.Endpoint(address: IPAddress("10.77.1.1")!, port: 53)])
+    let start = "add rule inet sluice \(server.name) "
+    return try Ruleset.render(plan).split(separator: "\n").filter { $0.hasPrefix(start) }
+      .map { $0.dropFirst(start.count) }
+  }
+
+  private func server(
+    caps: [FirewallPlan.Cap] = [], staticRules: [FirewallPlan.StaticRule] = []
+  ) throws -> FirewallPlan.Server {
+    var server = FirewallPlan.Server(
+      name: "s", prefixes: [try #require(IPPrefix("10.77.1.0/24"))], opensAnyPort: false, caps: caps)
+    server.staticRules = staticRules
+    return server
+  }
+
+  @Test("answered connections to open addresses come first, and before any bound only where there is none")
+  func order() throws {
+    let first = "ct state established ip daddr . meta l4proto . th dport @s-4 accept"
+    let prefix = try #require(IPPrefix("198.51.100.0/24"))
+    let port = FirewallPlan.Port(transport: 6, port: 443)
+    #expect(try rules(server()).first == Substring(first))
+    #expect(
+      try rules(server(staticRules: [.init(prefix: prefix, ports: [port])])).first == Substring(first))
+    let bounded = [
+      try rules(server(caps: [.init(kind: .perConnection, bytes: 1_000)])),
+      try rules(server(caps: [.init(kind: .perHour, bytes: 1_000)])),
+      try rules(server(staticRules: [.init(prefix: prefix, ports: [port], maxBytes: 1_000)])),
+    ]
+    for rules in bounded {
+      let open = try #require(rules.firstIndex { $0.contains("@s-4 accept") })
+      let bounds = try #require(rules.lastIndex { $0.contains("goto s/max-bytes") })
+      #expect(bounds < open)
+      #expect(!rules.contains { $0.hasPrefix("ct state established ip") })
+    }
+  }
+
+  @Test("an IPv4 network is compared by four octets, and listed by nft as it is written")
+  func comparisons() throws {
+    let own = try #require(rules(server()).first { $0.contains("ip option lsrr") })
+    #expect(own.hasPrefix("ip daddr & 255.255.255.0 == 10.77.1.0 "))
+  }
+}

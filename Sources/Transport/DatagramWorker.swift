@@ -2,7 +2,7 @@ package import AuditLog
 import Glibc
 import IPNetwork
 package import LinuxIO
-import Resolver
+package import Resolver
 import Synchronization
 
 /// One thread that answers UDP: receive a batch, run the query path on each datagram, send the batch.

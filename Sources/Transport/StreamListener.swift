@@ -5,7 +5,7 @@ import IPNetwork
 package import LinuxIO
 import NIOCore
 import NIOPosix
-import Resolver
+package import Resolver
 
 /// The TCP side of the listen addresses, on one event loop.
 package final class StreamListener: Sendable {

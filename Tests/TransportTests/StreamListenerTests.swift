@@ -118,7 +118,8 @@ private final class Bed {
     let ring = try #require(Memory.ring(4 << 20))
     reader = AuditRingReader(ring)
     let shared = SharedState(
-      current: CurrentSnapshot(snapshot), epoch: FirewallEpoch(), audit: OpenGate(), resolveInterface: { _ in 0 },
+      current: CurrentSnapshot(snapshot), epoch: FirewallEpoch(), audit: OpenGate(),
+      clocks: { (monotonic: 1_000_000_000_000, wall: 1_763_630_062_000_000_000) }, resolveInterface: { _ in 0 },
       sink: { _, _ in })
     let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     port = try Self.bind(socket, 0x7F00_0001)

@@ -9,7 +9,6 @@ import IPNetwork
 import LinuxIO
 import Resolver
 import ResponseCache
-import Transport
 
 extension ControlDesk {
   /// Asks as a server would: through the same path, with the same events and the same openings.

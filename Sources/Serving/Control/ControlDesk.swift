@@ -12,7 +12,6 @@ import LinuxIO
 import Resolver
 import ResponseCache
 import Settings
-import Transport
 import Upstream
 
 /// Answers the calls of the control API, on the resolver's thread.

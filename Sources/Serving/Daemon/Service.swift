@@ -73,8 +73,10 @@ package final class Service {
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
     let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
+    let alarms = bridge?.alarms
     let shared = SharedState(
-      current: current, epoch: FirewallEpoch(alarms: bridge?.alarms), audit: audit,
+      current: current, epoch: FirewallEpoch { alarms?.value ?? 0 }, audit: audit,
+      clocks: { (MonotonicTime.now().nanoseconds, WallClock.nanoseconds()) },
       resolveInterface: { name in unsafe if_nametoindex(name) },
       sink: { [mailbox] question, path in mailbox.post(.question(question, path)) })
     let sockets: (listener: StreamListener, workers: [DatagramWorker])

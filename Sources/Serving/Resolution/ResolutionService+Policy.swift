@@ -10,7 +10,6 @@ import IPNetwork
 import LinuxIO
 import Resolver
 import ResponseCache
-import Transport
 
 /// What became of putting another policy in force.
 enum Adoption {

@@ -15,7 +15,6 @@ import Resolver
 import ResponseCache
 import Settings
 import Sharing
-import Transport
 import Upstream
 
 /// What other threads tell the resolver's thread.

@@ -150,7 +150,7 @@ let package = Package(
     tests(
       of: "Transport",
       [
-        "AuditLog", "DNSWire", "IPNetwork", "EgressPolicy", "ResponseCache", "Resolver", "Zones",
+        "AuditLog", "DNSWire", "IPNetwork", "LinuxIO", "EgressPolicy", "ResponseCache", "Resolver", "Zones",
         .product(name: "NIOCore", package: "swift-nio"),
       ]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),

@@ -37,6 +37,13 @@ package struct Query: Equatable, Sendable {
   /// Whether the name has only letters, digits, hyphens and underscores.
   package var isHostname: Bool
 
+  /// What stands where no query has been read yet: a question of no octets.
+  package static var unread: Query {
+    Query(
+      header: Header(id: 0, flags: 0), type: RRType(rawValue: 0), klass: RRClass(rawValue: 0),
+      questionEnd: Header.octetCount, labelCount: 0, isHostname: false)
+  }
+
   /// Screens a message: exactly one question (RFC 9619), no compression in it, no records but one well-formed OPT, no
   /// octet after it.
   ///

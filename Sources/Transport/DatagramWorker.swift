@@ -1,8 +1,8 @@
-package import AuditLog
+import AuditLog
 import Glibc
 import IPNetwork
 package import LinuxIO
-import Resolver
+package import Resolver
 import Synchronization
 
 /// One thread that answers UDP: receive a batch, run the query path on each datagram, send the batch.
@@ -40,12 +40,10 @@ package final class DatagramWorker: Sendable {
     }
   }
 
-  private let shared: SharedState
-  private let ring: AuditRing
+  private let lane: QueryLane
   private let sockets: SocketSet
   private let gate: FloodGate
   package let servesFloods: Bool
-  private let lane: Int
   /// Whether the sockets told of interfaces from the start: because they were asked to, or because they have to know
   /// from which address to answer. A passed one may hold datagrams from before it was asked.
   private let tellsInterface: Bool
@@ -57,15 +55,15 @@ package final class DatagramWorker: Sendable {
   ///
   /// - Parameters:
   ///   - passed: sockets that are bound already; their descriptors stay the caller's.
-  ///   - lane: the thread's lane in every `QueryCounts`.
+  ///   - lane: of the thread that runs it.
   ///   - gate: shared by all workers of these addresses; opened by the one that serves floods.
   ///   - servesFloods: true for the last of them, which answers those whom the gate keeps from the others.
   package init(
-    addresses: [SocketAddress], passed: [PassedDatagramSocket] = [], shared: SharedState, ring: AuditRing,
-    lane: Int = 0, gate: FloodGate, servesFloods: Bool = false
+    addresses: [SocketAddress], passed: [PassedDatagramSocket] = [], lane: QueryLane, gate: FloodGate,
+    servesFloods: Bool = false
   ) throws(SystemError) {
     var descriptors: [Int32] = []
-    let asksInterface = shared.current.load().asksInterface
+    let asksInterface = lane.shared.current.load().asksInterface
     let bound = addresses.filter { address in !passed.contains { $0.address == address } }
     var knows = true
     let wake: WakeCall?
@@ -85,8 +83,6 @@ package final class DatagramWorker: Sendable {
     }
     tellsInterface = asksInterface && knows
     tellsAlways = addresses.allSatisfy(\.isUnspecified) && knows
-    self.shared = shared
-    self.ring = ring
     self.lane = lane
     sockets = SocketSet(
       descriptors, areV6: (passed.map(\.address) + bound).map(\.isV6), passed: passed.count, wake: wake)
@@ -98,14 +94,9 @@ package final class DatagramWorker: Sendable {
   /// Answers until `stop`; runs on the caller's thread.
   package func run() {
     var batch = DatagramBatch()
-    var path = QueryPath(ring: ring, lane: lane, resolveInterface: shared.resolveInterface)
-    var generation = shared.current.generation
-    var snapshot = shared.current.load()
-    var tellsInterface = tellsInterface || tellsAlways
-    if snapshot.asksInterface, !tellsInterface {
-      tellsInterface = true
-      learnInterfaces(&batch, &path, snapshot)
-    }
+    var session = QuerySession(lane)
+    session.interfaceMayBeUntold = !tellsInterface && !tellsAlways
+    if session.asksInterface, session.interfaceMayBeUntold { learnInterfaces(&batch, &session) }
     var ready = ReadySockets(sockets.descriptors + [sockets.wake].compactMap { $0?.descriptor })
     var watch = FloodWatch()
     var lastFlood: UInt64 = 0
@@ -114,23 +105,13 @@ package final class DatagramWorker: Sendable {
         ready.drained(socket)
         continue
       }
-      path.auditIsBlocked = shared.audit.isBlocked
-      if generation != shared.current.generation {
-        generation = shared.current.generation
-        snapshot = shared.current.load()
-        if snapshot.asksInterface, !tellsInterface {
-          tellsInterface = true
-          path.interfaceMayBeUntold = true
-          serve(count, socket, &batch, &path, snapshot)
-          learnInterfaces(&batch, &path, snapshot)
-          continue
-        }
-      }
-      serve(count, socket, &batch, &path, snapshot)
-      if servesFloods {
+      serve(count, socket, &batch, &session)
+      if session.asksInterface, session.interfaceMayBeUntold {
+        learnInterfaces(&batch, &session)
+      } else if servesFloods {
         isOver(count, &lastFlood)
       } else if let culprit = watch.observe(
-        count, of: DatagramBatch.capacity, on: socket, snapshot, { batch.source($0) })
+        count, of: DatagramBatch.capacity, on: socket, session.snapshot, { batch.source($0) })
       {
         gate.shut(culprit)
       }
@@ -147,18 +128,15 @@ package final class DatagramWorker: Sendable {
   }
 
   /// Makes the sockets tell of interfaces, and answers what waits without knowing.
-  private func learnInterfaces(
-    _ batch: inout DatagramBatch, _ path: inout QueryPath, _ snapshot: borrowing ResolverSnapshot
-  ) {
-    path.interfaceMayBeUntold = true
-    defer { path.interfaceMayBeUntold = false }
+  private func learnInterfaces(_ batch: inout DatagramBatch, _ session: inout QuerySession) {
+    defer { session.interfaceMayBeUntold = false }
     for socket in sockets.descriptors {
       // Where it fails no interface is known, and those servers' queries are turned away.
       try? Sockets.tellInterface(socket)
       // More than this came afterwards.
       for _ in 0..<Self.batchesOfQueue {
         guard let count = try? batch.receive(socket, block: false), count > 0 else { break }
-        serve(count, socket, &batch, &path, snapshot)
+        serve(count, socket, &batch, &session)
       }
     }
   }
@@ -176,20 +154,15 @@ package final class DatagramWorker: Sendable {
   private static let leastPrefetched = 4
 
   private func serve(
-    _ count: Int, _ socket: Int32, _ batch: inout DatagramBatch, _ path: inout QueryPath,
-    _ snapshot: borrowing ResolverSnapshot
+    _ count: Int, _ socket: Int32, _ batch: inout DatagramBatch, _ session: inout QuerySession
   ) {
-    let clock = shared.clock()
+    session.begin()
     for index in 0..<count {
       batch.look(index) { message, peer in
-        path.screen(index, message, from: IPAddress(peer.address), with: snapshot)
+        session.screen(index, message, from: IPAddress(peer.address))
       }
     }
-    if count >= Self.leastPrefetched {
-      for step in 0..<QueryPath.prefetchSteps {
-        for index in 0..<count { path.prefetch(index, step: step, with: snapshot) }
-      }
-    }
+    if count >= Self.leastPrefetched { session.prefetch(count) }
     for index in 0..<count {
       var pending: PendingQuestion?
       var isRead = false
@@ -197,7 +170,7 @@ package final class DatagramWorker: Sendable {
         isRead = true
         let source = QuerySource(
           client: IPAddress(peer.address), port: peer.address.port, transport: .udp, interface: peer.interface)
-        switch path.answer(index, message, from: source, at: clock, with: snapshot, into: &reply) {
+        switch session.answer(index, message, from: source, into: &reply) {
         case .reply: return true
         case .drop: return false
         case .pending(let question):
@@ -209,16 +182,13 @@ package final class DatagramWorker: Sendable {
         let peer = batch.peer(index)
         let source = QuerySource(
           client: IPAddress(peer.address), port: peer.address.port, transport: .udp, interface: peer.interface)
-        path.countOversized(from: source, with: snapshot)
+        session.countOversized(from: source)
       }
       if let pending, let address = batch.returnAddress(index) {
-        shared.sink(pending, DatagramReplyPath(address: address, sockets: sockets, socket: socket))
+        lane.shared.sink(pending, DatagramReplyPath(address: address, sockets: sockets, socket: socket))
       }
     }
-    if path.mustWakeAudit {
-      path.mustWakeAudit = false
-      shared.audit.wake()
-    }
+    session.end()
     batch.send(socket)
   }
 }

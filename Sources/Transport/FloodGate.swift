@@ -105,7 +105,8 @@ struct FloodWatch {
 
   /// The network at fault, if there is one. `source` gives the sender of a datagram of the batch.
   mutating func observe(
-    _ count: Int, of capacity: Int, on socket: Int32, _ snapshot: ResolverSnapshot, _ source: (Int) -> IPAddress
+    _ count: Int, of capacity: Int, on socket: Int32, _ snapshot: @autoclosure () -> ResolverSnapshot,
+    _ source: (Int) -> IPAddress
   ) -> IPPrefix? {
     guard count == capacity else {
       if !full.isEmpty { full[socket] = nil }
@@ -114,6 +115,7 @@ struct FloodWatch {
     full[socket, default: 0] += 1
     guard full[socket, default: 0] >= Self.fullBatches else { return nil }
     full[socket] = nil
+    let snapshot = snapshot()
     let sampled = (0..<Self.samples).map { source($0 * capacity / Self.samples) }
     let groups = sampled.map { Group($0, snapshot) }
     let culprit = groups.indices.first { index in groups.filter { $0 == groups[index] }.count >= Self.majority }

@@ -33,15 +33,14 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   private var isEnding = false
 
   init(
-    path: StreamQueryPath, turns: StreamTurns, limits: StreamLimits, source: QuerySource,
-    owner: ConnectionPlaces.Owner, sink: @escaping PendingSink, used: @escaping () -> Void
+    _ service: StreamService, source: QuerySource, owner: ConnectionPlaces.Owner, used: @escaping () -> Void
   ) {
-    self.path = path
-    self.turns = turns
-    self.limits = limits
+    path = service.path
+    turns = service.turns
+    limits = service.limits
+    sink = service.sink
     self.source = source
     self.owner = owner
-    self.sink = sink
     self.used = used
   }
 

@@ -1,11 +1,19 @@
-package import AuditLog
+import AuditLog
 import CLinux
 import Glibc
 import IPNetwork
 package import LinuxIO
 import NIOCore
 import NIOPosix
-import Resolver
+package import Resolver
+
+/// What the connections of an event loop share.
+struct StreamService {
+  let path: StreamQueryPath
+  let turns: StreamTurns
+  let limits: StreamLimits
+  let sink: PendingSink
+}
 
 /// The TCP side of the listen addresses, on one event loop.
 package final class StreamListener: Sendable {
@@ -15,11 +23,12 @@ package final class StreamListener: Sendable {
   /// Takes over the passed sockets and listens at every other address; none need be there yet. The sockets listen when
   /// this returns.
   ///
-  /// - Parameter passed: sockets that are bound already; their descriptors stay the caller's.
+  /// - Parameters:
+  ///   - passed: sockets that are bound already; their descriptors stay the caller's.
+  ///   - lane: of the event loop.
   /// - Throws: `SystemError` for an address that cannot be bound.
   package init(
-    addresses: [LinuxIO.SocketAddress], passed: [Int32] = [], shared: SharedState, ring: AuditRing, lane: Int = 0,
-    limits: StreamLimits
+    addresses: [LinuxIO.SocketAddress], passed: [Int32] = [], lane: QueryLane, limits: StreamLimits
   ) throws {
     // All of them before the event loop has a thread, which nothing would end where one is refused.
     let sockets = try Self.sockets(addresses, passed)
@@ -28,8 +37,9 @@ package final class StreamListener: Sendable {
     let loop = group.next()
     let places = ConnectionPlaces(limits: limits)
     let service = try loop.submit {
-      let path = StreamQueryPath(shared: shared, ring: ring, lane: lane)
-      return NIOLoopBound(Service(path: path, turns: StreamTurns(loop: loop)), eventLoop: loop)
+      let service = StreamService(
+        path: StreamQueryPath(lane), turns: StreamTurns(loop: loop), limits: limits, sink: lane.shared.sink)
+      return NIOLoopBound(service, eventLoop: loop)
     }.wait()
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: CInt(SLUICE_BACKLOG))
@@ -41,7 +51,7 @@ package final class StreamListener: Sendable {
         .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 131_072)
       )
       .childChannelInitializer { channel in
-        Self.admit(channel, shared: shared, service: service, places: places, limits: limits)
+        Self.admit(channel, current: lane.shared.current, service: service, places: places)
       }
     channels = try sockets.map { try bootstrap.withBoundSocket($0).wait() }
   }
@@ -71,20 +81,13 @@ package final class StreamListener: Sendable {
     try? group.syncShutdownGracefully()
   }
 
-  /// What the connections of an event loop share.
-  private struct Service {
-    let path: StreamQueryPath
-    let turns: StreamTurns
-  }
-
   private static func admit(
-    _ channel: any Channel, shared: SharedState, service: NIOLoopBound<Service>, places: ConnectionPlaces,
-    limits: StreamLimits
+    _ channel: any Channel, current: CurrentSnapshot, service: NIOLoopBound<StreamService>, places: ConnectionPlaces
   ) -> EventLoopFuture<Void> {
     guard let remote = channel.remoteAddress, let port = remote.port, let text = remote.ipAddress,
       let client = IPAddress(text.prefix { $0 != "%" })?.unmapped
     else { return channel.close() }
-    let snapshot = shared.current.load()
+    let snapshot = current.load()
     let owner = snapshot.server(of: client).map { snapshot.servers[$0].firewallIndex }
     let now = MonotonicTime.now().nanoseconds
     guard let place = places.enter(owner, now: now, closing: { channel.close(promise: nil) }) else {
@@ -94,10 +97,9 @@ package final class StreamListener: Sendable {
     return ingress(of: channel, isV6: remote.protocol == .inet6).flatMapThrowing { interface in
       let source = QuerySource(
         client: client, port: UInt16(truncatingIfNeeded: port), transport: .tcp, interface: interface)
-      let handler = StreamHandler(
-        path: service.value.path, turns: service.value.turns, limits: limits, source: source, owner: owner,
-        sink: shared.sink
-      ) { places.use(place, now: MonotonicTime.now().nanoseconds) }
+      let handler = StreamHandler(service.value, source: source, owner: owner) {
+        places.use(place, now: MonotonicTime.now().nanoseconds)
+      }
       try channel.pipeline.syncOperations.addHandler(handler)
     }
   }

@@ -28,8 +28,8 @@ private func write(
   let query = try screen(message)
   return try Reply(
     [UInt8](capacity: capacity) { out in
-      ReplyWriter.answer(
-        query, message.span, response, now: time, isDatagram: isDatagram, errorText: text, into: &out)
+      ReplyWriter(query, now: time, isDatagram: isDatagram).answer(
+        message.span, response, errorText: text, into: &out)
     })
 }
 

@@ -215,12 +215,14 @@ final class Asker {
     var outcome = QueryPath.Outcome.drop
     let capacity = transport == .udp ? ReplyWriter.maxDatagram : ReplyWriter.maxStream
     let octets = [UInt8](capacity: capacity) { out in
-      outcome = path.answer(message.span, from: source, at: clock, with: snapshot, into: &out)
+      path.clock = clock
+      path.screen(0, message.span, from: source.client, with: snapshot)
+      outcome = path.answer(0, message.span, from: source, with: snapshot, into: &out)
     }
     switch outcome {
     case .reply: return .reply(try Reply(octets))
     case .drop: return .drop
-    case .pending(let question): return .pending(question)
+    case .pending: return .pending(try question())
     }
   }
 
@@ -229,19 +231,23 @@ final class Asker {
     let source = QuerySource(client: address(client), port: 40188, transport: .udp, interface: 3)
     var outcome = QueryPath.Outcome.drop
     let octets = [UInt8](capacity: ReplyWriter.maxDatagram) { out in
-      if let place {
-        outcome = path.answer(place, message.span, from: source, at: clock, with: snapshot, into: &out)
-      } else {
-        outcome = path.answer(message.span, from: source, at: clock, with: snapshot, into: &out)
-      }
+      path.clock = clock
+      if place == nil { path.screen(0, message.span, from: source.client, with: snapshot) }
+      outcome = path.answer(place ?? 0, message.span, from: source, with: snapshot, into: &out)
     }
     switch outcome {
     case .reply: return octets
     case .drop: return [0]
-    case .pending(let question):
+    case .pending:
+      let question = try question()
       question.state.leave()
       return [1] + question.name + [UInt8(truncatingIfNeeded: question.type.rawValue)]
     }
+  }
+
+  private func question() throws -> PendingQuestion {
+    guard case .pending(let question) = path.takeQuestion() else { throw NoReply() }
+    return question
   }
 
   struct NoReply: Error {}

@@ -1,15 +1,11 @@
 import DNSWire
-import EgressPolicy
 import Foundation
 import Glibc
-import IPNetwork
 import NIOCore
 import Resolver
-import ResponseCache
 import Synchronization
 import TestSupport
 import Testing
-import Zones
 
 @testable import AuditLog
 @testable import Transport
@@ -99,32 +95,18 @@ private final class Bed {
   private(set) var servers: [String] = []
 
   init(servers: Int, _ limits: StreamLimits) throws {
-    let place = SourceLocation(file: "policy.yaml", line: 1, column: 1)
-    let policies = try (0..<servers).map { index in
-      let network = ServerNetwork(prefix: try #require(IPPrefix("127.0.1.\(index)/32")), location: place)
-      return ServerPolicy(
-        name: try ServerName("s\(index)"), networks: [network], rules: RuleList([]), location: place)
-    }
-    let snapshot = ResolverSnapshot(
-      policy: PolicySnapshot(policies, hash: NameHash(seed: 1)), zones: try LocalZones(files: LocalZones.shippedFiles),
-      rules: ResolverRules(
-        sinkhole: .nxdomain, sinkholeTTL: 5, unknownClients: .nxdomain, allowedEvents: .none, opensFirewall: false,
-        opensIPv6: false, maxTTL: 3600, maxNegativeTTL: 300),
-      servers: policies.enumerated().map { index, policy in
-        ServerState(
-          name: policy.name.text, cache: ResponseCache(maxEntries: 10, hash: NameHash(seed: 1)),
-          firewallIndex: UInt16(index), interface: nil)
-      })
+    let snapshot = try denyingSnapshot((0..<servers).map { "127.0.1.\($0)/32" })
     let ring = try #require(Memory.ring(4 << 20))
     reader = AuditRingReader(ring)
     let shared = SharedState(
-      current: CurrentSnapshot(snapshot), epoch: FirewallEpoch(), audit: OpenGate(), resolveInterface: { _ in 0 },
+      current: CurrentSnapshot(snapshot), epoch: FirewallEpoch(), audit: OpenGate(),
+      clocks: { (monotonic: 1_000_000_000_000, wall: 1_763_630_062_000_000_000) }, resolveInterface: { _ in 0 },
       sink: { _, _ in })
     let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     port = try Self.bind(socket, 0x7F00_0001)
     guard listen(socket, 128) == 0 else { throw Obstacle(text: "listen: \(errno)") }
     defer { close(socket) }
-    listener = try StreamListener(addresses: [], passed: [socket], shared: shared, ring: ring, limits: limits)
+    listener = try StreamListener(addresses: [], passed: [socket], lane: QueryLane(shared, ring: ring), limits: limits)
   }
 
   func stop() { listener.stop() }
@@ -249,22 +231,4 @@ private final class Client {
 private struct OpenGate: AuditGate {
   var isBlocked: Bool { false }
   func wake() {}
-}
-
-/// Zeroed memory that stands for a mapped file.
-@safe
-private final class Memory: Sendable {
-  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
-
-  private init(_ count: Int) {
-    unsafe buffer = .allocate(byteCount: count, alignment: 64)
-    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
-  }
-
-  deinit { unsafe buffer.deallocate() }
-
-  static func ring(_ capacity: Int) -> AuditRing? {
-    let memory = Memory(AuditRing.overhead + capacity)
-    return unsafe SharedRegion(memory.buffer, keeping: memory).flatMap { AuditRing($0) }
-  }
 }

@@ -55,15 +55,20 @@ private struct Site {
   }
 }
 
-/// What a query path does with a question.
+/// What becomes of a question by the way that queries take.
 private final class Resolving {
-  private var path: QueryPath
+  private let current: CurrentSnapshot
+  private var session: QuerySession
   private let reader: AuditRingReader
 
-  init() throws {
+  init(_ snapshot: ResolverSnapshot) throws {
     let memory = Memory(AuditRing.overhead + 1 << 16)
     let ring = try #require(memory.region.flatMap { AuditRing($0) })
-    path = QueryPath(ring: ring) { _ in 0 }
+    current = CurrentSnapshot(snapshot)
+    let shared = SharedState(
+      current: current, epoch: FirewallEpoch(), audit: OpenGate(), clocks: { (monotonic: 1000, wall: 1) },
+      resolveInterface: { _ in 0 }, sink: { _, _ in })
+    session = QuerySession(QueryLane(shared, ring: ring))
     reader = AuditRingReader(ring)
   }
 
@@ -81,10 +86,10 @@ private final class Resolving {
     let message = head + name.wire + [UInt8(type.rawValue >> 8), UInt8(type.rawValue & 255), 0, 1]
     let client = try #require(IPAddress("10.77.1.2"))
     let source = QuerySource(client: client, port: 40188, transport: .tcp, interface: 3)
-    var outcome = QueryPath.Outcome.drop
+    var outcome = QuerySession.Outcome.drop
+    current.replace(snapshot)
     let octets = [UInt8](capacity: ReplyWriter.maxStream) { out in
-      outcome = path.answer(
-        message.span, from: source, at: QueryClock(monotonic: 1000, wall: 1, epoch: 1), with: snapshot, into: &out)
+      outcome = session.answer(message.span, from: source, into: &out)
     }
     var record = AuditRecord()
     var code: AuditCode?
@@ -104,6 +109,11 @@ private final class Resolving {
       }
     }
   }
+}
+
+private struct OpenGate: AuditGate {
+  var isBlocked: Bool { false }
+  func wake() {}
 }
 
 /// Zeroed memory that stands for a mapped file.
@@ -222,7 +232,7 @@ private final class Memory: Sendable {
 
   @Test func `explain and the query path agree over random policies, zones, names, types and families`() throws {
     var random = SeededRandom(seed: 0xDEC1)
-    let resolving = try Resolving()
+    let resolving = try Resolving(Site().snapshot())
     var seen: [String: Int] = [:]
     for _ in 0..<120 {
       let site = randomSite(&random)

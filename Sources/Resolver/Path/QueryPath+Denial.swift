@@ -7,11 +7,11 @@ import Zones
 extension QueryPath {
   /// Answers what could not be parsed; nothing of it is recorded but counts (RFC 8906, RFC 9619). An unknown client gets
   /// nothing where it gets nothing for queries.
-  mutating func refuse(
-    _ fault: QueryFault, _ message: Span<UInt8>, _ server: Int?, _ source: QuerySource,
-    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+  func refuse(
+    _ fault: QueryFault, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    let own = cells(of: server, source, snapshot)
+    let own = cells(of: screened.key.server, source, snapshot)
     let cells = own ?? snapshot.strangerCells
     var isDropped = false
     if own == nil, case .drop = snapshot.rules.unknownClients { isDropped = true }
@@ -26,40 +26,40 @@ extension QueryPath {
 
   /// Turns a query away: the record first, then the reply.
   mutating func deny(
-    _ denial: Denial, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
-    _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+    _ denial: Denial, _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     let answer = snapshot.rules.answer(to: denial)
-    guard record(denial.code, state.name, query, answer.code, message.count, source, clock) else {
-      return failClosed(query, message, state, into: &reply)
+    guard record(denial.code, state.name, answer.code, octets: message.count) else {
+      return failClosed(message, state, into: &reply)
     }
     state.cells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
     let error =
       query.edns == nil
       ? nil : ReplyWriter.ExtendedError(code: denial.error, server: state.name, token: denial.code.token)
     let limit = ReplyWriter.limit(query, isDatagram: source.isDatagram)
-    writeSinkhole(answer, query, message, snapshot, error: error, limit: limit, into: &reply)
+    writeSinkhole(answer, message, snapshot, limit: limit, into: &reply)
+    ReplyWriter.appendOPT(query, error, limit: limit, into: &reply)
     return .reply
   }
 
   /// A source in no server's network, or on an interface that is not the server's.
   mutating func unknownClient(
-    _ query: Query, _ message: Span<UInt8>, _ source: QuerySource, _ clock: QueryClock,
-    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+    _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     let answer: SinkholeAnswer =
       switch snapshot.rules.unknownClients {
       case .nxdomain: .nxdomain
       case .refused, .drop: .empty(.REFUSED)
       }
-    let isRecorded = record(.unknownClient, Self.unknown, query, answer.code, message.count, source, clock)
+    let isRecorded = record(.unknownClient, Self.unknown, answer.code, octets: message.count)
     if case .drop = snapshot.rules.unknownClients {
       snapshot.strangerCells.count(.denied, Self.noReply, lane: lane)
       return .drop
     }
     guard isRecorded else {
       snapshot.strangerCells.count(.failed, 2, lane: lane)
-      return failClosed(query, message, nil, into: &reply)
+      return failClosed(message, nil, into: &reply)
     }
     snapshot.strangerCells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
     let error = ReplyWriter.ExtendedError(
@@ -67,13 +67,14 @@ extension QueryPath {
     // The address may be forged, and its owner gets what we say: at most three times what was asked (threats T9).
     let limit =
       source.isDatagram ? min(ReplyWriter.plainDatagram, Self.amplification * message.count) : ReplyWriter.plainDatagram
-    writeSinkhole(answer, query, message, snapshot, error: error, limit: limit, into: &reply)
+    writeSinkhole(answer, message, snapshot, limit: limit, into: &reply)
+    ReplyWriter.appendOPT(query, error, limit: limit, into: &reply)
     return .reply
   }
 
   /// SERVFAIL because the decision cannot be recorded or carried out (P6, P7).
-  mutating func failClosed(
-    _ query: Query, _ message: Span<UInt8>, _ state: ServerState?, into reply: inout OutputSpan<UInt8>
+  func failClosed(
+    _ message: Span<UInt8>, _ state: ServerState?, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     state?.cells.count(.failed, 2, lane: lane)
     reply.removeAll()
@@ -87,13 +88,12 @@ extension QueryPath {
   /// Writes the answer of a local zone, special-use names among them (RFC 6761 and kin): the record first, then the
   /// reply. That a name does not exist is our word, not the world's, and said to be (RFC 8914).
   mutating func answerSpecially(
-    _ local: LocalAnswer, _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource,
-    _ clock: QueryClock, into reply: inout OutputSpan<UInt8>
+    _ local: LocalAnswer, _ message: Span<UInt8>, _ state: ServerState, into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
-    guard record(.special, state.name, query, local.responseCode, message.count, source, clock) else {
-      return failClosed(query, message, state, into: &reply)
+    guard record(.special, state.name, local.responseCode, octets: message.count) else {
+      return failClosed(message, state, into: &reply)
     }
-    let error = local.responseCode == .NXDOMAIN ? specialError(query, state) : nil
+    let error = local.responseCode == .NXDOMAIN ? specialError(state) : nil
     LocalReply.write(local, query, message, error: error, into: &reply)
     state.cells.count(.special, reply[3], lane: lane)
     return .reply
@@ -101,30 +101,31 @@ extension QueryPath {
 
   /// Answers a single label or the root. The root exists: resolvers that prime ask for its NS.
   mutating func denyLabel(
-    _ query: Query, _ message: Span<UInt8>, _ state: ServerState, _ source: QuerySource, _ clock: QueryClock,
-    _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+    _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     let answer = query.labelCount == 0 ? SinkholeAnswer.nodata : .nxdomain
-    guard record(.special, state.name, query, answer.code, message.count, source, clock) else {
-      return failClosed(query, message, state, into: &reply)
+    guard record(.special, state.name, answer.code, octets: message.count) else {
+      return failClosed(message, state, into: &reply)
     }
     state.cells.count(.special, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
-    let error = query.labelCount == 0 ? nil : specialError(query, state)
-    writeSinkhole(answer, query, message, snapshot, error: error, into: &reply)
+    writeSinkhole(answer, message, snapshot, into: &reply)
+    ReplyWriter.appendOPT(query, query.labelCount == 0 ? nil : specialError(state), into: &reply)
     return .reply
   }
 
-  private func specialError(_ query: Query, _ state: ServerState) -> ReplyWriter.ExtendedError? {
+  private func specialError(_ state: ServerState) -> ReplyWriter.ExtendedError? {
     query.edns == nil
       ? nil : ReplyWriter.ExtendedError(code: .blocked, server: state.name, token: AuditCode.special.token)
   }
 
-  /// Writes a sinkhole's reply with the SOA of denials in the authority section (RFC 2308 section 3). What does not
-  /// fit is left out.
+  /// Writes a sinkhole's reply up to its OPT, with the SOA of denials in the authority section (RFC 2308 section 3). What
+  /// does not fit beside the OPT is left out.
+  ///
+  /// - Parameter limit: octets that the whole reply may have.
   func writeSinkhole(
-    _ answer: SinkholeAnswer, _ query: Query, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
-    error: ReplyWriter.ExtendedError?, limit: Int = ReplyWriter.plainDatagram,
-    into reply: inout OutputSpan<UInt8>
+    _ answer: SinkholeAnswer, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
+    limit: Int = ReplyWriter.plainDatagram, into reply: inout OutputSpan<UInt8>
   ) {
     ReplyWriter.begin(query, message, answer.code, into: &reply)
     let room = min(limit, reply.count + reply.freeCapacity) - (query.edns == nil ? 0 : ReplyWriter.optWithError)
@@ -149,7 +150,6 @@ extension QueryPath {
     case .empty:
       break
     }
-    ReplyWriter.appendOPT(query, error, limit: limit, into: &reply)
   }
 
   /// How many times the octets of its datagram an unknown client gets at most.

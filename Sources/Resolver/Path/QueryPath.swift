@@ -1,7 +1,7 @@
-package import AuditLog
+import AuditLog
 import DNSWire
 import EgressPolicy
-package import IPNetwork
+import IPNetwork
 import ResponseCache
 
 /// The path of one query, from octets to a reply: screen, identify, decide, find.
@@ -11,54 +11,55 @@ import ResponseCache
 ///               drop,       sinkhole   sinkhole   miss, or a grant that is not committed:
 ///               FORMERR…               NODATA     `pending`, finished on the resolver's thread
 ///
-/// One value per thread: nothing here is shared but the audit ring's memory and the caches. No allocation on a hit,
-/// a denial or a malformed message. Nothing is sent upstream from here at all (P1).
-package struct QueryPath: ~Copyable {
-  package enum Outcome: Sendable {
+/// One value per thread, part of its `QuerySession`: nothing here is shared but the audit ring's memory and the caches.
+/// No allocation on a hit, a denial or a malformed message. Nothing is sent upstream from here at all (P1).
+///
+/// The query in hand, where it came from and the clocks are kept here and not handed from step to step.
+struct QueryPath: ~Copyable {
+  enum Outcome {
     case reply
     case drop
-    case pending(PendingQuestion)
+    /// Not answered here: `takeQuestion` gives what is to be done.
+    case pending
   }
 
   /// Messages that can be screened before the first of them is answered.
-  package static let places = 64
-  package static let prefetchSteps = 3
+  static let places = 64
+  static let prefetchSteps = 3
   /// In place of a reply's code, for the counters.
   static let noReply: UInt8 = 15
 
   private let ring: AuditRing
   private let resolveInterface: (String) -> UInt32
-  private var screened = ScreenedQueries(places: Self.places)
+  private(set) var screened = ScreenedQueries(places: Self.places)
   /// Set when the audit writer sleeps and must be woken before the replies are sent.
-  package var mustWakeAudit = false
+  var mustWakeAudit = false
   /// Set for datagrams that may have come before the sockets told of interfaces: one of a server that is known by its
   /// interface is dropped then, so that the client asks again.
-  package var interfaceMayBeUntold = false
+  var interfaceMayBeUntold = false
   /// Set while the audit log cannot be written: nothing is answered that would have to be recorded (P6).
-  package var auditIsBlocked = false
+  var auditIsBlocked = false
+  /// Read once for each batch.
+  var clock = QueryClock(monotonic: 0, wall: 0, epoch: 0)
+  // Of the query in hand.
+  private(set) var query = Query.unread
+  private(set) var source = QuerySource(client: IPAddress(v4: 0), port: 0, transport: .udp, interface: 0)
+  /// The question that the query in hand became.
+  private var question = QuerySession.Outcome.drop
   let lane: Int
 
   /// - Parameters:
   ///   - ring: this thread's audit ring.
   ///   - lane: this thread's lane in every `QueryCounts`.
   ///   - resolveInterface: the index of an interface by name, 0 for none.
-  package init(ring: AuditRing, lane: Int = 0, resolveInterface: @escaping (String) -> UInt32) {
+  init(ring: AuditRing, lane: Int = 0, resolveInterface: @escaping (String) -> UInt32) {
     self.ring = ring
     self.lane = lane
     self.resolveInterface = resolveInterface
   }
 
-  /// Answers a message, or says why not. A reply is appended to `reply`, which must be empty.
-  package mutating func answer(
-    _ message: Span<UInt8>, from source: QuerySource, at clock: QueryClock, with snapshot: borrowing ResolverSnapshot,
-    into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
-    screen(0, message, from: source.client, with: snapshot)
-    return answer(0, message, from: source, at: clock, with: snapshot, into: &reply)
-  }
-
   /// Screens one of several messages that are answered afterwards, each by its `place` below `places`.
-  package mutating func screen(
+  mutating func screen(
     _ place: Int, _ message: Span<UInt8>, from client: IPAddress, with snapshot: borrowing ResolverSnapshot
   ) {
     let policy = snapshot.uncountedPolicy
@@ -68,44 +69,41 @@ package struct QueryPath: ~Copyable {
   /// Has brought near what a screened message's answer will read: every step, from 0 to `prefetchSteps` - 1, follows
   /// what the former brought. With thousands of servers nearly nothing of it is in the caches of the processor, and
   /// waiting for one place after the other costs more than all the rest of an answer.
-  package func prefetch(_ place: Int, step: Int, with snapshot: borrowing ResolverSnapshot) {
+  func prefetch(_ place: Int, step: Int, with snapshot: borrowing ResolverSnapshot) {
     let key = screened.key(place)
     guard let server = key.server, server < snapshot.servers.count else { return }
     snapshot.uncountedPolicy.with { $0.prefetch(server: server, hash: key.hash, step: step) }
     snapshot.prefetch(server, hash: key.hash, key.type, lane: lane, step: step)
   }
 
-  /// Answers a message that was screened with this snapshot.
-  package mutating func answer(
-    _ place: Int, _ message: Span<UInt8>, from source: QuerySource, at clock: QueryClock,
-    with snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+  /// Answers a message that was screened with this snapshot, or says why not. A reply is appended to `reply`, which must
+  /// be empty.
+  mutating func answer(
+    _ place: Int, _ message: Span<UInt8>, from source: QuerySource, with snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     screened.select(place)
-    guard source.port >= ServicePorts.end || !source.isService else {
-      return ignore(source, snapshot)
-    }
-    let query: Query
+    self.source = source
+    guard source.port >= ServicePorts.end || !source.isService else { return ignore(snapshot) }
     switch screened.query {
-    case .success(let screened): query = screened
-    case .failure(let fault): return refuse(fault, message, screened.key.server, source, snapshot, into: &reply)
+    case .success(let query): self.query = query
+    case .failure(let fault): return refuse(fault, message, snapshot, into: &reply)
     }
-    guard let server = screened.key.server else {
-      return unknownClient(query, message, source, clock, snapshot, into: &reply)
-    }
+    guard let server = screened.key.server else { return unknownClient(message, snapshot, into: &reply) }
     return snapshot.withServer(server) { state in
       guard !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface) else {
         if interfaceMayBeUntold, source.interface == 0 {
           state.cells.count(.failed, Self.noReply, lane: lane)
           return .drop
         }
-        return unknownClient(query, message, source, clock, snapshot, into: &reply)
+        return unknownClient(message, snapshot, into: &reply)
       }
-      return decide(query, message, server, state, source, clock, snapshot, into: &reply)
+      return decide(message, server, state, snapshot, into: &reply)
     }
   }
 
   /// Counts a datagram that was longer than any query: it was not read.
-  package func countOversized(from source: QuerySource, with snapshot: borrowing ResolverSnapshot) {
+  func countOversized(from source: QuerySource, with snapshot: borrowing ResolverSnapshot) {
     let cells = cells(of: snapshot.server(of: source.client), source, snapshot) ?? snapshot.strangerCells
     cells.count(.malformed, Self.noReply, lane: lane)
   }
@@ -122,15 +120,15 @@ package struct QueryPath: ~Copyable {
   }
 
   /// A service that answers whatever it gets gets nothing: two of them would talk for ever.
-  private func ignore(_ source: QuerySource, _ snapshot: borrowing ResolverSnapshot) -> Outcome {
+  private func ignore(_ snapshot: borrowing ResolverSnapshot) -> Outcome {
     let cells = cells(of: screened.key.server, source, snapshot) ?? snapshot.strangerCells
     cells.count(.malformed, Self.noReply, lane: lane)
     return .drop
   }
 
   private mutating func decide(
-    _ query: Query, _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ source: QuerySource,
-    _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
+    _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
   ) -> Outcome {
     let facts = QueryFacts(query, server: server, hash: screened.key.hash)
     let decision = snapshot.uncountedPolicy.with { policy in
@@ -142,75 +140,85 @@ package struct QueryPath: ~Copyable {
     }
     switch decision.enforcement {
     case .resolve:
-      return find(decision.rule, query, message, server, state, source, clock, snapshot, into: &reply)
+      if find(message, state, snapshot, into: &reply) { return .reply }
+      return pend(.resolve, rule: decision.rule, message, server, snapshot)
+        ? .pending : overloaded(message, state, into: &reply)
     case .deny(let denial):
-      return deny(denial, query, message, state, source, clock, snapshot, into: &reply)
+      return deny(denial, message, state, snapshot, into: &reply)
     case .answerLocally(let local):
-      return answerSpecially(local, query, message, state, source, clock, into: &reply)
+      return answerSpecially(local, message, state, into: &reply)
     case .openLocally:
-      return pend(.local, rule: decision.rule, query, message, server, source, clock, snapshot, into: &reply)
+      return pend(.local, rule: decision.rule, message, server, snapshot)
+        ? .pending : overloaded(message, state, into: &reply)
     case .reverse(let address):
-      return pend(.pointer(address), rule: nil, query, message, server, source, clock, snapshot, into: &reply)
+      return pend(.pointer(address), rule: nil, message, server, snapshot)
+        ? .pending : overloaded(message, state, into: &reply)
     case .keepLabel:
-      return denyLabel(query, message, state, source, clock, snapshot, into: &reply)
+      return denyLabel(message, state, snapshot, into: &reply)
     case .withoutIPv6:
       guard
         snapshot.rules.allowedEvents != .all
-          || record(.answered, state.name, query, .NOERROR, message.count, source, clock)
+          || record(.answered, state.name, .NOERROR, octets: message.count)
       else {
-        return failClosed(query, message, state, into: &reply)
+        return failClosed(message, state, into: &reply)
       }
       state.cells.count(.special, 0, lane: lane)
-      writeSinkhole(.nodata, query, message, snapshot, error: nil, into: &reply)
+      writeSinkhole(.nodata, message, snapshot, into: &reply)
+      ReplyWriter.appendOPT(query, nil, into: &reply)
       return .reply
     }
   }
 
+  /// Whether the query was answered from the server's cache.
   private mutating func find(
-    _ rule: Int?, _ query: Query, _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ source: QuerySource,
-    _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+    _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
+    into reply: inout OutputSpan<UInt8>
+  ) -> Bool {
     var failure: ExtendedErrorCode?
+    let writer = ReplyWriter(query, now: clock.monotonic, isDatagram: source.isDatagram)
     let finding = state.cacheReader.find(
-      screened.octets.span.extracting(screened.name), hash: screened.key.hash, query.type, now: clock.monotonic,
+      screened.octets.span.extracting(screened.name), hash: screened.key.hash, writer.query.type, now: writer.now,
       epoch: clock.epoch
     ) { head, sections, ttlOffsets in
       failure = head.extendedError
-      ReplyWriter.answer(
-        query, message, head, sections, ttlOffsets, now: clock.monotonic, isDatagram: source.isDatagram,
-        errorText: head.extendedError == nil ? nil : (state.name, "cached-failure"), into: &reply)
+      writer.answer(message, head, sections, ttlOffsets, into: &reply)
+      writer.appendOPT(head, head.extendedError == nil ? nil : (state.name, "cached-failure"), into: &reply)
     }
-    guard finding == .hit else {
-      return pend(.resolve, rule: rule, query, message, server, source, clock, snapshot, into: &reply)
-    }
+    guard finding == .hit else { return false }
     if failure != nil || snapshot.rules.allowedEvents == .all {
       let code = ResponseCode(rawValue: UInt16(reply[3] & 0xF))
-      guard
-        record(
-          failure.map(AuditCode.init(ofCached:)) ?? .answered, state.name, query, code, message.count, source, clock)
-      else {
-        return failClosed(query, message, state, into: &reply)
+      guard record(failure.map(AuditCode.init(ofCached:)) ?? .answered, state.name, code, octets: message.count) else {
+        _ = failClosed(message, state, into: &reply)
+        return true
       }
     }
     state.cells.count(.cached, reply[3], lane: lane)
-    return .reply
+    return true
   }
 
+  /// Makes the query a question for the resolver's thread; false where as many of the server's wait as may, or nothing can
+  /// be recorded.
   private mutating func pend(
-    _ kind: PendingQuestion.Kind, rule: Int?, _ query: Query, _ message: Span<UInt8>, _ server: Int,
-    _ source: QuerySource, _ clock: QueryClock, _ snapshot: borrowing ResolverSnapshot,
-    into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
-    let state = snapshot.servers[server]
-    guard !auditIsBlocked, state.enter() else {
-      _ = record(.overloaded, state.name, query, .SERVFAIL, message.count, source, clock)
-      return failClosed(query, message, state, into: &reply)
-    }
-    return .pending(
+    _ kind: PendingQuestion.Kind, rule: Int?, _ message: Span<UInt8>, _ server: Int,
+    _ snapshot: borrowing ResolverSnapshot
+  ) -> Bool {
+    guard !auditIsBlocked, snapshot.servers[server].enter() else { return false }
+    question = .pending(
       PendingQuestion(
         snapshot: copy snapshot, server: server, rule: rule, name: Array(screened.octets[screened.name]),
-        type: query.type, kind: kind,
-        source: source, query: query, arrived: clock.monotonic, message: message.copied()))
+        type: query.type, kind: kind, source: source, query: query, arrived: clock.monotonic, message: message.copied())
+    )
+    return true
+  }
+
+  /// Gives away the question that the last query became.
+  mutating func takeQuestion() -> QuerySession.Outcome { exchange(&question, with: .drop) }
+
+  private mutating func overloaded(
+    _ message: Span<UInt8>, _ state: ServerState, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    _ = record(.overloaded, state.name, .SERVFAIL, octets: message.count)
+    return failClosed(message, state, into: &reply)
   }
 }
 
@@ -231,11 +239,10 @@ extension ExtendedErrorCode {
 }
 
 extension QueryPath {
-  /// Puts a decision into the audit ring; false when it cannot be recorded.
-  mutating func record(
-    _ code: AuditCode, _ server: [UInt8], _ query: Query, _ answer: ResponseCode, _ octets: Int,
-    _ source: QuerySource, _ clock: QueryClock
-  ) -> Bool {
+  /// Puts a decision about the query in hand into the audit ring; false when it cannot be recorded.
+  ///
+  /// - Parameter octets: of the client's message.
+  mutating func record(_ code: AuditCode, _ server: [UInt8], _ answer: ResponseCode, octets: Int) -> Bool {
     guard !auditIsBlocked else { return false }
     let header = AuditRecordHeader(
       code: code, transport: source.transport, type: query.type, responseCode: answer, payloadSize: UInt32(octets),
@@ -246,7 +253,6 @@ extension QueryPath {
     mustWakeAudit = mustWakeAudit || outcome == .storedWakeConsumer
     return outcome != .full
   }
-
 }
 
 extension Span<UInt8> {

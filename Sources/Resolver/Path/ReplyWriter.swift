@@ -3,7 +3,7 @@ package import ResponseCache
 
 /// Writes replies: the client's id and question octet for octet, our flags, prepared sections, and an OPT where the
 /// query had one.
-package enum ReplyWriter {
+package struct ReplyWriter {
   /// Over UDP no reply is larger, whatever the client offers (RFC 9715).
   package static let maxDatagram = 1232
   /// Without EDNS (RFC 1035 section 4.2.1).
@@ -22,6 +22,24 @@ package enum ReplyWriter {
     var server: [UInt8]
     var token: StaticString?
   }
+
+  /// What the text of an extended error is made of: server and reason code.
+  package typealias ErrorText = (server: [UInt8], token: StaticString)
+
+  let query: Query
+  /// Nanoseconds of the monotonic clock.
+  let now: UInt64
+  /// Whether the reply is bounded by the client's datagram size.
+  let isDatagram: Bool
+
+  /// - Parameter now: nanoseconds of the monotonic clock.
+  package init(_ query: Query, now: UInt64, isDatagram: Bool) {
+    self.query = query
+    self.now = now
+    self.isDatagram = isDatagram
+  }
+
+  private var limit: Int { Self.limit(query, isDatagram: isDatagram) }
 
   /// The most octets that this client may get.
   static func limit(_ query: Query, isDatagram: Bool) -> Int {
@@ -46,37 +64,41 @@ package enum ReplyWriter {
   }
 
   /// Writes a whole reply from prepared sections; what does not fit is left out and TC set.
-  package static func answer(
-    _ query: Query, _ message: Span<UInt8>, _ response: borrowing CachedResponse, now: UInt64, isDatagram: Bool,
-    errorText: (server: [UInt8], token: StaticString)? = nil, into reply: inout OutputSpan<UInt8>
-  ) {
-    answer(
-      query, message, response.head, response.sections.span, response.ttlOffsets.span, now: now,
-      isDatagram: isDatagram, errorText: errorText, into: &reply)
-  }
-
-  static func answer(
-    _ query: Query, _ message: Span<UInt8>, _ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>,
-    now: UInt64, isDatagram: Bool, errorText: (server: [UInt8], token: StaticString)?,
+  package func answer(
+    _ message: Span<UInt8>, _ response: borrowing CachedResponse, errorText: ErrorText? = nil,
     into reply: inout OutputSpan<UInt8>
   ) {
-    begin(query, message, head.responseCode, into: &reply)
+    answer(message, response.head, response.sections.span, response.ttlOffsets.span, into: &reply)
+    appendOPT(response.head, errorText, into: &reply)
+  }
+
+  /// Writes a reply up to its OPT from prepared sections; what does not fit beside the OPT is left out and TC set.
+  func answer(
+    _ message: Span<UInt8>, _ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>,
+    into reply: inout OutputSpan<UInt8>
+  ) {
+    Self.begin(query, message, head.responseCode, into: &reply)
     let base = reply.count
-    let limit = limit(query, isDatagram: isDatagram)
-    if base + sections.count + optReserve(query, head) <= limit {
+    if base + sections.count + optReserve(head) <= limit {
       reply.append(contentsOf: sections)
       let ttl = head.remainingTTL(at: now)
       for index in ttlOffsets.indices { reply.patch32(ttl, at: base + Int(ttlOffsets[index])) }
       reply.patch16(head.answerCount, at: 6)
       reply.patch16(head.authorityCount, at: 8)
     } else {
-      setTruncated(&reply)
+      Self.setTruncated(&reply)
     }
+  }
+
+  /// Appends the OPT of a reply from prepared sections, if the query had one.
+  ///
+  /// - Parameter errorText: of a failure.
+  func appendOPT(_ head: CachedHead, _ errorText: ErrorText?, into reply: inout OutputSpan<UInt8>) {
     guard query.edns != nil else { return }
     let error = head.extendedError.map {
       ExtendedError(code: $0, server: errorText?.server ?? [], token: errorText?.token)
     }
-    appendOPT(query, error, limit: limit, into: &reply)
+    Self.appendOPT(query, error, limit: limit, into: &reply)
   }
 
   /// Appends our OPT if the query had one (RFC 6891 section 6.1.1), with DO as it came (RFC 3225 section 3).
@@ -139,8 +161,8 @@ package enum ReplyWriter {
   /// Octets of an OPT with an extended error that has no text.
   static let optWithError = 17
 
-  private static func optReserve(_ query: Query, _ head: CachedHead) -> Int {
-    query.edns == nil ? 0 : head.extendedError == nil ? 11 : optWithError
+  private func optReserve(_ head: CachedHead) -> Int {
+    query.edns == nil ? 0 : head.extendedError == nil ? 11 : Self.optWithError
   }
 }
 

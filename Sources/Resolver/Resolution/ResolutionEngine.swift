@@ -144,7 +144,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     guard inFlight[key] == nil,
       case .displacing(let place) = shares.admission(of: key.server, now: now), let ticket = holders[place]
     else { return nil }
-    return fail(ticket, .overloaded, .otherError, storedFor: 0, now: now)
+    return fail(ticket, .overloaded, now: now)
   }
 
   /// A question that policy allowed arrives.
@@ -171,9 +171,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     flight.isAsking = false
     switch result {
     case .failure(let code):
-      return .finish(fail(ticket, .upstreamUnreachable, code, storedFor: Self.failureTTL, now: now))
+      return .finish(fail(ticket, Failure(.upstreamUnreachable, code, storedFor: Self.failureTTL), now: now))
     case .overloaded:
-      return .finish(fail(ticket, .overloaded, .otherError, storedFor: 0, now: now))
+      return .finish(fail(ticket, .overloaded, now: now))
     case .answer(let message, let server):
       flight.upstream = server
       do throws(ScrubFailure) {
@@ -184,10 +184,10 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
         let members = EventMembers.refused(error, upstream: server) { [forbidden] in
           Self.refusal(of: $0, first.question, forbidden)
         }
-        return .finish(
-          fail(
-            ticket, isInvalid ? .answerInvalid : .answerNotPublic, isInvalid ? .invalidData : .blocked,
-            members: members, storedFor: Self.failureTTL, now: now))
+        let failure = Failure(
+          isInvalid ? .answerInvalid : .answerNotPublic, isInvalid ? .invalidData : .blocked, members: members,
+          storedFor: Self.failureTTL)
+        return .finish(fail(ticket, failure, now: now))
       }
       return grant(ticket, now: now, epoch: epoch)
     }
@@ -199,9 +199,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     guard flight.revocation == nil else { return .finish(revoked(ticket, now: now)) }
     switch result {
     case .setFull:
-      return .finish(fail(ticket, .setFull, .otherError, storedFor: 0, now: now))
+      return .finish(fail(ticket, .setFull, now: now))
     case .unavailable:
-      return .finish(fail(ticket, .firewallUnavailable, .otherError, storedFor: 0, now: now))
+      return .finish(fail(ticket, .firewallUnavailable, now: now))
     case .committed:
       ledger.committed(plan.commits, askedAt: flight.askedAt, epoch: flight.epoch)
       return promise(ticket, now: now, epoch: epoch)
@@ -216,24 +216,33 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     package var shortened: [GrantCommit]
   }
 
+  /// Why something ends before its time: what is recorded of questions in flight, and for the record of what was open.
+  package struct Revocation {
+    var code: AuditCode
+    var ending: GrantLedger.Ending
+
+    package static var notListed: Revocation { Revocation(code: .notListed, ending: .policy) }
+    package static var answerNotPublic: Revocation { Revocation(code: .answerNotPublic, ending: .policy) }
+    package static var `operator`: Revocation { Revocation(code: .notListed, ending: .operator) }
+  }
+
   /// Ends what policy no longer allows: grants, and questions in flight, which open nothing any more.
   ///
   /// - Parameters:
   ///   - servers: the servers to look at; all of them when nil.
-  ///   - code: what is recorded of the questions in flight.
-  ///   - ending: why, for the record of what was open.
+  ///   - revocation: why.
   ///   - keeping: what of such a question stays open all the same.
   package mutating func end(
-    now: UInt64, servers: Set<UInt16>? = nil, as code: AuditCode = .notListed,
-    ending: GrantLedger.Ending = .policy, where condition: (GrantLedger.Key) -> Bool,
+    now: UInt64, servers: Set<UInt16>? = nil, as revocation: Revocation = .notListed,
+    where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false }
   ) -> Closing {
     for (ticket, flight) in flights where servers?.contains(flight.key.server) ?? true && condition(flight.key) {
-      flights[ticket]?.revocation = code
+      flights[ticket]?.revocation = revocation.code
       // A question that comes after this was decided by the policy in force now.
       inFlight[flight.key] = nil
     }
-    let ended = ledger.end(now: now, servers: servers, as: ending, where: condition, keeping: keeping)
+    let ended = ledger.end(now: now, servers: servers, as: revocation.ending, where: condition, keeping: keeping)
     return Closing(closed: ended.closed, shortened: ended.shortened)
   }
 
@@ -334,7 +343,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
         caps: rule.capBits(in: first.question.state.byteCaps), ttl: UInt64(answer.ttl) * Self.second, now: now,
         epoch: epoch, notAfter: notAfter)
     } catch {
-      return .finish(fail(ticket, .setFull, .otherError, storedFor: 0, now: now))
+      return .finish(fail(ticket, .setFull, now: now))
     }
     return commit(ticket, flight, now: now, epoch: epoch)
   }
@@ -368,7 +377,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       return .finish(finish(ticket, grantExpires: until, epoch: epoch, now: now))
     }
     guard now - (flight.committing ?? now) < Self.commitTime else {
-      return .finish(fail(ticket, .firewallUnavailable, .otherError, storedFor: 0, now: now))
+      return .finish(fail(ticket, .firewallUnavailable, now: now))
     }
     return flight.isRenewal
       ? renew(ticket, plan.elements, now: now, epoch: epoch) : grant(ticket, now: now, epoch: epoch)
@@ -452,17 +461,38 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     question.snapshot.rules.allowedEvents == .all ? Event(code: .answered, members: [], once: false) : nil
   }
 
-  private mutating func fail(
-    _ ticket: Ticket, _ code: AuditCode, _ error: ExtendedErrorCode, members: [UInt8] = [], storedFor: UInt64,
-    now: UInt64
-  ) -> Finished {
+  /// Why a question has no answer: for the audit log, for the client, and for how long it is remembered.
+  private struct Failure {
+    var code: AuditCode
+    var error: ExtendedErrorCode
+    var members: [UInt8]
+    /// Nanoseconds.
+    var storedFor: UInt64
+
+    init(
+      _ code: AuditCode, _ error: ExtendedErrorCode = .otherError, members: [UInt8] = [], storedFor: UInt64 = 0
+    ) {
+      self.code = code
+      self.error = error
+      self.members = members
+      self.storedFor = storedFor
+    }
+
+    static var overloaded: Failure { Failure(.overloaded) }
+    static var setFull: Failure { Failure(.setFull) }
+    static var firewallUnavailable: Failure { Failure(.firewallUnavailable) }
+  }
+
+  private mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
     let flight = close(ticket)
-    let response = CachedResponse(responseCode: .SERVFAIL, expires: now + storedFor, extendedError: error)
-    if storedFor > 0, let question = flight?.waiting.first?.question {
+    let response = CachedResponse(
+      responseCode: .SERVFAIL, expires: now + failure.storedFor, extendedError: failure.error)
+    if failure.storedFor > 0, let question = flight?.waiting.first?.question {
       question.state.cache.store(question.name, question.type, response)
     }
     return Finished(
-      waiting: flight?.waiting ?? [], response: response, event: Event(code: code, members: members, once: false))
+      waiting: flight?.waiting ?? [], response: response,
+      event: Event(code: failure.code, members: failure.members, once: false))
   }
 
   private func refuse(_ waiting: Waiting, _ code: AuditCode, now: UInt64) -> Finished {

@@ -46,16 +46,23 @@ package struct Scrubber {
   ) throws(ScrubFailure) -> ScrubbedAnswer {
     let (header, records) = try read(message)
     guard header.responseCode == .NOERROR || header.responseCode == .NXDOMAIN else { throw .invalid }
-    var writer = SectionWriter(question: name)
-    var ttl = maxTTL
-    let chain = try walk(records, message, from: name, type: type, into: &writer, ttl: &ttl)
-    let end = chain.last ?? name
-    let found = records.filter { $0.header.section == .answer && $0.header.type == type && $0.owner == end }
+    let chain = try walk(records, message, from: name, type: type)
+    let found = records.filter { $0.header.section == .answer && $0.header.type == type && $0.owner == chain.end }
     if found.isEmpty || header.responseCode == .NXDOMAIN {
       guard found.isEmpty else { throw .invalid }
-      return try negative(header.responseCode, records, message, end, chain, writer, chainTTL: ttl)
+      return try negative(header.responseCode, records, message, chain)
     }
-    return try positive(found, message, type: type, chain, writer, chainTTL: ttl)
+    return try positive(found, message, type: type, chain)
+  }
+
+  /// The CNAMEs from the asked name on, followed and written.
+  private struct Chain {
+    var targets: [[UInt8]] = []
+    /// The name that the next record belongs to: the asked one, or the last target.
+    var end: [UInt8]
+    var writer: SectionWriter
+    /// The least of its links, in seconds.
+    var ttl: UInt32
   }
 
   private func read(_ message: Span<UInt8>) throws(ScrubFailure) -> (Header, [Record]) {
@@ -79,40 +86,35 @@ package struct Scrubber {
     }
   }
 
-  /// Follows CNAMEs from `name`; writes each and returns the targets.
+  /// Follows CNAMEs from `name` and writes each.
   private func walk(
-    _ records: [Record], _ message: Span<UInt8>, from name: [UInt8], type: RRType, into writer: inout SectionWriter,
-    ttl: inout UInt32
-  ) throws(ScrubFailure) -> [[UInt8]] {
-    var chain: [[UInt8]] = []
-    var current = name
+    _ records: [Record], _ message: Span<UInt8>, from name: [UInt8], type: RRType
+  ) throws(ScrubFailure) -> Chain {
+    var chain = Chain(end: name, writer: SectionWriter(question: name), ttl: maxTTL)
     while type != .CNAME {
       let links = records.filter {
-        $0.header.section == .answer && $0.header.type == .CNAME && $0.owner == current
+        $0.header.section == .answer && $0.header.type == .CNAME && $0.owner == chain.end
       }
       guard let link = links.first else { return chain }
-      guard chain.count < Self.maxChain else { throw .invalid }
+      guard chain.targets.count < Self.maxChain else { throw .invalid }
       let target = try targetName(message, link.header)
       for other in links.dropFirst() {
         guard try targetName(message, other.header) == target else { throw .invalid }
       }
-      guard target != name, !chain.contains(target) else { throw .invalid }
+      guard target != name, !chain.targets.contains(target) else { throw .invalid }
       guard admitsTarget(target) else { throw .notPublic(nil) }
-      ttl = min(ttl, link.header.ttl)
-      writer.appendAlias(to: target, ttl: link.header.ttl)
-      chain.append(target)
-      current = target
+      chain.ttl = min(chain.ttl, link.header.ttl)
+      chain.writer.appendAlias(to: target, ttl: link.header.ttl)
+      chain.targets.append(target)
+      chain.end = target
     }
     return chain
   }
 
   private func positive(
-    _ found: [Record], _ message: Span<UInt8>, type: RRType, _ chain: [[UInt8]], _ written: SectionWriter,
-    chainTTL: UInt32
+    _ found: [Record], _ message: Span<UInt8>, type: RRType, _ chain: Chain
   ) throws(ScrubFailure) -> ScrubbedAnswer {
-    var writer = written
-    var ttl = chainTTL
-    var count = chain.count
+    var (writer, ttl, count) = (chain.writer, chain.ttl, chain.targets.count)
     var addresses: [IPAddress] = []
     for record in found {
       ttl = min(ttl, record.header.ttl)
@@ -130,30 +132,29 @@ package struct Scrubber {
       count += 1
     }
     return ScrubbedAnswer(
-      responseCode: .NOERROR, chain: chain, addresses: addresses, ttl: ttl, sections: writer.octets,
+      responseCode: .NOERROR, chain: chain.targets, addresses: addresses, ttl: ttl, sections: writer.octets,
       ttlOffsets: writer.ttlOffsets, answerCount: UInt16(truncatingIfNeeded: count), authorityCount: 0)
   }
 
   /// NXDOMAIN or NODATA: kept for min(SOA TTL, SOA MINIMUM), and not at all without an SOA (RFC 2308 section 5).
   private func negative(
-    _ code: ResponseCode, _ records: [Record], _ message: Span<UInt8>, _ end: [UInt8], _ chain: [[UInt8]],
-    _ written: SectionWriter, chainTTL: UInt32
+    _ code: ResponseCode, _ records: [Record], _ message: Span<UInt8>, _ chain: Chain
   ) throws(ScrubFailure) -> ScrubbedAnswer {
-    var writer = written
+    var writer = chain.writer
     var ttl: UInt32 = 0
     var authorities: UInt16 = 0
     let soa = records.first {
-      $0.header.section == .authority && $0.header.type == .SOA && isAncestor($0.owner, of: end)
+      $0.header.section == .authority && $0.header.type == .SOA && isAncestor($0.owner, of: chain.end)
     }
     if let soa, let rdata = try rebuilt(message, soa.header), rdata.count >= 4 {
       let minimum = rdata.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-      ttl = min(soa.header.ttl, minimum, maxNegativeTTL, chain.isEmpty ? .max : chainTTL)
+      ttl = min(soa.header.ttl, minimum, maxNegativeTTL, chain.targets.isEmpty ? .max : chain.ttl)
       writer.append(owner: soa.owner, .SOA, ttl: ttl, rdata: rdata)
       authorities = 1
     }
     return ScrubbedAnswer(
-      responseCode: code, chain: chain, addresses: [], ttl: ttl, sections: writer.octets,
-      ttlOffsets: writer.ttlOffsets, answerCount: UInt16(truncatingIfNeeded: chain.count),
+      responseCode: code, chain: chain.targets, addresses: [], ttl: ttl, sections: writer.octets,
+      ttlOffsets: writer.ttlOffsets, answerCount: UInt16(truncatingIfNeeded: chain.targets.count),
       authorityCount: authorities)
   }
 

@@ -8,7 +8,6 @@ import GrantLedger
 import IPNetwork
 import Resolver
 import ResponseCache
-import Transport
 
 extension ControlDesk {
   /// Lists answers, on another thread: there may be very many.

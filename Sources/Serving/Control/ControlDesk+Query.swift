@@ -9,7 +9,6 @@ import IPNetwork
 import LinuxIO
 import Resolver
 import ResponseCache
-import Transport
 
 extension ControlDesk {
   /// Asks as a server would: through the same path, with the same events and the same openings.
@@ -63,16 +62,12 @@ extension ControlDesk {
     let source = QuerySource(
       client: asked.client, port: AskedQuestion.port, transport: .control,
       interface: interface.map(service.shared.resolveInterface) ?? 0)
-    let clock = service.shared.clock()
-    path.auditIsBlocked = service.shared.audit.isBlocked
-    var outcome = QueryPath.Outcome.drop
+    // Not kept: it would hold a snapshot of the past until the next question.
+    var session = QuerySession(QueryLane(service.shared, ring: service.ring, index: service.lane))
+    var outcome = QuerySession.Outcome.drop
     let message = asked.message
     let reply = [UInt8](capacity: ReplyWriter.maxStream) { out in
-      outcome = path.answer(message.span, from: source, at: clock, with: asked.snapshot, into: &out)
-    }
-    if path.mustWakeAudit {
-      path.mustWakeAudit = false
-      service.shared.audit.wake()
+      outcome = session.answer(message.span, from: source, into: &out)
     }
     switch outcome {
     case .reply: finish(asked, reply, asked.isForwarded ? "cache" : "local", completion)

@@ -12,7 +12,6 @@ import LinuxIO
 import Resolver
 import ResponseCache
 import Settings
-import Transport
 import Upstream
 
 /// Answers the calls of the control API, on the resolver's thread.
@@ -29,8 +28,6 @@ final class ControlDesk {
   let started: UInt64
   private let startedMonotonic: UInt64
   let policies: PolicyController
-  /// Answers what operators ask in a server's name.
-  var path: QueryPath
   /// What waits for upstream or the firewall.
   var inFlight: [UInt64: (AskedQuestion, Completion)] = [:]
   var lastID: UInt64 = 0
@@ -47,8 +44,6 @@ final class ControlDesk {
     self.started = started
     startedMonotonic = service.now
     self.mailbox = mailbox
-    path = QueryPath(
-      ring: service.ring, lane: service.lane, resolveInterface: service.shared.resolveInterface)
   }
 
   func take(_ request: ControlRequest, _ completion: @escaping Completion) {

@@ -73,8 +73,10 @@ package final class Service {
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
     let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
+    let alarms = bridge?.alarms
     let shared = SharedState(
-      current: current, epoch: FirewallEpoch(alarms: bridge?.alarms), audit: audit,
+      current: current, epoch: FirewallEpoch { alarms?.value ?? 0 }, audit: audit,
+      clocks: { (MonotonicTime.now().nanoseconds, WallClock.nanoseconds()) },
       resolveInterface: { name in unsafe if_nametoindex(name) },
       sink: { [mailbox] question, path in mailbox.post(.question(question, path)) })
     let sockets: (listener: StreamListener, workers: [DatagramWorker])
@@ -382,21 +384,22 @@ package final class Service {
       workers.append(
         try DatagramWorker(
           addresses: addresses, passed: sharing ? activated.allDatagrams : activated.datagrams(ofWorker: index),
-          shared: shared, ring: ring(index, of: audit), lane: index, gate: gate))
+          lane: QueryLane(shared, ring: ring(index, of: audit), index: index), gate: gate))
     }
     guard !sharing else { return workers }
     workers.append(
       try DatagramWorker(
-        addresses: addresses, passed: activated.datagrams(ofWorker: settings.workers), shared: shared,
-        ring: ring(lanes.flood, of: audit), lane: lanes.flood, gate: gate, servesFloods: true))
+        addresses: addresses, passed: activated.datagrams(ofWorker: settings.workers),
+        lane: QueryLane(shared, ring: ring(lanes.flood, of: audit), index: lanes.flood), gate: gate,
+        servesFloods: true))
     return workers
   }
 
   private func openListener(_ shared: SharedState, _ audit: AuditStore) throws -> StreamListener {
     try StreamListener(
       addresses: settings.listen.map(\.socketAddress).filter { activated.streams[$0] == nil },
-      passed: activated.streams.values.flatMap { $0 }, shared: shared, ring: ring(lanes.stream, of: audit),
-      lane: lanes.stream, limits: StreamLimits())
+      passed: activated.streams.values.flatMap { $0 },
+      lane: QueryLane(shared, ring: ring(lanes.stream, of: audit), index: lanes.stream), limits: StreamLimits())
   }
 
   private func openControl(_ account: Privileges.Account?) throws(StartError) -> ControlServer? {

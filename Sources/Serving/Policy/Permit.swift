@@ -4,7 +4,6 @@ import DNSWire
 import EgressPolicy
 import Resolver
 import Settings
-import Transport
 
 /// An allowance with who gave it and why.
 struct Permit: Sendable {

@@ -6,7 +6,6 @@ import Foundation
 import LinuxIO
 import Resolver
 import Settings
-import Transport
 
 /// Puts policies in force: performs what `PolicyChanges` decides.
 ///

@@ -6,7 +6,6 @@ import EgressPolicy
 import IPNetwork
 import LinuxIO
 import Resolver
-import Transport
 
 /// What the resolver's thread knows of interfaces that are enclosed and of networks that stay closed.
 struct EnclosureState {

@@ -9,7 +9,6 @@ import GrantLedger
 import IPNetwork
 import LinuxIO
 import Resolver
-import Transport
 
 /// A replay that is handed to the bridge in units of one message each.
 struct ReplayInParts {

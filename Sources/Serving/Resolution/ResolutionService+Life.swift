@@ -4,7 +4,6 @@ import ControlAPI
 import Glibc
 import LinuxIO
 import Resolver
-import Transport
 
 /// When this run began and ended, and how the one before it did, as events: what the log does not tell of while nobody
 /// served is no silence of the servers.

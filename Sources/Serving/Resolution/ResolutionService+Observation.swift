@@ -8,7 +8,6 @@ import GrantLedger
 import IPNetwork
 import LinuxIO
 import Resolver
-import Transport
 
 /// Telling what went through the firewall and what did not.
 extension ResolutionService {

@@ -10,7 +10,6 @@ import IPNetwork
 import LinuxIO
 import Resolver
 import ResponseCache
-import Transport
 
 /// What became of putting another policy in force.
 enum Adoption {
@@ -198,19 +197,19 @@ extension ResolutionService {
     completion: @escaping (Int, Int) -> Void
   ) {
     close(
-      servers: servers, since: snapshot, members: peer.members, ending: .operator, where: condition,
+      servers: servers, since: snapshot, members: peer.members, as: .operator, where: condition,
       completion: completion)
   }
 
   func close(
     servers: Set<UInt16>?, since former: ResolverSnapshot, members: String = "", cutting lapsed: [GrantElement] = [],
-    as code: AuditCode = .notListed, ending: GrantLedger.Ending = .policy,
+    as revocation: ResolutionEngine<any ReplyPath>.Revocation = .notListed,
     where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
     completion: @escaping (Int, Int) -> Void
   ) {
     let ended = engine.end(
-      now: now, servers: servers, as: code, ending: ending, where: condition, keeping: keeping)
+      now: now, servers: servers, as: revocation, where: condition, keeping: keeping)
     shorten(ended.shortened.map(\.element))
     let all = ended.closed + (options.cutsFlows ? lapsed : [])
     guard let bridge, !all.isEmpty else { return completion(0, 0) }

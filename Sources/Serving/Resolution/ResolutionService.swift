@@ -15,7 +15,6 @@ import Resolver
 import ResponseCache
 import Settings
 import Sharing
-import Transport
 import Upstream
 
 /// What other threads tell the resolver's thread.
@@ -324,9 +323,8 @@ final class ResolutionService {
     let text = token.map { (server: question.state.name, token: $0) }
     let room = path.isDatagram ? ReplyWriter.maxDatagram : ReplyWriter.streamRoom(question.message.count, answer)
     let octets = [UInt8](capacity: room) { out in
-      ReplyWriter.answer(
-        question.query, question.message.span, answer, now: clock.monotonic, isDatagram: path.isDatagram,
-        errorText: answer.extendedError == nil ? nil : text, into: &out)
+      ReplyWriter(question.query, now: clock.monotonic, isDatagram: path.isDatagram).answer(
+        question.message.span, answer, errorText: answer.extendedError == nil ? nil : text, into: &out)
     }
     path.send(octets)
   }

@@ -26,10 +26,10 @@ struct PathBudget {
     let snapshot = try scenario.snapshot()
     load.fillCache(of: snapshot, scenario)
     let expected = load.expected
-    var replay = Replay(waste)
+    var replay = Replay(waste, with: snapshot)
     for batch in 0...batches {
       if batch == 1 { sluice_callgrind_start() }
-      let seen = replay.batch(packets, with: snapshot)
+      let seen = replay.batch(packets)
       guard seen == expected else { fail("`\(load)` came to \(seen) and not to \(expected)") }
     }
     sluice_callgrind_stop()

@@ -27,28 +27,34 @@ struct Seen: Equatable {
   var answers = 0
 }
 
-/// A worker's query path and reply buffer, without its sockets.
+/// A worker's session and reply buffer, without its sockets.
 struct Replay: ~Copyable {
   /// Nanoseconds; the same for every batch, as a count must not depend on when it is made.
   static let now: UInt64 = 1_000_000_000_000
 
   private let waste: Waste
   private var wasted: [[UInt8]]
-  private var path: QueryPath
+  private var session: QuerySession
   private var reply = [UInt8](repeating: 0, count: ReplyWriter.maxDatagram)
-  private let clock = QueryClock(monotonic: Replay.now, wall: 1_763_630_062_000_000_000, epoch: 1)
 
-  init(_ waste: Waste) {
+  init(_ waste: Waste, with snapshot: ResolverSnapshot) {
     self.waste = waste
     wasted = [[1], [2]]
-    path = QueryPath(ring: Self.ring()) { _ in 0 }
+    let shared = SharedState(
+      current: CurrentSnapshot(snapshot), epoch: FirewallEpoch(), audit: OpenGate(),
+      clocks: { (Self.now, wall: 1_763_630_062_000_000_000) }, resolveInterface: { _ in 0 }, sink: { _, _ in })
+    session = QuerySession(QueryLane(shared, ring: Self.ring()))
   }
 
   /// Answers every packet, as `DatagramWorker` does with what one `recvmmsg` returned.
-  mutating func batch(_ packets: borrowing Packets, with snapshot: borrowing ResolverSnapshot) -> Seen {
+  mutating func batch(_ packets: borrowing Packets) -> Seen {
     var seen = Seen()
     for index in 0..<packets.ranges.count {
-      if index.isMultiple(of: QueryPath.places) { lookAhead(packets, from: index, snapshot) }
+      if index.isMultiple(of: QuerySession.places) {
+        if index > 0 { session.end() }
+        session.begin()
+        lookAhead(packets, from: index)
+      }
       switch waste {
       case .nothing: break
       case .allocation: wasted[0] = [UInt8](repeating: UInt8(truncatingIfNeeded: index), count: 64)
@@ -56,10 +62,9 @@ struct Replay: ~Copyable {
       }
       let outcome = unsafe reply.withUnsafeMutableBufferPointer { buffer in
         var output = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
-        let outcome = path.answer(
-          index % QueryPath.places, packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index],
-          at: clock,
-          with: snapshot, into: &output)
+        let outcome = session.answer(
+          index % QuerySession.places, packets.octets.span.extracting(packets.ranges[index]),
+          from: packets.sources[index], into: &output)
         _ = unsafe output.finalize(for: buffer)
         return outcome
       }
@@ -75,21 +80,17 @@ struct Replay: ~Copyable {
         question.state.leave()
       }
     }
+    session.end()
     return seen
   }
 
-  private mutating func lookAhead(
-    _ packets: borrowing Packets, from first: Int, _ snapshot: borrowing ResolverSnapshot
-  ) {
-    let batch = first..<min(first + QueryPath.places, packets.ranges.count)
+  private mutating func lookAhead(_ packets: borrowing Packets, from first: Int) {
+    let batch = first..<min(first + QuerySession.places, packets.ranges.count)
     for index in batch {
-      path.screen(
-        index - first, packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index].client,
-        with: snapshot)
+      session.screen(
+        index - first, packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index].client)
     }
-    for step in 0..<QueryPath.prefetchSteps {
-      for index in batch { path.prefetch(index - first, step: step, with: snapshot) }
-    }
+    session.prefetch(batch.count)
   }
 
   /// A ring that holds the events of a few batches, because nobody reads it. Full, it shows as SERVFAIL.
@@ -99,6 +100,12 @@ struct Replay: ~Copyable {
     }
     return ring
   }
+}
+
+/// A log that can be written, and whose writer never sleeps.
+private struct OpenGate: AuditGate {
+  var isBlocked: Bool { false }
+  func wake() {}
 }
 
 /// Zeroed memory that stands for a mapped file.

@@ -1,5 +1,3 @@
-package import Resolver
-
 /// The way back to a client that waits for an answer from another thread.
 package protocol ReplyPath: Sendable {
   /// Sends a whole DNS message; called once, from any thread. A client that is gone is not an error.

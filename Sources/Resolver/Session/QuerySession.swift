@@ -1,0 +1,111 @@
+package import IPNetwork
+
+/// How one thread answers queries: a batch at a time, each by one snapshot, one look at the audit log and one reading
+/// of the clocks.
+///
+///     begin ──► screen, prefetch, answer, … ──► end ──► the caller sends the replies
+///       │                                        │
+///       snapshot in force, audit gate, clocks    the audit writer is woken, if a record found it asleep
+///
+/// UDP, TCP and the control API answer through a session and by no other way, so that what P6 asks for stands here once:
+/// while the log cannot be written nothing is answered that would have to be recorded, and the writer hears of a record
+/// before its reply leaves.
+package struct QuerySession: ~Copyable {
+  package enum Outcome: Sendable {
+    case reply
+    case drop
+    case pending(PendingQuestion)
+  }
+
+  /// Messages of one batch.
+  package static let places = QueryPath.places
+
+  private let shared: SharedState
+  private var path: QueryPath
+  /// Of `snapshot`.
+  private var generation: UInt64
+  /// What the batch is answered by: of all batches the newest at its beginning.
+  package private(set) var snapshot: ResolverSnapshot
+  private var isUnderWay = false
+
+  /// Of the thread that has this lane.
+  package init(_ lane: QueryLane) {
+    shared = lane.shared
+    path = QueryPath(ring: lane.ring, lane: lane.index, resolveInterface: shared.resolveInterface)
+    generation = shared.current.generation
+    snapshot = shared.current.load()
+  }
+
+  /// Set for datagrams that may have come before the sockets told of interfaces: one of a server that is known by its
+  /// interface is dropped then, so that the client asks again.
+  package var interfaceMayBeUntold: Bool {
+    get { path.interfaceMayBeUntold }
+    set { path.interfaceMayBeUntold = newValue }
+  }
+
+  /// Whether the policy asks of any server by which interface its queries come.
+  package var asksInterface: Bool { snapshot.asksInterface }
+
+  /// Begins a batch; the one before has ended.
+  package mutating func begin() {
+    precondition(!isUnderWay, "a batch has not ended")
+    isUnderWay = true
+    let newest = shared.current.generation
+    if generation != newest {
+      generation = newest
+      snapshot = shared.current.load()
+    }
+    path.auditIsBlocked = shared.audit.isBlocked
+    path.clock = shared.clock()
+  }
+
+  /// Screens a message of the batch; `place` is its own and below `places`.
+  package mutating func screen(_ place: Int, _ message: Span<UInt8>, from client: IPAddress) {
+    path.screen(place, message, from: client, with: snapshot)
+  }
+
+  /// Prefetches what the answers to the first `count` messages will read, which were screened.
+  package func prefetch(_ count: Int) {
+    for step in 0..<QueryPath.prefetchSteps {
+      for place in 0..<count { path.prefetch(place, step: step, with: snapshot) }
+    }
+  }
+
+  /// Answers a screened message, or says why not. A reply is appended to `reply`, which must be empty; it may be sent
+  /// when the batch has ended.
+  package mutating func answer(
+    _ place: Int, _ message: Span<UInt8>, from source: QuerySource, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    precondition(isUnderWay, "no batch has begun")
+    switch path.answer(place, message, from: source, with: snapshot, into: &reply) {
+    case .reply: return .reply
+    case .drop: return .drop
+    case .pending: return path.takeQuestion()
+    }
+  }
+
+  /// Counts a datagram that was longer than any query: it was not read.
+  package func countOversized(from source: QuerySource) {
+    path.countOversized(from: source, with: snapshot)
+  }
+
+  /// Ends the batch. Its replies may be sent.
+  package mutating func end() {
+    precondition(isUnderWay, "no batch has begun")
+    isUnderWay = false
+    guard path.mustWakeAudit else { return }
+    path.mustWakeAudit = false
+    shared.audit.wake()
+  }
+
+  /// A batch of one message.
+  package mutating func answer(
+    _ message: Span<UInt8>, from source: QuerySource, into reply: inout OutputSpan<UInt8>
+  ) -> Outcome {
+    begin()
+    screen(0, message, from: source.client)
+    let outcome = answer(0, message, from: source, into: &reply)
+    end()
+    return outcome
+  }
+}

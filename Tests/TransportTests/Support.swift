@@ -1,0 +1,46 @@
+import AuditLog
+import DNSWire
+import EgressPolicy
+import IPNetwork
+import Resolver
+import ResponseCache
+import Testing
+import Zones
+
+/// Servers `s0`, `s1`, … with a network each and a policy that lists nothing: every query is denied.
+func denyingSnapshot(_ networks: [String]) throws -> ResolverSnapshot {
+  let place = SourceLocation(file: "policy.yaml", line: 1, column: 1)
+  let policies = try networks.enumerated().map { index, network in
+    let network = ServerNetwork(prefix: try #require(IPPrefix(network)), location: place)
+    return ServerPolicy(
+      name: try ServerName("s\(index)"), networks: [network], rules: RuleList([]), location: place)
+  }
+  return ResolverSnapshot(
+    policy: PolicySnapshot(policies, hash: NameHash(seed: 1)), zones: try LocalZones(files: LocalZones.shippedFiles),
+    rules: ResolverRules(
+      sinkhole: .nxdomain, sinkholeTTL: 5, unknownClients: .nxdomain, allowedEvents: .none, opensFirewall: false,
+      opensIPv6: false, maxTTL: 3600, maxNegativeTTL: 300),
+    servers: policies.enumerated().map { index, policy in
+      ServerState(
+        name: policy.name.text, cache: ResponseCache(maxEntries: 10, hash: NameHash(seed: 1)),
+        firewallIndex: UInt16(index), interface: nil)
+    })
+}
+
+/// Zeroed memory that stands for a mapped file.
+@safe
+final class Memory: Sendable {
+  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
+
+  private init(_ count: Int) {
+    unsafe buffer = .allocate(byteCount: count, alignment: 64)
+    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
+  }
+
+  deinit { unsafe buffer.deallocate() }
+
+  static func ring(_ capacity: Int) -> AuditRing? {
+    let memory = Memory(AuditRing.overhead + capacity)
+    return unsafe SharedRegion(memory.buffer, keeping: memory).flatMap { AuditRing($0) }
+  }
+}

@@ -143,7 +143,7 @@ let package = Package(
     tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
     tests(of: "ResponseCache", ["DNSWire"]),
     tests(of: "GrantLedger", ["DNSWire", "IPNetwork"]),
-    tests(of: "AuditLog", ["DNSWire", "IPNetwork"]),
+    tests(of: "AuditLog", ["DNSWire", "IPNetwork"], resources: [.copy("Fixtures")]),
     tests(
       of: "Resolver",
       ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
@@ -170,7 +170,10 @@ let package = Package(
     tests(of: "Control", ["CLinux", "LinuxIO"]),
     tests(
       of: "Serving",
-      ["Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "IPNetwork", "LinuxIO", "Settings"]),
+      [
+        "AuditLog", "Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "GrantLedger", "IPNetwork",
+        "LinuxIO", "Resolver", "Settings",
+      ]),
     tests(
       of: "sluice",
       [

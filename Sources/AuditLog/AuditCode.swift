@@ -6,7 +6,8 @@ package enum AuditDecision: String, Sendable, CaseIterable {
   case error
 }
 
-/// Why a decision was made: an open registry of stable tokens, each with its sentence and its decision.
+/// Why a decision was made: an open registry of stable numbers and tokens. Numbers are what rings and windows hold, which
+/// outlive the process; tokens are what the log holds.
 package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package let rawValue: UInt8
 
@@ -27,7 +28,6 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let granted = AuditCode(rawValue: 11)
   package static let answered = AuditCode(rawValue: 12)
   package static let special = AuditCode(rawValue: 13)
-  package static let firewallChanged = AuditCode(rawValue: 14)
   package static let policyReloaded = AuditCode(rawValue: 15)
   package static let policyRefused = AuditCode(rawValue: 16)
   package static let neverResolved = AuditCode(rawValue: 17)
@@ -68,86 +68,143 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let crashed = AuditCode(rawValue: 50)
   package static let logDisturbed = AuditCode(rawValue: 51)
 
-  /// Every code that has a meaning.
-  package static let registered: [AuditCode] = (1...51).map { AuditCode(rawValue: $0) }
+  /// What a record of a code is about, and so what its keys mean.
+  package enum Kind: Sendable {
+    /// A DNS query was decided: the record holds a wire name, and the event has a type and an rcode.
+    case query
+    /// The firewall refused a packet: the record holds the destination as text.
+    case connection
+    /// The service itself or its state: every record is an event of its own.
+    case service
+  }
 
-  /// About a query: its record holds a wire name, and its event a type and an rcode.
-  package var isQuery: Bool { (1...13).contains(rawValue) }
-
-  /// About a connection that was refused: its record holds the destination as text.
-  package var isConnection: Bool { (17...27).contains(rawValue) || [37, 38, 43, 44].contains(rawValue) }
-
-  /// About the service itself or its state: every record is an event of its own.
-  package var isService: Bool { !isQuery && !isConnection }
+  package var kind: Kind { row.kind }
+  package var isQuery: Bool { kind == .query }
+  package var isConnection: Bool { kind == .connection }
+  package var isService: Bool { kind == .service }
 
   /// For machines; never changes once released.
-  package var token: StaticString { meaning.token }
+  package var token: StaticString { row.token }
 
   /// For people.
-  package var reason: StaticString { meaning.reason }
+  package var reason: StaticString { row.reason }
 
-  package var decision: AuditDecision { meaning.decision }
+  package var decision: AuditDecision { row.decision }
+}
 
-  private var meaning: (token: StaticString, reason: StaticString, decision: AuditDecision) {
-    switch self {
-    case .notListed: ("not-listed", "destination not in allowlist", .block)
-    case .typeNotAllowed: ("type-not-allowed", "type not allowed", .block)
-    case .classNotAllowed: ("class-not-allowed", "class not allowed", .block)
-    case .unknownClient: ("unknown-client", "unknown client", .block)
-    case .answerNotPublic: ("answer-not-public", "answer not public", .block)
-    case .answerInvalid: ("answer-invalid", "answer invalid", .error)
-    case .firewallUnavailable: ("firewall-unavailable", "firewall unavailable", .error)
-    case .setFull: ("set-full", "set full", .error)
-    case .upstreamUnreachable: ("upstream-unreachable", "upstream unreachable", .error)
-    case .overloaded: ("overloaded", "too many questions in flight", .error)
-    case .granted: ("granted", "destination in allowlist, addresses opened", .allow)
-    case .answered: ("answered", "destination in allowlist", .allow)
-    case .special: ("special", "special-use name", .observe)
-    case .firewallChanged: ("firewall-changed", "firewall changed by someone else", .error)
-    case .policyReloaded: ("policy-reloaded", "policy reloaded", .observe)
-    case .policyRefused: ("policy-refused", "policy refused, the old one stays", .error)
-    default: firewallMeaning
+// MARK: - The table
+
+extension AuditCode {
+  /// All that there is to know of a code.
+  private struct Row: Sendable {
+    let code: AuditCode
+    let kind: Kind
+    let token: StaticString
+    let reason: StaticString
+    let decision: AuditDecision
+    /// What earlier versions wrote in place of the token: read, and not written any more.
+    let former: StaticString?
+
+    init(
+      _ code: AuditCode, _ kind: Kind, _ token: StaticString, _ reason: StaticString, _ decision: AuditDecision,
+      formerly former: StaticString? = nil
+    ) {
+      self.code = code
+      self.kind = kind
+      self.token = token
+      self.reason = reason
+      self.decision = decision
+      self.former = former
+    }
+
+    func isSpelled(_ octets: ArraySlice<UInt8>) -> Bool {
+      Self.equals(token, octets) || former.map { Self.equals($0, octets) } ?? false
+    }
+
+    private static func equals(_ token: StaticString, _ octets: ArraySlice<UInt8>) -> Bool {
+      // The buffer is as long as the literal.
+      octets.count == token.utf8CodeUnitCount && token.withUTF8Buffer { unsafe $0.elementsEqual(octets) }
     }
   }
 
-  private var firewallMeaning: (token: StaticString, reason: StaticString, decision: AuditDecision) {
-    switch self {
-    case .neverResolved: ("never-resolved", "address never resolved by this server", .block)
-    case .wrongPort: ("wrong-port", "address open, but not on this port", .block)
-    case .expired: ("expired", "address no longer open", .block)
-    case .withdrawn: ("withdrawn", "address closed before its time", .block)
-    case .grantLost: ("grant-lost", "address granted, but gone from the firewall", .block)
-    case .rawAddress: ("raw-address", "address never resolved by any server", .block)
-    case .otherResolver: ("other-resolver", "DNS to another resolver", .block)
-    case .dnsOverTLS: ("dns-over-tls", "DNS over TLS to another resolver", .block)
-    case .dnsOverHTTPS: ("dns-over-https", "HTTPS to a known public resolver", .block)
-    case .spoofedSource: ("spoofed-source", "source address on the wrong interface", .block)
-    case .networkHeld: ("network-held", "network that no policy governs any more", .block)
-    case .inboundRefused: ("inbound-refused", "connection to a port that the server does not list", .block)
-    case .hostFence: ("host-fence", "port of the host that is not the resolver's", .block)
-    case .maxBytes: ("max-bytes", "connection over its octets", .block)
-    case .maxBytesPerHour: ("max-bytes-per-hour", "destination over its octets in an hour", .block)
-    case .egressVolume: ("egress-volume", "octets sent to an open address", .observe)
-    case .enforcementDegraded: ("enforcement_degraded", "firewall does not hold what was granted", .error)
-    case .enforcementRestored: ("enforcement_restored", "firewall holds what was granted again", .observe)
-    case .revoked: ("revoked", "address closed before its time", .observe)
-    case .cacheFlushed: ("cache-flushed", "answers forgotten by an operator", .observe)
-    case .grantsRevoked: ("grants-revoked", "addresses closed by an operator", .observe)
-    case .allowedForTime: ("allowed-for-time", "destination allowed for a time by an operator", .observe)
-    case .allowanceEnded: ("allowance-ended", "destination no longer allowed by an operator", .observe)
-    case .upstreamMismatch: ("upstream-mismatch", "answers that were not the upstream's", .error)
-    case .interfaceEnclosed: ("interface-enclosed", "nothing passes from the interface but its servers", .observe)
-    case .networkExposed: ("network-exposed", "network closed by its source alone", .error)
-    case .refusals: ("refusals", "packets refused, of which not every one has an event", .observe)
-    case .askedByOperator: ("asked-by-operator", "asked by an operator in the server's name", .observe)
-    case .started: ("started", "sluice serves", .observe)
-    case .stopped: ("stopped", "sluice stopped", .observe)
-    case .crashed: ("crashed", "the run before ended without stopping", .error)
-    case .logDisturbed: ("log-disturbed", "the log was not as it should be", .error)
-    case .logQuota: ("log-quota", "server over its share of the log, its events are coarser", .error)
-    case .noise: ("noise", "more destinations or clients than have lines of their own", .observe)
-    case .summary: ("summary", "events of a server over its share of the log", .observe)
-    default: ("unknown", "unknown", .error)
-    }
+  /// Every code that has a meaning, by number. `Documentation/event.md` has a row for each.
+  private static let table: [Row] = [
+    Row(.notListed, .query, "not-listed", "destination not in allowlist", .block),
+    Row(.typeNotAllowed, .query, "type-not-allowed", "type not allowed", .block),
+    Row(.classNotAllowed, .query, "class-not-allowed", "class not allowed", .block),
+    Row(.unknownClient, .query, "unknown-client", "unknown client", .block),
+    Row(.answerNotPublic, .query, "answer-not-public", "answer not public", .block),
+    Row(.answerInvalid, .query, "answer-invalid", "answer invalid", .error),
+    Row(.firewallUnavailable, .query, "firewall-unavailable", "firewall unavailable", .error),
+    Row(.setFull, .query, "set-full", "set full", .error),
+    Row(.upstreamUnreachable, .query, "upstream-unreachable", "upstream unreachable", .error),
+    Row(.overloaded, .query, "overloaded", "too many questions in flight", .error),
+    Row(.granted, .query, "granted", "destination in allowlist, addresses opened", .allow),
+    Row(.answered, .query, "answered", "destination in allowlist", .allow),
+    Row(.special, .query, "special", "special-use name", .observe),
+    // 14 was `firewall-changed`, which no version wrote: no other code gets the number.
+    Row(.policyReloaded, .service, "policy-reloaded", "policy reloaded", .observe),
+    Row(.policyRefused, .service, "policy-refused", "policy refused, the old one stays", .error),
+    Row(.neverResolved, .connection, "never-resolved", "address never resolved by this server", .block),
+    Row(.wrongPort, .connection, "wrong-port", "address open, but not on this port", .block),
+    Row(.expired, .connection, "expired", "address no longer open", .block),
+    Row(.rawAddress, .connection, "raw-address", "address never resolved by any server", .block),
+    Row(.otherResolver, .connection, "other-resolver", "DNS to another resolver", .block),
+    Row(.dnsOverTLS, .connection, "dns-over-tls", "DNS over TLS to another resolver", .block),
+    Row(.dnsOverHTTPS, .connection, "dns-over-https", "HTTPS to a known public resolver", .block),
+    Row(.spoofedSource, .connection, "spoofed-source", "source address on the wrong interface", .block),
+    Row(.hostFence, .connection, "host-fence", "port of the host that is not the resolver's", .block),
+    Row(.maxBytes, .connection, "max-bytes", "connection over its octets", .block),
+    Row(.maxBytesPerHour, .connection, "max-bytes-per-hour", "destination over its octets in an hour", .block),
+    Row(.egressVolume, .service, "egress-volume", "octets sent to an open address", .observe),
+    Row(
+      .enforcementDegraded, .service, "enforcement-degraded", "firewall does not hold what was granted", .error,
+      formerly: "enforcement_degraded"),
+    Row(
+      .enforcementRestored, .service, "enforcement-restored", "firewall holds what was granted again", .observe,
+      formerly: "enforcement_restored"),
+    Row(.revoked, .service, "revoked", "address closed before its time", .observe),
+    Row(.cacheFlushed, .service, "cache-flushed", "answers forgotten by an operator", .observe),
+    Row(.grantsRevoked, .service, "grants-revoked", "addresses closed by an operator", .observe),
+    Row(.allowedForTime, .service, "allowed-for-time", "destination allowed for a time by an operator", .observe),
+    Row(.allowanceEnded, .service, "allowance-ended", "destination no longer allowed by an operator", .observe),
+    Row(.askedByOperator, .service, "asked-by-operator", "asked by an operator in the server's name", .observe),
+    Row(.networkHeld, .connection, "network-held", "network that no policy governs any more", .block),
+    Row(.inboundRefused, .connection, "inbound-refused", "connection to a port that the server does not list", .block),
+    Row(.upstreamMismatch, .service, "upstream-mismatch", "answers that were not the upstream's", .error),
+    Row(
+      .interfaceEnclosed, .service, "interface-enclosed", "nothing passes from the interface but its servers", .observe),
+    Row(.networkExposed, .service, "network-exposed", "network closed by its source alone", .error),
+    Row(.refusals, .service, "refusals", "packets refused, of which not every one has an event", .observe),
+    Row(.withdrawn, .connection, "withdrawn", "address closed before its time", .block),
+    Row(.grantLost, .connection, "grant-lost", "address granted, but gone from the firewall", .block),
+    Row(.noise, .service, "noise", "more destinations or clients than have lines of their own", .observe),
+    Row(.logQuota, .service, "log-quota", "server over its share of the log, its events are coarser", .error),
+    Row(.summary, .service, "summary", "events of a server over its share of the log", .observe),
+    Row(.started, .service, "started", "sluice serves", .observe),
+    Row(.stopped, .service, "stopped", "sluice stopped", .observe),
+    Row(.crashed, .service, "crashed", "the run before ended without stopping", .error),
+    Row(.logDisturbed, .service, "log-disturbed", "the log was not as it should be", .error),
+  ]
+
+  /// The rows by number; what no row is for is an error without a name.
+  private static let rows: [Row] = {
+    var rows = (0...UInt8.max).map { Row(AuditCode(rawValue: $0), .service, "unknown", "unknown", .error) }
+    for row in table { rows[Int(row.code.rawValue)] = row }
+    return rows
+  }()
+
+  private var row: Row { Self.rows[Int(rawValue)] }
+
+  /// Every code that has a meaning, by number.
+  package static let registered = table.map(\.code)
+
+  /// The code that is written like this, or was by an earlier version; nil for what this version does not know.
+  package init?(token: ArraySlice<UInt8>) {
+    guard let row = Self.table.first(where: { $0.isSpelled(token) }) else { return nil }
+    self = row.code
   }
+
+  /// Whether this is how it is written, or was by an earlier version.
+  package func isSpelled(_ octets: ArraySlice<UInt8>) -> Bool { row.isSpelled(octets) }
 }

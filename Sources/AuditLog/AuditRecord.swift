@@ -2,7 +2,7 @@ package import DNSWire
 package import IPNetwork
 
 /// How a query came in.
-package enum AuditTransport: UInt8, Sendable {
+package enum AuditTransport: UInt8, CaseIterable, Sendable {
   case udp
   case tcp
   /// By the control API: an operator asked in a server's name.

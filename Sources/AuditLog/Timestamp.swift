@@ -51,6 +51,28 @@ package struct Timestamp: Sendable {
     return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * monthFromMarch + 2) / 5 + 1)
   }
 
+  /// Days since 1970 of a Gregorian date, from year 0 on.
+  package static func days(_ year: Int, _ month: Int, _ day: Int) -> Int {
+    let shifted = month <= 2 ? year - 1 : year
+    let era = shifted / 400
+    let yearOfEra = shifted - era * 400
+    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
+    return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+  }
+
+  /// What year, month, day, hour, minute, second and milliseconds may be: so many years are nanoseconds in 64 bits.
+  private static let fields: [ClosedRange<Int>] = [1970...2553, 1...12, 1...31, 0...23, 0...59, 0...59, 0...999]
+
+  /// Nanoseconds since 1970 of what `append` appended; nil for what it would not.
+  static func nanoseconds(_ text: ArraySlice<UInt8>) -> UInt64? {
+    let parts = text.split { !(48...57).contains($0) }.compactMap { Int(String(decoding: $0, as: UTF8.self)) }
+    guard parts.count == fields.count, zip(fields, parts).allSatisfy({ $0.contains($1) }) else { return nil }
+    let seconds = days(parts[0], parts[1], parts[2]) * 86_400 + parts[3] * 3600 + parts[4] * 60 + parts[5]
+    let nanoseconds = (UInt64(seconds) * 1000 + UInt64(parts[6])) * millisecond
+    // Neither the 30th of February nor other separators.
+    return self.text(nanoseconds).utf8.elementsEqual(text) ? nanoseconds : nil
+  }
+
   private static func append(_ value: UInt64, digits: Int, to output: inout [UInt8]) {
     var scale: UInt64 = 1
     for _ in 1..<digits { scale *= 10 }

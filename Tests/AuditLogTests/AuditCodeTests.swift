@@ -10,6 +10,33 @@ import Testing
     #expect(!tokens.contains("unknown"))
   }
 
+  @Test("tokens are in kebab-case, numbers ascend, and the number of a code that was never written stays free")
+  func table() {
+    let codes = AuditCode.registered
+    #expect(codes.allSatisfy { $0.token.description.wholeMatch(of: /[a-z]+(-[a-z]+)*/) != nil })
+    #expect(codes.map(\.rawValue) == (1...51).filter { $0 != 14 })
+    #expect(codes.allSatisfy { $0.rawValue < Coalescer.summaryCodes })
+    for number in [0, 14, 52, 255] as [UInt8] {
+      let code = AuditCode(rawValue: number)
+      #expect(code.token.description == "unknown" && code.decision == .error && code.isService)
+    }
+  }
+
+  @Test("a code is found by its token, and by what earlier versions wrote in its place")
+  func spellings() {
+    func code(_ text: String) -> AuditCode? { AuditCode(token: Array(text.utf8)[...]) }
+    for one in AuditCode.registered {
+      let token = Array(one.token.description.utf8)
+      #expect(AuditCode(token: token[...]) == one && one.isSpelled(token[...]))
+    }
+    #expect(code("enforcement_degraded") == .enforcementDegraded)
+    #expect(code("enforcement_restored") == .enforcementRestored)
+    #expect(AuditCode.enforcementDegraded.isSpelled(Array("enforcement_degraded".utf8)[...]))
+    for text in ["", "unknown", "not_listed", "not-liste", "not-listed2", "firewall-changed"] {
+      #expect(code(text) == nil)
+    }
+  }
+
   @Test("the contract's codes have the contract's sentences and decisions")
   func sentences() {
     #expect(AuditCode.notListed.token.description == "not-listed")

@@ -98,7 +98,7 @@ import Testing
     let events = try lines(scratch.log)
     #expect(events.map(\.typeOrPort) == ["22/tcp", "853/tcp", "-"])
     #expect(events.map { $0.text(.client) } == ["10.77.1.2", "10.77.1.2", "-"])
-    #expect(events.map { $0.text(.code) } == ["wrong-port", "dns-over-tls", "enforcement_degraded"])
+    #expect(events.map { $0.text(.code) } == ["wrong-port", "dns-over-tls", "enforcement-degraded"])
     #expect(try lines(scratch.log, LogFilter(name: "api.*")).count == 1)
     #expect(try lines(scratch.log, LogFilter(name: "198.51.100.*")).count == 2)
     #expect(try lines(scratch.log, LogFilter(server: "s1", decision: "error")).count == 1)
@@ -110,6 +110,35 @@ import Testing
       #expect(row.range(of: value).map { row.distance(from: row.startIndex, to: $0.lowerBound) } == place)
     }
     #expect(table.line(events[2]).contains("  -  "))
+  }
+
+  @Test(
+    "a code that an earlier version spelled otherwise is shown as it is spelled now, and one of a later version as it is"
+  )
+  func spellings() throws {
+    func line(_ code: String) throws -> LogLine {
+      let text = #"{"ts":"2026-11-20T09:14:22.481Z","server":"*","decision":"error","code":"\#(code)","count":1}"#
+      return try #require(LogLine(Array(text.utf8)[...]))
+    }
+    var table = LogTable(timeZone: .gmt)
+    for (written, code, shown) in [
+      ("enforcement_degraded", AuditCode.enforcementDegraded, "enforcement-degraded"),
+      ("enforcement_restored", .enforcementRestored, "enforcement-restored"),
+      ("enforcement-restored", .enforcementRestored, "enforcement-restored"), ("not-yet", nil, "not-yet"),
+    ] as [(String, AuditCode?, String)] {
+      let line = try line(written)
+      #expect(line.code == code && line.codeText == shown)
+      #expect(table.line(line).contains(" \(shown) "))
+      #expect(
+        String(decoding: line.octets, as: UTF8.self).contains("\"\(written)\""), "--json shows it as it was written")
+    }
+  }
+
+  @Test("every member that log looks for is a key of the event")
+  func members() {
+    let keys =
+      AuditMembers.Text.allCases.map(\.rawValue) + AuditMembers.Number.allCases.map(\.rawValue) + AuditEvent.fixedKeys
+    for member in LogLine.Member.allCases { #expect(keys.contains("\(member)")) }
   }
 
   @Test("a string of null is no null, and the transport stands in where no protocol is told")

@@ -126,7 +126,7 @@ extension EndToEnd {
         // What a flush takes along is said.
         try noise(bed, "[('45.11.9.2', 9)] * 500")
         _ = try bed.nft("flush ruleset")
-        let over = try event(bed, "enforcement_restored")
+        let over = try event(bed, "enforcement-restored")
         #expect(over["counters_lost"] as? [String] == ["github-mcp"] && over["counted_until"] != nil, "\(over)")
       }
     }
@@ -186,7 +186,7 @@ extension EndToEnd {
         ].enumerated() {
           _ = try bed.nft(deed)
           try eventually("\(deed) is over") {
-            try bed.sluice.events().filter { $0["code"] as? String == "enforcement_restored" }.count == number + 1
+            try bed.sluice.events().filter { $0["code"] as? String == "enforcement-restored" }.count == number + 1
           }
           #expect(try kernel.holds(own), "after \(deed)")
           #expect(try !kernel.holds(stranger), "after \(deed)")
@@ -194,7 +194,7 @@ extension EndToEnd {
           #expect(try !bed.connects("45.11.0.66"))
         }
         let events = try bed.sluice.events()
-        let begun = events.filter { $0["code"] as? String == "enforcement_degraded" }
+        let begun = events.filter { $0["code"] as? String == "enforcement-degraded" }
         #expect(
           begun.map { $0["cause"] as? String } == [
             "elements-removed", "elements-added", "table-removed", "table-removed",
@@ -220,7 +220,7 @@ extension EndToEnd {
           try Data((deed + "\n").utf8).write(to: script)
           try bed.host.must("nft -f \(script.path)")
           try eventually("\(deed) is undone") {
-            try bed.sluice.events().filter { $0["code"] as? String == "enforcement_restored" }.count == number + 1
+            try bed.sluice.events().filter { $0["code"] as? String == "enforcement-restored" }.count == number + 1
           }
           #expect(try kernel.remaining(own) ?? 0 > 5, "after \(deed)")
           #expect(try bed.connects("45.11.0.10"), "after \(deed)")
@@ -228,7 +228,7 @@ extension EndToEnd {
           #expect(try bed.sluice.command("firewall", "diff").status == 0, "after \(deed)")
         }
         let events = try bed.sluice.events()
-        #expect(events.filter { $0["code"] as? String == "enforcement_degraded" }.count == 6)
+        #expect(events.filter { $0["code"] as? String == "enforcement-degraded" }.count == 6)
       }
     }
 
@@ -241,7 +241,7 @@ extension EndToEnd {
         Processes.signal(feeder, SIGSTOP)
         _ = try bed.nft("add element inet sluice github-mcp-4 { 45.11.0.66 . tcp . 443 timeout 1h }")
         Processes.signal(feeder, SIGKILL)
-        let over = try event(bed, "enforcement_restored")
+        let over = try event(bed, "enforcement-restored")
         #expect(over["cause"] as? String == "bridge-restarted")
         #expect(try bed.connects("45.11.0.10"))
         #expect(try !bed.connects("45.11.0.66"))

@@ -92,7 +92,7 @@ extension EndToEnd {
         #expect(try !bed.connects("45.11.0.66"))
         #expect(
           try bed.sluice.events().contains {
-            $0["code"] as? String == "enforcement_degraded" && $0["cause"] as? String == "bridge-gone"
+            $0["code"] as? String == "enforcement-degraded" && $0["cause"] as? String == "bridge-gone"
           })
         try bed.sluice.startAgain()
         try expectAnswers(2_000..<2_100, try bed.socket(), kernel)
@@ -134,9 +134,9 @@ extension EndToEnd {
           }
           try eventually("the incident is over") {
             let events = try bed.sluice.events()
-            let degraded = events.filter { $0["code"] as? String == "enforcement_degraded" }
+            let degraded = events.filter { $0["code"] as? String == "enforcement-degraded" }
             return degraded.contains { $0["cause"] as? String == "bridge-silent" }
-              && events.filter { $0["code"] as? String == "enforcement_restored" }.count == degraded.count
+              && events.filter { $0["code"] as? String == "enforcement-restored" }.count == degraded.count
           }
           #expect(try bed.sluice.command("status", "--json").text.contains("\"state\":\"up\""))
         }

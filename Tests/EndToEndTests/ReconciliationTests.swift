@@ -57,7 +57,7 @@ extension EndToEnd {
         let removal = try bed.sluice.command("firewall", "remove")
         #expect(removal.status == 1, "the table of a running sluice is not taken away")
         #expect(try bed.connects("45.11.0.10"))
-        #expect(try bed.sluice.events().allSatisfy { $0["code"] as? String != "enforcement_degraded" })
+        #expect(try bed.sluice.events().allSatisfy { $0["code"] as? String != "enforcement-degraded" })
       }
     }
 

@@ -158,7 +158,7 @@ extension EndToEnd {
         Processes.signal(feeder, SIGKILL)
         try eventually("another feeder") { (try? bed.sluice.bridge).map { $0 != feeder } ?? false }
         try eventually("the incident is over") {
-          try bed.sluice.events().contains { $0["code"] as? String == "enforcement_restored" }
+          try bed.sluice.events().contains { $0["code"] as? String == "enforcement-restored" }
         }
         try reload(bed, settings, without: "long.github.com")
         try eventually("it is open for as long as the other name holds it") {
@@ -188,8 +188,8 @@ extension EndToEnd {
         }
         try eventually("all is well again") {
           let codes = try bed.sluice.events().compactMap { $0["code"] as? String }
-          return codes.filter { $0 == "enforcement_degraded" }.count
-            == codes.filter { $0 == "enforcement_restored" }.count
+          return codes.filter { $0 == "enforcement-degraded" }.count
+            == codes.filter { $0 == "enforcement-restored" }.count
         }
       }
     }

@@ -179,7 +179,7 @@ extension EndToEnd {
         #expect(try !bed.connects("45.11.0.66"))
 
         _ = try bed.nft("delete table inet filter-mcp")
-        try eventually("the event") { try has(bed, "enforcement_degraded") }
+        try eventually("the event") { try has(bed, "enforcement-degraded") }
         for name in ["api.github.com", "uploads.github.com"] {
           let answer = try bed.dig(name, "A")
           #expect(answer.status == "SERVFAIL" && answer.values.isEmpty, "\(name): \(answer.text)")
@@ -189,7 +189,7 @@ extension EndToEnd {
         usleep(3_000_000)
         #expect(try !bed.nft("list tables").contains("filter-mcp"))
         #expect(try bed.dig("onlya.github.com", "A").status == "SERVFAIL")
-        #expect(try !has(bed, "enforcement_restored"), "nothing is restored while the table is missing")
+        #expect(try !has(bed, "enforcement-restored"), "nothing is restored while the table is missing")
         #expect(bed.sluice.isRunning)
 
         try makeTable(bed)
@@ -197,7 +197,7 @@ extension EndToEnd {
         #expect(try elements(bed)["45.11.0.10"] == true)
         #expect(try bed.connects("45.11.0.10"))
         #expect(try !bed.connects("45.11.0.66"))
-        try eventually("the end of the incident") { try has(bed, "enforcement_restored") }
+        try eventually("the end of the incident") { try has(bed, "enforcement-restored") }
         #expect(try bed.dig("uploads.github.com", "A").values == ["45.11.0.11"])
       }
     }

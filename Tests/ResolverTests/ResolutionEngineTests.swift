@@ -186,7 +186,7 @@ struct EngineCommitTests {
     #expect(finished.response.responseCode == .NOERROR && finished.response.answerCount == 2)
     #expect(finished.event?.code == .granted && finished.event?.once == true)
     #expect(talk.cachedTTL(api) == 300 && talk.engine.flightCount == 0)
-    let members = String(decoding: finished.event?.members ?? [], as: UTF8.self)
+    let members = String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
     #expect(
       members == #","rule":"policy.yaml:7","chain":[],"addresses":["9.9.9.9","8.8.8.8"],"ports":["443/tcp"],"ttl":300,"#
         + #""lifetime":330,"upstream":"udp://192.0.2.54""#)
@@ -469,7 +469,7 @@ struct EngineQuestionTests {
     #expect(finished.response.responseCode == .SERVFAIL && finished.response.extendedError == .blocked)
     #expect(finished.response.sections.isEmpty && finished.event?.code == .answerNotPublic)
     #expect(
-      String(decoding: finished.event?.members ?? [], as: UTF8.self)
+      String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
         == #","upstream":"udp://192.0.2.54","addresses":["169.254.169.254"],"refused_as":"metadata""#)
     #expect(talk.engine.ledger.elementCount == 0)
     let other = "x.deep.example.org"
@@ -537,7 +537,7 @@ struct EngineQuestionTests {
       let ticket = try talk.ask(api)
       _ = try talk.commits(talk.answer(ticket, api, records + addresses.map { a(names[links], $0) }))
       let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
-      let members = String(decoding: finished.event?.members ?? [], as: UTF8.self)
+      let members = String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
       let chain = links > 2 ? [names[1], names[links]] : Array(names.dropFirst())
       #expect(members.contains("\"chain\":[" + chain.map { "\"\($0)\"" }.joined(separator: ",") + "]"))
       #expect(members.contains("\"chain_length\":\(links),") == (links > 2))

@@ -1,6 +1,6 @@
 /// How repeats of a grant become one event with the addresses of all.
 extension Coalescer {
-  private static let addressesKey = Array(",\"addresses\":[".utf8)
+  private static let addressesKey = AuditMembers.List.addresses.opening
 
   /// The window that a repeated grant is to be counted in, with the record's addresses among the window's own: this one,
   /// or where they do not fit a longer one in its place. Nil when there is no room for that, and nothing was done.

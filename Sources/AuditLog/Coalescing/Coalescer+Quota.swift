@@ -36,14 +36,17 @@ extension Coalescer {
 
   /// `,"codes":{"not-listed":812}` of the summary whose counts are in `extraOctets`.
   func appendCodes(to output: inout [UInt8]) {
-    output.append(ascii: ",\"codes\":{")
+    output.append(key: AuditMembers.Shaped.codes)
+    output.append(UInt8(ascii: "{"))
     var isFirst = true
     for code in 0..<min(Self.summaryCodes, extraOctets.count / 8) {
       let counted = counted(at: code * 8)
       guard counted > 0 else { continue }
-      output.append(ascii: isFirst ? "\"" : ",\"")
+      if !isFirst { output.append(UInt8(ascii: ",")) }
+      output.append(UInt8(ascii: "\""))
       output.append(ascii: AuditCode(rawValue: UInt8(code)).token)
-      output.append(ascii: "\":")
+      output.append(UInt8(ascii: "\""))
+      output.append(UInt8(ascii: ":"))
       output.append(decimal: counted)
       isFirst = false
     }
@@ -63,13 +66,5 @@ extension Coalescer {
     }
     store(record.header.wallClock, window, Field.last)
     store(counted &+ 1, window, Field.count)
-  }
-
-  /// `,"records":812` of a `log-quota` event: how many were told more coarsely.
-  func coarser(_ records: UInt64) -> [UInt8] {
-    var members: [UInt8] = []
-    members.append(ascii: ",\"records\":")
-    members.append(decimal: records)
-    return members
   }
 }

@@ -16,10 +16,10 @@ extension Coalescer {
 
   /// What sums are made of: the members of the events, and what it is called how many there were at a time.
   private struct Totals {
-    /// Up to two, as they stand in a member list.
-    let members: [[UInt8]]
+    /// Up to two.
+    let members: [AuditMembers.Number]
     /// Nil where it is not said.
-    let most: StaticString?
+    let most: AuditMembers.Number?
     /// How many are told one by one at a time, by the grain of their server.
     let coarse: UInt64
     let coarsest: UInt64
@@ -33,11 +33,10 @@ extension Coalescer {
     }
 
     private static let egressVolume = Totals(
-      members: [Array(",\"bytes\":".utf8), Array(",\"packets\":".utf8)], most: ",\"destinations\":", coarse: 64,
-      coarsest: 0)
+      members: [.bytes, .packets], most: .destinations, coarse: 64, coarsest: 0)
     // One for each server and change of what is allowed, which no container makes.
     private static let revoked = Totals(
-      members: [Array(",\"address_count\":".utf8), Array(",\"flows_cut\":".utf8)], most: nil, coarse: 64, coarsest: 16)
+      members: [.addressCount, .flowsCut], most: nil, coarse: 64, coarsest: 16)
   }
 
   /// Takes in an event of the service; false when there is no room, and nothing was done.
@@ -77,10 +76,11 @@ extension Coalescer {
       store(told + 1, window, start + Total.told)
       return false
     }
+    let members = record.octets.span.extracting(record.members)
     for (number, member) in totals.members.enumerated() {
       let field = start + Total.sums + number * 8
       let sum: UInt64 = load(window, field)
-      store(sum &+ Self.number(after: member, in: record), window, field)
+      store(sum &+ (AuditMembers.number(member, in: members) ?? 0), window, field)
     }
     let summed: UInt64 = load(window, start + Total.summed) &+ 1
     store(summed, window, start + Total.summed)
@@ -90,31 +90,14 @@ extension Coalescer {
     return true
   }
 
-  /// The number that follows the first of these octets in a record's members; 0 where there is none.
-  private static func number(after member: [UInt8], in record: borrowing AuditRecord) -> UInt64 {
-    let members = record.octets.span.extracting(record.members)
-    guard let start = find(member.span, in: members, 0..<members.count) else { return 0 }
-    var number: UInt64 = 0
-    var at = start + member.count
-    while at < members.count, (48...57).contains(members[at]) {
-      number = number &* 10 &+ UInt64(members[at] - 48)
-      at += 1
-    }
-    return number
-  }
-
-  /// `,"bytes":…,"packets":…,"destinations":…` of the sums that are in `extraOctets`.
-  func totals(of code: AuditCode) -> [UInt8] {
-    guard let totals = Totals.of(code), extraOctets.count >= Total.octets else { return [] }
-    var members: [UInt8] = []
+  /// `bytes`, `packets` and `destinations` of the sums that are in `extraOctets`.
+  func totals(of code: AuditCode) -> AuditMembers {
+    var members = AuditMembers()
+    guard let totals = Totals.of(code), extraOctets.count >= Total.octets else { return members }
     for (number, member) in totals.members.enumerated() {
-      members.append(contentsOf: member)
-      members.append(decimal: counted(at: Total.sums + number * 8))
+      members.append(member, counted(at: Total.sums + number * 8))
     }
-    if let most = totals.most {
-      members.append(ascii: most)
-      members.append(decimal: counted(at: Total.most))
-    }
+    if let most = totals.most { members.append(most, counted(at: Total.most)) }
     return members
   }
 }

@@ -92,8 +92,10 @@ extension Coalescer {
       if let digest { append(digest, octets.extracting(stored.server), since: start, to: &output) }
     case .clientAggregate where digest != nil, .serverAggregate where digest != nil:
       if let digest { append(digest, octets.extracting(stored.server), since: start, to: &output) }
-    case .quota: encoder.appendMembers(coarser(areas[span].load(entry, Field.count)).span, to: &output)
-    case .totals: encoder.appendMembers(totals(of: stored.code).span, to: &output)
+    case .quota:
+      let coarser = AuditMembers(.records, areas[span].load(entry, Field.count) as UInt64)
+      encoder.appendMembers(coarser.octets.span, to: &output)
+    case .totals: encoder.appendMembers(totals(of: stored.code).octets.span, to: &output)
     case .domainAggregate, .clientAggregate, .serverAggregate, .domainGroup, .clientGroup, .serverGroup:
       encoder.appendSamples(extraOctets.span, count: samples, areNames: stored.code.isQuery, to: &output)
     }
@@ -140,7 +142,7 @@ extension Coalescer {
       wallClock: span >= WindowSpan.hour.rawValue ? max(last, wallClock) : last,
       // What it tells of was counted by other events.
       count: stored.kind == .quota ? 1 : area.load(entry, Field.count) &- told,
-      interval: (area.load(entry, Field.first), last))
+      interval: AuditEvent.Interval(first: area.load(entry, Field.first), last: last))
   }
 
   private func destination(of stored: StoredKey) -> EventEncoder.Destination {

@@ -98,8 +98,8 @@ struct CoalescingKey {
     return start..<end
   }
 
-  private static let addressKey = Array(",\"address\":\"".utf8)
-  private static let ruleKey = Array(",\"rule\":\"".utf8)
+  private static let addressKey = AuditMembers.Text.address.opening
+  private static let ruleKey = AuditMembers.Text.rule.opening
 
   /// Becomes the key of what a grant has a line of its own for, of a server that is far over its share: the entry of the
   /// policy, and the registrable domain, which begins at `domain` of the name. Several entries may be in one line of a

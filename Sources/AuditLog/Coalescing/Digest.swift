@@ -136,20 +136,28 @@ struct Digest {
   /// - Parameter limit: octets; half of them are for `top`. The last of each list may go beyond.
   func append(limit: Int, _ encoder: borrowing EventEncoder, to output: inout [UInt8]) {
     let start = output.count
-    output.append(ascii: ",\"distinct\":")
+    output.append(key: AuditMembers.Number.distinct)
     output.append(decimal: distinct)
-    output.append(ascii: ",\"top\":[")
+    output.append(key: AuditMembers.Shaped.top)
+    output.append(UInt8(ascii: "["))
     let order = counts.indices.sorted { counts[$0] - over[$0] > counts[$1] - over[$1] }
     for (number, index) in order.prefix(Self.told).enumerated() where output.count - start < limit / 2 {
-      output.append(ascii: number > 0 ? ",{\"destination\":\"" : "{\"destination\":\"")
+      if number > 0 { output.append(UInt8(ascii: ",")) }
+      output.append(UInt8(ascii: "{"))
+      output.append(key: EventKey.destination, isFirst: true)
+      output.append(UInt8(ascii: "\""))
       frequent.append(index, encoder, to: &output)
-      output.append(ascii: "\",\"count\":")
+      output.append(UInt8(ascii: "\""))
+      output.append(key: EventKey.count)
       output.append(decimal: counts[index] - over[index])
       output.append(UInt8(ascii: "}"))
     }
-    output.append(ascii: "],\"samples\":[")
+    output.append(UInt8(ascii: "]"))
+    output.append(key: AuditMembers.List.samples)
+    output.append(UInt8(ascii: "["))
     for index in 0..<Int(min(seen, UInt64(Self.samples))) where output.count - start < limit {
-      output.append(ascii: index > 0 ? ",\"" : "\"")
+      if index > 0 { output.append(UInt8(ascii: ",")) }
+      output.append(UInt8(ascii: "\""))
       sampled.append(index, encoder, to: &output)
       output.append(UInt8(ascii: "\""))
     }

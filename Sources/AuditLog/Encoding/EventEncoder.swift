@@ -3,23 +3,7 @@ import IPNetwork
 
 /// What the lines of a run's events are made with: the keys of `Documentation/event.md` in its order, one object a line.
 package struct EventEncoder: ~Copyable {
-  /// The parts of an event that are not text.
-  struct Fields {
-    var code: AuditCode
-    /// Nil where an aggregate holds several types.
-    var type: RRType?
-    /// Nil where there is none, or where an aggregate of connections holds several.
-    var transport: AuditTransport?
-    var responseCode: ResponseCode
-    var payloadSize: UInt32
-    /// Nil where an aggregate holds several clients, and where the service has none.
-    var client: IPAddress?
-    var clientPort: UInt16
-    var wallClock: UInt64
-    var count: UInt64
-    /// The first and the last of several.
-    var interval: (first: UInt64, last: UInt64)?
-  }
+  typealias Fields = AuditEvent.Fields
 
   enum Destination {
     case name
@@ -28,25 +12,40 @@ package struct EventEncoder: ~Copyable {
     case any
   }
 
-  static let membersOmitted = Array(",\"members_omitted\":true".utf8)
+  static let membersOmitted = AuditMembers.Shaped.membersOmitted.opening + Array("true".utf8)
 
   private let run: [UInt8]
   private var sequence: UInt64 = 0
   private var time = Timestamp()
+  private let pieces = EventPieces.shared
+  /// From behind the destination to the payload's size, by code.
   private let words: [[UInt8]]
+  /// From behind the id to the client, by code.
+  private let tokens: [[UInt8]]
+  /// From behind the client's port to the type, by transport.
+  private let transports: [[UInt8]]
+  private let noTransport: [UInt8]
   private let types: [[UInt8]]
   private let responseCodes: [[UInt8]]
 
   /// - Parameter run: greater than that of every run before: it begins the ids of all events.
   package init(run: UInt64) {
     var prefix: [UInt8] = []
-    prefix.append(hexadecimal: run, digits: 10)
-    prefix.append(UInt8(ascii: "-"))
+    prefix.append(run: run)
     self.run = prefix
-    words = (0...UInt8.max).map { value in
-      let code = AuditCode(rawValue: value)
-      return Array("\",\"decision\":\"\(code.decision.rawValue)\",\"reason\":\"\(code.reason)\",\"payload_size\":".utf8)
+    let pieces = pieces
+    let codes = (0...UInt8.max).map { AuditCode(rawValue: $0) }
+    words = codes.map { code in
+      pieces.decision + Array(code.decision.rawValue.utf8) + pieces.reason + Array(code.reason.description.utf8)
+        + pieces.payloadSize
     }
+    tokens = codes.map { pieces.code + Array($0.token.description.utf8) + pieces.client }
+    transports = AuditTransport.allCases.map { transport in
+      var octets = pieces.transport
+      octets.append(jsonQuoted: transport.name)
+      return octets
+    }
+    noTransport = EventPieces.null + pieces.transport + EventPieces.null
     types = (0..<512).map { Array(RRType(rawValue: $0).description.utf8) }
     responseCodes = (0..<32).map { Array(ResponseCode(rawValue: $0).description.utf8) }
   }
@@ -68,41 +67,71 @@ package struct EventEncoder: ~Copyable {
   mutating func begin(
     _ fields: Fields, _ server: Span<UInt8>, _ destination: Destination, _ name: Span<UInt8>, to output: inout [UInt8]
   ) {
-    output.append(ascii: "{\"ts\":\"")
-    time.append(fields.wallClock, to: &output)
-    output.append(ascii: "\",\"server\":\"")
-    if server.isEmpty { output.append(ascii: "unknown") } else { output.append(jsonEscaped: server) }
-    output.append(ascii: "\",\"destination\":\"")
+    begin(fields, server, to: &output)
     if destination != .name { output.append(UInt8(ascii: "*")) }
     if destination == .anyUnder { output.append(UInt8(ascii: ".")) }
     if destination != .any {
       if fields.code.isQuery { output.append(jsonName: name) } else { output.append(jsonEscaped: name) }
     }
-    output.append(contentsOf: words[Int(fields.code.rawValue)])
-    output.append(decimal: UInt64(fields.payloadSize))
-    output.append(ascii: ",\"id\":\"")
+    goOn(fields, to: &output)
     output.append(contentsOf: run)
     sequence += 1
     output.append(hexadecimal: sequence, digits: 10)
-    output.append(ascii: "\",\"code\":\"")
-    output.append(ascii: fields.code.token)
-    output.append(ascii: "\",\"client\":")
+    finish(fields, to: &output)
+  }
+
+  /// Appends an event that has all its parts.
+  package mutating func append(_ event: AuditEvent, to output: inout [UInt8]) {
+    begin(event.fields, Self.octets(event.server).span, to: &output)
+    output.append(jsonEscaped: Self.octets(event.destination).span)
+    goOn(event.fields, to: &output)
+    output.append(run: event.id.run)
+    output.append(hexadecimal: event.id.number, digits: 10)
+    finish(event.fields, to: &output)
+    appendMembers(event.members.octets.span, to: &output)
+    end(to: &output)
+  }
+
+  /// An octet for each character.
+  private static func octets(_ text: String) -> [UInt8] {
+    text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }
+  }
+
+  /// Up to the destination.
+  private mutating func begin(_ fields: Fields, _ server: Span<UInt8>, to output: inout [UInt8]) {
+    output.append(contentsOf: pieces.time)
+    time.append(fields.wallClock, to: &output)
+    output.append(contentsOf: pieces.server)
+    if server.isEmpty { output.append(ascii: "unknown") } else { output.append(jsonEscaped: server) }
+    output.append(contentsOf: pieces.destination)
+  }
+
+  /// From behind the destination up to the id.
+  private func goOn(_ fields: Fields, to output: inout [UInt8]) {
+    output.append(contentsOf: words[Int(fields.code.rawValue)])
+    output.append(decimal: UInt64(fields.payloadSize))
+    output.append(contentsOf: pieces.id)
+  }
+
+  /// From behind the id to the last of the fixed keys.
+  private mutating func finish(_ fields: Fields, to output: inout [UInt8]) {
+    output.append(contentsOf: tokens[Int(fields.code.rawValue)])
     appendClient(fields, to: &output)
     if fields.code.isQuery {
-      output.append(ascii: ",\"type\":\"")
+      output.append(contentsOf: pieces.type)
       append(fields.type, to: &output)
-      output.append(ascii: "\",\"rcode\":\"")
+      output.append(contentsOf: pieces.responseCode)
       append(fields.responseCode, to: &output)
-      output.append(ascii: "\",\"count\":")
+      output.append(contentsOf: pieces.count)
     } else {
-      output.append(ascii: ",\"type\":null,\"rcode\":null,\"count\":")
+      output.append(contentsOf: pieces.noType)
     }
     output.append(decimal: fields.count)
-    if let (first, last) = fields.interval {
-      output.append(ascii: ",\"first_ts\":\"")
-      time.append(first, to: &output)
-      output.append(ascii: "\",\"last_ts\":\"")
-      time.append(last, to: &output)
+    if let interval = fields.interval {
+      output.append(contentsOf: pieces.first)
+      time.append(interval.first, to: &output)
+      output.append(contentsOf: pieces.last)
+      time.append(interval.last, to: &output)
       output.append(UInt8(ascii: "\""))
     }
   }
@@ -114,24 +143,20 @@ package struct EventEncoder: ~Copyable {
       output.append(UInt8(ascii: "\""))
       output.append(address: client)
       output.append(UInt8(ascii: "\""))
-    case nil where fields.code.isService: output.append(ascii: "null")
+    case nil where fields.code.isService: output.append(contentsOf: EventPieces.null)
     case nil: output.append(ascii: "\"*\"")
     }
-    output.append(ascii: ",\"client_port\":")
-    guard let transport = fields.transport else { return output.append(ascii: "null,\"transport\":null") }
+    output.append(contentsOf: pieces.clientPort)
+    guard let transport = fields.transport else { return output.append(contentsOf: noTransport) }
     output.append(decimal: UInt64(fields.clientPort))
-    output.append(ascii: ",\"transport\":\"")
-    switch transport {
-    case .udp: output.append(ascii: "udp\"")
-    case .tcp: output.append(ascii: "tcp\"")
-    case .control: output.append(ascii: "control\"")
-    }
+    output.append(contentsOf: transports[Int(transport.rawValue)])
   }
 
   /// Appends what an aggregate stands for: `count` wire names, one after the other, or as many texts, each as one label
   /// of a name.
   func appendSamples(_ names: Span<UInt8>, count: Int, areNames: Bool, to output: inout [UInt8]) {
-    output.append(ascii: ",\"samples\":[")
+    output.append(key: AuditMembers.List.samples)
+    output.append(UInt8(ascii: "["))
     var at = 0
     for number in 0..<count {
       let end = Self.end(ofName: names, at)
@@ -186,5 +211,13 @@ package struct EventEncoder: ~Copyable {
     if code.rawValue < responseCodes.count { return output.append(contentsOf: responseCodes[Int(code.rawValue)]) }
     output.append(ascii: "RCODE")
     output.append(decimal: UInt64(code.rawValue))
+  }
+}
+
+extension [UInt8] {
+  /// What the ids of all events of a run begin with.
+  fileprivate mutating func append(run: UInt64) {
+    append(hexadecimal: run, digits: 10)
+    append(UInt8(ascii: "-"))
   }
 }

@@ -1,4 +1,4 @@
-/// Checks the members that callers append to an event: whatever they are, a line stays one JSON object.
+/// Reads members as they stand in a record and in a line: whatever they are, a line stays one JSON object.
 enum JSONMembers {
   /// Arrays and objects inside each other.
   private static let maxDepth: UInt64 = 32
@@ -15,6 +15,29 @@ enum JSONMembers {
       guard value(octets, &at, &depth, &isObject) else { return false }
     }
     return depth == 0
+  }
+
+  /// Where the value of a member stands; nil where there is none, or what stands before it is not well-formed.
+  static func value(of key: some AuditKey, in octets: Span<UInt8>) -> Range<Int>? {
+    var at = 0
+    var depth = 0 as UInt64
+    var isObject = 1 as UInt64
+    var start: Int?
+    while at < octets.count {
+      guard take(UInt8(ascii: ","), octets, &at) else { return nil }
+      if depth == 0 { start = end(of: key, octets, at) }
+      guard value(octets, &at, &depth, &isObject) else { return nil }
+      if depth == 0, let start { return start..<at }
+    }
+    return nil
+  }
+
+  /// Where the value begins, if this is the key of its member.
+  private static func end(of key: some AuditKey, _ octets: Span<UInt8>, _ start: Int) -> Int? {
+    var at = start
+    guard take(UInt8(ascii: "\""), octets, &at) else { return nil }
+    for octet in key.rawValue.utf8 where !take(octet, octets, &at) { return nil }
+    return take(UInt8(ascii: "\""), octets, &at) && take(UInt8(ascii: ":"), octets, &at) ? at : nil
   }
 
   /// One member or element, with everything it opens and all that closes after it.
@@ -51,13 +74,14 @@ enum JSONMembers {
     at < octets.count && octets[at] == (isObject & 1 == 1 ? UInt8(ascii: "}") : UInt8(ascii: "]"))
   }
 
-  private static func take(_ octet: UInt8, _ octets: Span<UInt8>, _ at: inout Int) -> Bool {
+  static func take(_ octet: UInt8, _ octets: Span<UInt8>, _ at: inout Int) -> Bool {
     guard at < octets.count, octets[at] == octet else { return false }
     at += 1
     return true
   }
 
-  private static func string(_ octets: Span<UInt8>, _ at: inout Int) -> Bool {
+  /// From the first quote to behind the last.
+  static func string(_ octets: Span<UInt8>, _ at: inout Int) -> Bool {
     guard take(UInt8(ascii: "\""), octets, &at) else { return false }
     while at < octets.count {
       let octet = octets[at]
@@ -72,19 +96,29 @@ enum JSONMembers {
     return false
   }
 
-  /// What may follow a backslash (RFC 8259 section 7); surrogates are refused, we make none alone.
+  /// What may follow a backslash (RFC 8259 section 7); a surrogate stands only in a pair.
   private static func escape(_ octets: Span<UInt8>, _ at: inout Int) -> Bool {
     guard at < octets.count else { return false }
     let kind = octets[at]
     at += 1
     guard kind == UInt8(ascii: "u") else { return "\"\\/bfnrt".utf8.contains(kind) }
+    guard let unit = unit(octets, &at) else { return false }
+    guard unit & 0xF800 == 0xD800 else { return true }
+    guard unit < 0xDC00, take(UInt8(ascii: "\\"), octets, &at), take(UInt8(ascii: "u"), octets, &at),
+      let low = self.unit(octets, &at)
+    else { return false }
+    return low & 0xFC00 == 0xDC00
+  }
+
+  /// Four hexadecimal digits.
+  private static func unit(_ octets: Span<UInt8>, _ at: inout Int) -> UInt32? {
     var value: UInt32 = 0
     for _ in 0..<4 {
-      guard at < octets.count, let digit = Character(Unicode.Scalar(octets[at])).hexDigitValue else { return false }
+      guard at < octets.count, let digit = Character(Unicode.Scalar(octets[at])).hexDigitValue else { return nil }
       value = value << 4 | UInt32(digit)
       at += 1
     }
-    return !(0xD800...0xDFFF).contains(value)
+    return value
   }
 
   /// A whole number without a leading zero: our members hold no other.

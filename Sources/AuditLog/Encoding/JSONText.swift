@@ -1,4 +1,4 @@
-/// The few pieces of JSON that members of events and the commands' output are made of (RFC 8259).
+/// The few pieces of JSON that the output of commands is made of (RFC 8259).
 package enum JSONText {
   /// A JSON string.
   package static func quoted(_ text: String) -> String {

@@ -1,3 +1,4 @@
+import AuditLog
 package import Foundation
 
 /// Which events `sluice log` shows.

@@ -35,7 +35,7 @@ package struct LogTable {
     if let moment { read(minute: Int64((Double(moment) / 60_000).rounded(.down))) }
     let today = moment == nil ? day : minuteDay
     let columns = [
-      moment.map(clock) ?? "-", event.text(.server), event.text(.decision), event.text(.code),
+      moment.map(clock) ?? "-", event.text(.server), event.text(.decision), event.codeText,
       event.typeOrPort, event.text(.destination),
       event.text(.client) + (event.isByOperator ? " (operator)" : ""), "\(event.count)",
     ]

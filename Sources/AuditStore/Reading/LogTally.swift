@@ -43,7 +43,7 @@ package struct LogTally: LogSink {
 
   package mutating func add(_ line: borrowing LogLine) {
     // What no policy is about would be the most frequent on most hosts.
-    if let code = line[.code], code.elementsEqual("special".utf8) { return }
+    if let code = line[.code], AuditCode.special.isSpelled(code) { return }
     // Some events of the service itself are about nothing that has a name.
     guard let key = line[member], !key.isEmpty else { return }
     // What an operator asked in a client's name, the client did not.

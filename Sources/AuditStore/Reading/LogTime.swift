@@ -1,3 +1,4 @@
+import AuditLog
 package import Foundation
 
 /// The times that `sluice log` understands.
@@ -93,7 +94,7 @@ package enum LogTime {
     guard allowsOffset, let east = offset(rest), let year = day.year, let month = day.month, let date = day.day else {
       return nil
     }
-    let seconds = days(year, month, date) * 86_400 + hour * 3600 + minute * 60 + second - east
+    let seconds = Timestamp.days(year, month, date) * 86_400 + hour * 3600 + minute * 60 + second - east
     return Date(timeIntervalSince1970: Double(seconds) + part)
   }
 
@@ -176,7 +177,7 @@ package enum LogTime {
       at += 6
     }
     guard at == octets.byteCount else { return nil }
-    let seconds = days(century * 100 + year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - east
+    let seconds = Timestamp.days(century * 100 + year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - east
     return Int64(seconds) * 1000 + Int64(milliseconds)
   }
 
@@ -188,14 +189,5 @@ package enum LogTime {
     case 1, 3, 5, 7, 8, 10, 12: return day <= 31
     default: return false
     }
-  }
-
-  /// Days since 1970 of a Gregorian date.
-  private static func days(_ year: Int, _ month: Int, _ day: Int) -> Int {
-    let shifted = month <= 2 ? year - 1 : year
-    let era = shifted / 400
-    let yearOfEra = shifted - era * 400
-    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-    return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
   }
 }

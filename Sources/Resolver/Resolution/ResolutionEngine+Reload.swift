@@ -13,7 +13,7 @@ extension ResolutionEngine {
     Finished(
       waiting: [Waiting(question: question, waiter: waiter)],
       response: CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .blocked),
-      event: Event(code: .notListed, members: [], once: false))
+      event: Event(code: .notListed, members: AuditMembers(), once: false))
   }
 }
 

@@ -27,8 +27,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   /// What the audit log gets when a question is finished.
   package struct Event {
     package var code: AuditCode
-    /// JSON members to append: rule, chain, addresses…
-    package var members: [UInt8]
+    /// Rule, chain, addresses…
+    package var members: AuditMembers
     /// True for what happened to the question as a whole; false for what each client must be recorded for.
     package var once: Bool
     /// What is recorded of the clients whom `once` leaves out; nil for nothing.
@@ -279,7 +279,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     if finding == .hit, let cached {
       // A failure is recorded for everybody who gets it, from whichever thread (P6).
       let event =
-        cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: [], once: false) }
+        cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: AuditMembers(), once: false) }
         ?? Self.eventOfEveryAnswer(to: question)
       return .finish(Finished(waiting: [waiting], response: cached, event: event))
     }
@@ -399,7 +399,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     let flight = close(ticket)
     return Finished(
       waiting: flight?.waiting ?? [], response: Self.servfail(now: now),
-      event: Event(code: flight?.revocation ?? .notListed, members: [], once: false))
+      event: Event(code: flight?.revocation ?? .notListed, members: AuditMembers(), once: false))
   }
 
   private mutating func finish(_ ticket: Ticket, grantExpires: UInt64, epoch: UInt64, now: UInt64) -> Finished {
@@ -458,19 +458,20 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   /// What is recorded of an answer that is no news, where every answer is recorded.
   private static func eventOfEveryAnswer(to question: PendingQuestion) -> Event? {
-    question.snapshot.rules.allowedEvents == .all ? Event(code: .answered, members: [], once: false) : nil
+    question.snapshot.rules.allowedEvents == .all ? Event(code: .answered, members: AuditMembers(), once: false) : nil
   }
 
   /// Why a question has no answer: for the audit log, for the client, and for how long it is remembered.
   private struct Failure {
     var code: AuditCode
     var error: ExtendedErrorCode
-    var members: [UInt8]
+    var members: AuditMembers
     /// Nanoseconds.
     var storedFor: UInt64
 
     init(
-      _ code: AuditCode, _ error: ExtendedErrorCode = .otherError, members: [UInt8] = [], storedFor: UInt64 = 0
+      _ code: AuditCode, _ error: ExtendedErrorCode = .otherError, members: AuditMembers = AuditMembers(),
+      storedFor: UInt64 = 0
     ) {
       self.code = code
       self.error = error
@@ -497,7 +498,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   private func refuse(_ waiting: Waiting, _ code: AuditCode, now: UInt64) -> Finished {
     Finished(
-      waiting: [waiting], response: Self.servfail(now: now), event: Event(code: code, members: [], once: false))
+      waiting: [waiting], response: Self.servfail(now: now),
+      event: Event(code: code, members: AuditMembers(), once: false))
   }
 
   /// A PTR of an open address is answered with the name it was opened for; every other PTR is denied.
@@ -515,7 +517,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     if let local = Decision.ofUnopened(question.name.span, zones: zones) {
       return Finished(
         waiting: [waiting], response: CachedResponse(local: local, question, now: now),
-        event: Event(code: .special, members: [], once: false))
+        event: Event(code: .special, members: AuditMembers(), once: false))
     }
     let soa = zones.sinkholeSOA
     var writer = SectionWriter(question: question.name)
@@ -525,7 +527,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       responseCode: .NXDOMAIN, authorityCount: 1, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
       expires: now + ttl * Self.second, extendedError: .blocked)
     return Finished(
-      waiting: [waiting], response: response, event: Event(code: .notListed, members: [], once: false))
+      waiting: [waiting], response: response, event: Event(code: .notListed, members: AuditMembers(), once: false))
   }
 
   private static func servfail(now: UInt64) -> CachedResponse {

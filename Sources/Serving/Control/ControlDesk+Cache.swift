@@ -41,7 +41,8 @@ extension ControlDesk {
     } completion: {
       [service] closed, flows in
       service.recordChange(
-        .cacheFlushed, request, ",\"entries\":\(flushed),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)")
+        .cacheFlushed, request,
+        AuditMembers(.entries, flushed).with(.addressesClosed, closed).with(.flowsCut, flows))
       completion(
         ControlResponse(json: ControlAPI.Flushed(entries: flushed, addressesClosed: closed, flowsCut: flows)))
     }
@@ -101,7 +102,8 @@ extension ControlDesk {
       keys.contains($0)
     } completion: { [service] closed, flows in
       service.recordChange(
-        .grantsRevoked, request, ",\"names\":\(keys.count),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)")
+        .grantsRevoked, request,
+        AuditMembers(.names, keys.count).with(.addressesClosed, closed).with(.flowsCut, flows))
       completion(
         ControlResponse(json: ControlAPI.Flushed(entries: keys.count, addressesClosed: closed, flowsCut: flows)))
     }

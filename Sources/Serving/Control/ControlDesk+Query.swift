@@ -24,7 +24,7 @@ extension ControlDesk {
     }
     service.recordChange(
       .askedByOperator, request, server: place.map { snapshot.policy.servers[$0].name.text },
-      ",\"as\":\"\(client)\",\"query_type\":\(JSONText.quoted(type.description))")
+      AuditMembers(.as, client).with(.queryType, type.description))
     let asked = AskedQuestion(
       snapshot: snapshot, place: place, client: client, name: name, type: type, began: service.now)
     answer(asked, completion)

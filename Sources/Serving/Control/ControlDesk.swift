@@ -1,5 +1,6 @@
 import Enforcement
 import FirewallModel
+import AuditLog
 import AuditStore
 import Control
 import ControlAPI
@@ -202,7 +203,7 @@ extension ControlResponse {
 
 extension ControlPeer {
   /// As members of an audit event.
-  var members: String { ",\"uid\":\(uid),\"pid\":\(pid)" }
+  var members: AuditMembers { AuditMembers(.uid, uid).with(.pid, pid) }
 }
 
 extension ControlAPI.Call {

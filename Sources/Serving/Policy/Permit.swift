@@ -29,11 +29,12 @@ struct Permit: Sendable {
   }
 
   /// Of the audit event.
-  var members: String {
-    let ports = JSONText.list(allowance.rule.ports.texts)
-    return ",\"permit\":\(id),\"until\":\"\(PolicyTime.text(until))\",\"ports\":\(ports)"
-      + ",\"types\":\(JSONText.list(allowance.rule.types.map(\.description)))"
-      + ",\"justification\":\(JSONText.quoted(justification))"
+  var members: AuditMembers {
+    AuditMembers(.permit, id)
+      .with(.until, PolicyTime.text(until))
+      .with(.ports, allowance.rule.ports.texts)
+      .with(.types, allowance.rule.types.map(\.description))
+      .with(.justification, justification)
   }
 }
 
@@ -51,15 +52,15 @@ extension ResolutionService {
   /// False when it cannot be recorded: then nothing is allowed (P6).
   func record(permit: Permit) -> Bool {
     guard !shared.audit.isBlocked else { return false }
-    return record(.allowedForTime, permit, permit.members + permit.peer.members)
+    return record(.allowedForTime, permit, permit.members.with(permit.peer.members))
   }
 
   /// - Parameter peer: who ended it; nil where its time is over, its server is gone, or it never came into force.
   func record(ended permit: Permit, by peer: ControlPeer?) {
-    _ = record(.allowanceEnded, permit, permit.members + (peer?.members ?? ""))
+    _ = record(.allowanceEnded, permit, permit.members.with(peer?.members))
   }
 
-  private func record(_ code: AuditCode, _ permit: Permit, _ members: String) -> Bool {
+  private func record(_ code: AuditCode, _ permit: Permit, _ members: AuditMembers) -> Bool {
     push(
       AuditRecordHeader(service: code, wallClock: shared.clock().wall),
       server: Array(permit.allowance.server.text.utf8),

@@ -1,3 +1,4 @@
+import AuditLog
 import Control
 import EgressPolicy
 import FirewallModel
@@ -55,7 +56,7 @@ struct PolicyChanges: ~Copyable {
     }
 
     /// Why the policy changes and who wanted it, as members of the event.
-    var members: String {
+    var members: AuditMembers {
       let cause =
         switch kind {
         case .files: "files"
@@ -64,7 +65,7 @@ struct PolicyChanges: ~Copyable {
         case .sets: "sets"
         case .time: "time"
         }
-      return (peer?.members ?? "") + ",\"cause\":\"\(cause)\""
+      return AuditMembers().with(peer?.members).with(.cause, cause)
     }
   }
 
@@ -84,7 +85,7 @@ struct PolicyChanges: ~Copyable {
     /// The sets that the bridge found.
     var sets: [ServerSets]?
     /// Of the event that tells of it.
-    var members: String
+    var members: AuditMembers
     /// False leaves rules and sets as they are.
     var changesRules = true
   }
@@ -122,7 +123,7 @@ struct PolicyChanges: ~Copyable {
     /// Ends with `adopted`.
     case adopt(Proposal)
     /// A reload changed nothing; the number of errors.
-    case recordRefused(errors: Int, members: String)
+    case recordRefused(errors: Int, members: AuditMembers)
     /// A permit is over; who ended it, if it was not the clock.
     case recordEnd(Permit, by: ControlPeer?)
     case tell(String)
@@ -319,13 +320,14 @@ struct PolicyChanges: ~Copyable {
     guard let compiled else { return finish(.refused("no policy"), nil, moment, &actions) }
     var members = running.change.members
     if let difference = compiled.difference {
-      members += ",\"names_added\":\(difference.addedCount),\"names_removed\":\(difference.removedCount)"
+      members.append(.namesAdded, difference.addedCount)
+      members.append(.namesRemoved, difference.removedCount)
     }
     propose(compiled, settings, members, &actions)
   }
 
   private mutating func propose(
-    _ compiled: CompiledPolicy?, _ settings: Settings, _ members: String, _ actions: inout [Action]
+    _ compiled: CompiledPolicy?, _ settings: Settings, _ members: AuditMembers, _ actions: inout [Action]
   ) {
     var settings = settings
     if let releasedByFiles { settings.released.removeAll { !releasedByFiles.contains($0) } }

@@ -29,7 +29,7 @@ final class LogWatch {
       fault = counters.rotationFault
       if let fault {
         StandardError.write("sluice: \(LogFault.text(path, SystemError.text(fault)))")
-        tell("\"fault\":\"not-rotated\",\"error\":\(JSONText.quoted(SystemError.text(fault)))")
+        tell(AuditMembers(.fault, "not-rotated").with(.error, SystemError.text(fault)))
       } else {
         StandardError.write("sluice: the audit log \(path) is rotated again")
       }
@@ -38,16 +38,16 @@ final class LogWatch {
       replacements = counters.replacements
       StandardError.write(
         "sluice: the audit log was gone from \(path), or another file was there: writing goes on there")
-      tell("\"fault\":\"replaced\"")
+      tell(AuditMembers(.fault, "replaced"))
     }
     _ = service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.rhythm)) { [weak self] in
       self?.look()
     }
   }
 
-  private func tell(_ members: String) {
+  private func tell(_ members: AuditMembers) {
     _ = service.push(
       AuditRecordHeader(service: .logDisturbed, wallClock: WallClock.nanoseconds()), server: service.everybody,
-      destination: Array(path.utf8), ",\(members)")
+      destination: Array(path.utf8), members)
   }
 }

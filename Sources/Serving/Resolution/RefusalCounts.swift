@@ -33,12 +33,13 @@ struct RefusalCounts {
   private static let maximumNamed = 32
 
   /// Members of the event that ends an incident: whose counters went with the table, and until when they are known.
-  mutating func takeLost() -> String {
-    guard let since = cut.values.min() else { return "" }
+  mutating func takeLost() -> AuditMembers {
+    guard let since = cut.values.min() else { return AuditMembers() }
     let names = cut.keys.sorted()
     cut = [:]
-    let more = names.count > Self.maximumNamed ? ",\"counters_lost_more\":\(names.count - Self.maximumNamed)" : ""
-    return ",\"counters_lost\":[\(names.prefix(Self.maximumNamed).map { "\"\($0)\"" }.joined(separator: ","))]\(more)"
-      + ",\"counted_until\":\"\(Timestamp.text(since))\""
+    var members = AuditMembers(.countersLost, Array(names.prefix(Self.maximumNamed)))
+    if names.count > Self.maximumNamed { members.append(.countersLostMore, names.count - Self.maximumNamed) }
+    members.append(.countedUntil, Timestamp.text(since))
+    return members
   }
 }

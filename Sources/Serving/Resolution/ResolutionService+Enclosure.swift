@@ -25,11 +25,11 @@ extension ResolutionService {
       if !link.others.isEmpty {
         StandardError.write("sluice: warning: \(Self.text(of: link))")
       }
-      let others = link.others.map { "\"\($0)\"" }.joined(separator: ",")
       _ = push(
         AuditRecordHeader(service: .interfaceEnclosed, wallClock: wall),
         server: link.servers.first.flatMap { serverName($0) }.map { Array($0.utf8) } ?? everybody,
-        destination: Array(link.interface.utf8), ",\"interface\":\"\(link.interface)\",\"others\":[\(others)]")
+        destination: Array(link.interface.utf8),
+        AuditMembers(.interface, link.interface).with(.others, link.others.map(\.description)))
     }
     for exposure in report.exposures where !former.exposures.contains(exposure) {
       let server = serverName(exposure.server) ?? "?"
@@ -37,8 +37,9 @@ extension ResolutionService {
       _ = push(
         AuditRecordHeader(service: .networkExposed, wallClock: wall), server: Array(server.utf8),
         destination: Array("\(exposure.network)".utf8),
-        ",\"network\":\"\(exposure.network)\",\"interface\":\(JSONText.quoted(exposure.interface))"
-          + ",\"cause\":\"\(EnclosureText.cause(of: exposure.gap))\"")
+        AuditMembers(.network, exposure.network.description)
+          .with(.interface, exposure.interface)
+          .with(.cause, EnclosureText.cause(of: exposure.gap)))
     }
   }
 

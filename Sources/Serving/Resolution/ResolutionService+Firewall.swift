@@ -102,7 +102,7 @@ extension ResolutionService {
     _ = push(
       AuditRecordHeader(service: .enforcementDegraded, wallClock: shared.clock().wall), server: everybody,
       destination: Array(options.table.utf8),
-      ",\"cause\":\"\(cause.rawValue)\"")
+      AuditMembers(.cause, cause.rawValue))
   }
 
   /// The server of an event that is about all of them.
@@ -113,8 +113,10 @@ extension ResolutionService {
     _ = push(
       AuditRecordHeader(service: .enforcementRestored, wallClock: shared.clock().wall), server: everybody,
       destination: Array(options.table.utf8),
-      ",\"cause\":\"\(ended.cause.rawValue)\",\"duration_ms\":\(ended.milliseconds)"
-        + ",\"disturbances\":\(ended.disturbances)\(refusalCounts.takeLost())")
+      AuditMembers(.cause, ended.cause.rawValue)
+        .with(.durationMilliseconds, ended.milliseconds)
+        .with(.disturbances, ended.disturbances)
+        .with(refusalCounts.takeLost()))
   }
 
   // MARK: - Committing again

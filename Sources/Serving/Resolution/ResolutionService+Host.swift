@@ -60,7 +60,7 @@ extension ResolutionService {
     let questions = engine.questions(now: now) { judge.refuses($1, $0) }
     guard !questions.isEmpty else { return }
     close(
-      servers: Set(questions.map(\.server)), since: former, members: ",\"cause\":\"address-refused\"",
+      servers: Set(questions.map(\.server)), since: former, members: AuditMembers(.cause, "address-refused"),
       as: .answerNotPublic, where: questions.contains
     ) { key, element in
       !judge.refuses(element.address, key)

@@ -10,20 +10,18 @@ import Resolver
 extension ResolutionService {
   func tellStart(after former: FormerRun) {
     if case .broken(let began) = former {
-      tell(.crashed, ",\"began\":\"\(ControlAPI.time(nanoseconds: began))\"")
+      tell(.crashed, AuditMembers(.began, ControlAPI.time(nanoseconds: began)))
       StandardError.write("sluice: the run before this one ended without stopping")
     }
-    tell(.started, ",\"version\":\(JSONText.quoted(Release.version)),\"pid\":\(getpid())")
+    tell(.started, AuditMembers(.version, Release.version).with(.pid, getpid()))
   }
 
   /// - Parameter failure: why it cannot go on; nil where it was asked to stop.
   func tellEnd(_ failure: String?) {
-    tell(
-      .stopped,
-      ",\"version\":\(JSONText.quoted(Release.version))" + (failure.map { ",\"error\":\(JSONText.quoted($0))" } ?? ""))
+    tell(.stopped, AuditMembers(.version, Release.version).with(.error, failure))
   }
 
-  private func tell(_ code: AuditCode, _ members: String) {
+  private func tell(_ code: AuditCode, _ members: AuditMembers) {
     _ = push(
       AuditRecordHeader(service: code, wallClock: shared.clock().wall), server: everybody, destination: [], members)
   }

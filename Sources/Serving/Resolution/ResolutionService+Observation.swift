@@ -28,7 +28,7 @@ extension ResolutionService {
     StandardError.write("sluice: answers that were not those of \(upstream): it is asked by TCP for a minute")
     _ = push(
       AuditRecordHeader(service: .upstreamMismatch, wallClock: shared.clock().wall), server: everybody,
-      destination: Array(upstream.utf8), ",\"upstream\":\"\(upstream)\"")
+      destination: Array(upstream.utf8), AuditMembers(.upstream, upstream))
   }
 
   // MARK: - Refused connections
@@ -49,23 +49,11 @@ extension ResolutionService {
     let (code, name, closed) = meaning(of: refusal, server: index, at: moment.monotonic)
     if code == .grantLost, isCommitted(refusal, index, since: moment.monotonic) { violations.refused += 1 }
     let destination = name.map { $0.description } ?? refusal.destination.description
-    let protocolName =
-      switch refusal.transport {
-      case 6: "\"tcp\""
-      case 17: "\"udp\""
-      case 1: "\"icmp\""
-      case 58: "\"icmpv6\""
-      default: "\"\(refusal.transport)\""
-      }
-    let port = refusal.transport == 6 || refusal.transport == 17 ? ",\"port\":\(refusal.port)" : ""
-    let history = closed.map { Self.members($0, clock) } ?? ""
     let isStored = push(
       AuditRecordHeader(
         connection: code, transport: refusal.transport, port: refusal.port, payloadSize: refusal.length,
         client: refusal.source, clientPort: refusal.sourcePort, wallClock: refusal.time),
-      server: Array(server.utf8), destination: Array(destination.utf8),
-      ",\"address\":\"\(refusal.destination)\",\"protocol\":\(protocolName)\(port)\(history)"
-        + Self.remedy(refusal, held))
+      server: Array(server.utf8), destination: Array(destination.utf8), refusal.members(closed, held, clock))
     if !isStored { refusalCounts.untold(refusal.server.flatMap(ruledName) ?? RefusalCounts.host) }
   }
 
@@ -76,40 +64,19 @@ extension ResolutionService {
     return plan.servers[Int(index)].name
   }
 
-  /// When it had been opened and closed, and by whom before its time.
-  private static func members(_ closed: GrantLedger.Closed, _ clock: QueryClock) -> String {
-    func text(_ time: UInt64) -> String {
-      Timestamp.text(clock.wall - min(clock.wall, clock.monotonic - min(clock.monotonic, time)))
-    }
-    let opened = ",\"opened\":\"\(text(closed.opened))\""
-    switch closed.ending {
-    case nil: return "\(opened),\"closed\":\"\(text(closed.closed))\""
-    // When in that run it was closed is not known.
-    case .restart: return "\(opened),\"closed_by\":\"restart\""
-    case .some(let ending):
-      return "\(opened),\"closed\":\"\(text(closed.closed))\",\"closed_by\":\"\(ending.rawValue)\""
-    }
-  }
-
   /// The books of a minute: where they do not balance, or a counter was taken away, is an event.
   func close(_ books: [RefusalBook]) {
     let wall = shared.clock().wall
     for book in books {
       let told = options.recordsRefusals ? refusalCounts.close(book) : 0
       guard options.recordsRefusals, told != book.refused || book.cutSince != 0 else { continue }
-      let cut = book.cutSince == 0 ? "" : ",\"counter_lost_since\":\"\(Timestamp.text(book.cutSince))\""
       _ = push(
         AuditRecordHeader(service: .refusals, wallClock: wall), server: Array(book.server.utf8), destination: [],
-        ",\"refused\":\(book.refused),\"told\":\(told),\"since\":\"\(Timestamp.text(book.since))\"\(cut)")
+        AuditMembers(.refused, book.refused)
+          .with(.told, told)
+          .with(.since, Timestamp.text(book.since))
+          .with(.counterLostSince, book.cutSince == 0 ? nil : Timestamp.text(book.cutSince)))
     }
-  }
-
-  /// What would let it pass, if it should.
-  private static func remedy(_ refusal: RefusedConnection, _ held: HeldNetwork?) -> String {
-    if let held { return ",\"network\":\"\(held.prefix)\",\"remedy\":\"\(EnclosureText.release(held))\"" }
-    guard refusal.kind == .inbound else { return "" }
-    let port = refusal.hasPorts ? "[ \(refusal.port)/\(refusal.transport == 6 ? "tcp" : "udp") ]" : "any"
-    return ",\"remedy\":\"inbound: \(port)\""
   }
 
   private func isCommitted(_ refusal: RefusedConnection, _ server: UInt16?, since: UInt64) -> Bool {
@@ -206,8 +173,12 @@ extension ResolutionService {
         AuditRecordHeader(service: .egressVolume, wallClock: wall),
         server: Array((serverName(destination.server) ?? "").utf8),
         destination: Array(text.utf8),
-        ",\"address\":\"\(destination.address)\",\"protocol\":\"\(transport)\",\"port\":\(destination.port)"
-          + ",\"bytes\":\(total.octets),\"packets\":\(total.packets),\"interval\":\(interval)")
+        AuditMembers(.address, destination.address)
+          .with(.protocol, transport)
+          .with(.port, destination.port)
+          .with(.bytes, total.octets)
+          .with(.packets, total.packets)
+          .with(.interval, interval))
     }
   }
 
@@ -257,8 +228,4 @@ private struct Moment {
 extension GrantLedger.Closed {
   /// Closed by a decision, and not by the end of its time or of a run.
   fileprivate var isWithdrawn: Bool { ending != nil && ending != .restart }
-}
-
-extension RefusedConnection {
-  fileprivate var hasPorts: Bool { transport == 6 || transport == 17 }
 }

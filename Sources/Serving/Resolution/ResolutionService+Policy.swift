@@ -55,10 +55,18 @@ extension Adoption.Adopted {
     .joined()
   }
 
-  fileprivate var letGoMembers: String {
-    guard !letGo.isEmpty else { return "" }
-    let networks = letGo.prefix(Self.listed).map { "\"\($0.prefix)\"" }.joined(separator: ",")
-    return ",\"networks_\(isManaged ? "held" : "open")\":[\(networks)]"
+  /// Of the event.
+  var members: AuditMembers {
+    var members = AuditMembers(.policy, policy)
+      .with(.former, former)
+      .with(.servers, servers)
+      .with(.serversChanged, serversChanged)
+      .with(.addressesClosed, addressesClosed)
+      .with(.flowsCut, flowsCut)
+    if !letGo.isEmpty {
+      members.append(isManaged ? .networksHeld : .networksOpen, letGo.prefix(Self.listed).map(\.prefix.description))
+    }
+    return members
   }
 
   /// As many as fit an event that people read.
@@ -72,9 +80,9 @@ extension ResolutionService {
   /// - Parameters:
   ///   - plan: nil leaves rules and sets as they are.
   ///   - renumbered: servers of which nothing may stay open, because the firewall knows their caps otherwise.
-  ///   - members: what else the event says, as JSON members with a comma before each.
+  ///   - members: what else the event says.
   func adopt(
-    _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: String = "",
+    _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: AuditMembers = AuditMembers(),
     _ completion: @escaping (Adoption) -> Void
   ) {
     guard let bridge, let plan, bridge.plan != plan || holdsOthers(beside: plan) else {
@@ -92,7 +100,7 @@ extension ResolutionService {
   }
 
   private func finishAdopting(
-    _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: String,
+    _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: AuditMembers,
     _ completion: @escaping (Adoption) -> Void
   ) {
     let former = self.snapshot
@@ -120,9 +128,7 @@ extension ResolutionService {
       reloads.inForce += 1
       _ = push(
         AuditRecordHeader(service: .policyReloaded, wallClock: shared.clock().wall), server: everybody, destination: [],
-        ",\"policy\":\"\(adopted.policy)\",\"former\":\"\(adopted.former)\",\"servers\":\(adopted.servers)"
-          + ",\"servers_changed\":\(adopted.serversChanged),\"addresses_closed\":\(closed),\"flows_cut\":\(flows)"
-          + "\(adopted.letGoMembers)\(members)")
+        adopted.members.with(members))
       completion(.inForce(adopted))
     }
   }
@@ -141,11 +147,11 @@ extension ResolutionService {
   }
 
   /// A reload that changed nothing because what it read cannot be used.
-  func recordRefusedPolicy(errors: Int, members: String = "") {
+  func recordRefusedPolicy(errors: Int, members: AuditMembers = AuditMembers()) {
     reloads.refused += 1
     _ = push(
       AuditRecordHeader(service: .policyRefused, wallClock: shared.clock().wall), server: everybody, destination: [],
-      ",\"policy\":\"\(snapshot.policy.fingerprint)\",\"errors\":\(errors)\(members)")
+      AuditMembers(.policy, snapshot.policy.fingerprint).with(.errors, errors).with(members))
   }
 
   /// The servers, by the firewall's index, that have another policy now, or none any more.
@@ -202,7 +208,8 @@ extension ResolutionService {
   }
 
   func close(
-    servers: Set<UInt16>?, since former: ResolverSnapshot, members: String = "", cutting lapsed: [GrantElement] = [],
+    servers: Set<UInt16>?, since former: ResolverSnapshot, members: AuditMembers = AuditMembers(),
+    cutting lapsed: [GrantElement] = [],
     as revocation: ResolutionEngine<any ReplyPath>.Revocation = .notListed,
     where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
@@ -249,29 +256,31 @@ extension ResolutionService {
 
   /// One event for each server that lost addresses.
   private func record(
-    revoked elements: [GrantElement], since former: ResolverSnapshot, flows: Int, _ members: String
+    revoked elements: [GrantElement], since former: ResolverSnapshot, flows: Int, _ members: AuditMembers
   ) {
     for (server, elements) in Dictionary(grouping: elements, by: \.server) {
       guard let place = former.server(firewallIndex: server) else { continue }
       let addresses = Set(elements.map(\.address)).sorted()
-      let listed = addresses.prefix(Self.listedAddresses).map { "\"\($0)\"" }.joined(separator: ",")
       _ = push(
         AuditRecordHeader(service: .revoked, wallClock: shared.clock().wall), server: former.servers[place].name,
         destination: [],
-        ",\"addresses\":[\(listed)],\"address_count\":\(addresses.count),\"flows_cut\":\(flows)"
-          + ",\"policy\":\"\(snapshot.policy.fingerprint)\"\(members)")
+        AuditMembers(.addresses, Array(addresses.prefix(Self.listedAddresses)))
+          .with(.addressCount, addresses.count)
+          .with(.flowsCut, flows)
+          .with(.policy, snapshot.policy.fingerprint)
+          .with(members))
     }
   }
 
   /// Records what an operator changed.
   ///
   /// - Parameter server: whom it is about, where the request does not say.
-  func recordChange(_ code: AuditCode, _ request: ControlRequest, server: String? = nil, _ members: String) {
+  func recordChange(_ code: AuditCode, _ request: ControlRequest, server: String? = nil, _ members: AuditMembers) {
     let server = (request.query["server"] ?? server).map { Array($0.utf8) } ?? everybody
     let destination = request.query["name"] ?? request.query["address"] ?? ""
     _ = push(
       AuditRecordHeader(service: code, wallClock: shared.clock().wall), server: server,
-      destination: Array(destination.utf8), members + request.peer.members)
+      destination: Array(destination.utf8), members.with(request.peer.members))
   }
 
   /// As many as fit a line that people read.

@@ -258,7 +258,7 @@ final class ResolutionService {
           engine.wasNotRecorded(question)
         }
       } else if let further = finished.event?.further {
-        isRecorded = record(further, [], finished.response, question, clock)
+        isRecorded = record(further, AuditMembers(), finished.response, question, clock)
       }
       send(finished.response, finished.event, isRecorded, waiting, clock)
       let code = isRecorded ? finished.response.responseCode : .SERVFAIL
@@ -280,15 +280,14 @@ final class ResolutionService {
     }
   }
 
-  func push(_ header: AuditRecordHeader, server: [UInt8], destination: [UInt8], _ members: String) -> Bool {
-    let extra = Array(members.utf8)
-    let isStored = push(header, server, destination, extra)
+  func push(_ header: AuditRecordHeader, server: [UInt8], destination: [UInt8], _ members: AuditMembers) -> Bool {
+    let isStored = push(header, server, destination, members)
     if !isStored { lost.countUnrecorded(isConnection: header.code.isConnection) }
     return isStored
   }
 
-  private func push(_ header: AuditRecordHeader, _ server: [UInt8], _ name: [UInt8], _ extra: [UInt8]) -> Bool {
-    switch ring.push(header, server: server.span, name: name.span, extra: extra.span) {
+  private func push(_ header: AuditRecordHeader, _ server: [UInt8], _ name: [UInt8], _ members: AuditMembers) -> Bool {
+    switch ring.push(header, server: server.span, name: name.span, extra: members.octets.span) {
     case .stored: return true
     case .storedWakeConsumer:
       shared.audit.wake()
@@ -298,7 +297,8 @@ final class ResolutionService {
   }
 
   private func record(
-    _ code: AuditCode, _ members: [UInt8], _ response: CachedResponse, _ question: PendingQuestion, _ clock: QueryClock
+    _ code: AuditCode, _ members: AuditMembers, _ response: CachedResponse, _ question: PendingQuestion,
+    _ clock: QueryClock
   ) -> Bool {
     guard !shared.audit.isBlocked else { return false }
     let header = AuditRecordHeader(

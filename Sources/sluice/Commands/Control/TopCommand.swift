@@ -1,4 +1,5 @@
 import ArgumentParser
+import AuditLog
 import AuditStore
 import Control
 import ControlAPI
@@ -57,7 +58,7 @@ struct TopCommand: ParsableCommand {
     var table = LogTable()
     _ = table.heading()
     var lines: [String] = []
-    _ = try? reader.read { if $0.text(.code) != "special" { lines.append(table.line($0)) } }
+    _ = try? reader.read { if $0.code != .special { lines.append(table.line($0)) } }
     return lines.suffix(TopScreen.events)
   }
 }

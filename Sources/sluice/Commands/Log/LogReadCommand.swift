@@ -1,4 +1,5 @@
 import ArgumentParser
+import AuditLog
 import AuditStore
 import EgressPolicy
 import Foundation
@@ -39,7 +40,7 @@ struct LogReadCommand: ParsableCommand {
   /// Lines among which what is shown is put in the order of its time.
   private static let leastLookback = 65_536
 
-  static let decisions = ["block", "allow", "observe", "error"]
+  static let decisions = AuditDecision.allCases.map(\.rawValue)
 
   func validate() throws {
     try Self.check(decision: decision)

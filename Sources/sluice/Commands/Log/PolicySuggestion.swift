@@ -1,3 +1,4 @@
+import AuditLog
 import AuditStore
 import DNSWire
 import EgressPolicy
@@ -46,11 +47,11 @@ struct PolicySuggestion {
   mutating func add(_ line: LogLine) {
     guard !line.isByOperator else { return }
     let destination = line.text(.destination)
-    switch line.text(.code) {
-    case "not-listed" where isHost(destination): names[destination.lowercased(), default: Evidence()].add(line)
-    case "type-not-allowed" where isHost(destination): types[destination.lowercased(), default: Evidence()].add(line)
-    case "wrong-port": ports["\(destination) \(line.typeOrPort)", default: Evidence()].add(line)
-    case let code: others["\(code): \(destination)", default: Evidence()].add(line)
+    switch line.code {
+    case .notListed where isHost(destination): names[destination.lowercased(), default: Evidence()].add(line)
+    case .typeNotAllowed where isHost(destination): types[destination.lowercased(), default: Evidence()].add(line)
+    case .wrongPort: ports["\(destination) \(line.typeOrPort)", default: Evidence()].add(line)
+    default: others["\(line.codeText): \(destination)", default: Evidence()].add(line)
     }
   }
 

@@ -1,0 +1,51 @@
+import AuditLog
+import FirewallModel
+import GrantLedger
+import IPNetwork
+import Resolver
+
+/// What the event of a refused packet says of it. Only equal members merge: nothing that differs from packet to packet is
+/// among them.
+extension RefusedConnection {
+  /// Whether its protocol has ports.
+  var hasPorts: Bool { transport == 6 || transport == 17 }
+
+  /// - Parameters:
+  ///   - closed: what its server had open there, and has no more.
+  ///   - held: the network that it came from, if no policy governs it any more.
+  func members(_ closed: GrantLedger.Closed?, _ held: HeldNetwork?, _ clock: QueryClock) -> AuditMembers {
+    var members = AuditMembers(.address, destination).with(.protocol, protocolName)
+    if hasPorts { members.append(.port, port) }
+    return members.with(closed?.members(clock)).with(remedy(held))
+  }
+
+  private var protocolName: String {
+    switch transport {
+    case 6: "tcp"
+    case 17: "udp"
+    case 1: "icmp"
+    case 58: "icmpv6"
+    default: "\(transport)"
+    }
+  }
+
+  /// What would let it pass, if it should.
+  private func remedy(_ held: HeldNetwork?) -> AuditMembers? {
+    if let held { return AuditMembers(.network, held.prefix.description).with(.remedy, EnclosureText.release(held)) }
+    guard kind == .inbound else { return nil }
+    return AuditMembers(.remedy, "inbound: " + (hasPorts ? "[ \(port)/\(protocolName) ]" : "any"))
+  }
+}
+
+extension GrantLedger.Closed {
+  /// When it had been opened and closed, and by whom before its time.
+  fileprivate func members(_ clock: QueryClock) -> AuditMembers {
+    func text(_ time: UInt64) -> String {
+      Timestamp.text(clock.wall - min(clock.wall, clock.monotonic - min(clock.monotonic, time)))
+    }
+    // When in the run before it was closed is not known.
+    return AuditMembers(.opened, text(opened))
+      .with(.closed, ending == .restart ? nil : text(closed))
+      .with(.closedBy, ending?.rawValue)
+  }
+}

@@ -168,7 +168,10 @@ let package = Package(
     tests(of: "Control", ["CLinux", "LinuxIO"]),
     tests(
       of: "Serving",
-      ["Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "IPNetwork", "LinuxIO", "Settings"]),
+      [
+        "AuditLog", "Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "GrantLedger", "IPNetwork",
+        "LinuxIO", "Resolver", "ResponseCache", "Settings", "Transport", "Upstream", "Zones",
+      ]),
     tests(
       of: "sluice",
       [

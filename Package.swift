@@ -81,9 +81,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
     layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
-    layer(
-      "FirewallBridge",
-      ["CLinux", "LinuxIO", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
+    layer("FirewallBridge", ["LinuxIO", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
     // All that runs with CAP_NET_ADMIN.
     layer(
       "FirewallWorker",
@@ -172,7 +170,7 @@ let package = Package(
       of: "Serving",
       [
         "AuditLog", "Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "GrantLedger", "IPNetwork",
-        "LinuxIO", "Resolver", "Settings",
+        "LinuxIO", "Resolver", "ResponseCache", "Settings", "Transport", "Upstream", "Zones",
       ]),
     tests(
       of: "sluice",

@@ -1,5 +1,5 @@
 import Glibc
-import LinuxIO
+package import LinuxIO
 
 /// The files from which a bridge reads its envelope again.
 package struct BridgeSource {
@@ -45,12 +45,10 @@ package enum BridgeStart {
   package static let lifePlace: Int32 = 7
 
   /// Starts one of them.
-  ///
-  /// - Returns: the process id, or a negative error number.
   package static func start(
     _ role: Role, _ source: BridgeSource?, executable: String, socket: Int32, notebook: PlanNotebook, state: Int32?,
     alarms: Int32, life: Int32?
-  ) -> Int32 {
+  ) throws(SystemError) -> ChildProcess {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
     var descriptors = [null, null, 2, socket, notebook.descriptor, state ?? null, alarms]
@@ -58,6 +56,6 @@ package enum BridgeStart {
       descriptors.append(life)
     }
     let arguments = ["sluice", "bridge", role.rawValue] + (source?.arguments ?? [])
-    return Subprocess.spawn(executable, arguments, descriptors: descriptors)
+    return try ChildProcess.start(executable, arguments, descriptors: descriptors)
   }
 }

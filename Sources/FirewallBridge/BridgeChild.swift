@@ -1,22 +1,30 @@
 package import BridgeProcesses
-import CLinux
 package import FirewallModel
 import Glibc
 package import LinuxIO
 
-/// A running bridge, seen from serve: the keeper's process id and our end of the socketpair.
+/// A running bridge, seen from serve: the keeper and our end of the socketpair.
 package struct BridgeChild: ~Copyable {
-  package let pid: Int32
+  let keeper: ChildProcess
   package let socket: FileDescriptor
   /// How often the bridge saw something taken out of the table; grows before it does or says anything of it.
   package let alarms: SharedCounter
 
-  package init(pid: Int32, socket: consuming FileDescriptor, alarms: SharedCounter) {
-    self.pid = pid
+  private init(keeper: consuming ChildProcess, socket: consuming FileDescriptor, alarms: SharedCounter) {
+    self.keeper = keeper
     self.socket = socket
     self.alarms = alarms
   }
 
+  /// One that was not started here.
+  package init(pid: Int32, socket: consuming FileDescriptor, alarms: SharedCounter) {
+    self.init(keeper: ChildProcess(pid: pid), socket: socket, alarms: alarms)
+  }
+
+  /// Of the keeper.
+  package var pid: Int32 { keeper.pid }
+
+  /// Lets the keeper go; it ends with the socket.
   consuming func takeSocket() -> FileDescriptor { socket }
 
   /// Starts a bridge before privileges are lowered. Without a plan it waits for one to be installed.
@@ -29,21 +37,16 @@ package struct BridgeChild: ~Copyable {
     _ plan: FirewallPlan?, bounds: (envelope: Envelope, source: BridgeSource)? = nil, state: Int32? = nil,
     executable: String = BridgeStart.ownExecutable
   ) throws(SystemError) -> BridgeChild {
-    var pair: [Int32] = [-1, -1]
-    let error = unsafe sluice_socket_pair(1, &pair)
-    guard error == 0 else { throw SystemError(call: "socketpair", errno: error) }
-    let ours = FileDescriptor(pair[0])
-    defer { close(pair[1]) }
+    var ends = try DescriptorPair.sockets(ofMessages: true)
     let notebook = try PlanNotebook.make(plan, bounds?.envelope)
     defer { close(notebook.descriptor) }
     // Only the mapping is kept here. The descriptor must last until the child has it, and an owner's last use is before that.
     let file = try SharedCounter.makeFile(named: "sluice-alarms").release()
     defer { close(file) }
     let alarms = try SharedCounter(file)
-    let pid = BridgeStart.start(
-      .keeper, bounds?.source, executable: executable, socket: pair[1], notebook: notebook, state: state,
+    let keeper = try BridgeStart.start(
+      .keeper, bounds?.source, executable: executable, socket: ends.second, notebook: notebook, state: state,
       alarms: file, life: nil)
-    guard pid > 0 else { throw SystemError(call: "posix_spawn", errno: -pid) }
-    return BridgeChild(pid: pid, socket: ours, alarms: alarms)
+    return BridgeChild(keeper: keeper, socket: ends.takeFirst(), alarms: alarms)
   }
 }

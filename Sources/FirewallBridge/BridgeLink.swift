@@ -61,7 +61,7 @@ package final class BridgeLink {
   private static let maximumRequests = 1_024
   private static let maximumOutgoing = 4_096
 
-  package let keeper: Int32
+  private var keeperProcess: ChildProcess
   private let reactor: Reactor
   private let socket: FileDescriptor
   private let onEvent: (BridgeEvent) -> Void
@@ -80,7 +80,6 @@ package final class BridgeLink {
   package private(set) var plan: FirewallPlan?
   private var fingerprint: UInt64
   private var incarnation: UInt64 = 0
-  private var isReaped = false
   private var silence = BridgeSilence()
   private var silenceTimer: (id: TimerID, at: MonotonicTime)?
   /// The request number of probes, which nobody waits for.
@@ -92,8 +91,8 @@ package final class BridgeLink {
     onEvent: @escaping (BridgeEvent) -> Void
   ) throws(SystemError) {
     self.reactor = reactor
-    keeper = child.pid
-    socket = child.takeSocket()
+    keeperProcess = child.keeper
+    socket = child.socket
     self.onEvent = onEvent
     self.plan = plan
     fingerprint = plan?.fingerprint ?? 0
@@ -102,6 +101,9 @@ package final class BridgeLink {
       self?.ready(events)
     }
   }
+
+  /// The process id of the first keeper.
+  package var keeper: Int32 { keeperProcess.pid }
 
   deinit {
     if isOpen { reactor.unregister(socket.raw) }
@@ -442,12 +444,7 @@ package final class BridgeLink {
   }
 
   /// The keeper is our child; when it was killed nobody else takes its exit status.
-  private func reap() {
-    var status: Int32 = 0
-    if !isReaped, unsafe waitpid(keeper, &status, WNOHANG) == keeper {
-      isReaped = true
-    }
-  }
+  private func reap() { _ = keeperProcess.hasEnded() }
 
   private func finish(_ finished: [CommitQueue.Finished]) {
     for unit in finished {

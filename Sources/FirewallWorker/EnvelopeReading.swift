@@ -13,42 +13,35 @@ final class EnvelopeReading {
     case failure(String)
   }
 
-  /// Far longer than a million names take beside other work.
-  private static let patience: UInt64 = 120_000
+  /// Milliseconds: far longer than a million names take beside other work.
+  static let patience: UInt64 = 120_000
   private static let maximumComplaint = 1_500
   private static let success: UInt8 = 0
   private static let failure: UInt8 = 1
 
   /// Becomes readable when there is something to `take`.
-  let descriptor: Int32
-  private let pid: Int32
+  var descriptor: Int32 { output.first }
+  private var process: ChildProcess
+  /// `first` is ours.
+  private var output: DescriptorPair
   private let end = MonotonicTime.now().adding(milliseconds: EnvelopeReading.patience)
   private var octets: [UInt8] = []
 
   /// - Parameter path: of the configuration.
   init(_ path: String) throws(SystemError) {
-    var pipe: [Int32] = [-1, -1]
-    let error = unsafe sluice_pipe(&pipe)
-    guard error == 0 else { throw SystemError(call: "pipe2", errno: error) }
+    output = try DescriptorPair.pipe()
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
-    pid = Subprocess.spawn(
+    process = try ChildProcess.start(
       BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.reader.rawValue, path],
-      descriptors: [null, pipe[1], 2])
-    close(pipe[1])
-    guard pid > 0 else {
-      close(pipe[0])
-      throw SystemError(call: "posix_spawn", errno: -pid)
-    }
-    descriptor = pipe[0]
-    _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+      descriptors: [null, output.second, 2])
+    output.closeSecond()
+    _ = fcntl(output.first, F_SETFL, O_NONBLOCK)
   }
 
   deinit {
-    close(descriptor)
-    kill(pid, SIGKILL)
-    var status: Int32 = 0
-    while unsafe waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+    process.kill()
+    _ = process.wait()
   }
 
   /// Takes what has been written; nil while there may be more.

@@ -160,15 +160,7 @@ final class Feeder {
   }
 
   /// Answers the keeper, if it asks whether we run; false when it is gone.
-  private func echo() -> Bool {
-    var octets = [UInt8](repeating: 0, count: 16)
-    switch MessageSocket.receive(life, into: &octets) {
-    case .octets: _ = MessageSocket.send([1], life, waiting: false)
-    case .nothing: break
-    case .closed: return false
-    }
-    return true
-  }
+  private func echo() -> Bool { LifeLine(life).answer() }
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {

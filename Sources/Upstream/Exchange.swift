@@ -3,11 +3,11 @@ import DNSWire
 /// One question to the upstreams, until one answers or time is up.
 ///
 ///     start ─► send ──► received: good ──────────────────► finish
-///               ▲  │        │ TC, or many wrong ones ────► connect ─► streamReceived ─► finish
-///               │  │        │ distrusted ──────────────► connect
+///               ▲  │        │ TC, or many wrong ones ────► send by TCP ─► received ─► finish
+///               │  │        │ distrusted ──────────────► send by TCP
 ///               │  │        │ FORMERR, BADVERS to EDNS ──► send without EDNS
 ///               │  │        │ SERVFAIL, REFUSED ──┐
-///               │  └─ timerFired, socketFailed ───┤
+///               │  └─ failed ─────────────────────┤
 ///               └─────── next server ◄────────────┘ (none left: fail)
 ///
 /// A sans-IO state machine: time, ids and the order of servers come in; each event returns the one thing to do.
@@ -16,10 +16,8 @@ struct Exchange: ~Copyable {
   enum Action: Equatable {
     /// Keep waiting.
     case wait
-    /// Close what is open, send this on a new socket to the server, and fire the timer at the time given.
-    case send(server: Int, message: [UInt8], deadline: UInt64)
-    /// As `send`, by TCP.
-    case connect(server: Int, message: [UInt8], deadline: UInt64)
+    /// End the call that is open, and have a transport of this kind send the message to the server.
+    case send(server: Int, by: TransportKind, message: [UInt8], deadline: UInt64)
     case finish(message: [UInt8], server: Int)
     case fail(UpstreamFailure)
   }
@@ -35,7 +33,7 @@ struct Exchange: ~Copyable {
 
   private struct Attempt {
     var candidate: Int
-    var isStream: Bool
+    var kind: TransportKind
     var id: UInt16
   }
 
@@ -81,44 +79,32 @@ struct Exchange: ~Copyable {
     send(to: 0, now: now, id: id)
   }
 
-  /// A datagram came. `id` is for the next message, should one be sent.
-  mutating func received(_ message: Span<UInt8>, now: UInt64, id: UInt16) -> Action {
-    guard let attempt, !attempt.isStream else { return .wait }
-    guard UpstreamQuery.isAnswer(message, id: attempt.id, name: name, type: type) else {
-      wrongAnswers += 1
-      guard wrongAnswers >= limits.wrongAnswers, !streamUsed[attempt.candidate] else { return .wait }
-      return connect(attempt.candidate, now: now, id: id)
+  /// A message came by a transport of this kind. `id` is for the next message, should one be sent.
+  mutating func received(_ message: Span<UInt8>, by kind: TransportKind, now: UInt64, id: UInt16) -> Action {
+    guard let attempt, attempt.kind == kind else { return .wait }
+    let isAnswer = UpstreamQuery.isAnswer(message, id: attempt.id, name: name, type: type)
+    if isAnswer, kind == .datagram || !Self.isTruncated(message) { return judge(message, attempt, now: now, id: id) }
+    guard kind.isForgeable else {
+      // On a connection nobody guesses: another message than ours ends the attempt.
+      lastFailure = .network
+      return next(now: now, id: id)
     }
-    return judge(message, attempt, now: now, id: id)
+    wrongAnswers += 1
+    guard wrongAnswers >= limits.wrongAnswers, !streamUsed[attempt.candidate] else { return .wait }
+    return connect(attempt.candidate, now: now, id: id)
   }
 
   /// Datagrams of the server that is being waited for are not believed any more.
   mutating func distrusted(now: UInt64, id: UInt16) -> Action {
-    guard let attempt, !attempt.isStream else { return .wait }
+    guard let attempt, attempt.kind == .datagram else { return .wait }
     candidates[attempt.candidate].byStream = true
     guard !streamUsed[attempt.candidate] else { return next(now: now, id: id) }
     return connect(attempt.candidate, now: now, id: id)
   }
 
-  /// A whole message came by TCP. Another one than ours ends the attempt: on a stream nobody guesses.
-  mutating func streamReceived(_ message: Span<UInt8>, now: UInt64, id: UInt16) -> Action {
-    guard let attempt, attempt.isStream else { return .wait }
-    guard UpstreamQuery.isAnswer(message, id: attempt.id, name: name, type: type), !Self.isTruncated(message) else {
-      lastFailure = .network
-      return next(now: now, id: id)
-    }
-    return judge(message, attempt, now: now, id: id)
-  }
-
-  /// The deadline of the last action passed.
-  mutating func timerFired(now: UInt64, id: UInt16) -> Action {
-    lastFailure = .timeout
-    return next(now: now, id: id)
-  }
-
-  /// The socket could not be opened or used. An ICMP error of a datagram is no reason to come here.
-  mutating func socketFailed(now: UInt64, id: UInt16) -> Action {
-    lastFailure = .network
+  /// The message that was sent last has no answer. An ICMP error of a datagram is no reason to come here.
+  mutating func failed(_ failure: TransportFailure, now: UInt64, id: UInt16) -> Action {
+    lastFailure = failure.upstreamFailure
     return next(now: now, id: id)
   }
 
@@ -149,7 +135,9 @@ struct Exchange: ~Copyable {
     candidates[attempt.candidate].withEDNS = false
     isPlain[attempt.candidate] = true
     lastFailure = .refused
-    guard !attempt.isStream, sends[attempt.candidate] < limits.sendsPerServer else { return next(now: now, id: id) }
+    guard attempt.kind == .datagram, sends[attempt.candidate] < limits.sendsPerServer else {
+      return next(now: now, id: id)
+    }
     return send(to: attempt.candidate, now: now, id: id)
   }
 
@@ -186,18 +174,19 @@ struct Exchange: ~Copyable {
     // A second try of the same server waits twice as long: the first answer may only have been slow.
     let wait = min(target.wait << UInt64(sends[candidate]), limits.longestTry)
     sends[candidate] += 1
-    attempt = Attempt(candidate: candidate, isStream: false, id: id)
+    attempt = Attempt(candidate: candidate, kind: .datagram, id: id)
     let message = UpstreamQuery.message(id: id, name: name, type: type, withEDNS: target.withEDNS)
-    return .send(server: target.server, message: message, deadline: min(now + wait * Self.millisecond, end))
+    return .send(
+      server: target.server, by: .datagram, message: message, deadline: min(now + wait * Self.millisecond, end))
   }
 
   private mutating func connect(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
     streamUsed[candidate] = true
     let target = candidates[candidate]
-    attempt = Attempt(candidate: candidate, isStream: true, id: id)
+    attempt = Attempt(candidate: candidate, kind: .stream, id: id)
     let message = UpstreamQuery.message(id: id, name: name, type: type, withEDNS: target.withEDNS)
     let deadline = min(now + limits.longestTry * Self.millisecond, end)
-    return .connect(server: target.server, message: message, deadline: deadline)
+    return .send(server: target.server, by: .stream, message: message, deadline: deadline)
   }
 
   private static func isTruncated(_ message: Span<UInt8>) -> Bool {

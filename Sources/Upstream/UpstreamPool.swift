@@ -1,6 +1,4 @@
 package import DNSWire
-import Glibc
-import IPNetwork
 package import LinuxIO
 import Sharing
 
@@ -8,7 +6,7 @@ import Sharing
 ///
 /// Identical questions in flight are one exchange, of all servers together: two of them would double the chance of a forger who
 /// guesses (RFC 5452 section 5). So a server can tell by the time of an answer that another one asks for the same name in
-/// the same moment, and nothing else of it. Every send has a socket, a port and an id of its own.
+/// the same moment, and nothing else of it. Every send has an id of its own; what carries it is a transport's business.
 ///
 /// Exchanges are shared out among those who ask (see `Shares`): names that nobody answers take their own asker's places.
 /// Nor do they say anything of an upstream: that is found out by a question of our own (see `ServerHealth`).
@@ -40,19 +38,28 @@ package final class UpstreamPool {
     var probed: Int?
   }
 
-  private final class Flight {
+  private final class Flight: TransportClient {
+    let pool: UpstreamPool
+    let question: Question
     var exchange: Exchange
     var completions: [(owner: Owner, call: Completion)] = []
     /// Its place in `shares`.
     var place: Shares<Owner>.Place?
-    var socket: Int32 = -1
-    var timer: TimerID?
+    /// What carries the message that was sent last.
+    var call: (any TransportCall)?
+    var kind = TransportKind.datagram
     var sentAt: UInt64 = 0
-    var stream: StreamBuffer?
 
-    init(_ exchange: consuming Exchange) {
-      self.exchange = exchange
+    init(_ pool: UpstreamPool, _ question: Question, _ candidates: [Exchange.Candidate], _ now: UInt64) {
+      self.pool = pool
+      self.question = question
+      exchange = Exchange(
+        name: question.name, type: question.type, candidates: candidates, limits: pool.limits, now: now)
     }
+
+    func transmitted() { pool.statistics.messages += 1 }
+    func received(_ message: Span<UInt8>) { pool.received(message, self) }
+    func failed(_ failure: TransportFailure) { pool.failed(failure, self) }
   }
 
   private let reactor: Reactor
@@ -68,14 +75,20 @@ package final class UpstreamPool {
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
   private var flights: [Question: Flight] = [:]
+  private let transports: UpstreamTransports
   private var random = SecureRandom()
-  private var buffer = [UInt8](repeating: 0, count: 4096)
   package private(set) var statistics = Statistics()
 
   /// - Precondition: `servers` is not empty.
-  package init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits = UpstreamLimits()) {
+  package convenience init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits = UpstreamLimits()) {
+    let transports = UpstreamTransports(datagram: DatagramTransport(reactor), stream: StreamTransport(reactor))
+    self.init(reactor: reactor, servers: servers, limits: limits, transports: transports)
+  }
+
+  init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits, transports: UpstreamTransports) {
     precondition(!servers.isEmpty)
     self.reactor = reactor
+    self.transports = transports
     self.servers = servers
     serverTexts = servers.map(\.description)
     self.limits = limits
@@ -121,12 +134,11 @@ package final class UpstreamPool {
     let now = time
     guard makeRoom(for: owner, now) else { return turnAway([completion]) }
     statistics.exchanges += 1
-    let flight = Flight(
-      Exchange(name: question.name, type: type, candidates: candidates(now), limits: limits, now: now))
+    let flight = Flight(self, question, candidates(now), now)
     flight.completions = [(owner, completion)]
-    hold(flight, question, for: owner, now)
+    hold(flight, for: owner, now)
     flights[question] = flight
-    perform(flight.exchange.start(now: now, id: random.uint16()), flight, question)
+    perform(flight.exchange.start(now: now, id: random.uint16()), flight)
   }
 
   /// Ends exchanges of those who have more than their share, until the owner may have another one.
@@ -140,10 +152,10 @@ package final class UpstreamPool {
     }
   }
 
-  private func hold(_ flight: Flight, _ question: Question, for owner: Owner, _ now: UInt64) {
+  private func hold(_ flight: Flight, for owner: Owner, _ now: UInt64) {
     let place = shares.enter(owner, now: now)
     flight.place = place
-    holders[place] = question
+    holders[place] = flight.question
   }
 
   private func release(_ flight: Flight) {
@@ -162,9 +174,9 @@ package final class UpstreamPool {
     flight.completions.removeAll { $0.owner == owner }
     turnAway(ended.map(\.call))
     if let next = flight.completions.first {
-      hold(flight, question, for: next.owner, now)
+      hold(flight, for: next.owner, now)
     } else {
-      end(flight, question, .failure(.overloaded))
+      end(flight, .failure(.overloaded))
     }
   }
 
@@ -192,70 +204,45 @@ package final class UpstreamPool {
       byStream: watches[server].asksByStream(now: now))
   }
 
-  private func perform(_ action: Exchange.Action, _ flight: Flight, _ question: Question) {
+  private func perform(_ action: Exchange.Action, _ flight: Flight) {
     switch action {
     case .wait: break
-    case .send(let server, let message, let deadline):
+    case .send(let server, let kind, let message, let deadline):
       close(flight)
-      open(flight, question, server, message, deadline, isStream: false)
-    case .connect(let server, let message, let deadline):
-      close(flight)
-      open(flight, question, server, message, deadline, isStream: true)
+      flight.sentAt = time
+      flight.kind = kind
+      flight.call = transports[kind].send(
+        message, to: servers[server], deadline: MonotonicTime(nanoseconds: deadline), for: flight)
     case .finish(let message, let server):
-      // By TCP the time is that of two round trips.
       let now = time
-      health[server].answered(
-        after: flight.stream == nil ? Double(now - flight.sentAt) / 1_000_000 : nil, now: now)
+      let roundTrip = flight.kind.measuresRoundTrip ? Double(now - flight.sentAt) / 1_000_000 : nil
+      health[server].answered(after: roundTrip, now: now)
       let answer = UpstreamAnswer(message: message, server: servers[server], serverText: serverTexts[server])
-      end(flight, question, .success(answer))
+      end(flight, .success(answer))
     case .fail(let failure):
-      if question.probed == nil { statistics.failures += 1 }
-      end(flight, question, .failure(failure))
+      if flight.question.probed == nil { statistics.failures += 1 }
+      end(flight, .failure(failure))
     }
   }
 
-  private func open(
-    _ flight: Flight, _ question: Question, _ server: Int, _ message: [UInt8], _ deadline: UInt64, isStream: Bool
-  ) {
-    flight.sentAt = time
-    flight.timer = reactor.schedule(at: MonotonicTime(nanoseconds: deadline)) { [self] in
-      flight.timer = nil
-      timerFired(flight, question)
+  private func received(_ message: Span<UInt8>, _ flight: Flight) {
+    let (server, known) = (flight.exchange.currentServer, flight.exchange.wrongAnswers)
+    let answers = flight.exchange.answers
+    let action = flight.exchange.received(message, by: flight.kind, now: time, id: random.uint16())
+    if let server, flight.exchange.answers > answers { health[server].heard(now: time) }
+    if let server, flight.exchange.wrongAnswers > known { mismatched(server, flight.exchange.wrongAnswers - known) }
+    guard action != .wait else { return }
+    account(flight)
+    perform(action, flight)
+  }
+
+  private func failed(_ failure: TransportFailure, _ flight: Flight) {
+    if failure.isSilence, let server = flight.exchange.currentServer,
+      health[server].unanswered(since: flight.sentAt)
+    {
+      probe(server)
     }
-    let address = SocketAddress(servers[server])
-    do throws(SystemError) {
-      let socket = isStream ? try Sockets.connectTCP(address) : try Sockets.connectUDP(address)
-      flight.socket = socket.release()
-      flight.stream = isStream ? StreamBuffer(sending: message) : nil
-      try reactor.register(flight.socket, readable: true, writable: isStream) { [self] _ in
-        isStream ? streamReady(flight, question) : datagramReady(flight, question)
-      }
-      if !isStream { transmit(message, on: flight.socket) }
-    } catch {
-      // No socket, or no route: the timer of this try turns to the next server at once.
-      if let timer = flight.timer { reactor.cancel(timer) }
-      flight.timer = reactor.schedule(at: reactor.now) { [self] in
-        flight.timer = nil
-        failed(flight)
-        perform(flight.exchange.socketFailed(now: time, id: random.uint16()), flight, question)
-      }
-    }
-  }
-
-  private func transmit(_ message: [UInt8], on socket: Int32) {
-    // What the kernel refuses is lost like a datagram on the way: the timer covers both.
-    let sent = unsafe message.withUnsafeBytes { unsafe send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-    if sent == message.count { statistics.messages += 1 }
-  }
-
-  private func timerFired(_ flight: Flight, _ question: Question) {
-    failed(flight)
-    perform(flight.exchange.timerFired(now: time, id: random.uint16()), flight, question)
-  }
-
-  private func failed(_ flight: Flight) {
-    guard let server = flight.exchange.currentServer, health[server].unanswered(since: flight.sentAt) else { return }
-    probe(server)
+    perform(flight.exchange.failed(failure, now: time, id: random.uint16()), flight)
   }
 
   /// Asks an upstream for the name servers of the root (RFC 8109), which no client has a say in. Whatever it answers, it
@@ -264,12 +251,11 @@ package final class UpstreamPool {
     let question = Question(name: [0], type: .NS, probed: server)
     guard flights[question] == nil else { return }
     let now = time
-    let flight = Flight(
-      Exchange(name: question.name, type: .NS, candidates: [candidate(server, now)], limits: limits, now: now))
+    let flight = Flight(self, question, [candidate(server, now)], now)
     flight.completions = [(0, { [self] _ in probed(server, since: now) })]
     flights[question] = flight
     statistics.probes += 1
-    perform(flight.exchange.start(now: now, id: random.uint16()), flight, question)
+    perform(flight.exchange.start(now: now, id: random.uint16()), flight)
   }
 
   private func probed(_ server: Int, since start: UInt64) {
@@ -280,66 +266,13 @@ package final class UpstreamPool {
     }
   }
 
-  private func datagramReady(_ flight: Flight, _ question: Question) {
-    // A bounded number of datagrams a turn: a flood of wrong ones must not hold the thread.
-    for _ in 0..<16 {
-      let count = unsafe buffer.withUnsafeMutableBytes {
-        unsafe recv(flight.socket, $0.baseAddress, $0.count, Int32(MSG_TRUNC))
-      }
-      // ECONNREFUSED and its kin are ICMP, which anybody can send: waiting goes on (threats U6).
-      guard count >= 0 else {
-        if errno == EAGAIN || errno == EWOULDBLOCK { return }
-        continue
-      }
-      // MSG_TRUNC gives the length that was sent. More than we can hold is cut: as good as TC, so TCP is next.
-      if count > buffer.count { buffer[2] |= 0x02 }
-      let (server, known) = (flight.exchange.currentServer, flight.exchange.wrongAnswers)
-      let answers = flight.exchange.answers
-      let action = flight.exchange.received(
-        buffer.span.extracting(0..<min(count, buffer.count)), now: time, id: random.uint16())
-      if let server, flight.exchange.answers > answers { health[server].heard(now: time) }
-      if let server, flight.exchange.wrongAnswers > known {
-        mismatched(server, flight.exchange.wrongAnswers - known)
-        // That may have turned this exchange to TCP as well.
-        guard action != .wait || flight.stream == nil else { return }
-      }
-      // Anything else leaves this socket.
-      guard action == .wait else {
-        account(flight)
-        return perform(action, flight, question)
-      }
-    }
-  }
-
   /// Whatever is in flight to a server whose datagrams are not believed any more goes on by TCP.
   private func mismatched(_ server: Int, _ answers: Int) {
     guard watches[server].wrong(answers, now: time, limits) else { return }
     statistics.mismatches += 1
     onMismatch?(serverTexts[server])
-    for (question, flight) in flights where flight.exchange.currentServer == server && flight.stream == nil {
-      perform(flight.exchange.distrusted(now: time, id: random.uint16()), flight, question)
-    }
-  }
-
-  private func streamReady(_ flight: Flight, _ question: Question) {
-    guard var stream = flight.stream else { return }
-    // The only owner now: otherwise every segment would copy all that came before it.
-    flight.stream = nil
-    let wasSent = stream.isSent
-    let progress = stream.advance(flight.socket, &buffer)
-    if stream.isSent, !wasSent { statistics.messages += 1 }
-    flight.stream = stream
-    switch progress {
-    case .wait(let writable):
-      try? reactor.modify(flight.socket, readable: true, writable: writable)
-    case .message(let message):
-      let (server, answers) = (flight.exchange.currentServer, flight.exchange.answers)
-      let action = flight.exchange.streamReceived(message.span, now: time, id: random.uint16())
-      if let server, flight.exchange.answers > answers { health[server].heard(now: time) }
-      account(flight)
-      perform(action, flight, question)
-    case .failed:
-      perform(flight.exchange.socketFailed(now: time, id: random.uint16()), flight, question)
+    for flight in flights.values where flight.exchange.currentServer == server {
+      perform(flight.exchange.distrusted(now: time, id: random.uint16()), flight)
     }
   }
 
@@ -350,32 +283,20 @@ package final class UpstreamPool {
   }
 
   private func close(_ flight: Flight) {
-    if let timer = flight.timer { reactor.cancel(timer) }
-    flight.timer = nil
-    flight.stream = nil
-    guard flight.socket >= 0 else { return }
-    reactor.unregister(flight.socket, closes: true)
-    Glibc.close(flight.socket)
-    flight.socket = -1
+    flight.call?.end()
+    flight.call = nil
   }
 
-  private func end(_ flight: Flight, _ question: Question, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
+  private func end(_ flight: Flight, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
     statistics.wrongAnswers += UInt64(flight.exchange.wrongAnswers)
-    flights[question] = nil
+    flights[flight.question] = nil
     release(flight)
     let completions = flight.completions
     flight.completions = []
     for completion in completions {
       completion.call(result)
     }
-    // What waits is served first; nothing of this socket is read any more.
+    // What waits is served first; nothing of this call is heard any more.
     close(flight)
-  }
-}
-
-extension SocketAddress {
-  init(_ server: UpstreamServer) {
-    self.init(
-      isV6: server.address.family == .v6, high: server.address.high, low: server.address.low, port: server.port)
   }
 }

@@ -85,9 +85,9 @@ private struct Oracle {
       let expected = prefixes.indices.filter { prefixes[$0].contains(address) }.max {
         prefixes[$0].length < prefixes[$1].length
       }
-      #expect(snapshot.server(for: address) == expected, "\(address)")
+      #expect(snapshot.clients.server(of: address) == expected, "\(address)")
       let mapped = IPAddress(high: 0, low: 0xFFFF_0000_0000 | address.low)
-      #expect(snapshot.server(for: mapped) == expected, "\(mapped)")
+      #expect(snapshot.clients.server(of: mapped) == expected, "\(mapped)")
     }
   }
 

@@ -149,7 +149,7 @@ import Testing
       try server("narrow", networks: ["10.77.1.0/24", "fd00:77:1::/64"]),
       try server("host", networks: ["10.77.1.7/32"]),
     ])
-    func found(_ text: String) throws -> Int? { snapshot.server(for: try #require(IPAddress(text))) }
+    func found(_ text: String) throws -> Int? { snapshot.clients.server(of: try #require(IPAddress(text))) }
     #expect(try found("10.1.2.3") == 0)
     #expect(try found("10.77.1.6") == 1)
     #expect(try found("10.77.1.7") == 2)

@@ -185,7 +185,7 @@ func screen(_ message: [UInt8]) throws -> Query {
 final class Asker {
   var path: QueryPath
   let reader: AuditRingReader
-  let snapshot: ResolverSnapshot
+  var snapshot: ResolverSnapshot
   var clock = QueryClock(monotonic: 1000 * second, wall: 1_763_630_062 * second, epoch: 1)
 
   convenience init(

@@ -23,20 +23,20 @@ struct ExchangeTests {
 
     mutating func receive(_ message: [UInt8], after milliseconds: UInt64 = 1) -> Step {
       now += milliseconds * 1_000_000
-      return step { $0.received(message.span, now: $1, id: $2) }
+      return step { $0.received(message.span, by: .datagram, now: $1, id: $2) }
     }
 
     mutating func receiveStream(_ message: [UInt8]) -> Step {
       now += 1_000_000
-      return step { $0.streamReceived(message.span, now: $1, id: $2) }
+      return step { $0.received(message.span, by: .stream, now: $1, id: $2) }
     }
 
     mutating func wait(until time: UInt64) -> Step {
       now = time
-      return step { $0.timerFired(now: $1, id: $2) }
+      return step { $0.failed(.timeout, now: $1, id: $2) }
     }
 
-    mutating func lose() -> Step { step { $0.socketFailed(now: $1, id: $2) } }
+    mutating func lose() -> Step { step { $0.failed(.unreachable, now: $1, id: $2) } }
 
     private mutating func step(_ body: (inout Exchange, UInt64, UInt16) -> Exchange.Action) -> Step {
       id += 1
@@ -53,11 +53,10 @@ struct ExchangeTests {
     init(_ action: Exchange.Action, started: UInt64) {
       switch action {
       case .wait: description = "wait"
-      case .send(let server, let message, let deadline):
-        description = "send \(server) \((deadline - started) / 1_000_000)" + Self.edns(message)
-        (self.message, self.deadline) = (message, deadline)
-      case .connect(let server, let message, let deadline):
-        description = "connect \(server) \((deadline - started) / 1_000_000)" + Self.edns(message)
+      case .send(let server, let kind, let message, let deadline):
+        description =
+          "\(kind == .datagram ? "send" : "connect") \(server) \((deadline - started) / 1_000_000)"
+          + Self.edns(message)
         (self.message, self.deadline) = (message, deadline)
       case .finish(let message, let server):
         description = "finish \(server)"

@@ -1,7 +1,6 @@
 package import DNSWire
-package import IPNetwork
 
-/// The whole policy, compiled and unchangeable: who asks, and what that server may ask for.
+/// The whole policy, compiled and unchangeable: what each server may ask for, and in which networks its clients are.
 ///
 /// A decision costs the same with ten names and with a million, allocates nothing and counts no reference, so that one
 /// snapshot serves all worker threads. Whether the policy makes sense was checked before by `PolicyLinter`.
@@ -13,7 +12,9 @@ package final class PolicySnapshot: Sendable {
   /// How names must be hashed for `decide(server:name:hash:type:)`.
   package let nameHash: NameHash
 
-  private let networks: PrefixTable
+  /// Who asks, as the networks of the policy say. What is in force is the snapshot's own table.
+  package let clients: ClientTable
+
   private let names: NameTable
   private let types: TypeTable
 
@@ -28,13 +29,7 @@ package final class PolicySnapshot: Sendable {
     names = NameTable(servers.map(\.rules), hash: hash, hashMask: hashMask)
     types = TypeTable(names.merged)
     fingerprint = PolicyFingerprint.text(servers: servers, rules: names.merged, repeats: names.repeats)
-    networks = PrefixTable(
-      servers.enumerated().flatMap { index, server in server.networks.map { ($0.prefix, UInt32(index)) } })
-  }
-
-  /// The server whose network holds `address` with the longest prefix; an IPv4-mapped address counts as its IPv4 form.
-  package func server(for address: IPAddress) -> Int? {
-    networks.lookup(address.unmapped).map { Int($0) }
+    clients = ClientTable(servers)
   }
 
   /// The index of the server with this name.

@@ -62,8 +62,8 @@ struct QueryPath: ~Copyable {
   mutating func screen(
     _ place: Int, _ message: Span<UInt8>, from client: IPAddress, with snapshot: borrowing ResolverSnapshot
   ) {
-    let policy = snapshot.uncountedPolicy
-    screened.screen(place, message, hash: snapshot.nameHash) { policy.with { $0.server(for: client) } }
+    let clients = snapshot.uncountedClients
+    screened.screen(place, message, hash: snapshot.nameHash) { clients.with { $0.server(of: client) } }
   }
 
   /// Has brought near what a screened message's answer will read: every step, from 0 to `prefetchSteps` - 1, follows

@@ -158,11 +158,20 @@ package final class ResolverSnapshot: Sendable {
   let denialRecord: FlatOctets
   /// Place in `servers` by the firewall's index.
   private let places: [UInt16: Int]
+  /// Which clients are which server's.
+  package let clients: ClientTable
+  let uncountedClients: Uncounted<ClientTable>
 
+  /// - Parameter clients: nil for those of the policy's networks.
+  /// - Precondition: `clients` is of as many servers as the policy.
   package init(
     policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
-    strangers: QueryCounts = QueryCounts(lanes: 1)
+    strangers: QueryCounts = QueryCounts(lanes: 1), clients: ClientTable? = nil
   ) {
+    let clients = clients ?? policy.clients
+    precondition(clients.serverCount == policy.servers.count, "clients of another policy")
+    self.clients = clients
+    uncountedClients = Uncounted(clients)
     self.strangers = strangers
     strangerCells = strangers.cells
     nameHash = policy.nameHash
@@ -214,9 +223,17 @@ package final class ResolverSnapshot: Sendable {
   /// The place in `servers` of the server that the firewall knows by this index.
   package func server(firewallIndex index: UInt16) -> Int? { places[index] }
 
-  /// Index of the server whose network holds a client's address.
+  /// The place in `servers` of the server that a client belongs to.
   package func server(of client: IPAddress) -> Int? {
-    policy.server(for: client)
+    clients.server(of: client)
+  }
+
+  /// The same with other clients: policy, caches and counts are the same objects.
+  ///
+  /// - Precondition: `clients` is of as many servers as the policy.
+  package func with(_ clients: ClientTable) -> ResolverSnapshot {
+    ResolverSnapshot(
+      policy: policy, zones: zones, rules: rules, servers: servers, strangers: strangers, clients: clients)
   }
 }
 

@@ -16,7 +16,7 @@ extension ControlDesk {
     try check(request, ["server", "client", "name", "type"])
     let snapshot = service.snapshot
     let client = try client(request, snapshot)
-    let place = snapshot.policy.server(for: client)
+    let place = snapshot.server(of: client)
     guard let name = try name(request) else { throw ControlAPI.Refusal(400, "parameter name is missing") }
     let text = request.query["type"] ?? "A"
     guard let type = RRType(mnemonic: text.uppercased()) else {
@@ -49,7 +49,7 @@ extension ControlDesk {
     case (nil, .some):
       let place = try places(request)[0]
       let own = snapshot.policy.servers[place].networks.map(\.prefix.address)
-      guard let address = own.first(where: { snapshot.policy.server(for: $0) == place }) else {
+      guard let address = own.first(where: { snapshot.server(of: $0) == place }) else {
         throw ControlAPI.Refusal(409, "no query comes from the server's networks alone: name a client's address")
       }
       return address

@@ -99,6 +99,15 @@ extension ResolutionService {
     }
   }
 
+  /// Puts another table of clients in force: who is answered, by which server's policy. That policy, its caches, and what is
+  /// open stay, and nothing is asked of the bridge.
+  ///
+  /// - Precondition: it is of as many servers as the policy.
+  func adopt(_ clients: ClientTable) {
+    snapshot = snapshot.with(clients)
+    shared.current.replace(snapshot)
+  }
+
   private func finishAdopting(
     _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: AuditMembers,
     _ completion: @escaping (Adoption) -> Void

@@ -75,7 +75,7 @@ struct DockerDiagnosis {
 
   /// Whether its network, or the one that it shares, is a server's.
   private func isGoverned(_ container: DockerEngine.Container) -> Bool {
-    engine.networkOwner(of: container).addresses.contains { policy.server(for: $0) != nil }
+    engine.networkOwner(of: container).addresses.contains { policy.clients.server(of: $0) != nil }
   }
 
   private func examine(_ container: DockerEngine.Container) -> [Finding] {
@@ -237,7 +237,7 @@ struct DockerDiagnosis {
 
   /// Ports of governed containers that the engine publishes: its proxy connects from the host itself, which is free.
   private func inbound(_ container: DockerEngine.Container) -> [Finding] {
-    guard let server = container.addresses.compactMap({ policy.server(for: $0) }).first else { return [] }
+    guard let server = container.addresses.compactMap({ policy.clients.server(of: $0) }).first else { return [] }
     let listed = policy.servers[server].inbound
     let ports = container.published.filter { !$0.value.isEmpty }.keys.sorted()
     return ports.map { port in
@@ -306,7 +306,7 @@ struct DockerDiagnosis {
 
   /// An address of one family in a server's network and one of the other in none.
   private func families(_ container: DockerEngine.Container, _ name: String) -> [Finding] {
-    let open = container.addresses.filter { policy.server(for: $0) == nil }
+    let open = container.addresses.filter { policy.clients.server(of: $0) == nil }
     return open.map { address in
       .serious(
         "docker",

@@ -87,7 +87,7 @@ struct ExplainCommand: ParsableCommand {
     let policy = PolicySnapshot(settings.policies)
     let server: Int?
     if let address = IPAddress(clientOrServer) {
-      server = policy.server(for: address.unmapped)
+      server = policy.clients.server(of: address)
     } else {
       server = settings.policies.firstIndex { $0.name.text == clientOrServer }
       guard server != nil else {

@@ -1,0 +1,110 @@
+import Glibc
+
+/// Keeps one helper process alive for as long as its owner lives. Performs what `Supervisor` decides.
+package struct Supervision: ~Copyable {
+  /// Starts a helper, which finds its end of the `LifeLine` at the place where the closure puts that descriptor.
+  package typealias Start = (_ life: Int32) throws(SystemError) -> ChildProcess
+
+  private let owner: Int32
+  private let start: Start
+  private let signals: ChildSignals
+  private var supervisor: Supervisor
+  private var child: ChildProcess?
+  /// Our end of the child's.
+  private var life: FileDescriptor?
+
+  /// - Parameter owner: a socket whose other end is the owner's alone; stays the caller's.
+  package init(
+    owner: Int32, limits: Supervisor.Limits = Supervisor.Limits(), start: @escaping Start
+  ) throws(SystemError) {
+    self.owner = owner
+    self.start = start
+    signals = try ChildSignals()
+    supervisor = Supervisor(limits, now: .now())
+  }
+
+  /// Returns when the owner's end is closed. The helper, which sees that itself, is left to its own end.
+  package mutating func run() {
+    while true {
+      // Before the clock is asked: the echo may wait for longer than we ran.
+      listen()
+      let now = MonotonicTime.now()
+      switch supervisor.due(now) {
+      case .start:
+        // What became keeper when both ended has not looked yet; a helper of nobody's would only start and end.
+        guard isOwned else { return }
+        begin(now)
+        continue
+      case .kill: child?.kill()
+      case .probe:
+        if let line { line.speak() }
+        continue
+      case nil: break
+      }
+      guard wait(until: supervisor.nextWake) else { return }
+      observe()
+    }
+  }
+
+  private var line: LifeLine? {
+    switch life {
+    case .some(let end): LifeLine(end.raw)
+    case nil: nil
+    }
+  }
+
+  private var isOwned: Bool {
+    var wait = pollfd(fd: owner, events: 0, revents: 0)
+    // One place, and its count.
+    return unsafe poll(&wait, 1, 0) == 0
+  }
+
+  private mutating func begin(_ now: MonotonicTime) {
+    life = nil
+    do throws(SystemError) {
+      var ends = try LifeLine.pair()
+      child = try start(ends.second)
+      life = ends.takeFirst()
+    } catch {
+      supervisor.ended(now)
+    }
+  }
+
+  /// Waits for a child, a deadline or the end; false when the owner is gone.
+  private func wait(until: MonotonicTime?) -> Bool {
+    // poll(2) leaves out what has a negative descriptor.
+    var waits = [
+      pollfd(fd: owner, events: 0, revents: 0),
+      pollfd(fd: signals.readiness, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: line?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+    ]
+    let now = MonotonicTime.now().nanoseconds
+    let timeout = until.map { Int32(clamping: ($0.nanoseconds - min(now, $0.nanoseconds)) / 1_000_000 + 1) } ?? -1
+    // The list with its count.
+    _ = unsafe poll(&waits, nfds_t(waits.count), timeout)
+    signals.drain()
+    return waits[0].revents == 0
+  }
+
+  /// Takes the helper's echoes.
+  private mutating func listen() {
+    switch line?.listen() {
+    case .said: supervisor.heard()
+    // It ended; what the kernel tells of its child follows.
+    case .gone: life = nil
+    case .nothing, nil: break
+    }
+  }
+
+  private mutating func observe() {
+    while let change = child?.change() {
+      switch change {
+      case .stopped: supervisor.stopped(.now())
+      case .continued: supervisor.continued()
+      case .ended:
+        child = nil
+        supervisor.ended(.now())
+      }
+    }
+  }
+}

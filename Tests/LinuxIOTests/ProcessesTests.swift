@@ -1,0 +1,181 @@
+import Foundation
+import Glibc
+import LinuxIO
+import Synchronization
+import Testing
+
+@Suite("Helper processes", .serialized)
+struct ProcessesTests {
+  private static func start(_ path: String, _ arguments: String...) throws(SystemError) -> ChildProcess {
+    let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
+    defer { close(null) }
+    return try ChildProcess.start(path, [path] + arguments, descriptors: [null, null, null])
+  }
+
+  private static func poll(_ condition: () -> Bool) -> Bool {
+    let end = MonotonicTime.now().adding(milliseconds: 20_000)
+    while !condition() {
+      guard MonotonicTime.now() < end else { return false }
+      usleep(1_000)
+    }
+    return true
+  }
+
+  // MARK: ChildProcess
+
+  @Test("a program's end is its own, and one that is not there is an error")
+  func ends() throws {
+    var good = try Self.start("/bin/true")
+    let success = good.wait()
+    #expect(success == 0)
+    var bad = try Self.start("/bin/false")
+    let failure = bad.wait()
+    #expect(failure != 0)
+    #expect(throws: SystemError(call: "posix_spawn", errno: ENOENT)) { _ = try Self.start("/nowhere/at/all").pid }
+  }
+
+  @Test("what becomes of a child is told once, and after its end its id is not signalled")
+  func changes() throws {
+    var child = try Self.start("/bin/sleep", "1000")
+    let pid = child.pid
+    var seen: [ChildProcess.Change?] = [child.change()]
+    func wait(for change: ChildProcess.Change) -> Bool {
+      Self.poll {
+        if let change = child.change() { seen.append(change) }
+        return seen.last == change
+      }
+    }
+    kill(pid, SIGSTOP)
+    #expect(wait(for: .stopped))
+    kill(pid, SIGCONT)
+    #expect(wait(for: .continued))
+    var isOver = child.hasEnded()
+    #expect(!isOver)
+    child.kill()
+    #expect(wait(for: .ended))
+    #expect(seen == [nil, .stopped, .continued, .ended])
+    isOver = child.hasEnded()
+    #expect(isOver)
+    child.kill()
+    let later = child.change()
+    #expect(later == nil)
+    #expect(kill(pid, 0) != 0, "it was reaped")
+  }
+
+  // MARK: Descriptors and life lines
+
+  @Test("a pair closes what it still has when it goes, and what was taken stays open")
+  func pairs() throws {
+    func hangsUp(_ descriptor: Int32) -> Bool {
+      var wait = pollfd(fd: descriptor, events: 0, revents: 0)
+      return unsafe Glibc.poll(&wait, 1, 0) == 1 && Int32(wait.revents) & POLLHUP != 0
+    }
+    var pair = try DescriptorPair.sockets(ofMessages: true)
+    let kept = pair.takeFirst().release()
+    defer { close(kept) }
+    #expect(!hangsUp(kept))
+    let rest = [pair.first, pair.second]
+    #expect(rest[0] == -1 && rest[1] >= 0)
+    _ = consume pair
+    #expect(hangsUp(kept))
+    var pipe = try DescriptorPair.pipe()
+    let reader = pipe.first
+    #expect(!hangsUp(reader))
+    pipe.closeSecond()
+    pipe.closeSecond()
+    #expect(hangsUp(reader))
+    _ = consume pipe
+  }
+
+  @Test("a helper answers as often as it is asked, and sees that its keeper is gone")
+  func lifeLine() throws {
+    var ends = try LifeLine.pair()
+    let (keeper, helper) = (LifeLine(ends.first), LifeLine(ends.second))
+    #expect(helper.answer())
+    #expect(keeper.listen() == .nothing)
+    keeper.speak()
+    #expect(helper.answer())
+    #expect(keeper.listen() == .said)
+    #expect(keeper.listen() == .nothing)
+    ends.closeFirst()
+    #expect(!helper.answer())
+  }
+
+  // MARK: Supervision
+
+  /// Runs a supervision on a thread of its own, since it blocks SIGCHLD there, until the owner is gone.
+  ///
+  /// - Parameter most: with so many starts the owner goes.
+  /// - Returns: the ids of what was started.
+  private func supervise(_ command: [String], most: Int) throws -> [Int32] {
+    let outcome = Outcome()
+    let isDone = DispatchSemaphore(value: 0)
+    let thread = Thread {
+      outcome.run(command, most: most)
+      isDone.signal()
+    }
+    thread.start()
+    #expect(isDone.wait(timeout: .now() + 60) == .success)
+    return try outcome.end()
+  }
+
+  private final class Outcome: Sendable {
+    private let state = Mutex<(pids: [Int32], error: SystemError?)>(([], nil))
+
+    /// Quicker than the bridge's, so that a test need not wait.
+    private static var limits: Supervisor.Limits {
+      var limits = Supervisor.Limits()
+      limits.beat = 10
+      limits.tolerance = 60
+      return limits
+    }
+
+    func run(_ command: [String], most: Int) {
+      do throws(SystemError) {
+        let owner = try DescriptorPair.sockets(ofMessages: true)
+        let end = owner.second
+        if most == 0 { shutdown(end, Int32(SHUT_RDWR)) }
+        var supervision = try Supervision(owner: owner.first, limits: Self.limits) { life throws(SystemError) in
+          let child = try ChildProcess.start(command[0], command, descriptors: [life, life, life])
+          let count = self.state.withLock {
+            $0.pids.append(child.pid)
+            return $0.pids.count
+          }
+          if count == most { shutdown(end, Int32(SHUT_RDWR)) }
+          return child
+        }
+        supervision.run()
+        _ = consume owner
+      } catch {
+        state.withLock { $0.error = error }
+      }
+    }
+
+    /// Ends what was started.
+    func end() throws(SystemError) -> [Int32] {
+      let (pids, error) = state.withLock { $0 }
+      for pid in pids {
+        kill(pid, SIGKILL)
+        var status: Int32 = 0
+        _ = unsafe waitpid(pid, &status, 0)
+      }
+      if let error { throw error }
+      return pids
+    }
+  }
+
+  @Test("without an owner nothing is started")
+  func noOwner() throws {
+    #expect(try supervise(["/bin/sleep", "1000"], most: 0).isEmpty)
+  }
+
+  @Test("a helper that ends is started again, until the owner goes")
+  func restarts() throws {
+    #expect(try supervise(["/bin/true"], most: 3).count == 3)
+  }
+
+  @Test("a helper that gives no echo is killed and started again")
+  func silent() throws {
+    #expect(try supervise(["/bin/sleep", "1000"], most: 2).count == 2)
+  }
+}

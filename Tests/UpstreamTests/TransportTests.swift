@@ -1,0 +1,180 @@
+import DNSWire
+import IPNetwork
+import LinuxIO
+import TestSupport
+import Testing
+
+@testable import Upstream
+
+/// What a pool sees of a transport, and what a transport owes to a pool.
+@Suite("Transports")
+struct TransportTests {
+  /// Carries nothing: a test says what comes of each call.
+  private final class FakeTransport: UpstreamTransport {
+    final class Call: TransportCall {
+      let message: [UInt8]
+      let server: UpstreamServer
+      let client: any TransportClient
+      var ends = 0
+
+      init(_ message: [UInt8], _ server: UpstreamServer, _ client: any TransportClient) {
+        (self.message, self.server, self.client) = (message, server, client)
+      }
+
+      func end() { ends += 1 }
+
+      /// The question with an answer's header, flags and code.
+      func answer(flags: Int = 0x8180) -> [UInt8] {
+        Messages.response("www.example.com", .A, id: Int(message[0]) << 8 | Int(message[1]), flags: flags)
+      }
+    }
+
+    var calls: [Call] = []
+
+    func send(_ message: [UInt8], to server: UpstreamServer, deadline: MonotonicTime, for client: any TransportClient)
+      -> any TransportCall
+    {
+      let call = Call(message, server, client)
+      calls.append(call)
+      client.transmitted()
+      return call
+    }
+  }
+
+  private struct Bench {
+    let reactor: Reactor
+    let datagrams = FakeTransport()
+    let streams = FakeTransport()
+    let pool: UpstreamPool
+
+    init(servers: Int = 1) throws {
+      reactor = try Reactor()
+      pool = UpstreamPool(
+        reactor: reactor, servers: (1...servers).map { Asker.server(UInt16($0)) }, limits: UpstreamLimits(),
+        transports: UpstreamTransports(datagram: datagrams, stream: streams))
+    }
+
+    func ask(_ completion: @escaping UpstreamPool.Completion) {
+      pool.ask(name: Messages.name("www.example.com").span, type: .A, for: 1, completion)
+    }
+  }
+
+  @Test("a pool asks and answers without a socket of its own, and ends every call")
+  func sockets() throws {
+    let bench = try Bench()
+    var result: Result<UpstreamAnswer, UpstreamFailure>?
+    bench.ask { result = $0 }
+    let first = try #require(bench.datagrams.calls.first)
+    first.client.received(first.answer(flags: 0x8380).span)
+    let second = try #require(bench.streams.calls.first, "a truncated answer is asked for by TCP")
+    #expect(first.ends == 1)
+    #expect(result == nil)
+    second.client.received(second.answer().span)
+    #expect(try result?.get().message == second.answer())
+    #expect(second.ends == 1)
+    #expect(bench.pool.statistics.messages == 2)
+    #expect(bench.datagrams.calls.count == 1 && bench.streams.calls.count == 1)
+  }
+
+  @Test("only datagrams measure a round trip")
+  func roundTrip() throws {
+    let bench = try Bench()
+    bench.ask { _ in }
+    let first = try #require(bench.datagrams.calls.first)
+    first.client.received(first.answer(flags: 0x8380).span)
+    let second = try #require(bench.streams.calls.first)
+    second.client.received(second.answer().span)
+    #expect(bench.pool.states[0].latency == nil)
+    bench.ask { _ in }
+    let third = try #require(bench.datagrams.calls.last)
+    third.client.received(third.answer().span)
+    #expect(bench.pool.states[0].latency != nil)
+  }
+
+  @Test(
+    "silence has the upstream probed, a broken connection does not; each turns to the next one",
+    arguments: [TransportFailure.timeout, .unreachable, .broken])
+  func failures(failure: TransportFailure) throws {
+    let bench = try Bench(servers: 2)
+    bench.ask { _ in }
+    let first = try #require(bench.datagrams.calls.first)
+    first.client.failed(failure)
+    #expect(first.ends == 1)
+    #expect(bench.pool.statistics.probes == (failure == .broken ? 0 : 1))
+    #expect(bench.datagrams.calls.last?.server == Asker.server(2))
+  }
+
+  /// Takes what comes.
+  private final class Listener: TransportClient {
+    var messages = 0
+    var failures: [TransportFailure] = []
+    var call: (any TransportCall)?
+    /// Whether the call ends with its first message.
+    var endsAtOnce = false
+
+    func transmitted() {}
+    func received(_ message: Span<UInt8>) {
+      messages += 1
+      if endsAtOnce { call?.end() }
+    }
+    func failed(_ failure: TransportFailure) { failures.append(failure) }
+  }
+
+  private func transport(_ kind: TransportKind, _ reactor: Reactor) -> any UpstreamTransport {
+    UpstreamTransports(datagram: DatagramTransport(reactor), stream: StreamTransport(reactor))[kind]
+  }
+
+  private let query = UpstreamQuery.message(id: 7, name: Messages.name("www.example.com"), type: .A, withEDNS: true)
+
+  private func run(_ reactor: Reactor, milliseconds: UInt64) {
+    _ = reactor.schedule(at: .now().adding(milliseconds: milliseconds)) { reactor.stop() }
+    reactor.run()
+  }
+
+  @Test("a call whose deadline passes says so once", arguments: TransportKind.allCases)
+  func deadline(kind: TransportKind) throws {
+    let upstream = try FakeUpstream { _ in [.hold] }
+    defer { upstream.stop() }
+    let reactor = try Reactor()
+    let listener = Listener()
+    let call = transport(kind, reactor).send(
+      query, to: Asker.server(upstream.port), deadline: .now().adding(milliseconds: 30), for: listener)
+    #expect(listener.failures.isEmpty)
+    run(reactor, milliseconds: 60)
+    #expect(listener.failures == [.timeout])
+    #expect(Descriptors.connected(to: upstream.port) == 0)
+    call.end()
+  }
+
+  @Test("a call that has ended says nothing more", arguments: TransportKind.allCases)
+  func ended(kind: TransportKind) throws {
+    let upstream = try FakeUpstream { arrival in
+      let answer = Reaction.message(arrival.answer([1]))
+      return arrival.overStream ? [answer, .hold] : [answer, answer, answer]
+    }
+    defer { upstream.stop() }
+    let reactor = try Reactor()
+    let listener = Listener()
+    listener.endsAtOnce = true
+    listener.call = transport(kind, reactor).send(
+      query, to: Asker.server(upstream.port), deadline: .now().adding(milliseconds: 300), for: listener)
+    run(reactor, milliseconds: 400)
+    #expect(listener.messages == 1)
+    #expect(listener.failures.isEmpty)
+    #expect(Descriptors.connected(to: upstream.port) == 0)
+  }
+
+  @Test("an upstream that cannot be reached is told of, later", arguments: TransportKind.allCases)
+  func unreachable(kind: TransportKind) throws {
+    let reactor = try Reactor()
+    let listener = Listener()
+    // Without an interface no address of a link says where it is (RFC 4007 section 6).
+    let server = UpstreamServer(address: try #require(IPAddress("fe80::1")), port: 53)
+    let call = transport(kind, reactor).send(
+      query, to: server, deadline: .now().adding(milliseconds: 20_000), for: listener)
+    #expect(listener.failures.isEmpty)
+    run(reactor, milliseconds: 30)
+    #expect(listener.failures == [.unreachable])
+    call.end()
+  }
+}

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -391,6 +392,8 @@ int sluice_epoll_wait(int epoll, struct sluice_event *events, int count, int mil
   }
   return n;
 }
+
+void sluice_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 int sluice_eventfd_new(void) {
   int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

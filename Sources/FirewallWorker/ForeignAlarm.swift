@@ -1,6 +1,6 @@
 import CLinux
 import FirewallModel
-import Foundation
+import Glibc
 import LinuxIO
 import NFTables
 import Synchronization
@@ -23,7 +23,7 @@ final class ForeignAlarm: Sendable {
   private let socket: Int32
   /// Something in it ends the thread.
   private let over: Mailbox<Bool>
-  private let ended = DispatchSemaphore(value: 0)
+  private let thread = Mutex<NamedThread?>(nil)
 
   /// - Parameters:
   ///   - ownPort: the feeding socket's port: its changes are ours.
@@ -38,12 +38,8 @@ final class ForeignAlarm: Sendable {
     self.closing = closing
     self.socket = socket
     over = try Mailbox()
-    let thread = Thread { [self] in
-      run()
-      ended.signal()
-    }
-    thread.name = "alarm"
-    thread.start()
+    let started = try NamedThread("alarm") { [self] in run() }
+    thread.withLock { $0 = started }
   }
 
   /// The table that counts from now on; nil where there is none.
@@ -57,7 +53,7 @@ final class ForeignAlarm: Sendable {
   /// Ends the thread: a process that goes on as the keeper starts others, and is alone then.
   func stop() {
     over.post(true)
-    ended.wait()
+    thread.withLock { $0.take() }?.join()
   }
 
   private func run() {

@@ -93,19 +93,3 @@ extension Sockets {
     return told != 0
   }
 }
-
-/// Wakes a thread that polls, and no other process that has its sockets.
-package final class WakeCall: Sendable {
-  private let event: FileDescriptor
-
-  package init() throws(SystemError) {
-    let raw = sluice_eventfd_new()
-    guard raw >= 0 else { throw SystemError(call: "eventfd", errno: -raw) }
-    event = FileDescriptor(raw)
-  }
-
-  /// Readable from the first call on.
-  package var descriptor: Int32 { event.raw }
-
-  package func call() { sluice_eventfd_post(event.raw) }
-}

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// Wall clock times as `2026-11-20T09:14:22.481Z`; the seconds are worked out once for all events of a second.
 package struct Timestamp: Sendable {
   private static let millisecond: UInt64 = 1_000_000
@@ -27,28 +29,18 @@ package struct Timestamp: Sendable {
 
   private mutating func format() {
     text.removeAll(keepingCapacity: true)
-    let (year, month, day) = Self.date(ofDay: second / 86_400)
-    let time = second % 86_400
-    Self.append(year, digits: 4, to: &text)
-    for (separator, value) in [("-", month), ("-", day), ("T", time / 3600), (":", time / 60 % 60), (":", time % 60)]
+    let (days, time) = second.quotientAndRemainder(dividingBy: UInt64(CivilDate.secondsOfDay))
+    let date = CivilDate(dayNumber: Int(days))
+    Self.append(UInt64(date.year), digits: 4, to: &text)
+    for (separator, value) in [
+      ("-", UInt64(date.month)), ("-", UInt64(date.day)), ("T", time / 3600), (":", time / 60 % 60), (":", time % 60),
+    ]
       as [(Unicode.Scalar, UInt64)]
     {
       text.append(UInt8(ascii: separator))
       Self.append(value, digits: 2, to: &text)
     }
     text.append(UInt8(ascii: "."))
-  }
-
-  /// The Gregorian date of a day since 1970: 400-year eras of 146,097 days that begin on 1 March.
-  private static func date(ofDay day: UInt64) -> (year: UInt64, month: UInt64, day: UInt64) {
-    let shifted = day + 719_468
-    let era = shifted / 146_097
-    let dayOfEra = shifted % 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let monthFromMarch = (5 * dayOfYear + 2) / 153
-    let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-    return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * monthFromMarch + 2) / 5 + 1)
   }
 
   private static func append(_ value: UInt64, digits: Int, to output: inout [UInt8]) {

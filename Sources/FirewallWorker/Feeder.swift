@@ -1,5 +1,6 @@
 import BridgeProcesses
 import CLinux
+import EgressPolicy
 import FirewallModel
 import Glibc
 import GrantLedger

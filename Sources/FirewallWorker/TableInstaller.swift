@@ -1,3 +1,4 @@
+import EgressPolicy
 import FirewallModel
 import IPNetwork
 import NFTables

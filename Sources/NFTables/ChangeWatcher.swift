@@ -75,8 +75,9 @@ package final class ChangeWatcher {
       let header = unsafe mnl_nlmsg_get_payload(message)
     else { return }
     // Attribute 1 is the table's name and 2 the chain's or set's in every message of nf_tables but NEWGEN.
-    guard unsafe header.load(as: UInt8.self) == family.rawValue, unsafe name(1, message) == table else { return }
-    let object = unsafe name(2, message) ?? ""
+    let attributes = unsafe NetlinkAttributes(of: message)
+    guard unsafe header.load(as: UInt8.self) == family.rawValue, attributes.text(1) == table else { return }
+    let object = attributes.text(2) ?? ""
     switch UInt32(type & 0xFF) {
     case NFT_MSG_DELTABLE.rawValue: news.changes.insert(.tableRemoved)
     case NFT_MSG_DELSET.rawValue:
@@ -99,14 +100,5 @@ package final class ChangeWatcher {
     }
     news.changes.insert(change)
     news.sets.insert(set)
-  }
-
-  private func name(_ type: Int, _ message: UnsafePointer<nlmsghdr>) -> String? {
-    guard let attribute = unsafe KernelSets.attribute(type, of: message) else { return nil }
-    // Not mnl_attr_get_str: the kernel ends names with a zero, but nothing here depends on it.
-    let count = unsafe Int(mnl_attr_get_payload_len(attribute))
-    guard let start = unsafe mnl_attr_get_payload(attribute) else { return nil }
-    let octets = unsafe UnsafeRawBufferPointer(start: start, count: count)
-    return unsafe String(decoding: octets.prefix { $0 != 0 }, as: UTF8.self)
   }
 }

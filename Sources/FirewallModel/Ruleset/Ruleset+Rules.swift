@@ -1,3 +1,4 @@
+import EgressPolicy
 import IPNetwork
 
 /// The rules of each chain.

@@ -1,3 +1,4 @@
+import EgressPolicy
 package import HostNetwork
 import IPNetwork
 
@@ -410,7 +411,7 @@ package enum Ruleset {
       guard let ports = plan.servers[range.owner].inbound else { continue }
       if ports.isEmpty { elements[.inboundAny, default: []].append(range.nft) }
       for port in Set(ports).sorted() {
-        elements[port.transport == 6 ? .inboundTCP : .inboundUDP, default: []].append("\(range.nft) . \(port.port)")
+        elements[port.transport == .tcp ? .inboundTCP : .inboundUDP, default: []].append("\(range.nft) . \(port.port)")
       }
     }
     return NetworkSet.Purpose.allCases.compactMap { purpose in

@@ -16,7 +16,7 @@ extension Envelope {
       reaches: Dictionary(
         settings.policies.map { ($0.name.text, Reach($0)) }, uniquingKeysWith: { first, _ in first }),
       permitPorts: permits.maxSeconds == 0 ? .none : permits.ports == .any ? .any : .listed,
-      permitDefaults: FirewallPlan.Port.list(.https),
+      permitDefaults: PortSet.https.list,
       maxLifetimeMilliseconds: UInt32(
         clamping: Int(FirewallOptions.longestLifetime(settings.firewall) / 1_000_000) + Self.slack),
       zoneAddresses: zones?.addresses ?? [])
@@ -37,7 +37,7 @@ extension Envelope.Reach {
   fileprivate init(_ policy: ServerPolicy) {
     let ports = policy.rules.openPorts
     self.init(
-      ports: ports == .any ? nil : FirewallPlan.Port.list(ports),
+      ports: ports == .any ? nil : ports.list,
       privatePrefixes: policy.rules.privatePrefixes.sorted())
   }
 }

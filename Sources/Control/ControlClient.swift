@@ -22,7 +22,7 @@ package struct ControlClient {
     let descriptor = unsafe sluice_unix_connect(path)
     guard descriptor >= 0 else { throw SystemError(call: "connect", errno: -descriptor) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    defer { try? group.syncShutdownGracefully() }
+    defer { group.end() }
     let promise = group.next().makePromise(of: ControlResponse.self)
     let channel = try ClientBootstrap(group: group)
       .channelInitializer { channel in
@@ -43,7 +43,7 @@ package struct ControlClient {
     channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
     let result = Result { try promise.futureResult.wait() }
     timeout.cancel()
-    try? channel.close().wait()
+    channel.close(promise: nil)
     return try result.get()
   }
 

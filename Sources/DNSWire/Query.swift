@@ -130,6 +130,7 @@ package struct Query: Equatable, Sendable {
   private static func onlyOptions(_ header: Header, _ message: Span<UInt8>, after question: Int) -> EDNS? {
     guard header.answerCount == 0, header.authorityCount == 0, header.additionalCount == 1 else { return nil }
     var end = question
+    // One that is malformed says nothing that a reply could keep to.
     return try? options(message, at: &end)
   }
 

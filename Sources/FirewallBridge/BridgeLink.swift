@@ -175,8 +175,10 @@ package final class BridgeLink {
       let message = BridgeMessage.revoke(
         request: nextRequest, plan: fingerprint, cutsFlows: cutsFlows, elements: Array(part))
       request(nextRequest, [message]) { result in
-        failure = failure ?? result.failure
-        flows += (try? result.get().flows) ?? 0
+        switch result {
+        case .success(let done): flows += done.flows
+        case .failure(let refused): failure = failure ?? refused
+        }
         open -= 1
         if open == 0 { completion(failure, flows) }
       }
@@ -334,7 +336,7 @@ package final class BridgeLink {
   private func waitForRoom(_ waits: Bool) {
     guard waits != waitsForRoom else { return }
     waitsForRoom = waits
-    try? reactor.modify(socket.raw, readable: true, writable: waits)
+    reactor.modify(socket.raw, readable: true, writable: waits)
   }
 
   // MARK: Receiving
@@ -351,9 +353,12 @@ package final class BridgeLink {
       case .nothing: return
       case .closed: close()
       case .octets(let octets):
-        // The bridge speaks our own codec; a message that does not decode would be a fault of ours.
-        guard let message = try? BridgeMessage(decoding: octets) else { continue }
-        handle(message)
+        // Both ends are one executable and have one codec.
+        do throws(BridgeFormatError) {
+          handle(try BridgeMessage(decoding: octets))
+        } catch {
+          onEvent(.notice("a message of the bridge cannot be read (\(error)): \(octets.count) octets"))
+        }
       }
     }
   }

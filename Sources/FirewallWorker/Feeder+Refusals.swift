@@ -124,6 +124,7 @@ extension Feeder {
   }
 
   private func counted(_ plan: FirewallPlan) -> [String: UInt64]? {
+    // Without an answer these books stay open until the next reading.
     guard let found = try? kernel.counters(family: plan.family, table: plan.table) else { return nil }
     return Dictionary(
       found.compactMap { name, packets in Ruleset.counted(by: name).map { ($0, packets) } },

@@ -21,6 +21,9 @@ final class SetFeeder {
   /// The user's own elements, which never end: they are open already, and nobody's to change or to close.
   private var permanent: Set<SetPlace> = []
   private var hours = HourWindows()
+  /// The sets whose elements could not be read when this began, with the reason: of what is in them no end is moved and
+  /// nothing of what they had counted is known.
+  private(set) var unread: [String] = []
   /// nil where nobody asks what was sent.
   private let counters: CounterReader?
   private var schedule: HarvestSchedule
@@ -226,7 +229,10 @@ final class SetFeeder {
     guard plan.mode == .sets else { return }
     var learned: Set<SetPlace> = []
     for index in places.sets.indices where places.exists(index) {
-      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else {
+      let found: [KernelSets.Found]
+      do throws(SystemError) {
+        found = try kernel.elements(places.sets[index], shape: places.shapes[index])
+      } catch {
         // A set that cannot be read has what it had: an element of the user's must never be taken for one of ours.
         learned.formUnion(permanent.filter { $0.set == index })
         continue
@@ -249,7 +255,13 @@ final class SetFeeder {
     defer { counters?.submit([.keep(books)]) }
     for index in places.sets.indices where places.exists(index) {
       working()
-      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
+      let found: [KernelSets.Found]
+      do throws(SystemError) {
+        found = try kernel.elements(places.sets[index], shape: places.shapes[index])
+      } catch {
+        unread.append("\(places.sets[index].name): \(error)")
+        continue
+      }
       let counts = counters != nil && places.counts(index)
       var readings: CounterBook.Readings = [:]
       for element in found {

@@ -1,6 +1,7 @@
 import EgressPolicy
 import FirewallModel
 import IPNetwork
+import LinuxIO
 import NFTables
 
 /// Brings the kernel's table in line with a plan, or says precisely why that cannot be.
@@ -24,8 +25,11 @@ struct TableInstaller {
 
   /// Whether a managed table is there, or it cannot be known.
   func hasTable(_ plan: FirewallPlan) -> Bool {
-    guard let sets = try? kernel.sets(family: plan.family, table: plan.table) else { return true }
-    return Self.isOurs(sets)
+    do throws(SystemError) {
+      return Self.isOurs(try kernel.sets(family: plan.family, table: plan.table))
+    } catch {
+      return true
+    }
   }
 
   /// Creates or repairs a managed table; elements of sets that stay are kept. Returns what can be fed.

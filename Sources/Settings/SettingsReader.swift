@@ -179,7 +179,7 @@ struct SettingsReader {
   private func shipped(_ name: String) -> ZoneSource {
     for directory in zoneDirectories {
       let file = directory + "/" + name
-      if (try? ConfigFiles.checkReadable(file)) != nil {
+      if ConfigFiles.fault(of: file) == nil {
         return .file(path: file, location: SourceLocation(file: path, line: 0, column: 0))
       }
     }

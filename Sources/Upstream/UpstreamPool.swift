@@ -331,7 +331,7 @@ package final class UpstreamPool {
     flight.stream = stream
     switch progress {
     case .wait(let writable):
-      try? reactor.modify(flight.socket, readable: true, writable: writable)
+      reactor.modify(flight.socket, readable: true, writable: writable)
     case .message(let message):
       let (server, answers) = (flight.exchange.currentServer, flight.exchange.answers)
       let action = flight.exchange.streamReceived(message.span, now: time, id: random.uint16())

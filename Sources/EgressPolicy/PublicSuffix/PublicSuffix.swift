@@ -43,7 +43,7 @@ package enum PublicSuffix {
       break
     }
     guard start > 0, !labels.isEmpty else { return nil }
-    return try? Name(hostname: labels[(start - 1)...].joined(separator: "."))
+    return (1..<start).reduce(name) { domain, _ in domain.parent ?? domain }
   }
 
   private static func isSuffix(_ labels: ArraySlice<String>) -> Bool {

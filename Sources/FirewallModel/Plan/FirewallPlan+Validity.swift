@@ -10,7 +10,7 @@ extension FirewallPlan {
     var names: Set<String> = []
     var prefixes: Set<IPPrefix> = []
     for (index, server) in servers.enumerated() {
-      guard (try? ServerName(server.name)) != nil else { throw .serverName(index: index) }
+      guard ServerName.fault(of: server.name) == nil else { throw .serverName(index: index) }
       guard names.insert(server.name).inserted else { throw .serverTwice(index: index) }
       for prefix in Set(server.prefixes) where !prefixes.insert(prefix).inserted {
         throw .prefixTwice(index: index)

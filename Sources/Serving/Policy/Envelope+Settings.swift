@@ -29,6 +29,7 @@ extension Envelope {
       let first = loaded.diagnostics.first { $0.severity == .error }
       return .failure(EnvelopeFault(text: first?.description ?? "\(path) cannot be read"))
     }
+    // A zone that cannot be read opens nothing, and serve tells its operator why it does not take it.
     return .success(Envelope(settings, zones: try? ZoneFiles.load(settings)))
   }
 }

@@ -170,7 +170,7 @@ package struct StateFolder {
   package func locked<Result, Fault: Error>(
     patience: UInt64, _ body: (_ isAlone: Bool) throws(Fault) -> Result
   ) throws(Fault) -> Result {
-    // The folder's description is shared with other processes of ours, and a lock is of a description.
+    // The folder's description is shared with other processes of the bridge, and a lock is of a description.
     let own = openLock()
     defer { if own >= 0 { close(own) } }
     let end = MonotonicTime.now().adding(milliseconds: patience)

@@ -352,7 +352,7 @@ int sluice_connect(struct sluice_endpoint endpoint, int stream) {
   int fd = socket(address->ss_family, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   if (!stream) {
-    // RFC 9715: no path MTU guessing by an off-path attacker, no fragments of ours.
+    // RFC 9715: no path MTU guessing by an off-path attacker, no fragments sent.
     int omit = 5;  // IP_PMTUDISC_OMIT and IPV6_PMTUDISC_OMIT
     if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit, sizeof omit);
     else setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof omit);

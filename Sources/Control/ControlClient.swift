@@ -16,7 +16,7 @@ package struct ControlClient {
   }
 
   /// - Parameter target: the path, with its query, percent-encoded.
-  /// - Throws: `SystemError` when nobody listens there (ENOENT, ECONNREFUSED) or the socket is not for us (EACCES);
+  /// - Throws: `SystemError` when no process listens there (ENOENT, ECONNREFUSED) or the socket is not for this user (EACCES);
   ///   `ControlFailure` when what answers is no HTTP or takes too long.
   package func call(_ method: ControlRequest.Method, _ target: String, body: [UInt8] = []) throws -> ControlResponse {
     let descriptor = unsafe sluice_unix_connect(path)

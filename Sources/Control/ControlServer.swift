@@ -27,7 +27,7 @@ package final class ControlServer: Sendable {
   /// Listens on a Unix socket, and by TCP where `metrics` says so.
   ///
   /// - Parameters:
-  ///   - path: an old socket that nobody listens on is replaced; its folder is made if only the last part is missing.
+  ///   - path: an old socket on which no process listens is replaced; its folder is made if only the last part is missing.
   ///   - owner: to whom the socket is given.
   ///   - passed: a socket that listens already; then path, mode and owner are its maker's, and the descriptor
   ///     stays the caller's.

@@ -20,7 +20,7 @@ package enum QueryFault: Error, Equatable, Sendable {
   /// Another opcode than QUERY.
   case notImplemented(questionEnd: Int?, edns: EDNS?)
   case formatError(FormatError, questionEnd: Int?, edns: EDNS?)
-  /// An EDNS version that nobody has defined (RFC 6891 section 6.1.3).
+  /// An EDNS version that is not defined (RFC 6891 section 6.1.3).
   case badVersion(questionEnd: Int?, edns: EDNS?)
 }
 

@@ -83,7 +83,7 @@ package final class BridgeLink {
   private var isReaped = false
   private var silence = BridgeSilence()
   private var silenceTimer: (id: TimerID, at: MonotonicTime)?
-  /// The request number of probes, which nobody waits for.
+  /// The request number of probes, whose answer is not waited for.
   private static let probe: UInt32 = 0
 
   /// Takes over a bridge that was started with `plan`; `onEvent` is called on the reactor's thread.
@@ -117,7 +117,7 @@ package final class BridgeLink {
     _ grants: [GrantCommit], evicting evictions: [GrantElement] = [], deadline: MonotonicTime,
     _ completion: @escaping CommitCompletion
   ) {
-    // It would end late; so nobody waits for it.
+    // It would end late; so no request waits for it.
     guard !silence.isSilent else {
       queue.leave(evictions)
       return later { completion(.unavailable) }
@@ -206,7 +206,7 @@ package final class BridgeLink {
     }
   }
 
-  /// Deletes a managed table of ours, with everything that is open; the bridge then waits for a plan.
+  /// Deletes a managed table, with everything that is open; the bridge then waits for a plan.
   package func removeTable(_ table: String, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
     nextRequest &+= 1
     request(nextRequest, [.removeTable(request: nextRequest, table: table)]) { completion($0.failure) }
@@ -238,7 +238,7 @@ package final class BridgeLink {
     nextRequest &+= 1
     request(nextRequest, Self.parts(plan.encoded(), request: nextRequest)) { [weak self] result in
       if case .failure = result, let self, let former {
-        // The bridge keeps feeding the plan it has, so that is the one we speak of.
+        // The bridge keeps feeding the plan it has, so that is the one that is meant.
         self.plan = former
         self.adopt(fingerprint: former.fingerprint)
       }
@@ -446,7 +446,7 @@ package final class BridgeLink {
     }
   }
 
-  /// The keeper is our child; when it was killed nobody else takes its exit status.
+  /// The keeper is serve's child: when it was killed no other process takes its exit status.
   private func reap() {
     var status: Int32 = 0
     if !isReaped, unsafe waitpid(keeper, &status, WNOHANG) == keeper {

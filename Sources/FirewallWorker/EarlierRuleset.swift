@@ -30,7 +30,7 @@ package enum EarlierRuleset {
     }
   }
 
-  /// Whether table `inet TABLE` is in the kernel and is one of ours.
+  /// Whether table `inet TABLE` is in the kernel and is a managed one.
   ///
   /// - Throws: where the kernel cannot be asked.
   package static func isInstalled(table: String) throws(SystemError) -> Bool {

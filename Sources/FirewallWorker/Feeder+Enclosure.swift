@@ -24,7 +24,7 @@ extension Feeder {
       do throws(SystemError) {
         networks = try state.readNetworks()
       } catch {
-        // A table that is there goes on to hold what the list named; none at all would hold nobody.
+        // A table that is there goes on to hold what the list named; none at all would hold no network.
         guard !installer.hasTable(plan) else { throw TableInstaller.Fault(text: "\(error)") }
         BridgeProcess.tell("\(error): networks that no policy governs any more are open until it can be read")
         networks = HeldNetworks()

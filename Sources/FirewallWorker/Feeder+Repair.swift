@@ -92,7 +92,7 @@ extension Feeder {
 
   /// The user's table: what of it may have gone or changed its shape is looked at again, and never written.
   private func verify(_ plan: FirewallPlan, _ news: ForeignNews) {
-    // Rules are the user's own, and so is every set that no server of ours has.
+    // Rules are the user's own, and so is every set that no server of the plan has.
     if !news.changes.isDisjoint(with: [.elementsAdded, .elementsRemoved, .unknown]) { feeder?.learnPermanent() }
     let told = ForeignNews(changes: news.changes.subtracting(.rulesChanged), sets: news.sets)
     guard news.isHarmful else { return tell(told, plan) }
@@ -109,7 +109,7 @@ extension Feeder {
     }
   }
 
-  /// Tells serve at once what others do while `nft` works for us.
+  /// Tells serve at once what others do while `nft` works for the feeder.
   func announce() {
     guard let plan = feeder?.plan else { return }
     let news = drain(plan)

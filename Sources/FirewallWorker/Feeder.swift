@@ -33,7 +33,7 @@ final class Feeder {
   let routes: RouteSocket
   /// What the installed rules were made for beside the plan.
   var surroundings = Ruleset.Surroundings()
-  /// Changes of others that came while `nft` was at work for us; serve knows of them already.
+  /// Changes of others that came while `nft` was at work for the feeder; serve knows of them already.
   var newsWhileInstalling = ForeignNews()
 
   private(set) var feeder: SetFeeder?
@@ -162,7 +162,7 @@ final class Feeder {
     _ = echo()
   }
 
-  /// Answers the keeper, if it asks whether we run; false when it is gone.
+  /// Answers the keeper, if it asks whether this process runs; false when it is gone.
   private func echo() -> Bool {
     var octets = [UInt8](repeating: 0, count: 16)
     switch MessageSocket.receive(life, into: &octets) {
@@ -313,7 +313,7 @@ final class Feeder {
         // Each counts, and one that is no grant ends the turn: no flood of them, nor of plans, each of which takes a run of
         // nft, keeps the feeder from the host's network and the table.
         count += 1
-        // What does not decode was not sent by us; it changes nothing.
+        // What does not decode was not sent by this executable; it changes nothing.
         guard let message = try? BridgeMessage(decoding: octets) else { continue }
         if case .grants(let batch, let plan, let grants) = message {
           if plan == feeder?.fingerprint {

@@ -26,7 +26,7 @@ final class ForeignAlarm: Sendable {
   private let thread = Mutex<NamedThread?>(nil)
 
   /// - Parameters:
-  ///   - ownPort: the feeding socket's port: its changes are ours.
+  ///   - ownPort: the feeding socket's port: its changes are Sluice's own.
   ///   - alarms: ends serve's epoch before anything else is done.
   ///   - closing: what is woken when the table may not be whole.
   ///   - socket: serve's end; a message is one send, so that two threads may.
@@ -72,7 +72,7 @@ final class ForeignAlarm: Sendable {
         family: place.family, table: place.table, removed: alarms.add, harmed: closing.wake
       ).changes
       guard !changes.isDisjoint(with: .removal) else { continue }
-      // Where serve does not read there is nobody to warn: it answers nothing either.
+      // Where serve does not read there is no use in a warning: it answers nothing either.
       _ = MessageSocket.send(BridgeMessage.alarm.encoded(), socket, waiting: false)
     }
   }

@@ -21,7 +21,7 @@ struct Keeper {
     var feeder: Int32 = 0
     var life: Int32 = -1
     while true {
-      // Before the clock is asked: the echo may wait for longer than we ran.
+      // Before the clock is asked: the echo may wait for longer than this process ran.
       listen(&life, &watch)
       let now = MonotonicTime.now()
       switch watch.due(now) {
@@ -84,7 +84,7 @@ struct Keeper {
     }
   }
 
-  /// Starts a feeder; it holds one end of a pair whose other end tells it that we live.
+  /// Starts a feeder; it holds one end of a pair whose other end tells it that the keeper lives.
   private func startFeeder() -> (pid: Int32, life: Int32) {
     var pair: [Int32] = [-1, -1]
     guard unsafe sluice_socket_pair(0, &pair) == 0 else {

@@ -7,22 +7,22 @@ package import LinuxIO
 /// Listens to the kernel's notifications of what others do to our table.
 package final class ChangeWatcher {
   private let socket: NetlinkSocket
-  /// The feeding socket's port: its changes are ours.
+  /// The feeding socket's port: its changes are the feeder's own.
   private let ownPort: UInt32
 
   package init(ignoring ownPort: UInt32) throws(SystemError) {
     socket = try NetlinkSocket(groups: 1 << (UInt32(NFNLGRP_NFTABLES.rawValue) - 1))
     self.ownPort = ownPort
     socket.setReceiveBuffer(octets: 4 << 20)
-    // Our own commits never wake us: the kernel drops their notifications before they are queued.
+    // The feeder's own commits never wake it: the kernel drops their notifications before they are queued.
     let error = sluice_netlink_ignore_ports(socket.descriptor, ownPort, ownPort)
     guard error == 0 else { throw SystemError(call: "SO_ATTACH_FILTER", errno: error) }
   }
 
   package var descriptor: Int32 { socket.descriptor }
 
-  /// A program works for us from now on (or, with nil, no longer): netlink gives a process's first socket its id as
-  /// port. Should the filter fail, our own installation is taken for another program's, reported, and no harm is done.
+  /// A program works for the feeder from now on (or, with nil, no longer): netlink gives a process's first socket its id
+  /// as port. Should the filter fail, the feeder's own installation is taken for another program's, reported, and no harm is done.
   package func ignore(process: Int32?) {
     _ = sluice_netlink_ignore_ports(socket.descriptor, ownPort, process.map { UInt32(bitPattern: $0) } ?? ownPort)
   }

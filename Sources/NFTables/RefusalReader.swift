@@ -5,7 +5,7 @@ package import LinuxIO
 
 /// Reads what the table's rules log to a group of the kernel (NFLOG) before they refuse it.
 package final class RefusalReader {
-  /// Enough for headers; content is nobody's business.
+  /// Enough for headers; content is never read.
   private static let copiedOctets: UInt32 = 128
   /// Packets that the kernel may hold together before it tells, and hundredths of a second that it may wait with them.
   private static let together: UInt32 = 32

@@ -132,7 +132,7 @@ struct CacheTable: ~Copyable {
   mutating func move(_ index: Int, of other: inout CacheTable, to target: Int) {
     precondition(isEmpty(target) && index >= 0 && index < other.count)
     unsafe copy(other.base + index * Self.stride, to: target)
-    unsafe (other.base + index * Self.stride).storeBytes(of: Head(), as: Head.self)  // its octets are ours now
+    unsafe (other.base + index * Self.stride).storeBytes(of: Head(), as: Head.self)  // its octets are this table's now
   }
 
   /// Moves an answer to an empty place.

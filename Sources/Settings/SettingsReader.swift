@@ -253,7 +253,7 @@ extension SettingsReader {
       at: node.location)
   }
 
-  /// Only the rules that we write can count octets.
+  /// Only the rules of a managed table can count octets.
   private mutating func refuseCaps(_ policies: [ServerPolicy], _ mode: FirewallSettings.Mode) {
     let expected = "expected firewall mode managed (it is \(mode.rawValue)): only its rules count octets"
     for policy in policies {

@@ -15,7 +15,7 @@ import Synchronization
 /// windows that ended in it may be counted twice, none is lost. A torn last line is cut off: its records are still in
 /// the ring.
 package final class AuditStore: Sendable {
-  /// What the writer thread and everybody else share.
+  /// What the writer thread and all other threads share.
   final class Shared: Sendable {
     let rings: [AuditRing]
     let wakeUp: WakeCall
@@ -49,7 +49,7 @@ package final class AuditStore: Sendable {
 
   /// Opens log and ring file, and brings the log up to date with what a killed run left.
   ///
-  /// - Throws: when another `serve` has the log, when a file is a link or no file of ours, or when it cannot be written.
+  /// - Throws: when another `serve` has the log, when a file is a link or no file of this log, or when it cannot be written.
   package init(settings: AuditStoreSettings) throws(AuditStoreError) {
     path = settings.path
     directory = try LogDirectory(of: settings.path)

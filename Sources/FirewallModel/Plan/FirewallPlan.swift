@@ -3,7 +3,7 @@ package import IPNetwork
 
 /// Everything the bridge has to know: the table, the servers and what of each never changes between two policies.
 package struct FirewallPlan: Hashable, Sendable {
-  /// Who writes the table: the bridge, or the user, who lets us fill sets.
+  /// Who writes the table: the bridge, or the user, who lets the bridge fill sets.
   package enum Mode: UInt8, Sendable {
     case managed = 1
     case sets = 2
@@ -91,7 +91,7 @@ package struct FirewallPlan: Hashable, Sendable {
   /// A grant has one bit for each.
   package static let maximumCapCount = 16
 
-  /// How many elements a set of ours may hold; more is refused as `setFull`.
+  /// How many elements a set of a managed table may hold; more is refused as `setFull`.
   package static let setSize = 65_536
 
   package var mode: Mode
@@ -109,7 +109,7 @@ package struct FirewallPlan: Hashable, Sendable {
   package var fencesInput: Bool
   /// Whether connections end with the rule or the network that admitted them.
   package var cutsFlows: Bool
-  /// Seconds between two readings of a set's counters; 0 where nobody asks what they saw.
+  /// Seconds between two readings of a set's counters; 0 where they are not asked for.
   package var harvestSeconds: UInt16
 
   package init(

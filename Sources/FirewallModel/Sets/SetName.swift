@@ -23,7 +23,7 @@ package struct SetName: Hashable, Sendable {
     self.cap = cap
   }
 
-  /// Reads the name of a set back; nil for a name that we would not have given.
+  /// Reads the name of a set back; nil for a name that no plan gives.
   package init?(_ text: some StringProtocol) {
     let parts = String(text).split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 1 || parts.count == 2 else { return nil }

@@ -77,7 +77,7 @@ package struct PassedSocket: Equatable, Sendable {
 }
 
 extension Sockets {
-  /// A descriptor of our own of the same socket.
+  /// Another descriptor of the same socket (dup(2)), closed on exec.
   package static func duplicate(_ descriptor: Int32) throws(SystemError) -> FileDescriptor {
     let copy = sluice_duplicate(descriptor)
     guard copy >= 0 else { throw SystemError(call: "fcntl", errno: -copy) }

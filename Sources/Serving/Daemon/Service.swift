@@ -138,7 +138,7 @@ package final class Service {
     service.onAnswered = { desk.answered($0, $1) }
     let threads = try workers.map { worker in
       try NamedThread(worker.servesFloods ? "dns-flood" : "dns-udp") {
-        // Of this thread alone: who floods waits for everybody else.
+        // Of this thread alone: a network that floods waits for all others.
         if worker.servesFloods { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.floodNice) }
         worker.run()
       }

@@ -32,7 +32,7 @@ package struct JournalEntry: Hashable, Sendable {
   /// `server name type address transport port opened`, single blanks between.
   var line: String { "\(server) \(name) \(type) \(address) \(transport) \(port) \(opened)\n" }
 
-  /// Reads a line without its end; nil for anything that we would not have written.
+  /// Reads a line without its end; nil for anything that no journal has.
   init?(_ line: some StringProtocol) {
     let words = line.split(separator: " ", omittingEmptySubsequences: false)
     guard words.count == 7, FirewallPlan.isName(String(words[0])), let name = Name(written: words[1]),
@@ -78,7 +78,7 @@ package final class GrantJournal {
   /// There was no room for another file.
   private var writesInPlace = false
 
-  /// A journal in the making. It is made in parts, so that nobody waits for the whole; a process that is killed meanwhile
+  /// A journal in the making. It is made in parts, so that no query waits for the whole; a process that is killed meanwhile
   /// leaves the old one, which goes on.
   private final class Rewriting {
     /// Nil where no other file can be made beside the old one: that one is written anew at the end.

@@ -213,7 +213,7 @@ struct DockerDiagnosis {
 
   // MARK: - Ports and names
 
-  /// A port of ours that the engine passes on: clients come through its NAT, all with the gateway's address.
+  /// A port of serve that the engine passes on: clients come through its NAT, all with the gateway's address.
   private func published(_ container: DockerEngine.Container) -> [Finding] {
     // On the host's network nothing is passed on.
     guard container.networkMode != "host" else { return [] }

@@ -191,7 +191,7 @@ enum HostDiagnosis {
     return findings + nftables()
   }
 
-  /// nftables.service flushes every table at a reload, ours as well, unless its file brings the rules along.
+  /// nftables.service flushes every table at a reload, the managed one as well, unless its file brings the rules along.
   private static func nftables() -> [Finding] {
     let rules = "\(RememberedRules.folder)/\(RememberedRules.fileName)"
     let file = "/etc/nftables.conf"

@@ -105,7 +105,7 @@ struct PolicySuggestion {
     evidence.sorted { $0.key < $1.key }.map { "  # \(heading): \($0.key), \($0.value.text)" }
   }
 
-  /// Parents of many names, under which nobody else can have one.
+  /// Parents of many names, under which no other owner can have one.
   private func groups() -> [(String, [String])] {
     let byParent = Dictionary(grouping: names.keys) { $0.split(separator: ".").dropFirst().joined(separator: ".") }
     return byParent.filter { parent, members in

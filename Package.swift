@@ -54,10 +54,10 @@ let package = Package(
     // L2
     layer("LDNS", ["CLDNS", "DNSWire"]),
     layer("HostNetwork", ["CLinux", "LinuxIO", "IPNetwork"]),
-    layer("EgressPolicy", ["CLinux", "DNSWire", "IPNetwork"]),
+    layer("EgressPolicy", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
     layer("ResponseCache", ["CLinux", "DNSWire"]),
     layer("GrantLedger", ["DNSWire", "IPNetwork"]),
-    layer("AuditLog", ["CLinux", "DNSWire", "IPNetwork"]),
+    layer("AuditLog", ["CLinux", "LinuxIO", "DNSWire", "IPNetwork"]),
     // L3
     layer("Zones", ["LDNS", "DNSWire", "IPNetwork"]),
     // What the firewall is to be, which both ends of the bridge know.
@@ -71,7 +71,9 @@ let package = Package(
       ]),
     layer("Enforcement", ["GrantLedger", "FirewallModel"]),
     // What speaks netlink, and what the bridge's processes share.
-    layer("NFTables", ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "GrantLedger", "FirewallModel"]),
+    layer(
+      "NFTables",
+      ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger", "FirewallModel"]),
     layer("BridgeProcesses", ["CLinux", "LinuxIO", "HostNetwork", "FirewallModel"]),
     // L5
     layer(
@@ -85,7 +87,10 @@ let package = Package(
     // All that runs with CAP_NET_ADMIN.
     layer(
       "FirewallWorker",
-      ["CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "GrantLedger", "FirewallModel", "NFTables", "BridgeProcesses"]),
+      [
+        "CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "EgressPolicy", "GrantLedger", "FirewallModel", "NFTables",
+        "BridgeProcesses",
+      ]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "AuditLog"]),
     layer(
@@ -128,8 +133,8 @@ let package = Package(
       path: "Tests/Benchmarks/PathBudget", swiftSettings: strict),
     .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),
     .target(
-      name: "TestSupport", dependencies: ["CLinux", "DNSWire", "IPNetwork", "FirewallModel"], path: "Tests/TestSupport",
-      swiftSettings: strict),
+      name: "TestSupport", dependencies: ["CLinux", "DNSWire", "IPNetwork", "EgressPolicy", "FirewallModel"],
+      path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
     tests(of: "Sharing"),
     tests(of: "DNSWire", ["CLDNS"], resources: [.copy("Fixtures")]),
@@ -152,7 +157,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
       ]),
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
-    tests(of: "FirewallModel", ["HostNetwork", "IPNetwork", "GrantLedger"]),
+    tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "NFTables", ["CNetfilter", "FirewallModel", "IPNetwork", "LinuxIO"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
@@ -160,8 +165,8 @@ let package = Package(
     tests(
       of: "FirewallWorker",
       [
-        "BridgeProcesses", "FirewallBridge", "FirewallModel", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO",
-        "NFTables", "sluice",
+        "BridgeProcesses", "EgressPolicy", "FirewallBridge", "FirewallModel", "GrantLedger", "HostNetwork", "IPNetwork",
+        "LinuxIO", "NFTables", "sluice",
       ]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),

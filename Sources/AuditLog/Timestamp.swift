@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// Wall clock times as `2026-11-20T09:14:22.481Z`; the seconds are worked out once for all events of a second.
 package struct Timestamp: Sendable {
   private static let millisecond: UInt64 = 1_000_000
@@ -27,37 +29,18 @@ package struct Timestamp: Sendable {
 
   private mutating func format() {
     text.removeAll(keepingCapacity: true)
-    let (year, month, day) = Self.date(ofDay: second / 86_400)
-    let time = second % 86_400
-    Self.append(year, digits: 4, to: &text)
-    for (separator, value) in [("-", month), ("-", day), ("T", time / 3600), (":", time / 60 % 60), (":", time % 60)]
+    let (days, time) = second.quotientAndRemainder(dividingBy: UInt64(CivilDate.secondsOfDay))
+    let date = CivilDate(dayNumber: Int(days))
+    Self.append(UInt64(date.year), digits: 4, to: &text)
+    for (separator, value) in [
+      ("-", UInt64(date.month)), ("-", UInt64(date.day)), ("T", time / 3600), (":", time / 60 % 60), (":", time % 60),
+    ]
       as [(Unicode.Scalar, UInt64)]
     {
       text.append(UInt8(ascii: separator))
       Self.append(value, digits: 2, to: &text)
     }
     text.append(UInt8(ascii: "."))
-  }
-
-  /// The Gregorian date of a day since 1970: 400-year eras of 146,097 days that begin on 1 March.
-  private static func date(ofDay day: UInt64) -> (year: UInt64, month: UInt64, day: UInt64) {
-    let shifted = day + 719_468
-    let era = shifted / 146_097
-    let dayOfEra = shifted % 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let monthFromMarch = (5 * dayOfYear + 2) / 153
-    let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-    return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * monthFromMarch + 2) / 5 + 1)
-  }
-
-  /// Days since 1970 of a Gregorian date, from year 0 on.
-  package static func days(_ year: Int, _ month: Int, _ day: Int) -> Int {
-    let shifted = month <= 2 ? year - 1 : year
-    let era = shifted / 400
-    let yearOfEra = shifted - era * 400
-    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-    return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
   }
 
   /// What year, month, day, hour, minute, second and milliseconds may be: so many years are nanoseconds in 64 bits.
@@ -67,9 +50,10 @@ package struct Timestamp: Sendable {
   static func nanoseconds(_ text: ArraySlice<UInt8>) -> UInt64? {
     let parts = text.split { !(48...57).contains($0) }.compactMap { Int(String(decoding: $0, as: UTF8.self)) }
     guard parts.count == fields.count, zip(fields, parts).allSatisfy({ $0.contains($1) }) else { return nil }
-    let seconds = days(parts[0], parts[1], parts[2]) * 86_400 + parts[3] * 3600 + parts[4] * 60 + parts[5]
+    guard let date = CivilDate(year: parts[0], month: parts[1], day: parts[2]) else { return nil }
+    let seconds = date.dayNumber * CivilDate.secondsOfDay + parts[3] * 3600 + parts[4] * 60 + parts[5]
     let nanoseconds = (UInt64(seconds) * 1000 + UInt64(parts[6])) * millisecond
-    // Neither the 30th of February nor other separators.
+    // No other separators.
     return self.text(nanoseconds).utf8.elementsEqual(text) ? nanoseconds : nil
   }
 

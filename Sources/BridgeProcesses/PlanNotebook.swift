@@ -65,12 +65,23 @@ package struct PlanNotebook {
 
   /// The active plan, or nil without a valid one.
   package func load() -> FirewallPlan? {
-    octets(of: .plan).flatMap { try? FirewallPlan(decoding: $0) }
+    decoded(.plan) { octets throws(BridgeFormatError) in try FirewallPlan(decoding: octets) }
   }
 
   /// The active envelope, or nil without a valid one.
   package func loadEnvelope() -> Envelope? {
-    octets(of: .envelope).flatMap { try? Envelope(decoding: $0) }
+    decoded(.envelope) { octets throws(BridgeFormatError) in try Envelope(decoding: octets) }
+  }
+
+  private func decoded<Value>(_ page: Page, _ decode: ([UInt8]) throws(BridgeFormatError) -> Value) -> Value? {
+    guard let octets = octets(of: page) else { return nil }
+    do throws(BridgeFormatError) {
+      return try decode(octets)
+    } catch {
+      // Processes of one executable wrote it, as a whole before it became active.
+      StandardError.write("sluice bridge: the \(page) that processes share cannot be read: \(error)")
+      return nil
+    }
   }
 
   private func octets(of page: Page) -> [UInt8]? {
@@ -81,9 +92,8 @@ package struct PlanNotebook {
   }
 
   private func word(at offset: Int) -> UInt64? {
-    guard let octets = read(8, at: offset) else { return nil }
-    var reader = OctetReader(octets)
-    return try? reader.integer()
+    // As `OctetWriter` writes a number: little-endian.
+    read(8, at: offset)?.reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
 
   private func write(word: UInt64, at offset: Int) throws(SystemError) {

@@ -47,14 +47,14 @@ package struct StateFolder {
         description: "the state folder \(path) cannot be made: \(error); expected a "
           + "folder that the service's user may write, and nobody else: install -d -o sluice -g sluice \(path)")
     }
-    let raw = openPart(state)
-    guard raw >= 0 else {
-      throw Failure(
-        description: "the state folder \(path) cannot be opened: \(SystemError(call: "open", errno: errno))")
+    let folder: FileDescriptor
+    do throws(SystemError) {
+      folder = try openPart(state)
+    } catch {
+      throw Failure(description: "the state folder \(path) cannot be opened: \(error)")
     }
-    let folder = FileDescriptor(raw)
     var status = stat()
-    guard unsafe fstat(raw, &status) == 0, status.st_mode & 0o022 == 0 else {
+    guard unsafe fstat(folder.raw, &status) == 0, status.st_mode & 0o022 == 0 else {
       throw Failure(
         description: "the state folder \(path) can be written by others than its owner, expected: chmod 755 \(path)")
     }
@@ -73,9 +73,11 @@ package struct StateFolder {
     }
   }
 
-  private static func openPart(_ state: String) -> Int32 {
-    guard let whole = try? Folder(state) else { return -1 }
-    return unsafe openat(whole.raw, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+  private static func openPart(_ state: String) throws(SystemError) -> FileDescriptor {
+    let whole = try Folder(state)
+    let raw = unsafe openat(whole.raw, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard raw >= 0 else { throw SystemError(call: "open", errno: errno) }
+    return FileDescriptor(raw)
   }
 
   /// The networks that were ever governed by a table's servers; none without a folder.
@@ -168,7 +170,7 @@ package struct StateFolder {
   package func locked<Result, Fault: Error>(
     patience: UInt64, _ body: (_ isAlone: Bool) throws(Fault) -> Result
   ) throws(Fault) -> Result {
-    // The folder's description is shared with other processes of ours, and a lock is of a description.
+    // The folder's description is shared with other processes of the bridge, and a lock is of a description.
     let own = openLock()
     defer { if own >= 0 { close(own) } }
     let end = MonotonicTime.now().adding(milliseconds: patience)

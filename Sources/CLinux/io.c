@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -351,7 +352,7 @@ int sluice_connect(struct sluice_endpoint endpoint, int stream) {
   int fd = socket(address->ss_family, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   if (!stream) {
-    // RFC 9715: no path MTU guessing by an off-path attacker, no fragments of ours.
+    // RFC 9715: no path MTU guessing by an off-path attacker, no fragments sent.
     int omit = 5;  // IP_PMTUDISC_OMIT and IPV6_PMTUDISC_OMIT
     if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit, sizeof omit);
     else setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof omit);
@@ -391,6 +392,8 @@ int sluice_epoll_wait(int epoll, struct sluice_event *events, int count, int mil
   }
   return n;
 }
+
+void sluice_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 int sluice_eventfd_new(void) {
   int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

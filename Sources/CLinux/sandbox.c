@@ -225,7 +225,7 @@ static void judge_others(struct program *p, int profile) {
   answer(p, ALLOW);
   end_case(p, begin);
   if (profile != SLUICE_SANDBOX_SERVE) return;
-  // Landlock looks at no mode. Of what is its user's serve makes nothing everybody's to write.
+  // Landlock looks at no mode. Of what is its user's serve makes nothing writable for other users.
   begin = begin_case(p, SYS_fchmod);
   load_argument(p, 1);
   if_any_bit(p, S_ISUID | S_ISGID | S_IWOTH, REFUSE);

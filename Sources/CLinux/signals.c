@@ -27,7 +27,7 @@ int sluice_signals_take(int fd) {
 }
 
 int sluice_become(unsigned uid, unsigned gid) {
-  // While we still may: without the bounding set nothing that is executed later gains a capability either.
+  // While the process still may: without the bounding set nothing that is executed later gains a capability either.
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++) prctl(PR_CAPBSET_DROP, capability);
   if (setgroups(0, NULL) < 0) return errno;
   if (setresgid(gid, gid, gid) < 0) return errno;

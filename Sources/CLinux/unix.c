@@ -115,7 +115,7 @@ int32_t sluice_unix_listen(int32_t folder, const char *name, uint32_t mode, uint
   struct sockaddr_un address;
   int32_t fd = new_socket(path, &address);
   if (fd < 0) return fd;
-  // Nobody can connect before it listens, so nobody can by the mode that it was made with.
+  // No process can connect before it listens, so none can by the mode that it was made with.
   int error = bind(fd, (void *)&address, sizeof address) ? errno : dress(folder, name, mode, uid, gid);
   if (!error && listen(fd, 64)) error = errno;
   if (!error) return fd;

@@ -16,13 +16,13 @@ package struct ControlClient {
   }
 
   /// - Parameter target: the path, with its query, percent-encoded.
-  /// - Throws: `SystemError` when nobody listens there (ENOENT, ECONNREFUSED) or the socket is not for us (EACCES);
+  /// - Throws: `SystemError` when no process listens there (ENOENT, ECONNREFUSED) or the socket is not for this user (EACCES);
   ///   `ControlFailure` when what answers is no HTTP or takes too long.
   package func call(_ method: ControlRequest.Method, _ target: String, body: [UInt8] = []) throws -> ControlResponse {
     let descriptor = unsafe sluice_unix_connect(path)
     guard descriptor >= 0 else { throw SystemError(call: "connect", errno: -descriptor) }
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    defer { try? group.syncShutdownGracefully() }
+    defer { group.end() }
     let promise = group.next().makePromise(of: ControlResponse.self)
     let channel = try ClientBootstrap(group: group)
       .channelInitializer { channel in
@@ -43,7 +43,7 @@ package struct ControlClient {
     channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
     let result = Result { try promise.futureResult.wait() }
     timeout.cancel()
-    try? channel.close().wait()
+    channel.close(promise: nil)
     return try result.get()
   }
 

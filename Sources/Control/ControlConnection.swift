@@ -129,6 +129,7 @@ extension ControlResponse {
   /// `{"error": TEXT}` with this status.
   package static func error(_ status: Int, _ text: String) -> ControlResponse {
     struct Failure: Encodable { let error: String }
+    // A string is always JSON; the status says the same without it.
     let body = (try? JSONEncoder().encode(Failure(error: text))) ?? Data()
     return ControlResponse(status: status, body: Array(body))
   }

@@ -27,7 +27,7 @@ package final class ControlServer: Sendable {
   /// Listens on a Unix socket, and by TCP where `metrics` says so.
   ///
   /// - Parameters:
-  ///   - path: an old socket that nobody listens on is replaced; its folder is made if only the last part is missing.
+  ///   - path: an old socket on which no process listens is replaced; its folder is made if only the last part is missing.
   ///   - owner: to whom the socket is given.
   ///   - passed: a socket that listens already; then path, mode and owner are its maker's, and the descriptor
   ///     stays the caller's.
@@ -50,7 +50,7 @@ package final class ControlServer: Sendable {
       channels.append(try Self.bootstrap(group, idleSeconds, handler).withBoundSocket(unix).wait())
       self.channels = channels
     } catch {
-      try? group.syncShutdownGracefully()
+      group.end()
       throw error
     }
   }
@@ -63,8 +63,8 @@ package final class ControlServer: Sendable {
   /// Ends every connection and removes the socket.
   package func stop() {
     if let path { _ = unsafe unlink(path) }
-    for channel in channels { try? channel.close().wait() }
-    try? group.syncShutdownGracefully()
+    for channel in channels { channel.close(promise: nil) }
+    group.end()
   }
 
   private static func bootstrap(
@@ -97,6 +97,14 @@ package final class ControlServer: Sendable {
     let credentials = options.unsafeGetSocketOption(level: .socket, name: name) as EventLoopFuture<sluice_credentials>
     return credentials.map { ControlPeer(pid: $0.pid, uid: $0.uid, gid: $0.gid) }
       .flatMapErrorThrowing { _ in .nobody }
+  }
+}
+
+extension MultiThreadedEventLoopGroup {
+  /// Closes every channel of the group and ends its threads.
+  func end() {
+    // It fails where that was done before, and then nothing is left to do.
+    try? syncShutdownGracefully()
   }
 }
 

@@ -1,7 +1,7 @@
 extension ControlAPI {
   /// What a query got that an operator asked in a server's name.
   package struct Query: Codable, Sendable {
-    /// None for nobody's client.
+    /// None for an unknown client.
     package var server: String?
     package var client: String
     package var name: String

@@ -37,7 +37,13 @@ package enum ControlAPI {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return ((try? encoder.encode(value)).map { Array($0) } ?? Array("{}".utf8)) + [UInt8(ascii: "\n")]
+    do {
+      return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
+    } catch {
+      // Numbers that are none (NaN) are all that JSON has no form for, and no answer computes one.
+      assertionFailure("\(error)")
+      return Array("{}\n".utf8)
+    }
   }
 
   /// What `encode` made, as a line of a command's output.
@@ -56,6 +62,7 @@ package enum ControlAPI {
 
   /// Seconds since 1970 of what `time` wrote; nil for anything else.
   package static func seconds(_ text: String) -> UInt64? {
+    // Anything else is not told apart: the caller says what it expected.
     (try? timeStyle.parse(text)).map { UInt64(max($0.timeIntervalSince1970, 0)) }
   }
 

@@ -4,7 +4,7 @@ package struct PromiseViolations: Sendable, Codable {
   package var missing: UInt64 = 0
   /// P2, P3: the kernel refused a connection to what was open by then.
   package var refused: UInt64 = 0
-  /// P4: elements were in the kernel that nobody was granted.
+  /// P4: elements were in the kernel without a grant.
   package var strangers: UInt64 = 0
   /// P6: damaged stretches of the audit rings.
   package var unrecorded: UInt64 = 0

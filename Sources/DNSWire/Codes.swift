@@ -1,4 +1,4 @@
-/// A record class (RFC 1035 section 3.2.4). Everything of ours is IN.
+/// A record class (RFC 1035 section 3.2.4). Sluice sends and caches class IN only.
 package struct RRClass: BitwiseCopyable, RawRepresentable, Hashable, Sendable {
   package let rawValue: UInt16
 

@@ -9,7 +9,7 @@ package struct FormatError: Error, Equatable, Sendable {
     case forwardPointer
     /// A compression pointer where none may stand.
     case pointerNotAllowed
-    /// More compression pointers in one message than any honest one has.
+    /// More compression pointers in one message than any well-formed one has.
     case tooManyPointers
     /// A name of more than 255 octets.
     case nameTooLong

@@ -24,7 +24,14 @@ package struct Header: Equatable, Sendable {
 
   /// Throws `truncated` for fewer than twelve octets.
   package init(parsing message: Span<UInt8>) throws(FormatError) {
-    guard message.count >= Self.octetCount else { throw FormatError(.truncated, at: message.count) }
+    guard let header = Header(message) else { throw FormatError(.truncated, at: message.count) }
+    self = header
+  }
+
+  /// Nil for fewer than twelve octets.
+  @inline(__always)
+  package init?(_ message: Span<UInt8>) {
+    guard message.count >= Self.octetCount else { return nil }
     func field(_ index: Int) -> UInt16 {
       UInt16(message[2 * index]) << 8 | UInt16(message[2 * index + 1])
     }

@@ -78,6 +78,12 @@ package struct Name: Hashable, Sendable {
     try self.init(labels: wire)
   }
 
+  /// As `init(presentation:)`; nil for what is no name, where it does not matter why.
+  package init?(written text: some StringProtocol) {
+    guard let name = try? Self(presentation: text) else { return nil }
+    self = name
+  }
+
   private init(labels: [UInt8]) throws(NameError) {
     guard labels.count < NameWire.maxOctets else { throw .nameTooLong }
     wire = labels + [0]

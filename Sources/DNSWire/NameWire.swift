@@ -4,7 +4,7 @@ package enum NameWire {
   package static let maxOctets = 255
   /// Octets of the longest label.
   package static let maxLabel = 63
-  /// Compression pointers followed in one message. An honest answer of 64 records has fewer than 70; the chains of
+  /// Compression pointers followed in one message. A well-formed answer of 64 records has fewer than 70; the chains of
   /// CVE-2026-64194 have thousands. Readers of whole answers allow one more for each name.
   package static let pointerBudget = 128
 
@@ -18,73 +18,28 @@ package enum NameWire {
   package static func read(
     _ message: Span<UInt8>, at offset: inout Int, pointers budget: inout Int, into output: inout OutputSpan<UInt8>
   ) throws(FormatError) {
-    var at = offset
-    var end: Int?
-    var written = 0
-    // Every jump must land before the run of labels it came from, so that no octet is read twice.
-    var runStart = offset
-    while true {
-      guard at >= 0, at < message.count else { throw FormatError(.truncated, at: at) }
-      let length = Int(message[at])
-      if length == 0 {
-        guard output.freeCapacity >= 1 else { throw FormatError(.noSpace, at: at) }
-        output.append(0)
-        offset = end ?? at + 1
-        return
-      }
-      if length & 0xC0 == 0xC0 {
-        let target = try pointer(message, at: at, before: runStart, pointers: &budget)
-        runStart = target
-        if end == nil { end = at + 2 }
-        at = target
-        continue
-      }
-      guard length <= maxLabel else { throw FormatError(.labelType, at: at) }
-      guard at + length < message.count else { throw FormatError(.truncated, at: at) }
-      written += length + 1
-      guard written < maxOctets else { throw FormatError(.nameTooLong, at: at) }
-      guard output.freeCapacity > length else { throw FormatError(.noSpace, at: at) }
-      output.append(UInt8(truncatingIfNeeded: length))
-      for index in (at + 1)...(at + length) {
-        output.append(lowercased(message[index]))
-      }
-      at += length + 1
-    }
+    var walk = NameWalk(from: offset)
+    var label = 0..<0
+    repeat {
+      label = try walk.next(message, pointers: &budget)
+      guard output.freeCapacity > label.count else { throw FormatError(.noSpace, at: label.lowerBound - 1) }
+      output.append(UInt8(truncatingIfNeeded: label.count))
+      for index in label { output.append(lowercased(message[index])) }
+    } while !label.isEmpty
+    offset = walk.end
   }
 
   /// Moves `offset` past a name after following it to its end, under the rules of `read`.
   ///
   /// - Parameter budget: pointers to pointers that may still be followed in this message. The first pointer of a name
-  ///   is not counted: every record of an honest answer has one, and a large answer has hundreds.
+  ///   is not counted: every record of a well-formed answer has one, and a large answer has hundreds.
   /// - Throws: as `read`, but for `noSpace`.
   static func check(
     _ message: Span<UInt8>, at offset: inout Int, pointers budget: inout Int
   ) throws(FormatError) {
-    var at = offset
-    var end: Int?
-    var octets = 0
-    var runStart = offset
-    while true {
-      guard at >= 0, at < message.count else { throw FormatError(.truncated, at: at) }
-      let length = Int(message[at])
-      if length == 0 {
-        offset = end ?? at + 1
-        return
-      }
-      if length & 0xC0 == 0xC0 {
-        if end == nil { budget += 1 }
-        let target = try pointer(message, at: at, before: runStart, pointers: &budget)
-        runStart = target
-        if end == nil { end = at + 2 }
-        at = target
-        continue
-      }
-      guard length <= maxLabel else { throw FormatError(.labelType, at: at) }
-      guard at + length < message.count else { throw FormatError(.truncated, at: at) }
-      octets += length + 1
-      guard octets < maxOctets else { throw FormatError(.nameTooLong, at: at) }
-      at += length + 1
-    }
+    var walk = NameWalk(from: offset)
+    while try !walk.next(message, pointers: &budget, isFirstFree: true).isEmpty {}
+    offset = walk.end
   }
 
   /// Whether a name that `check` has passed stands in `range` without a pointer.
@@ -95,18 +50,6 @@ package enum NameWire {
       at += Int(message[at]) + 1
     }
     return at == range.upperBound - 1
-  }
-
-  /// Where the pointer at `at` leads: strictly backwards, and not into the header.
-  private static func pointer(
-    _ message: Span<UInt8>, at: Int, before runStart: Int, pointers budget: inout Int
-  ) throws(FormatError) -> Int {
-    guard let octets = message.read16(at) else { throw FormatError(.truncated, at: at) }
-    guard budget > 0 else { throw FormatError(.tooManyPointers, at: at) }
-    budget -= 1
-    let target = Int(octets & 0x3FFF)
-    guard target < runStart, target >= Header.octetCount else { throw FormatError(.forwardPointer, at: at) }
-    return target
   }
 
   /// ASCII lower case; every other octet as it is (RFC 4343).
@@ -154,5 +97,65 @@ package enum NameWire {
       let digits = String(octet)
       text += "\\" + String(repeating: "0", count: 3 - digits.count) + digits
     }
+  }
+}
+
+/// Follows a name through a message, label by label: each pointer leads strictly backwards, and no octet is read twice.
+private struct NameWalk {
+  private var at: Int
+  /// Where the name ends as it stands in the message; known from the first pointer or the root on.
+  private var resumption: Int?
+  /// Octets of the labels so far, their length octets included.
+  private var octets = 0
+  /// Where the run of labels began that is being read: every jump must land before it.
+  private var runStart: Int
+
+  init(from offset: Int) {
+    at = offset
+    runStart = offset
+  }
+
+  /// Behind the name, once `next` has returned the root.
+  var end: Int { resumption ?? at }
+
+  /// The octets of the next label, behind its length octet; none for the root, which is the last.
+  ///
+  /// - Parameters:
+  ///   - budget: pointers that may still be followed.
+  ///   - isFirstFree: whether the name's first pointer is not counted.
+  /// - Throws: `truncated`, `labelType`, `forwardPointer`, `tooManyPointers`, `nameTooLong`.
+  mutating func next(
+    _ message: Span<UInt8>, pointers budget: inout Int, isFirstFree: Bool = false
+  ) throws(FormatError) -> Range<Int> {
+    while true {
+      guard at >= 0, at < message.count else { throw FormatError(.truncated, at: at) }
+      let length = Int(message[at])
+      if length & 0xC0 == 0xC0 {
+        if isFirstFree, resumption == nil { budget += 1 }
+        let target = try Self.pointer(message, at: at, before: runStart, pointers: &budget)
+        if resumption == nil { resumption = at + 2 }
+        runStart = target
+        at = target
+        continue
+      }
+      guard length <= NameWire.maxLabel else { throw FormatError(.labelType, at: at) }
+      guard at + length < message.count else { throw FormatError(.truncated, at: at) }
+      if length > 0 { octets += length + 1 }
+      guard octets < NameWire.maxOctets else { throw FormatError(.nameTooLong, at: at) }
+      defer { at += length + 1 }
+      return (at + 1)..<(at + 1 + length)
+    }
+  }
+
+  /// Where the pointer at `at` leads: strictly backwards, and not into the header.
+  private static func pointer(
+    _ message: Span<UInt8>, at: Int, before runStart: Int, pointers budget: inout Int
+  ) throws(FormatError) -> Int {
+    guard let octets = message.read16(at) else { throw FormatError(.truncated, at: at) }
+    guard budget > 0 else { throw FormatError(.tooManyPointers, at: at) }
+    budget -= 1
+    let target = Int(octets & 0x3FFF)
+    guard target < runStart, target >= Header.octetCount else { throw FormatError(.forwardPointer, at: at) }
+    return target
   }
 }

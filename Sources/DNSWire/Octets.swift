@@ -22,6 +22,26 @@ extension Span<UInt8> {
     return word
   }
 
+  /// Whether both hold the same octets, eight at a time.
+  @inlinable package func equals(_ other: Span<UInt8>) -> Bool {
+    guard count == other.count else { return false }
+    // Octets have no padding.
+    let left = unsafe bytes
+    let right = unsafe other.bytes
+    var index = 0
+    while index &+ 8 <= count {
+      // index + 8 <= count, and both have count octets (guard above)
+      let word = unsafe left.unsafeLoadUnaligned(fromUncheckedByteOffset: index, as: UInt64.self)
+      if unsafe word != right.unsafeLoadUnaligned(fromUncheckedByteOffset: index, as: UInt64.self) { return false }
+      index &+= 8
+    }
+    while index < count {
+      if unsafe self[unchecked: index] != other[unchecked: index] { return false }  // index < count of both
+      index &+= 1
+    }
+    return true
+  }
+
   /// The 32-bit number at `offset`; nil beyond the end.
   @inlinable package func read32(_ offset: Int) -> UInt32? {
     guard let high = read16(offset), let low = read16(offset + 2) else { return nil }

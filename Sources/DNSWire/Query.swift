@@ -20,7 +20,7 @@ package enum QueryFault: Error, Equatable, Sendable {
   /// Another opcode than QUERY.
   case notImplemented(questionEnd: Int?, edns: EDNS?)
   case formatError(FormatError, questionEnd: Int?, edns: EDNS?)
-  /// An EDNS version that nobody has defined (RFC 6891 section 6.1.3).
+  /// An EDNS version that is not defined (RFC 6891 section 6.1.3).
   case badVersion(questionEnd: Int?, edns: EDNS?)
 }
 
@@ -137,6 +137,7 @@ package struct Query: Equatable, Sendable {
   private static func onlyOptions(_ header: Header, _ message: Span<UInt8>, after question: Int) -> EDNS? {
     guard header.answerCount == 0, header.authorityCount == 0, header.additionalCount == 1 else { return nil }
     var end = question
+    // One that is malformed says nothing that a reply could keep to.
     return try? options(message, at: &end)
   }
 

@@ -6,7 +6,7 @@ package import GrantLedger
 /// clock, passed in.
 ///
 /// Four things have to hold, and an incident lasts until they do: the table is whole, everything promised was committed in
-/// the epoch of now, no set holds what nobody was promised, and nothing is open for longer than it should be. A table of
+/// the epoch of now, no set holds what was promised to no server, and nothing is open for longer than it should be. A table of
 /// states and events is in `Documentation/maintainers/enforcement.md`.
 package struct Enforcement: ~Copyable {
   /// What it is told.
@@ -61,7 +61,7 @@ package struct Enforcement: ~Copyable {
     }
   }
 
-  /// Servers, by the firewall's index, in whose sets there may be what nobody was promised.
+  /// Servers, by the firewall's index, in whose sets there may be elements without a promise.
   package enum Suspects: Equatable, Sendable {
     case all
     case some(Set<UInt16>)
@@ -91,7 +91,7 @@ package struct Enforcement: ~Copyable {
     case replay(UInt64)
     /// The next part of the replay that is under way.
     case goOn
-    /// The sets are read, and what nobody was promised is closed; ends with `searched`.
+    /// The sets are read, and elements without a promise are closed; ends with `searched`.
     case search(Suspects)
     /// They are shortened again; ends with `shortened` or `notShortened`.
     case shorten([GrantElement])
@@ -189,7 +189,7 @@ package struct Enforcement: ~Copyable {
   private mutating func greeted(_ incarnation: UInt64, _ now: UInt64, _ actions: inout [Action]) {
     isBridgeUp = true
     let isSame = incarnation == self.incarnation
-    // A plan of ours took effect: sets that stay keep their elements.
+    // A plan of serve took effect: sets that stay keep their elements.
     if isSame, isInstalling, !incident.isOpen { return }
     actions.append(.endEpoch)
     if !isSame {
@@ -262,7 +262,7 @@ package struct Enforcement: ~Copyable {
     if incident.isOpen { Self.putOff(&replay.due, until: now &+ Self.retryPause, &actions) }
   }
 
-  // MARK: - What nobody was promised
+  // MARK: - Elements without a promise
 
   private mutating func suspect(_ servers: Suspects, _ actions: inout [Action]) {
     search.suspects.formUnion(servers)

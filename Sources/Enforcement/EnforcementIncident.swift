@@ -32,7 +32,7 @@ package struct EnforcementIncident: Sendable {
   private var disturbances = 0
   private var isWhole = true
   private var isCommitted = true
-  /// Searches for elements that nobody was promised, under way.
+  /// Searches for elements without a promise, under way.
   private var searches = 0
 
   package init() {}
@@ -62,7 +62,7 @@ package struct EnforcementIncident: Sendable {
     isCommitted = true
   }
 
-  /// Elements that nobody was promised may be in the kernel: looked for until `removedStrangers`.
+  /// Elements without a promise may be in the kernel: looked for until `removedStrangers`.
   package mutating func foundStrangers() {
     searches += 1
   }

@@ -82,7 +82,7 @@ package final class BridgeLink {
   private var incarnation: UInt64 = 0
   private var silence = BridgeSilence()
   private var silenceTimer: (id: TimerID, at: MonotonicTime)?
-  /// The request number of probes, which nobody waits for.
+  /// The request number of probes, whose answer is not waited for.
   private static let probe: UInt32 = 0
 
   /// Takes over a bridge that was started with `plan`; `onEvent` is called on the reactor's thread.
@@ -119,7 +119,7 @@ package final class BridgeLink {
     _ grants: [GrantCommit], evicting evictions: [GrantElement] = [], deadline: MonotonicTime,
     _ completion: @escaping CommitCompletion
   ) {
-    // It would end late; so nobody waits for it.
+    // It would end late; so no request waits for it.
     guard !silence.isSilent else {
       queue.leave(evictions)
       return later { completion(.unavailable) }
@@ -177,8 +177,10 @@ package final class BridgeLink {
       let message = BridgeMessage.revoke(
         request: nextRequest, plan: fingerprint, cutsFlows: cutsFlows, elements: Array(part))
       request(nextRequest, [message]) { result in
-        failure = failure ?? result.failure
-        flows += (try? result.get().flows) ?? 0
+        switch result {
+        case .success(let done): flows += done.flows
+        case .failure(let refused): failure = failure ?? refused
+        }
         open -= 1
         if open == 0 { completion(failure, flows) }
       }
@@ -206,7 +208,7 @@ package final class BridgeLink {
     }
   }
 
-  /// Deletes a managed table of ours, with everything that is open; the bridge then waits for a plan.
+  /// Deletes a managed table, with everything that is open; the bridge then waits for a plan.
   package func removeTable(_ table: String, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
     nextRequest &+= 1
     request(nextRequest, [.removeTable(request: nextRequest, table: table)]) { completion($0.failure) }
@@ -238,7 +240,7 @@ package final class BridgeLink {
     nextRequest &+= 1
     request(nextRequest, Self.parts(plan.encoded(), request: nextRequest)) { [weak self] result in
       if case .failure = result, let self, let former {
-        // The bridge keeps feeding the plan it has, so that is the one we speak of.
+        // The bridge keeps feeding the plan it has, so that is the one that is meant.
         self.plan = former
         self.adopt(fingerprint: former.fingerprint)
       }
@@ -336,7 +338,7 @@ package final class BridgeLink {
   private func waitForRoom(_ waits: Bool) {
     guard waits != waitsForRoom else { return }
     waitsForRoom = waits
-    try? reactor.modify(socket.raw, readable: true, writable: waits)
+    reactor.modify(socket.raw, readable: true, writable: waits)
   }
 
   // MARK: Receiving
@@ -353,9 +355,12 @@ package final class BridgeLink {
       case .nothing: return
       case .closed: close()
       case .octets(let octets):
-        // The bridge speaks our own codec; a message that does not decode would be a fault of ours.
-        guard let message = try? BridgeMessage(decoding: octets) else { continue }
-        handle(message)
+        // Both ends are one executable and have one codec.
+        do throws(BridgeFormatError) {
+          handle(try BridgeMessage(decoding: octets))
+        } catch {
+          onEvent(.notice("a message of the bridge cannot be read (\(error)): \(octets.count) octets"))
+        }
       }
     }
   }
@@ -443,7 +448,7 @@ package final class BridgeLink {
     }
   }
 
-  /// The keeper is our child; when it was killed nobody else takes its exit status.
+  /// The keeper is serve's child: when it was killed no other process takes its exit status.
   private func reap() { _ = keeperProcess.hasEnded() }
 
   private func finish(_ finished: [CommitQueue.Finished]) {

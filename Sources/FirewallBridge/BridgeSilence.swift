@@ -12,7 +12,7 @@ package struct BridgeSilence {
     case probe
     /// There was none.
     case silent
-    /// There was none for so long that nobody will bring the bridge back.
+    /// There was none for so long that no keeper will bring the bridge back.
     case gone
   }
 

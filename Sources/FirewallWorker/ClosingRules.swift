@@ -27,7 +27,7 @@ struct ClosingRules: Hashable {
   /// Closes nothing.
   var isEmpty: Bool { interfaces.isEmpty && networks.isEmpty }
 
-  /// Before the kernel puts fragments together, and before anybody else's rules.
+  /// Before the kernel puts fragments together, and before any other program's rules.
   private static let arrival = -500
   /// Before the plan's own chain.
   private static let passage = -20

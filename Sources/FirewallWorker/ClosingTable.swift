@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// Two threads use it: the alarm wakes it, and the feeder, which knows when the table is whole, lets it sleep again. A number
 /// counts the wakings, so that the feeder never undoes one that it has not looked behind: when a waking returns, the kernel
-/// has told everybody of the change before it, because both are transactions.
+/// has told every listener of the change before it, because both are transactions.
 final class ClosingTable: Sendable {
   private struct State {
     let socket: NetlinkSocket

@@ -1,5 +1,6 @@
 import FirewallModel
-import Foundation
+import Dispatch
+import Glibc
 import LinuxIO
 import NFTables
 import Synchronization
@@ -43,7 +44,7 @@ final class CounterReader: Sendable {
 
   private let tasks = Mutex<(queue: [Task], isOver: Bool)>(([], false))
   private let wake = DispatchSemaphore(value: 0)
-  private let ended = DispatchSemaphore(value: 0)
+  private let thread = Mutex<NamedThread?>(nil)
   /// Becomes readable when something was read.
   let outcomes: Mailbox<Outcome>
 
@@ -51,14 +52,12 @@ final class CounterReader: Sendable {
   init() throws(SystemError) {
     outcomes = try Mailbox()
     let kernel = KernelReader(sets: KernelSets(try NetlinkSocket()))
-    let thread = Thread { [self] in
+    let started = try NamedThread("counters") { [self] in
       // As urgent as any other program. The bridge as a whole is more: grants wait for it.
       _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 0)
       run(kernel.sets)
-      ended.signal()
     }
-    thread.name = "counters"
-    thread.start()
+    thread.withLock { $0 = started }
   }
 
   func submit(_ more: [Task]) {
@@ -73,7 +72,7 @@ final class CounterReader: Sendable {
   func stop() {
     tasks.withLock { $0.isOver = true }
     wake.signal()
-    ended.wait()
+    thread.withLock { $0.take() }?.join()
   }
 
   private func run(_ kernel: KernelSets) {

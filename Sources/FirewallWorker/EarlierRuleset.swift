@@ -1,5 +1,5 @@
 import FirewallModel
-import LinuxIO
+package import LinuxIO
 import NFTables
 
 /// A ruleset that was rendered earlier and is put in force as it is: text outlives the plan's format.
@@ -30,9 +30,10 @@ package enum EarlierRuleset {
     }
   }
 
-  /// Whether table `inet TABLE` is in the kernel and is one of ours.
-  package static func isInstalled(table: String) -> Bool {
-    guard let sets = try? KernelSets().sets(family: .inet, table: table) else { return false }
-    return TableInstaller.isOurs(sets)
+  /// Whether table `inet TABLE` is in the kernel and is a managed one.
+  ///
+  /// - Throws: where the kernel cannot be asked.
+  package static func isInstalled(table: String) throws(SystemError) -> Bool {
+    TableInstaller.isOurs(try KernelSets().sets(family: .inet, table: table))
   }
 }

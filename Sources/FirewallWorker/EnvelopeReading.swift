@@ -64,10 +64,11 @@ final class EnvelopeReading {
   private var outcome: Outcome {
     switch octets.first {
     case Self.success:
-      guard let envelope = try? Envelope(decoding: Array(octets.dropFirst())) else {
-        return .failure("what read it wrote something else")
+      do throws(BridgeFormatError) {
+        return .envelope(try Envelope(decoding: Array(octets.dropFirst())))
+      } catch {
+        return .failure("what read it wrote something else (\(error))")
       }
-      return .envelope(envelope)
     case Self.failure:
       return .failure(String(decoding: octets.dropFirst().prefix(Self.maximumComplaint), as: UTF8.self))
     default: return .failure("what reads it ended without a word")

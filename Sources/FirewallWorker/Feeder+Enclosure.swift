@@ -24,7 +24,7 @@ extension Feeder {
       do throws(SystemError) {
         networks = try state.readNetworks()
       } catch {
-        // A table that is there goes on to hold what the list named; none at all would hold nobody.
+        // A table that is there goes on to hold what the list named; none at all would hold no network.
         guard !installer.hasTable(plan) else { throw TableInstaller.Fault(text: "\(error)") }
         BridgeProcess.tell("\(error): networks that no policy governs any more are open until it can be read")
         networks = HeldNetworks()
@@ -58,6 +58,7 @@ extension Feeder {
 
   /// What surrounds the plan now, as far as it can be read, before its rules are put back.
   func lookAround(_ plan: FirewallPlan) {
+    // Where it cannot be read the rules are those of before: an enclosure that is late is better than no table.
     guard let host = try? host(plan, surroundings.held) else { return }
     learn(host)
     surroundings = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
@@ -67,15 +68,18 @@ extension Feeder {
   /// Looks at links, addresses and routes again after the kernel told of others.
   func watchHost() {
     guard routes.drain() else { return }
-    if let plan = feeder?.plan, plan.mode == .sets, bounds.envelope != nil, let host = try? host(plan, []) {
-      learn(host)
-    }
-    guard let plan = feeder?.plan, plan.mode == .managed, !needsRepair else { return }
-    guard let host = try? host(plan, surroundings.held) else {
-      needsRepair = true
+    guard let plan = feeder?.plan else { return }
+    let isManaged = plan.mode == .managed
+    guard isManaged ? !needsRepair : bounds.envelope != nil else { return }
+    do throws(TableInstaller.Fault) {
+      learn(try host(plan, isManaged ? surroundings.held : []))
+    } catch {
+      // A managed table is written anew with what surrounds it then; of a user's table nothing depends on it but bounds,
+      // which stay as they were until the kernel tells of another change.
+      if isManaged { needsRepair = true }
       return
     }
-    learn(host)
+    guard isManaged else { return }
     let next = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
     guard next != surroundings else { return }
     guard next.enclosure.links != surroundings.enclosure.links else {

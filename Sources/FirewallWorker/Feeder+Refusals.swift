@@ -89,7 +89,7 @@ extension Feeder {
     if closes { closeBooks() }
   }
 
-  /// Closes the books before their time: serve ends, and what is not in them is told by nobody. Where the kernel's log may
+  /// Closes the books before their time: serve ends, and what is not in them is never told. Where the kernel's log may
   /// still hold some of it, that is waited for.
   func closeBooks(for request: UInt32) {
     if bookTimes.settles != nil { closeBooks() }
@@ -124,6 +124,7 @@ extension Feeder {
   }
 
   private func counted(_ plan: FirewallPlan) -> [String: UInt64]? {
+    // Without an answer these books stay open until the next reading.
     guard let found = try? kernel.counters(family: plan.family, table: plan.table) else { return nil }
     return Dictionary(
       found.compactMap { name, packets in Ruleset.counted(by: name).map { ($0, packets) } },
@@ -150,7 +151,7 @@ extension RefusedConnection {
 }
 
 extension SetFeeder {
-  /// Reads the table's own prefix: `sluice SERVER [WHY] `; nil for what no rule of ours logged.
+  /// Reads the table's own prefix: `sluice SERVER [WHY] `; nil for what no rule of the table logged.
   func connection(of packet: RefusedPacket) -> RefusedConnection? {
     let words = packet.prefix.split(separator: " ")
     guard words.count == 2 || words.count == 3, words[0] == "sluice" else { return nil }

@@ -42,7 +42,7 @@ extension Feeder {
       for _ in 0..<Self.repairsInARow {
         newsWhileInstalling = ForeignNews()
         lookAround(plan)
-        guard (try? installer.install(plan, surroundings, owned: true)) != nil else { break }
+        guard putBack(plan) else { break }
         report.changes.insert(.reinstalled)
         var more = drain(plan)
         more.formUnion(newsWhileInstalling)
@@ -57,6 +57,18 @@ extension Feeder {
       if needsRepair { nextRepair = MonotonicTime.now().nanoseconds &+ Self.repairPause }
     }
     tell(report, plan)
+  }
+
+  /// Installs the table anew; false where that is not possible.
+  private func putBack(_ plan: FirewallPlan) -> Bool {
+    do throws(TableInstaller.Fault) {
+      _ = try installer.install(plan, surroundings, owned: true)
+      installFault = nil
+      return true
+    } catch {
+      tellOnce(error)
+      return false
+    }
   }
 
   /// Lets go of the closing rules where the table is known to be whole.
@@ -80,7 +92,7 @@ extension Feeder {
 
   /// The user's table: what of it may have gone or changed its shape is looked at again, and never written.
   private func verify(_ plan: FirewallPlan, _ news: ForeignNews) {
-    // Rules are the user's own, and so is every set that no server of ours has.
+    // Rules are the user's own, and so is every set that no server of the plan has.
     if !news.changes.isDisjoint(with: [.elementsAdded, .elementsRemoved, .unknown]) { feeder?.learnPermanent() }
     let told = ForeignNews(changes: news.changes.subtracting(.rulesChanged), sets: news.sets)
     guard news.isHarmful else { return tell(told, plan) }
@@ -97,7 +109,7 @@ extension Feeder {
     }
   }
 
-  /// Tells serve at once what others do while `nft` works for us.
+  /// Tells serve at once what others do while `nft` works for the feeder.
   func announce() {
     guard let plan = feeder?.plan else { return }
     let news = drain(plan)
@@ -112,6 +124,11 @@ extension Feeder {
 
   func isMissing(_ plan: FirewallPlan) -> Bool {
     guard MonotonicTime.now().nanoseconds >= nextRepair else { return false }
-    return (try? kernel.sets(family: plan.family, table: plan.table).isEmpty) ?? true
+    do throws(SystemError) {
+      return try kernel.sets(family: plan.family, table: plan.table).isEmpty
+    } catch {
+      // What cannot be read is looked at again, as what is not there is.
+      return true
+    }
   }
 }

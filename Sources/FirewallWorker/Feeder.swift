@@ -1,5 +1,6 @@
 import BridgeProcesses
 import CLinux
+import EgressPolicy
 import FirewallModel
 import Glibc
 import GrantLedger
@@ -32,7 +33,7 @@ final class Feeder {
   let routes: RouteSocket
   /// What the installed rules were made for beside the plan.
   var surroundings = Ruleset.Surroundings()
-  /// Changes of others that came while `nft` was at work for us; serve knows of them already.
+  /// Changes of others that came while `nft` was at work for the feeder; serve knows of them already.
   var newsWhileInstalling = ForeignNews()
 
   private(set) var feeder: SetFeeder?
@@ -58,6 +59,8 @@ final class Feeder {
   static let repairsInARow = 4
   /// The table is not known to be whole: nothing is committed, and it is tried again every second until it is.
   var needsRepair = false
+  /// Why nothing could be installed at the last attempt; nil where it could.
+  var installFault: String?
   /// A plan that could not be installed at the start, and is tried again while nothing else works.
   private(set) var pending: FirewallPlan?
   private static let retryMilliseconds: Int32 = 1_000
@@ -135,7 +138,7 @@ final class Feeder {
         report(refusals)
       }
       takeEnvelope()
-      if let pending { try? adopt(pending) }
+      adoptPending()
       if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(ForeignNews(changes: .rulesChanged)) }
       keepBooks()
       if isGroupTaken, let group = feeder?.plan.nflogGroup, MonotonicTime.now().nanoseconds >= nextGroupTry {
@@ -159,7 +162,7 @@ final class Feeder {
     _ = echo()
   }
 
-  /// Answers the keeper, if it asks whether we run; false when it is gone.
+  /// Answers the keeper, if it asks whether this process runs; false when it is gone.
   private func echo() -> Bool { LifeLine(life).answer() }
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
@@ -185,6 +188,7 @@ final class Feeder {
       try adopt(plan)
     } catch {
       pending = plan
+      installFault = error.text
       broken(error.text)
     }
   }
@@ -198,6 +202,9 @@ final class Feeder {
       plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel,
       counters: counterReader(for: plan)
     ) { [unowned self] in tick() }
+    if let first = feeder.unread.first {
+      answer(.notice("\(feeder.unread.count) sets of the table cannot be read, the first of them \(first)"))
+    }
     if let former = self.feeder {
       let lost = plan.cutsFlows ? FlowTarget.lost(from: former.plan, to: plan) : []
       if !lost.isEmpty { flows.submit(.cut(request: 0, refusal: nil, targets: lost)) }
@@ -213,6 +220,22 @@ final class Feeder {
     readRefusals(of: plan.nflogGroup)
     greet(plan: feeder.fingerprint, servers: sets)
     if plan.mode == .managed { reportEnclosure(plan) }
+  }
+
+  private func adoptPending() {
+    guard let plan = pending else { return }
+    do throws(TableInstaller.Fault) {
+      try adopt(plan)
+      installFault = nil
+    } catch {
+      tellOnce(error)
+    }
+  }
+
+  /// Says why something cannot be installed, once for each reason: it is tried again every second.
+  func tellOnce(_ fault: TableInstaller.Fault) {
+    if fault.text != installFault { answer(.notice("the table cannot be installed: \(fault.text)")) }
+    installFault = fault.text
   }
 
   /// A cap on connections needs the kernel to count their octets, whatever the host's setting was.
@@ -258,6 +281,7 @@ final class Feeder {
   }
 
   private func greet(plan: UInt64, servers: [ServerSets]) {
+    // Told for operators alone; 0 where the kernel does not say.
     let generation = (try? kernel.generation()) ?? 0
     answer(
       .hello(
@@ -281,7 +305,7 @@ final class Feeder {
         // Each counts, and one that is no grant ends the turn: no flood of them, nor of plans, each of which takes a run of
         // nft, keeps the feeder from the host's network and the table.
         count += 1
-        // What does not decode was not sent by us; it changes nothing.
+        // What does not decode was not sent by this executable; it changes nothing.
         guard let message = try? BridgeMessage(decoding: octets) else { continue }
         if case .grants(let batch, let plan, let grants) = message {
           if plan == feeder?.fingerprint {
@@ -453,16 +477,24 @@ final class Feeder {
     guard bounds.envelope == nil else { return refuse(request, "serve may not remove the table") }
     let isManaged = feeder?.plan.mode != .sets
     guard isManaged else { return fail(request, "the table is not ours to remove") }
-    guard let known = try? kernel.sets(family: .inet, table: table) else {
-      return fail(request, "the table cannot be read")
+    let known: [String: SetDescription]
+    do throws(SystemError) {
+      known = try kernel.sets(family: .inet, table: table)
+    } catch {
+      return fail(request, "the table cannot be read: \(error)")
     }
     guard known.isEmpty || TableInstaller.isOurs(known) else { return fail(request, "the table is not of our making") }
+    // First: a feeder that came after this one would put a table back whose plan is still written down.
+    do throws(SystemError) {
+      try notebook.forget()
+    } catch {
+      return fail(request, "the plan cannot be forgotten: \(error)")
+    }
     feeder = nil
     books = nil
     pending = nil
     alarm.watch(nil)
     _ = closing.prepare(nil, reading: kernel)
-    try? notebook.forget()
     // What was governed once is released with the rules.
     if let state { StateFolder(descriptor: state, table: table).forgetNetworks() }
     let error = transaction.deleteTable(KernelSet(family: .inet, table: table, name: ""))

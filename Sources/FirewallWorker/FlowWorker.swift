@@ -1,5 +1,5 @@
 import FirewallModel
-import Foundation
+import Dispatch
 import GrantLedger
 import LinuxIO
 import NFTables
@@ -20,18 +20,14 @@ final class FlowWorker: Sendable {
 
   private let tasks = Mutex<(queue: [Task], isOver: Bool)>(([], false))
   private let wake = DispatchSemaphore(value: 0)
-  private let ended = DispatchSemaphore(value: 0)
+  private let thread = Mutex<NamedThread?>(nil)
   /// Becomes readable when something is done.
   let outcomes: Mailbox<Outcome>
 
   init() throws(SystemError) {
     outcomes = try Mailbox()
-    let thread = Thread { [self] in
-      run()
-      ended.signal()
-    }
-    thread.name = "flows"
-    thread.start()
+    let started = try NamedThread("flows") { [self] in run() }
+    thread.withLock { $0 = started }
   }
 
   func submit(_ task: Task) {
@@ -43,7 +39,7 @@ final class FlowWorker: Sendable {
   func stop() {
     tasks.withLock { $0.isOver = true }
     wake.signal()
-    ended.wait()
+    thread.withLock { $0.take() }?.join()
   }
 
   private func run() {

@@ -1,6 +1,6 @@
 import CLinux
 import FirewallModel
-import Foundation
+import Glibc
 import LinuxIO
 import NFTables
 import Synchronization
@@ -23,10 +23,10 @@ final class ForeignAlarm: Sendable {
   private let socket: Int32
   /// Something in it ends the thread.
   private let over: Mailbox<Bool>
-  private let ended = DispatchSemaphore(value: 0)
+  private let thread = Mutex<NamedThread?>(nil)
 
   /// - Parameters:
-  ///   - ownPort: the feeding socket's port: its changes are ours.
+  ///   - ownPort: the feeding socket's port: its changes are Sluice's own.
   ///   - alarms: ends serve's epoch before anything else is done.
   ///   - closing: what is woken when the table may not be whole.
   ///   - socket: serve's end; a message is one send, so that two threads may.
@@ -38,12 +38,8 @@ final class ForeignAlarm: Sendable {
     self.closing = closing
     self.socket = socket
     over = try Mailbox()
-    let thread = Thread { [self] in
-      run()
-      ended.signal()
-    }
-    thread.name = "alarm"
-    thread.start()
+    let started = try NamedThread("alarm") { [self] in run() }
+    thread.withLock { $0 = started }
   }
 
   /// The table that counts from now on; nil where there is none.
@@ -57,7 +53,7 @@ final class ForeignAlarm: Sendable {
   /// Ends the thread: a process that goes on as the keeper starts others, and is alone then.
   func stop() {
     over.post(true)
-    ended.wait()
+    thread.withLock { $0.take() }?.join()
   }
 
   private func run() {
@@ -76,7 +72,7 @@ final class ForeignAlarm: Sendable {
         family: place.family, table: place.table, removed: alarms.add, harmed: closing.wake
       ).changes
       guard !changes.isDisjoint(with: .removal) else { continue }
-      // Where serve does not read there is nobody to warn: it answers nothing either.
+      // Where serve does not read there is no use in a warning: it answers nothing either.
       _ = MessageSocket.send(BridgeMessage.alarm.encoded(), socket, waiting: false)
     }
   }

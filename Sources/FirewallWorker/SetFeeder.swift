@@ -18,10 +18,13 @@ final class SetFeeder {
   /// Elements of an earlier feeder or an earlier run: their end may be moved out, and in where that is what a commit is
   /// for. Nanoseconds of our clock.
   private var inherited: [SetPlace: UInt64] = [:]
-  /// The user's own elements, which never end: they are open already, and nobody's to change or to close.
+  /// The user's own elements, which never end: they are open already, and never changed or closed here.
   private var permanent: Set<SetPlace> = []
   private var hours = HourWindows()
-  /// nil where nobody asks what was sent.
+  /// The sets whose elements could not be read when this began, with the reason: of what is in them no end is moved and
+  /// nothing of what they had counted is known.
+  private(set) var unread: [String] = []
+  /// nil where no reading of counters is configured.
   private let counters: CounterReader?
   private var schedule: HarvestSchedule
   /// The numbers of the sets that count, by name.
@@ -74,7 +77,7 @@ final class SetFeeder {
     guard !units.isEmpty else { return refused.map { RefusedUnit(unit: $0, refusal: $1) } }
     let all = units.flatMap(\.elements)
     if commit(all, now: now) != 0 {
-      // A batch is atomic: one full set must not close the door to everybody else.
+      // A batch is atomic: one full set must not refuse the grants of all others.
       for unit in units {
         let error = commit(unit.elements, now: now)
         if error != 0 {
@@ -180,7 +183,7 @@ final class SetFeeder {
 
   // MARK: Counters
 
-  /// When the next set's counters are to be read, nanoseconds; nil where nobody asks for them or no set holds anything.
+  /// When the next set's counters are to be read, nanoseconds; nil where they are not asked for, or no set holds anything.
   var nextReading: UInt64? { schedule.next }
 
   /// Has the next set read whose turn it is; false where it is none's. Nothing waits for it.
@@ -226,8 +229,11 @@ final class SetFeeder {
     guard plan.mode == .sets else { return }
     var learned: Set<SetPlace> = []
     for index in places.sets.indices where places.exists(index) {
-      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else {
-        // A set that cannot be read has what it had: an element of the user's must never be taken for one of ours.
+      let found: [KernelSets.Found]
+      do throws(SystemError) {
+        found = try kernel.elements(places.sets[index], shape: places.shapes[index])
+      } catch {
+        // A set that cannot be read has what it had: an element of the user's must never be taken for a grant's.
         learned.formUnion(permanent.filter { $0.set == index })
         continue
       }
@@ -249,7 +255,13 @@ final class SetFeeder {
     defer { counters?.submit([.keep(books)]) }
     for index in places.sets.indices where places.exists(index) {
       working()
-      guard let found = try? kernel.elements(places.sets[index], shape: places.shapes[index]) else { continue }
+      let found: [KernelSets.Found]
+      do throws(SystemError) {
+        found = try kernel.elements(places.sets[index], shape: places.shapes[index])
+      } catch {
+        unread.append("\(places.sets[index].name): \(error)")
+        continue
+      }
       let counts = counters != nil && places.counts(index)
       var readings: CounterBook.Readings = [:]
       for element in found {

@@ -1,5 +1,7 @@
+import EgressPolicy
 import FirewallModel
 import IPNetwork
+import LinuxIO
 import NFTables
 
 /// Brings the kernel's table in line with a plan, or says precisely why that cannot be.
@@ -16,20 +18,23 @@ struct TableInstaller {
   /// What must not wait until `nft` has ended: news of others' changes.
   var watch: NftProgram.Watch?
 
-  /// Whether a table bears the marks of a managed one: nobody else's is ever changed or removed.
+  /// Whether a table bears the marks of a managed one: no other program's is ever changed or removed.
   static func isOurs(_ sets: [String: SetDescription]) -> Bool {
     sets["clients-4"] != nil && sets["servers-4"] != nil
   }
 
   /// Whether a managed table is there, or it cannot be known.
   func hasTable(_ plan: FirewallPlan) -> Bool {
-    guard let sets = try? kernel.sets(family: plan.family, table: plan.table) else { return true }
-    return Self.isOurs(sets)
+    do throws(SystemError) {
+      return Self.isOurs(try kernel.sets(family: plan.family, table: plan.table))
+    } catch {
+      return true
+    }
   }
 
   /// Creates or repairs a managed table; elements of sets that stay are kept. Returns what can be fed.
   ///
-  /// - Parameter owned: the table was ours a moment ago. What another program put in its place goes, all of it.
+  /// - Parameter owned: the table was Sluice's a moment ago. What another program put in its place goes, all of it.
   func install(
     _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings = .init(), owned: Bool = false
   ) throws(Fault) -> [ServerSets] {
@@ -70,7 +75,7 @@ struct TableInstaller {
     }
   }
 
-  /// Whether a table of ours has sets without the counters and quotas that they have today: a set cannot be changed.
+  /// Whether a managed table has sets without the counters and quotas that they have today: a set cannot be changed.
   private static func hasOldLayout(_ plan: FirewallPlan, _ existing: [String: SetDescription]) -> Bool {
     isOurs(existing)
       && plan.servers.flatMap(SetName.all(of:)).contains { name in
@@ -96,7 +101,7 @@ struct TableInstaller {
     }
   }
 
-  /// Sets and chains that only we can have made and that the plan does not name.
+  /// Sets and chains that only Sluice can have made and that the plan does not name.
   private func leftovers(
     _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings, _ existing: [String: SetDescription]
   ) throws(Fault) -> Ruleset.Leftovers {
@@ -118,7 +123,7 @@ struct TableInstaller {
     }
     let wantedChains = Set(Ruleset.chains(of: plan, surroundings) + Ruleset.deviceChains(surroundings))
     let wantedMaps = Set(Ruleset.hashedMaps(plan, surroundings.held))
-    // A chain of a server that is gone, or of a part of ours: no server's own name holds a '/'.
+    // A chain of a server that is gone, or of a part of the ruleset: no server's own name holds a '/'.
     let servers = Set(stale.map(\.server))
     let names = chains.subtracting(wantedChains).filter {
       Ruleset.isChain($0) && ($0.contains("/") || servers.contains($0))

@@ -71,7 +71,7 @@ struct AddressHistory {
     }
   }
 
-  /// An element was closed before its time, for everybody.
+  /// An element was closed before its time, for every name.
   mutating func ended(_ element: GrantElement, _ ending: GrantLedger.Ending, now: UInt64) {
     change(element.address) { span in
       guard span.transport == element.transport, span.port == element.port, span.until > now else { return }

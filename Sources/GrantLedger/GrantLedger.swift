@@ -3,7 +3,7 @@ package import IPNetwork
 /// The state of record of what is open: which addresses each server may reach, for which names, and until when.
 ///
 /// A pure value on the resolver's thread. Times are nanoseconds of the monotonic clock, passed in; the kernel's own
-/// timers start later than ours, so an element never ends before the ledger believes it does. Servers share nothing but
+/// timers start later than the ledger's, so an element never ends before the ledger believes it does. Servers share nothing but
 /// an index of addresses, so that nothing done for one costs more because of another.
 package struct GrantLedger: ~Copyable {
   let limits: ServerGrants.Limits
@@ -41,7 +41,7 @@ package struct GrantLedger: ~Copyable {
   ///
   /// - Parameters:
   ///   - targets: transport and port pairs to open for each address; (0, 0) opens every port.
-  ///   - caps: the byte caps of the rule; an element gets those of everybody who holds it.
+  ///   - caps: the byte caps of the rule; an element gets those of every rule that holds it.
   ///   - ttl: the answer's TTL in nanoseconds.
   ///   - epoch: the firewall epoch; what was committed in another one counts as absent.
   ///   - notAfter: when the rule's time is over, on the clock of `now`: the grant ends by then.
@@ -169,7 +169,7 @@ package struct GrantLedger: ~Copyable {
     return (closed, shortened)
   }
 
-  /// Takes over what the kernel holds already, at start. It counts to the limits and is evicted by nobody before
+  /// Takes over what the kernel holds already, at start. It counts to the limits and is exempt from eviction until
   /// `answerUntil`.
   ///
   /// - Parameters:

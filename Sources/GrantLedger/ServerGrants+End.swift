@@ -13,7 +13,7 @@ extension ServerGrants {
     var freed: [Slot] = []
     for question in ending {
       let key = questions[question].key
-      // What is kept was promised with what is not: nobody commits that answer again.
+      // What is kept was promised with what is not: that answer is not committed again.
       questions[question].promise = []
       questions[question].promisedUntil = 0
       var hold = questions[question].firstHold

@@ -116,7 +116,7 @@ extension ServerGrants {
     return missing <= 0
   }
 
-  /// Forgets a question; what nobody else holds is evicted with it.
+  /// Forgets a question; what no other question holds is evicted with it.
   mutating func evictQuestion(_ question: Slot, _ now: UInt64, _ evicted: inout [GrantElement]) {
     var hold = questions[question].firstHold
     while hold != .none {

@@ -136,7 +136,7 @@ extension ServerGrants {
 }
 
 extension ServerGrants.Opening {
-  /// It was over, and nobody had closed it yet.
+  /// It was over, and not closed yet.
   mutating func beginAnew(_ now: UInt64) {
     (opened, since, committedUntil, committedCaps, requestedCaps, protectedUntil) = (now, now, 0, 0, 0, 0)
   }

@@ -40,7 +40,7 @@ struct ServerGrants {
     var epoch: UInt64
     /// When this record came to be or was shortened: older acks speak of what the kernel no longer holds.
     var since: UInt64
-    /// When the element was opened first; another run of ours may have done so.
+    /// When the element was opened first, possibly by an earlier run of serve.
     var opened: UInt64
     /// Until when some live answer promises it.
     var protectedUntil: UInt64 = 0

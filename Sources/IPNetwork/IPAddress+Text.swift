@@ -1,32 +1,67 @@
 extension IPAddress: CustomStringConvertible {
-  /// Dotted decimal, or the canonical form of RFC 5952.
+  /// As `appendText` writes it.
   package var description: String {
-    guard family == .v6 else { return Self.dotted(UInt32(truncatingIfNeeded: low)) }
-    if high == 0, low >> 32 == 0xFFFF { return "::ffff:" + Self.dotted(UInt32(truncatingIfNeeded: low)) }
-    let groups = (0..<8).map { index in
-      UInt16(truncatingIfNeeded: (index < 4 ? high : low) >> UInt64(48 - 16 * (index % 4)))
-    }
-    let gap = Self.longestZeroRun(groups)
-    func text(_ range: Range<Int>) -> String {
-      range.map { String(groups[$0], radix: 16) }.joined(separator: ":")
-    }
-    guard gap.count > 1 else { return text(0..<8) }
-    return text(0..<gap.lowerBound) + "::" + text(gap.upperBound..<8)
+    var text: [UInt8] = []
+    appendText(to: &text)
+    return String(decoding: text, as: UTF8.self)
   }
 
-  private static func dotted(_ value: UInt32) -> String {
-    "\(value >> 24).\(value >> 16 & 255).\(value >> 8 & 255).\(value & 255)"
+  /// Appends dotted decimal, or the canonical form of RFC 5952; no `String` on the way.
+  package func appendText(to output: inout [UInt8]) {
+    switch family {
+    case .v4: Self.append(dotted: UInt32(truncatingIfNeeded: low), to: &output)
+    case .v6 where high == 0 && low >> 32 == 0xFFFF:  // RFC 5952 section 5
+      output.append(contentsOf: "::ffff:".utf8)
+      Self.append(dotted: UInt32(truncatingIfNeeded: low), to: &output)
+    case .v6: appendGroups(to: &output)
+    }
   }
 
-  /// The first of the longest runs of zero groups (RFC 5952 section 4.2.3).
-  private static func longestZeroRun(_ groups: [UInt16]) -> Range<Int> {
+  private static func append(dotted value: UInt32, to output: inout [UInt8]) {
+    for shift in stride(from: UInt32(24), through: 0, by: -8) {
+      let number = UInt8(truncatingIfNeeded: value >> shift)
+      if number >= 100 { output.append(UInt8(ascii: "0") + number / 100) }
+      if number >= 10 { output.append(UInt8(ascii: "0") + number / 10 % 10) }
+      output.append(UInt8(ascii: "0") + number % 10)
+      if shift > 0 { output.append(UInt8(ascii: ".")) }
+    }
+  }
+
+  private func appendGroups(to output: inout [UInt8]) {
+    let gap = longestZeroRun
+    var index = 0
+    while index < 8 {
+      if index == gap.lowerBound, !gap.isEmpty {
+        output.append(contentsOf: "::".utf8)
+        index = gap.upperBound
+        continue
+      }
+      if index > 0, index != gap.upperBound || gap.isEmpty { output.append(UInt8(ascii: ":")) }
+      Self.append(hexadecimal: group(index), to: &output)
+      index += 1
+    }
+  }
+
+  private static func append(hexadecimal value: UInt16, to output: inout [UInt8]) {
+    for shift in stride(from: UInt16(12), through: 0, by: -4) where shift == 0 || value >> shift > 0 {
+      let digit = UInt8(truncatingIfNeeded: value >> shift & 15)
+      output.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+    }
+  }
+
+  private func group(_ index: Int) -> UInt16 {
+    UInt16(truncatingIfNeeded: (index < 4 ? high : low) >> UInt64(48 - 16 * (index & 3)))
+  }
+
+  /// The first of the longest runs of two or more zero groups (RFC 5952 section 4.2).
+  private var longestZeroRun: Range<Int> {
     var best = 0..<0
     var start = 0
-    while start < groups.count {
+    while start < 8 {
       var end = start
-      while end < groups.count, groups[end] == 0 { end += 1 }
-      if end - start > best.count { best = start..<end }
-      start = max(end, start + 1)
+      while end < 8, group(end) == 0 { end += 1 }
+      if end - start > max(best.count, 1) { best = start..<end }
+      start = end + 1
     }
     return best
   }

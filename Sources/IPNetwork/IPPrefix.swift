@@ -20,25 +20,29 @@ package struct IPPrefix: Hashable, Sendable {
 
   /// Reads `10.0.0.0/8` or a bare address; nil for anything else.
   package init?(_ text: some StringProtocol) {
-    guard let prefix = try? Self.parse(text) else { return nil }
+    guard case .success(let prefix) = Self.read(text) else { return nil }
     self = prefix
   }
 
   /// Reads a prefix and says what is wrong with one that is none.
   package static func parse(_ text: some StringProtocol) throws(IPPrefixError) -> IPPrefix {
+    try read(text).get()
+  }
+
+  private static func read(_ text: some StringProtocol) -> Result<IPPrefix, IPPrefixError> {
     let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let address = IPAddress(parts[0]) else { throw .address }
+    guard let address = IPAddress(parts[0]) else { return .failure(.address) }
     var length = address.octetCount * 8
     if parts.count == 2 {
       let digits = parts[1].utf8
       guard (1...3).contains(digits.count), digits.allSatisfy({ (48...57).contains($0) }),
         digits.count == 1 || digits.first != 48, let number = Int(parts[1])
-      else { throw .length }
+      else { return .failure(.length) }
       length = number
     }
-    guard let prefix = IPPrefix(address, length: length) else { throw .length }
-    guard prefix.address == address else { throw .hostBits(prefix) }
-    return prefix
+    guard let prefix = IPPrefix(address, length: length) else { return .failure(.length) }
+    guard prefix.address == address else { return .failure(.hostBits(prefix)) }
+    return .success(prefix)
   }
 
   package func contains(_ other: IPAddress) -> Bool {

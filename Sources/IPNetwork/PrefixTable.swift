@@ -11,11 +11,11 @@ package struct PrefixTable: Sendable {
 
   /// When the same prefix comes twice, the later entry counts. `UInt32.max` is not a value.
   package init(_ entries: [(IPPrefix, UInt32)]) {
-    for (start, value) in Self.flatten(entries.filter { $0.0.address.family == .v4 }) {
+    for (start, value) in Self.flatten(entries, .v4) {
       starts4.append(UInt32(truncatingIfNeeded: start.low))
       values4.append(value)
     }
-    for (start, value) in Self.flatten(entries.filter { $0.0.address.family == .v6 }) {
+    for (start, value) in Self.flatten(entries, .v6) {
       highs6.append(start.high)
       lows6.append(start.low)
       values6.append(value)
@@ -57,28 +57,20 @@ package struct PrefixTable: Sendable {
   }
 
   /// Range starts in ascending order, each with the value that holds from there on.
-  private static func flatten(_ entries: [(IPPrefix, UInt32)]) -> [(IPAddress, UInt32)] {
+  private static func flatten(_ entries: [(IPPrefix, UInt32)], _ family: IPAddress.Family) -> [(IPAddress, UInt32)] {
     var unique: [IPPrefix: UInt32] = [:]
     for (prefix, value) in entries { unique[prefix] = value }
     var result: [(IPAddress, UInt32)] = []
-    func start(_ address: IPAddress, _ value: UInt32) {
-      if result.last?.0 == address { result.removeLast() }
-      if (result.last?.1 ?? none) != value { result.append((address, value)) }
-    }
-    var open: [(last: IPAddress, value: UInt32)] = []
-    func close(before address: IPAddress?) {
-      while let top = open.last, address.map({ top.last < $0 }) ?? true {
-        open.removeLast()
-        if let next = top.last.next { start(next, open.last?.value ?? none) }
+    var free: UInt128?
+    for range in DisjointRanges(unique.map { ($0.key, Int($0.value)) }, family: family).ranges {
+      if let free, free < range.first {
+        result.append((IPAddress(family: family, value: free), none))
       }
+      let first = IPAddress(family: family, value: range.first)
+      result.append((first, UInt32(truncatingIfNeeded: range.owner)))
+      free = IPAddress(family: family, value: range.last).next?.value
     }
-    // Ascending by address, then shorter first: an inner prefix comes after the one that holds it.
-    for (prefix, value) in unique.sorted(by: { $0.key < $1.key }) {
-      close(before: prefix.address)
-      start(prefix.address, value)
-      open.append((prefix.last, value))
-    }
-    close(before: nil)
+    if let free { result.append((IPAddress(family: family, value: free), none)) }
     return result
   }
 }

@@ -7,22 +7,22 @@ package import LinuxIO
 /// Listens to the kernel's notifications of what others do to our table.
 package final class ChangeWatcher {
   private let socket: NetlinkSocket
-  /// The feeding socket's port: its changes are ours.
+  /// The feeding socket's port: its changes are the feeder's own.
   private let ownPort: UInt32
 
   package init(ignoring ownPort: UInt32) throws(SystemError) {
     socket = try NetlinkSocket(groups: 1 << (UInt32(NFNLGRP_NFTABLES.rawValue) - 1))
     self.ownPort = ownPort
     socket.setReceiveBuffer(octets: 4 << 20)
-    // Our own commits never wake us: the kernel drops their notifications before they are queued.
+    // The feeder's own commits never wake it: the kernel drops their notifications before they are queued.
     let error = sluice_netlink_ignore_ports(socket.descriptor, ownPort, ownPort)
     guard error == 0 else { throw SystemError(call: "SO_ATTACH_FILTER", errno: error) }
   }
 
   package var descriptor: Int32 { socket.descriptor }
 
-  /// A program works for us from now on (or, with nil, no longer): netlink gives a process's first socket its id as
-  /// port. Should the filter fail, our own installation is taken for another program's, reported, and no harm is done.
+  /// A program works for the feeder from now on (or, with nil, no longer): netlink gives a process's first socket its id
+  /// as port. Should the filter fail, the feeder's own installation is taken for another program's, reported, and no harm is done.
   package func ignore(process: Int32?) {
     _ = sluice_netlink_ignore_ports(socket.descriptor, ownPort, process.map { UInt32(bitPattern: $0) } ?? ownPort)
   }
@@ -75,8 +75,9 @@ package final class ChangeWatcher {
       let header = unsafe mnl_nlmsg_get_payload(message)
     else { return }
     // Attribute 1 is the table's name and 2 the chain's or set's in every message of nf_tables but NEWGEN.
-    guard unsafe header.load(as: UInt8.self) == family.rawValue, unsafe name(1, message) == table else { return }
-    let object = unsafe name(2, message) ?? ""
+    let attributes = unsafe NetlinkAttributes(of: message)
+    guard unsafe header.load(as: UInt8.self) == family.rawValue, attributes.text(1) == table else { return }
+    let object = attributes.text(2) ?? ""
     switch UInt32(type & 0xFF) {
     case NFT_MSG_DELTABLE.rawValue: news.changes.insert(.tableRemoved)
     case NFT_MSG_DELSET.rawValue:
@@ -99,14 +100,5 @@ package final class ChangeWatcher {
     }
     news.changes.insert(change)
     news.sets.insert(set)
-  }
-
-  private func name(_ type: Int, _ message: UnsafePointer<nlmsghdr>) -> String? {
-    guard let attribute = unsafe KernelSets.attribute(type, of: message) else { return nil }
-    // Not mnl_attr_get_str: the kernel ends names with a zero, but nothing here depends on it.
-    let count = unsafe Int(mnl_attr_get_payload_len(attribute))
-    guard let start = unsafe mnl_attr_get_payload(attribute) else { return nil }
-    let octets = unsafe UnsafeRawBufferPointer(start: start, count: count)
-    return unsafe String(decoding: octets.prefix { $0 != 0 }, as: UTF8.self)
   }
 }

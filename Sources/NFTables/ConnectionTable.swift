@@ -1,4 +1,5 @@
 import CNetfilter
+import EgressPolicy
 package import FirewallModel
 import Glibc
 package import IPNetwork
@@ -38,18 +39,15 @@ package struct FlowTarget: Hashable, Sendable {
       lost += moved.map {
         FlowTarget(sources: Self.everywhere($0.address.family), destination: $0, transport: 0, port: 0)
       }
-      lost += Self.closed(server.inbound, successor?.inbound).flatMap { port in
+      lost += Self.closed(server.inbound, successor?.inbound).flatMap { transport, port in
         server.prefixes.map { network in
           FlowTarget(
-            sources: Self.everywhere(network.address.family), destination: network, transport: port.transport,
-            port: port.port)
+            sources: Self.everywhere(network.address.family), destination: network, transport: transport, port: port)
         }
       }
       for rule in server.staticRules where !(successor?.staticRules.contains(rule) ?? false) {
-        let ports = rule.ports.isEmpty ? [FirewallPlan.Port(transport: 0, port: 0)] : rule.ports
-        lost += ports.map {
-          FlowTarget(
-            sources: server.prefixes, destination: rule.prefix, transport: $0.transport, port: $0.port)
+        lost += Self.numbers(rule.ports).map {
+          FlowTarget(sources: server.prefixes, destination: rule.prefix, transport: $0, port: $1)
         }
       }
     }
@@ -57,10 +55,17 @@ package struct FlowTarget: Hashable, Sendable {
   }
 
   /// The ports that others could connect to before and cannot now; protocol and port 0 for every one.
-  private static func closed(_ before: [FirewallPlan.Port]?, _ now: [FirewallPlan.Port]?) -> [FirewallPlan.Port] {
+  private static func closed(_ before: [PortRule]?, _ now: [PortRule]?) -> [(UInt8, UInt16)] {
     guard let before, now != before, now != [] else { return [] }
     // Of what any port let in, nothing tells what a list would have.
-    return before.isEmpty ? [FirewallPlan.Port(transport: 0, port: 0)] : before.filter { !(now ?? []).contains($0) }
+    guard !before.isEmpty else { return numbers([]) }
+    let gone = before.filter { !(now ?? []).contains($0) }
+    return gone.isEmpty ? [] : numbers(gone)
+  }
+
+  /// Protocol and port of each; 0 and 0, which is every port, for an empty list.
+  private static func numbers(_ ports: [PortRule]) -> [(UInt8, UInt16)] {
+    ports.isEmpty ? [(0, 0)] : ports.map { ($0.transport.rawValue, $0.port) }
   }
 
   private static func everywhere(_ family: IPAddress.Family) -> [IPPrefix] {
@@ -178,9 +183,9 @@ package final class ConnectionTable {
       try unsafe socket.exchange(
         type: Self.type(IPCTNL_MSG_CT_DELETE), family: flow.family, flags: NLM_F_ACK,
         { header in
-          unsafe Self.put(flow.tuple, CTA_TUPLE_ORIG.rawValue | Self.nested, into: header)
-          if let zone = flow.zone { unsafe Self.put(zone, CTA_ZONE.rawValue, into: header) }
-          if let id = flow.id { unsafe Self.put(id, CTA_ID.rawValue, into: header) }
+          unsafe putAttribute(flow.tuple, CTA_TUPLE_ORIG.rawValue | Self.nested, into: header)
+          if let zone = flow.zone { unsafe putAttribute(zone, CTA_ZONE.rawValue, into: header) }
+          if let id = flow.id { unsafe putAttribute(id, CTA_ID.rawValue, into: header) }
         }, { _ in })
       return true
     } catch  where error.errno == ENOENT {
@@ -190,10 +195,6 @@ package final class ConnectionTable {
 
   /// NLA_F_NESTED of linux/netlink.h.
   private static let nested: UInt32 = 1 << 15
-
-  private static func put(_ octets: [UInt8], _ type: UInt32, into header: UnsafeMutablePointer<nlmsghdr>) {
-    unsafe octets.withUnsafeBytes { unsafe mnl_attr_put(header, UInt16(type), $0.count, $0.baseAddress) }
-  }
 
   private static func type(_ message: cntl_msg_types) -> Int32 {
     Int32(NFNL_SUBSYS_CTNETLINK) << 8 | Int32(message.rawValue)

@@ -28,15 +28,13 @@ package final class KernelSets {
     package var packets: UInt64?
   }
 
-  /// The ruleset's generation: every change by anybody counts it up.
+  /// The ruleset's generation: every change by any program counts it up.
   package func generation() throws(SystemError) -> UInt32 {
     var generation: UInt32 = 0
     try unsafe socket.exchange(
       type: nfTables(NFT_MSG_GETGEN), family: 0, flags: 0, { _ in },
       { message in
-        if let attribute = unsafe Self.attribute(Int(NFTA_GEN_ID.rawValue), of: message) {
-          generation = UInt32(bigEndian: unsafe mnl_attr_get_u32(attribute))
-        }
+        generation = unsafe NetlinkAttributes(of: message).number(Int(NFTA_GEN_ID.rawValue)) ?? generation
       })
     return generation
   }
@@ -104,10 +102,8 @@ package final class KernelSets {
         },
         { message in
           let attributes = unsafe NetlinkAttributes(of: message)
-          func text(_ type: Int) -> String? {
-            attributes[type].map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-          }
-          guard text(Int(NFTA_OBJ_TABLE.rawValue)) == table, let name = text(Int(NFTA_OBJ_NAME.rawValue)),
+          guard attributes.text(Int(NFTA_OBJ_TABLE.rawValue)) == table,
+            let name = attributes.text(Int(NFTA_OBJ_NAME.rawValue)),
             let packets = attributes.nested(Int(NFTA_OBJ_DATA.rawValue))?.number(
               Int(NFTA_COUNTER_PACKETS.rawValue), as: UInt64.self)
           else { return }
@@ -208,23 +204,5 @@ package final class KernelSets {
   private static func text(_ pointer: UnsafePointer<CChar>?) -> String? {
     guard let pointer = unsafe pointer else { return nil }
     return unsafe String(cString: pointer)
-  }
-
-  /// The first attribute of `type` behind the nf_tables header.
-  static func attribute(_ type: Int, of message: UnsafePointer<nlmsghdr>) -> UnsafePointer<nlattr>? {
-    let header = MemoryLayout<nfgenmsg>.size
-    var left = unsafe mnl_nlmsg_get_payload_len(message) - header
-    guard left > 0, let start = unsafe mnl_nlmsg_get_payload_offset(message, header) else { return nil }
-    var attribute = unsafe UnsafePointer(start.assumingMemoryBound(to: nlattr.self))
-    // mnl_attr_ok holds the attribute's own length against the octets that are left.
-    while unsafe mnl_attr_ok(attribute, Int32(clamping: left)) {
-      if unsafe Int(mnl_attr_get_type(attribute)) == type {
-        return unsafe attribute
-      }
-      left -= unsafe (Int(attribute.pointee.nla_len) + 3) & ~3
-      guard left > 0, let next = unsafe mnl_attr_next(attribute) else { return nil }
-      unsafe attribute = unsafe UnsafePointer(next)
-    }
-    return nil
   }
 }

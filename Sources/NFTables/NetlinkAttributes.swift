@@ -37,6 +37,12 @@ struct NetlinkAttributes {
     return unsafe NetlinkAttributes(inside: attribute)
   }
 
+  /// The text of the first attribute of a type, up to its first zero: the kernel ends names with one, but nothing here
+  /// depends on it.
+  func text(_ type: Int) -> String? {
+    self[type].map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+  }
+
   /// A big-endian number in the first attribute of a type; nil where its length is another.
   func number<T: FixedWidthInteger & UnsignedInteger>(_ type: Int, as _: T.Type = T.self) -> T? {
     guard let octets = self[type], octets.count == T.bitWidth / 8 else { return nil }
@@ -54,4 +60,9 @@ struct NetlinkAttributes {
     }
     return nil
   }
+}
+
+/// Appends an attribute to a message whose buffer has room for it: requests here are far shorter than theirs.
+func putAttribute(_ octets: [UInt8], _ type: UInt32, into header: UnsafeMutablePointer<nlmsghdr>) {
+  unsafe octets.withUnsafeBytes { unsafe mnl_attr_put(header, UInt16(type), $0.count, $0.baseAddress) }
 }

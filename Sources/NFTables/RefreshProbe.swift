@@ -1,6 +1,7 @@
 package import FirewallModel
 import Glibc
 import IPNetwork
+import LinuxIO
 
 /// Finds out how this kernel extends a live element, on a table of its own that is gone afterwards.
 package enum RefreshProbe {
@@ -18,10 +19,13 @@ package enum RefreshProbe {
     var short = long
     short.expirationMilliseconds = 20_000
     guard transaction.open([short], sets: [set], refresh: .inPlace) == 0,
-      transaction.open([long], sets: [set], refresh: .inPlace) == 0,
-      let found = try? kernel.element(set, shape: shape, address: address, transport: 0, port: 0),
-      let remaining = found.remainingMilliseconds, remaining > 40_000
+      transaction.open([long], sets: [set], refresh: .inPlace) == 0
     else { return .replace }
-    return .inPlace
+    do throws(SystemError) {
+      let found = try kernel.element(set, shape: shape, address: address, transport: 0, port: 0)
+      return (found?.remainingMilliseconds ?? 0) > 40_000 ? .inPlace : .replace
+    } catch {
+      return .replace
+    }
   }
 }

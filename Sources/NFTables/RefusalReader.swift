@@ -5,7 +5,7 @@ package import LinuxIO
 
 /// Reads what the table's rules log to a group of the kernel (NFLOG) before they refuse it.
 package final class RefusalReader {
-  /// Enough for headers; content is nobody's business.
+  /// Enough for headers; content is never read.
   private static let copiedOctets: UInt32 = 128
   /// Packets that the kernel may hold together before it tells, and hundredths of a second that it may wait with them.
   private static let together: UInt32 = 32
@@ -26,7 +26,7 @@ package final class RefusalReader {
       let mode =
         [UInt8(truncatingIfNeeded: range >> 24), UInt8(truncatingIfNeeded: range >> 16)]
         + [UInt8(truncatingIfNeeded: range >> 8), UInt8(truncatingIfNeeded: range), 2, 0]
-      unsafe Self.put(mode, NFULA_CFG_MODE.rawValue, into: header)
+      unsafe putAttribute(mode, NFULA_CFG_MODE.rawValue, into: header)
       unsafe mnl_attr_put_u32(header, UInt16(NFULA_CFG_QTHRESH.rawValue), Self.together.bigEndian)
       unsafe mnl_attr_put_u32(header, UInt16(NFULA_CFG_TIMEOUT.rawValue), Self.patience.bigEndian)
     }
@@ -76,7 +76,7 @@ package final class RefusalReader {
   /// - Throws: EBUSY or EPERM when another one gets it, EPERM without CAP_NET_ADMIN.
   package static func bind(_ socket: NetlinkSocket, to group: UInt16) throws(SystemError) {
     try unsafe configure(socket, group) { header in
-      unsafe put([UInt8(NFULNL_CFG_CMD_BIND.rawValue)], NFULA_CFG_CMD.rawValue, into: header)
+      unsafe putAttribute([UInt8(NFULNL_CFG_CMD_BIND.rawValue)], NFULA_CFG_CMD.rawValue, into: header)
     }
   }
 
@@ -84,7 +84,7 @@ package final class RefusalReader {
   package static func mayBind(_ socket: NetlinkSocket, instead group: UInt16) -> Bool {
     do throws(SystemError) {
       try unsafe configure(socket, group) { header in
-        unsafe put([UInt8(NFULNL_CFG_CMD_UNBIND.rawValue)], NFULA_CFG_CMD.rawValue, into: header)
+        unsafe putAttribute([UInt8(NFULNL_CFG_CMD_UNBIND.rawValue)], NFULA_CFG_CMD.rawValue, into: header)
       }
       return true
     } catch {
@@ -105,9 +105,5 @@ package final class RefusalReader {
         }
         unsafe fill(header)
       }, { _ in })
-  }
-
-  private static func put(_ octets: [UInt8], _ type: UInt32, into header: UnsafeMutablePointer<nlmsghdr>) {
-    unsafe octets.withUnsafeBytes { unsafe mnl_attr_put(header, UInt16(type), $0.count, $0.baseAddress) }
   }
 }

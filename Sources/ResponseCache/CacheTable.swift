@@ -132,7 +132,7 @@ struct CacheTable: ~Copyable {
   mutating func move(_ index: Int, of other: inout CacheTable, to target: Int) {
     precondition(isEmpty(target) && index >= 0 && index < other.count)
     unsafe copy(other.base + index * Self.stride, to: target)
-    unsafe (other.base + index * Self.stride).storeBytes(of: Head(), as: Head.self)  // its octets are ours now
+    unsafe (other.base + index * Self.stride).storeBytes(of: Head(), as: Head.self)  // its octets are this table's now
   }
 
   /// Moves an answer to an empty place.
@@ -162,22 +162,11 @@ struct CacheTable: ~Copyable {
   func answers(_ index: Int, _ hash: UInt64, _ name: Span<UInt8>, _ type: RRType) -> Bool {
     let head = self[index]
     guard head.hash == hash, head.type == type, name.count == Int(head.nameCount) else { return false }
-    return unsafe name.withUnsafeBytes { other in
-      let own = unsafe UnsafeRawBufferPointer(
-        start: octets(index, head) + 2 * Int(head.ttlCount), count: Int(head.nameCount))
-      var at = 0
-      while at &+ 8 <= own.count {
-        // at + 8 <= count on both sides
-        let left = unsafe own.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-        if unsafe left != other.loadUnaligned(fromByteOffset: at, as: UInt64.self) { return false }
-        at &+= 8
-      }
-      while at < own.count {
-        if unsafe own[at] != other[at] { return false }
-        at &+= 1
-      }
-      return true
-    }
+    // The name's octets stand behind the offsets of the TTLs.
+    let start = unsafe octets(index, head) + 2 * Int(head.ttlCount)
+    let own = unsafe UnsafeBufferPointer(
+      start: start.assumingMemoryBound(to: UInt8.self), count: Int(head.nameCount))
+    return unsafe own.span.equals(name)
   }
 
   func name(_ index: Int) -> [UInt8] {

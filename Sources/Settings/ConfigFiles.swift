@@ -34,20 +34,27 @@ enum ConfigFiles {
   }
 
   static func checkReadable(_ path: String) throws(Refusal) {
+    if let fault = fault(of: path) { throw fault }
+  }
+
+  /// Why a path is no file that can be read; nil where it is one.
+  static func fault(of path: String) -> Refusal? {
     switch kind(of: path) {
-    case nil: throw Refusal(reason: "does not exist, or its directory cannot be searched")
+    case nil: return Refusal(reason: "does not exist, or its directory cannot be searched")
     case .typeRegular?: break
-    case .typeDirectory?: throw Refusal(reason: "is a directory, expected a file")
-    default: throw Refusal(reason: "is no regular file")
+    case .typeDirectory?: return Refusal(reason: "is a directory, expected a file")
+    default: return Refusal(reason: "is no regular file")
     }
-    guard FileManager.default.isReadableFile(atPath: path) else {
-      throw Refusal(reason: "cannot be read: permission denied")
-    }
+    let isReadable = FileManager.default.isReadableFile(atPath: path)
+    return isReadable ? nil : Refusal(reason: "cannot be read: permission denied")
   }
 
   /// The `*.yaml` and `*.yml` files of a directory in order of name; hidden ones are left out.
   static func yamlFiles(in directory: String) throws(Refusal) -> [String] {
-    guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
+    let names: [String]
+    do {
+      names = try FileManager.default.contentsOfDirectory(atPath: directory)
+    } catch {
       throw Refusal(reason: "cannot be read: permission denied")
     }
     let files = names.filter { !$0.hasPrefix(".") && ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml")) }.sorted()
@@ -57,12 +64,14 @@ enum ConfigFiles {
 
   /// The directory of the running executable.
   static var executableDirectory: String? {
-    guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") else { return nil }
-    return (path as NSString).deletingLastPathComponent
+    let link = "/proc/self/exe"
+    let path = URL(fileURLWithPath: link).resolvingSymlinksInPath().path
+    return path == link ? nil : (path as NSString).deletingLastPathComponent
   }
 
   private static func kind(of path: String) -> FileAttributeType? {
     let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+    // What has no attributes is not there, or not for this user: both are said in one sentence.
     let attributes = try? FileManager.default.attributesOfItem(atPath: target)
     return attributes?[.type] as? FileAttributeType
   }

@@ -108,7 +108,7 @@ package enum UnknownClientAnswer: String, Sendable {
 /// How resolved addresses are opened.
 package struct FirewallSettings: Hashable, Sendable {
   package enum Mode: String, Sendable {
-    /// Table, sets and rules are ours.
+    /// Table, sets and rules are Sluice's.
     case managed
     /// The user's table and rules, our elements.
     case sets

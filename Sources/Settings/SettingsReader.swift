@@ -179,7 +179,7 @@ struct SettingsReader {
   private func shipped(_ name: String) -> ZoneSource {
     for directory in zoneDirectories {
       let file = directory + "/" + name
-      if (try? ConfigFiles.checkReadable(file)) != nil {
+      if ConfigFiles.fault(of: file) == nil {
         return .file(path: file, location: SourceLocation(file: path, line: 0, column: 0))
       }
     }
@@ -253,7 +253,7 @@ extension SettingsReader {
       at: node.location)
   }
 
-  /// Only the rules that we write can count octets.
+  /// Only the rules of a managed table can count octets.
   private mutating func refuseCaps(_ policies: [ServerPolicy], _ mode: FirewallSettings.Mode) {
     let expected = "expected firewall mode managed (it is \(mode.rawValue)): only its rules count octets"
     for policy in policies {

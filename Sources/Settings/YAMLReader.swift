@@ -7,7 +7,7 @@ import Yams
 /// Pointers into the parser live only in this file; each is read while the event that owns it is alive.
 @safe
 struct YAMLReader {
-  /// Nodes that aliases may repeat in one file: a bound against expansion, far above honest use.
+  /// Nodes that aliases may repeat in one file: a bound against expansion, far above legitimate use.
   static let maximumAliasedNodes = 1_000_000
   static let maximumOctets = 256 << 20
 
@@ -163,7 +163,7 @@ struct YAMLReader {
     guard unsafe parser.error == YAML_READER_ERROR else {
       let context = unsafe parser.context.map { unsafe String(cString: $0) + ": " } ?? ""
       let mark = unsafe parser.problem_mark
-      // Of an alias (YAML 1.1 section 7.1) nobody thinks who writes `- *.example.com`.
+      // An author who writes `- *.example.com` does not mean an alias (YAML 1.1 section 7.1).
       let hint = context.contains("alias") ? "; a name that begins with '*' needs quotes" : ""
       return fail("is not YAML: \(context)\(problem)\(hint)", line: mark.line + 1, column: mark.column + 1)
     }

@@ -70,7 +70,7 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
     of owner: Owner, weight: Int = 1, limit: Int = .max, now: UInt64
   ) -> Admission {
     let own = held(by: owner)
-    // One entry is everybody's due, however large it is.
+    // One entry is each owner's due, however large it is.
     if own > 0, own + weight > min(share(of: owner), limit) {
       guard let oldest = oldest(of: owner), let entry = entries[oldest], now >= entry.since,
         now - entry.since >= leastAge

@@ -101,6 +101,7 @@ package final class DatagramWorker: Sendable {
     var watch = FloodWatch()
     var lastFlood: UInt64 = 0
     while let socket = ready.next(), !isStopping.load(ordering: .relaxed) {
+      // EAGAIN where nothing waits, EINTR after a signal: the next poll tells what comes.
       guard let count = try? batch.receive(socket, block: ready.blocks), count > 0 else {
         ready.drained(socket)
         continue
@@ -135,6 +136,7 @@ package final class DatagramWorker: Sendable {
       try? Sockets.tellInterface(socket)
       // More than this came afterwards.
       for _ in 0..<Self.batchesOfQueue {
+        // Nothing waits any more.
         guard let count = try? batch.receive(socket, block: false), count > 0 else { break }
         serve(count, socket, &batch, &session)
       }

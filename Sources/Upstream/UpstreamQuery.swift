@@ -26,7 +26,7 @@ enum UpstreamQuery {
   /// Whether a message answers the query with this id and question (RFC 5452 section 9.1; the source is the socket's).
   static func isAnswer(_ message: Span<UInt8>, id: UInt16, name: [UInt8], type: RRType) -> Bool {
     let end = Header.octetCount + name.count
-    guard message.count >= end + 4, let header = try? Header(parsing: message),
+    guard message.count >= end + 4, let header = Header(message),
       header.id == id, header.isResponse, header.opcode == .QUERY, header.questionCount == 1,
       message.read16(end) == type.rawValue, message.read16(end + 2) == RRClass.IN.rawValue
     else { return isBareError(message, id: id) }
@@ -40,17 +40,20 @@ enum UpstreamQuery {
   ///
   /// An answer with records says all in its header; one that can't be read is judged by who rebuilds it.
   static func responseCode(_ message: Span<UInt8>) -> ResponseCode {
-    guard let header = try? Header(parsing: message) else { return .FORMERR }
-    guard header.answerCount == 0, header.additionalCount > 0, var reader = try? ResponseReader(message) else {
+    guard let header = Header(message) else { return .FORMERR }
+    guard header.answerCount == 0, header.additionalCount > 0 else { return header.responseCode }
+    do throws(FormatError) {
+      var reader = try ResponseReader(message)
+      while let record = try reader.next(message), record.type != .OPT {}
+      return ResponseCode(rawValue: UInt16(reader.edns?.extendedCode ?? 0) << 4 | header.responseCode.rawValue)
+    } catch {
       return header.responseCode
     }
-    while let record = try? reader.next(message), record.type != .OPT {}
-    return ResponseCode(rawValue: UInt16(reader.edns?.extendedCode ?? 0) << 4 | header.responseCode.rawValue)
   }
 
   /// A server that can't parse our query at all may answer with a header and nothing else.
   private static func isBareError(_ message: Span<UInt8>, id: UInt16) -> Bool {
-    guard message.count == Header.octetCount, let header = try? Header(parsing: message) else { return false }
+    guard message.count == Header.octetCount, let header = Header(message) else { return false }
     return header.id == id && header.isResponse && header.questionCount == 0
       && (header.responseCode == .FORMERR || header.responseCode == .NOTIMP)
   }

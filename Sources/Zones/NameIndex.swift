@@ -108,11 +108,7 @@ struct NameIndex: Sendable {
   }
 
   private func holds(_ node: Node, _ name: Span<UInt8>, from start: Int) -> Bool {
-    guard Int(node.count) == name.count - start else { return false }
-    for index in 0..<Int(node.count) where octets[Int(node.start) + index] != name[start + index] {
-      return false
-    }
-    return true
+    octets.span.extracting(Int(node.start)..<Int(node.start + node.count)).equals(name.extracting(start...))
   }
 
   private static let seed: UInt64 = 0xCBF2_9CE4_8422_2325

@@ -1,3 +1,4 @@
+import EgressPolicy
 import GrantLedger
 import IPNetwork
 import TestSupport
@@ -8,7 +9,6 @@ import Testing
 /// The envelope as a pure value: what lies within it, and what does not.
 @Suite("What the configuration's files allow the bridge")
 struct EnvelopeTests {
-  private typealias Port = FirewallPlan.Port
 
   private static func prefix(_ text: String) -> IPPrefix { IPPrefix(text)! }
   private static func address(_ text: String) -> IPAddress { IPAddress(text)! }
@@ -21,9 +21,9 @@ struct EnvelopeTests {
           name: "github-mcp", prefixes: [prefix("10.77.1.0/24"), prefix("fd00:77:1::/64")], opensAnyPort: false,
           staticRules: [
             FirewallPlan.StaticRule(
-              prefix: prefix("198.51.100.0/24"), ports: [Port(transport: 6, port: 22), Port(transport: 6, port: 443)],
+              prefix: prefix("198.51.100.0/24"), ports: [PortRule(22, .tcp), PortRule(443, .tcp)],
               maxBytes: 1_000)
-          ], interface: "br-a", inbound: [Port(transport: 6, port: 8080)]),
+          ], interface: "br-a", inbound: [PortRule(8080, .tcp)]),
         FirewallPlan.Server(
           name: "any-mcp", prefixes: [prefix("10.77.2.0/24")], opensAnyPort: true, inbound: [], asksDHCP: true),
       ], listeners: [FirewallPlan.Endpoint(address: address("10.77.1.1"), port: 53)],
@@ -31,10 +31,10 @@ struct EnvelopeTests {
       released: [prefix("10.88.0.0/16")]),
     reaches: [
       "github-mcp": Envelope.Reach(
-        ports: [Port(transport: 6, port: 8443)],
+        ports: [PortRule(8443, .tcp)],
         privatePrefixes: [prefix("10.9.0.0/16"), prefix("64:ff9b::/96")]),
       "any-mcp": Envelope.Reach(ports: nil),
-    ], permitPorts: .listed, permitDefaults: [Port(transport: 6, port: 443)], maxLifetimeMilliseconds: 3_601_000,
+    ], permitPorts: .listed, permitDefaults: [PortRule(443, .tcp)], maxLifetimeMilliseconds: 3_601_000,
     zoneAddresses: [address("10.50.0.1")])
 
   @Test("comes back as it was encoded; nothing cut short or followed by something is one")
@@ -97,12 +97,12 @@ struct EnvelopeTests {
       }
     ),
     ("any port", { $0.servers[0].opensAnyPort = true }),
-    ("inbound", { $0.servers[0].inbound?.append(Port(transport: 6, port: 22)) }),
+    ("inbound", { $0.servers[0].inbound?.append(PortRule(22, .tcp)) }),
     ("any inbound", { $0.servers[0].inbound = [] }),
     ("dhcp", { $0.servers[0].asksDHCP = true }),
     ("a prefix", { $0.servers[1].staticRules = [.init(prefix: prefix("203.0.113.0/24"), ports: [])] }),
     ("a wider prefix", { $0.servers[0].staticRules[0].prefix = prefix("198.51.0.0/16") }),
-    ("a prefix's port", { $0.servers[0].staticRules[0].ports = [Port(transport: 17, port: 22)] }),
+    ("a prefix's port", { $0.servers[0].staticRules[0].ports = [PortRule(22, .udp)] }),
     ("every port of a prefix", { $0.servers[0].staticRules[0].ports = [] }),
     ("no bound of a prefix", { $0.servers[0].staticRules[0].maxBytes = nil }),
     ("a higher bound of a prefix", { $0.servers[0].staticRules[0].maxBytes = 1_001 }),
@@ -122,7 +122,7 @@ struct EnvelopeTests {
     { $0.released = [] },
     { $0.servers.swapAt(0, 1) },
     { $0.servers[0].inbound = nil },
-    { $0.servers[1].inbound = [Port(transport: 6, port: 22)] },
+    { $0.servers[1].inbound = [PortRule(22, .tcp)] },
     { $0.servers[1].asksDHCP = false },
     { $0.servers[1].opensAnyPort = false },
     { $0.servers[0].staticRules = [] },

@@ -1,3 +1,4 @@
+import EgressPolicy
 import Foundation
 import Glibc
 import GrantLedger
@@ -335,7 +336,7 @@ struct BridgeTests {
       .init(
         name: "a-server-with-a-name-of-some-length-\(index)",
         prefixes: [IPPrefix(IPAddress(v4: 0x0A00_0000 + UInt32(index) * 256), length: 24)!], opensAnyPort: false,
-        staticRules: [.init(prefix: .init("198.51.100.0/24")!, ports: [.init(transport: 6, port: 443)])])
+        staticRules: [.init(prefix: .init("198.51.100.0/24")!, ports: [.init(443, .tcp)])])
     }
     #expect(plan.encoded().count > BridgeMessage.maximumOctets)
     try with { session in
@@ -424,8 +425,8 @@ struct BridgeTests {
     defer { try? FileManager.default.removeItem(at: folder) }
     let source = try Self.write(folder, ports: "443/tcp")
     let envelope = Envelope(
-      plan: Self.serverPlan(), reaches: ["github-mcp": .init(ports: [.init(transport: 6, port: 443)])],
-      permitPorts: .listed, permitDefaults: [.init(transport: 6, port: 443)], maxLifetimeMilliseconds: 61_000)
+      plan: Self.serverPlan(), reaches: ["github-mcp": .init(ports: [.init(443, .tcp)])],
+      permitPorts: .listed, permitDefaults: [.init(443, .tcp)], maxLifetimeMilliseconds: 61_000)
     try Kernel.inNamespace {
       let session = try Session(Self.serverPlan(), bounds: (envelope, source))
       try session.waitUp()

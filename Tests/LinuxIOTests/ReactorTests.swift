@@ -138,7 +138,7 @@ struct ReactorTests {
     try reactor.register(fd, readable: true, writable: true) { ready in
       seen.append("\(ready.isReadable) \(ready.isWritable) \(ready.isClosed)")
       if seen.count == 1 {
-        try? reactor.modify(fd, readable: true, writable: false)
+        reactor.modify(fd, readable: true, writable: false)
         sluice_eventfd_post(fd)
       } else {
         reactor.stop()
@@ -185,7 +185,7 @@ struct ReactorTests {
     reactor.work = nil
     // Nothing of it is lost.
     _ = reactor.schedule(at: .now()) { reactor.stop() }
-    try reactor.modify(event.raw, readable: false, writable: false)
+    reactor.modify(event.raw, readable: false, writable: false)
     run(reactor)
     #expect(rounds == 5_000)
   }

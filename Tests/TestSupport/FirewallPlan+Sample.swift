@@ -1,3 +1,4 @@
+import EgressPolicy
 package import FirewallModel
 package import IPNetwork
 
@@ -10,7 +11,7 @@ extension FirewallPlan {
         Server(
           name: "github-mcp", prefixes: [prefix("10.77.1.0/24"), prefix("fd00:77:1::/64")], opensAnyPort: false,
           staticRules: [
-            StaticRule(prefix: prefix("198.51.100.0/24"), ports: [Port(transport: 6, port: 443)]),
+            StaticRule(prefix: prefix("198.51.100.0/24"), ports: [PortRule(443, .tcp)]),
             StaticRule(prefix: prefix("2001:db8::/32"), ports: []),
           ]),
         Server(name: "db_tools", prefixes: [prefix("10.77.0.0/16"), prefix("fd00:77::/32")], opensAnyPort: true),

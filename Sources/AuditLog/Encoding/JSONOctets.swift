@@ -135,51 +135,5 @@ extension [UInt8] {
   }
 
   /// Dotted quad, or RFC 5952.
-  package mutating func append(address: IPAddress) {
-    switch address.family {
-    case .v4:
-      append(decimal: address.low >> 24 & 0xFF)
-      append(UInt8(ascii: "."))
-      append(decimal: address.low >> 16 & 0xFF)
-      append(UInt8(ascii: "."))
-      append(decimal: address.low >> 8 & 0xFF)
-      append(UInt8(ascii: "."))
-      append(decimal: address.low & 0xFF)
-    case .v6:
-      append(v6: address)
-    }
-  }
-
-  private mutating func append(v6 address: IPAddress) {
-    func group(_ index: Int) -> UInt64 {
-      let half = index < 4 ? address.high : address.low
-      return half >> UInt64(48 - 16 * (index & 3)) & 0xFFFF
-    }
-    if address.high == 0, address.low >> 32 == 0xFFFF {  // RFC 5952 section 5
-      append(ascii: "::ffff:")
-      append(address: IPAddress(v4: UInt32(truncatingIfNeeded: address.low)))
-      return
-    }
-    // The longest run of two or more zero groups, the first of equals (RFC 5952 section 4.2).
-    var best = 0..<0
-    var index = 0
-    while index < 8 {
-      var end = index
-      while end < 8, group(end) == 0 { end += 1 }
-      if end - index > Swift.max(best.count, 1) { best = index..<end }
-      index = end + 1
-    }
-    index = 0
-    while index < 8 {
-      if index == best.lowerBound, !best.isEmpty {
-        append(ascii: "::")
-        index = best.upperBound
-        continue
-      }
-      if index > 0, index != best.upperBound || best.isEmpty { append(UInt8(ascii: ":")) }
-      let value = group(index)
-      append(hexadecimal: value, digits: value > 0xFFF ? 4 : value > 0xFF ? 3 : value > 0xF ? 2 : 1)
-      index += 1
-    }
-  }
+  package mutating func append(address: IPAddress) { address.appendText(to: &self) }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import DNSWire
 import Synchronization
 
 /// Memory handed in by the caller, shared with the next run of the program: plain and atomic words behind checked
@@ -71,10 +72,8 @@ package struct SharedRegion: @unchecked Sendable {
 
   func equals(_ octets: Span<UInt8>, _ offset: Int) -> Bool {
     check(offset, octets.count)
-    return unsafe octets.withUnsafeBufferPointer { other in
-      let mine = unsafe UnsafeRawBufferPointer(start: base + offset, count: other.count)  // checked above
-      return unsafe mine.elementsEqual(other)
-    }
+    let start = unsafe (base + offset).assumingMemoryBound(to: UInt8.self)
+    return unsafe UnsafeBufferPointer(start: start, count: octets.count).span.equals(octets)  // checked above
   }
 
   /// Prefetches the octets at `offset`.

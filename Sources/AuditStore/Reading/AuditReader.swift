@@ -186,7 +186,7 @@ package struct AuditReader {
   ) throws(AuditStoreError) {
     do throws(SystemError) {
       var follower = try LogFollower(files, position.file, offset: position.offset, filter)
-      let alarm: WakeUp = try WakeUp()
+      let alarm = try WakeCall()
       while !isOver() {
         try follower.advance(body)
         badLines += follower.takeBadLines()

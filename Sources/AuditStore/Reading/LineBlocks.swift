@@ -3,7 +3,7 @@ import LinuxIO
 
 /// The whole lines of a source, block by block, in bounded memory.
 struct LineBlocks: ~Copyable {
-  /// A line of ours is at most some 40 kB; a longer one is damage.
+  /// A line of the log is at most some 40 kB; a longer one is damage.
   static let maxLine = 1 << 20
   /// Octets behind the last that may be read, whatever they are.
   static let slack = 8

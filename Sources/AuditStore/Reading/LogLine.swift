@@ -17,7 +17,7 @@ package struct LogLine: Sendable {
     self.places = places
   }
 
-  /// A line by itself; nil for what is not one JSON object of members as we write them.
+  /// A line by itself; nil for what is not one JSON object of members as the log has them.
   package init?(_ octets: ArraySlice<UInt8>) {
     guard octets.count <= LineBlocks.maxLine, !octets.contains(10) else { return nil }
     let line: [UInt8] = Array(octets) + [10] + [UInt8](repeating: 0, count: LineBlocks.slack)

@@ -65,10 +65,10 @@ final class LogScan<Sink: LogSink>: Sendable {
   /// Runs to the end, or until `take` says false; the threads' sinks and what was noticed.
   func run(_ make: @escaping @Sendable () -> Sink, _ take: (Sink.Part) -> Bool) throws(SystemError) -> ([Sink], Outcome)
   {
-    var threads: [WriterThread] = []
+    var threads: [NamedThread] = []
     while threads.count < min(slots.count / 2, pieces.count) {
       do throws(SystemError) {
-        threads.append(try WriterThread { self.work(make()) })
+        threads.append(try NamedThread("log-scan") { self.work(make()) })
       } catch {
         guard threads.isEmpty else { break }  // with one less
         throw error

@@ -135,7 +135,7 @@ package struct LogTally: LogSink {
     fill(table.count)
   }
 
-  /// Beyond 63 different decisions, which a log of ours never has, all others are one.
+  /// Beyond 63 different decisions, which a log never has, all others are one.
   private mutating func bit(of decision: ArraySlice<UInt8>) -> UInt64 {
     if let place = decisions.firstIndex(where: { $0.elementsEqual(decision) }) { return 1 << UInt64(place) }
     guard decisions.count < 63 else { return 1 << 62 }

@@ -1,5 +1,5 @@
-import AuditLog
 package import Foundation
+import LinuxIO
 
 /// The times that `sluice log` understands.
 package enum LogTime {
@@ -91,10 +91,10 @@ package enum LogTime {
       components.minute = minute
       return calendar.date(from: components)?.addingTimeInterval(Double(second) + part)
     }
-    guard allowsOffset, let east = offset(rest), let year = day.year, let month = day.month, let date = day.day else {
-      return nil
-    }
-    let seconds = Timestamp.days(year, month, date) * 86_400 + hour * 3600 + minute * 60 + second - east
+    guard allowsOffset, let east = offset(rest), let year = day.year, let month = day.month, let day = day.day,
+      let date = CivilDate(year: year, month: month, day: day)
+    else { return nil }
+    let seconds = date.dayNumber * CivilDate.secondsOfDay + hour * 3600 + minute * 60 + second - east
     return Date(timeIntervalSince1970: Double(seconds) + part)
   }
 
@@ -102,7 +102,8 @@ package enum LogTime {
   private static func date(_ text: String) -> (year: Int, month: Int, day: Int)? {
     guard let (year, afterYear) = number(text[...], digits: 4...4), afterYear.hasPrefix("-"),
       let (month, afterMonth) = number(afterYear.dropFirst(), digits: 2...2), afterMonth.hasPrefix("-"),
-      let (day, rest) = number(afterMonth.dropFirst(), digits: 2...2), rest.isEmpty, isDay(year, month, day)
+      let (day, rest) = number(afterMonth.dropFirst(), digits: 2...2), rest.isEmpty,
+      CivilDate(year: year, month: month, day: day) != nil
     else { return nil }
     return (year, month, day)
   }
@@ -151,7 +152,8 @@ package enum LogTime {
     guard octets.byteCount >= 20, let century = two(0), let year = two(2), octet(4) == UInt8(ascii: "-"),
       let month = two(5), octet(7) == UInt8(ascii: "-"), let day = two(8), octet(10) | 0x20 == UInt8(ascii: "t"),
       let hour = two(11), octet(13) == UInt8(ascii: ":"), let minute = two(14), octet(16) == UInt8(ascii: ":"),
-      let second = two(17), hour < 24, minute < 60, second <= 60, isDay(century * 100 + year, month, day)
+      let second = two(17), hour < 24, minute < 60, second <= 60,
+      let date = CivilDate(year: century * 100 + year, month: month, day: day)
     else { return nil }
     var at = 19
     var milliseconds = 0
@@ -177,17 +179,7 @@ package enum LogTime {
       at += 6
     }
     guard at == octets.byteCount else { return nil }
-    let seconds = Timestamp.days(century * 100 + year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - east
+    let seconds = date.dayNumber * CivilDate.secondsOfDay + hour * 3600 + minute * 60 + second - east
     return Int64(seconds) * 1000 + Int64(milliseconds)
-  }
-
-  private static func isDay(_ year: Int, _ month: Int, _ day: Int) -> Bool {
-    guard day >= 1 else { return false }
-    switch month {
-    case 2: return day <= (year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28)
-    case 4, 6, 9, 11: return day <= 30
-    case 1, 3, 5, 7, 8, 10, 12: return day <= 31
-    default: return false
-    }
   }
 }

@@ -15,10 +15,10 @@ import Synchronization
 /// windows that ended in it may be counted twice, none is lost. A torn last line is cut off: its records are still in
 /// the ring.
 package final class AuditStore: Sendable {
-  /// What the writer thread and everybody else share.
+  /// What the writer thread and all other threads share.
   final class Shared: Sendable {
     let rings: [AuditRing]
-    let wakeUp: WakeUp
+    let wakeUp: WakeCall
     /// Nil where rotated files stay as they are.
     let compressor: LogCompressor?
     let counters = LiveCounters()
@@ -29,7 +29,7 @@ package final class AuditStore: Sendable {
     init(rings: [AuditRing], compressor: LogCompressor?) throws(SystemError) {
       self.rings = rings
       self.compressor = compressor
-      wakeUp = try WakeUp()
+      wakeUp = try WakeCall()
     }
   }
 
@@ -42,14 +42,14 @@ package final class AuditStore: Sendable {
   /// Held open for its lock.
   private let ringDescriptor: FileDescriptor
   private let waiting: Mutex<AuditWriter?>
-  private let thread = Mutex<WriterThread?>(nil)
-  private let compressing = Mutex<WriterThread?>(nil)
+  private let thread = Mutex<NamedThread?>(nil)
+  private let compressing = Mutex<NamedThread?>(nil)
   /// For the operator, at start.
   package let warnings: [String]
 
   /// Opens log and ring file, and brings the log up to date with what a killed run left.
   ///
-  /// - Throws: when another `serve` has the log, when a file is a link or no file of ours, or when it cannot be written.
+  /// - Throws: when another `serve` has the log, when a file is a link or no file of this log, or when it cannot be written.
   package init(settings: AuditStoreSettings) throws(AuditStoreError) {
     path = settings.path
     directory = try LogDirectory(of: settings.path)
@@ -143,7 +143,7 @@ package final class AuditStore: Sendable {
   }
 
   /// For pushes that said `.storedWakeConsumer`: once after a batch is enough.
-  package func wake() { shared.wakeUp.post() }
+  package func wake() { shared.wakeUp.call() }
 
   /// Set while the log cannot be written: nothing may be answered that must be recorded (P6). One load.
   package var isBlocked: Bool { shared.isBlocked.load(ordering: .acquiring) }
@@ -176,11 +176,11 @@ package final class AuditStore: Sendable {
     guard isWaiting, !shared.isStopping.load(ordering: .acquiring) else { return }
     let box = WriterBox(waiting.withLock { writer in writer.take() })
     do throws(SystemError) {
-      let started = try WriterThread { box.run() }
+      let started = try NamedThread("log-writer") { box.run() }
       thread.withLock { $0 = started }
       if let compressor = shared.compressor {
         let shared = shared
-        let compressing = try WriterThread { compressor.run { shared.wakeUp.post() } }
+        let compressing = try NamedThread("log-compressor") { compressor.run { shared.wakeUp.call() } }
         self.compressing.withLock { $0 = compressing }
       }
     } catch {
@@ -191,13 +191,13 @@ package final class AuditStore: Sendable {
   /// Opens the file at the log's path anew, as after a rotation by another program (SIGHUP).
   package func reopen() {
     shared.mustReopen.store(true, ordering: .releasing)
-    shared.wakeUp.post()
+    shared.wakeUp.call()
   }
 
   /// Writes everything that was pushed, and ends the writer. What cannot be written stays for the next run.
   package func stop() {
     shared.isStopping.store(true, ordering: .releasing)
-    shared.wakeUp.post()
+    shared.wakeUp.call()
     let running = thread.withLock { $0.take() }
     if let running {
       running.join()

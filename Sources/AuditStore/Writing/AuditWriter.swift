@@ -153,7 +153,7 @@ struct AuditWriter: ~Copyable {
     }
   }
 
-  /// What is written to a file that was taken away is nobody's to read: where another one is at the path, or none, goes on
+  /// What is written to a file that was taken away cannot be read any more: where another one is at the path, or none, goes on
   /// there.
   private mutating func lookForFile() {
     let now = MonotonicTime.now().nanoseconds

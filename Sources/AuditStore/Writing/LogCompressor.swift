@@ -29,7 +29,7 @@ final class LogCompressor: Sendable {
   private let path: String
   private let keep: Int
   private let reserve: Int64
-  private let wakeUp: WakeUp
+  private let wakeUp: WakeCall
   private let isStopping = Atomic<Bool>(false)
   private let state = Atomic<Int>(State.idle)
   /// Of the plain file that was compressed: valid while the state is `ready`.
@@ -44,7 +44,7 @@ final class LogCompressor: Sendable {
     self.path = path
     self.keep = keep
     reserve = Int64(min(maxSize, Self.mostReserve))
-    wakeUp = try WakeUp()
+    wakeUp = try WakeCall()
     _ = unsafe unlink(temporary)
     for number in 1...max(keep, 1) {
       let name = "\(path).\(number)"
@@ -62,7 +62,7 @@ final class LogCompressor: Sendable {
   // MARK: - The writer's side
 
   /// There may be a file to compress.
-  func look() { wakeUp.post() }
+  func look() { wakeUp.call() }
 
   /// Puts a compressed file in its place, if one is ready: a few system calls on names.
   ///
@@ -72,7 +72,7 @@ final class LogCompressor: Sendable {
     let isDone = replace(current)
     if !isDone { _ = unsafe unlink(temporary) }
     state.store(isDone ? State.settled : State.refused, ordering: .releasing)
-    wakeUp.post()
+    wakeUp.call()
   }
 
   private func replace(_ current: FileIdentity?) -> Bool {
@@ -103,7 +103,7 @@ final class LogCompressor: Sendable {
 
   func stop() {
     isStopping.store(true, ordering: .releasing)
-    wakeUp.post()
+    wakeUp.call()
   }
 
   /// - Parameter wakeWriter: has the writer call `settle` soon.

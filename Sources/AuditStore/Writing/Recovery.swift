@@ -45,6 +45,7 @@ struct Recovery: ~Copyable {
 
   private mutating func write(to file: inout LogFile) throws(SystemError) {
     guard !output.isEmpty else { return }
+    // Where it cannot be rotated it grows: nothing is lost, and the writer tries again and tells.
     if file.mustRotate(for: output.count) { try? file.rotate() }
     var done = 0
     while done < output.count {

@@ -61,7 +61,7 @@ final class RingFile: Sendable {
   private let mapping: Mapping
   private let region: SharedRegion
 
-  /// Maps a file as an earlier run left it; nil when there is nothing in it that we wrote.
+  /// Maps a file as an earlier run left it; nil when it holds nothing that a run of serve wrote.
   static func existing(_ file: borrowing FileDescriptor) throws(SystemError) -> RingFile? {
     var status = stat()
     guard unsafe fstat(file.raw, &status) == 0 else { throw SystemError(call: "fstat", errno: errno) }
@@ -82,7 +82,7 @@ final class RingFile: Sendable {
     return try RingFile(file, geometry)
   }
 
-  /// Whether a file is empty, was being made, or is ours: anything else belongs to another program, and is left alone.
+  /// Whether a file is empty, was being made, or is a ring file: anything else belongs to another program, and is left alone.
   static func mayOverwrite(_ file: borrowing FileDescriptor, octets: Int) -> Bool {
     guard octets > 0 else { return true }
     var word: UInt64 = 0

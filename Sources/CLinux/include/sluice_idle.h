@@ -7,7 +7,7 @@
 /// far as the kernel lets it.
 void sluice_thread_be_idle(void);
 
-/// Octets that the file system of `fd` has left for everybody; -1 when that is not known.
+/// Octets that the file system of `fd` has left for every user; -1 when that is not known.
 int64_t sluice_octets_left(int fd);
 
 /// Gives `to` the owner, mode and times of `from`. Returns 0 or an errno.

@@ -128,6 +128,9 @@ int sluice_epoll_new(void);
 int sluice_epoll_control(int epoll, int operation, int fd, uint32_t wanted, uint64_t key);
 int sluice_epoll_wait(int epoll, struct sluice_event *events, int count, int milliseconds);
 
+/// Names the calling thread; octets beyond the 15th are cut off.
+void sluice_thread_name(const char *name);
+
 /// eventfd(2), non-blocking: `post` makes it readable, `take` makes it quiet.
 int sluice_eventfd_new(void);
 void sluice_eventfd_post(int fd);

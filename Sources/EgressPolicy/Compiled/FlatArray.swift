@@ -1,4 +1,5 @@
 import CLinux
+import DNSWire
 import Glibc
 
 /// A fixed run of plain values behind one pointer: indexing it retains nothing, so worker threads share no counter.
@@ -62,20 +63,8 @@ extension FlatArray where Element == UInt8 {
     guard start >= 0, length >= 0, offset >= 0, length <= count &- start, length <= name.count &- offset else {
       return false
     }
-    var index = 0
-    return unsafe name.withUnsafeBufferPointer { other in
-      while index &+ 8 <= length {
-        // index + 8 <= length, and length octets are there on both sides (guard above)
-        let left = unsafe UnsafeRawPointer(base + (start &+ index)).loadUnaligned(as: UInt64.self)
-        let right = unsafe UnsafeRawBufferPointer(other).loadUnaligned(fromByteOffset: offset &+ index, as: UInt64.self)
-        if left != right { return false }
-        index &+= 8
-      }
-      while index < length {
-        if unsafe base[start &+ index] != other[offset &+ index] { return false }
-        index &+= 1
-      }
-      return true
-    }
+    // length octets are there on both sides (guard above)
+    let own = unsafe UnsafeBufferPointer(start: base + start, count: length)
+    return unsafe own.span.equals(name.extracting(unchecked: offset..<(offset &+ length)))
   }
 }

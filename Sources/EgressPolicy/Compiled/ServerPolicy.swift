@@ -15,7 +15,7 @@ package struct ServerNetwork: Hashable, Sendable {
 package struct ServerPolicy: Sendable {
   package let name: ServerName
   package let networks: [ServerNetwork]
-  /// When present, a query from `networks` on another interface belongs to nobody.
+  /// When present, a query from `networks` on another interface belongs to no server.
   package let interface: String?
   /// Its ports that others than its own network and the host may connect to; nil for none.
   package let inbound: PortSet?

@@ -38,7 +38,7 @@ struct OwnedNetworks {
   }
 }
 
-/// Prefixes that reach what is nobody's business.
+/// Prefixes that reach what no server may reach.
 extension PolicyLinter {
   static func checkOverlaps(_ server: ServerPolicy, _ networks: OwnedNetworks, _ findings: inout [Diagnostic]) {
     for rule in server.prefixes {

@@ -7,16 +7,18 @@ package struct ServerName: Hashable, Sendable, Comparable, CustomStringConvertib
 
   /// Accepts `[a-z][a-z0-9_-]*`, at most 63 characters, and no word of the nft language.
   package init(_ text: some StringProtocol) throws(ServerNameError) {
+    if let fault = Self.fault(of: text) { throw fault }
+    self.text = String(text)
+  }
+
+  /// Why a text is no server name; nil for one.
+  package static func fault(of text: some StringProtocol) -> ServerNameError? {
     let octets = text.utf8
-    guard let first = octets.first else { throw .empty }
-    guard octets.count <= Self.maximumLength else { throw .tooLong }
-    guard Self.isLetter(first) else { throw .firstCharacter }
-    guard octets.allSatisfy({ Self.isLetter($0) || Self.isDigit($0) || $0 == 0x2D || $0 == 0x5F }) else {
-      throw .character
-    }
-    let name = String(text)
-    guard !NftKeywords.reserved.contains(name) else { throw .reserved }
-    self.text = name
+    guard let first = octets.first else { return .empty }
+    guard octets.count <= maximumLength else { return .tooLong }
+    guard isLetter(first) else { return .firstCharacter }
+    guard octets.allSatisfy({ isLetter($0) || isDigit($0) || $0 == 0x2D || $0 == 0x5F }) else { return .character }
+    return NftKeywords.reserved.contains(String(text)) ? .reserved : nil
   }
 
   package var description: String { text }

@@ -1,4 +1,4 @@
-/// Names with a meaning of their own (RFC 6761, 6762, 7686, 8375, 9462, 9476), answered on the host for everybody.
+/// Names with a meaning of their own (RFC 6761, 6762, 7686, 8375, 9462, 9476), answered on the host for every client.
 enum SpecialUseNames {
   /// What an entry for such a name does.
   enum Treatment {

@@ -7,7 +7,7 @@
 // Rules of one label do not occur.
 
 extension PublicSuffix {
-  /// Suffixes under which anybody may put up content.
+  /// Suffixes under which every user of a service may put up content.
   static let privateRules = """
     ac: drr academy: official ae: blogspot ai: uwu al: blogspot am: blogspot neko nyaa radio app: bookonline clerk
     clerkstage deta easypanel edgecompute encr fireweb framer hasura loginline messerli netlify noop ondigitalocean

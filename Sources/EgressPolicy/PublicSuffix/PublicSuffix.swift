@@ -1,14 +1,14 @@
 package import DNSWire
 
-/// What the Public Suffix List says about a suffix: whether names below it belong to anybody at all.
+/// What the Public Suffix List says about a suffix: whether names below it have owners of their own.
 package enum PublicSuffix {
   /// What a wildcard over a suffix would admit.
   package enum Coverage: Hashable, Sendable {
     /// Names of one owner, as far as the list knows.
     case none
-    /// Names that anybody can get by putting up content, such as `*.github.io`.
+    /// Names that every user of a service gets by putting up content, such as `*.github.io`.
     case sharedHosting
-    /// Names that anybody can register, such as `*.co.uk`.
+    /// Names that are for sale, such as `*.co.uk`.
     case publicSuffix
   }
 
@@ -43,7 +43,7 @@ package enum PublicSuffix {
       break
     }
     guard start > 0, !labels.isEmpty else { return nil }
-    return try? Name(hostname: labels[(start - 1)...].joined(separator: "."))
+    return (1..<start).reduce(name) { domain, _ in domain.parent ?? domain }
   }
 
   private static func isSuffix(_ labels: ArraySlice<String>) -> Bool {

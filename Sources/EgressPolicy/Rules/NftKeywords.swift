@@ -1,4 +1,4 @@
-/// Words that cannot name a table, a chain or a set in nft text, and those that our own table uses.
+/// Words that cannot name a table, a chain or a set in nft text, and those that a managed table uses.
 package enum NftKeywords {
   /// Words of the language itself.
   package static let language = words(tokens)

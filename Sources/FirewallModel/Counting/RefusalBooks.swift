@@ -39,7 +39,7 @@ package struct RefusalBooks {
   }
 
   /// The counters as they stand. One that stands lower than before, or is gone, began again at nothing: what it had counted
-  /// since it was read last is known to nobody.
+  /// since it was read last is lost.
   ///
   /// - Parameters:
   ///   - dropped: packets that the closing rules have dropped, counted with the host's; nil where it cannot be read.

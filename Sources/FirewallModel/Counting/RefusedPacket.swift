@@ -1,6 +1,6 @@
 package import IPNetwork
 
-/// A packet that a rule of ours logged before it was refused: what its headers say, and no octet of its content.
+/// A packet that a rule of the table logged before it was refused: what its headers say, and no octet of its content.
 package struct RefusedPacket: Hashable, Sendable {
   /// The rule's own words.
   package var prefix: String
@@ -16,7 +16,7 @@ package struct RefusedPacket: Hashable, Sendable {
   /// When the rule met it: nanoseconds since 1970.
   package var time: UInt64
 
-  /// More extension headers than any honest packet has.
+  /// More extension headers than any legitimate packet has.
   private static let maximumHeaders = 8
 
   /// Reads the headers at the front of a packet that may be cut off anywhere; nil when they are no IP.

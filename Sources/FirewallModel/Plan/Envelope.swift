@@ -11,11 +11,11 @@ package struct Envelope: Hashable, Sendable {
   /// What one server may have opened for names.
   package struct Reach: Hashable, Sendable {
     /// Those that rules with names open; nil for every port and protocol.
-    package var ports: [FirewallPlan.Port]?
+    package var ports: [PortRule]?
     /// Special-use prefixes that some rule lists as `private`.
     package var privatePrefixes: [IPPrefix]
 
-    package init(ports: [FirewallPlan.Port]?, privatePrefixes: [IPPrefix] = []) {
+    package init(ports: [PortRule]?, privatePrefixes: [IPPrefix] = []) {
       self.ports = ports
       self.privatePrefixes = privatePrefixes
     }
@@ -35,14 +35,14 @@ package struct Envelope: Hashable, Sendable {
   package var reaches: [String: Reach]
   package var permitPorts: PermitPorts
   /// Those of a rule that names none.
-  package var permitDefaults: [FirewallPlan.Port]
+  package var permitDefaults: [PortRule]
   /// No element lives longer.
   package var maxLifetimeMilliseconds: UInt32
   /// What local zones answer: the operator's own word, whatever the address.
   package var zoneAddresses: Set<IPAddress>
 
   package init(
-    plan: FirewallPlan, reaches: [String: Reach], permitPorts: PermitPorts, permitDefaults: [FirewallPlan.Port],
+    plan: FirewallPlan, reaches: [String: Reach], permitPorts: PermitPorts, permitDefaults: [PortRule],
     maxLifetimeMilliseconds: UInt32, zoneAddresses: Set<IPAddress> = []
   ) {
     self.plan = plan
@@ -154,7 +154,7 @@ package struct Envelope: Hashable, Sendable {
 package struct ElementLimits {
   package struct Server {
     /// nil for every port and protocol.
-    var ports: Set<FirewallPlan.Port>?
+    var ports: Set<PortRule>?
     /// The families whose set holds addresses without ports.
     var plainFamilies: Set<IPAddress.Family>
     var privatePrefixes: [IPPrefix]
@@ -201,7 +201,7 @@ package struct ElementLimits {
       element.transport == 0 && element.port == 0 && server.plainFamilies.contains(element.address.family)
       && server.ports?.isEmpty != true
     if let ports = server.ports, !isPlain,
-      !ports.contains(FirewallPlan.Port(transport: element.transport, port: element.port))
+      !ports.contains(where: { $0.transport.rawValue == element.transport && $0.port == element.port })
     {
       return "no rule opens port \(element.port) of protocol \(element.transport)"
     }
@@ -216,7 +216,7 @@ extension FirewallPlan.Server {
   fileprivate var isRetired: Bool { self == Self(name: name, prefixes: [], opensAnyPort: false) }
 }
 
-extension [FirewallPlan.Port] {
+extension [PortRule] {
   /// An empty list is every port.
   fileprivate func isWithin(_ other: Self) -> Bool {
     other.isEmpty || (!isEmpty && allSatisfy(other.contains))

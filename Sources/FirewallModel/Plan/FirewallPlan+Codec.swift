@@ -1,4 +1,4 @@
-import EgressPolicy
+package import EgressPolicy
 package import IPNetwork
 
 extension FirewallPlan {
@@ -102,8 +102,8 @@ extension FirewallPlan.Server {
     let interface = try reader.text(limit: FirewallPlan.maximumInterfaceOctets)
     self.interface = interface.isEmpty ? nil : interface
     for _ in 0..<(try reader.count(width: 9)) {
-      guard let kind = FirewallPlan.Cap.Kind(rawValue: try reader.integer()) else { throw .field }
-      caps.append(FirewallPlan.Cap(kind: kind, bytes: try reader.integer()))
+      guard let kind = ByteCap.Kind(rawValue: try reader.integer()) else { throw .field }
+      caps.append(ByteCap(kind: kind, bytes: try reader.integer()))
     }
     let isInbound = try reader.bool()
     let ports = try reader.list(width: 3) { reader throws(BridgeFormatError) in try reader.port() }
@@ -124,8 +124,8 @@ extension OctetWriter {
     integer(endpoint.port)
   }
 
-  package mutating func port(_ port: FirewallPlan.Port) {
-    integer(port.transport)
+  package mutating func port(_ port: PortRule) {
+    integer(port.transport.rawValue)
     integer(port.port)
   }
 }
@@ -135,8 +135,9 @@ extension OctetReader {
     FirewallPlan.Endpoint(address: try address(), port: try integer())
   }
 
-  package mutating func port() throws(BridgeFormatError) -> FirewallPlan.Port {
-    FirewallPlan.Port(transport: try integer(), port: try integer())
+  package mutating func port() throws(BridgeFormatError) -> PortRule {
+    guard let transport = PortRule.Transport(rawValue: try integer()) else { throw .field }
+    return PortRule(try integer(), transport)
   }
 
   package mutating func prefix() throws(BridgeFormatError) -> IPPrefix {

@@ -10,12 +10,12 @@ extension FirewallPlan {
     var names: Set<String> = []
     var prefixes: Set<IPPrefix> = []
     for (index, server) in servers.enumerated() {
-      guard (try? ServerName(server.name)) != nil else { throw .serverName(index: index) }
+      guard ServerName.fault(of: server.name) == nil else { throw .serverName(index: index) }
       guard names.insert(server.name).inserted else { throw .serverTwice(index: index) }
       for prefix in Set(server.prefixes) where !prefixes.insert(prefix).inserted {
         throw .prefixTwice(index: index)
       }
-      for port in server.staticRules.flatMap(\.ports) + (server.inbound ?? []) where !port.isValid {
+      for port in server.staticRules.flatMap(\.ports) + (server.inbound ?? []) where port.port == 0 {
         throw .port(index: index)
       }
       if let interface = server.interface, !Self.isInterface(interface) { throw .interface(index: index) }
@@ -48,8 +48,4 @@ extension FirewallPlan {
   private static func isLetter(_ octet: UInt8) -> Bool {
     (octet >= 0x61 && octet <= 0x7A) || (octet >= 0x41 && octet <= 0x5A)
   }
-}
-
-extension FirewallPlan.Port {
-  var isValid: Bool { (transport == 6 || transport == 17) && port != 0 }
 }

@@ -1,9 +1,9 @@
-import EgressPolicy
+package import EgressPolicy
 package import IPNetwork
 
 /// Everything the bridge has to know: the table, the servers and what of each never changes between two policies.
 package struct FirewallPlan: Hashable, Sendable {
-  /// Who writes the table: the bridge, or the user, who lets us fill sets.
+  /// Who writes the table: the bridge, or the user, who lets the bridge fill sets.
   package enum Mode: UInt8, Sendable {
     case managed = 1
     case sets = 2
@@ -24,52 +24,17 @@ package struct FirewallPlan: Hashable, Sendable {
     }
   }
 
-  /// A transport protocol (6 or 17) and a port of it.
-  package struct Port: Hashable, Sendable, Comparable {
-    package var transport: UInt8
-    package var port: UInt16
-
-    package init(transport: UInt8, port: UInt16) {
-      self.transport = transport
-      self.port = port
-    }
-
-    package static func < (left: Self, right: Self) -> Bool {
-      (left.transport, left.port) < (right.transport, right.port)
-    }
-  }
-
   /// A prefix that is open without any name; no ports means every port and protocol.
   package struct StaticRule: Hashable, Sendable {
     package var prefix: IPPrefix
-    package var ports: [Port]
+    package var ports: [PortRule]
     /// Octets after which a connection is cut; nil for no bound.
     package var maxBytes: UInt64?
 
-    package init(prefix: IPPrefix, ports: [Port], maxBytes: UInt64? = nil) {
+    package init(prefix: IPPrefix, ports: [PortRule], maxBytes: UInt64? = nil) {
       self.prefix = prefix
       self.ports = ports
       self.maxBytes = maxBytes
-    }
-  }
-
-  /// A bound on what a server sends to a destination, in octets of its packets.
-  package struct Cap: Hashable, Sendable, Comparable {
-    package enum Kind: UInt8, Sendable {
-      case perConnection = 1
-      case perHour = 2
-    }
-
-    package var kind: Kind
-    package var bytes: UInt64
-
-    package init(kind: Kind, bytes: UInt64) {
-      self.kind = kind
-      self.bytes = bytes
-    }
-
-    package static func < (left: Self, right: Self) -> Bool {
-      (left.kind.rawValue, left.bytes) < (right.kind.rawValue, right.bytes)
     }
   }
 
@@ -83,15 +48,15 @@ package struct FirewallPlan: Hashable, Sendable {
     /// The only interface by which its packets may come in; nil for any.
     package var interface: String?
     /// Distinct bounds; the place in this list is the bit in a grant's `caps`.
-    package var caps: [Cap]
+    package var caps: [ByteCap]
     /// Its ports that others may connect to; empty means every port and protocol, nil none.
-    package var inbound: [Port]?
+    package var inbound: [PortRule]?
     /// Whether it may ask the host for an address (DHCP, DHCPv6).
     package var asksDHCP: Bool
 
     package init(
       name: String, prefixes: [IPPrefix], opensAnyPort: Bool, staticRules: [StaticRule] = [],
-      interface: String? = nil, caps: [Cap] = [], inbound: [Port]? = nil, asksDHCP: Bool = false
+      interface: String? = nil, caps: [ByteCap] = [], inbound: [PortRule]? = nil, asksDHCP: Bool = false
     ) {
       self.name = name
       self.prefixes = prefixes
@@ -126,7 +91,7 @@ package struct FirewallPlan: Hashable, Sendable {
   /// A grant has one bit for each.
   package static let maximumCapCount = 16
 
-  /// How many elements a set of ours may hold; more is refused as `setFull`.
+  /// How many elements a set of a managed table may hold; more is refused as `setFull`.
   package static let setSize = 65_536
 
   package var mode: Mode
@@ -144,7 +109,7 @@ package struct FirewallPlan: Hashable, Sendable {
   package var fencesInput: Bool
   /// Whether connections end with the rule or the network that admitted them.
   package var cutsFlows: Bool
-  /// Seconds between two readings of a set's counters; 0 where nobody asks what they saw.
+  /// Seconds between two readings of a set's counters; 0 where they are not asked for.
   package var harvestSeconds: UInt16
 
   package init(

@@ -44,7 +44,7 @@ package struct HeldNetworks: Hashable, Sendable {
 
   /// The server that governs or governed a network last.
   private var servers: [IPPrefix: String] = [:]
-  /// Lines that are none of ours: they hold nothing, and stay where they are.
+  /// Lines that name no network and server: they hold nothing, and stay where they are.
   package private(set) var unread: [String] = []
 
   package init() {}

@@ -1,3 +1,4 @@
+import EgressPolicy
 import IPNetwork
 
 extension IPAddress.Family {
@@ -44,8 +45,10 @@ extension OwnedRange {
   }
 }
 
-extension [FirewallPlan.Port] {
+extension [PortRule] {
+  /// Those of TCP first.
   var nft: String {
-    sorted().map { "\($0.transport == 6 ? "tcp" : "udp") . \($0.port)" }.joined(separator: ", ")
+    sorted { ($0.transport.rawValue, $0.port) < ($1.transport.rawValue, $1.port) }
+      .map { "\($0.transport.name) . \($0.port)" }.joined(separator: ", ")
   }
 }

@@ -93,7 +93,7 @@ package struct RefusedConnection: Hashable, Sendable {
     case host = 5
     /// Its network was governed once, and is not released.
     case held = 6
-    /// It was meant for a server that lets nobody in at this port.
+    /// It was meant for a server that admits no connection at this port.
     case inbound = 7
   }
 

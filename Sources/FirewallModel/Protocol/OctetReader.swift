@@ -1,6 +1,6 @@
 package import IPNetwork
 
-/// Why octets are no message or plan of ours.
+/// Why octets are no message and no plan of the protocol.
 package enum BridgeFormatError: Error, Hashable {
   case truncated
   case trailing

@@ -94,7 +94,7 @@ extension Ruleset {
 
   /// The set of the networks that connections come from, each with its limit.
   private static func dialling(_ family: IPAddress.Family) -> String { "dialling/\(family.rawValue)" }
-  /// Far above what anybody needs who keeps a connection for more than one query.
+  /// Far above what a client needs that keeps a connection for more than one query.
   private static let diallingRate = "rate over 500/second burst 1000 packets"
 
   /// One listen queue serves all servers: how many connections each of them begins has a limit. TCP begins again.

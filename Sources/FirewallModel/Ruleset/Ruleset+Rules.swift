@@ -1,3 +1,4 @@
+import EgressPolicy
 import IPNetwork
 
 /// The rules of each chain.
@@ -130,8 +131,8 @@ extension Ruleset {
     if plan.fencesInput { fenceRules(plan, in: &text) }
   }
 
-  /// What the host itself sends: connections to servers are marked. That a refusal found nobody at the server's address is
-  /// told to nobody: the error would carry the refused packet's ports and number to where it was not let.
+  /// What the host itself sends: connections to servers are marked. That a refusal found no host at the server's address is
+  /// not told: the error would carry the refused packet's ports and number to where it was not let.
   private static func outputRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
     text.rule("output", "icmp type destination-unreachable icmp code host-unreachable jump \(unreachable)")
     text.rule("output", "icmpv6 type destination-unreachable icmpv6 code addr-unreachable jump \(unreachable)")
@@ -218,7 +219,7 @@ extension Ruleset {
       }
     }
     for network in link.held { text.rule(link.chain, "\(network.match) goto \(held)") }
-    // Bridges may show these to this hook as well; they are nobody's way out, and a matter of course.
+    // Bridges may show these to this hook as well; they lead no packet out, and are a matter of course.
     text.rule(link.chain, "icmpv6 type { \(routerSolicitation), \(listenerReports) } counter drop")
     strangers(link, link.chain, plan, in: &text)
   }
@@ -279,7 +280,7 @@ extension Ruleset {
   }
 
   /// Only what really is behind the interface gets an answer: to a forged source it would carry octets of the packet out.
-  /// It is no reset: where nobody takes that, the kernel says so to the refused destination.
+  /// It is no reset: where no socket takes that, the kernel says so to the refused destination.
   private static func answerable(_ chain: String, in text: inout RulesetScript) {
     text.rule(chain, "fib saddr . iif oif missing drop")
     text.rule(chain, "reject with icmpx admin-prohibited")

@@ -1,3 +1,4 @@
+import EgressPolicy
 package import HostNetwork
 import IPNetwork
 
@@ -20,7 +21,7 @@ import IPNetwork
 ///        ├──── by a link ──► input/INTERFACE ── its servers' networks ──► host/fence, else refused as spoofed
 ///        └──── a server's network ──► host/fence: the resolver, what the host opened itself ► refused
 ///     refused ── counted ► told, once a minute for each destination and else by a bucket ► host/refused: answered
-///     output ── new, to a server's network: marked; that a server's address does not answer is told to nobody
+///     output ── new, to a server's network: marked; that a server's address does not answer is not told
 ///
 /// A connection is marked by a bit of its label when its first packet is accepted; the bit is what `established` means
 /// here. It belongs to the connection, so that it outlives a flush of the table and a restart.
@@ -37,7 +38,7 @@ package enum Ruleset {
     package var maps: [String] = []
     /// Names of counters.
     package var counters: [String] = []
-    /// The table has another layout than ours: it goes, with everything in it, in the same transaction.
+    /// The table has another layout than a managed one: it goes, with everything in it, in the same transaction.
     package var replacesTable = false
 
     package init(chains: [String] = [], sets: [SetName] = []) {
@@ -148,7 +149,7 @@ package enum Ruleset {
     surroundings.enclosure.links.contains(where: \.isBridge) || meetsQueriesEarly(plan, surroundings) ? [arriving] : []
   }
 
-  /// What the host says of addresses at which nobody answers.
+  /// What the host says of addresses at which nothing answers.
   ///
   /// Three parts, as of every chain that a base chain jumps to which 24adcfb does not know: going back, that one takes away
   /// chains of two parts, and these are in use.
@@ -222,7 +223,7 @@ package enum Ruleset {
     return names
   }
 
-  /// Whether the text is the name of a chain that we could have made: names, three at most, with a '/' between them.
+  /// Whether the text is the name of a chain that a ruleset can have: names, three at most, with a '/' between them.
   package static func isChain(_ text: String) -> Bool {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     return parts.count <= 3
@@ -413,7 +414,7 @@ package enum Ruleset {
       guard let ports = plan.servers[range.owner].inbound else { continue }
       if ports.isEmpty { elements[.inboundAny, default: []].append(range.nft) }
       for port in Set(ports).sorted() {
-        elements[port.transport == 6 ? .inboundTCP : .inboundUDP, default: []].append("\(range.nft) . \(port.port)")
+        elements[port.transport == .tcp ? .inboundTCP : .inboundUDP, default: []].append("\(range.nft) . \(port.port)")
       }
     }
     return NetworkSet.Purpose.allCases.compactMap { purpose in
@@ -423,7 +424,7 @@ package enum Ruleset {
 
   private static func isMap(_ text: String) -> Bool { text.hasPrefix("servers") }
 
-  /// Whether the text is the name of a map or set of networks that we could have made.
+  /// Whether the text is the name of a map or set of networks that a ruleset can have.
   package static func isNetworkTable(_ text: String) -> Bool {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 2, let length = UInt8(parts[1]), length <= 128, String(length) == parts[1] else {

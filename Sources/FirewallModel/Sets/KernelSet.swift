@@ -92,7 +92,7 @@ package struct SetDescription: Hashable, Sendable {
   /// Whether its elements carry a counter, a quota or the like.
   package var hasStatement: Bool
 
-  // NFT_SET_*: what we need and what would make feeding go wrong.
+  // NFT_SET_*: what is needed and what would make feeding go wrong.
   private static let timeout: UInt32 = 0x10
   private static let forbidden: UInt32 = 0x1 | 0x2 | 0x4 | 0x8 | 0x40
 

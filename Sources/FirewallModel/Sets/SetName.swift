@@ -1,3 +1,4 @@
+package import EgressPolicy
 package import IPNetwork
 
 /// A set of a server: which addresses it holds, whether it keeps their ports apart, and whether it opens or bounds.
@@ -13,21 +14,21 @@ package struct SetName: Hashable, Sendable {
   package let family: IPAddress.Family
   package let kind: Kind
   /// Nil for a set that opens; else the bound that its elements stand under.
-  package let cap: FirewallPlan.Cap?
+  package let cap: ByteCap?
 
-  package init(server: String, family: IPAddress.Family, kind: Kind, cap: FirewallPlan.Cap? = nil) {
+  package init(server: String, family: IPAddress.Family, kind: Kind, cap: ByteCap? = nil) {
     self.server = server
     self.family = family
     self.kind = kind
     self.cap = cap
   }
 
-  /// Reads the name of a set back; nil for a name that we would not have given.
+  /// Reads the name of a set back; nil for a name that no plan gives.
   package init?(_ text: some StringProtocol) {
     let parts = String(text).split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 1 || parts.count == 2 else { return nil }
     if parts.count == 2 {
-      guard let cap = FirewallPlan.Cap(suffix: parts[1]) else { return nil }
+      guard let cap = ByteCap(suffix: parts[1]) else { return nil }
       self.cap = cap
     } else {
       cap = nil
@@ -80,7 +81,7 @@ package struct SetName: Hashable, Sendable {
   }
 }
 
-extension FirewallPlan.Cap {
+extension ByteCap {
   fileprivate var suffix: String { "\(kind == .perHour ? "hour" : "max")-\(bytes)" }
 
   fileprivate init?(suffix: some StringProtocol) {

@@ -1,3 +1,4 @@
+import EgressPolicy
 package import GrantLedger
 import IPNetwork
 
@@ -22,14 +23,14 @@ package struct SetPlaces {
   private let serverSets: [ServerSets]
   /// The number of the first cap set of each server, and behind the last of all.
   private let firstCap: [Int]
-  private let caps: [FirewallPlan.Cap.Kind]
+  private let caps: [ByteCap.Kind]
 
   package init(_ plan: FirewallPlan, _ serverSets: [ServerSets]) {
     self.plan = plan
     self.serverSets = serverSets
     var names = plan.servers.flatMap { Self.four($0.name, cap: nil) }
     var firstCap: [Int] = []
-    var caps: [FirewallPlan.Cap.Kind] = []
+    var caps: [ByteCap.Kind] = []
     for server in plan.servers {
       firstCap.append(names.count)
       for cap in server.caps {
@@ -50,7 +51,7 @@ package struct SetPlaces {
     self.caps = caps
   }
 
-  private static func four(_ server: String, cap: FirewallPlan.Cap?) -> [SetName] {
+  private static func four(_ server: String, cap: ByteCap?) -> [SetName] {
     [SetName.Kind.ports, .anyPort].flatMap { kind in
       [IPAddress.Family.v4, .v6].map { SetName(server: server, family: $0, kind: kind, cap: cap) }
     }

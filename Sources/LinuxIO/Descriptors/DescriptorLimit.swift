@@ -2,7 +2,7 @@ import Glibc
 
 /// How many descriptors this process may have open (RLIMIT_NOFILE, getrlimit(2)).
 package enum DescriptorLimit {
-  /// Enough for every bound of ours together; more would only make a leak last longer.
+  /// Enough for every bound of serve together; more would only make a leak last longer.
   private static let wanted: rlim_t = 65_536
 
   /// The limit that applies now.

@@ -1,19 +1,16 @@
-import CLinux
 import Synchronization
 
 /// Messages from any thread to the thread of one reactor. Only the first of a burst wakes it.
 package final class Mailbox<Message: Sendable>: Sendable {
   private let messages = Mutex<[Message]>([])
-  private let descriptor: FileDescriptor
+  private let wake: WakeCall
 
   package init() throws(SystemError) {
-    let raw = sluice_eventfd_new()
-    guard raw >= 0 else { throw SystemError(call: "eventfd", errno: -raw) }
-    descriptor = FileDescriptor(raw)
+    wake = try WakeCall()
   }
 
   /// Becomes readable when a message waits.
-  package var readiness: Int32 { descriptor.raw }
+  package var readiness: Int32 { wake.descriptor }
 
   package func post(_ message: Message) {
     let wasEmpty = messages.withLock { messages in
@@ -21,13 +18,13 @@ package final class Mailbox<Message: Sendable>: Sendable {
       return messages.count == 1
     }
     if wasEmpty {
-      sluice_eventfd_post(descriptor.raw)
+      wake.call()
     }
   }
 
   /// Takes everything that waits, oldest first.
   package func drain() -> [Message] {
-    sluice_eventfd_take(descriptor.raw)
+    wake.take()
     return messages.withLock { messages in
       let taken = messages
       messages = []

@@ -53,15 +53,18 @@ package final class Reactor {
     _ fd: Int32, readable: Bool, writable: Bool, _ handler: @escaping (ReadyEvents) -> Void
   ) throws(SystemError) {
     generation &+= 1
-    try control(SLUICE_EPOLL_ADD, fd, readable, writable, generation)
+    let failure = control(SLUICE_EPOLL_ADD, fd, readable, writable, generation)
+    guard failure == 0 else { throw SystemError(call: "epoll_ctl", errno: failure) }
     let place = Int(fd)
     while registrations.count <= place { registrations.append(nil) }
     registrations[place] = Registration(generation: generation, handler: handler)
   }
 
-  package func modify(_ fd: Int32, readable: Bool, writable: Bool) throws(SystemError) {
+  /// Waits for other readiness of `fd` than before; nothing where it is not registered.
+  package func modify(_ fd: Int32, readable: Bool, writable: Bool) {
     guard let registration = registration(of: fd) else { return }
-    try control(SLUICE_EPOLL_CHANGE, fd, readable, writable, registration.generation)
+    // The kernel refuses a change of a descriptor alone that is not open or was never added (epoll_ctl(2)).
+    _ = control(SLUICE_EPOLL_CHANGE, fd, readable, writable, registration.generation)
   }
 
   /// No handler of `fd` runs after this, events of the same batch included.
@@ -70,20 +73,21 @@ package final class Reactor {
   package func unregister(_ fd: Int32, closes: Bool = false) {
     guard registration(of: fd) != nil else { return }
     registrations[Int(fd)] = nil
-    if !closes { try? control(SLUICE_EPOLL_REMOVE, fd, false, false, 0) }
+    // As for a change.
+    if !closes { _ = control(SLUICE_EPOLL_REMOVE, fd, false, false, 0) }
   }
 
   private func registration(of fd: Int32) -> Registration? {
     fd >= 0 && Int(fd) < registrations.count ? registrations[Int(fd)] : nil
   }
 
+  /// Returns 0 or an error number.
   private func control(
     _ operation: Int, _ fd: Int32, _ readable: Bool, _ writable: Bool, _ generation: UInt32
-  ) throws(SystemError) {
+  ) -> Int32 {
     let wanted = (readable ? SLUICE_READABLE : 0) | (writable ? SLUICE_WRITABLE : 0)
     let key = UInt64(generation) << 32 | UInt64(UInt32(bitPattern: fd))
-    let failure = sluice_epoll_control(epoll.raw, Int32(operation), fd, UInt32(wanted), key)
-    guard failure == 0 else { throw SystemError(call: "epoll_ctl", errno: -failure) }
+    return -sluice_epoll_control(epoll.raw, Int32(operation), fd, UInt32(wanted), key)
   }
 
   /// Runs `work` once, at `time` or as soon after it as the thread is free.

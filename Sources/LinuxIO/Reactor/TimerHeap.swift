@@ -28,7 +28,7 @@ struct TimerHeap {
   /// The number of the timer that was made last.
   var last: UInt64 { count }
 
-  /// When the next timer is due. Cancelled ones go first: nobody is to be woken for them.
+  /// When the next timer is due. Cancelled ones go first: no thread is to be woken for them.
   mutating func next() -> MonotonicTime? {
     while let first = heap.first {
       if work[first.number] != nil { return first.time }

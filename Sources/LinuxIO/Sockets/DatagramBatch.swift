@@ -5,7 +5,7 @@ import CLinux
 /// Nothing is allocated and nothing counted per datagram. Indices are those of the last `receive`.
 @safe
 package struct DatagramBatch: ~Copyable {
-  /// What a datagram is, for the one who answers it.
+  /// Source address and interface of a received datagram.
   package struct Peer {
     package var address: SocketAddress
     /// Index of the interface it came in by; 0 when the kernel did not say.

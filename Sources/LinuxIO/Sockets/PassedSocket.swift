@@ -77,7 +77,7 @@ package struct PassedSocket: Equatable, Sendable {
 }
 
 extension Sockets {
-  /// A descriptor of our own of the same socket.
+  /// Another descriptor of the same socket (dup(2)), closed on exec.
   package static func duplicate(_ descriptor: Int32) throws(SystemError) -> FileDescriptor {
     let copy = sluice_duplicate(descriptor)
     guard copy >= 0 else { throw SystemError(call: "fcntl", errno: -copy) }
@@ -92,20 +92,4 @@ extension Sockets {
     guard error == 0 else { throw SystemError(call: "setsockopt", errno: error) }
     return told != 0
   }
-}
-
-/// Wakes a thread that polls, and no other process that has its sockets.
-package final class WakeCall: Sendable {
-  private let event: FileDescriptor
-
-  package init() throws(SystemError) {
-    let raw = sluice_eventfd_new()
-    guard raw >= 0 else { throw SystemError(call: "eventfd", errno: -raw) }
-    event = FileDescriptor(raw)
-  }
-
-  /// Readable from the first call on.
-  package var descriptor: Int32 { event.raw }
-
-  package func call() { sluice_eventfd_post(event.raw) }
 }

@@ -94,7 +94,7 @@ package enum Sockets {
     guard error == 0 else { throw SystemError(call: "setsockopt", errno: error) }
   }
 
-  /// A non-blocking UDP socket on a port of the kernel's choice, connected, so that nobody else's datagram is seen.
+  /// A non-blocking UDP socket on a port of the kernel's choice, connected, so that no other host's datagram is seen.
   package static func connectUDP(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
     try connect(address, stream: 0)
   }

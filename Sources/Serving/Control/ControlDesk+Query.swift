@@ -157,7 +157,7 @@ extension ControlAPI.Query {
     case (.some, _): verdict = "not-listed"
     case (nil, _): break
     }
-    let header = reply.flatMap { try? Header(parsing: $0.span) }
+    let header = reply.flatMap { Header($0.span) }
     self.init(
       server: asked.place.map { policy.servers[$0].name.text }, client: asked.client.description,
       name: asked.name.description, type: asked.type.description, verdict: verdict,

@@ -223,7 +223,7 @@ extension ControlAPI {
 }
 
 extension ControlAPI.Counts {
-  /// Of all servers, and of those who are nobody's clients.
+  /// Of all servers, and of unknown clients.
   init(_ snapshot: ResolverSnapshot) {
     self.init()
     for counts in snapshot.servers.map(\.counts) + [snapshot.strangers] { add(counts) }

@@ -22,7 +22,7 @@ package final class BridgeSession {
   private(set) var greeting: BridgeGreeting?
   /// What the bridge told of interfaces before its events had a taker.
   private(set) var enclosure: EnclosureReport?
-  /// What it told of refusals before anybody could record it.
+  /// What it told of refusals before there was a log to record it.
   private(set) var early: [BridgeEvent] = []
   private static let maximumEarly = 64
 

@@ -12,40 +12,41 @@ package enum Privileges {
     package var group: UInt32
   }
 
-  /// The kernel's number for a user that it does not know, which user nobody has: other services' processes have it too.
+  /// The kernel's number for a user that it does not know, which is that of the user `nobody`: other services' processes have it too.
   private static let unknownUser: UInt32 = 65_534
 
   /// What serve becomes: the account of `user` where root started it, else nil, for it stays who it is.
   static func account(of user: ServiceUser) throws(StartError) -> Account? {
-    geteuid() == 0 ? try lookUp(user) : nil
+    geteuid() == 0 ? try lookUp(user).get() : nil
   }
 
   /// What keeps serve from becoming the user, on this host; nil where nothing does.
   package static func missing(_ user: ServiceUser) -> Diagnostic? {
-    do throws(StartError) {
-      _ = try lookUp(user)
-      return nil
-    } catch {
-      return .warning("where root starts serve: \(error.reason)", at: user.location)
-    }
+    guard case .failure(let error) = lookUp(user) else { return nil }
+    return .warning("where root starts serve: \(error.reason)", at: user.location)
   }
 
   /// The account of a user on this host; nil where serve could not become it.
-  package static func known(_ user: ServiceUser) -> Account? { try? lookUp(user) }
+  package static func known(_ user: ServiceUser) -> Account? {
+    guard case .success(let account) = lookUp(user) else { return nil }
+    return account
+  }
 
-  private static func lookUp(_ user: ServiceUser) throws(StartError) -> Account {
+  private static func lookUp(_ user: ServiceUser) -> Result<Account, StartError> {
     var account = Account(user: 0, group: 0)
     let error = unsafe sluice_find_user(user.name, &account.user, &account.group)
     guard error == 0 else {
-      throw StartError("user: there is no user \(user.name); make it: \(user.creation)")
+      return .failure(StartError("user: there is no user \(user.name); make it: \(user.creation)"))
     }
     guard account.user != unknownUser else {
-      throw StartError("user: \(user.name) has the number of nobody, which other services' processes have too")
+      return .failure(
+        StartError("user: \(user.name) has the number of nobody, which other services' processes have too"))
     }
     guard account.user != 0 || user.name == "root" else {
-      throw StartError("user: \(user.name) is root by another name, expected `user: root` where that is meant")
+      return .failure(
+        StartError("user: \(user.name) is root by another name, expected `user: root` where that is meant"))
     }
-    return account
+    return .success(account)
   }
 
   /// Becomes `account`, if one is given, and gives up every capability for good (P7: or does not start).

@@ -63,7 +63,7 @@ package final class Service {
     indexes.assign(initial)
     // The table of another sluice that serves is not touched.
     let lock = try lockTable()
-    // Rules come first, whatever is wrong with a zone.
+    // Rules come first, whatever is wrong with a zone: that is thrown once they are in force.
     let read = Result { () throws(StartError) in try loadZones() }
     let bridge = try startBridge(indexes.plan(for: initial, settings), zones: try? read.get())
     // Threads that come before all others are the bridge's alone.
@@ -138,9 +138,9 @@ package final class Service {
     }
     service.onControl = { desk.take($0, $1) }
     service.onAnswered = { desk.answered($0, $1) }
-    let threads = workers.map { worker in
-      Worker(named: worker.servesFloods ? "dns-flood" : "dns-udp") {
-        // Of this thread alone: who floods waits for everybody else.
+    let threads = try workers.map { worker in
+      try NamedThread(worker.servesFloods ? "dns-flood" : "dns-udp") {
+        // Of this thread alone: a network that floods waits for all others.
         if worker.servesFloods { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.floodNice) }
         worker.run()
       }
@@ -492,23 +492,4 @@ struct ThreadLanes {
   var resolver: Int { workers + 1 }
   var flood: Int { workers + 2 }
   var count: Int { workers + 3 }
-}
-
-/// A thread that can be waited for.
-final class Worker: Sendable {
-  private let done = DispatchSemaphore(value: 0)
-
-  init(named name: String, _ body: @escaping @Sendable () -> Void) {
-    let done = done
-    let thread = Thread {
-      body()
-      done.signal()
-    }
-    thread.name = name
-    thread.start()
-  }
-
-  func join() {
-    done.wait()
-  }
 }

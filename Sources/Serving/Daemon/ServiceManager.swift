@@ -10,7 +10,7 @@ final class ServiceManager {
   /// Milliseconds between two signs of life; nil where none are asked for.
   let watchdogInterval: UInt64?
 
-  /// Nil where nobody listens.
+  /// Nil where no service manager listens.
   init?(environment: [String: String] = ProcessInfo.processInfo.environment, pid: Int32 = getpid()) {
     guard let socket = environment["NOTIFY_SOCKET"], socket.hasPrefix("/") || socket.hasPrefix("@") else { return nil }
     let raw = sluice_unix_datagrams()

@@ -32,10 +32,10 @@ package struct JournalEntry: Hashable, Sendable {
   /// `server name type address transport port opened`, single blanks between.
   var line: String { "\(server) \(name) \(type) \(address) \(transport) \(port) \(opened)\n" }
 
-  /// Reads a line without its end; nil for anything that we would not have written.
+  /// Reads a line without its end; nil for anything that no journal has.
   init?(_ line: some StringProtocol) {
     let words = line.split(separator: " ", omittingEmptySubsequences: false)
-    guard words.count == 7, FirewallPlan.isName(String(words[0])), let name = try? Name(presentation: words[1]),
+    guard words.count == 7, FirewallPlan.isName(String(words[0])), let name = Name(written: words[1]),
       let type = RRType(mnemonic: String(words[2])), let address = IPAddress(words[3]),
       let transport = UInt8(words[4]), let port = UInt16(words[5]),
       let opened = UInt64(words[6])
@@ -78,7 +78,7 @@ package final class GrantJournal {
   /// There was no room for another file.
   private var writesInPlace = false
 
-  /// A journal in the making. It is made in parts, so that nobody waits for the whole; a process that is killed meanwhile
+  /// A journal in the making. It is made in parts, so that no query waits for the whole; a process that is killed meanwhile
   /// leaves the old one, which goes on.
   private final class Rewriting {
     /// Nil where no other file can be made beside the old one: that one is written anew at the end.
@@ -150,8 +150,10 @@ package final class GrantJournal {
   /// Begins another journal, which takes this one's place with `endRewriting`. What is appended from now on is in both.
   package func beginRewriting() {
     let begun = Rewriting()
-    if !writesInPlace, let folder = try? Folder(of: path) {
-      begun.file = try? Self.make(in: folder, Folder.name(of: path))
+    do throws(SystemError) {
+      if !writesInPlace { begun.file = try Self.make(in: Folder(of: path), Folder.name(of: path)) }
+    } catch {
+      // There is no room for another file: the old one is written anew at the end.
     }
     begun.add(Array(Self.header.utf8))
     rewriting = begun
@@ -220,9 +222,17 @@ package final class GrantJournal {
   }
 
   private static func contents(of path: String, _ owner: UInt32?) -> String? {
-    guard let folder = try? Folder(of: path),
-      let file = try? folder.open(Folder.name(of: path), O_RDONLY, owner: owner)
-    else { return nil }
+    do throws(SystemError) {
+      return text(of: try Folder(of: path).open(Folder.name(of: path), O_RDONLY, owner: owner))
+    } catch {
+      if error.errno != ENOENT {
+        StandardError.write("sluice: warning: the names of what is open are not known: \(path): \(error)")
+      }
+      return nil
+    }
+  }
+
+  private static func text(of file: borrowing FileDescriptor) -> String {
     var octets: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
     while true {

@@ -16,7 +16,7 @@ extension Envelope {
       reaches: Dictionary(
         settings.policies.map { ($0.name.text, Reach($0)) }, uniquingKeysWith: { first, _ in first }),
       permitPorts: permits.maxSeconds == 0 ? .none : permits.ports == .any ? .any : .listed,
-      permitDefaults: FirewallPlan.Port.list(.https),
+      permitDefaults: PortSet.https.list,
       maxLifetimeMilliseconds: UInt32(
         clamping: Int(FirewallOptions.longestLifetime(settings.firewall) / 1_000_000) + Self.slack),
       zoneAddresses: zones?.addresses ?? [])
@@ -29,6 +29,7 @@ extension Envelope {
       let first = loaded.diagnostics.first { $0.severity == .error }
       return .failure(EnvelopeFault(text: first?.description ?? "\(path) cannot be read"))
     }
+    // A zone that cannot be read opens nothing, and serve tells its operator why it does not take it.
     return .success(Envelope(settings, zones: try? ZoneFiles.load(settings)))
   }
 }
@@ -37,7 +38,7 @@ extension Envelope.Reach {
   fileprivate init(_ policy: ServerPolicy) {
     let ports = policy.rules.openPorts
     self.init(
-      ports: ports == .any ? nil : FirewallPlan.Port.list(ports),
+      ports: ports == .any ? nil : ports.list,
       privatePrefixes: policy.rules.privatePrefixes.sorted())
   }
 }

@@ -28,20 +28,19 @@ extension FirewallPlan.Server {
       opensAnyPort: policy.rules.contains { $0.ports == .any },
       staticRules: policy.prefixes.map { rule in
         FirewallPlan.StaticRule(
-          prefix: rule.prefix, ports: FirewallPlan.Port.list(rule.ports), maxBytes: rule.maxBytes)
+          prefix: rule.prefix, ports: rule.ports.list, maxBytes: rule.maxBytes)
       },
       interface: policy.interface,
-      caps: caps.map { FirewallPlan.Cap(kind: $0.kind == .perHour ? .perHour : .perConnection, bytes: $0.bytes) },
-      inbound: policy.inbound.map(FirewallPlan.Port.list), asksDHCP: policy.asksDHCP)
+      caps: caps, inbound: policy.inbound?.list, asksDHCP: policy.asksDHCP)
   }
 }
 
-extension FirewallPlan.Port {
-  /// Empty for any.
-  static func list(_ ports: PortSet) -> [FirewallPlan.Port] {
-    switch ports {
+extension PortSet {
+  /// As a plan has them: empty for any.
+  var list: [PortRule] {
+    switch self {
     case .any: []
-    case .ports(let ports): ports.map { FirewallPlan.Port(transport: $0.transport.rawValue, port: $0.port) }
+    case .ports(let ports): ports
     }
   }
 }

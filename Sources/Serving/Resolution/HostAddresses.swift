@@ -7,7 +7,8 @@ import HostNetwork
 package enum HostAddresses {
   /// Those of every interface; none where the kernel cannot be asked.
   package static func all() -> Set<IPAddress> {
-    // Of links and addresses only; routes say nothing of what is the host's own.
+    // Of links and addresses only; routes say nothing of what is the host's own. That the kernel cannot be asked is told by
+    // what follows the host's network all the time.
     (try? RouteSocket().read { _ in false })?.ownAddresses ?? []
   }
 

@@ -50,8 +50,11 @@ extension ResolutionService {
   /// Learns which networks stay closed: the state folder is the bridge's, and says it. As they were where it cannot be read.
   func readHeldNetworks() {
     guard let bridge, options.isManaged, let plan = bridge.plan else { return }
-    guard let networks = try? StateFolder.networks(of: plan.table, at: options.state) else { return }
-    enclosure.held = networks.held(beside: plan)
+    do throws(SystemError) {
+      enclosure.held = try StateFolder.networks(of: plan.table, at: options.state).held(beside: plan)
+    } catch {
+      StandardError.write("sluice: warning: which networks stay closed is not known anew: \(options.state): \(error)")
+    }
   }
 
   /// Whether other networks are held than when the rules were made: an operator may have released some.

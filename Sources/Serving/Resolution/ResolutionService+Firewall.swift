@@ -72,14 +72,14 @@ extension ResolutionService {
     }
   }
 
-  /// What was to make room may be in the kernel still, granted to nobody: the sets are searched for it until it is not.
+  /// What was to make room may be in the kernel still, without a grant: the sets are searched for it until it is not.
   func evictionFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
     lost.evictions += UInt64(elements.count)
     StandardError.write("sluice: \(counted(elements.count, "address")) could not be closed to make room: \(failure)")
     suspect(elements)
   }
 
-  /// What is closed to everybody is in the kernel still: the same search, again and again until it succeeds.
+  /// What no server may reach is in the kernel still: the same search, again and again until it succeeds.
   func revocationFailed(_ elements: [GrantElement], _ failure: BridgeRequestFailure) {
     guard !elements.isEmpty else { return }
     lost.revocations += UInt64(elements.count)
@@ -166,7 +166,7 @@ extension ResolutionService {
 
   // MARK: - What only the kernel knows
 
-  /// Elements that nobody was promised are closed, and so are connections through them.
+  /// Elements without a promise are closed, and so are connections through them.
   private func search(_ suspects: Enforcement.Suspects) {
     let servers =
       switch suspects {
@@ -267,7 +267,7 @@ extension ResolutionService {
   }
 
   /// Takes over an element for each name of the last run that policy still allows it for.
-  /// Returns the caps that it stands under, nil where it is nobody's.
+  /// Returns the caps that it stands under, nil where no grant holds it.
   private func adopt(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> UInt16? {
     let element = listed.element
     guard listed.remainingMilliseconds > 0 else { return nil }
@@ -292,7 +292,7 @@ extension ResolutionService {
     return adopted
   }
 
-  /// When on our own clock; never later than now, whatever the journal says.
+  /// When on the monotonic clock; never later than now, whatever the journal says.
   private func monotonic(ofWallSeconds seconds: UInt64) -> UInt64 {
     let age = (shared.clock().wall / 1_000_000_000).subtractingReportingOverflow(seconds)
     guard !age.overflow, age.partialValue < now / 1_000_000_000 else { return age.overflow ? now : 0 }

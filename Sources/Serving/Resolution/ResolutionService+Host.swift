@@ -8,7 +8,7 @@ import LinuxIO
 import Resolver
 import ResponseCache
 
-/// Keeping answers away from what is nobody's business: the host, what is on its links, other servers' networks.
+/// Keeping answers away from what no server may reach: the host, what is on its links, other servers' networks.
 extension ResolutionService {
   /// The host has another network now: what an answer may not hold any more is closed, and leaves the caches.
   func hostChanged(_ network: HostNetwork) {

@@ -111,7 +111,7 @@ extension ResolutionService {
       return (.dnsOverHTTPS, name, nil)
     case (_, .wrongPort): return (.wrongPort, name, nil)
     case (_, .closed(let closed)): return (closed.isWithdrawn ? .withdrawn : .expired, name, closed)
-    // Open for us and refused all the same: the kernel let go of it before we did.
+    // Open in the ledger and refused all the same: the kernel let go of it first.
     case (_, .open): return (.grantLost, name, nil)
     case (_, .resolvedByOther): return (.neverResolved, nil, nil)
     case (_, .neverResolved), (_, nil): return (.rawAddress, nil, nil)
@@ -216,7 +216,7 @@ extension ResolutionService {
   }
 }
 
-/// A time that the kernel told on the wall's clock, on ours.
+/// A time that the kernel told on the wall clock, on the monotonic one.
 private struct Moment {
   let monotonic: UInt64
 

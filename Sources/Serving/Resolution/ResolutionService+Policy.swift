@@ -113,7 +113,7 @@ extension ResolutionService {
     _ completion: @escaping (Adoption) -> Void
   ) {
     let former = self.snapshot
-    // Before anybody decides by the new policy, and on the one thread that stores answers.
+    // Before any thread decides by the new policy, and on the one thread that stores answers.
     forgetUnlisted(since: former, snapshot)
     let additions = refuseAddresses(for: snapshot)
     forgetRefused(snapshot, additions)
@@ -130,7 +130,7 @@ extension ResolutionService {
       serversChanged: changed.union(added).count)
     adopted.letGo = letGo(since: former, snapshot)
     adopted.isManaged = options.isManaged
-    // What the new policy forbids everybody, as a network of its servers; then what it does not list any more.
+    // What the new policy forbids to every server, as a network of its servers; then what it does not list any more.
     closeRefused(additions, since: former)
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
       (adopted.addressesClosed, adopted.flowsCut) = (closed, flows)

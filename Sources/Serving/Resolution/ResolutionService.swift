@@ -142,7 +142,7 @@ final class ResolutionService {
     }
   }
 
-  /// What was refused since the books were closed would be told by nobody: the next run begins books of its own.
+  /// What was refused since the books were closed would never be told: the next run begins books of its own.
   private func closeBooks() {
     guard let bridge, options.recordsRefusals else { return }
     areBooksOpen = true
@@ -242,7 +242,7 @@ final class ResolutionService {
     }
   }
 
-  /// Records what must be recorded, then answers everyone who waited.
+  /// Records what must be recorded, then answers every query that waited.
   private func finish(_ finished: ResolutionEngine<any ReplyPath>.Finished) {
     let clock = shared.clock()
     var mustRecord = true

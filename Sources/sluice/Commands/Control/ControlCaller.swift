@@ -16,6 +16,7 @@ struct ControlCaller {
   ) throws -> (answer: Answer, octets: [UInt8]) {
     let response = try respond(method, call, query)
     guard response.status < 300 else {
+      // Where the body is no failure of the API the status alone is told.
       let failure = try? ControlAPI.decode(ControlAPI.Failure.self, response.body)
       for finding in failure?.findings ?? [] { StandardError.write(finding) }
       StandardError.write("sluice: \(failure?.error ?? "the server answered with status \(response.status)")")

@@ -3,6 +3,7 @@ import NFTables
 import AuditLog
 import ControlAPI
 import DNSWire
+import EgressPolicy
 import Foundation
 import IPNetwork
 import LinuxIO
@@ -71,7 +72,7 @@ struct OpenGrant {
   private var protocolName: String { TransportName.text(transport) }
 
   private var openedText: String? {
-    opened.map { ISO8601DateFormatter().string(from: Date(timeIntervalSince1970: Double($0))) }
+    opened.map { PolicyTime.text($0) }
   }
 
   var columns: [String] {

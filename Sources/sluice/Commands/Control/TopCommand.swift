@@ -49,16 +49,19 @@ struct TopCommand: ParsableCommand {
     screen.take(status, servers, events: newest(), at: ProcessInfo.processInfo.systemUptime)
   }
 
-  /// The last events; none where the log is not for us.
+  /// The last events, or why they cannot be read; none where no configuration says where they are.
   private func newest() -> [String] {
-    guard let config = control.configuration, let path = try? SettingsLoader.places(path: config).audit.path else {
-      return []
-    }
-    var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events * 4))
-    var table = LogTable()
-    _ = table.heading()
+    guard let config = control.configuration else { return [] }
     var lines: [String] = []
-    _ = try? reader.read { if $0.code != .special { lines.append(table.line($0)) } }
+    do {
+      let path = try SettingsLoader.places(path: config).audit.path
+      var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events * 4))
+      var table = LogTable()
+      _ = table.heading()
+      _ = try reader.read { if $0.code != .special { lines.append(table.line($0)) } }
+    } catch {
+      lines.append("\(error)")
+    }
     return lines.suffix(TopScreen.events)
   }
 }

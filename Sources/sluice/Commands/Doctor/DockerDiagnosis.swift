@@ -41,6 +41,7 @@ struct DockerDiagnosis {
     do {
       var diagnosis = DockerDiagnosis(
         engine: try DockerEngine(socket: socket), settings: settings, policy: PolicySnapshot(settings.policies))
+      // That interfaces and routes cannot be read is a finding of its own.
       diagnosis.held = (try? EnclosureDiagnosis(settings))?.held ?? []
       diagnosis.vsock = reach
       diagnosis.runs32Bit = VsockReach.runs32Bit
@@ -205,13 +206,14 @@ struct DockerDiagnosis {
       return major < 23 ? .open : runs32Bit ? .by32Bit : .closed
     case let text?:
       let json = text.first == "{" ? Array(text.utf8) : profile(text)
+      // A profile that cannot be read is a finding: it may permit anything.
       return json.flatMap { try? SeccompProfile($0) }?.reach(runs32Bit: runs32Bit)
     }
   }
 
   // MARK: - Ports and names
 
-  /// A port of ours that the engine passes on: clients come through its NAT, all with the gateway's address.
+  /// A port of serve that the engine passes on: clients come through its NAT, all with the gateway's address.
   private func published(_ container: DockerEngine.Container) -> [Finding] {
     // On the host's network nothing is passed on.
     guard container.networkMode != "host" else { return [] }

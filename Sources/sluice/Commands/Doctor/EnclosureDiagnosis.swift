@@ -22,6 +22,18 @@ struct EnclosureDiagnosis {
     surroundings = try Ruleset.Surroundings(FirewallPlan(settings, settings.policies), state: settings.state)
   }
 
+  /// What `check` says of the enclosure, also that it cannot be told.
+  static func diagnose(_ settings: Settings) -> [Diagnostic] {
+    do throws(SystemError) {
+      return try Self(settings)?.diagnostics ?? []
+    } catch {
+      let whole = SourceLocation(file: settings.policies.first?.location.file ?? "", line: 0, column: 0)
+      return [
+        .warning("which networks are enclosed is not known: interfaces and routes cannot be read: \(error)", at: whole)
+      ]
+    }
+  }
+
   /// Warnings for `check`, each where the network stands.
   var diagnostics: [Diagnostic] {
     let report = EnclosureReport(surroundings.enclosure)
@@ -43,9 +55,13 @@ struct EnclosureDiagnosis {
   /// What of the list of networks that were governed cannot be read.
   private var damage: String? {
     let table = settings.firewall.table
-    guard let unread = try? StateFolder.networks(of: table, at: settings.state).unread, let first = unread.first else {
-      return nil
+    let unread: [String]
+    do throws(SystemError) {
+      unread = try StateFolder.networks(of: table, at: settings.state).unread
+    } catch {
+      return "\(settings.state)/bridge/networks.\(table) cannot be read: \(error)"
     }
+    guard let first = unread.first else { return nil }
     return "\(settings.state)/bridge/networks.\(table) has \(counted(unread.count, "line")) that hold no network, "
       + "the first of them \(JSONText.quoted(String(first.prefix(80))))"
   }

@@ -86,12 +86,12 @@ enum HostDiagnosis {
             ? .ok("kernel", "nf_tables can be read")
             : .serious("kernel", "nf_tables cannot be used: \(error)", "load the module: modprobe nf_tables"))
     }
-    if number("/proc/sys/net/ipv4/ip_forward") == 0 {
+    if HostFile.number("/proc/sys/net/ipv4/ip_forward") == 0 {
       findings.append(
         .warning("kernel", "the host forwards no IPv4: containers reach nothing", "sysctl -w net.ipv4.ip_forward=1"))
     }
-    if let count = number("/proc/sys/net/netfilter/nf_conntrack_count"),
-      let limit = number("/proc/sys/net/netfilter/nf_conntrack_max"), count * 10 > limit * 9
+    if let count = HostFile.number("/proc/sys/net/netfilter/nf_conntrack_count"),
+      let limit = HostFile.number("/proc/sys/net/netfilter/nf_conntrack_max"), count * 10 > limit * 9
     {
       findings.append(
         .warning(
@@ -108,12 +108,6 @@ enum HostDiagnosis {
     return .warning(
       "clock", "not synchronised: `until:` ends late or early, and the log's times are not those of other logs",
       "run an NTP client: apt-get install chrony")
-  }
-
-  private static func number(_ path: String) -> Int? {
-    (try? String(contentsOfFile: path, encoding: .utf8)).flatMap {
-      Int($0.trimmingCharacters(in: .whitespacesAndNewlines))
-    }
   }
 
   // MARK: - The running server
@@ -197,12 +191,12 @@ enum HostDiagnosis {
     return findings + nftables()
   }
 
-  /// nftables.service flushes every table at a reload, ours as well, unless its file brings the rules along.
+  /// nftables.service flushes every table at a reload, the managed one as well, unless its file brings the rules along.
   private static func nftables() -> [Finding] {
     let rules = "\(RememberedRules.folder)/\(RememberedRules.fileName)"
     let file = "/etc/nftables.conf"
     guard status(of: rules) != nil, status(of: "/etc/systemd/system/sysinit.target.wants/nftables.service") != nil,
-      let text = try? String(contentsOfFile: file, encoding: .utf8), text.contains("flush ruleset"),
+      let text = HostFile.text(file), text.contains("flush ruleset"),
       !text.contains("\"\(RememberedRules.folder)/")
     else { return [] }
     return [

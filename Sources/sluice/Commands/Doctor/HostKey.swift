@@ -49,7 +49,7 @@ struct HostKey: Equatable {
   ///   - configuration: the path of the configuration.
   ///   - engine: that of the engine that was asked.
   static func all(_ settings: Settings, configuration: String, engine: String) -> [HostKey] {
-    let listening = ((try? String(contentsOfFile: "/proc/net/unix", encoding: .utf8)) ?? "").split(separator: "\n")
+    let listening = (HostFile.text("/proc/net/unix") ?? "").split(separator: "\n")
       .compactMap { line in line.firstIndex(of: "/").map { canonical(String(line[$0...])) } }
     let files = [configuration, settings.state] + settings.policies.map(\.location.file)
     let keys =

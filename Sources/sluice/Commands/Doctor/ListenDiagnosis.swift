@@ -23,14 +23,20 @@ enum ListenDiagnosis {
   ///
   /// - Parameter folder: holds a file for each network (netavark; containers-common).
   static func podman(_ listen: [ListenAddress], folder: String) -> [Finding] {
+    // Without the folder there is no Podman, or it has made no network yet.
     let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    let networks = files.filter { $0.hasSuffix(".json") }.sorted().compactMap { file in
-      FileManager.default.contents(atPath: "\(folder)/\(file)").flatMap {
-        try? JSONDecoder().decode(PodmanNetwork.self, from: $0)
+    var (networks, unread) = ([PodmanNetwork](), [Finding]())
+    for file in files.sorted() where file.hasSuffix(".json") {
+      guard let octets = FileManager.default.contents(atPath: "\(folder)/\(file)") else { continue }
+      do {
+        networks.append(try JSONDecoder().decode(PodmanNetwork.self, from: octets))
+      } catch {
+        unread.append(
+          .warning("podman", "\(folder)/\(file) is no network as netavark keeps one", "see podman network inspect"))
       }
     }
     let isInstalled = aardvark.contains { FileManager.default.fileExists(atPath: $0) }
-    return podman(listen, networks, hasAardvark: isInstalled, absent: HostAddresses.absent(of: listen))
+    return unread + podman(listen, networks, hasAardvark: isInstalled, absent: HostAddresses.absent(of: listen))
   }
 
   static func podman(

@@ -29,7 +29,7 @@ enum LogFolder {
   /// The command that mends it.
   static func remedy(_ settings: Settings) -> String {
     let folder = path(settings)
-    // A folder that others use too is nobody's to give away.
+    // A folder that other programs use too is not given away.
     let shared = ["/var/log", "/var", "/tmp", "/", "/etc", "/root", "/run"].contains(folder)
     return shared
       ? "install -d -o \(settings.user.name) \(folder)/sluice, and `audit: path` in it"

@@ -25,7 +25,7 @@ enum VsockReach: Equatable {
   /// IOCTL_VM_SOCKETS_GET_LOCAL_CID; nil without a transport.
   private static var localCID: UInt32? {
     // Opening the device node would load the module.
-    guard let loaded = try? String(contentsOfFile: "/proc/net/protocols", encoding: .utf8),
+    guard let loaded = HostFile.text("/proc/net/protocols"),
       loaded.split(separator: "\n").contains(where: { $0.hasPrefix("AF_VSOCK ") })
     else { return nil }
     let descriptor = unsafe open("/dev/vsock", O_RDONLY | O_CLOEXEC)

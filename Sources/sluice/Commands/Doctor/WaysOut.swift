@@ -143,19 +143,25 @@ extension WaysOut {
     places = enclosure.places
     host = try RouteSocket().read { _ in false }
     bridgeFilter = BridgeFilter(v4: Self.isOn("bridge-nf-call-iptables"), v6: Self.isOn("bridge-nf-call-ip6tables"))
-    let listing = try? HostProgram.run(["/usr/sbin/nft", "-j", "list", "flowtables"], input: "")
-    flowtables = Self.flowtables(listing?.output ?? "")
+    do {
+      let listing = try HostProgram.run(["/usr/sbin/nft", "-j", "list", "flowtables"], input: "")
+      flowtables = try Self.flowtables(listing.output)
+    } catch {
+      // Where nft cannot be run, or may not list anything, the finding about the table says so.
+      flowtables = []
+    }
   }
 
   /// Not there without the module.
   private static func isOn(_ key: String) -> Bool {
-    let text = try? String(contentsOfFile: "/proc/sys/net/bridge/\(key)", encoding: .utf8)
-    return (text.flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? 0) != 0
+    (HostFile.number("/proc/sys/net/bridge/\(key)") ?? 0) != 0
   }
 
   /// What `nft -j list flowtables` prints (libnftables-json(5)).
-  static func flowtables(_ json: String) -> [Flowtable] {
-    guard let listing = try? JSONDecoder().decode(Listing.self, from: Data(json.utf8)) else { return [] }
+  ///
+  /// - Throws: for anything else, such as what it prints to a user who may not list them.
+  static func flowtables(_ json: String) throws -> [Flowtable] {
+    let listing = try JSONDecoder().decode(Listing.self, from: Data(json.utf8))
     return listing.nftables.compactMap(\.flowtable).map {
       Flowtable(title: "\($0.family) \($0.table) \($0.name)", devices: $0.dev?.names ?? [])
     }
@@ -179,7 +185,11 @@ extension WaysOut {
 
       init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
-        names = try (try? container.decode(String.self)).map { [$0] } ?? container.decode([String].self)
+        do {
+          names = [try container.decode(String.self)]
+        } catch DecodingError.typeMismatch {
+          names = try container.decode([String].self)
+        }
       }
     }
 

@@ -30,7 +30,7 @@ struct EarlyRules {
       return remember(settings)
     }
     // A folder of policies that was emptied is no reason to let everything out.
-    if settings.policies.isEmpty, (try? RememberedRules.read(state))??.table != nil {
+    if settings.policies.isEmpty, hasRemembered {
       return try restore("\(configuration) holds no policy at all")
     }
     do throws(StartError) {
@@ -71,6 +71,16 @@ struct EarlyRules {
   }
 
   // MARK: - Parts
+
+  /// Whether rules of a table were remembered; that what was cannot be read is told.
+  private var hasRemembered: Bool {
+    do throws(StartError) {
+      return try RememberedRules.read(state)?.table != nil
+    } catch {
+      StandardError.write("sluice: warning: what was last in force cannot be used: \(error.reason)")
+      return false
+    }
+  }
 
   /// The rules are in force: that they cannot be remembered is told, and no more.
   private func remember(_ settings: Settings) {
@@ -123,14 +133,24 @@ struct EarlyRules {
       do {
         return try TableLock(family: .inet, table: table)
       } catch is TableLock.Taken {
-        if EarlierRuleset.isInstalled(table: table) { return nil }
+        guard try !isInstalled(table) else { return nil }
         guard MonotonicTime.now() < end else {
           throw StartError("another process holds table inet \(table), and there is no such table")
         }
         usleep(Self.rhythm)
+      } catch let error as StartError {
+        throw error
       } catch {
         throw StartError("firewall.table: \(error)")
       }
+    }
+  }
+
+  private func isInstalled(_ table: String) throws(StartError) -> Bool {
+    do throws(SystemError) {
+      return try EarlierRuleset.isInstalled(table: table)
+    } catch {
+      throw StartError("table inet \(table), which another process holds, cannot be read: \(error)")
     }
   }
 }

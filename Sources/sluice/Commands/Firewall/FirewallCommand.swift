@@ -176,7 +176,7 @@ struct FirewallCommand: ParsableCommand {
     }
   }
 
-  /// Starts a bridge for this one deed and waits for its answer.
+  /// Starts a bridge for a single operation and waits for its answer.
   private static func perform(_ deed: Deed, _ configuration: ConfigurationOption) throws {
     let (plan, settings) = try plan(configuration)
     do {

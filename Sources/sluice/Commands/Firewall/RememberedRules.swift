@@ -88,7 +88,7 @@ struct RememberedRules: Equatable {
     return place
   }
 
-  /// What is executed with privilege is written by nobody else.
+  /// What is executed with privilege is written by no other user.
   @discardableResult
   private static func trusted(
     _ file: borrowing FileDescriptor, _ kind: mode_t, _ path: String

@@ -56,8 +56,12 @@ struct PolicySuggestion {
   }
 
   private func isHost(_ text: String) -> Bool {
-    guard text.contains("."), !text.contains("*"), let pattern = try? NamePattern(text) else { return false }
-    return pattern.kind == .exact
+    guard text.contains("."), !text.contains("*") else { return false }
+    do throws(NamePatternError) {
+      return try NamePattern(text).kind == .exact
+    } catch {
+      return false
+    }
   }
 
   func lines() -> [String] {
@@ -102,11 +106,11 @@ struct PolicySuggestion {
     evidence.sorted { $0.key < $1.key }.map { "  # \(heading): \($0.key), \($0.value.text)" }
   }
 
-  /// Parents of many names, under which nobody else can have one.
+  /// Parents of many names, under which no other owner can have one.
   private func groups() -> [(String, [String])] {
     let byParent = Dictionary(grouping: names.keys) { $0.split(separator: ".").dropFirst().joined(separator: ".") }
     return byParent.filter { parent, members in
-      guard members.count >= Self.siblings, let suffix = try? Name(hostname: parent) else { return false }
+      guard members.count >= Self.siblings, let suffix = Name(written: parent) else { return false }
       return PublicSuffix.coverage(ofWildcardOver: suffix, deep: false) == .none
     }.map { ($0.key, $0.value.sorted()) }.sorted { $0.0 < $1.0 }
   }

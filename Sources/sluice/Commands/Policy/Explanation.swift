@@ -38,7 +38,7 @@ struct Explanation {
     }
   }
 
-  /// The server whose policy decided; nil for nobody's client.
+  /// The server whose policy decided; nil for an unknown client.
   var server: String? { fields.first { $0.key == "server" }?.value }
 
   /// The fields by their keys.

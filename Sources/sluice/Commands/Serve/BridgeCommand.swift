@@ -3,7 +3,7 @@ import FirewallWorker
 import ArgumentParser
 import Serving
 
-/// The privileged half of `serve`, started by it and by nobody else.
+/// The privileged half of `serve`, started by `serve` only.
 struct BridgeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bridge", abstract: "The firewall bridge; started by `serve`.", shouldDisplay: false)

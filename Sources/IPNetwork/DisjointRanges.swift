@@ -1,11 +1,9 @@
-package import IPNetwork
-
 /// A run of addresses of one family that belongs to one owner.
 package struct OwnedRange: Equatable {
-  var family: IPAddress.Family
+  package var family: IPAddress.Family
   package var first: UInt128
   package var last: UInt128
-  var owner: Int
+  package var owner: Int
 }
 
 /// Turns nested prefixes into ranges that do not overlap, where the longest prefix owns an address.
@@ -16,6 +14,7 @@ package struct DisjointRanges {
   private var open: [OwnedRange] = []
   private var cursor: UInt128 = 0
 
+  /// - Parameter entries: no prefix twice; those of another family are left out.
   package init(_ entries: [(prefix: IPPrefix, owner: Int)], family: IPAddress.Family) {
     let sorted = entries.filter { $0.prefix.address.family == family }
       .map { OwnedRange(family: family, first: $0.prefix.firstValue, last: $0.prefix.lastValue, owner: $0.owner) }
@@ -60,8 +59,10 @@ package struct DisjointRanges {
 }
 
 extension IPAddress {
+  /// The address as one number; of IPv4 at most 32 bits.
   package var value: UInt128 { UInt128(high) << 64 | UInt128(low) }
 
+  /// - Parameter value: of IPv4 the lower 32 bits count.
   package init(family: Family, value: UInt128) {
     switch family {
     case .v4: self.init(v4: UInt32(truncatingIfNeeded: value))
@@ -71,10 +72,7 @@ extension IPAddress {
 }
 
 extension IPPrefix {
-  var firstValue: UInt128 { address.value }
+  package var firstValue: UInt128 { address.value }
 
-  var lastValue: UInt128 {
-    let hostBits = (address.family == .v4 ? 32 : 128) - length
-    return hostBits >= 128 ? .max : address.value | (UInt128(1) << UInt128(hostBits) - 1)
-  }
+  package var lastValue: UInt128 { last.value }
 }

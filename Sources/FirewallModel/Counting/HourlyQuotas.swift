@@ -35,7 +35,7 @@ package struct HourWindows {
       windows[place] = (now, end)
     }
     guard now >= nextSweep else { return }
-    // Once an hour: what has ended is nobody's any more.
+    // Once an hour: what has ended is forgotten.
     nextSweep = now &+ Self.hour
     windows = windows.filter { $0.value.end > now }
   }

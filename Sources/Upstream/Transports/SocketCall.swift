@@ -34,8 +34,7 @@ class SocketCall: TransportCall {
 
   /// Has the reactor tell of room in the socket as well, or not.
   func wait(writable: Bool) {
-    // The reactor knows the socket; where epoll has no memory for the change the deadline ends the call.
-    try? reactor.modify(socket, readable: true, writable: writable)
+    reactor.modify(socket, readable: true, writable: writable)
   }
 
   func end() {

@@ -36,9 +36,9 @@ struct ProcessTableTests {
 
   @Test("names are those by which the processes are started")
   func names() throws {
-    try Self.check("as", "keeper", has: [BridgeStart.Role.keeper.rawValue])
-    try Self.check("as", "feeder", has: [BridgeStart.Role.feeder.rawValue])
-    try Self.check("as", "reader", has: [BridgeStart.Role.reader.rawValue])
+    try Self.check("as", "keeper", has: ["\(BridgeStart.Role.keeper.rawValue)`"])
+    try Self.check("as", "feeder", has: ["\(BridgeStart.Role.feeder.rawValue)`"])
+    try Self.check("as", "reader", has: ["\(BridgeStart.Role.reader.rawValue)`"])
     try Self.check("as", "nft", has: [NftProgram.path])
   }
 

@@ -1,4 +1,4 @@
-import LinuxIO
+package import LinuxIO
 package import Resolver
 
 /// The face of the audit log that the query paths need.
@@ -17,20 +17,22 @@ package struct SharedState: Sendable {
   package let resolveInterface: @Sendable (String) -> UInt32
   /// Takes the questions that need upstream or the firewall.
   package let sink: PendingSink
+  private let clocks: Clocks
 
   package init(
     current: CurrentSnapshot, epoch: FirewallEpoch, audit: any AuditGate,
-    resolveInterface: @escaping @Sendable (String) -> UInt32, sink: @escaping PendingSink
+    resolveInterface: @escaping @Sendable (String) -> UInt32, clocks: Clocks = .kernel, sink: @escaping PendingSink
   ) {
     self.current = current
     self.epoch = epoch
     self.audit = audit
     self.resolveInterface = resolveInterface
+    self.clocks = clocks
     self.sink = sink
   }
 
   /// Reads the clocks and the firewall's epoch.
   package func clock() -> QueryClock {
-    QueryClock(monotonic: MonotonicTime.now().nanoseconds, wall: WallClock.nanoseconds(), epoch: epoch.current)
+    QueryClock(monotonic: clocks.monotonic().nanoseconds, wall: clocks.wall(), epoch: epoch.current)
   }
 }

@@ -166,11 +166,15 @@ let package = Package(
         "NFTables", "sluice",
       ]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
-    tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
+    tests(of: "AuditStore", ["AuditLog", "CLinux", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
     tests(
       of: "Serving",
-      ["Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "IPNetwork", "LinuxIO", "Settings"]),
+      [
+        "AuditLog", "AuditStore", "BridgeProcesses", "CLinux", "Control", "DNSWire", "EgressPolicy", "Enforcement",
+        "FirewallModel", "FirewallBridge", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO", "Resolver", "Settings",
+        "Transport", "Upstream", "Zones",
+      ]),
     tests(
       of: "sluice",
       [

@@ -169,13 +169,14 @@ let package = Package(
         "LinuxIO", "NFTables", "sluice",
       ]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
-    tests(of: "AuditStore", ["AuditLog", "DNSWire", "IPNetwork", "LinuxIO"]),
+    tests(of: "AuditStore", ["AuditLog", "CLinux", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
     tests(
       of: "Serving",
       [
-        "AuditLog", "Control", "DNSWire", "EgressPolicy", "FirewallModel", "FirewallBridge", "GrantLedger", "IPNetwork",
-        "LinuxIO", "Resolver", "ResponseCache", "Settings", "Transport", "Upstream", "Zones",
+        "AuditLog", "AuditStore", "BridgeProcesses", "CLinux", "Control", "DNSWire", "EgressPolicy", "Enforcement",
+        "FirewallModel", "FirewallBridge", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO", "Resolver", "ResponseCache",
+        "Settings", "Transport", "Upstream", "Zones",
       ]),
     tests(
       of: "sluice",

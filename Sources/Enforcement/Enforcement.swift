@@ -21,6 +21,8 @@ package struct Enforcement: ~Copyable {
     case silent
     /// It does again.
     case heard
+    /// The bridge acknowledged something before its turn, or what nobody asked for.
+    case disordered
     /// The bridge lives and cannot feed the kernel.
     case broken
     /// Both processes of the bridge are gone.
@@ -172,6 +174,7 @@ package struct Enforcement: ~Copyable {
     case .heard:
       isBridgeUp = true
       beginReplay(now, &actions)
+    case .disordered: disordered(now, &actions)
     case .installing: isInstalling = true
     case .installed: isInstalling = false
     case .replayed(let unit): replayed(unit, now, epoch, &actions)
@@ -213,6 +216,14 @@ package struct Enforcement: ~Copyable {
     }
     if change.contains(.reinstalled) { incident.madeWhole() }
     if !change.isDisjoint(with: [.elementsAdded, .unknown]) { suspect(servers, &actions) }
+    beginReplay(now, &actions)
+  }
+
+  /// Every conclusion from what was acknowledged may be wrong: what is promised, and that nothing else is open.
+  private mutating func disordered(_ now: UInt64, _ actions: inout [Action]) {
+    actions.append(.endEpoch)
+    disturbed(.bridgeDisordered, breaksTable: false, now, &actions)
+    suspect(.all, &actions)
     beginReplay(now, &actions)
   }
 

@@ -15,6 +15,8 @@ package struct EnforcementIncident: Sendable {
     case bridgeBroken = "bridge-broken"
     case bridgeGone = "bridge-gone"
     case bridgeSilent = "bridge-silent"
+    /// It acknowledged what it was asked in another order.
+    case bridgeDisordered = "bridge-disordered"
     /// What should end sooner is open for longer.
     case notShortened = "not-shortened"
   }

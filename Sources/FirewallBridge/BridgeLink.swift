@@ -27,6 +27,8 @@ package enum BridgeEvent: Hashable, Sendable {
   case alarm
   /// The bridge lives but cannot feed; the text says why.
   case broken(String)
+  /// It acknowledged something before its turn, or what nobody asked for: what the kernel holds is not known.
+  case disordered
   /// The bridge does not run, for all that is seen of it: what the kernel holds is not known.
   case silent
   /// It does again; what it has to tell of the time between comes first.
@@ -47,6 +49,7 @@ package final class BridgeLink {
 
   private struct Request {
     var messages: [[UInt8]]
+    var mayBeLate: Bool
     var elements: [ListedElement] = []
     var completion: (Result<RequestResult, BridgeRequestFailure>) -> Void
   }
@@ -69,6 +72,7 @@ package final class BridgeLink {
   private var completions: [UInt32: CommitCompletion] = [:]
   private var requests: [UInt32: Request] = [:]
   private var nextRequest: UInt32 = 0
+  private var order = BridgeOrder()
   /// The kernel may still hold what was to be evicted.
   package var onEvictionFailure: (([GrantElement], BridgeRequestFailure) -> Void)?
   private var isEvicting = false
@@ -276,9 +280,10 @@ package final class BridgeLink {
       later { completion(.failure(BridgeRequestFailure(refusal: nil, text: ""))) }
       return
     }
-    let request = Request(messages: messages.map { $0.encoded() }, completion: completion)
+    let mayBeLate = messages.contains(where: \.mayBeDoneLate)
+    let request = Request(messages: messages.map { $0.encoded() }, mayBeLate: mayBeLate, completion: completion)
     requests[id] = request
-    request.messages.forEach(send)
+    send(request, id)
   }
 
   // MARK: Sending
@@ -297,8 +302,14 @@ package final class BridgeLink {
     }
   }
 
+  private func send(_ request: Request, _ id: UInt32) {
+    order.send(.request(id), mayBeLate: request.mayBeLate)
+    request.messages.forEach(send)
+  }
+
   private func send(_ batch: CommitQueue.Batch) {
     evictNow(batch.evictions)
+    order.send(.batch(batch.identifier))
     send(BridgeMessage.grants(batch: batch.identifier, plan: batch.plan, grants: batch.grants).encoded())
   }
 
@@ -371,6 +382,7 @@ package final class BridgeLink {
     if message != .alarm { heard() }
     switch message {
     case .outcome(let batch, let refused):
+      check(.batch(batch))
       finish(queue.answered(batch, refused: refused))
       pump()
     case .hello(let greeting): greeted(greeting)
@@ -386,6 +398,7 @@ package final class BridgeLink {
     case .page(let id, let last, let elements):
       requests[id]?.elements += elements
       if last, let request = requests.removeValue(forKey: id) {
+        check(.request(id))
         request.completion(.success(RequestResult(elements: request.elements)))
       }
     case .done(let id, let refusal, let flows, let text): done(id, refusal, Int(flows), text)
@@ -395,6 +408,11 @@ package final class BridgeLink {
     }
   }
 
+  /// Told before anything comes of the acknowledgement: no answer may leave on the strength of it (P2).
+  private func check(_ work: BridgeOrder.Work) {
+    if !order.acknowledged(work) { onEvent(.disordered) }
+  }
+
   private func heard() {
     if silence.heard(reactor.now) { onEvent(.heard) }
     armSilence()
@@ -402,6 +420,7 @@ package final class BridgeLink {
 
   private func done(_ id: UInt32, _ refusal: BridgeRefusal?, _ flows: Int, _ text: String) {
     guard let request = requests.removeValue(forKey: id) else { return }
+    check(.request(id))
     if let refusal {
       request.completion(.failure(BridgeRequestFailure(refusal: refusal, text: text)))
     } else {
@@ -418,12 +437,13 @@ package final class BridgeLink {
     reap()
     let isFirst = greeting.incarnation == 1
     incarnation = greeting.incarnation
+    order.restarted()
     let again = queue.greeted(now: reactor.now)
     if !isFirst {
       // What the predecessor may have taken with it is asked for again; doing it twice does no harm.
       for id in requests.keys.sorted() {
         requests[id]?.elements.removeAll()
-        requests[id]?.messages.forEach(send)
+        if let request = requests[id] { send(request, id) }
       }
     }
     if let batch = again.resend { send(batch) }
@@ -512,5 +532,16 @@ package final class BridgeLink {
 extension Result where Failure == BridgeRequestFailure {
   fileprivate var failure: BridgeRequestFailure? {
     if case .failure(let failure) = self { failure } else { nil }
+  }
+}
+
+extension BridgeMessage {
+  /// Connections are read and cut by a thread of the bridge's, files are read by a process, and books are closed when the
+  /// kernel's log has come; everything else is done before anything that follows.
+  fileprivate var mayBeDoneLate: Bool {
+    switch self {
+    case .inUse, .readAgain, .closeBooks, .revoke(_, _, cutsFlows: true, _): true
+    default: false
+    }
   }
 }

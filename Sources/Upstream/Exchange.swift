@@ -111,8 +111,8 @@ struct Exchange: ~Copyable {
   private mutating func judge(_ message: Span<UInt8>, _ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
     answers += 1
     if Self.isTruncated(message) {
-      // Whatever a truncated answer holds is ignored (RFC 2181 section 9).
-      guard !streamUsed[attempt.candidate] else { return next(now: now, id: id) }
+      // Whatever a truncated answer holds is ignored (RFC 2181 section 9). It came by a datagram, and after its stream a
+      // server is sent no other one.
       return connect(attempt.candidate, now: now, id: id)
     }
     switch UpstreamQuery.responseCode(message) {

@@ -185,7 +185,7 @@ package final class UpstreamPool {
     _ = reactor.schedule(at: reactor.now) { for completion in completions { completion(.failure(.overloaded)) } }
   }
 
-  private var time: UInt64 { MonotonicTime.now().nanoseconds }
+  private var time: UInt64 { reactor.time.nanoseconds }
 
   /// Healthy servers by latency, then those of which that is not certain, then the others.
   private func candidates(_ now: UInt64) -> [Exchange.Candidate] {

@@ -135,6 +135,20 @@ import Testing
     #expect(AuditRingReader(ring).next(into: &got) == .corrupt)
   }
 
+  @Test("a mark to go on at the start that leads beyond what was written is damage")
+  func damagedMark() {
+    let (ring, memory) = makeRing()
+    _ = ring.push(record())
+    let second = ring.pending
+    let reader = AuditRingReader(ring)
+    var got = AuditRecord()
+    #expect(reader.next(into: &got) == .record)
+    _ = ring.push(record())
+    for octet in 0..<4 { memory.set(0xFF, at: AuditRing.overhead + second + octet) }
+    #expect(reader.next(into: &got) == .corrupt)
+    #expect(reader.next(into: &got) == .empty)
+  }
+
   @Test("a producer and a consumer on two threads lose and repeat nothing")
   func threads() async {
     let (ring, _) = makeRing(8192)

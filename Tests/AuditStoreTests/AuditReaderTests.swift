@@ -208,6 +208,19 @@ final class Follower: Sendable {
     #expect(read(text) == nil)
   }
 
+  @Test("a time of an event is a whole one, and nothing follows it")
+  func eventTimes() {
+    func read(_ text: String) -> Int64? {
+      let octets = Array(text.utf8)
+      return unsafe LogTime.rfc3339(octets.span.bytes)  // every octet is read within the span
+    }
+    #expect(read("2023-11-14T22:13:20.481Z") == 1_700_000_000_481)
+    #expect(read("2023-11-14T23:13:20+01:00") == 1_700_000_000_000)
+    for text in ["2023-11-14T22:13:20Zx", "2023-11-14T22:13:20.481Z ", "2023-11-14T23:13:20+01:000"] {
+      #expect(read(text) == nil)
+    }
+  }
+
   @Test("a time without an offset is local, one with an offset is not")
   func zones() throws {
     let berlin = try #require(TimeZone(identifier: "Europe/Berlin"))

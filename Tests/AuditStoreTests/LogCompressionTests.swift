@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Glibc
 import Testing
@@ -158,6 +159,26 @@ import Testing
     #expect(try !FileManager.default.contentsOfDirectory(atPath: mount).contains { $0.contains("zst") })
     store.stop()
     #expect(try names(path) == expected(0..<8001))
+  }
+
+  @Test("a file whose owner cannot be kept stays as it is", .enabled(if: getuid() == 0, "needs root"))
+  func owner() throws {
+    let scratch = Scratch()
+    let plain = (0..<2000).map { "{\"destination\":\"n\($0).example.com\"}\n" }.joined()
+    let file = scratch.log + ".1"
+    try plain.write(toFile: file, atomically: false, encoding: .utf8)
+    try #require(unsafe chown(file, 65_534, 65_534) == 0)
+    let compressor = try LogCompressor(path: scratch.log, maxSize: 65_536, keep: 1)
+    // Capabilities are a thread's own.
+    Thread {
+      guard sluice_privileges_drop_all() == 0 else { return }
+      compressor.run { compressor.settle(current: nil) }
+    }
+    .start()
+    #expect(eventually { compressor.counts.failures + compressor.counts.compressed > 0 })
+    compressor.stop()
+    #expect(compressor.counts.compressed == 0 && text(file) == plain)
+    #expect(try files(scratch) == ["audit.jsonl.1"])
   }
 
   @Test("what was left half-way is taken up at start: nothing is lost and nothing counted twice", arguments: [0, 1, 2])

@@ -249,4 +249,34 @@ import Testing
     #expect(try read(until: "2026-11-11T12:00:00Z") == ("a", 2))
     #expect(try read(since: "2026-11-12T00:00:00Z", until: "2026-11-12T00:00:00Z") == ("bc", 3))
   }
+
+  private func line(_ name: String, filler: Int = 0) -> String {
+    let rest = filler > 0 ? ",\"filler\":\"" + String(repeating: "x", count: filler) + "\"" : ""
+    return "{\"ts\":\"2026-11-20T09:14:22.481Z\",\"decision\":\"block\",\"destination\":\"\(name)\"\(rest)}\n"
+  }
+
+  @Test("a line that is longer than any of ours is damage, even where it is read whole")
+  func overlong() throws {
+    let scratch = Scratch()
+    let text = line("long", filler: LineBlocks.maxLine) + line("short")
+    try text.write(toFile: scratch.log, atomically: false, encoding: .utf8)
+    var reader = AuditReader(path: scratch.log, filter: LogFilter())
+    var names: [String] = []
+    try reader.read { names.append($0.text(.destination)) }
+    #expect(names == ["short"] && reader.badLines == 1)
+  }
+
+  @Test("a piece that is over reads no further block")
+  func over() throws {
+    let scratch = Scratch()
+    let text = (0..<8_000).map { line("n\($0).example.com") }.joined()
+    try text.write(toFile: scratch.log, atomically: false, encoding: .utf8)
+    var source = try LogSource(try #require(try LogSourceFile(path: scratch.log)))
+    var scan = BlockScanner(CompiledFilter(LogFilter()))
+    scan.begin(0..<10)
+    var found = 0
+    let isFirst = try scan.scanBlock(of: &source) { _ in found += 1 }
+    let isSecond = try scan.scanBlock(of: &source) { _ in found += 1 }
+    #expect(isFirst && !isSecond && found == 1)
+  }
 }

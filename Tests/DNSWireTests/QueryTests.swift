@@ -155,6 +155,24 @@ struct QueryTests {
     }
   }
 
+  @Test(
+    "a reply to another opcode echoes no question where there is not one, and no OPT that is cut (threats W12, W15)")
+  func nothingToEcho() {
+    let message = [UInt8](plain[..<2]) + [0x20] + plain[3...]
+    for count: UInt8 in [0, 2] {
+      var other = message
+      other[5] = count
+      #expect(fault(other) == .notImplemented(questionEnd: nil, edns: nil))
+    }
+    var whole = Messages.query("a.example", .A, opt: Messages.opt(options: [0, 10, 0, 4, 1, 2, 3, 4]))
+    whole[2] = 0x20
+    let end = whole.count - 19
+    #expect(
+      fault(whole)
+        == .notImplemented(questionEnd: end, edns: EDNS(udpPayloadSize: 1232, version: 0, dnssecOK: false)))
+    #expect(fault(whole.dropLast()) == .notImplemented(questionEnd: end, edns: nil))
+  }
+
   @Test("no cut and no flipped bit makes the parser trap")
   func mutations() {
     let message = Messages.query("www.example.com", .AAAA, opt: Messages.opt(options: [0, 10, 0, 2, 1, 2]))

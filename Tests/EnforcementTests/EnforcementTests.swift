@@ -291,6 +291,19 @@ struct EnforcementTests {
     #expect(!world.isOpen)
   }
 
+  @Test("a bridge that acknowledges out of order has everything searched and committed again, and its table is whole")
+  func disordered() {
+    let world = World()
+    let epoch = world.epoch
+    #expect(
+      world.tell(.disordered) == [.endEpoch, .tell(.bridgeDisordered, begins: true), .search(.all), .replay(1)])
+    #expect(world.epoch == epoch + 1 && world.machine.isBridgeUp)
+    world.replayed()
+    #expect(world.isOpen)
+    world.tell(.searched(.all, isDone: true))
+    #expect(world.ended.map(\.cause) == [.bridgeDisordered])
+  }
+
   @Test("a bridge that is heard again commits everything again before the incident is over")
   func heard() {
     let world = World()
@@ -368,7 +381,7 @@ struct EnforcementTests {
     for step in 0..<300 {
       world.pass(milliseconds: random.next() % 40)
       let endedBefore = world.ended.count
-      switch random.next() % 14 {
+      switch random.next() % 15 {
       case 0: world.tell(.changed([.elementsRemoved], servers: [UInt16(random.next() % 4)]))
       case 1: world.tell(.changed([.tableRemoved], servers: []))
       case 2: world.tell(.changed([.rulesChanged, .reinstalled], servers: []))
@@ -382,6 +395,7 @@ struct EnforcementTests {
       case 10: if let last = world.searches.last { world.tell(.searched(last, isDone: random.next() % 2 == 0)) }
       case 11: world.tell(random.next() % 2 == 0 ? .notShortened([element]) : .shortened([element]))
       case 12: world.epoch += 1
+      case 13: world.tell(.disordered)
       default: _ = world.sleep()
       }
       if world.isOpen, world.ended.count == endedBefore { lastTrouble = step }

@@ -39,6 +39,15 @@ import Testing
     #expect(throws: FirewallPlanError.tableName) { try Ruleset.render(.sample(table: name)) }
   }
 
+  @Test(
+    "an interface's name that is none, or could be read as more, is refused",
+    arguments: ["", ".", "..", "a b", "eth0;", "\"eth0\"", "a/b", "eth0\n", "abcdefghijklmnop"])
+  func interfaces(_ name: String) {
+    var plan = FirewallPlan.sample()
+    plan.servers[1].interface = name
+    #expect(throws: FirewallPlanError.interface(index: 1)) { try plan.validate() }
+  }
+
   @Test("a server named twice, a network owned twice and a managed table of one family are refused")
   func doubles() {
     var plan = FirewallPlan.sample()

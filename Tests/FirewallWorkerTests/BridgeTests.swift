@@ -36,8 +36,9 @@ final class Session {
     link = try BridgeLink(reactor: reactor, child: child, plan: plan) { [unowned self] in events.append($0) }
   }
 
-  /// Closes our end and waits until both processes are gone.
+  /// Closes our end and waits until both processes are gone. Whatever was asked was acknowledged in its turn.
   func end() throws {
+    #expect(!events.contains(.disordered))
     let keeper = link.keeper
     let feeders = Kernel.children(of: keeper)
     link = nil
@@ -122,6 +123,38 @@ struct BridgeTests {
     try Kernel.inNamespace {
       let session = try Session(plan)
       try body(session)
+      try session.end()
+    }
+  }
+
+  @Test("another plan keeps the reader of the kernel's log, of which there is one")
+  func keepsReading() throws {
+    try with { session in
+      try session.waitUp()
+      var plan = FirewallPlan.sample()
+      plan.servers[1].prefixes.append(FirewallPlan.prefix("10.78.0.0/16"))
+      #expect(try session.request { session.link.install(plan, $0) } == nil)
+      #expect(!session.events.contains(.refusalsRead(false)))
+    }
+  }
+
+  @Test("rules that the user changes beside our sets are the user's, and no greeting follows")
+  func usersRules() throws {
+    try Kernel.inNamespace {
+      try Kernel.nft(
+        """
+        add table inet mine
+        add chain inet mine own
+        add set inet mine github-mcp-4 { type ipv4_addr; flags timeout; }
+        add set inet mine db_tools-4 { type ipv4_addr; flags timeout; }
+        """)
+      let session = try Session(.sample(table: "mine", mode: .sets))
+      try session.waitUp()
+      try Kernel.nft("add rule inet mine own counter")
+      try Kernel.nft("add element inet mine github-mcp-4 { 192.0.2.77 timeout 1h }")
+      try session.turn("what came after the rule is told") { session.changes.contains(.elementsAdded) }
+      #expect(try session.request { session.link.ping($0) } == nil)
+      #expect(session.greetings.count == 1)
       try session.end()
     }
   }

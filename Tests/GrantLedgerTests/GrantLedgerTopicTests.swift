@@ -295,6 +295,18 @@ struct StandingTests {
   }
 }
 
+@Suite("The grant ledger: promises")
+struct PromiseTests {
+  @Test("an element that an answer names twice is promised like any other")
+  func twice() throws {
+    var ledger = makeSmall()
+    let key = try key("a.example")
+    let plan = try ledger.plan(key, [1, 2], ttl: 100, now: 0)
+    ledger.committed(plan.commits, askedAt: 0, epoch: 1)
+    #expect(ledger.promise(key, elements: plan.elements + plan.elements, now: 0, epoch: 1) == 100 * second)
+  }
+}
+
 @Suite("The grant ledger: addresses in use")
 struct InUseTests {
   @Test("what ends soon is due, and stays open up to a bound that counts from its first opening")
@@ -314,6 +326,14 @@ struct InUseTests {
     #expect(ledger.due(within: 1000 * second, bound: bound, now: 140 * second) == [])
     #expect(ledger.extend([element(1)], by: 90 * second, bound: bound, now: 140 * second) == [])
     #expect(ledger.extend([element(1)], by: .max, bound: bound, now: 151 * second) == [])
+  }
+
+  @Test("an element whose holders are not found among the latest ones is not kept open")
+  func unfound() throws {
+    var ledger = makeSmall(elements: 100)
+    try ledger.answer("long.example", [1], ttl: 3_000, now: 0)
+    for number in 0..<64 { try ledger.answer("n\(number).example", [1], ttl: 60, now: second) }
+    #expect(ledger.extend([element(1)], by: 3_600 * second, bound: .max, now: 100 * second) == [])
   }
 
   @Test("what is kept open leaves with the name that holds it, and makes room when room is needed")

@@ -36,6 +36,7 @@ struct MasterFileTests {
       (start + "a..lan. IN A 127.0.0.1\n", 2, ""),
       (start + "a.lan. CH TXT \"x\"\n", 2, "class"),
       (start + "$INCLUDE other.zone\n", 2, "$INCLUDE"),
+      (start + "a.lan. IN TYPE65280 \\# 0\n", 2, "value"),
       (start + "$GENERATE 1-3 a$ A 127.0.0.$\n", 2, ""),
     ])
   func faultWithLine(_ text: String, _ line: Int, _ words: String) throws {

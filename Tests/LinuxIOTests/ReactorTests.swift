@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Glibc
+import Synchronization
 import Testing
 
 @testable import LinuxIO
@@ -21,6 +22,39 @@ struct ReactorTests {
     let raw = sluice_eventfd_new()
     try #require(raw >= 0)
     return FileDescriptor(raw)
+  }
+
+  private final class Time: Sendable {
+    private let nanoseconds = Atomic<UInt64>(5)
+    var clocks: Clocks {
+      Clocks(
+        monotonic: { [self] in MonotonicTime(nanoseconds: nanoseconds.load(ordering: .relaxed)) },
+        wall: { [self] in 1_000 + nanoseconds.load(ordering: .relaxed) })
+    }
+    func set(_ time: UInt64) { nanoseconds.store(time, ordering: .relaxed) }
+  }
+
+  @Test("with other clocks than the kernel's a turn runs what is due by them, and waits for nothing")
+  func otherClocks() throws {
+    let time = Time()
+    let reactor = try Reactor(clocks: time.clocks)
+    var done: [UInt64] = []
+    for due: UInt64 in [20, 10, 30] {
+      _ = reactor.schedule(at: MonotonicTime(nanoseconds: due)) {
+        done.append(due)
+        if due == 30 { reactor.stop() }
+      }
+    }
+    for (now, expected) in [(5, []), (10, [10]), (29, [10, 20]), (30, [10, 20, 30])] as [(UInt64, [UInt64])] {
+      time.set(now)
+      reactor.turn()
+      #expect(done == expected && reactor.now.nanoseconds == now && reactor.isRunning == (now < 30))
+    }
+    time.set(7)
+    let end = EndClock(time.clocks)
+    time.set(9)
+    #expect(
+      end.nanoseconds() == 1_009 && end.nanoseconds(wall: 500, monotonic: MonotonicTime(nanoseconds: 17)) == 1_017)
   }
 
   @Test("every message of every thread arrives once and in its thread's order")

@@ -247,6 +247,20 @@ import Testing
     #expect(throws: Diagnostic.self) { try tree(text) }
   }
 
+  @Test("a single entry is held against what every policy is held against")
+  func entry() throws {
+    func refusal(_ host: String) -> EgressEntry.Refusal? {
+      do throws(EgressEntry.Refusal) {
+        _ = try EgressEntry.rule(host: host, ports: [], types: [], until: 1, named: "permit 1")
+        return nil
+      } catch {
+        return error
+      }
+    }
+    #expect(refusal("api.example.com") == nil)
+    #expect(refusal("**.co.uk")?.problems.contains { $0.contains("public suffix") } == true)
+  }
+
   @Test("anchors end with their document")
   func anchorScope() {
     #expect(throws: Diagnostic.self) { try tree("a: &x 1\n---\nb: *x\n") }

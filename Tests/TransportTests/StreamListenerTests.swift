@@ -51,6 +51,21 @@ struct StreamListenerTests {
     #expect(try !cameEarly && second.ask())
   }
 
+  @Test("a message that comes in parts is answered when its last octet is there")
+  func parts() throws {
+    let bed = try Bed(servers: 1, StreamLimits())
+    defer { bed.stop() }
+    let (client, other) = (try bed.connect(0), try bed.connect(0))
+    let message = Messages.query("denied.example.com", .A)
+    let frame = Messages.be16(message.count) + message
+    for part in [frame[..<1], frame[1..<20], frame[20...]] {
+      try client.send(part)
+      // The listener's thread has seen the part by then.
+      #expect(try other.ask())
+    }
+    #expect(try client.receive())
+  }
+
   @Test("thousands of pipelined queries of one server do not go before a neighbour's one")
   func pipelined() throws {
     let bed = try Bed(servers: 2, StreamLimits())
@@ -190,7 +205,11 @@ private final class Client {
   func send(count: Int) throws {
     let message = Messages.query("denied.example.com", .A)
     let frame = [UInt8(message.count >> 8), UInt8(message.count & 0xFF)] + message
-    var octets = [[UInt8]](repeating: frame, count: count).flatMap { $0 }[...]
+    try send([[UInt8]](repeating: frame, count: count).flatMap { $0 }[...])
+  }
+
+  func send(_ octets: ArraySlice<UInt8>) throws {
+    var octets = octets
     while !octets.isEmpty {
       let sent = unsafe octets.withUnsafeBytes {
         unsafe Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))

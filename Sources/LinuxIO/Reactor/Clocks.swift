@@ -38,23 +38,45 @@ package enum WallClock {
   package static func seconds() -> UInt64 { nanoseconds() / 1_000_000_000 }
 }
 
+/// Both clocks, as they are read: the kernel's, or those of a test.
+package struct Clocks: Sendable {
+  package let monotonic: @Sendable () -> MonotonicTime
+  /// Nanoseconds since 1970, UTC.
+  package let wall: @Sendable () -> UInt64
+
+  package init(monotonic: @escaping @Sendable () -> MonotonicTime, wall: @escaping @Sendable () -> UInt64) {
+    self.monotonic = monotonic
+    self.wall = wall
+  }
+
+  package static let kernel = Clocks(monotonic: { .now() }, wall: { WallClock.nanoseconds() })
+}
+
 /// The clock by which what is allowed until a time ends: the wall clock, and where that is set back, as many seconds after
 /// the start as passed. No setting of a clock prolongs anything; one that is put right after it was ahead at the start
 /// does so only for the next start.
 package struct EndClock: Sendable {
   private let wall: UInt64
   private let monotonic: MonotonicTime
+  private let clocks: Clocks
+
+  /// Starts now.
+  package init(_ clocks: Clocks = .kernel) {
+    self.init(wall: clocks.wall(), monotonic: clocks.monotonic(), clocks)
+  }
 
   /// - Parameter wall: nanoseconds since 1970 at `monotonic`.
-  package init(wall: UInt64 = WallClock.nanoseconds(), monotonic: MonotonicTime = .now()) {
+  package init(wall: UInt64, monotonic: MonotonicTime, _ clocks: Clocks = .kernel) {
     self.wall = wall
     self.monotonic = monotonic
+    self.clocks = clocks
   }
 
   /// Nanoseconds since 1970.
-  package func nanoseconds(
-    wall now: UInt64 = WallClock.nanoseconds(), monotonic: MonotonicTime = .now()
-  ) -> UInt64 {
+  package func nanoseconds() -> UInt64 { nanoseconds(wall: clocks.wall(), monotonic: clocks.monotonic()) }
+
+  /// Nanoseconds since 1970, where the clocks are at these times.
+  package func nanoseconds(wall now: UInt64, monotonic: MonotonicTime) -> UInt64 {
     max(now, wall + (monotonic.nanoseconds - min(monotonic.nanoseconds, self.monotonic.nanoseconds)))
   }
 

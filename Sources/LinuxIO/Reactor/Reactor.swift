@@ -32,21 +32,29 @@ package final class Reactor {
   private static let timersAtOnce = 32
 
   /// Read once an iteration.
-  package private(set) var now = MonotonicTime.now()
+  package private(set) var now: MonotonicTime
+  private let clocks: Clocks
   private let epoll: FileDescriptor
   /// By descriptor: the kernel gives the lowest that is free.
   private var registrations: [Registration?] = []
   private var generation: UInt32 = 0
   private var timers = TimerHeap()
-  private var isRunning = false
+  /// False once `stop` was called, until it runs again.
+  package private(set) var isRunning = false
   /// Does a bit of work that waits, once in each iteration; whether more of it waits.
   package var work: (() -> Bool)?
 
-  package init() throws(SystemError) {
+  /// - Parameter clocks: with others than the kernel's, time passes as they say and the loop is run by `turn`.
+  package init(clocks: Clocks = .kernel) throws(SystemError) {
     let raw = sluice_epoll_new()
     guard raw >= 0 else { throw SystemError(call: "epoll_create1", errno: -raw) }
     epoll = FileDescriptor(raw)
+    self.clocks = clocks
+    now = clocks.monotonic()
   }
+
+  /// The time of this moment; `now` is that of the iteration.
+  package var time: MonotonicTime { clocks.monotonic() }
 
   /// Calls `handler` whenever `fd` is ready. The caller keeps `fd` open until `unregister`.
   package func register(
@@ -115,21 +123,32 @@ package final class Reactor {
     isRunning = true
     // Blank events; the kernel fills as many as it returns.
     var events = [sluice_event](repeating: sluice_event(), count: Self.batch)
-    while isRunning {
-      now = .now()
-      let last = timers.last
-      for _ in 0..<Self.timersAtOnce {
-        guard isRunning, let work = timers.takeDue(now, upTo: last) else { break }
-        work()
-      }
-      let isWaiting = isRunning && work?() ?? false
-      guard isRunning else { return }
-      let count = unsafe sluice_epoll_wait(epoll.raw, &events, Int32(Self.batch), isWaiting ? 0 : timeout())
-      now = .now()
-      // After `stop` the rest of the batch stays: the kernel tells of it again.
-      for index in 0..<max(0, Int(count)) where isRunning {
-        dispatch(events[index])
-      }
+    while isRunning { iterate(&events, isWaiting: true) }
+  }
+
+  /// Runs once, waiting for nothing.
+  package func turn() {
+    isRunning = true
+    var events = [sluice_event](repeating: sluice_event(), count: Self.batch)
+    iterate(&events, isWaiting: false)
+  }
+
+  /// - Parameter events: `batch` of them.
+  private func iterate(_ events: inout [sluice_event], isWaiting: Bool) {
+    now = time
+    let last = timers.last
+    for _ in 0..<Self.timersAtOnce {
+      guard isRunning, let work = timers.takeDue(now, upTo: last) else { break }
+      work()
+    }
+    let isLeft = isRunning && work?() ?? false
+    guard isRunning else { return }
+    let wait = isWaiting && !isLeft ? timeout() : 0
+    let count = unsafe sluice_epoll_wait(epoll.raw, &events, Int32(Self.batch), wait)  // as many as there are
+    now = time
+    // After `stop` the rest of the batch stays: the kernel tells of it again.
+    for index in 0..<max(0, Int(count)) where isRunning {
+      dispatch(events[index])
     }
   }
 
@@ -151,7 +170,7 @@ package final class Reactor {
   /// Milliseconds until the next timer, rounded up; -1 without one.
   private func timeout() -> Int32 {
     guard let next = timers.next() else { return -1 }
-    let time = MonotonicTime.now()
+    let time = time
     guard next > time else { return 0 }
     return Int32(clamping: (next.nanoseconds - time.nanoseconds + 999_999) / 1_000_000)
   }

@@ -5,6 +5,7 @@ import EgressPolicy
 import LinuxIO
 import Resolver
 import Settings
+import Transport
 
 extension ControlDesk {
   /// Ports, and types, of one permit.
@@ -58,7 +59,7 @@ extension ControlDesk {
     try checkPorts(entry.rule.ports, of: server)
     let permit = Permit(
       id: id, allowance: Allowance(server: server, rule: entry.rule), justification: justification, peer: request.peer,
-      given: WallClock.nanoseconds(), deadline: service.now + duration * 1_000_000_000)
+      given: service.shared.clock().wall, deadline: service.now + duration * 1_000_000_000)
     policies.permit(permit) { [service] adoption in
       guard case .inForce = adoption else { return completion(.error(503, adoption.text)) }
       var given = ControlAPI.Permit(permit, service.now)

@@ -24,7 +24,7 @@ final class ControlDesk {
 
   let service: ResolutionService
   let settings: Settings
-  let audit: AuditStore
+  let audit: any AuditState
   /// Nanoseconds since 1970.
   let started: UInt64
   private let startedMonotonic: UInt64
@@ -35,7 +35,7 @@ final class ControlDesk {
   let mailbox: Mailbox<ResolverMessage>
 
   init(
-    service: ResolutionService, policies: PolicyController, settings: Settings, audit: AuditStore, started: UInt64,
+    service: ResolutionService, policies: PolicyController, settings: Settings, audit: any AuditState, started: UInt64,
     mailbox: Mailbox<ResolverMessage>
   ) {
     self.service = service

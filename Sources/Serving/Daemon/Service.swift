@@ -420,23 +420,13 @@ package final class Service {
   private func makeService(
     _ bridge: BridgeSession?, _ shared: SharedState, _ audit: AuditStore, _ journal: GrantJournal?
   ) -> ResolutionService {
-    let second: UInt64 = 1_000_000_000
-    let firewall = settings.firewall
-    let ledger = GrantLedger(
-      lifetimes: GrantLedger.Lifetimes(
-        minimum: UInt64(firewall.minLifetime) * second, grace: UInt64(firewall.grace) * second,
-        maximum: UInt64(firewall.maxLifetime) * second),
-      maxElementsPerServer: firewall.maxElementsPerServer, maxElementsPerName: firewall.maxElementsPerName)
-    // However fast a server answers from its cache, that says nothing of a cold recursion: two tries get 2.1 s.
-    var limits = UpstreamLimits()
-    limits.firstTry = 700
-    limits.shortestTry = 700
     let upstream = UpstreamPool(
       reactor: reactor, servers: settings.upstreams.map { UpstreamServer(address: $0.address, port: $0.port) },
-      limits: limits)
+      limits: ResolutionService.upstreamLimits)
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
-      ring: ring(lanes.resolver, of: audit), lane: lanes.resolver, ledger: ledger, options: FirewallOptions(settings),
+      ring: ring(lanes.resolver, of: audit), lane: lanes.resolver, ledger: GrantLedger(settings.firewall),
+      options: FirewallOptions(settings),
       journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock,
       incarnation: bridge?.greeting?.incarnation ?? 0)
     upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }

@@ -27,15 +27,18 @@ final class PolicyController {
   private let factory: SnapshotFactory
   private let current: CurrentSnapshot
   private let mailbox: Mailbox<ResolverMessage>
+  private let compiling: (@escaping @Sendable () -> Void) -> Void
   private var timer: TimerID?
   /// By which rules and permits end.
   let clock: EndClock
   /// Hears of other files after a reload.
   var watcher: PolicyWatcher?
 
+  /// - Parameter compiling: runs what reads files and compiles policies, at once or later, on any thread.
   init(
     inForce: PolicyChanges.InForce, path: String, factory: SnapshotFactory, current: CurrentSnapshot,
-    service: ResolutionService, mailbox: Mailbox<ResolverMessage>, clock: EndClock
+    service: ResolutionService, mailbox: Mailbox<ResolverMessage>, clock: EndClock,
+    compiling: @escaping (@escaping @Sendable () -> Void) -> Void = PolicyController.onThread
   ) {
     changes = PolicyChanges(inForce)
     self.clock = clock
@@ -44,9 +47,18 @@ final class PolicyController {
     self.current = current
     self.service = service
     self.mailbox = mailbox
+    self.compiling = compiling
     service.onCompiled = { [unowned self] in tell(.compiled($0, $1)) }
     service.onSets = { [unowned self] in ask(.sets($0)) }
     tell(.clockWasSet)
+  }
+
+  /// Runs it on a thread of its own.
+  static func onThread(_ body: @escaping @Sendable () -> Void) {
+    Thread.detachNewThread {
+      Background.lower()
+      body()
+    }
   }
 
   // MARK: - What is asked for
@@ -144,15 +156,14 @@ final class PolicyController {
     guard let bridge = service.bridge else { return }
     var isHeard = false
     bridge.ping { isHeard = $0 == nil }
-    _ = service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.bridgePatience)) { [unowned self] in
+    _ = service.reactor.schedule(at: service.reactor.time.adding(milliseconds: Self.bridgePatience)) { [unowned self] in
       tell(.bridgeWaited(isHeard: isHeard))
     }
   }
 
   private func compile(_ compilation: PolicyChanges.Compilation) {
     let (path, former) = (path, service.snapshot.policy)
-    Thread.detachNewThread { [mailbox, clock] in
-      Background.lower()
+    compiling { [mailbox, clock] in
       let loaded = compilation.readsFiles ? SettingsLoader.load(path: path) : nil
       let base = compilation.readsFiles ? loaded?.settings?.policies : compilation.policies
       // What the files do not allow any more would make the bridge refuse the whole policy.
@@ -182,7 +193,7 @@ final class PolicyController {
   private func wake(in milliseconds: UInt64?) {
     if let timer { service.reactor.cancel(timer) }
     timer = milliseconds.map { milliseconds in
-      service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: milliseconds)) { [unowned self] in
+      service.reactor.schedule(at: service.reactor.time.adding(milliseconds: milliseconds)) { [unowned self] in
         timer = nil
         tell(.woken)
       }

@@ -1,3 +1,4 @@
+import GrantLedger
 import Settings
 
 /// What the resolver's thread has to know of how addresses are opened and closed.
@@ -39,5 +40,17 @@ struct FirewallOptions {
     max(
       UInt64(firewall.maxLifetime) * 1_000_000_000,
       firewall.keepInUseSeconds == nil ? 0 : ResolutionService.inUseExtension)
+  }
+}
+
+extension GrantLedger {
+  /// An empty one, bounded as the configuration says.
+  init(_ firewall: FirewallSettings) {
+    let second: UInt64 = 1_000_000_000
+    self.init(
+      lifetimes: Lifetimes(
+        minimum: UInt64(firewall.minLifetime) * second, grace: UInt64(firewall.grace) * second,
+        maximum: UInt64(firewall.maxLifetime) * second),
+      maxElementsPerServer: firewall.maxElementsPerServer, maxElementsPerName: firewall.maxElementsPerName)
   }
 }

@@ -7,7 +7,9 @@ extension PromiseViolations {
     case .elementsAdded: strangers += 1
     case .elementsRemoved, .rulesChanged, .setRemoved, .tableRemoved: missing += 1
     // Nothing was seen to be missing.
-    case .notificationsLost, .bridgeRestarted, .bridgeBroken, .bridgeGone, .bridgeSilent, .notShortened: break
+    case .notificationsLost, .bridgeRestarted, .bridgeBroken, .bridgeGone, .bridgeSilent, .bridgeDisordered,
+      .notShortened:
+      break
     }
   }
 }

@@ -45,6 +45,9 @@ extension ResolutionService {
       tell(.silent)
       StandardError.write(
         "sluice: the firewall bridge does not answer; names whose addresses must be opened get SERVFAIL until it does")
+    case .disordered:
+      StandardError.write("sluice: the firewall bridge acknowledged out of order; what is promised is committed again")
+      tell(.disordered)
     case .heard:
       StandardError.write("sluice: the firewall bridge answers again")
       tell(.heard)

@@ -64,7 +64,7 @@ final class ResolutionService {
   var violations = PromiseViolations()
   var reloads: (inForce: UInt64, refused: UInt64) = (0, 0)
   /// Nanoseconds since 1970 when the policy in force came into force.
-  var policySince = WallClock.nanoseconds()
+  var policySince: UInt64
   var volumes = VolumeTotals()
   var refusalCounts = RefusalCounts()
   var lost = LostCounts()
@@ -89,6 +89,14 @@ final class ResolutionService {
   /// Answers calls of the control API.
   var onControl: ((ControlRequest, @escaping @Sendable (ControlResponse) -> Void) -> Void)?
 
+  /// However fast a server answers from its cache, that says nothing of a cold recursion: two tries get 2.1 s.
+  static let upstreamLimits = {
+    var limits = UpstreamLimits()
+    limits.firstTry = 700
+    limits.shortestTry = 700
+    return limits
+  }()
+
   init(
     reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing, lane: Int,
     ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?, listeners: Set<IPAddress> = [],
@@ -106,6 +114,7 @@ final class ResolutionService {
     enforcement = Enforcement(isManaged: options.isManaged, incarnation: incarnation)
     engine = ResolutionEngine(ledger: ledger, wallSeconds: { clock.seconds() })
     snapshot = shared.current.load()
+    policySince = shared.clock().wall
     reactor.work = { [unowned self] in takeQuestions() }
     bridge?.onEvictionFailure = { [unowned self] in evictionFailed($0, $1) }
   }
@@ -182,7 +191,7 @@ final class ResolutionService {
       question.snapshot, server: question.state.firewallIndex, name: question.name, type: question.type)
   }
 
-  var now: UInt64 { MonotonicTime.now().nanoseconds }
+  var now: UInt64 { reactor.time.nanoseconds }
 
   private func perform(_ action: ResolutionEngine<any ReplyPath>.Action?) {
     switch action {

@@ -1,0 +1,34 @@
+import Testing
+
+/// What happens to serve from outside, and what must hold then: whole, but with upstreams, a bridge, a kernel, a log and
+/// clocks that do as they are told. Beside what each scenario expects, at every moment an address that a client got is open
+/// for as long as the answer says (P2), and at the end nothing is open that nobody was promised (P3).
+@Suite("Scenarios")
+struct ScenarioTests {
+  @Test("resolving", arguments: Scenario.resolving)
+  func resolving(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("committing", arguments: Scenario.committing)
+  func committing(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("closing early", arguments: Scenario.closing)
+  func closing(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("changing the policy", arguments: Scenario.reloading)
+  func reloading(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("permits", arguments: Scenario.permitting)
+  func permitting(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("the bridge dies", arguments: Scenario.dying)
+  func dying(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("others change the table", arguments: Scenario.disturbing)
+  func disturbing(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("the order of what the bridge does", arguments: Scenario.ordering)
+  func ordering(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("upstreams", arguments: Scenario.failingOver)
+  func failingOver(_ scenario: Scenario) throws { try scenario.play() }
+}

@@ -1,0 +1,133 @@
+import DNSWire
+import Glibc
+import IPNetwork
+import LinuxIO
+import TestSupport
+
+/// What the upstreams of a scenario know of names; every other name does not exist.
+struct UpstreamData {
+  struct Records {
+    var addresses: [String]
+    var ttl: Int
+    /// Where the name leads to first.
+    var alias: String?
+  }
+
+  private var records: [String: Records] = [:]
+
+  subscript(name: String, type: RRType) -> Records? {
+    get { records["\(name) \(type)"] }
+    set { records["\(name) \(type)"] = newValue }
+  }
+
+  /// The answer to a query, as a resolver gives it.
+  func answer(_ name: String, _ type: RRType, id: Int) -> [UInt8] {
+    // A probe: whatever is said shows that there is somebody.
+    guard name != "." else { return Messages.response(".", type, id: id) }
+    guard let found = self[name, type] else {
+      return Messages.response(
+        name, type, id: id, code: 3,
+        authorities: [Messages.soa(name.split(separator: ".").suffix(2).joined(separator: "."))])
+    }
+    let owner = found.alias ?? name
+    let chain = found.alias.map { [Messages.record(name, .CNAME, ttl: found.ttl, Messages.name($0))] } ?? []
+    let answers = found.addresses.compactMap { IPAddress($0) }.map {
+      Messages.record(owner, $0.family == .v4 ? .A : .AAAA, ttl: found.ttl, $0.octets)
+    }
+    return Messages.response(name, type, id: id, answers: chain + answers)
+  }
+}
+
+/// An upstream on a loopback port. It reads and answers when the scenario gives it a turn, and does as it is told.
+final class ScriptedUpstream {
+  enum Conduct: Sendable {
+    case answers
+    /// Reads, and says nothing.
+    case silent
+    /// Reads, and answers when it `answers` again.
+    case holds
+    /// Says a code and nothing else.
+    case fails(ResponseCode)
+    /// Answers with another id than was asked.
+    case forges
+  }
+
+  let port: UInt16
+  private let socket: FileDescriptor
+  private var batch = DatagramBatch()
+  private var held: [(query: Query, back: DatagramReturn?)] = []
+  var conduct = Conduct.answers
+  /// Datagrams that came.
+  private(set) var arrivals = 0
+  /// Clients' questions, in the order in which they came.
+  private(set) var questions: [String] = []
+
+  private struct Query {
+    var id: Int
+    var name: String
+    var type: RRType
+
+    /// Nil for what our own resolver would not send.
+    init?(_ octets: [UInt8]) {
+      guard octets.count > 12 else { return nil }
+      var (labels, at): ([String], Int) = ([], 12)
+      while at < octets.count, octets[at] != 0 {
+        let end = at + 1 + Int(octets[at])
+        guard end < octets.count else { return nil }
+        labels.append(String(decoding: octets[(at + 1)..<end], as: UTF8.self))
+        at = end
+      }
+      guard at + 2 < octets.count else { return nil }
+      id = Int(octets[0]) << 8 | Int(octets[1])
+      name = labels.isEmpty ? "." : labels.joined(separator: ".")
+      type = RRType(rawValue: UInt16(octets[at + 1]) << 8 | UInt16(octets[at + 2]))
+    }
+  }
+
+  init() throws {
+    socket = try Sockets.listenUDP(SocketAddress(isV6: false, high: 0, low: 0x7F00_0001, port: 0))
+    var bound = sockaddr_in()
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let raw = socket.raw
+    _ = unsafe withUnsafeMutableBytes(of: &bound) {  // `length` is its size
+      unsafe getsockname(raw, $0.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length)
+    }
+    port = UInt16(bigEndian: bound.sin_port)
+  }
+
+  /// Reads what came, and answers what is to be answered; whether there was anything to do.
+  func takeTurn(_ data: UpstreamData) -> Bool {
+    var isBusy = answerHeld(data)
+    while let count = try? batch.receive(socket.raw, block: false), count > 0 {
+      isBusy = true
+      for index in 0..<count {
+        arrivals += 1
+        var octets: [UInt8] = []
+        batch.look(index) { query, _ in
+          octets = [UInt8](capacity: query.count) { out in for place in query.indices { out.append(query[place]) } }
+        }
+        guard let query = Query(octets) else { continue }
+        if query.name != "." { questions.append("\(query.name) \(query.type)") }
+        held.append((query, batch.returnAddress(index)))
+      }
+      _ = answerHeld(data)
+    }
+    return isBusy
+  }
+
+  private func answerHeld(_ data: UpstreamData) -> Bool {
+    if case .holds = conduct { return false }
+    defer { held.removeAll() }
+    for (query, back) in held {
+      switch conduct {
+      case .answers: back?.send(data.answer(query.name, query.type, id: query.id), on: socket.raw)
+      case .fails(let code):
+        let message = Messages.response(query.name, query.type, id: query.id, code: Int(code.rawValue))
+        back?.send(message, on: socket.raw)
+      case .forges: back?.send(data.answer(query.name, query.type, id: query.id ^ 1), on: socket.raw)
+      case .silent, .holds: break
+      }
+    }
+    return !held.isEmpty
+  }
+}

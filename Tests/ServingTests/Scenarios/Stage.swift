@@ -1,0 +1,489 @@
+import ControlAPI
+import DNSWire
+import EgressPolicy
+import Enforcement
+import FirewallModel
+import Foundation
+import GrantLedger
+import HostNetwork
+import IPNetwork
+import LinuxIO
+import Resolver
+import Settings
+import Synchronization
+import TestSupport
+import Transport
+import Upstream
+
+@testable import AuditLog
+@testable import AuditStore
+@testable import Control
+@testable import FirewallBridge
+@testable import Serving
+
+/// What is different from the common configuration.
+struct Setting: Sendable {
+  static let policies = """
+    server: github-mcp
+    networks: [ 10.77.1.0/24 ]
+    egress: [ api.github.com, "*.githubusercontent.com" ]
+    ---
+    server: db-tools
+    networks: [ 10.77.2.0/24 ]
+    egress: [ api.github.com, db.example.com ]
+    """
+
+  /// Further lines of the configuration.
+  var configuration = ""
+  var policies = Self.policies
+  var upstreams = 1
+  /// What an earlier run left open: the server's index, the address and for how many seconds.
+  var earlier: [(server: UInt16, address: String, seconds: UInt64)] = []
+  /// For which names, as its journal has it: the server, the name and the address.
+  var journal: [(server: String, name: String, address: String)] = []
+}
+
+/// A client's question, and what came of it.
+final class ScriptedClient: ReplyPath, Sendable {
+  private let came = Mutex<[[UInt8]]>([])
+  let isDatagram = true
+
+  var replies: [[UInt8]] { came.withLock { $0 } }
+
+  func send(_ message: [UInt8]) { came.withLock { $0.append(message) } }
+}
+
+/// What stands for the audit log.
+final class ScriptedLog: AuditGate, AuditState, Sendable {
+  private let blocked = Atomic<Bool>(false)
+
+  var isBlocked: Bool { blocked.load(ordering: .acquiring) }
+  var counters: AuditCounters { AuditCounters() }
+  var pending: (octets: Int, room: Int) { (0, 1) }
+
+  func block(_ isBlocked: Bool) { blocked.store(isBlocked, ordering: .releasing) }
+  func wake() {}
+}
+
+/// Zeroed memory that stands for a mapped file.
+@safe
+private final class HeapMemory: Sendable {
+  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
+
+  init(_ count: Int) {
+    unsafe buffer = .allocate(byteCount: count, alignment: 64)
+    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
+  }
+
+  deinit { unsafe buffer.deallocate() }
+
+  var region: SharedRegion? { unsafe SharedRegion(buffer, keeping: self) }
+}
+
+/// Serve without its sockets, threads and processes: the query path, the resolver's thread, the control API's calls and
+/// the policy controller are the real ones, and so are the upstreams' sockets and the bridge's. Upstreams, bridge, kernel,
+/// log and clocks are a scenario's.
+final class Stage {
+  typealias Method = ControlRequest.Method
+
+  struct Asked {
+    var client: ScriptedClient
+    var server: UInt16
+    var type: RRType
+  }
+
+  struct Event {
+    var code: AuditCode
+    var server: String
+    var members: String
+  }
+
+  struct Failure: Error, CustomStringConvertible { var description: String }
+
+  let clock = ManualClock()
+  let upstreams: [ScriptedUpstream]
+  var data = UpstreamData()
+  let bridge: ScriptedBridge
+  let log = ScriptedLog()
+  let service: ResolutionService
+  let policies: PolicyController
+  private let desk: ControlDesk
+  private let reactor: Reactor
+  private let pool: UpstreamPool
+  private let link: BridgeLink
+  private let mailbox: Mailbox<ResolverMessage>
+  private let shared: SharedState
+  private var session: QuerySession
+  private let folder: URL
+  private let ring: AuditRingReader
+  /// Clients by their labels; the last that asked is what an expectation without a label is about.
+  private(set) var asked: [String: Asked] = [:]
+  private(set) var lastLabel = ""
+  private var decided: [String: PendingQuestion] = [:]
+  private(set) var events: [Event] = []
+  /// Compilations that were asked for and have not ended.
+  private let compilations: Compilations
+  var compilesAtOnce = true
+  /// What became of the reloads that were asked for.
+  private(set) var reloads: [Adoption] = []
+  private(set) var reloadsAsked = 0
+  /// Answers of the control API, in order.
+  private let calls = ScriptedCalls()
+  /// Why serve has to end.
+  private(set) var failure: String?
+  /// It was asked to stop, and did.
+  private(set) var isStopped = false
+  /// What broke a promise, whatever the scenario is about.
+  private(set) var broken: [String] = []
+
+  private final class Compilations {
+    var waiting: [@Sendable () -> Void] = []
+  }
+
+  private final class ScriptedCalls: Sendable {
+    private let came = Mutex<[ControlResponse]>([])
+    var statuses: [Int] { came.withLock { $0.map(\.status) } }
+    func add(_ response: ControlResponse) { came.withLock { $0.append(response) } }
+  }
+
+  init(_ setting: Setting) throws {
+    upstreams = try (0..<setting.upstreams).map { _ in try ScriptedUpstream() }
+    folder = FileManager.default.temporaryDirectory.appending(path: "sluice-scenario-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    let configuration = """
+      listen: [ 10.77.1.1:53 ]
+      upstreams: [ \(upstreams.map { "\"udp://127.0.0.1:\($0.port)\"" }.joined(separator: ", ")) ]
+      policies: policy.yaml
+      audit: { path: audit.jsonl }
+      state: state
+      \(setting.configuration)
+      """
+    try Data(configuration.utf8).write(to: folder.appending(path: "sluice.yaml"))
+    try Data(setting.policies.utf8).write(to: folder.appending(path: "policy.yaml"))
+    let file = folder.appending(path: "sluice.yaml").path
+    let loaded = SettingsLoader.load(path: file)
+    guard let settings = loaded.settings else {
+      throw Failure(description: loaded.diagnostics.map(\.description).joined(separator: "\n"))
+    }
+    // As `Service` does it.
+    let endClock = EndClock(clock.clocks)
+    let compiledAt = endClock.seconds()
+    let initial = settings.policies.map { $0.inForce(at: compiledAt) }
+    var indexes = FirewallIndexes()
+    indexes.assign(initial)
+    let factory = SnapshotFactory(settings, zones: try ZoneFiles.load(settings))
+    let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
+    let mailbox = try Mailbox<ResolverMessage>()
+    let reactor = try Reactor(clocks: clock.clocks)
+    (self.mailbox, self.reactor) = (mailbox, reactor)
+    let plan = indexes.plan(for: initial, settings)
+    let bridge = try ScriptedBridge(plan, clock)
+    self.bridge = bridge
+    let receiver = EventReceiver()
+    let link = try BridgeLink(reactor: reactor, child: bridge.child(), plan: plan) {
+      receiver.service?.bridgeChanged($0)
+    }
+    self.link = link
+    let shared = SharedState(
+      current: current, epoch: FirewallEpoch { [alarms = bridge.alarms] in alarms.value }, audit: log,
+      clocks: { [clocks = clock.clocks] in (clocks.monotonic().nanoseconds, clocks.wall()) },
+      resolveInterface: { _ in 0 }, sink: { question, path in mailbox.post(.question(question, path)) })
+    self.shared = shared
+    guard let region = HeapMemory(AuditRing.overhead + 1 << 20).region, let ring = AuditRing(region) else {
+      throw Failure(description: "no ring")
+    }
+    self.ring = AuditRingReader(ring)
+    let lanes = ThreadLanes(workers: settings.workers)
+    session = QuerySession(QueryLane(shared, ring: ring))
+    let pool = UpstreamPool(
+      reactor: reactor,
+      servers: settings.upstreams.map { UpstreamServer(address: $0.address, port: $0.port) },
+      limits: ResolutionService.upstreamLimits)
+    self.pool = pool
+    for (server, address, seconds) in setting.earlier {
+      bridge.put(try Self.element(server, address), seconds: seconds)
+    }
+    bridge.begin()
+    _ = bridge.takeTurn()
+    reactor.turn()
+    let service = ResolutionService(
+      reactor: reactor, upstream: pool, bridge: link, shared: shared, ring: ring, lane: lanes.resolver,
+      ledger: GrantLedger(settings.firewall), options: FirewallOptions(settings), journal: nil, clock: endClock,
+      incarnation: 1)
+    self.service = service
+    pool.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
+    let compilations = Compilations()
+    self.compilations = compilations
+    policies = PolicyController(
+      inForce: PolicyChanges.InForce(
+        settings: settings, policies: settings.policies, indexes: indexes, compiledAt: compiledAt),
+      path: file, factory: factory, current: current, service: service, mailbox: mailbox, clock: endClock,
+      compiling: { compilations.waiting.append($0) })
+    let desk = ControlDesk(
+      service: service, policies: policies, settings: settings, audit: log, started: clock.clocks.wall(),
+      mailbox: mailbox)
+    self.desk = desk
+    receiver.service = service
+    try reactor.attach(mailbox) { [unowned service] in service.handle($0) }
+    service.refuseAddresses(for: service.snapshot)
+    service.onFailure = { [unowned self] in failure = failure ?? $0 }
+    service.onControl = { [unowned desk] in desk.take($0, $1) }
+    service.onAnswered = { [unowned desk] in desk.answered($0, $1) }
+    try reconcile(setting)
+    service.startRhythms()
+  }
+
+  deinit { try? FileManager.default.removeItem(at: folder) }
+
+  private final class EventReceiver {
+    weak var service: ResolutionService?
+  }
+
+  private func reconcile(_ setting: Setting) throws {
+    let entries = try setting.journal.map { server, name, address in
+      JournalEntry(
+        server: server, name: try Name(presentation: name), type: .A,
+        address: try Self.element(0, address).address, transport: 6, port: 443,
+        opened: clock.clocks.wall() / ManualClock.second - 60)
+    }
+    var isDone = false
+    service.reconcile(entries) { result in
+      if case .success = result { isDone = true }
+    }
+    settle()
+    guard isDone else { throw Failure(description: "what the kernel holds was not taken over") }
+  }
+
+  static func element(_ server: UInt16, _ text: String) throws -> GrantElement {
+    guard let address = IPAddress(text) else { throw Failure(description: "\(text) is no address") }
+    return GrantElement(server: server, address: address, transport: 6, port: 443)
+  }
+
+  // MARK: - Time
+
+  /// Far more than anything takes at one moment.
+  private static let mostRounds = 20_000
+
+  /// Turns everything until nothing happens any more; time stands still.
+  func settle() {
+    var (quiet, rounds) = (0, 0)
+    while quiet < 4 {
+      rounds += 1
+      guard rounds < Self.mostRounds else { return broken.append("it is never quiet") }
+      var isBusy = bridge.takeTurn()
+      for upstream in upstreams where upstream.takeTurn(data) { isBusy = true }
+      if compilesAtOnce, compile() { isBusy = true }
+      reactor.turn()
+      if service.isStopping, !reactor.isRunning { isStopped = true }
+      if readEvents() { isBusy = true }
+      checkReplies()
+      // What was sent to an upstream is there, or will be in an instant.
+      if pool.statistics.messages > UInt64(upstreams.reduce(0) { $0 + $1.arrivals }) { isBusy = true }
+      quiet = isBusy ? 0 : quiet + 1
+    }
+  }
+
+  /// Lets time pass in steps, none of them longer than a hundredth of a second or two hundredths of the whole.
+  func advance(_ duration: Duration) {
+    let whole = UInt64(duration / .nanoseconds(1))
+    let step = max(10_000_000, whole / 200)
+    var left = whole
+    while left > 0, broken.isEmpty {
+      clock.pass(nanoseconds: min(step, left))
+      left -= min(step, left)
+      settle()
+    }
+  }
+
+  // MARK: - Clients
+
+  func ask(_ server: String, _ name: String, _ type: RRType, as label: String) throws {
+    if let question = try decide(server, name, type, as: label) { try hand(question, label) }
+    settle()
+  }
+
+  /// The query path decides; nil where it answers by itself.
+  private func decide(
+    _ server: String, _ name: String, _ type: RRType, as label: String
+  ) throws -> PendingQuestion? {
+    let snapshot = shared.current.load()
+    guard let place = snapshot.policy.server(named: server) else { throw Failure(description: "no server \(server)") }
+    let state = snapshot.servers[place]
+    // Of a network `10.77.N.0/24`.
+    let network = snapshot.policy.servers[place].networks[0].prefix.address
+    let source = QuerySource(
+      client: IPAddress(v4: UInt32(truncatingIfNeeded: network.low) + 9), port: 40_000, transport: .udp, interface: 0)
+    let client = ScriptedClient()
+    asked[label] = Asked(client: client, server: state.firewallIndex, type: type)
+    lastLabel = label
+    let message = Messages.query(name, type, opt: Messages.opt())
+    var outcome = QuerySession.Outcome.drop
+    let reply = [UInt8](capacity: ReplyWriter.maxDatagram) { out in
+      outcome = session.answer(message.span, from: source, into: &out)
+    }
+    switch outcome {
+    case .reply: client.send(reply)
+    case .drop: break
+    case .pending(let question): return question
+    }
+    return nil
+  }
+
+  private func hand(_ question: PendingQuestion, _ label: String) throws {
+    guard let client = asked[label]?.client else { throw Failure(description: "nobody is called \(label)") }
+    shared.sink(question, client)
+  }
+
+  /// As `ask`, but the question does not come to the resolver's thread before `deliver`.
+  func decideOnly(_ server: String, _ name: String, as label: String) throws {
+    guard let question = try decide(server, name, .A, as: label) else {
+      throw Failure(description: "\(name) was answered by the query path")
+    }
+    decided[label] = question
+  }
+
+  func deliver(_ label: String) throws {
+    guard let question = decided.removeValue(forKey: label) else { throw Failure(description: "nothing of \(label)") }
+    lastLabel = label
+    try hand(question, label)
+    settle()
+  }
+
+  /// The only reply that a client got; nil while it waits.
+  func reply(to label: String) throws -> ScriptedReply? {
+    guard let asked = asked[label] else { throw Failure(description: "nobody is called \(label)") }
+    guard asked.client.replies.count <= 1 else { throw Failure(description: "\(label) got two replies") }
+    return try asked.client.replies.first.map { try ScriptedReply($0) }
+  }
+
+  private var checkedReplies: Set<String> = []
+
+  /// Whatever a scenario is about: an address that leaves is open, for as long as the answer says (P2).
+  private func checkReplies() {
+    for (label, asked) in asked where !checkedReplies.contains(label) {
+      guard let octets = asked.client.replies.first else { continue }
+      checkedReplies.insert(label)
+      guard let reply = try? ScriptedReply(octets) else {
+        broken.append("\(label) got a reply that cannot be read")
+        continue
+      }
+      for address in reply.addresses {
+        guard let element = try? Self.element(asked.server, address) else { continue }
+        if !bridge.holds(element, for: UInt64(reply.ttl) * ManualClock.second) {
+          broken.append("P2: \(address) left to \(label) with \(reply.ttl) s and is not open for as long")
+        }
+      }
+    }
+  }
+
+  // MARK: - Operators
+
+  func write(_ policies: String) throws {
+    try Data(policies.utf8).write(to: folder.appending(path: "policy.yaml"))
+  }
+
+  func reload() {
+    reloadsAsked += 1
+    policies.reload(
+      ReloadCall(peer: Self.root) { [unowned self] adoption, _ in reloads.append(adoption) })
+    settle()
+  }
+
+  /// Ends the compilations that were asked for; whether there was one.
+  @discardableResult
+  func compile() -> Bool {
+    let waiting = compilations.waiting
+    compilations.waiting = []
+    for body in waiting { body() }
+    return !waiting.isEmpty
+  }
+
+  private static let root = ControlPeer(pid: 1, uid: 0, gid: 0)
+
+  func call(_ method: ControlRequest.Method, _ path: String, _ query: [String: String]) {
+    let request = ControlRequest(method: method, path: ["v1", path], query: query, peer: Self.root)
+    service.handle(.control(request) { [calls] in calls.add($0) })
+    settle()
+  }
+
+  var callStatuses: [Int] { calls.statuses }
+
+  func setWall(by seconds: Int64) {
+    clock.setWall(by: seconds)
+    policies.clockWasSet()
+    settle()
+  }
+
+  func hostHas(_ address: String) throws {
+    let own = try Self.element(0, address).address
+    let network = IPPrefix(own, length: 32) ?? FirewallPlan.prefix("192.0.2.0/24")
+    service.hostChanged(HostNetwork(addresses: [.init(interface: 2, address: own, network: network)]))
+    settle()
+  }
+
+  func stop() {
+    service.handle(.stop)
+    settle()
+  }
+
+  // MARK: - What came of it
+
+  private func readEvents() -> Bool {
+    var record = AuditRecord()
+    var isAny = false
+    while case .record = ring.next(into: &record) {
+      isAny = true
+      events.append(
+        Event(
+          code: record.header.code, server: String(decoding: record.octets[record.server], as: UTF8.self),
+          members: String(decoding: record.octets[record.members], as: UTF8.self)))
+    }
+    ring.commit()
+    return isAny
+  }
+
+  /// Questions of clients that came to upstreams.
+  var questions: [String] { upstreams.flatMap(\.questions) }
+
+  func index(of server: String) throws -> UInt16 {
+    guard let index = bridge.plan.servers.firstIndex(where: { $0.name == server }) else {
+      throw Failure(description: "the bridge knows no server \(server)")
+    }
+    return UInt16(index)
+  }
+
+  func isOpen(_ server: String, _ address: String) throws -> Bool {
+    bridge.holds(try Self.element(try index(of: server), address))
+  }
+
+  /// Whatever a scenario is about, at its end: nothing is open for nobody, where serve believes that all is well (P3).
+  func checkEnd() {
+    broken += bridge.faults
+    guard bridge.isAlive, bridge.isIdle, service.engine.flightCount == 0, !service.enforcement.incident.isOpen,
+      case .acknowledges = bridge.conduct
+    else { return }
+    for element in bridge.kernel.keys
+    where bridge.holds(element) && !service.engine.ledger.holds(element, now: clock.now) {
+      broken.append("P3: \(element.address) is open for server \(element.server), and nobody was promised it")
+    }
+  }
+}
+
+/// A reply as a client reads it.
+struct ScriptedReply {
+  var code: ResponseCode
+  var addresses: [String] = []
+  /// Seconds; of the addresses.
+  var ttl: UInt32 = 0
+
+  init(_ octets: [UInt8]) throws {
+    var reader = try ResponseReader(octets.span)
+    code = reader.header.responseCode
+    while let record = try reader.next(octets.span), record.section == .answer {
+      guard [.A, .AAAA].contains(record.type), let address = IPAddress(octets: octets.span.extracting(record.rdata))
+      else { continue }
+      addresses.append(address.description)
+      ttl = record.ttl
+    }
+  }
+}

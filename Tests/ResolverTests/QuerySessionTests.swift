@@ -141,7 +141,7 @@ private final class Serving {
     #expect(serving.gate.wakes == 2)
   }
 
-  @Test func `clocks and epoch are read once for a batch: what is committed again later is no hit before`() throws {
+  @Test func `clocks and epoch are read once for a batch, at its beginning`() throws {
     let serving = try Serving(World())
     let epoch = serving.epoch.current
     serving.current.load().servers[0].cache.store(

@@ -13,7 +13,7 @@ enum NftProgram {
   private static let maximumComplaint = 1_500
 
   /// Why a ruleset was not applied.
-  struct Failure: Error {
+  struct NftError: Error {
     var text: String
   }
 
@@ -27,11 +27,11 @@ enum NftProgram {
   /// Applies `text` in one transaction. `started` learns the process id before any of it can take effect.
   static func apply(
     _ text: String, checkOnly: Bool = false, watch: Watch? = nil, started: (Int32) -> Void = { _ in }
-  ) throws(Failure) {
+  ) throws(NftError) {
     var input: [Int32] = [-1, -1]
     var output: [Int32] = [-1, -1]
     guard unsafe sluice_pipe(&input) == 0, unsafe sluice_pipe(&output) == 0 else {
-      throw Failure(text: "no pipe for nft: error \(errno)")
+      throw NftError(text: "no pipe for nft: error \(errno)")
     }
     let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
     let arguments = checkOnly ? [path, "-c", "-f", "-"] : [path, "-f", "-"]
@@ -42,7 +42,7 @@ enum NftProgram {
     defer { close(output[0]) }
     guard pid > 0 else {
       close(input[1])
-      throw Failure(text: "\(path) cannot be started: error \(-pid)")
+      throw NftError(text: "\(path) cannot be started: error \(-pid)")
     }
     started(pid)
     let patience = patienceMilliseconds(text)
@@ -50,7 +50,7 @@ enum NftProgram {
     var status: Int32 = 0
     while unsafe waitpid(pid, &status, 0) < 0 && errno == EINTR {}
     guard status == 0 else {
-      throw Failure(
+      throw NftError(
         text: end.isLate
           ? "nft was ended: it had not done with the ruleset within \(patience / 1_000) s"
           : "nft refused the ruleset: \(end.complaint)")

@@ -16,7 +16,7 @@ package struct StateFolder {
   private static let lockRhythm: UInt32 = 10_000
 
   /// Why the folder cannot serve.
-  package struct Failure: Error, CustomStringConvertible {
+  package struct FolderError: Error, CustomStringConvertible {
     package var description: String
   }
 
@@ -38,12 +38,12 @@ package struct StateFolder {
   /// Opens the bridge's part of the state folder at `path`; makes both, with mode 0755, where there are none.
   ///
   /// - Throws: when it cannot be made, is no directory, or can be written by others than its owner.
-  package static func open(_ state: String) throws(Failure) -> FileDescriptor {
+  package static func open(_ state: String) throws(FolderError) -> FileDescriptor {
     let path = "\(state)/\(part)"
     do throws(SystemError) {
       try make(state)
     } catch {
-      throw Failure(
+      throw FolderError(
         description: "the state folder \(path) cannot be made: \(error); expected a "
           + "folder that the service's user may write, and nobody else: install -d -o sluice -g sluice \(path)")
     }
@@ -51,15 +51,15 @@ package struct StateFolder {
     do throws(SystemError) {
       folder = try openPart(state)
     } catch {
-      throw Failure(description: "the state folder \(path) cannot be opened: \(error)")
+      throw FolderError(description: "the state folder \(path) cannot be opened: \(error)")
     }
     var status = stat()
     guard unsafe fstat(folder.raw, &status) == 0, status.st_mode & 0o022 == 0 else {
-      throw Failure(
+      throw FolderError(
         description: "the state folder \(path) can be written by others than its owner, expected: chmod 755 \(path)")
     }
     guard status.st_uid == geteuid() || geteuid() == 0 else {
-      throw Failure(
+      throw FolderError(
         description:
           "the state folder \(path) belongs to uid \(status.st_uid), expected it to belong to uid \(geteuid())")
     }
@@ -95,8 +95,8 @@ package struct StateFolder {
 
   /// Changes the list of networks while nothing else does.
   ///
-  /// - Throws: `Failure` when it cannot be read or written, or another process has it for longer than an installation
-  ///   takes, or what `change` throws; then the list is as it was.
+  /// - Throws: `FolderError` when it cannot be read or written, or another process has it for longer than an
+  ///   installation takes, or what `change` throws; then the list is as it was.
   package static func change(
     _ table: String, at path: String, _ change: (inout HeldNetworks) throws -> Void
   ) throws {
@@ -104,7 +104,7 @@ package struct StateFolder {
     let state = StateFolder(descriptor: folder.raw, table: table)
     try state.locked(patience: 15_000) { isAlone in
       guard isAlone else {
-        throw Failure(
+        throw FolderError(
           description: "the list of governed networks is in use: another process has locked \(path)/\(part)")
       }
       var networks = try state.readNetworks()
@@ -142,7 +142,7 @@ package struct StateFolder {
   }
 
   /// Replaces the list: at every moment one whole list has the name.
-  package func write(_ networks: HeldNetworks) throws(Failure) {
+  package func write(_ networks: HeldNetworks) throws(FolderError) {
     let draft = listName + ".new"
     _ = unsafe unlinkat(descriptor, draft, 0)
     let file = unsafe openat(descriptor, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o644)
@@ -201,8 +201,8 @@ package struct StateFolder {
     return -1
   }
 
-  private func failure(_ call: StaticString) -> Failure {
-    Failure(
+  private func failure(_ call: StaticString) -> FolderError {
+    FolderError(
       description: "the list of governed networks in the state folder cannot be written: "
         + "\(SystemError(call: call, errno: errno))")
   }

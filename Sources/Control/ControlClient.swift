@@ -16,8 +16,8 @@ package struct ControlClient {
   }
 
   /// - Parameter target: the path, with its query, percent-encoded.
-  /// - Throws: `SystemError` when no process listens there (ENOENT, ECONNREFUSED) or the socket is not for this user (EACCES);
-  ///   `ControlFailure` when what answers is no HTTP or takes too long.
+  /// - Throws: `SystemError` when no process listens there (ENOENT, ECONNREFUSED) or the socket is not for this user
+  ///   (EACCES); `ControlError` when what answers is no HTTP or takes too long.
   package func call(_ method: ControlRequest.Method, _ target: String, body: [UInt8] = []) throws -> ControlResponse {
     let descriptor = unsafe sluice_unix_connect(path)
     guard descriptor >= 0 else { throw SystemError(call: "connect", errno: -descriptor) }
@@ -34,7 +34,7 @@ package struct ControlClient {
       }
       .withConnectedSocket(descriptor).wait()
     let timeout = group.next().scheduleTask(in: .seconds(Self.patience)) {
-      promise.fail(ControlFailure("no answer within \(Self.patience) s"))
+      promise.fail(ControlError("no answer within \(Self.patience) s"))
     }
     var head = HTTPRequestHead(version: .http1_1, method: HTTPMethod(rawValue: method.rawValue), uri: target)
     head.headers = ["host": "sluice", "connection": "close", "content-length": "\(body.count)"]
@@ -68,18 +68,18 @@ package struct ControlClient {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-      promise.fail(ControlFailure("the answer cannot be read: \(error)"))
+      promise.fail(ControlError("the answer cannot be read: \(error)"))
       context.close(promise: nil)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-      promise.fail(ControlFailure("the connection was closed before the answer was whole"))
+      promise.fail(ControlError("the connection was closed before the answer was whole"))
     }
   }
 }
 
 /// Why a call came to nothing.
-package struct ControlFailure: Error, CustomStringConvertible {
+package struct ControlError: Error, CustomStringConvertible {
   package let description: String
 
   init(_ description: String) {

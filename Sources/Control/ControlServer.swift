@@ -5,7 +5,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// HTTP/1.1 for an operator's tools, on a thread of its own: calls on a Unix socket, and figures on loopback.
+/// HTTP/1.1 for an operator's tools, on a thread of its own: calls on a Unix socket, and metrics on loopback.
 package final class ControlServer: Sendable {
   /// Octets of a call's body.
   static let maxBody = 64 << 10
@@ -27,7 +27,8 @@ package final class ControlServer: Sendable {
   /// Listens on a Unix socket, and by TCP where `metrics` says so.
   ///
   /// - Parameters:
-  ///   - path: an old socket on which no process listens is replaced; its folder is made if only the last part is missing.
+  ///   - path: an old socket on which no process listens is replaced; its folder is made if only the last part is
+  ///     missing.
   ///   - owner: to whom the socket is given.
   ///   - passed: a socket that listens already; then path, mode and owner are its maker's, and the descriptor
   ///     stays the caller's.

@@ -17,7 +17,7 @@ package enum ControlAPI {
     package var path: String { "/\(ControlAPI.version)/\(rawValue)" }
   }
 
-  /// The first component of every path but those for figures and probes.
+  /// The first component of every path but those for metrics and probes.
   package static let version = "v1"
 
   /// The body of every status from 400 on.

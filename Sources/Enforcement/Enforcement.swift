@@ -6,8 +6,8 @@ package import GrantLedger
 /// clock, passed in.
 ///
 /// Four things have to hold, and an incident lasts until they do: the table is whole, everything promised was committed in
-/// the epoch of now, no set holds what was promised to no server, and nothing is open for longer than it should be. A table of
-/// states and events is in `Documentation/maintainers/enforcement.md`.
+/// the epoch of now, no set holds what was promised to no server, and nothing is open for longer than it should be. A
+/// table of states and events is in `Documentation/maintainers/enforcement.md`.
 package struct Enforcement: ~Copyable {
   /// What it is told.
   package enum Event: Equatable, Sendable {

@@ -191,14 +191,19 @@ package final class BridgeLink {
     }
   }
 
-  /// Which elements still carry connections.
+  /// Which elements still carry connections; `completion` is called for each of the messages in which they are asked
+  /// for.
   package func inUse(
     _ elements: [GrantElement], _ completion: @escaping (Result<[GrantElement], BridgeRequestFailure>) -> Void
   ) {
-    nextRequest &+= 1
-    let part = Array(elements.prefix(BridgeMessage.maximumElements))
-    request(nextRequest, [.inUse(request: nextRequest, plan: fingerprint, elements: part)]) {
-      completion($0.map { $0.elements.map(\.element) })
+    var rest = elements[...]
+    while !rest.isEmpty {
+      let part = rest.prefix(BridgeMessage.maximumElements)
+      rest = rest.dropFirst(part.count)
+      nextRequest &+= 1
+      request(nextRequest, [.inUse(request: nextRequest, plan: fingerprint, elements: Array(part))]) {
+        completion($0.map { $0.elements.map(\.element) })
+      }
     }
   }
 

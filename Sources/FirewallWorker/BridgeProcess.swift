@@ -13,7 +13,7 @@ package enum BridgeProcess {
   ///
   /// - Parameter read: makes the envelope of the configuration at a path.
   package static func run(
-    _ arguments: [String], read: (String) -> Result<Envelope, EnvelopeFault>
+    _ arguments: [String], read: (String) -> Result<Envelope, EnvelopeError>
   ) -> Int32 {
     let strange = "this command is for sluice itself"
     guard let word = arguments.first, let role = BridgeStart.Role(rawValue: word) else {

@@ -15,7 +15,7 @@ final class CounterReader: Sendable {
   enum Task: Sendable {
     /// The sets of a plan from now on, and what was counted before this bridge counted.
     case keep([String: CounterBook.Readings])
-    /// - Parameter horizon: what ends before is not read again (`HarvestSchedule`).
+    /// - Parameter horizon: what ends before is not read again (`CounterPollSchedule`).
     case read(KernelSet, SetShape, horizon: UInt64)
     case closed(set: String, ElementKey, ElementCounts)
     /// Whatever was closed until `dumped` was told.
@@ -28,7 +28,7 @@ final class CounterReader: Sendable {
     /// At most `newsAtOnce`.
     case news(set: String, [(ElementKey, ElementCounts)])
     /// The news are out; nil where the set could not be read.
-    case read(set: String, HarvestSchedule.Ends?)
+    case read(set: String, CounterPollSchedule.Ends?)
   }
 
   /// So few that what the feeder does with them delays no commit.
@@ -38,7 +38,7 @@ final class CounterReader: Sendable {
     var set: String
     /// Nil where the set could not be read.
     var readings: CounterBook.Readings?
-    var ends = HarvestSchedule.Ends()
+    var ends = CounterPollSchedule.Ends()
     var closed: Set<ElementKey> = []
   }
 

@@ -5,14 +5,14 @@ import NFTables
 /// A ruleset that was rendered earlier and is put in force as it is: text outlives the plan's format.
 package enum EarlierRuleset {
   /// Why it is not in force, as a sentence.
-  package struct Fault: Error {
+  package struct InstallationError: Error {
     package var text: String
   }
 
   /// Applies `Ruleset.render`'s text of table `inet TABLE` in one transaction; sets that are there keep their elements.
   ///
   /// - Throws: where another program made the table that is there, or nft refuses the text.
-  package static func install(_ text: String, table: String) throws(Fault) {
+  package static func install(_ text: String, table: String) throws(InstallationError) {
     let isForeign: Bool
     do throws(SystemError) {
       let kernel = try KernelSets()
@@ -20,13 +20,13 @@ package enum EarlierRuleset {
       let chains = try kernel.chains(family: .inet, table: table)
       isForeign = !chains.isEmpty && !TableInstaller.isOurs(sets)
     } catch {
-      throw Fault(text: "table inet \(table) cannot be read: \(error)")
+      throw InstallationError(text: "table inet \(table) cannot be read: \(error)")
     }
-    guard !isForeign else { throw Fault(text: "table inet \(table) exists and is not of our making") }
-    do throws(NftProgram.Failure) {
+    guard !isForeign else { throw InstallationError(text: "table inet \(table) exists and is not of our making") }
+    do throws(NftProgram.NftError) {
       try NftProgram.apply(text)
     } catch {
-      throw Fault(text: error.text)
+      throw InstallationError(text: error.text)
     }
   }
 

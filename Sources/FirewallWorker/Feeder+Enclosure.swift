@@ -9,7 +9,7 @@ extension Feeder {
   private static let lockPatience: UInt64 = 1_000
 
   /// Installs a plan with what surrounds it, and takes note of what it governs.
-  func install(_ plan: FirewallPlan) throws(TableInstaller.Fault) -> [ServerSets] {
+  func install(_ plan: FirewallPlan) throws(TableInstaller.InstallationError) -> [ServerSets] {
     guard plan.mode == .managed else {
       if bounds.envelope != nil { host = try host(plan, []) }
       return try installer.install(plan)
@@ -18,23 +18,23 @@ extension Feeder {
       var networks = HeldNetworks()
       return try install(plan, &networks)
     }
-    return try state.locked(patience: Self.lockPatience) { isAlone throws(TableInstaller.Fault) in
+    return try state.locked(patience: Self.lockPatience) { isAlone throws(TableInstaller.InstallationError) in
       if !isAlone { BridgeProcess.tell("the list of governed networks is locked by another process: going on without") }
       var networks: HeldNetworks
       do throws(SystemError) {
         networks = try state.readNetworks()
       } catch {
         // A table that is there goes on to hold what the list named; none at all would hold no network.
-        guard !installer.hasTable(plan) else { throw TableInstaller.Fault(text: "\(error)") }
+        guard !installer.hasTable(plan) else { throw TableInstaller.InstallationError(text: "\(error)") }
         BridgeProcess.tell("\(error): networks that no policy governs any more are open until it can be read")
         networks = HeldNetworks()
         return try install(plan, &networks)
       }
       let sets = try install(plan, &networks)
-      do throws(StateFolder.Failure) {
+      do throws(StateFolder.FolderError) {
         try state.write(networks)
       } catch {
-        throw TableInstaller.Fault(text: error.description)
+        throw TableInstaller.InstallationError(text: error.description)
       }
       return sets
     }
@@ -42,12 +42,12 @@ extension Feeder {
 
   private func install(
     _ plan: FirewallPlan, _ networks: inout HeldNetworks
-  ) throws(TableInstaller.Fault) -> [ServerSets] {
+  ) throws(TableInstaller.InstallationError) -> [ServerSets] {
     let held: [HeldNetwork]
-    do throws(HeldNetworks.TooMany) {
+    do throws(HeldNetworks.TooManyError) {
       held = try networks.adopt(plan)
     } catch {
-      throw TableInstaller.Fault(text: error.description)
+      throw TableInstaller.InstallationError(text: error.description)
     }
     host = try host(plan, held)
     let next = Ruleset.Surroundings(plan, held: held, host: host)
@@ -71,7 +71,7 @@ extension Feeder {
     guard let plan = feeder?.plan else { return }
     let isManaged = plan.mode == .managed
     guard isManaged ? !needsRepair : bounds.envelope != nil else { return }
-    do throws(TableInstaller.Fault) {
+    do throws(TableInstaller.InstallationError) {
       learn(try host(plan, isManaged ? surroundings.held : []))
     } catch {
       // A managed table is written anew with what surrounds it then; of a user's table nothing depends on it but bounds,
@@ -99,12 +99,13 @@ extension Feeder {
   }
 
   /// What can matter of the host's network: a router's million routes do not.
-  private func host(_ plan: FirewallPlan, _ held: [HeldNetwork]) throws(TableInstaller.Fault) -> HostNetwork {
+  private func host(_ plan: FirewallPlan, _ held: [HeldNetwork]) throws(TableInstaller.InstallationError) -> HostNetwork
+  {
     let relevance = Enclosure.Relevance(plan, held: held.map(\.prefix))
     do {
       return try routes.read { relevance.contains($0) }
     } catch {
-      throw TableInstaller.Fault(text: "the host's interfaces and routes cannot be read: \(error)")
+      throw TableInstaller.InstallationError(text: "the host's interfaces and routes cannot be read: \(error)")
     }
   }
 

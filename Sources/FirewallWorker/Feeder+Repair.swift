@@ -61,7 +61,7 @@ extension Feeder {
 
   /// Installs the table anew; false where that is not possible.
   private func putBack(_ plan: FirewallPlan) -> Bool {
-    do throws(TableInstaller.Fault) {
+    do throws(TableInstaller.InstallationError) {
       _ = try installer.install(plan, surroundings, owned: true)
       installFault = nil
       return true

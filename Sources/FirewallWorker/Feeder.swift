@@ -193,7 +193,7 @@ final class Feeder {
     }
   }
 
-  func adopt(_ plan: FirewallPlan) throws(TableInstaller.Fault) {
+  func adopt(_ plan: FirewallPlan) throws(TableInstaller.InstallationError) {
     settleBooks(closes: false)
     let sets = try install(plan)
     // By the numbers that servers have in the former plan.
@@ -224,7 +224,7 @@ final class Feeder {
 
   private func adoptPending() {
     guard let plan = pending else { return }
-    do throws(TableInstaller.Fault) {
+    do throws(TableInstaller.InstallationError) {
       try adopt(plan)
       installFault = nil
     } catch {
@@ -233,7 +233,7 @@ final class Feeder {
   }
 
   /// Says why something cannot be installed, once for each reason: it is tried again every second.
-  func tellOnce(_ fault: TableInstaller.Fault) {
+  func tellOnce(_ fault: TableInstaller.InstallationError) {
     if fault.text != installFault { answer(.notice("the table cannot be installed: \(fault.text)")) }
     installFault = fault.text
   }
@@ -440,7 +440,7 @@ final class Feeder {
       try adopt(plan)
       try notebook.store(parts)
       answer(.done(request: request, refusal: nil, flows: 0, text: ""))
-    } catch let fault as TableInstaller.Fault {
+    } catch let fault as TableInstaller.InstallationError {
       fail(request, fault.text)
     } catch {
       fail(request, "the plan cannot be used: \(error)")

@@ -11,7 +11,7 @@ enum NftProgram {
   }
 
   /// Why a ruleset was not applied.
-  struct Failure: Error {
+  struct NftError: Error {
     var text: String
   }
 
@@ -25,18 +25,18 @@ enum NftProgram {
   /// Applies `text` in one transaction. `started` learns the process id before any of it can take effect.
   static func apply(
     _ text: String, checkOnly: Bool = false, watch: Watch? = nil, started: (Int32) -> Void = { _ in }
-  ) throws(Failure) {
+  ) throws(NftError) {
     var run: Run
     do throws(SystemError) {
       run = try Run(checkOnly ? [path, "-c", "-f", "-"] : [path, "-f", "-"])
     } catch {
-      throw Failure(text: "\(path) cannot be started: \(error)")
+      throw NftError(text: "\(path) cannot be started: \(error)")
     }
     started(run.process.pid)
     let patience = patienceMilliseconds(text)
     let end = run.exchange(text, patience, watch: watch)
     guard run.process.wait() == 0 else {
-      throw Failure(
+      throw NftError(
         text: end.isLate
           ? "nft was ended: it had not done with the ruleset within \(patience / 1_000) s"
           : "nft refused the ruleset: \(end.complaint)")

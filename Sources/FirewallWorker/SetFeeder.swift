@@ -20,13 +20,13 @@ final class SetFeeder {
   private var inherited: [SetPlace: UInt64] = [:]
   /// The user's own elements, which never end: they are open already, and never changed or closed here.
   private var permanent: Set<SetPlace> = []
-  private var hours = HourWindows()
+  private var hours = HourlyQuotas()
   /// The sets whose elements could not be read when this began, with the reason: of what is in them no end is moved and
   /// nothing of what they had counted is known.
   private(set) var unread: [String] = []
   /// nil where no reading of counters is configured.
   private let counters: CounterReader?
-  private var schedule: HarvestSchedule
+  private var schedule: CounterPollSchedule
   /// The numbers of the sets that count, by name.
   private let counting: [String: Int]
 
@@ -51,7 +51,7 @@ final class SetFeeder {
       : Dictionary(
         places.sets.indices.filter(places.counts).map { (places.sets[$0].name, $0) },
         uniquingKeysWith: { first, _ in first })
-    schedule = HarvestSchedule(interval: UInt64(plan.harvestSeconds))
+    schedule = CounterPollSchedule(interval: UInt64(plan.harvestSeconds))
     inherit(working)
   }
 
@@ -183,7 +183,8 @@ final class SetFeeder {
 
   // MARK: Counters
 
-  /// When the next set's counters are to be read, nanoseconds; nil where they are not asked for, or no set holds anything.
+  /// When the next set's counters are to be read, nanoseconds; nil where they are not asked for, or no set holds
+  /// anything.
   var nextReading: UInt64? { schedule.next }
 
   /// Has the next set read whose turn it is; false where it is none's. Nothing waits for it.
@@ -194,7 +195,7 @@ final class SetFeeder {
   }
 
   /// A set was read, of this plan or of the one before.
-  func wasRead(_ set: String, _ ends: HarvestSchedule.Ends?) {
+  func wasRead(_ set: String, _ ends: CounterPollSchedule.Ends?) {
     guard let index = counting[set] else { return }
     schedule.read(index, ends, now: MonotonicTime.now().nanoseconds)
   }
@@ -221,7 +222,7 @@ final class SetFeeder {
 
   /// Another program took elements away: what a destination had used up of its hour may be gone with them.
   func forgetHours() {
-    hours = HourWindows()
+    hours = HourlyQuotas()
   }
 
   /// Learns which elements of the user's sets never end.

@@ -6,7 +6,7 @@ import NFTables
 
 /// Brings the kernel's table in line with a plan, or says precisely why that cannot be.
 struct TableInstaller {
-  struct Fault: Error {
+  struct InstallationError: Error {
     var text: String
     /// The kernel could not be read, which says nothing of what is there.
     var isUnread = false
@@ -37,7 +37,7 @@ struct TableInstaller {
   /// - Parameter owned: the table was Sluice's a moment ago. What another program put in its place goes, all of it.
   func install(
     _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings = .init(), owned: Bool = false
-  ) throws(Fault) -> [ServerSets] {
+  ) throws(InstallationError) -> [ServerSets] {
     let existing = try read(plan)
     guard plan.mode == .managed else { return try verify(plan, existing) }
     var leftovers = Ruleset.Leftovers()
@@ -60,18 +60,18 @@ struct TableInstaller {
   /// Another enclosure around the plan that is installed.
   func enclose(
     _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings, instead former: Ruleset.Surroundings
-  ) throws(Fault) {
+  ) throws(InstallationError) {
     try apply { () throws(FirewallPlanError) in try Ruleset.render(plan, surroundings, instead: former) }
   }
 
-  private func apply(_ render: () throws(FirewallPlanError) -> String) throws(Fault) {
+  private func apply(_ render: () throws(FirewallPlanError) -> String) throws(InstallationError) {
     defer { working(nil) }
     do {
       try NftProgram.apply(try render(), watch: watch, started: working)
-    } catch let failure as NftProgram.Failure {
-      throw Fault(text: failure.text)
+    } catch let failure as NftProgram.NftError {
+      throw InstallationError(text: failure.text)
     } catch {
-      throw Fault(text: "the plan is not valid: \(error)")
+      throw InstallationError(text: "the plan is not valid: \(error)")
     }
   }
 
@@ -84,19 +84,20 @@ struct TableInstaller {
       }
   }
 
-  private func read(_ plan: FirewallPlan) throws(Fault) -> [String: SetDescription] {
+  private func read(_ plan: FirewallPlan) throws(InstallationError) -> [String: SetDescription] {
     do {
       return try kernel.sets(family: plan.family, table: plan.table)
     } catch {
-      throw Fault(text: "the sets of table \(plan.family.name) \(plan.table) cannot be read: \(error)", isUnread: true)
+      throw InstallationError(
+        text: "the sets of table \(plan.family.name) \(plan.table) cannot be read: \(error)", isUnread: true)
     }
   }
 
-  private func refuseMisshapen(_ plan: FirewallPlan, _ existing: [String: SetDescription]) throws(Fault) {
+  private func refuseMisshapen(_ plan: FirewallPlan, _ existing: [String: SetDescription]) throws(InstallationError) {
     for name in plan.servers.flatMap(SetName.all(of:)) {
       let shape = SetShape(family: name.family, kind: name.kind)
       if let fault = existing[name.text]?.fault(as: shape) {
-        throw Fault(text: "table \(plan.family.name) \(plan.table): \(fault)")
+        throw InstallationError(text: "table \(plan.family.name) \(plan.table): \(fault)")
       }
     }
   }
@@ -104,7 +105,7 @@ struct TableInstaller {
   /// Sets and chains that only Sluice can have made and that the plan does not name.
   private func leftovers(
     _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings, _ existing: [String: SetDescription]
-  ) throws(Fault) -> Ruleset.Leftovers {
+  ) throws(InstallationError) -> Ruleset.Leftovers {
     let wanted = Set(plan.servers.flatMap(SetName.all(of:)))
     let stale = existing.values.compactMap { SetName($0.name) }.filter { name in
       let shape = SetShape(family: name.family, kind: name.kind)
@@ -115,11 +116,11 @@ struct TableInstaller {
     do {
       chains = try kernel.chains(family: plan.family, table: plan.table)
     } catch {
-      throw Fault(
+      throw InstallationError(
         text: "the chains of table \(plan.family.name) \(plan.table) cannot be read: \(error)", isUnread: true)
     }
     guard Self.isOurs(existing) || chains.isDisjoint(with: ["forward", "input"]) else {
-      throw Fault(text: "table \(plan.family.name) \(plan.table) exists and is not of our making")
+      throw InstallationError(text: "table \(plan.family.name) \(plan.table) exists and is not of our making")
     }
     let wantedChains = Set(Ruleset.chains(of: plan, surroundings) + Ruleset.deviceChains(surroundings))
     let wantedMaps = Set(Ruleset.hashedMaps(plan, surroundings.held))
@@ -135,7 +136,7 @@ struct TableInstaller {
         Ruleset.counted(by: $0) != nil && !wantedCounters.contains($0)
       }.sorted()
     } catch {
-      throw Fault(
+      throw InstallationError(
         text: "the counters of table \(plan.family.name) \(plan.table) cannot be read: \(error)", isUnread: true)
     }
     leftovers.maps = existing.keys.filter(Ruleset.isNetworkTable).filter { !wantedMaps.contains($0) }.sorted()
@@ -143,7 +144,9 @@ struct TableInstaller {
   }
 
   /// Mode `sets`: the user's table must hold at least one set for each server, of a shape that can be fed.
-  private func verify(_ plan: FirewallPlan, _ existing: [String: SetDescription]) throws(Fault) -> [ServerSets] {
+  private func verify(_ plan: FirewallPlan, _ existing: [String: SetDescription]) throws(InstallationError)
+    -> [ServerSets]
+  {
     let table = "table \(plan.family.name) \(plan.table)"
     var result: [ServerSets] = []
     for server in plan.servers {
@@ -153,7 +156,7 @@ struct TableInstaller {
       }
       guard !sets.isEmpty else {
         let names = plan.addressFamilies.map { "\(server.name)-\($0.rawValue)" }.joined(separator: " nor ")
-        throw Fault(text: "\(table) holds neither set \(names)")
+        throw InstallationError(text: "\(table) holds neither set \(names)")
       }
       result.append(sets)
     }
@@ -162,30 +165,31 @@ struct TableInstaller {
 
   private func usable(
     _ server: FirewallPlan.Server, _ family: IPAddress.Family, _ existing: [String: SetDescription], _ table: String
-  ) throws(Fault) -> ServerSets {
+  ) throws(InstallationError) -> ServerSets {
     let name = SetName(server: server.name, family: family, kind: .ports).text
     guard let main = existing[name] else { return [] }
     let v4 = family == .v4
     let plain = SetShape(family: family, kind: .anyPort)
     if main.keyType == plain.keyType {
       if let fault = main.fault(as: plain) {
-        throw Fault(text: "\(table): \(fault)")
+        throw InstallationError(text: "\(table): \(fault)")
       }
       return v4 ? [.v4, .plain4] : [.v6, .plain6]
     }
     let ports = SetShape(family: family, kind: .ports)
     if let fault = main.fault(as: ports) {
       let isOtherType = main.keyType != ports.keyType
-      throw Fault(text: "\(table): \(fault)\(isOtherType ? ", and it is no set of plain addresses either" : "")")
+      throw InstallationError(
+        text: "\(table): \(fault)\(isOtherType ? ", and it is no set of plain addresses either" : "")")
     }
     var sets: ServerSets = v4 ? .v4 : .v6
     if server.opensAnyPort {
       let anyName = SetName(server: server.name, family: family, kind: .anyPort).text
       guard let any = existing[anyName] else {
-        throw Fault(text: "\(table) lacks set \(anyName), which a rule with ports: any needs")
+        throw InstallationError(text: "\(table) lacks set \(anyName), which a rule with ports: any needs")
       }
       if let fault = any.fault(as: plain) {
-        throw Fault(text: "\(table): \(fault)")
+        throw InstallationError(text: "\(table): \(fault)")
       }
       sets.insert(v4 ? .anyPort4 : .anyPort6)
     }

@@ -3,8 +3,8 @@ package import IPNetwork
 /// The state of record of what is open: which addresses each server may reach, for which names, and until when.
 ///
 /// A pure value on the resolver's thread. Times are nanoseconds of the monotonic clock, passed in; the kernel's own
-/// timers start later than the ledger's, so an element never ends before the ledger believes it does. Servers share nothing but
-/// an index of addresses, so that nothing done for one costs more because of another.
+/// timers start later than the ledger's, so an element never ends before the ledger believes it does. Servers share
+/// nothing but an index of addresses, so that nothing done for one costs more because of another.
 package struct GrantLedger: ~Copyable {
   let limits: ServerGrants.Limits
   /// By the server's index.

@@ -21,8 +21,9 @@ package final class ChangeWatcher {
 
   package var descriptor: Int32 { socket.descriptor }
 
-  /// A program works for the feeder from now on (or, with nil, no longer): netlink gives a process's first socket its id
-  /// as port. Should the filter fail, the feeder's own installation is taken for another program's, reported, and no harm is done.
+  /// A program works for the feeder from now on (or, with nil, no longer): netlink gives a process's first socket its
+  /// id as port. Should the filter fail, the feeder's own installation is taken for another program's, reported, and no
+  /// harm is done.
   package func ignore(process: Int32?) {
     _ = sluice_netlink_ignore_ports(socket.descriptor, ownPort, process.map { UInt32(bitPattern: $0) } ?? ownPort)
   }

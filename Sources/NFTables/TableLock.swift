@@ -10,14 +10,14 @@ import LinuxIO
 /// other user can take it first; and the kernel takes it back with the process, however that ends.
 package struct TableLock: ~Copyable {
   /// Another process has the table.
-  package struct Taken: Error, CustomStringConvertible {
+  package struct TakenError: Error, CustomStringConvertible {
     package var table: String
     package var description: String { "a running sluice holds table \(table); stop that one first, or reload it" }
   }
 
   private let socket: NetlinkSocket
 
-  /// - Throws: `Taken`, or `SystemError`: EPERM without CAP_NET_ADMIN.
+  /// - Throws: `TakenError`, or `SystemError`: EPERM without CAP_NET_ADMIN.
   package init(family: FirewallPlan.Family, table: String) throws {
     socket = try Self.bound(family, table)
   }
@@ -29,7 +29,7 @@ package struct TableLock: ~Copyable {
     } catch {
       // A group that another socket has is refused as without CAP_NET_ADMIN; what is refused of a free one tells them apart.
       if error.errno == EBUSY || (error.errno == EPERM && RefusalReader.mayBind(socket, instead: freeGroup)) {
-        throw Taken(table: "\(family.name) \(table)")
+        throw TakenError(table: "\(family.name) \(table)")
       }
       throw SystemError(call: "lock the table (which needs root or CAP_NET_ADMIN)", errno: error.errno)
     }

@@ -3,7 +3,7 @@ import Foundation
 
 /// Finds and reads the files that a configuration names.
 enum ConfigFiles {
-  struct Refusal: Error {
+  struct FileError: Error {
     let reason: String
   }
 
@@ -25,40 +25,40 @@ enum ConfigFiles {
   }
 
   /// The octets of a regular file.
-  static func read(_ path: String) throws(Refusal) -> [UInt8] {
+  static func read(_ path: String) throws(FileError) -> [UInt8] {
     try checkReadable(path)
     guard let octets = FileManager.default.contents(atPath: path) else {
-      throw Refusal(reason: "cannot be read")
+      throw FileError(reason: "cannot be read")
     }
     return Array(octets)
   }
 
-  static func checkReadable(_ path: String) throws(Refusal) {
+  static func checkReadable(_ path: String) throws(FileError) {
     if let fault = fault(of: path) { throw fault }
   }
 
   /// Why a path is no file that can be read; nil where it is one.
-  static func fault(of path: String) -> Refusal? {
+  static func fault(of path: String) -> FileError? {
     switch kind(of: path) {
-    case nil: return Refusal(reason: "does not exist, or its directory cannot be searched")
+    case nil: return FileError(reason: "does not exist, or its directory cannot be searched")
     case .typeRegular?: break
-    case .typeDirectory?: return Refusal(reason: "is a directory, expected a file")
-    default: return Refusal(reason: "is no regular file")
+    case .typeDirectory?: return FileError(reason: "is a directory, expected a file")
+    default: return FileError(reason: "is no regular file")
     }
     let isReadable = FileManager.default.isReadableFile(atPath: path)
-    return isReadable ? nil : Refusal(reason: "cannot be read: permission denied")
+    return isReadable ? nil : FileError(reason: "cannot be read: permission denied")
   }
 
   /// The `*.yaml` and `*.yml` files of a directory in order of name; hidden ones are left out.
-  static func yamlFiles(in directory: String) throws(Refusal) -> [String] {
+  static func yamlFiles(in directory: String) throws(FileError) -> [String] {
     let names: [String]
     do {
       names = try FileManager.default.contentsOfDirectory(atPath: directory)
     } catch {
-      throw Refusal(reason: "cannot be read: permission denied")
+      throw FileError(reason: "cannot be read: permission denied")
     }
     let files = names.filter { !$0.hasPrefix(".") && ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml")) }.sorted()
-    if files.isEmpty { throw Refusal(reason: "holds no *.yaml file, expected at least one") }
+    if files.isEmpty { throw FileError(reason: "holds no *.yaml file, expected at least one") }
     return files.map { (directory as NSString).appendingPathComponent($0) }
   }
 

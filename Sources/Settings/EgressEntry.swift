@@ -2,7 +2,7 @@ package import EgressPolicy
 
 /// One entry of an egress list that stands in no file, read and checked as if it did.
 package enum EgressEntry {
-  package struct Refusal: Error {
+  package struct EntryError: Error {
     /// A sentence each.
     package let problems: [String]
   }
@@ -16,7 +16,7 @@ package enum EgressEntry {
   /// - Returns: the rule, and what a policy file would be warned of.
   package static func rule(
     host: String, ports: [String], types: [String], until: UInt64, named name: String
-  ) throws(Refusal) -> (rule: EgressRule, warnings: [String]) {
+  ) throws(EntryError) -> (rule: EgressRule, warnings: [String]) {
     var reader = PolicyReader()
     let entry = [("host", [host]), ("ports", ports), ("types", types)].filter { $0.0 == "host" || !$0.1.isEmpty }
     var rules = RuleList()
@@ -28,17 +28,17 @@ package enum EgressEntry {
       let tree = try YAMLReader.read(Array(text.joined().utf8), name: name)
       for node in tree.documents { reader.entry(node, into: &rules) }
     } catch {
-      throw Refusal(problems: [error.message])
+      throw EntryError(problems: [error.message])
     }
     guard let read = rules.first, reader.findings.diagnostics.allSatisfy({ $0.severity != .error }) else {
-      throw Refusal(problems: reader.findings.diagnostics.map(\.message))
+      throw EntryError(problems: reader.findings.diagnostics.map(\.message))
     }
     let rule = EgressRule(
       pattern: read.pattern, ports: read.ports, types: read.types, until: until,
       location: SourceLocation(file: name, line: 0, column: 0))
     let findings = PolicyLinter.check(rule)
     let errors = findings.filter { $0.severity == .error }
-    guard errors.isEmpty else { throw Refusal(problems: errors.map(\.message)) }
+    guard errors.isEmpty else { throw EntryError(problems: errors.map(\.message)) }
     return (rule, findings.map(\.message))
   }
 

@@ -2,12 +2,12 @@ import Foundation
 
 /// Turns names with letters outside ASCII into A-labels (RFC 5890), or refuses them when their meaning is in doubt.
 enum InternationalName {
-  struct Refusal: Error {
+  struct LabelError: Error {
     let reason: String
   }
 
   /// The name with every U-label as an A-label; ASCII labels and wildcards stay as they are.
-  static func toASCII(_ name: String) throws(Refusal) -> String {
+  static func toASCII(_ name: String) throws(LabelError) -> String {
     if name.utf8.allSatisfy({ $0 < 0x80 }) { return name }
     var labels: [String] = []
     for label in name.split(separator: ".", omittingEmptySubsequences: false) {
@@ -16,32 +16,32 @@ enum InternationalName {
     return labels.joined(separator: ".")
   }
 
-  private static func aLabel(_ label: String) throws(Refusal) -> String {
+  private static func aLabel(_ label: String) throws(LabelError) -> String {
     if label.utf8.allSatisfy({ $0 < 0x80 }) { return label }
     let folded = label.lowercased().precomposedStringWithCanonicalMapping
     try check(folded, from: label)
     guard let encoded = Punycode.encode(Array(folded.unicodeScalars)), encoded.utf8.count + 4 <= 63 else {
-      throw Refusal(reason: "has a label longer than 63 octets")
+      throw LabelError(reason: "has a label longer than 63 octets")
     }
     return "xn--" + encoded
   }
 
-  private static func check(_ folded: String, from label: String) throws(Refusal) {
+  private static func check(_ folded: String, from label: String) throws(LabelError) {
     for scalar in label.unicodeScalars where !scalar.isASCII {
       // Case mapping or composition must not make ASCII letters out of others: Kelvin sign, dotted capital I.
       let alone = String(scalar).lowercased().precomposedStringWithCanonicalMapping
       if alone.unicodeScalars.contains(where: \.isASCII) {
-        throw Refusal(reason: "holds a letter that only looks like an ASCII one; write the A-label (xn--…)")
+        throw LabelError(reason: "holds a letter that only looks like an ASCII one; write the A-label (xn--…)")
       }
     }
     guard folded.precomposedStringWithCompatibilityMapping == folded else {
-      throw Refusal(reason: "holds a compatibility form such as a full-width letter; write the A-label (xn--…)")
+      throw LabelError(reason: "holds a compatibility form such as a full-width letter; write the A-label (xn--…)")
     }
     if folded.hasPrefix("-") || folded.hasSuffix("-") || folded.dropFirst(2).hasPrefix("--") {
-      throw Refusal(reason: "has hyphens where an internationalised label must not have them")
+      throw LabelError(reason: "has hyphens where an internationalised label must not have them")
     }
     for (index, scalar) in folded.unicodeScalars.enumerated() where !isClear(scalar, isFirst: index == 0) {
-      throw Refusal(
+      throw LabelError(
         reason: "holds \(Quoted.text(String(scalar))), which has no certain A-label; write the A-label (xn--…)")
     }
   }

@@ -136,7 +136,7 @@ struct PolicyReader {
       return try NamePattern(InternationalName.toASCII(text))
     } catch let error as NamePatternError {
       findings.error("\(Quoted.text(text)) \(error.reason), expected \(hint(text) ?? expected)", at: node.location)
-    } catch let error as InternationalName.Refusal {
+    } catch let error as InternationalName.LabelError {
       findings.error("\(Quoted.text(text)) \(error.reason)", at: node.location)
     } catch {
       findings.reject(node, expected: expected)

@@ -1,7 +1,8 @@
 import EgressPolicy
 import IPNetwork
 
-/// The sections of the main configuration. Every bound is far from legitimate use and keeps arithmetic and memory small.
+/// The sections of the main configuration. Every bound is far from legitimate use and keeps arithmetic and memory
+/// small.
 extension FieldReader {
   private static let day = 86_400
 

@@ -17,7 +17,7 @@ package struct Settings: Sendable {
   package var cache: CacheSettings
   package var audit: AuditSettings
   package var control: ControlSettings
-  /// Where figures are served by HTTP over TCP; nowhere when nil.
+  /// Where metrics are served by HTTP over TCP; nowhere when nil.
   package var metrics: ListenAddress?
   /// Networks that no policy governs any more and that need not stay closed.
   package var released: [IPPrefix] = []

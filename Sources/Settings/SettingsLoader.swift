@@ -61,7 +61,7 @@ package enum SettingsLoader {
   private static func read(_ path: String, _ whole: SourceLocation) throws(Diagnostic) -> [YAMLNode] {
     do {
       return try YAMLReader.read(try ConfigFiles.read(path), name: path).documents
-    } catch let error as ConfigFiles.Refusal {
+    } catch let error as ConfigFiles.FileError {
       throw .error(error.reason, at: whole)
     } catch let error as Diagnostic {
       throw error

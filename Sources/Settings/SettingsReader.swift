@@ -303,7 +303,7 @@ extension SettingsReader {
         findings.warning("holds no policy document", at: SourceLocation(file: file, line: 0, column: 0))
       }
       return policies
-    } catch let error as ConfigFiles.Refusal {
+    } catch let error as ConfigFiles.FileError {
       findings.error("policy file \(Quoted.text(file)) \(error.reason)", at: place)
     } catch let error as Diagnostic {
       findings.add([error])

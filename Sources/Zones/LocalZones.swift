@@ -1,8 +1,8 @@
 package import DNSWire
 package import IPNetwork
 
-/// The names that are answered on the host and never forwarded: special-use names (RFC 6761, 6303, 7686, 8375, 9476), the reverse
-/// zones of private space, and what the operator adds.
+/// The names that are answered on the host and never forwarded: special-use names (RFC 6761, 6303, 7686, 8375, 9476),
+/// the reverse zones of private space, and what the operator adds.
 ///
 /// A zone is whatever has an SOA; a file may hold several. The zone of the root gives only the SOA of denials.
 package final class LocalZones: Sendable {

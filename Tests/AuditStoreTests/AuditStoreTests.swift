@@ -232,7 +232,7 @@ import Testing
     #expect(files == ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3", "audit.jsonl.ring"])
   }
 
-  @Test("after somebody moved the file, reopening begins a new one and loses nothing (SIGHUP)")
+  @Test("after another program moved the file, reopening begins a new one and loses nothing (SIGHUP)")
   func reopening() throws {
     let scratch = Scratch()
     let store = try openStore(scratch.log)

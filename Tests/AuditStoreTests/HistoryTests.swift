@@ -9,7 +9,7 @@ import Testing
 @testable import AuditStore
 
 @Suite struct HistoryTests {
-  @Test("one server's flood of grants takes nobody's history, and is in the log to the last record")
+  @Test("one server's flood of grants takes no other's history, and is in the log to the last record")
   func flood() throws {
     let scratch = Scratch()
     let store = try AuditStore(

@@ -238,7 +238,7 @@ import Testing
     #expect(Set(ids).count == ids.count)
   }
 
-  @Test("the file that is being written is never replaced, even when somebody gave it a rotated file's name")
+  @Test("the file that is being written is never replaced, even when another program gave it a rotated file's name")
   func current() throws {
     let scratch = Scratch()
     let store = try open(scratch.log, maxSize: 1 << 20)

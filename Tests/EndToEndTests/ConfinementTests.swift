@@ -35,7 +35,7 @@ extension EndToEnd {
       for process in bridge { #expect(try confinement(process) == expected, "keeper or feeder") }
     }
 
-    @Test("every thread of serve, keeper and feeder is confined, whoever started them")
+    @Test("every thread of serve, keeper and feeder is confined, whatever process started them")
     func everyThread() throws {
       try Testbed.run { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A", "+tcp").values == ["45.11.0.10"])

@@ -301,7 +301,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("a real Prometheus scrapes the figures, evaluates the shipped rules, and the dashboard asks for nothing else")
+    @Test("a real Prometheus scrapes the metrics, evaluates the shipped rules, and the dashboard asks for nothing else")
     func metrics() throws {
       var settings = TestbedSettings()
       settings.configuration += "metrics: \"127.0.0.1:9153\"\n"

@@ -17,7 +17,7 @@ extension EndToEnd {
       return (output.status, try output.lines.map { try JSONDecoder().decode(Found.self, from: Data($0.utf8)) })
     }
 
-    @Test("a network of Podman's whose name server wants an address of ours is named; one without DNS is left alone")
+    @Test("a network of Podman's whose name server wants an address of serve's is named; one without DNS is left alone")
     func podman() throws {
       try Testbed.run { (bed: Testbed) throws in
         let networks = bed.folder.appending(path: "networks")

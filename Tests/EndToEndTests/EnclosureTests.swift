@@ -55,7 +55,7 @@ extension EndToEnd {
       guard output.status == 0 else { throw Obstacle("send: \(output.errors)") }
     }
 
-    @Test("a source that is nobody's does not leave, with a policy that names no interface (threats E1)")
+    @Test("a source in no server's network does not leave, with a policy that names no interface (threats E1)")
     func spoofed() throws {
       try Testbed.run { (bed: Testbed) throws in
         try bed.host.must("sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.br-mcp.rp_filter=0")

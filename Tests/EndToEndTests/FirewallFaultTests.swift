@@ -110,7 +110,7 @@ extension EndToEnd {
       return bridge
     }
 
-    @Test("a bridge that is alive but does not run: no cached answer without its element, and everybody is told")
+    @Test("a bridge that is alive but does not run: no cached answer without its element, and every interface tells it")
     func silentBridge() throws {
       try Testbed.run { (bed: Testbed) throws in
         let (socket, kernel) = (try bed.socket(), try KernelView(bed))
@@ -143,7 +143,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("a bridge that nobody brings back ends serve with an error")
+    @Test("a bridge that does not come back ends serve with an error")
     func lostBridge() throws {
       try Testbed.run { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").values == ["45.11.0.10"])

@@ -125,7 +125,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("a network that a reload governs is closed to everybody else at once")
+    @Test("a network that a reload governs is closed to all other servers at once")
     func reload() throws {
       let settings = Self.settings()
       try Testbed.run(settings) { (bed: Testbed) throws in

@@ -89,7 +89,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("firewall diff is silent about our own table and names what somebody changed")
+    @Test("firewall diff is silent about the managed table and names what another program changed")
     func difference() throws {
       try Testbed.run { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")

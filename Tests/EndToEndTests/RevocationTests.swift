@@ -257,7 +257,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("however often servers come and go, the firewall holds those that are there, and nobody inherits anything")
+    @Test("however often servers come and go, the firewall holds those that are there, and none inherits anything")
     func numbersGivenBack() throws {
       var settings = TestbedSettings()
       settings.policies = Self.policy(of: "mcp-0", "api.github.com")

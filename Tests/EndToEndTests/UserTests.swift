@@ -86,7 +86,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("nobody's number, and root's by another name, are refused at the start")
+    @Test("the number of the user nobody, and root's by another name, are refused at the start")
     func numbers() throws {
       var settings = TestbedSettings()
       settings.startsSluice = false

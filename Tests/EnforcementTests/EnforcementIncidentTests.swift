@@ -42,7 +42,7 @@ struct EnforcementIncidentTests {
     #expect(incident.settle(now: 3)?.disturbances == 2)
   }
 
-  @Test("elements that nobody was promised keep the incident open until they are gone")
+  @Test("elements without a promise keep the incident open until they are gone")
   func strangers() {
     var incident = EnforcementIncident()
     _ = incident.disturbed(.elementsAdded, breaksTable: false, now: 0)

@@ -102,7 +102,7 @@ struct EnforcementTests {
     #expect(!world.isOpen)
   }
 
-  @Test("in mode sets the table is its owner's: nobody puts it back, and the incident ends with the commits")
+  @Test("in mode sets the table is its owner's: it is not put back, and the incident ends with the commits")
   func notManaged() {
     let world = World(isManaged: false)
     world.tell(.changed([.elementsRemoved], servers: [1]))

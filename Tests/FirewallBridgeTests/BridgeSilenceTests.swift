@@ -47,7 +47,7 @@ import Testing
     }
   }
 
-  @Test("without a batch the bridge is lost a second after a probe, and gone when nobody brings it back")
+  @Test("without a batch the bridge is lost a second after a probe, and gone when it does not come back")
   func idle() {
     var silence = BridgeSilence()
     _ = silence.heard(Self.at(0))

@@ -33,7 +33,7 @@ import FirewallModel
     #expect(queue.next(now: Self.at(0)) == nil)
   }
 
-  @Test("one batch is in flight and whoever comes meanwhile joins the next")
+  @Test("one batch is in flight and every commit that comes meanwhile joins the next")
   func grouping() throws {
     var queue = CommitQueue(plan: 9)
     _ = queue.greeted(now: Self.at(0))
@@ -187,7 +187,7 @@ import FirewallModel
     #expect(queue.answered(batch.identifier, refused: []) == [.init(unit: later, outcome: .committed)])
   }
 
-  @Test("when the bridge is gone everybody hears it")
+  @Test("when the bridge is gone every commit is refused")
   func gone() throws {
     var queue = CommitQueue(plan: 1)
     _ = queue.greeted(now: Self.at(0))

@@ -182,7 +182,7 @@ struct EnclosureModelTests {
     let many = (0...HeldNetworks.maximumHeld).map { "10.\($0 >> 8).\($0 & 0xFF).0/24" }
     _ = try networks.adopt(Self.plan(many))
     let before = networks
-    #expect(throws: HeldNetworks.TooMany.self) { try networks.adopt(Self.plan(["192.168.0.0/24"])) }
+    #expect(throws: HeldNetworks.TooManyError.self) { try networks.adopt(Self.plan(["192.168.0.0/24"])) }
     #expect(networks == before)
   }
 }

@@ -13,14 +13,14 @@ struct HarvestTests {
 
   /// Reads whatever is due in each second until `end`, of a set whose elements end then; says when.
   private static func readings(
-    _ schedule: inout HarvestSchedule, of set: Int, until end: UInt64, from start: UInt64 = 0, ends: [UInt64]
+    _ schedule: inout CounterPollSchedule, of set: Int, until end: UInt64, from start: UInt64 = 0, ends: [UInt64]
   ) -> [UInt64] {
     var read: [UInt64] = []
     for now in start...end {
       guard let taken = schedule.take(now * second) else { continue }
       #expect(taken == set)
       #expect(schedule.take(now * second) == nil)
-      var found = HarvestSchedule.Ends()
+      var found = CounterPollSchedule.Ends()
       for end in ends where end > now * second { found.add(end, horizon: schedule.horizon(now * second)) }
       schedule.read(set, found, now: now * second)
       read.append(now)
@@ -30,7 +30,7 @@ struct HarvestTests {
 
   @Test("nothing wakes while no set holds anything")
   func idle() {
-    var schedule = HarvestSchedule(interval: 10)
+    var schedule = CounterPollSchedule(interval: 10)
     #expect(schedule.next == nil && schedule.take(.max) == nil)
     schedule.opened(3, until: 5 * Self.second, now: 0)
     #expect(schedule.next != nil)
@@ -40,7 +40,7 @@ struct HarvestTests {
 
   @Test("a set is read in the second before an element of it ends, and evenly before that")
   func beforeTheEnd() {
-    var schedule = HarvestSchedule(interval: 10)
+    var schedule = CounterPollSchedule(interval: 10)
     let end = 68 * Self.second + 900_000_000
     schedule.opened(7, until: end, now: 0)
     let read = Self.readings(&schedule, of: 7, until: 100, ends: [end])
@@ -52,7 +52,7 @@ struct HarvestTests {
   @Test("a set whose elements end in every second is read once in half an interval, and near each of the ends")
   func ends() {
     for (interval, apart) in [(1, 1), (2, 1), (10, 5), (3_600, 5)] as [(UInt64, UInt64)] {
-      var schedule = HarvestSchedule(interval: interval)
+      var schedule = CounterPollSchedule(interval: interval)
       let ends = (30...330).map { UInt64($0) * Self.second + 500_000_000 }
       for end in ends { schedule.opened(0, until: end, now: 0) }
       let read = Self.readings(&schedule, of: 0, until: 5_000, ends: ends)
@@ -70,13 +70,13 @@ struct HarvestTests {
 
   @Test("what is opened while a set is read counts for the next reading, and a set that could not be read stays due")
   func meanwhile() {
-    var schedule = HarvestSchedule(interval: 10)
+    var schedule = CounterPollSchedule(interval: 10)
     schedule.opened(1, until: 12 * Self.second, now: 0)
     #expect(schedule.take(10 * Self.second) == 1)
     schedule.opened(1, until: 90 * Self.second, now: 10 * Self.second)
     // It is being read; nothing else is due.
     #expect(schedule.next == nil)
-    schedule.read(1, HarvestSchedule.Ends(next: nil, last: 12 * Self.second), now: 13 * Self.second)
+    schedule.read(1, CounterPollSchedule.Ends(next: nil, last: 12 * Self.second), now: 13 * Self.second)
     #expect(schedule.next == 20 * Self.second)
     #expect(schedule.take(20 * Self.second) == 1)
     schedule.read(1, nil, now: 21 * Self.second)
@@ -85,7 +85,7 @@ struct HarvestTests {
 
   @Test("renewals add no readings")
   func renewals() {
-    var schedule = HarvestSchedule(interval: 10)
+    var schedule = CounterPollSchedule(interval: 10)
     for millisecond in stride(from: 0, to: 60_000, by: 7) as StrideTo<UInt64> {
       schedule.opened(1, until: (millisecond + 90_000) * 1_000_000, now: millisecond * 1_000_000)
     }
@@ -146,7 +146,7 @@ struct HarvestTests {
 
   @Test("an hour's quota begins again only when the hour is over")
   func hours() {
-    var windows = HourWindows()
+    var windows = HourlyQuotas()
     let place = SetPlace(set: 4, key: Self.key(9))
     let hour: UInt64 = 3_600 * Self.second
     let first = windows.step(place, lifetime: 90_000, now: 0)

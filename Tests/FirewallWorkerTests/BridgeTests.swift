@@ -546,7 +546,7 @@ struct BridgeTests {
     try Kernel.inNamespace { try body(folder + "/bridge", state.raw) }
   }
 
-  @Test("a list of governed networks that cannot be read opens nothing that it held, whoever made it so")
+  @Test("a list of governed networks that cannot be read opens nothing that it held, whatever made it so")
   func unreadableList() throws {
     try withState { folder, state in
       let session = try Session(Self.serverPlan(), state: state)
@@ -699,7 +699,7 @@ struct BridgeTests {
     }
   }
 
-  @Test("somebody else's table is neither changed nor removed")
+  @Test("another program's table is neither changed nor removed")
   func strangers() throws {
     try with { session in
       try session.waitUp()

@@ -30,7 +30,7 @@ struct RulesetTests {
     }
   }
 
-  @Test("an empty plan is a table that hinders nobody")
+  @Test("an empty plan is a table that refuses no packet")
   func empty() throws {
     try Kernel.inNamespace {
       try Kernel.nft(Ruleset.render(FirewallPlan(mode: .managed, servers: [])))
@@ -173,7 +173,7 @@ struct RulesetTests {
       let installer = TableInstaller(kernel: try KernelSets()) { _ in }
       for set in ["type ipv4_addr; flags timeout", "type ipv4_addr . inet_proto . inet_service"] {
         try Kernel.nft("add table inet sluice\nadd set inet sluice github-mcp-4 { \(set); }")
-        let fault = #expect(throws: TableInstaller.Fault.self) { try installer.install(.sample()) }
+        let fault = #expect(throws: TableInstaller.InstallationError.self) { try installer.install(.sample()) }
         #expect(fault?.text.contains("set github-mcp-4") == true)
         try Kernel.nft("delete table inet sluice")
       }
@@ -186,7 +186,7 @@ struct RulesetTests {
       let kernel = try KernelSets()
       let installer = TableInstaller(kernel: kernel) { _ in }
       let plan = FirewallPlan.sample(table: "mine", mode: .sets)
-      let fault = #expect(throws: TableInstaller.Fault.self) { try installer.install(plan) }
+      let fault = #expect(throws: TableInstaller.InstallationError.self) { try installer.install(plan) }
       #expect(fault?.text == "table inet mine holds neither set github-mcp-4 nor github-mcp-6")
       try Kernel.nft(
         """

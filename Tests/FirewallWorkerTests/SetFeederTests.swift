@@ -368,7 +368,7 @@ struct SetFeederTests {
     }
   }
 
-  @Test("where nobody asks what was sent no set is read")
+  @Test("where no reading of counters is configured no set is read")
   func unasked() throws {
     try Kernel.inNamespace {
       let reader = try CounterReader()

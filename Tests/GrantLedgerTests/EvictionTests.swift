@@ -72,7 +72,7 @@ struct EvictionTests {
     ledger.checkConsistency(now: 8 * second)
   }
 
-  @Test("what is over ends in slices, with every look a little; it is closed to everybody at once")
+  @Test("what is over ends in slices, with every look a little; it is closed to every name at once")
   func slices() throws {
     var ledger = makeSmall(elements: 10_000)
     for number in 0..<2_000 { try ledger.answer("n\(number).example", [number + 1, 5_000], ttl: 5, now: 0) }

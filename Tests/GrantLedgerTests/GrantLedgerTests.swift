@@ -87,7 +87,7 @@ struct GrantLedgerTests {
     #expect(other.commits.map(\.lifetimeMilliseconds) == [331_000])
   }
 
-  @Test("a renewal or replay does not shorten what somebody else asked for meanwhile")
+  @Test("a renewal or replay does not shorten what another name asked for meanwhile")
   func renewalKeeps() throws {
     var ledger = makeLedger()
     try ledger.open(try key("a.example"), [1], ttl: 100, now: 0)

@@ -35,7 +35,7 @@ struct ReplayTests {
 
 @Suite("The grant ledger: caps")
 struct CapTests {
-  @Test("an element carries the caps of everybody who holds it, and a new one is committed before the answer leaves")
+  @Test("an element carries the caps of every rule that holds it, and a new one is committed before the answer leaves")
   func union() throws {
     var ledger = makeSmall()
     #expect(try ledger.answer("a.example", [1], ttl: 300, now: 0, caps: 1).commits.map(\.caps) == [1])

@@ -152,7 +152,7 @@ struct DatagramBatchTests {
     #expect(LoopbackSocket.receive(client.raw) == [9])
   }
 
-  @Test("a datagram of 4096 octets is read, a longer one is not shown to anybody")
+  @Test("a datagram of 4096 octets is read, a longer one is passed on to no handler")
   func truncated() throws {
     let server = try Sockets.listenUDP(.v4(Self.loopback))
     let client = try Sockets.connectUDP(.v4(Self.loopback, port: LoopbackSocket.port(of: server.raw)))

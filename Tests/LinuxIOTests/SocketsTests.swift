@@ -42,7 +42,7 @@ struct SocketsTests {
     #expect(SystemError(call: "bind", errno: EADDRINUSE).description == "bind: Address already in use")
   }
 
-  @Test("the path MTU that a stranger claims has no effect on queries", arguments: [false, true])
+  @Test("the path MTU that an attacker claims has no effect on queries", arguments: [false, true])
   func fragments(isV6: Bool) throws {
     let to = isV6 ? SocketAddress.v6(low: 1, port: 53) : .v4(0x7F00_0001, port: 53)
     let socket = try Sockets.connectUDP(to)

@@ -21,7 +21,7 @@ struct SteeringTests {
     return sockets.firstIndex { LoopbackSocket.isReadable($0, within: 0) && LoopbackSocket.receive($0) == [7] }
   }
 
-  @Test("networks go to the last socket, everybody else to the first; and back when they are let go")
+  @Test("networks go to the last socket, all others to the first; and back when they are let go")
   func oneWorker() throws {
     let first = try Sockets.listenUDP(Self.v4(1))
     let port = LoopbackSocket.port(of: first.raw)

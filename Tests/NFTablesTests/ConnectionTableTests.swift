@@ -13,7 +13,7 @@ struct ConnectionTableTests {
     try Kernel.inNamespace {
       do {
         let lock = try TableLock(family: .inet, table: "sluice")
-        #expect(throws: TableLock.Taken.self) { _ = try TableLock(family: .inet, table: "sluice") }
+        #expect(throws: TableLock.TakenError.self) { _ = try TableLock(family: .inet, table: "sluice") }
         _ = try TableLock(family: .inet, table: "other")
         try Kernel.inNamespace { _ = try TableLock(family: .inet, table: "sluice") }
         _ = consume lock

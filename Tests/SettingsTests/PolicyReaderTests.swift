@@ -20,7 +20,7 @@ import Testing
     #expect(policy.rules[0].location.file.hasSuffix("/policy.yaml"))
   }
 
-  @Test("the whole grammar of the contract is read")
+  @Test("the whole grammar of a policy is read")
   func wholeGrammar() throws {
     let (policies, findings) = try loadPolicy(
       """

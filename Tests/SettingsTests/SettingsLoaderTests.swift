@@ -6,7 +6,7 @@ import Testing
 @testable import Settings
 
 @Suite struct SettingsLoaderTests {
-  @Test("a configuration with only what is required gets the defaults of the contract")
+  @Test("a configuration with only what is required gets the documented defaults")
   func defaults() throws {
     let (settings, findings) = try loadConfig(config())
     let found = try #require(settings, "\(findings)")
@@ -30,7 +30,7 @@ import Testing
     #expect(found.policies.map(\.name.text) == ["github-mcp"])
   }
 
-  @Test("the example of the contract is read key by key")
+  @Test("the documented example is read key by key")
   func contract() throws {
     let text = """
       listen: [ "10.77.1.1:53", "[fd00:77:1::1]:53", "10.77.1.2" ]

@@ -45,7 +45,7 @@ struct SharesTests {
     #expect(shares.count == 120)
   }
 
-  @Test("beside others nobody gets more than a quarter, and its own oldest goes for its next")
+  @Test("beside others no owner gets more than a quarter, and its own oldest goes for its next")
   func quarter() {
     var shares = Shares<String>(capacity: 100, leastAge: 10)
     _ = shares.enter("b", now: 0)

@@ -49,7 +49,8 @@ package final class AuditStore: Sendable {
 
   /// Opens log and ring file, and brings the log up to date with what a killed run left.
   ///
-  /// - Throws: when another `serve` has the log, when a file is a link or no file of this log, or when it cannot be written.
+  /// - Throws: when another `serve` has the log, when a file is a link or no file of this log, or when it cannot be
+  ///   written.
   package init(settings: AuditStoreSettings) throws(AuditStoreError) {
     path = settings.path
     directory = try LogDirectory(of: settings.path)

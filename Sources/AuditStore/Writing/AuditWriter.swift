@@ -153,8 +153,8 @@ struct AuditWriter: ~Copyable {
     }
   }
 
-  /// What is written to a file that was taken away cannot be read any more: where another one is at the path, or none, goes on
-  /// there.
+  /// What is written to a file that was taken away cannot be read any more: where another one is at the path, or none,
+  /// goes on there.
   private mutating func lookForFile() {
     let now = MonotonicTime.now().nanoseconds
     guard !output.isEmpty, now >= lookedAt &+ Self.lookRhythm else { return }

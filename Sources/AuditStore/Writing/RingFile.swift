@@ -82,7 +82,8 @@ final class RingFile: Sendable {
     return try RingFile(file, geometry)
   }
 
-  /// Whether a file is empty, was being made, or is a ring file: anything else belongs to another program, and is left alone.
+  /// Whether a file is empty, was being made, or is a ring file: anything else belongs to another program, and is left
+  /// alone.
   static func mayOverwrite(_ file: borrowing FileDescriptor, octets: Int) -> Bool {
     guard octets > 0 else { return true }
     var word: UInt64 = 0

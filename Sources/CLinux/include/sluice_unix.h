@@ -8,8 +8,9 @@
 /// so; -1 makes none. The descriptor, close-on-exec; -ELOOP for such a link, or another negative errno.
 int32_t sluice_open_folder(const char *path, int32_t mode, int32_t *made);
 
-/// Listens on a Unix socket in a folder with this mode and owner (UINT32_MAX: stays). A socket on which no process answers is replaced.
-/// The descriptor, close-on-exec; -EADDRINUSE when a process answers there, -EEXIST when another file is there.
+/// Listens on a Unix socket in a folder with this mode and owner (UINT32_MAX: stays). A socket on which no process
+/// answers is replaced. The descriptor, close-on-exec; -EADDRINUSE when a process answers there, -EEXIST when another
+/// file is there.
 int32_t sluice_unix_listen(int32_t folder, const char *name, uint32_t mode, uint32_t uid, uint32_t gid);
 
 /// What SO_PEERCRED gives: `struct ucred`, which is hidden without _GNU_SOURCE.

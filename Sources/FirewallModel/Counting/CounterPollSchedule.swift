@@ -3,7 +3,7 @@
 ///
 /// Two readings of a set are at least half an interval apart, five seconds at the most, in however many different seconds
 /// its elements end. What it holds is fixed for each set. All times are nanoseconds of the monotonic clock.
-package struct HarvestSchedule {
+package struct CounterPollSchedule {
   /// When elements of a set end.
   package struct Ends: Equatable {
     /// The first end that another reading comes before; nil where there is none.

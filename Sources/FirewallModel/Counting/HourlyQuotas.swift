@@ -1,5 +1,5 @@
 /// When each destination's hour began: its quota lasts until the hour is over, however often the grant is renewed.
-package struct HourWindows {
+package struct HourlyQuotas {
   /// What is to be done about an element when its grant is committed.
   package struct Step: Equatable {
     package var lifetimeMilliseconds: UInt64

@@ -224,7 +224,7 @@ extension [PortRule] {
 }
 
 /// Why a configuration makes no envelope, as a sentence.
-package struct EnvelopeFault: Error {
+package struct EnvelopeError: Error {
   package var text: String
 
   package init(text: String) {

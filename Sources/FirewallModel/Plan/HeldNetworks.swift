@@ -18,7 +18,7 @@ package struct HeldNetworks: Hashable, Sendable {
   /// Networks that may be held at a time; a host has far fewer, and each costs a rule's element.
   package static let maximumHeld = 4_096
 
-  package struct TooMany: Error, CustomStringConvertible {
+  package struct TooManyError: Error, CustomStringConvertible {
     package var description: String {
       "more than \(HeldNetworks.maximumHeld) networks that no policy governs any more: "
         + "release those that are gone with `sluice firewall release NETWORK`"
@@ -67,8 +67,8 @@ package struct HeldNetworks: Hashable, Sendable {
 
   /// Takes note of what a plan governs and releases; what is held then.
   ///
-  /// - Throws: `TooMany`; then nothing has changed.
-  package mutating func adopt(_ plan: FirewallPlan) throws(TooMany) -> [HeldNetwork] {
+  /// - Throws: `TooManyError`; then nothing has changed.
+  package mutating func adopt(_ plan: FirewallPlan) throws(TooManyError) -> [HeldNetwork] {
     var next = self
     for released in plan.released {
       for prefix in servers.keys where released.length <= prefix.length && released.contains(prefix.address) {
@@ -78,7 +78,7 @@ package struct HeldNetworks: Hashable, Sendable {
     let governed = GovernedRanges(plan)
     for (prefix, _) in next.servers where governed.cover(prefix) { next.servers[prefix] = nil }
     let held = next.list
-    guard held.count <= Self.maximumHeld else { throw TooMany() }
+    guard held.count <= Self.maximumHeld else { throw TooManyError() }
     for server in plan.servers {
       for prefix in server.prefixes { next.servers[prefix] = server.name }
     }

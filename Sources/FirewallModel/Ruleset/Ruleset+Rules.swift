@@ -131,8 +131,8 @@ extension Ruleset {
     if plan.fencesInput { fenceRules(plan, in: &text) }
   }
 
-  /// What the host itself sends: connections to servers are marked. That a refusal found no host at the server's address is
-  /// not told: the error would carry the refused packet's ports and number to where it was not let.
+  /// What the host itself sends: connections to servers are marked. That a refusal found no host at the server's
+  /// address is not told: the error would carry the refused packet's ports and number to where it was not let.
   private static func outputRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
     text.rule("output", "icmp type destination-unreachable icmp code host-unreachable jump \(unreachable)")
     text.rule("output", "icmpv6 type destination-unreachable icmpv6 code addr-unreachable jump \(unreachable)")

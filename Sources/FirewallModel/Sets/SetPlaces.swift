@@ -92,15 +92,17 @@ package struct SetPlaces {
   }
 
   /// The opening set and the key of a grant's element.
-  package func place(_ element: GrantElement) -> Result<SetPlace, Misplaced> {
+  package func place(_ element: GrantElement) -> Result<SetPlace, PlacementRefusal> {
     let server = Int(element.server)
-    guard server < serverSets.count, server < plan.servers.count else { return .failure(Misplaced(.noSuchServer)) }
+    guard server < serverSets.count, server < plan.servers.count else {
+      return .failure(PlacementRefusal(.noSuchServer))
+    }
     let v4 = element.address.family == .v4
     let has = serverSets[server]
-    guard has.contains(v4 ? .v4 : .v6) else { return .failure(Misplaced(.missingSet)) }
+    guard has.contains(v4 ? .v4 : .v6) else { return .failure(PlacementRefusal(.missingSet)) }
     let plain = has.contains(v4 ? .plain4 : .plain6)
     let any = element.transport == 0 && !plain
-    guard !any || has.contains(v4 ? .anyPort4 : .anyPort6) else { return .failure(Misplaced(.missingSet)) }
+    guard !any || has.contains(v4 ? .anyPort4 : .anyPort6) else { return .failure(PlacementRefusal(.missingSet)) }
     let index = server * 4 + (any ? 2 : 0) + (v4 ? 0 : 1)
     let key = shapes[index].key(address: element.address, transport: element.transport, port: element.port)
     return .success(SetPlace(set: index, key: key))
@@ -108,7 +110,7 @@ package struct SetPlaces {
 }
 
 /// Why an element has no place.
-package struct Misplaced: Error {
+package struct PlacementRefusal: Error {
   package var refusal: BridgeRefusal
 
   package init(_ reason: BridgeRefusal.Reason) {

@@ -78,10 +78,11 @@ struct MetricsReading: Sendable {
     for (policy, state) in zip(snapshot.policy.servers, snapshot.servers) {
       samples("sluice_queries_total", state.counts, server: policy.name.text, &text)
     }
-    text.family(
-      "sluice_stranger_queries_total", .counter,
-      "Queries of clients in no server's network, and messages that are no query.")
-    samples("sluice_stranger_queries_total", snapshot.strangers, server: nil, &text)
+    // By the former name as well, for what reads it already.
+    for name in ["sluice_unknown_client_queries_total", "sluice_stranger_queries_total"] {
+      text.family(name, .counter, "Queries of clients in no server's network, and messages that are no query.")
+      samples(name, snapshot.strangers, server: nil, &text)
+    }
     text.family("sluice_cache_entries", .gauge, "Answers in a server's cache.")
     for (policy, state) in zip(snapshot.policy.servers, snapshot.servers) {
       text.sample("sluice_cache_entries", ["server": policy.name.text], state.cache.count)

@@ -49,7 +49,7 @@ extension ControlDesk {
     }
     let entry: (rule: EgressRule, warnings: [String])
     let id = policies.nextID()
-    do throws(EgressEntry.Refusal) {
+    do throws(EgressEntry.EntryError) {
       entry = try EgressEntry.rule(
         host: name, ports: ports, types: types,
         until: policies.clock.seconds() + duration, named: "permit \(id)")

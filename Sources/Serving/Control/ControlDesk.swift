@@ -49,7 +49,7 @@ final class ControlDesk {
 
   func take(_ request: ControlRequest, _ completion: @escaping Completion) {
     if observe(request, completion) { return }
-    // Of a listener for figures nothing is known of who calls.
+    // Of a listener for metrics nothing is known of who calls.
     guard request.path.first == ControlAPI.version, request.peer != .nobody else {
       let expected = request.peer == .nobody ? "/metrics, /healthz or /readyz" : "/v1/…, /metrics, /healthz or /readyz"
       return completion(.error(404, "no such path; expected \(expected)"))

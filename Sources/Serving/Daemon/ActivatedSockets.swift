@@ -3,7 +3,8 @@ import LinuxIO
 import Settings
 import Transport
 
-/// The sockets that the service manager bound before it started serve, each at the place that the configuration has for it.
+/// The sockets that the service manager bound before it started serve, each at the place that the configuration has for
+/// it.
 ///
 /// They are told apart by their addresses; the control socket also by the name `control`, since one file has many paths.
 struct ActivatedSockets {

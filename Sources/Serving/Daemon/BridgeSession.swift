@@ -37,7 +37,7 @@ package final class BridgeSession {
   ) throws(StartError) {
     // Where rules are the user's, no network is held.
     var folder: Int32?
-    do throws(StateFolder.Failure) {
+    do throws(StateFolder.FolderError) {
       if plan?.mode != .sets { folder = try StateFolder.open(state).release() }
     } catch {
       throw StartError(error.description)

@@ -12,7 +12,8 @@ package enum Privileges {
     package var group: UInt32
   }
 
-  /// The kernel's number for a user that it does not know, which is that of the user `nobody`: other services' processes have it too.
+  /// The kernel's number for a user that it does not know, which is that of the user `nobody`: other services'
+  /// processes have it too.
   private static let unknownUser: UInt32 = 65_534
 
   /// What serve becomes: the account of `user` where root started it, else nil, for it stays who it is.

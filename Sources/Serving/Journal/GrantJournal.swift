@@ -78,8 +78,8 @@ package final class GrantJournal {
   /// There was no room for another file.
   private var writesInPlace = false
 
-  /// A journal in the making. It is made in parts, so that no query waits for the whole; a process that is killed meanwhile
-  /// leaves the old one, which goes on.
+  /// A journal in the making. It is made in parts, so that no query waits for the whole; a process that is killed
+  /// meanwhile leaves the old one, which goes on.
   private final class Rewriting {
     /// Nil where no other file can be made beside the old one: that one is written anew at the end.
     var file: FileDescriptor?

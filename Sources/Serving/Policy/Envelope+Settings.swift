@@ -23,11 +23,11 @@ extension Envelope {
   }
 
   /// Reads the files of a configuration.
-  package static func read(_ path: String) -> Result<Envelope, EnvelopeFault> {
+  package static func read(_ path: String) -> Result<Envelope, EnvelopeError> {
     let loaded = SettingsLoader.load(path: path)
     guard let settings = loaded.settings else {
       let first = loaded.diagnostics.first { $0.severity == .error }
-      return .failure(EnvelopeFault(text: first?.description ?? "\(path) cannot be read"))
+      return .failure(EnvelopeError(text: first?.description ?? "\(path) cannot be read"))
     }
     // A zone that cannot be read opens nothing, and serve tells its operator why it does not take it.
     return .success(Envelope(settings, zones: try? ZoneFiles.load(settings)))

@@ -3,6 +3,9 @@ import Settings
 
 /// What the resolver's thread has to know of how addresses are opened and closed.
 struct FirewallOptions {
+  /// Elements of a commit that no query waits for: few, because those of queries come behind them.
+  static let unit = 256
+
   /// Milliseconds; a commit later than this is a failure.
   var commitDeadline: UInt64
   /// In the user's own sets, what never expires is the user's.

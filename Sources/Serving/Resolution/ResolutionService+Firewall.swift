@@ -20,7 +20,6 @@ struct ReplayInParts {
 
 /// Keeping kernel and ledger in agreement: performs what `Enforcement` decides.
 extension ResolutionService {
-  private static let replayUnit = 256
   /// Lists that are under way at a time.
   private static let listsAtOnce = 32
 
@@ -128,7 +127,7 @@ extension ResolutionService {
   /// asks for meanwhile waits for one unit at most, and is left out when its turn comes here, as is what was closed.
   private func replayPart() {
     let (number, epoch) = (replaying.number, replaying.epoch)
-    let part = Array(replaying.left.prefix(Self.replayUnit))
+    let part = Array(replaying.left.prefix(FirewallOptions.unit))
     replaying.left = replaying.left.dropFirst(part.count)
     let left = replaying.left.count
     recommit(part, epoch: epoch, repeatsAll: false) { [unowned self] isCommitted in
@@ -160,7 +159,7 @@ extension ResolutionService {
   }
 
   private func commitCaps(_ elements: ArraySlice<GrantElement>, epoch: UInt64) {
-    let part = Array(elements.prefix(Self.replayUnit))
+    let part = Array(elements.prefix(FirewallOptions.unit))
     guard !part.isEmpty, shared.epoch.current == epoch else { return }
     recommit(part, epoch: epoch, repeatsAll: true) { [unowned self] _ in
       commitCaps(elements.dropFirst(part.count), epoch: epoch)

@@ -5,8 +5,8 @@ import Glibc
 import LinuxIO
 import Resolver
 
-/// When this run began and ended, and how the one before it did, as events: what the log does not tell of while no serve
-/// ran is no silence of the servers.
+/// When this run began and ended, and how the one before it did, as events: what the log does not tell of while no
+/// serve ran is no silence of the servers.
 extension ResolutionService {
   func tellStart(after former: FormerRun) {
     if case .broken(let began) = former {

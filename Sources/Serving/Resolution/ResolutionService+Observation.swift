@@ -195,20 +195,17 @@ extension ResolutionService {
   private func refreshInUse() {
     guard let bridge, let bound = options.keepInUse else { return }
     let due = engine.ledger.due(within: Self.inUseLead, bound: bound, now: now)
-    for start in stride(from: 0, to: due.count, by: BridgeMessage.maximumElements) {
-      let part = Array(due[start..<min(start + BridgeMessage.maximumElements, due.count)])
-      bridge.inUse(part) { [unowned self] result in
-        guard case .success(let used) = result, !used.isEmpty else { return }
-        extend(used, bound)
-      }
+    bridge.inUse(due) { [unowned self] result in
+      guard case .success(let used) = result, !used.isEmpty else { return }
+      extend(used, bound)
     }
   }
 
   private func extend(_ elements: [GrantElement], _ bound: UInt64) {
     let (askedAt, epoch) = (now, shared.epoch.current)
     let commits = engine.ledger.extend(elements, by: Self.inUseExtension, bound: bound, now: askedAt)
-    for start in stride(from: 0, to: commits.count, by: 256) {
-      let unit = Array(commits[start..<min(start + 256, commits.count)])
+    for start in stride(from: 0, to: commits.count, by: FirewallOptions.unit) {
+      let unit = Array(commits[start..<min(start + FirewallOptions.unit, commits.count)])
       commit(unit) { [unowned self] result in
         if case .committed = result { engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch) }
       }

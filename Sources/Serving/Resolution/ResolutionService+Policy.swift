@@ -241,8 +241,8 @@ extension ResolutionService {
 
   /// What others still hold ends with them and not with the name that is gone.
   func shorten(_ elements: [GrantElement]) {
-    for start in stride(from: 0, to: elements.count, by: 256) {
-      let part = Array(elements[start..<min(start + 256, elements.count)])
+    for start in stride(from: 0, to: elements.count, by: FirewallOptions.unit) {
+      let part = Array(elements[start..<min(start + FirewallOptions.unit, elements.count)])
       let (askedAt, epoch) = (now, shared.epoch.current)
       let unit = engine.ledger.shortening(of: part, now: askedAt)
       commit(unit) { [unowned self] result in

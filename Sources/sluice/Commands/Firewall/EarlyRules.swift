@@ -132,7 +132,7 @@ struct EarlyRules {
     while true {
       do {
         return try TableLock(family: .inet, table: table)
-      } catch is TableLock.Taken {
+      } catch is TableLock.TakenError {
         guard try !isInstalled(table) else { return nil }
         guard MonotonicTime.now() < end else {
           throw StartError("another process holds table inet \(table), and there is no such table")

@@ -153,7 +153,7 @@ struct FirewallCommand: ParsableCommand {
     }
   }
 
-  enum Deed {
+  enum Operation {
     case install
     case remove
   }
@@ -177,12 +177,12 @@ struct FirewallCommand: ParsableCommand {
   }
 
   /// Starts a bridge for a single operation and waits for its answer.
-  private static func perform(_ deed: Deed, _ configuration: ConfigurationOption) throws {
+  private static func perform(_ operation: Operation, _ configuration: ConfigurationOption) throws {
     let (plan, settings) = try plan(configuration)
     do {
       let lock = try TableLock(family: plan.family, table: plan.table)
       defer { _ = lock }
-      switch deed {
+      switch operation {
       case .install: _ = try BridgeSession(plan, state: settings.state)
       case .remove: try BridgeSession(nil, state: settings.state).remove(plan.table)
       }

@@ -160,6 +160,7 @@ let package = Package(
     tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "NFTables", ["CNetfilter", "FirewallModel", "IPNetwork", "LinuxIO"]),
+    tests(of: "BridgeProcesses", ["FirewallModel", "LinuxIO"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the bridge too.
     tests(
@@ -171,6 +172,7 @@ let package = Package(
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
     tests(of: "AuditStore", ["AuditLog", "CLinux", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
+    tests(of: "ControlAPI"),
     tests(
       of: "Serving",
       [

@@ -1,3 +1,4 @@
+import EgressPolicy
 import FirewallModel
 import IPNetwork
 import Testing
@@ -14,7 +15,7 @@ struct ServerRulesTests {
   }
 
   private func server(
-    caps: [FirewallPlan.Cap] = [], staticRules: [FirewallPlan.StaticRule] = []
+    caps: [ByteCap] = [], staticRules: [FirewallPlan.StaticRule] = []
   ) throws -> FirewallPlan.Server {
     var server = FirewallPlan.Server(
       name: "s", prefixes: [try #require(IPPrefix("10.77.1.0/24"))], opensAnyPort: false, caps: caps)
@@ -26,7 +27,7 @@ struct ServerRulesTests {
   func order() throws {
     let first = "ct state established ip daddr . meta l4proto . th dport @s-4 accept"
     let prefix = try #require(IPPrefix("198.51.100.0/24"))
-    let port = FirewallPlan.Port(transport: 6, port: 443)
+    let port = PortRule(443, .tcp)
     #expect(try rules(server()).first == Substring(first))
     #expect(
       try rules(server(staticRules: [.init(prefix: prefix, ports: [port])])).first == Substring(first))

@@ -86,8 +86,9 @@ struct ClientChangeTests {
       reactor: reactor, child: BridgeChild(pid: .max, socket: ends.takeFirst(), alarms: alarms), plan: plan
     ) { _ in }
     let shared = SharedState(
-      current: CurrentSnapshot(before), epoch: FirewallEpoch(alarms: alarms), audit: OpenGate(),
-      resolveInterface: { _ in 0 }, sink: { _, _ in })
+      current: CurrentSnapshot(before), epoch: FirewallEpoch { alarms.value }, audit: OpenGate(),
+      clocks: { (MonotonicTime.now().nanoseconds, WallClock.nanoseconds()) }, resolveInterface: { _ in 0 },
+      sink: { _, _ in })
     let ring = try #require(HeapMemory(AuditRing.overhead + 1 << 16).region.flatMap { AuditRing($0) })
     let service = ResolutionService(
       reactor: reactor,

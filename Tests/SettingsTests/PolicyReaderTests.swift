@@ -249,8 +249,8 @@ import Testing
 
   @Test("a single entry is held against what every policy is held against")
   func entry() throws {
-    func refusal(_ host: String) -> EgressEntry.Refusal? {
-      do throws(EgressEntry.Refusal) {
+    func refusal(_ host: String) -> EgressEntry.EntryError? {
+      do throws(EgressEntry.EntryError) {
         _ = try EgressEntry.rule(host: host, ports: [], types: [], until: 1, named: "permit 1")
         return nil
       } catch {

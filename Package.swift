@@ -100,7 +100,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
-    layer("ControlAPI"),
+    layer("ControlAPI", ["AuditLog"]),
     // L6
     layer(
       "Serving",
@@ -177,8 +177,8 @@ let package = Package(
       of: "Serving",
       [
         "AuditLog", "AuditStore", "BridgeProcesses", "CLinux", "Control", "DNSWire", "EgressPolicy", "Enforcement",
-        "FirewallModel", "FirewallBridge", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO", "Resolver", "ResponseCache",
-        "Settings", "Transport", "Upstream", "Zones",
+        "FirewallModel", "FirewallBridge", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO", "Resolver",
+        "ResponseCache", "Settings", "Transport", "Upstream", "Zones",
       ]),
     tests(
       of: "sluice",

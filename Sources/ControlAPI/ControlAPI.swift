@@ -1,3 +1,4 @@
+import AuditLog
 import Foundation
 
 /// What the control API says, as `serve` writes it and the commands read it. Keys are in snake case; times are RFC 3339,
@@ -67,7 +68,5 @@ package enum ControlAPI {
   }
 
   /// RFC 3339 with milliseconds, UTC.
-  package static func time(nanoseconds: UInt64) -> String {
-    timeStyle.format(Date(timeIntervalSince1970: Double(nanoseconds) / 1e9))
-  }
+  package static func time(nanoseconds: UInt64) -> String { Timestamp.text(nanoseconds) }
 }

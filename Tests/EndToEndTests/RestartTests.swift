@@ -18,6 +18,8 @@ extension EndToEnd {
         var slowest = Duration.zero
         for round in 0..<100 {
           let socket = try bed.socket()
+          // On a slow machine a hundred rounds take longer than what was opened stays open.
+          if round % 10 == 9 { _ = try bed.dig("api.github.com", "A") }
           for index in 0..<10 {
             // Each name under a domain of its own.
             let question = Question("a.evil-\(round)-\(index).com")

@@ -38,7 +38,7 @@ extension AuditMembers {
     octets.append(UInt8(ascii: "\""))
   }
 
-  /// A negative number, which none of ours is, becomes 0.
+  /// A negative number, which no event has, becomes 0.
   @inlinable package mutating func append(_ key: Number, _ value: some BinaryInteger) {
     append(key, number: UInt64(clamping: value))
   }

@@ -21,7 +21,7 @@ package struct Enforcement: ~Copyable {
     case silent
     /// It does again.
     case heard
-    /// The bridge acknowledged something before its turn, or what nobody asked for.
+    /// The bridge acknowledged something before its turn, or what it was not asked for.
     case disordered
     /// The bridge lives and cannot feed the kernel.
     case broken

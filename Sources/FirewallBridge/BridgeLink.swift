@@ -27,7 +27,7 @@ package enum BridgeEvent: Hashable, Sendable {
   case alarm
   /// The bridge lives but cannot feed; the text says why.
   case broken(String)
-  /// It acknowledged something before its turn, or what nobody asked for: what the kernel holds is not known.
+  /// It acknowledged something before its turn, or what it was not asked for: what the kernel holds is not known.
   case disordered
   /// The bridge does not run, for all that is seen of it: what the kernel holds is not known.
   case silent

@@ -35,8 +35,8 @@ package struct BridgeOrder {
     for place in sent.indices { sent[place].mayBeLost = true }
   }
 
-  /// The bridge has done it, or refused it; false where something that it was asked before is not done yet, or where nobody
-  /// asked.
+  /// The bridge has done it, or refused it; false where something that it was asked before is not done yet, or where it was
+  /// not asked.
   package mutating func acknowledged(_ work: Work) -> Bool {
     guard let place = sent.firstIndex(where: { $0.work == work }) else { return false }
     let isNext = sent[..<place].allSatisfy { $0.mayBeLost || $0.mayBeLate }

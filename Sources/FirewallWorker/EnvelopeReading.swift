@@ -22,7 +22,7 @@ final class EnvelopeReading {
   /// Becomes readable when there is something to `take`.
   var descriptor: Int32 { output.first }
   private var process: ChildProcess
-  /// `first` is ours.
+  /// `first` stays in this process.
   private var output: DescriptorPair
   private let end = MonotonicTime.now().adding(milliseconds: EnvelopeReading.patience)
   private var octets: [UInt8] = []

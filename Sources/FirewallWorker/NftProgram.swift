@@ -49,9 +49,9 @@ private struct Run: ~Copyable {
   private static let maximumComplaint = 1_500
 
   var process: ChildProcess
-  /// `second` is ours.
+  /// `second` stays in this process.
   private var input: DescriptorPair
-  /// `first` is ours.
+  /// `first` stays in this process.
   private let output: DescriptorPair
 
   init(_ arguments: [String]) throws(SystemError) {

@@ -8,7 +8,7 @@ import Synchronization
 /// server that has fewer. A server at its own bound gets another place for one that it has not used for longer than any
 /// question takes (RFC 7766 section 6.2.3: a server may close at any time, and clients ask again).
 final class ConnectionPlaces: Sendable {
-  /// A server by the firewall's index; nil for all clients in nobody's network.
+  /// A server by the firewall's index; nil for all unknown clients together.
   typealias Owner = UInt16?
   typealias Place = Shares<Owner>.Place
 

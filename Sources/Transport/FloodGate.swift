@@ -23,7 +23,7 @@ package final class FloodGate: Sendable {
   private let workers: Int
   private let state = Mutex(State())
 
-  /// - Parameter workers: how many sockets of each group answer everybody else; they are bound before the flood's.
+  /// - Parameter workers: how many sockets of each group answer all other clients; they are bound before the flood's.
   package init(workers: Int) {
     self.workers = workers
   }
@@ -36,7 +36,7 @@ package final class FloodGate: Sendable {
   }
 
   /// The sockets that take a flood are bound, the last of each group: from now on the kernel shares out as the gate says.
-  /// Until then, or without them, it stands open for everybody.
+  /// Until then, or without them, it stands open for all clients.
   func begin() throws(SystemError) {
     let groups = state.withLock { state in
       state.steers = true
@@ -58,7 +58,7 @@ package final class FloodGate: Sendable {
     }
   }
 
-  /// Lets everybody back.
+  /// Lets all clients back.
   func open() {
     change { networks in
       defer { networks.removeAll() }

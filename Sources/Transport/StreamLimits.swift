@@ -10,7 +10,7 @@ package struct StreamLimits: Sendable {
   /// Unused for this long, a connection gives way to another one of its server that has all it may: longer than any
   /// question takes.
   package var unused = TimeAmount.seconds(4)
-  /// Of all clients in nobody's network together.
+  /// Of all unknown clients together.
   package var connectionsOfUnknown = 16
   /// Questions of one connection that wait for an answer; beyond, the connection is not read (RFC 7766 section 6.2.1.1).
   package var questionsInFlight = 64

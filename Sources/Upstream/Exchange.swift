@@ -85,7 +85,7 @@ struct Exchange: ~Copyable {
     let isAnswer = UpstreamQuery.isAnswer(message, id: attempt.id, name: name, type: type)
     if isAnswer, kind == .datagram || !Self.isTruncated(message) { return judge(message, attempt, now: now, id: id) }
     guard kind.isForgeable else {
-      // On a connection nobody guesses: another message than ours ends the attempt.
+      // On a connection there is no guessing: any message but the answer ends the attempt.
       lastFailure = .network
       return next(now: now, id: id)
     }

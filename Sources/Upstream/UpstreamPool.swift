@@ -8,7 +8,7 @@ import Sharing
 /// guesses (RFC 5452 section 5). So a server can tell by the time of an answer that another one asks for the same name in
 /// the same moment, and nothing else of it. Every send has an id of its own; what carries it is a transport's business.
 ///
-/// Exchanges are shared out among those who ask (see `Shares`): names that nobody answers take their own asker's places.
+/// Exchanges are shared out among those who ask (see `Shares`): names without an answer take their own asker's places.
 /// Nor do they say anything of an upstream: that is found out by a question of our own (see `ServerHealth`).
 package final class UpstreamPool {
   package typealias Completion = (Result<UpstreamAnswer, UpstreamFailure>) -> Void

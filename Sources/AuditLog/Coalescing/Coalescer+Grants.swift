@@ -14,7 +14,7 @@ extension Coalescer {
     guard let kept = Self.addresses(extraOctets.span), let others = Self.addresses(members) else { return window }
     var united = extraOctets
     var end = kept.upperBound
-    // Under the process's own seed: nobody can choose an address that is taken for another.
+    // Under the process's own seed: no client can choose an address that is taken for another.
     var known: Set<Int> = []
     Self.forEachAddress(extraOctets.span, kept) { known.insert(Self.hash($0)) }
     Self.forEachAddress(members, others) { address in

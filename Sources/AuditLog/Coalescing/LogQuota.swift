@@ -17,7 +17,7 @@ package struct LogBounds: Equatable, Sendable {
 /// buckets in a day, the last eighth is what buckets and pool hold when they are full. A server has no less than 64 KiB
 /// an hour, even where there are so many that all of them together are faster than that.
 ///
-/// A server draws from the pool while others leave enough there, and then from its own bucket, which nobody else can
+/// A server draws from the pool while others leave enough there, and then from its own bucket, which no other can
 /// touch. It may owe what a few lines were longer than what was left. Nothing is kept over a restart.
 ///
 /// A sixteenth of each bucket is for grants of new names alone, and another for the first grant of each entry of the

@@ -12,7 +12,7 @@ package enum QueryVerdict: Int, CaseIterable, Sendable {
   case denied
   /// Answered on the host: special-use names, AAAA where no IPv6 is opened.
   case special
-  /// SERVFAIL of ours: upstream, firewall, or log were not there, or too much at once.
+  /// SERVFAIL made here: upstream, firewall or audit log unavailable, or a limit was hit.
   case failed
   /// No query that could be read.
   case malformed
@@ -20,13 +20,13 @@ package enum QueryVerdict: Int, CaseIterable, Sendable {
   package var label: String { "\(self)" }
 }
 
-/// How many queries came to what, counted by each thread in memory of its own, so that counting waits for nobody. Read
+/// How many queries came to what, counted by each thread in memory of its own, so that counting never waits. Read
 /// at any time by any thread; a sum may miss what is being counted.
 package final class QueryCounts: Sendable {
   /// The codes that are told apart; the last one stands for all others and for no answer at all.
   package static let codes: [ResponseCode?] = [.NOERROR, .NXDOMAIN, .SERVFAIL, .REFUSED, nil]
 
-  /// Counts without a count of references: for as long as somebody else keeps the counters alive.
+  /// Unretained: the owner of the counters must outlive it.
   @safe
   package struct Cells: @unchecked Sendable {
     fileprivate typealias Cell = Atomic<UInt64>
@@ -51,7 +51,7 @@ package final class QueryCounts: Sendable {
       unsafe cell.pointee.store(value &+ 1, ordering: .relaxed)
     }
 
-    /// Has the counters of a lane brought near.
+    /// Prefetches the counters of a lane.
     @inline(__always)
     func prefetch(lane: Int) { unsafe sluice_prefetch(base + lane &* Self.laneCells) }
   }

@@ -85,7 +85,7 @@ extension QueryPath {
     return .reply
   }
 
-  /// Writes the answer of a local zone, special-use names among them (RFC 6761 and kin): the record first, then the
+  /// Writes the answer of a local zone, special-use names among them (RFC 6761, 6303, 7686, 8375, 9476): the record first, then the
   /// reply. That a name does not exist is our word, not the world's, and said to be (RFC 8914).
   mutating func answerSpecially(
     _ local: LocalAnswer, _ message: Span<UInt8>, _ state: ServerState, into reply: inout OutputSpan<UInt8>
@@ -154,6 +154,6 @@ extension QueryPath {
 
   /// How many times the octets of its datagram an unknown client gets at most.
   private static let amplification = 3
-  /// The server of an event whose client is nobody's.
+  /// The server of an event whose client is unknown.
   static let unknown = Array("unknown".utf8)
 }

@@ -66,7 +66,7 @@ struct QueryPath: ~Copyable {
     screened.screen(place, message, hash: snapshot.nameHash) { clients.with { $0.server(of: client) } }
   }
 
-  /// Has brought near what a screened message's answer will read: every step, from 0 to `prefetchSteps` - 1, follows
+  /// Prefetches what a screened message's answer will read: every step, from 0 to `prefetchSteps` - 1, follows
   /// what the former brought. With thousands of servers nearly nothing of it is in the caches of the processor, and
   /// waiting for one place after the other costs more than all the rest of an answer.
   func prefetch(_ place: Int, step: Int, with snapshot: borrowing ResolverSnapshot) {

@@ -18,7 +18,7 @@ package struct ReplyWriter {
   /// What the OPT of a reply says.
   struct ExtendedError {
     var code: ExtendedErrorCode
-    /// Server and reason code: both are ours, never the client's.
+    /// Server and reason code: both are Sluice's own words, never the client's.
     var server: [UInt8]
     var token: StaticString?
   }
@@ -103,7 +103,7 @@ package struct ReplyWriter {
 
   /// Appends our OPT if the query had one (RFC 6891 section 6.1.1), with DO as it came (RFC 3225 section 3).
   ///
-  /// - Parameter limit: octets that the whole reply may have; the text of an error gives way.
+  /// - Parameter limit: octets that the whole reply may have; EXTRA-TEXT is dropped first.
   static func appendOPT(
     _ query: Query, _ error: ExtendedError?, limit: Int = plainDatagram, into reply: inout OutputSpan<UInt8>
   ) {

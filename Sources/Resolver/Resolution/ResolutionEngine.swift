@@ -66,7 +66,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     case unavailable
   }
 
-  /// What a ticket's commit would open, for whoever keeps a record of it.
+  /// What a ticket's commit would open, for the grants' journal.
   package func question(of ticket: Ticket) -> GrantLedger.Key? { flights[ticket]?.key }
 
   /// What was asked of the firewall and has not become a promise yet.
@@ -277,7 +277,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     }
     let (finding, cached) = question.state.cache.answer(question.name.span, question.type, now: now, epoch: epoch)
     if finding == .hit, let cached {
-      // A failure is recorded for everybody who gets it, from whichever thread (P6).
+      // A failure is recorded for each client that gets it, from whichever thread (P6).
       let event =
         cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: AuditMembers(), once: false) }
         ?? Self.eventOfEveryAnswer(to: question)

@@ -40,7 +40,7 @@ extension Scrubber {
     return result + octets(message, at..<record.rdata.upperBound)
   }
 
-  /// RFC 9460: hints (keys 4 and 6) are addresses that nobody opened, and ECH (key 5) hides the name from every
+  /// RFC 9460: hints (keys 4 and 6) are addresses that no commit opened, and ECH (key 5) hides the name from every
   /// inspector behind us; they go. A record that makes one of them mandatory, or that leads to a name which is not
   /// listed, goes as a whole.
   private func serviceBinding(_ message: Span<UInt8>, _ record: RecordHeader) throws(FormatError) -> [UInt8]? {

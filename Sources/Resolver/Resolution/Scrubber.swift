@@ -70,7 +70,7 @@ package struct Scrubber {
     do {
       let header = try Header(parsing: message)
       var reader = try ResponseReader(message)
-      // One pointer for each owner besides what an honest message has.
+      // One pointer for each owner besides what a well-formed message has.
       var budget = NameWire.pointerBudget + Self.maxRecords
       while let record = try reader.next(message) {
         guard record.section != .additional else { continue }

@@ -1,6 +1,6 @@
 package import IPNetwork
 
-/// Addresses at which well-known public resolvers answer DNS over HTTPS: whoever connects there by address means to go
+/// Addresses at which well-known public resolvers answer DNS over HTTPS: a connection there by address means to go
 /// around us. Read from the operators' own pages; names for them are denied like any other name.
 package enum PublicResolvers {
   private static let prefixes: [IPPrefix] = [

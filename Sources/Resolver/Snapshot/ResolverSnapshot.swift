@@ -145,7 +145,7 @@ package final class ResolverSnapshot: Sendable {
   package let servers: [ServerState]
   /// Whether the policy asks of any server by which interface its queries come.
   package let asksInterface: Bool
-  /// Queries of nobody's clients, and messages that are no query.
+  /// Queries of unknown clients, and messages that are no query.
   package let strangers: QueryCounts
   let strangerCells: QueryCounts.Cells
   /// The same once more, for the query path.
@@ -195,7 +195,7 @@ package final class ResolverSnapshot: Sendable {
     uncountedServers[place].with(body)
   }
 
-  /// Has brought near what the query path reads of a server, one step after the other.
+  /// Prefetches what the query path reads of a server, one step after the other.
   borrowing func prefetch(_ place: Int, hash: UInt64, _ type: RRType, lane: Int, step: Int) {
     let server = uncountedServers[place]
     switch step {
@@ -258,7 +258,7 @@ struct FlatOctets: ~Copyable, @unchecked Sendable {
   }
 }
 
-/// An object that somebody else keeps alive for as long as this: looking at it counts no reference.
+/// An unretained reference: the owner of the object must outlive it.
 @safe
 struct Uncounted<Object: AnyObject & Sendable>: Sendable {
   private let object: Unmanaged<Object>
@@ -272,7 +272,7 @@ struct Uncounted<Object: AnyObject & Sendable>: Sendable {
     unsafe object._withUnsafeGuaranteedRef { body($0) }  // the owner holds it
   }
 
-  /// Has the object brought near.
+  /// Prefetches the object.
   func prefetch() {
     unsafe sluice_prefetch(object.toOpaque())
   }

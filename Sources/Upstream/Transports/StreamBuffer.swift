@@ -39,7 +39,7 @@ struct StreamBuffer {
       guard incoming.count >= 2 else { continue }
       let length = Int(incoming[0]) << 8 | Int(incoming[1])
       guard length >= 12 else { return .failed }
-      // We asked once: whatever follows the message is nobody's answer to us.
+      // One query was sent: what follows its response answers nothing.
       guard incoming.count <= 2 + length else { return .failed }
       if incoming.count == 2 + length {
         return .message(Array(incoming[2...]))

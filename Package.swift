@@ -133,7 +133,8 @@ let package = Package(
       path: "Tests/Benchmarks/PathBudget", swiftSettings: strict),
     .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),
     .target(
-      name: "TestSupport", dependencies: ["CLinux", "DNSWire", "IPNetwork", "EgressPolicy", "FirewallModel"],
+      name: "TestSupport",
+      dependencies: ["AuditLog", "CLinux", "DNSWire", "IPNetwork", "EgressPolicy", "FirewallModel"],
       path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
     tests(of: "Sharing"),

@@ -1,6 +1,7 @@
 import DNSWire
 import Foundation
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import AuditLog

@@ -1,28 +1,9 @@
 import DNSWire
 import Foundation
 import IPNetwork
+import TestSupport
 
 @testable import AuditLog
-
-/// Zeroed memory that stands for a mapped file.
-@safe
-final class HeapMemory: Sendable {
-  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
-
-  init(_ count: Int) {
-    unsafe buffer = .allocate(byteCount: count, alignment: 64)
-    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
-  }
-
-  deinit { unsafe buffer.deallocate() }
-
-  var region: SharedRegion {
-    guard let region = unsafe SharedRegion(buffer, keeping: self) else { fatalError("misaligned") }
-    return region
-  }
-
-  func set(_ value: UInt8, at index: Int) { unsafe buffer[index] = value }
-}
 
 func makeRing(_ capacity: Int = 4096) -> (AuditRing, HeapMemory) {
   let memory = HeapMemory(AuditRing.overhead + capacity)

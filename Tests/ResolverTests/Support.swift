@@ -10,28 +10,7 @@ import Zones
 
 let second: UInt64 = 1_000_000_000
 
-/// Zeroed memory that stands for a mapped file.
-@safe
-final class HeapMemory: Sendable {
-  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
-
-  init(_ count: Int) {
-    unsafe buffer = .allocate(byteCount: count, alignment: 64)
-    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
-  }
-
-  deinit { unsafe buffer.deallocate() }
-
-  var region: SharedRegion {
-    guard let region = unsafe SharedRegion(buffer, keeping: self) else { fatalError("misaligned") }
-    return region
-  }
-}
-
-func makeRing(_ capacity: Int = 1 << 16) -> AuditRing {
-  guard let ring = AuditRing(HeapMemory(AuditRing.overhead + capacity).region) else { fatalError("no ring") }
-  return ring
-}
+func makeRing(_ capacity: Int = 1 << 16) -> AuditRing { .onHeap(capacity) }
 
 func address(_ text: String) -> IPAddress {
   guard let address = IPAddress(text) else { fatalError("no address: \(text)") }

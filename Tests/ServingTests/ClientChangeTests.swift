@@ -10,6 +10,7 @@ import LinuxIO
 import Resolver
 import ResponseCache
 import Settings
+import TestSupport
 import Testing
 import Transport
 import Upstream
@@ -22,21 +23,6 @@ struct ClientChangeTests {
   private struct OpenGate: AuditGate {
     var isBlocked: Bool { false }
     func wake() {}
-  }
-
-  /// Zeroed memory that stands for a mapped file.
-  @safe
-  private final class HeapMemory: Sendable {
-    private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
-
-    init(_ count: Int) {
-      unsafe buffer = .allocate(byteCount: count, alignment: 64)
-      unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
-    }
-
-    deinit { unsafe buffer.deallocate() }
-
-    var region: SharedRegion? { unsafe SharedRegion(buffer, keeping: self) }
   }
 
   private static func settings() throws -> Settings {
@@ -89,7 +75,7 @@ struct ClientChangeTests {
       current: CurrentSnapshot(before), epoch: FirewallEpoch { alarms.value }, audit: OpenGate(),
       clocks: { (MonotonicTime.now().nanoseconds, WallClock.nanoseconds()) }, resolveInterface: { _ in 0 },
       sink: { _, _ in })
-    let ring = try #require(HeapMemory(AuditRing.overhead + 1 << 16).region.flatMap { AuditRing($0) })
+    let ring = AuditRing.onHeap()
     let service = ResolutionService(
       reactor: reactor,
       upstream: UpstreamPool(

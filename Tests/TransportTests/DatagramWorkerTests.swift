@@ -20,7 +20,7 @@ struct DatagramWorkerTests {
     let client = try Self.socket()
     defer { close(client) }
     let gate = ListeningGate(client)
-    let ring = try #require(Memory.ring(4 << 20))
+    let ring = AuditRing.onHeap(4 << 20)
     let reader = AuditRingReader(ring)
     let shared = SharedState(
       current: CurrentSnapshot(try denyingSnapshot(["127.0.0.1/32"])), epoch: FirewallEpoch(), audit: gate,

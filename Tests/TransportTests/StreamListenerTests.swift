@@ -111,7 +111,7 @@ private final class Bed {
 
   init(servers: Int, _ limits: StreamLimits) throws {
     let snapshot = try denyingSnapshot((0..<servers).map { "127.0.1.\($0)/32" })
-    let ring = try #require(Memory.ring(4 << 20))
+    let ring = AuditRing.onHeap(4 << 20)
     reader = AuditRingReader(ring)
     let shared = SharedState(
       current: CurrentSnapshot(snapshot), epoch: FirewallEpoch(), audit: OpenGate(),

@@ -4,6 +4,7 @@ import EgressPolicy
 import IPNetwork
 import Resolver
 import ResponseCache
+import TestSupport
 import Testing
 import Zones
 
@@ -25,22 +26,4 @@ func denyingSnapshot(_ networks: [String]) throws -> ResolverSnapshot {
         name: policy.name.text, cache: ResponseCache(maxEntries: 10, hash: NameHash(seed: 1)),
         firewallIndex: UInt16(index), interface: nil)
     })
-}
-
-/// Zeroed memory that stands for a mapped file.
-@safe
-final class Memory: Sendable {
-  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
-
-  private init(_ count: Int) {
-    unsafe buffer = .allocate(byteCount: count, alignment: 64)
-    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
-  }
-
-  deinit { unsafe buffer.deallocate() }
-
-  static func ring(_ capacity: Int) -> AuditRing? {
-    let memory = Memory(AuditRing.overhead + capacity)
-    return unsafe SharedRegion(memory.buffer, keeping: memory).flatMap { AuditRing($0) }
-  }
 }

@@ -62,8 +62,7 @@ private final class Resolving {
   private let reader: AuditRingReader
 
   init(_ snapshot: ResolverSnapshot) throws {
-    let memory = Memory(AuditRing.overhead + 1 << 16)
-    let ring = try #require(memory.region.flatMap { AuditRing($0) })
+    let ring = AuditRing.onHeap()
     current = CurrentSnapshot(snapshot)
     let shared = SharedState(
       current: current, epoch: FirewallEpoch(), audit: OpenGate(), clocks: { (monotonic: 1000, wall: 1) },
@@ -114,21 +113,6 @@ private final class Resolving {
 private struct OpenGate: AuditGate {
   var isBlocked: Bool { false }
   func wake() {}
-}
-
-/// Zeroed memory that stands for a mapped file.
-@safe
-private final class Memory: Sendable {
-  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
-
-  init(_ count: Int) {
-    unsafe buffer = .allocate(byteCount: count, alignment: 64)
-    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
-  }
-
-  deinit { unsafe buffer.deallocate() }
-
-  var region: SharedRegion? { unsafe SharedRegion(buffer, keeping: self) }
 }
 
 /// `explain` says what the resolver does.

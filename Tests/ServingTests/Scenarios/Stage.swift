@@ -65,21 +65,6 @@ final class ScriptedLog: AuditGate, AuditState, Sendable {
   func wake() {}
 }
 
-/// Zeroed memory that stands for a mapped file.
-@safe
-private final class HeapMemory: Sendable {
-  private nonisolated(unsafe) let buffer: UnsafeMutableRawBufferPointer
-
-  init(_ count: Int) {
-    unsafe buffer = .allocate(byteCount: count, alignment: 64)
-    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
-  }
-
-  deinit { unsafe buffer.deallocate() }
-
-  var region: SharedRegion? { unsafe SharedRegion(buffer, keeping: self) }
-}
-
 /// Serve without its sockets, threads and processes: the query path, the resolver's thread, the control API's calls and
 /// the policy controller are the real ones, and so are the upstreams' sockets and the bridge's. Upstreams, bridge, kernel,
 /// log and clocks are a scenario's.
@@ -189,9 +174,7 @@ final class Stage {
       clocks: { [clocks = clock.clocks] in (clocks.monotonic().nanoseconds, clocks.wall()) },
       resolveInterface: { _ in 0 }, sink: { question, path in mailbox.post(.question(question, path)) })
     self.shared = shared
-    guard let region = HeapMemory(AuditRing.overhead + 1 << 20).region, let ring = AuditRing(region) else {
-      throw Failure(description: "no ring")
-    }
+    let ring = AuditRing.onHeap(1 << 20)
     self.ring = AuditRingReader(ring)
     let lanes = ThreadLanes(workers: settings.workers)
     session = QuerySession(QueryLane(shared, ring: ring))

@@ -18,6 +18,9 @@ package struct BridgeOrder {
 
   /// Oldest first; what has no acknowledgement yet.
   private var sent: [Sent] = []
+  /// The newest batch that was held for lost. What takes its own time may be acknowledged after later work, so that the
+  /// successor's acknowledgement is taken for a first one, and a batch of the predecessor still comes.
+  private var newestLostBatch: UInt32?
 
   package init() {}
 
@@ -38,13 +41,24 @@ package struct BridgeOrder {
   /// The bridge has done it, or refused it; false where something that it was asked before is not done yet, or where it was
   /// not asked.
   package mutating func acknowledged(_ work: Work) -> Bool {
-    guard let place = sent.firstIndex(where: { $0.work == work }) else { return false }
+    guard let place = sent.firstIndex(where: { $0.work == work }) else { return wasLost(work) }
     let isNext = sent[..<place].allSatisfy { $0.mayBeLost || $0.mayBeLate }
     let mayBeLost = sent.remove(at: place).mayBeLost
     // What a predecessor was asked comes before everything that this one was asked, or not at all.
-    if isNext { sent.removeSubrange(..<(sent[..<place].firstIndex { !$0.mayBeLost } ?? place)) }
+    if isNext {
+      let lost = ..<(sent[..<place].firstIndex { !$0.mayBeLost } ?? place)
+      for case .batch(let batch) in sent[lost].map(\.work) { newestLostBatch = max(newestLostBatch ?? 0, batch) }
+      sent.removeSubrange(lost)
+    }
     // Which of those that are alike it was for is not known: the others may come, and need not.
     if mayBeLost { for again in sent.indices where sent[again].work == work { sent[again].mayBeLost = true } }
     return isNext
+  }
+
+  /// Whether it is a batch that a predecessor was asked: it was sent again under another number, and nothing comes of this
+  /// acknowledgement.
+  private func wasLost(_ work: Work) -> Bool {
+    guard case .batch(let batch) = work, let newestLostBatch else { return false }
+    return batch <= newestLostBatch
   }
 }

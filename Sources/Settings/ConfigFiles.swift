@@ -64,9 +64,9 @@ enum ConfigFiles {
 
   /// The directory of the running executable.
   static var executableDirectory: String? {
-    let link = "/proc/self/exe"
-    let path = URL(fileURLWithPath: link).resolvingSymlinksInPath().path
-    return path == link ? nil : (path as NSString).deletingLastPathComponent
+    // Read and not resolved: of an executable that was replaced since it also says where it was. There is no link without /proc.
+    guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") else { return nil }
+    return (path as NSString).deletingLastPathComponent
   }
 
   private static func kind(of path: String) -> FileAttributeType? {

@@ -32,7 +32,7 @@ struct BridgeOrderTests {
     #expect(order.acknowledged(.request(2)))
   }
 
-  @Test("what nobody asked for, or what was acknowledged already, is out of order")
+  @Test("what the bridge was not asked for, or what was acknowledged already, is out of order")
   func unasked() {
     let order = Order(.batch(1))
     #expect(!order.acknowledged(.batch(2)))
@@ -90,5 +90,25 @@ struct BridgeOrderTests {
     #expect(order.acknowledged(.request(1)))
     #expect(order.acknowledged(.batch(2)))
     #expect(order.count == 0)
+  }
+
+  @Test("what takes its own time and is found by a successor may be done after what a predecessor was asked later")
+  func lateAndFound() {
+    let order = Order()
+    order.send(.request(1), mayBeLate: true)
+    order.send(.request(2))
+    order.send(.batch(1))
+    order.restarted()
+    order.send(.request(1), mayBeLate: true)
+    order.send(.request(2))
+    order.send(.batch(2))
+    // All of it was still there: the second request is done first, the first one when its turn is long over.
+    #expect(order.acknowledged(.request(2)))
+    #expect(order.acknowledged(.request(1)))
+    #expect(order.acknowledged(.batch(1)))
+    #expect(order.acknowledged(.request(2)))
+    #expect(order.acknowledged(.batch(2)))
+    #expect(!order.acknowledged(.batch(3)))
+    #expect(!order.acknowledged(.batch(2)))
   }
 }

@@ -43,9 +43,10 @@ extension Ruleset {
     }
     // Once for each connection: what is marked already has been there, answered or not.
     text.rule(chain, "ct state new ct label ! \(acceptedLabel) jump \(RulesetReason.new.chain(chain))")
-    // What another program keeps from being tracked, where the others were looked up above.
+    // What a helper of the kernel expects, and what another program keeps from being tracked; the others were looked up above
+    // where nothing has a bound.
     for set in open {
-      text.rule(chain, "\(isBounded ? "" : "ct state untracked ")\(set.key) @\(set.text) accept")
+      text.rule(chain, "\(isBounded ? "" : "ct state related,untracked ")\(set.key) @\(set.text) accept")
     }
     // After the sets: their counters see every packet to an open address.
     text.rule(chain, "\(accepted) accept")

@@ -133,13 +133,16 @@ struct EarlyRules {
       do {
         return try TableLock(family: .inet, table: table)
       } catch is TableLock.TakenError {
-        guard try !isInstalled(table) else { return nil }
+        do throws(StartError) {
+          if try isInstalled(table) { return nil }
+        } catch {
+          // What failed now may succeed in a moment.
+          guard MonotonicTime.now() < end else { throw error }
+        }
         guard MonotonicTime.now() < end else {
           throw StartError("another process holds table inet \(table), and there is no such table")
         }
         usleep(Self.rhythm)
-      } catch let error as StartError {
-        throw error
       } catch {
         throw StartError("firewall.table: \(error)")
       }

@@ -1,6 +1,6 @@
 /// Who holds how much of something that is bounded for all together.
 ///
-/// Nobody's holding is touched while there is room. Without room the oldest entry of the greediest owner goes, so that an
+/// No holding is touched while there is room. Without room the oldest entry of the greediest owner goes, so that an
 /// owner below its share is always served, however many others hold all they may. While two or more are active a share is
 /// the capacity divided among them, and never more than a quarter of it: what is left serves those who come next.
 ///

@@ -33,7 +33,7 @@ package struct UpstreamAnswer: Sendable {
 
 /// Why no upstream gave an answer.
 package enum UpstreamFailure: Error, Equatable, Sendable {
-  /// Nobody answered in time.
+  /// No server answered in time.
   case timeout
   /// Every server answered with a failure of its own.
   case refused

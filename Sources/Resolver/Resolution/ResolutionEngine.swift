@@ -329,7 +329,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     guard let rule = first.question.egressRule else { return .finish(revoked(ticket, now: now)) }
     var notAfter = UInt64.max
     if let until = rule.firstEnd {
-      // Whoever takes it back at that time, and cuts its connections, may not live to do so: then the kernel ends it.
+      // The process that takes it back at that time, and cuts its connections, may not live to do so: then the kernel ends it.
       let left = until - min(wallSeconds(), until)
       if left == 0, rule.until == until { return .finish(revoked(ticket, now: now)) }
       if left <= UInt32.max { notAfter = now + left * Self.second + Self.takeBackTime }

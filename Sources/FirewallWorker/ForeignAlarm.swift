@@ -11,9 +11,15 @@ import Synchronization
 ///
 /// It tells that something is amiss and no more; what, and when it is mended, is told by the feeder.
 final class ForeignAlarm: Sendable {
-  private struct Place {
+  struct Place {
     var family: FirewallPlan.Family
     var table: String
+    /// Whether the rules in it are Sluice's, and closed when they are touched; those of others change as they like.
+    var isManaged: Bool
+
+    init(_ plan: FirewallPlan) {
+      (family, table, isManaged) = (plan.family, plan.table, plan.mode == .managed)
+    }
   }
 
   private let watcher: ChangeWatcher
@@ -44,7 +50,7 @@ final class ForeignAlarm: Sendable {
 
   /// The table that counts from now on; nil where there is none.
   func watch(_ plan: FirewallPlan?) {
-    place.withLock { $0 = plan.map { Place(family: $0.family, table: $0.table) } }
+    place.withLock { $0 = plan.map { Place($0) } }
   }
 
   /// As `ChangeWatcher.ignore`.
@@ -54,6 +60,22 @@ final class ForeignAlarm: Sendable {
   func stop() {
     over.post(true)
     thread.withLock { $0.take() }?.join()
+  }
+
+  /// Reads what waits. Before anything is closed serve's epoch ends, once: of a flush the kernel tells its rules first.
+  static func drain(
+    _ watcher: ChangeWatcher, _ place: Place, ending: () -> Void, closing: () -> Void
+  ) -> ForeignChange {
+    var hasEnded = false
+    func end() {
+      if !hasEnded { ending() }
+      hasEnded = true
+    }
+    return watcher.drain(family: place.family, table: place.table, removed: end) {
+      guard place.isManaged else { return }
+      end()
+      closing()
+    }.changes
   }
 
   private func run() {
@@ -68,9 +90,7 @@ final class ForeignAlarm: Sendable {
         _ = watcher.drain(family: .inet, table: "")
         continue
       }
-      let changes = watcher.drain(
-        family: place.family, table: place.table, removed: alarms.add, harmed: closing.wake
-      ).changes
+      let changes = Self.drain(watcher, place, ending: alarms.add, closing: closing.wake)
       guard !changes.isDisjoint(with: .removal) else { continue }
       // Where serve does not read there is no use in a warning: it answers nothing either.
       _ = MessageSocket.send(BridgeMessage.alarm.encoded(), socket, waiting: false)

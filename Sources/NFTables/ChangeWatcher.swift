@@ -31,16 +31,16 @@ package final class ChangeWatcher {
   /// Reads what waits.
   ///
   /// - Parameters:
-  ///   - removed: called once, at the first change that takes something away or does harm, before the next is read: a flush
-  ///     is told of in hundreds, its rules first.
-  ///   - harmed: called once, at the first harmful change, after `removed`.
+  ///   - removed: called once, at the first change that takes something away, before the next is read: a flush is told of
+  ///     in hundreds.
+  ///   - harmed: called once, at the first harmful change: of a flush the kernel tells its rules first.
   package func drain(
     family: FirewallPlan.Family, table: String, removed: () -> Void = {}, harmed: () -> Void = {}
   ) -> ForeignNews {
     var news = ForeignNews()
     var (isTold, isRemovalTold) = (false, false)
     func tellHarm() {
-      if !isRemovalTold, news.isHarmful || !news.changes.isDisjoint(with: .removal) {
+      if !isRemovalTold, !news.changes.isDisjoint(with: .removal) {
         isRemovalTold = true
         removed()
       }

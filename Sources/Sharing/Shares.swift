@@ -4,11 +4,16 @@
 /// owner below its share is always served, however many others hold all they may. While two or more are active a share is
 /// the capacity divided among them, and never more than a quarter of it: what is left serves those who come next.
 ///
+/// Inlinable like `Turns`, and `@usableFromInline` throughout: without it the compiler gives other modules the generic form,
+/// which costs the cold path a third.
+///
 /// A pure data structure: `admission` says what has to go, and the caller makes it go. Times are nanoseconds and come in.
+@frozen @usableFromInline
 package struct Shares<Owner: Hashable & Sendable>: Sendable {
   /// Names an entry; never used again for another one.
-  package typealias Place = UInt64
+  @usableFromInline package typealias Place = UInt64
 
+  @frozen @usableFromInline
   package enum Admission: Equatable, Sendable {
     case free
     /// There is room once this entry has left; then ask again.
@@ -16,48 +21,73 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
     case refused
   }
 
-  private struct Entry: Sendable {
-    var owner: Owner
-    var weight: Int
+  @frozen @usableFromInline
+  struct Entry: Sendable {
+    @usableFromInline var owner: Owner
+    @usableFromInline var weight: Int
     /// When it entered, or was used last.
-    var since: UInt64
+    @usableFromInline var since: UInt64
     /// Its place in the owner's order.
-    var stamp: UInt64
+    @usableFromInline var stamp: UInt64
+
+    @inlinable
+    init(owner: Owner, weight: Int, since: UInt64, stamp: UInt64) {
+      self.owner = owner
+      self.weight = weight
+      self.since = since
+      self.stamp = stamp
+    }
   }
 
-  private struct Account: Sendable {
-    var weight = 0
-    var count = 0
+  @frozen @usableFromInline
+  struct Account: Sendable {
+    @usableFromInline var weight = 0
+    @usableFromInline var count = 0
     /// Entries by age; those that left or were used since are passed over.
-    var order: [(place: Place, stamp: UInt64)] = []
-    var first = 0
+    @usableFromInline var order: [(place: Place, stamp: UInt64)] = []
+    @usableFromInline var first = 0
+
+    @inlinable
+    init() {}
+
+    @inlinable
+    mutating func enter(_ place: Place, weight: Int) {
+      self.weight += weight
+      count += 1
+      order.append((place, place))
+    }
   }
 
-  package let capacity: Int
+  @usableFromInline package let capacity: Int
   /// Nanoseconds that an entry is sure of against others of its owner.
-  private let leastAge: UInt64
-  private var entries: [Place: Entry] = [:]
-  private var accounts: [Owner: Account] = [:]
-  private var weight = 0
-  private var stamps: UInt64 = 0
+  @usableFromInline let leastAge: UInt64
+  @usableFromInline var entries: [Place: Entry] = [:]
+  @usableFromInline var accounts: [Owner: Account] = [:]
+  @usableFromInline var weight = 0
+  @usableFromInline var stamps: UInt64 = 0
 
   /// - Parameter leastAge: nanoseconds. An owner at its share gets another entry in exchange for its oldest, unless that
   ///   is younger: otherwise a fast one would never see anything through.
+  @inlinable
   package init(capacity: Int, leastAge: UInt64) {
     self.capacity = capacity
     self.leastAge = leastAge
   }
 
   /// Entries over all owners.
+  @inlinable
   package var count: Int { entries.count }
 
   /// Owners that hold something.
+  @inlinable
   package var activeOwners: Int { accounts.count }
 
   /// What an owner holds, by weight.
+  @inlinable
   package func held(by owner: Owner) -> Int { accounts[owner]?.weight ?? 0 }
 
   /// How much an owner may hold now.
+  @inlinable
   package func share(of owner: Owner) -> Int {
     let active = accounts.count + (accounts[owner] == nil ? 1 : 0)
     return active == 1 ? capacity : max(min(capacity / active, capacity / 4), 1)
@@ -66,6 +96,7 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
   /// Whether an owner may have one more entry.
   ///
   /// - Parameter limit: what it may hold whatever its share is.
+  @inlinable
   package mutating func admission(
     of owner: Owner, weight: Int = 1, limit: Int = .max, now: UInt64
   ) -> Admission {
@@ -85,17 +116,17 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
   }
 
   /// Enters what was admitted.
+  @inlinable
   package mutating func enter(_ owner: Owner, weight: Int = 1, now: UInt64) -> Place {
     stamps += 1
     entries[stamps] = Entry(owner: owner, weight: weight, since: now, stamp: stamps)
-    accounts[owner, default: Account()].weight += weight
-    accounts[owner]?.count += 1
-    accounts[owner]?.order.append((stamps, stamps))
+    accounts[owner, default: Account()].enter(stamps, weight: weight)
     self.weight += weight
     return stamps
   }
 
   /// An entry was used: it is its owner's youngest now.
+  @inlinable
   package mutating func use(_ place: Place, now: UInt64) {
     guard let owner = entries[place]?.owner else { return }
     stamps += 1
@@ -105,19 +136,22 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
     trim(owner)
   }
 
+  @inlinable
   package mutating func leave(_ place: Place) {
     guard let entry = entries.removeValue(forKey: place) else { return }
     weight -= entry.weight
-    guard let count = accounts[entry.owner]?.count, count > 1 else {
-      accounts[entry.owner] = nil
+    guard let index = accounts.index(forKey: entry.owner) else { return }
+    guard accounts.values[index].count > 1 else {
+      accounts.remove(at: index)
       return
     }
-    accounts[entry.owner]?.count = count - 1
-    accounts[entry.owner]?.weight -= entry.weight
+    accounts.values[index].count -= 1
+    accounts.values[index].weight -= entry.weight
     trim(entry.owner)
   }
 
-  private mutating func oldest(of owner: Owner) -> Place? {
+  @inlinable
+  mutating func oldest(of owner: Owner) -> Place? {
     guard let account = accounts[owner] else { return nil }
     for index in account.order.indices.dropFirst(account.first) {
       let (place, stamp) = account.order[index]
@@ -129,7 +163,8 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
   }
 
   /// Takes out what is passed over once it is most of the order, so that an old entry does not let it grow.
-  private mutating func trim(_ owner: Owner) {
+  @inlinable
+  mutating func trim(_ owner: Owner) {
     guard let account = accounts[owner], account.order.count > 2 * account.count + 32 else { return }
     accounts[owner]?.order.removeAll { entries[$0.place]?.stamp != $0.stamp }
     accounts[owner]?.first = 0

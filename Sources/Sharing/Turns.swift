@@ -1,25 +1,33 @@
 /// Work that waits, taken in turns: one piece of each owner after the other, however much one of them has brought.
 /// An owner's own pieces keep their order.
+@frozen @usableFromInline
 package struct Turns<Owner: Hashable, Item> {
-  private var queues: [Owner: Line<Item>] = [:]
+  @usableFromInline var queues: [Owner: Line<Item>] = [:]
   /// Owners with work, the next one first.
-  private var order = Line<Owner>()
-  package private(set) var count = 0
+  @usableFromInline var order = Line<Owner>()
+  @usableFromInline var waiting = 0
 
+  @inlinable
   package init() {}
 
-  package var isEmpty: Bool { count == 0 }
+  @inlinable
+  package var count: Int { waiting }
 
+  @inlinable
+  package var isEmpty: Bool { waiting == 0 }
+
+  @inlinable
   package mutating func append(_ item: Item, of owner: Owner) {
-    count += 1
+    waiting += 1
     if queues[owner] == nil { order.append(owner) }
     queues[owner, default: Line()].append(item)
   }
 
   /// Takes the next piece.
+  @inlinable
   package mutating func next() -> Item? {
     guard let owner = order.removeFirst(), let item = queues[owner]?.removeFirst() else { return nil }
-    count -= 1
+    waiting -= 1
     if queues[owner]?.isEmpty ?? true {
       queues[owner] = nil
     } else {
@@ -30,14 +38,21 @@ package struct Turns<Owner: Hashable, Item> {
 }
 
 /// First in, first out.
-private struct Line<Item> {
-  private var items: [Item?] = []
-  private var first = 0
+@frozen @usableFromInline
+struct Line<Item> {
+  @usableFromInline var items: [Item?] = []
+  @usableFromInline var first = 0
 
+  @inlinable
+  init() {}
+
+  @inlinable
   var isEmpty: Bool { first == items.count }
 
+  @inlinable
   mutating func append(_ item: Item) { items.append(item) }
 
+  @inlinable
   mutating func removeFirst() -> Item? {
     guard first < items.count else { return nil }
     let item = items[first]

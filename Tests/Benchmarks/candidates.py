@@ -1,7 +1,7 @@
 """The servers that compare.py puts side by side, each configured as an allowlist: the names given are forwarded to the
 upstream and cached, every other name is NXDOMAIN. One thread answers in each. A candidate returns its command line."""
 import os, shutil, subprocess, textwrap
-from harness import PORT, UPSTREAM
+from harness import PORT, UPSTREAM, UPSTREAM_APART
 
 CANDIDATES = {}
 
@@ -26,12 +26,12 @@ def configure(place, names, name, options, firewall):
     log = place.file(name + "-log")
     shutil.rmtree(log, ignore_errors=True)
     os.mkdir(log)
-    networks = "[ 127.0.0.0/8 ]"
+    networks = "[ 127.0.0.0/16 ]"
     place.write(name + "-policy.yaml",
                 f"server: bench\nnetworks: {networks}\negress:\n" + "".join(f"  - {n}\n" for n in names))
     return ["serve", "--config", write(place, name + ".yaml", f"""
         listen: [ "127.0.0.1:{PORT}" ]
-        upstreams: [ "udp://127.0.0.1:{UPSTREAM}" ]
+        upstreams: [ "udp://{UPSTREAM_APART}:{UPSTREAM}" ]
         policies: {name}-policy.yaml
         firewall: {firewall}
         audit: {{ path: {log}/audit.jsonl }}
@@ -56,6 +56,25 @@ def sluice_nft(place, names, options):
     """
     subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
     return [options.sluice] + configure(place, names, "sluice-nft", options, "{ mode: sets, table: inet bench }")
+
+
+def older(command, options):
+    """The same by the executable of --former, which may know no `state:` yet."""
+    with open(command[-1]) as file:
+        lines = [line for line in file if not line.startswith("state:")]
+    with open(command[-1], "w") as file:
+        file.writelines(lines)
+    return [options.former] + command[1:]
+
+
+@candidate(None)
+def former(place, names, options):
+    return older(sluice(place, names, options), options)
+
+
+@candidate("nft")
+def former_nft(place, names, options):
+    return older(sluice_nft(place, names, options), options)
 
 
 @candidate("dnsmasq")

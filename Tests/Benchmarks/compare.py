@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Sluice beside its peers and beside the kernel's own UDP work, in interleaved rounds.
 
-  Tests/Benchmarks/compare.py .build/release/sluice [--rounds 5] [--seconds 2] [--only floor,sluice,unbound] [--out FOLDER]
+  Tests/Benchmarks/compare.py .build/release/sluice [--rounds 5] [--seconds 2] [--only floor,sluice,unbound] [--former EXECUTABLE]
+      [--out FOLDER]
 
 Every candidate is configured as an allowlist of the same 10,000 names in front of the same upstream (candidates.py), must
 answer an allowed name with its address and an unlisted one with none, and then runs alone on one CPU while the load
@@ -25,6 +26,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--only", default="", help="candidates, separated by commas: " + ",".join(CANDIDATES))
     parser.add_argument("--loads", default=",".join(LOADS), help="of " + ",".join(LOADS))
+    parser.add_argument("--former", help="an older executable of Sluice, measured beside as former and former-nft")
     parser.add_argument("--out", help="folder for comparison.md, .svg and .json")
     options = parser.parse_args()
     options.sluice = os.path.abspath(options.sluice)
@@ -33,7 +35,8 @@ def main():
     labels = [f"h{number:05d}" for number in range(NAMES)]
     names = [f"{label}.{ZONE}" for label in labels]
     write_questions(place, names)
-    chosen = available([name for name in options.only.split(",") if name] or list(CANDIDATES))
+    chosen = [name for name in options.only.split(",") if name] or list(CANDIDATES)
+    chosen = available([name for name in chosen if options.former or not name.startswith("former")])
     upstream = harness.Upstream(place, ZONE, labels)
     results = []
     try:
@@ -103,6 +106,8 @@ def run(place, name, names, options, turn):
             print(f"round {turn} {name:15} {load:7} {record['us']:7.2f} µs {record['qps']:9,.0f}/s p50 {record['p50']:8.1f} "
                   f"p99 {record['p99']:8.1f} lost {record['lost']}", flush=True)
     except RuntimeError as error:
+        if "sluice" in name or "former" in name:
+            sys.exit(f"{name}: {error}")
         print(f"skipped: {name}: {error}", file=sys.stderr)
     finally:
         if server:

@@ -3,6 +3,7 @@ import json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, 
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 UPSTREAM, PORT = 5300, 5353
+UPSTREAM_APART = "127.1.0.1"  # the same upstream outside 127.0.0.0/16, where clients are: no server's network may hold it
 SERVER_CPU, CLIENT_CPU = "0", "1"
 
 
@@ -76,6 +77,7 @@ class Upstream:
         place.write("upstream.zone", text + "".join(lines))
         configuration = place.write("nsd.conf", f"""server:
   ip-address: 127.0.0.1@{UPSTREAM}
+  ip-address: {UPSTREAM_APART}@{UPSTREAM}
   zonesdir: "{place.path}"
   pidfile: ""
   xfrdfile: "{place.file('xfrd')}"

@@ -121,9 +121,9 @@ let package = Package(
       swiftSettings: strict),
     // Tests
     .executableTarget(
-      name: "FeederBenchmark",
+      name: "BridgeBenchmark",
       dependencies: ["LinuxIO", "IPNetwork", "GrantLedger", "FirewallModel", "FirewallBridge"],
-      path: "Tests/Benchmarks/FeederBenchmark", swiftSettings: strict),
+      path: "Tests/Benchmarks/BridgeBenchmark", swiftSettings: strict),
     .executableTarget(
       name: "PathBudget",
       dependencies: [

@@ -23,35 +23,35 @@ package struct BridgeSource {
 }
 
 /// How the bridge's processes are started, by serve and by each other: this executable again, with its descriptors at fixed
-/// places.
+/// numbers.
 package enum BridgeStart {
   package enum Role: String {
-    case keeper = "--keeper"
-    case feeder = "--feeder"
-    /// Reads the configuration for the feeder that started it.
+    case supervisor = "--supervisor"
+    case worker = "--worker"
+    /// Reads the configuration for the worker that started it.
     case reader = "--envelope"
   }
 
   package static let ownExecutable = "/proc/self/exe"
-  /// The socketpair's other end, which all feeders have one after the other.
-  package static let socketPlace: Int32 = 3
-  /// The plan and the envelope (`PlanNotebook`).
-  package static let notebookPlace: Int32 = 4
+  /// The socketpair's other end, which all workers have one after the other.
+  package static let socketDescriptor: Int32 = 3
+  /// The plan and the envelope (`SharedPlanFile`).
+  package static let planFileDescriptor: Int32 = 4
   /// The state folder.
-  package static let statePlace: Int32 = 5
+  package static let stateDescriptor: Int32 = 5
   /// The page in which alarms are counted (`SharedCounter`).
-  package static let alarmsPlace: Int32 = 6
-  /// What tells a feeder that the keeper lives.
-  package static let lifePlace: Int32 = 7
+  package static let alarmsDescriptor: Int32 = 6
+  /// What tells a worker that the supervisor lives.
+  package static let lifeDescriptor: Int32 = 7
 
   /// Starts one of them.
   package static func start(
-    _ role: Role, _ source: BridgeSource?, executable: String, socket: Int32, notebook: PlanNotebook, state: Int32?,
+    _ role: Role, _ source: BridgeSource?, executable: String, socket: Int32, planFile: SharedPlanFile, state: Int32?,
     alarms: Int32, life: Int32?
   ) throws(SystemError) -> ChildProcess {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
-    var descriptors = [null, null, 2, socket, notebook.descriptor, state ?? null, alarms]
+    var descriptors = [null, null, 2, socket, planFile.descriptor, state ?? null, alarms]
     if let life {
       descriptors.append(life)
     }

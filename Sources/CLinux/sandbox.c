@@ -386,12 +386,12 @@ static int allow(int ruleset, int version, int fd, uint32_t uses) {
   struct stat status;
   if (fstat(fd, &status) != 0) return errno;
   uint64_t rights = 0;
-  if (uses & SLUICE_PLACE_READ) rights |= READ_FILE | READ_FOLDER;
-  if (uses & SLUICE_PLACE_SET) rights |= READ_FILE | WRITE_FILE | TRUNCATE_3 | DEVICE_5;
-  if (uses & SLUICE_PLACE_FILL)
+  if (uses & SLUICE_PATH_READ) rights |= READ_FILE | READ_FOLDER;
+  if (uses & SLUICE_PATH_SET) rights |= READ_FILE | WRITE_FILE | TRUNCATE_3 | DEVICE_5;
+  if (uses & SLUICE_PATH_FILL)
     rights |= READ_FILE | READ_FOLDER | WRITE_FILE | TRUNCATE_3 | MAKE_REGULAR | REMOVE_FILE;
-  if (uses & SLUICE_PLACE_CLEAR) rights |= REMOVE_FILE;
-  if (uses & SLUICE_PLACE_EXECUTE) rights |= READ_FILE | EXECUTE;
+  if (uses & SLUICE_PATH_CLEAR) rights |= REMOVE_FILE;
+  if (uses & SLUICE_PATH_EXECUTE) rights |= READ_FILE | EXECUTE;
   rights &= handled(version);
   if (!S_ISDIR(status.st_mode)) rights &= OF_FILES;
   if (rights == 0) return 0;
@@ -401,10 +401,10 @@ static int allow(int ruleset, int version, int fd, uint32_t uses) {
 
 int sluice_landlock_allow(int ruleset, int version, const char *path, int fd, uint32_t uses) {
   if (!path) return allow(ruleset, version, fd, uses);
-  int place = open(path, O_PATH | O_CLOEXEC);
-  if (place < 0) return errno;
-  int error = allow(ruleset, version, place, uses);
-  close(place);
+  int target = open(path, O_PATH | O_CLOEXEC);
+  if (target < 0) return errno;
+  int error = allow(ruleset, version, target, uses);
+  close(target);
   return error;
 }
 
@@ -424,7 +424,7 @@ static int allow_library(struct dl_phdr_info *library, size_t size, void *contex
   if (length >= sizeof folder) return 0;
   memcpy(folder, library->dlpi_name, length);
   folder[length] = 0;
-  int error = sluice_landlock_allow(libraries->ruleset, libraries->version, folder, -1, SLUICE_PLACE_READ);
+  int error = sluice_landlock_allow(libraries->ruleset, libraries->version, folder, -1, SLUICE_PATH_READ);
   if (error != 0 && error != ENOENT) libraries->error = error;
   return 0;
 }

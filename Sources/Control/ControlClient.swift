@@ -29,7 +29,7 @@ package struct ControlClient {
         channel.eventLoop.makeCompletedFuture {
           let pipeline = channel.pipeline.syncOperations
           try pipeline.addHTTPClientHandlers()
-          try pipeline.addHandler(Exchange(promise))
+          try pipeline.addHandler(ResponseCollector(promise))
         }
       }
       .withConnectedSocket(descriptor).wait()
@@ -47,7 +47,7 @@ package struct ControlClient {
     return try result.get()
   }
 
-  private final class Exchange: ChannelInboundHandler {
+  private final class ResponseCollector: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart
 
     private let promise: EventLoopPromise<ControlResponse>

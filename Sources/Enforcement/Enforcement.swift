@@ -11,10 +11,10 @@ package import GrantLedger
 package struct Enforcement: ~Copyable {
   /// What it is told.
   package enum Event: Equatable, Sendable {
-    /// A feeder is at work, with this incarnation; a plan that was on its way is in force.
+    /// A worker is at work, with this incarnation; a plan that was on its way is in force.
     case greeted(incarnation: UInt64)
-    /// Another program changed the table, or the feeder put it back; in the sets of these servers, of all where there is none.
-    case changed(ForeignChange, servers: [UInt16])
+    /// Another program changed the table, or the worker put it back; in the sets of these servers, of all where there is none.
+    case changed(TableChange, servers: [UInt16])
     /// Something was taken out of the table; a `changed` that says what follows, or came before.
     case alarm
     /// The bridge does not run, for all that is seen of it.
@@ -112,7 +112,7 @@ package struct Enforcement: ~Copyable {
   package private(set) var incident = EnforcementIncident()
   /// The bridge lives and can feed the kernel, as far as it told.
   package private(set) var isBridgeUp = true
-  /// The feeder that feeds; 0 before the first.
+  /// The worker that feeds; 0 before the first.
   package private(set) var incarnation: UInt64
   /// Elements that should end sooner than the kernel was told.
   package var overlongCount: Int { overlong.elements.count }
@@ -145,8 +145,8 @@ package struct Enforcement: ~Copyable {
   }
 
   /// - Parameters:
-  ///   - isManaged: rules and sets are the feeder's, which puts them back.
-  ///   - incarnation: the feeder that greeted before this began.
+  ///   - isManaged: rules and sets are the worker's, which puts them back.
+  ///   - incarnation: the worker that greeted before this began.
   package init(isManaged: Bool, incarnation: UInt64 = 0) {
     self.isManaged = isManaged
     self.incarnation = incarnation
@@ -198,7 +198,7 @@ package struct Enforcement: ~Copyable {
     if !isSame {
       if self.incarnation != 0 { disturbed(.bridgeRestarted, breaksTable: false, now, &actions) }
       self.incarnation = incarnation
-      // Nothing watched while there was no feeder.
+      // Nothing watched while there was no worker.
       suspect(.all, &actions)
     }
     incident.madeWhole()
@@ -206,7 +206,7 @@ package struct Enforcement: ~Copyable {
   }
 
   private mutating func changed(
-    _ change: ForeignChange, _ servers: Suspects, _ now: UInt64, _ actions: inout [Action]
+    _ change: TableChange, _ servers: Suspects, _ now: UInt64, _ actions: inout [Action]
   ) {
     // The kernel may have forgotten what was committed.
     actions.append(.endEpoch)
@@ -279,7 +279,7 @@ package struct Enforcement: ~Copyable {
     search.suspects.formUnion(servers)
     guard !search.isUnderWay else { return }
     search.isUnderWay = true
-    incident.foundStrangers()
+    incident.foundForeignElements()
     beginSearch(&actions)
   }
 
@@ -298,7 +298,7 @@ package struct Enforcement: ~Copyable {
     }
     guard search.suspects.isEmpty else { return beginSearch(&actions) }
     search.isUnderWay = false
-    incident.removedStrangers()
+    incident.removedForeignElements()
     settle(now, &actions)
   }
 
@@ -307,7 +307,7 @@ package struct Enforcement: ~Copyable {
   private mutating func notShortened(_ elements: [GrantElement], _ now: UInt64, _ actions: inout [Action]) {
     guard !elements.isEmpty else { return }
     if overlong.elements.isEmpty {
-      incident.foundStrangers()
+      incident.foundForeignElements()
       disturbed(.notShortened, breaksTable: false, now, &actions)
     }
     overlong.elements.formUnion(elements)
@@ -319,7 +319,7 @@ package struct Enforcement: ~Copyable {
     overlong.elements.subtract(elements)
     guard overlong.elements.isEmpty else { return }
     overlong.due = nil
-    incident.removedStrangers()
+    incident.removedForeignElements()
     beginReplay(now, &actions)
   }
 
@@ -344,8 +344,8 @@ package struct Enforcement: ~Copyable {
 
 extension EnforcementIncident.Cause {
   /// The worst of what changed; nil where nothing did that matters.
-  package init?(_ change: ForeignChange) {
-    let byHarm: [(ForeignChange, Self)] = [
+  package init?(_ change: TableChange) {
+    let byHarm: [(TableChange, Self)] = [
       (.tableRemoved, .tableRemoved), (.setRemoved, .setRemoved), (.unknown, .notificationsLost),
       (.rulesChanged, .rulesChanged), (.elementsRemoved, .elementsRemoved), (.elementsAdded, .elementsAdded),
     ]
@@ -354,6 +354,6 @@ extension EnforcementIncident.Cause {
   }
 }
 
-extension ForeignChange {
-  fileprivate var isHarmful: Bool { !isDisjoint(with: ForeignNews.harmful) }
+extension TableChange {
+  fileprivate var isHarmful: Bool { !isDisjoint(with: TableChanges.harmful) }
 }

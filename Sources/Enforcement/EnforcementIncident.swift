@@ -64,12 +64,12 @@ package struct EnforcementIncident: Sendable {
     isCommitted = true
   }
 
-  /// Elements without a promise may be in the kernel: looked for until `removedStrangers`.
-  package mutating func foundStrangers() {
+  /// Elements without a promise may be in the kernel: looked for until `removedForeignElements`.
+  package mutating func foundForeignElements() {
     searches += 1
   }
 
-  package mutating func removedStrangers() {
+  package mutating func removedForeignElements() {
     searches -= 1
   }
 

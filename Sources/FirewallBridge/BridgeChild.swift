@@ -3,28 +3,28 @@ package import FirewallModel
 import Glibc
 package import LinuxIO
 
-/// A running bridge, seen from serve: the keeper and our end of the socketpair.
+/// A running bridge, seen from serve: the supervisor and our end of the socketpair.
 package struct BridgeChild: ~Copyable {
-  let keeper: ChildProcess
+  let supervisor: ChildProcess
   package let socket: FileDescriptor
   /// How often the bridge saw something taken out of the table; grows before it does or says anything of it.
   package let alarms: SharedCounter
 
-  private init(keeper: consuming ChildProcess, socket: consuming FileDescriptor, alarms: SharedCounter) {
-    self.keeper = keeper
+  private init(supervisor: consuming ChildProcess, socket: consuming FileDescriptor, alarms: SharedCounter) {
+    self.supervisor = supervisor
     self.socket = socket
     self.alarms = alarms
   }
 
   /// One that was not started here.
   package init(pid: Int32, socket: consuming FileDescriptor, alarms: SharedCounter) {
-    self.init(keeper: ChildProcess(pid: pid), socket: socket, alarms: alarms)
+    self.init(supervisor: ChildProcess(pid: pid), socket: socket, alarms: alarms)
   }
 
-  /// Of the keeper.
-  package var pid: Int32 { keeper.pid }
+  /// Of the supervisor.
+  package var pid: Int32 { supervisor.pid }
 
-  /// Lets the keeper go; it ends with the socket.
+  /// Lets the supervisor go; it ends with the socket.
   consuming func takeSocket() -> FileDescriptor { socket }
 
   /// Starts a bridge before privileges are lowered. Without a plan it waits for one to be installed.
@@ -38,15 +38,15 @@ package struct BridgeChild: ~Copyable {
     executable: String = BridgeStart.ownExecutable
   ) throws(SystemError) -> BridgeChild {
     var ends = try DescriptorPair.sockets(ofMessages: true)
-    let notebook = try PlanNotebook.make(plan, bounds?.envelope)
-    defer { close(notebook.descriptor) }
+    let planFile = try SharedPlanFile.make(plan, bounds?.envelope)
+    defer { close(planFile.descriptor) }
     // Only the mapping is kept here. The descriptor must last until the child has it, and an owner's last use is before that.
     let file = try SharedCounter.makeFile(named: "sluice-alarms").release()
     defer { close(file) }
     let alarms = try SharedCounter(file)
-    let keeper = try BridgeStart.start(
-      .keeper, bounds?.source, executable: executable, socket: ends.second, notebook: notebook, state: state,
+    let supervisor = try BridgeStart.start(
+      .supervisor, bounds?.source, executable: executable, socket: ends.second, planFile: planFile, state: state,
       alarms: file, life: nil)
-    return BridgeChild(keeper: keeper, socket: ends.takeFirst(), alarms: alarms)
+    return BridgeChild(supervisor: supervisor, socket: ends.takeFirst(), alarms: alarms)
   }
 }

@@ -5,12 +5,12 @@ package import LinuxIO
 
 /// What happens to the bridge without having been asked for.
 package enum BridgeEvent: Hashable, Sendable {
-  /// A new feeder is at work: whatever is promised has to be committed again. The greeting names the usable sets.
+  /// A new worker is at work: whatever is promised has to be committed again. The greeting names the usable sets.
   case up(BridgeGreeting)
   /// Both processes are gone: no commit will succeed any more.
   case down
   /// `servers`: in whose sets elements came or went; none where that is not known.
-  case foreignChange(ForeignChange, servers: [UInt16])
+  case foreignChange(TableChange, servers: [UInt16])
   /// What went to open addresses since the last time.
   case volumes([ElementVolume])
   /// What the table refused.
@@ -64,7 +64,7 @@ package final class BridgeLink {
   private static let maximumRequests = 1_024
   private static let maximumOutgoing = 4_096
 
-  private var keeperProcess: ChildProcess
+  private var supervisorProcess: ChildProcess
   private let reactor: Reactor
   private let socket: FileDescriptor
   private let onEvent: (BridgeEvent) -> Void
@@ -95,7 +95,7 @@ package final class BridgeLink {
     onEvent: @escaping (BridgeEvent) -> Void
   ) throws(SystemError) {
     self.reactor = reactor
-    keeperProcess = child.keeper
+    supervisorProcess = child.supervisor
     socket = child.socket
     self.onEvent = onEvent
     self.plan = plan
@@ -106,8 +106,8 @@ package final class BridgeLink {
     }
   }
 
-  /// The process id of the first keeper.
-  package var keeper: Int32 { keeperProcess.pid }
+  /// The process id of the first supervisor.
+  package var supervisor: Int32 { supervisorProcess.pid }
 
   deinit {
     if isOpen { reactor.unregister(socket.raw) }
@@ -126,16 +126,16 @@ package final class BridgeLink {
     // It would end late; so no request waits for it.
     guard !silence.isSilent else {
       queue.leave(evictions)
-      return later { completion(.unavailable) }
+      return scheduleOnReactor { completion(.unavailable) }
     }
-    finish(queue.makeRoom(for: grants, evicting: evictions))
+    complete(queue.makeRoom(for: grants, evicting: evictions))
     switch queue.submit(grants, evicting: evictions, deadline: deadline) {
     case .success(let unit):
       completions[unit] = completion
       pump()
       armTimer(deadline)
     case .failure(let refusal):
-      later { completion(refusal.outcome) }
+      scheduleOnReactor { completion(refusal.outcome) }
     }
   }
 
@@ -146,8 +146,8 @@ package final class BridgeLink {
     _ elements: [GrantElement], cutsFlows: Bool = false,
     _ completion: @escaping (BridgeRequestFailure?, Int) -> Void = { _, _ in }
   ) {
-    guard !elements.isEmpty else { return later { completion(nil, 0) } }
-    finish(queue.revoke(Set(elements)))
+    guard !elements.isEmpty else { return scheduleOnReactor { completion(nil, 0) } }
+    complete(queue.revoke(Set(elements)))
     close(elements, cutsFlows: cutsFlows, completion)
   }
 
@@ -245,25 +245,25 @@ package final class BridgeLink {
   package func install(_ plan: FirewallPlan, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
     let former = self.plan
     self.plan = plan
-    adopt(fingerprint: plan.fingerprint)
+    switchPlan(to: plan.fingerprint)
     nextRequest &+= 1
     request(nextRequest, Self.parts(plan.encoded(), request: nextRequest)) { [weak self] result in
       if case .failure = result, let self, let former {
         // The bridge keeps feeding the plan it has, so that is the one that is meant.
         self.plan = former
-        self.adopt(fingerprint: former.fingerprint)
+        self.switchPlan(to: former.fingerprint)
       }
       completion(result.failure)
     }
   }
 
-  private func adopt(fingerprint: UInt64) {
+  private func switchPlan(to fingerprint: UInt64) {
     self.fingerprint = fingerprint
-    let adoption = queue.adopt(plan: fingerprint)
-    finish(adoption.finished)
-    guard !adoption.unclosed.isEmpty else { return }
-    later { [weak self] in
-      self?.onEvictionFailure?(adoption.unclosed, BridgeRequestFailure(refusal: nil, text: "the policy changed first"))
+    let switched = queue.switchPlan(to: fingerprint)
+    complete(switched.finished)
+    guard !switched.unclosed.isEmpty else { return }
+    scheduleOnReactor { [weak self] in
+      self?.onEvictionFailure?(switched.unclosed, BridgeRequestFailure(refusal: nil, text: "the policy changed first"))
     }
   }
 
@@ -282,7 +282,7 @@ package final class BridgeLink {
     _ completion: @escaping (Result<RequestResult, BridgeRequestFailure>) -> Void
   ) {
     guard isOpen, requests.count < Self.maximumRequests, outgoing.count < Self.maximumOutgoing else {
-      later { completion(.failure(BridgeRequestFailure(refusal: nil, text: ""))) }
+      scheduleOnReactor { completion(.failure(BridgeRequestFailure(refusal: nil, text: ""))) }
       return
     }
     let mayBeLate = messages.contains(where: \.mayBeDoneLate)
@@ -295,7 +295,7 @@ package final class BridgeLink {
 
   private func pump() {
     guard outgoing.isEmpty else { return }
-    if let batch = queue.next(now: reactor.now) {
+    if let batch = queue.nextBatch(now: reactor.now) {
       send(batch)
       armSilence()
     } else if !isEvicting, case let left = queue.nextEvictions(), !left.isEmpty {
@@ -388,7 +388,7 @@ package final class BridgeLink {
     switch message {
     case .outcome(let batch, let refused):
       check(.batch(batch))
-      finish(queue.answered(batch, refused: refused))
+      complete(queue.answered(batch, refused: refused))
       pump()
     case .hello(let greeting): greeted(greeting)
     case .foreignChange(let change, let servers): onEvent(.foreignChange(change, servers: servers))
@@ -435,7 +435,7 @@ package final class BridgeLink {
 
   private func greeted(_ greeting: BridgeGreeting) {
     guard greeting.incarnation != incarnation else {
-      // The same feeder, with another plan.
+      // The same worker, with another plan.
       onEvent(.up(greeting))
       return
     }
@@ -453,7 +453,7 @@ package final class BridgeLink {
     }
     if let batch = again.resend { send(batch) }
     onEvent(.up(greeting))
-    finish(again.finished)
+    complete(again.finished)
     pump()
   }
 
@@ -464,7 +464,7 @@ package final class BridgeLink {
     reactor.unregister(socket.raw)
     reap()
     outgoing.removeAll()
-    finish(queue.down())
+    complete(queue.down())
     let pending = requests
     requests.removeAll()
     onEvent(.down)
@@ -473,10 +473,10 @@ package final class BridgeLink {
     }
   }
 
-  /// The keeper is serve's child: when it was killed no other process takes its exit status.
-  private func reap() { _ = keeperProcess.hasEnded() }
+  /// The supervisor is serve's child: when it was killed no other process takes its exit status.
+  private func reap() { _ = supervisorProcess.hasEnded() }
 
-  private func finish(_ finished: [CommitQueue.Finished]) {
+  private func complete(_ finished: [CommitQueue.Finished]) {
     for unit in finished {
       completions.removeValue(forKey: unit.unit)?(unit.outcome)
     }
@@ -492,7 +492,7 @@ package final class BridgeLink {
     let id = reactor.schedule(at: deadline) { [weak self] in
       guard let self else { return }
       self.timer = nil
-      self.finish(self.queue.expire(now: self.reactor.now))
+      self.complete(self.queue.expire(now: self.reactor.now))
       if let next = self.queue.earliestDeadline {
         self.armTimer(next)
       }
@@ -502,7 +502,7 @@ package final class BridgeLink {
 
   /// Wakes when the bridge has been silent for too long, or is to be probed.
   private func armSilence() {
-    guard let wake = silence.nextWake(batchDeadline: queue.flightDeadline) else { return }
+    guard let wake = silence.nextWake(batchDeadline: queue.sentDeadline) else { return }
     if let silenceTimer {
       guard wake < silenceTimer.at else { return }
       reactor.cancel(silenceTimer.id)
@@ -520,7 +520,7 @@ package final class BridgeLink {
     // An echo may be there that this thread has not come to read.
     receive()
     guard isOpen else { return }
-    switch silence.due(reactor.now, batchDeadline: queue.flightDeadline) {
+    switch silence.due(reactor.now, batchDeadline: queue.sentDeadline) {
     case .probe: send(BridgeMessage.ping(request: Self.probe).encoded())
     case .silent: onEvent(.silent)
     case .gone: return close()
@@ -529,7 +529,7 @@ package final class BridgeLink {
     armSilence()
   }
 
-  private func later(_ work: @escaping () -> Void) {
+  private func scheduleOnReactor(_ work: @escaping () -> Void) {
     _ = reactor.schedule(at: reactor.now, work)
   }
 }

@@ -12,7 +12,7 @@ package struct BridgeOrder {
     var work: Work
     /// It is begun in its turn, and what comes after it may be done first.
     var mayBeLate: Bool
-    /// A feeder that is gone may have taken it along, or have done it without saying so.
+    /// A worker that is gone may have taken it along, or have done it without saying so.
     var mayBeLost = false
   }
 
@@ -33,20 +33,20 @@ package struct BridgeOrder {
     sent.append(Sent(work: work, mayBeLate: mayBeLate))
   }
 
-  /// A new feeder is at work: of what its predecessor was asked nothing has to come, and all of it may.
+  /// A new worker is at work: of what its predecessor was asked nothing has to come, and all of it may.
   package mutating func restarted() {
-    for place in sent.indices { sent[place].mayBeLost = true }
+    for index in sent.indices { sent[index].mayBeLost = true }
   }
 
   /// The bridge has done it, or refused it; false where something that it was asked before is not done yet, or where it was
   /// not asked.
   package mutating func acknowledged(_ work: Work) -> Bool {
-    guard let place = sent.firstIndex(where: { $0.work == work }) else { return wasLost(work) }
-    let isNext = sent[..<place].allSatisfy { $0.mayBeLost || $0.mayBeLate }
-    let mayBeLost = sent.remove(at: place).mayBeLost
+    guard let index = sent.firstIndex(where: { $0.work == work }) else { return wasLost(work) }
+    let isNext = sent[..<index].allSatisfy { $0.mayBeLost || $0.mayBeLate }
+    let mayBeLost = sent.remove(at: index).mayBeLost
     // What a predecessor was asked comes before everything that this one was asked, or not at all.
     if isNext {
-      let lost = ..<(sent[..<place].firstIndex { !$0.mayBeLost } ?? place)
+      let lost = ..<(sent[..<index].firstIndex { !$0.mayBeLost } ?? index)
       for case .batch(let batch) in sent[lost].map(\.work) { newestLostBatch = max(newestLostBatch ?? 0, batch) }
       sent.removeSubrange(lost)
     }

@@ -12,7 +12,7 @@ package struct BridgeSilence {
     case probe
     /// There was none.
     case silent
-    /// There was none for so long that no keeper will bring the bridge back.
+    /// There was none for so long that no supervisor will bring the bridge back.
     case gone
   }
 
@@ -22,7 +22,7 @@ package struct BridgeSilence {
   private static let patienceWithBatch: UInt64 = 500
   /// Between two losses.
   private static let pause: UInt64 = 1_000
-  /// The keeper replaces a feeder that hangs; where the keeper hangs as well, serve itself has to be started anew.
+  /// The supervisor replaces a worker that hangs; where the supervisor hangs as well, serve itself has to be started anew.
   private static let lost: UInt64 = 15_000
 
   private var isWatching = false

@@ -14,7 +14,7 @@ package enum CommitOutcome: Hashable, Sendable {
   case unavailable
 }
 
-/// Groups commits: one batch is in flight, whatever arrives meanwhile joins the next. Performs nothing itself.
+/// Groups commits: one batch is under way, whatever arrives meanwhile joins the next. Performs nothing itself.
 ///
 /// What waits is shared out among servers (see `Shares`), and they take turns in every batch, so that the answers of one
 /// server, however many and large they are, do not make another's late. What an answer evicts waits and goes with it.
@@ -57,14 +57,14 @@ package struct CommitQueue: ~Copyable {
     var evictions: [GrantElement]
     /// The server whose grants these are; nil where they are of several.
     var server: UInt16?
-    /// Its place in `shares`, while it waits.
-    var place: Shares<UInt16?>.Place
+    /// Its slot in `shares`, while it waits.
+    var slot: Shares<UInt16?>.Slot
 
     /// How much work it is.
     var size: Int { grants.count + evictions.count }
   }
 
-  private struct Flight {
+  private struct SentBatch {
     var identifier: UInt32
     var plan: UInt64
     var units: [Unit]
@@ -80,7 +80,7 @@ package struct CommitQueue: ~Copyable {
   /// Evictions of answers that went before them.
   private var leftEvictions: Set<GrantElement> = []
   private var shares: Shares<UInt16?>
-  private var flight: Flight?
+  private var sent: SentBatch?
   /// Whose answers were in the last batch, where not all went with it.
   private var hadLastTurn: Set<UInt16?> = []
   private var nextUnit: UInt32 = 0
@@ -93,15 +93,15 @@ package struct CommitQueue: ~Copyable {
     shares = Shares(capacity: limits.waitingGrants, leastAge: .max)
   }
 
-  package var unitCount: Int { waiting.count + (flight?.units.count ?? 0) }
+  package var unitCount: Int { waiting.count + (sent?.units.count ?? 0) }
 
   /// By when the bridge should have acknowledged what it holds; nil while it holds nothing.
-  package var flightDeadline: MonotonicTime? { flight?.deadline }
+  package var sentDeadline: MonotonicTime? { sent?.deadline }
 
   /// When the next unit becomes late.
   package var earliestDeadline: MonotonicTime? {
     let waiting = waiting.lazy.map(\.deadline).min()
-    let flying = flight?.units.lazy.map(\.deadline).min()
+    let flying = sent?.units.lazy.map(\.deadline).min()
     guard let waiting, let flying else { return waiting ?? flying }
     return min(waiting, flying)
   }
@@ -110,8 +110,8 @@ package struct CommitQueue: ~Copyable {
   package mutating func makeRoom(for grants: [GrantCommit], evicting evictions: [GrantElement] = []) -> [Finished] {
     var displaced: [Finished] = []
     let (server, weight) = (Self.server(of: grants), weight(grants, evictions))
-    while case .displacing(let place) = shares.admission(of: server, weight: weight, now: 0) {
-      displaced += remove(Self.overloaded) { $0.place == place }
+    while case .displacing(let slot) = shares.admission(of: server, weight: weight, now: 0) {
+      displaced += remove(Self.overloaded) { $0.slot == slot }
     }
     return displaced
   }
@@ -134,11 +134,11 @@ package struct CommitQueue: ~Copyable {
       return .failure(CommitRefusal(outcome: Self.overloaded))
     }
     nextUnit &+= 1
-    let place = shares.enter(server, weight: weight, now: 0)
+    let slot = shares.enter(server, weight: weight, now: 0)
     // What is open again must not be closed on account of an earlier answer.
     if !leftEvictions.isEmpty { for grant in grants { leftEvictions.remove(grant.element) } }
     let unit = Unit(
-      identifier: nextUnit, deadline: deadline, grants: grants, evictions: evictions, server: server, place: place)
+      identifier: nextUnit, deadline: deadline, grants: grants, evictions: evictions, server: server, slot: slot)
     waiting.append(unit)
     waitingSize += unit.size
     return .success(nextUnit)
@@ -149,7 +149,7 @@ package struct CommitQueue: ~Copyable {
 
   /// Evictions to be sent now, while nothing else is; as many as a batch has.
   package mutating func nextEvictions() -> [GrantElement] {
-    guard isUp, flight == nil, waiting.isEmpty else { return [] }
+    guard isUp, sent == nil, waiting.isEmpty else { return [] }
     return takeLeft()
   }
 
@@ -170,15 +170,15 @@ package struct CommitQueue: ~Copyable {
     return grants.allSatisfy { $0.element.server == server } ? server : nil
   }
 
-  /// The next batch, when nothing is in flight and something waits.
-  package mutating func next(now: MonotonicTime) -> Batch? {
-    guard isUp, flight == nil, !waiting.isEmpty else { return nil }
+  /// The next batch, when nothing is under way and something waits.
+  package mutating func nextBatch(now: MonotonicTime) -> Batch? {
+    guard isUp, sent == nil, !waiting.isEmpty else { return nil }
     nextBatch &+= 1
     let units = take()
-    let flight = Flight(
+    let sent = SentBatch(
       identifier: nextBatch, plan: plan, units: units, deadline: units.map(\.deadline).min() ?? now)
-    self.flight = flight
-    var batch = Self.batch(flight)
+    self.sent = sent
+    var batch = Self.batch(sent)
     batch.evictions = takeLeft() + units.flatMap(\.evictions)
     return batch
   }
@@ -197,8 +197,8 @@ package struct CommitQueue: ~Copyable {
         taken.append(waiting[index])
       }
       hadLastTurn = Set(taken.map(\.server))
-      let places = Set(taken.map(\.place))
-      waiting.removeAll { places.contains($0.place) }
+      let slots = Set(taken.map(\.slot))
+      waiting.removeAll { slots.contains($0.slot) }
     }
     for unit in taken { left(unit) }
     return taken
@@ -224,18 +224,18 @@ package struct CommitQueue: ~Copyable {
   /// A unit waits no more.
   private mutating func left(_ unit: Unit) {
     waitingSize -= unit.size
-    shares.leave(unit.place)
+    shares.leave(unit.slot)
   }
 
   /// The bridge answered a batch.
   package mutating func answered(_ batch: UInt32, refused: [RefusedUnit]) -> [Finished] {
-    guard let flight, flight.identifier == batch else { return [] }
-    self.flight = nil
+    guard let sent, sent.identifier == batch else { return [] }
+    self.sent = nil
     guard !refused.isEmpty else {
-      return flight.units.map { Finished(unit: $0.identifier, outcome: .committed) }
+      return sent.units.map { Finished(unit: $0.identifier, outcome: .committed) }
     }
     let refusals = Dictionary(refused.map { ($0.unit, $0.refusal) }, uniquingKeysWith: { first, _ in first })
-    return flight.units.map { unit in
+    return sent.units.map { unit in
       guard let refusal = refusals[unit.identifier] else {
         return Finished(unit: unit.identifier, outcome: .committed)
       }
@@ -249,18 +249,18 @@ package struct CommitQueue: ~Copyable {
     remove(.late) { $0.deadline <= now }
   }
 
-  /// A feeder greeted. The batch that its predecessor may have taken with it is sent again while its deadlines allow.
+  /// A worker greeted. The batch that its predecessor may have taken with it is sent again while its deadlines allow.
   package mutating func greeted(now: MonotonicTime) -> (finished: [Finished], resend: Batch?) {
     isUp = true
     let finished = expire(now: now)
-    guard let flight, !flight.units.isEmpty else {
-      self.flight = nil
+    guard let sent, !sent.units.isEmpty else {
+      self.sent = nil
       return (finished, nil)
     }
     nextBatch &+= 1
-    let deadline = flight.units.map(\.deadline).min() ?? now
-    let again = Flight(identifier: nextBatch, plan: flight.plan, units: flight.units, deadline: deadline)
-    self.flight = again
+    let deadline = sent.units.map(\.deadline).min() ?? now
+    let again = SentBatch(identifier: nextBatch, plan: sent.plan, units: sent.units, deadline: deadline)
+    self.sent = again
     return (finished, Self.batch(again))
   }
 
@@ -268,14 +268,14 @@ package struct CommitQueue: ~Copyable {
   package mutating func down() -> [Finished] {
     isUp = false
     let finished = remove(.unavailable) { _ in true }
-    flight = nil
+    sent = nil
     return finished
   }
 
   /// Another plan takes over: indices of the old one mean nothing to the units that still wait.
   ///
   /// - Returns: also the elements that were to be closed and have not been.
-  package mutating func adopt(plan: UInt64) -> (finished: [Finished], unclosed: [GrantElement]) {
+  package mutating func switchPlan(to plan: UInt64) -> (finished: [Finished], unclosed: [GrantElement]) {
     self.plan = plan
     let unclosed = Array(leftEvictions) + waiting.flatMap(\.evictions)
     leftEvictions = []
@@ -303,7 +303,7 @@ package struct CommitQueue: ~Copyable {
       let asked = Set(waiting.flatMap { $0.grants.map(\.element) })
       leave(unclosed.filter { !asked.contains($0) })
     }
-    flight?.units.removeAll { unit in
+    sent?.units.removeAll { unit in
       guard condition(unit) else { return false }
       finished.append(Finished(unit: unit.identifier, outcome: outcome))
       return true
@@ -311,11 +311,11 @@ package struct CommitQueue: ~Copyable {
     return finished
   }
 
-  private static func batch(_ flight: Flight) -> Batch {
-    let grants = flight.units.flatMap { unit in
+  private static func batch(_ sent: SentBatch) -> Batch {
+    let grants = sent.units.flatMap { unit in
       unit.grants.map { UnitGrant(unit: unit.identifier, commit: $0) }
     }
-    return Batch(identifier: flight.identifier, plan: flight.plan, grants: grants)
+    return Batch(identifier: sent.identifier, plan: sent.plan, grants: grants)
   }
 }
 

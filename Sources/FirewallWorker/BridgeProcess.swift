@@ -4,10 +4,10 @@ package import FirewallModel
 import Glibc
 import LinuxIO
 
-/// The processes that alone may change the firewall: a keeper, and the feeder that it keeps alive.
+/// The processes that alone may change the firewall: a supervisor, and the worker that it keeps alive.
 ///
 /// Both are this executable started again (`BridgeStart`); each restarts the other, because serve itself has no privilege
-/// to do it. The socketpair's end is shared, so what serve sent waits for the next feeder when one dies.
+/// to do it. The socketpair's end is shared, so what serve sent waits for the next worker when one dies.
 package enum BridgeProcess {
   /// The hidden subcommand: `arguments` are what follows it. Returns the exit code.
   ///
@@ -29,37 +29,42 @@ package enum BridgeProcess {
         }
       }
     }
-    guard sluice_is_message_socket(BridgeStart.socketPlace) != 0 else { return complain(strange, code: 64) }
+    guard sluice_is_message_socket(BridgeStart.socketDescriptor) != 0 else { return complain(strange, code: 64) }
     sluice_ignore_stop_requests()
     // What others do to the table must reach serve before its caches answer from it, however busy the machine is.
     sluice_prefer_latency(-10)
-    // One thread of the feeder, which sleeps but for the moment in which the table is taken away, comes before all others.
-    // Where only CAP_SYS_NICE lets it, which goes, it has that from the keeper.
+    // One thread of the worker, which sleeps but for the moment in which the table is taken away, comes before all others.
+    // Where only CAP_SYS_NICE lets it, which goes, it has that from the supervisor.
     sluice_realtime_limit(1)
-    if role == .keeper { _ = sluice_realtime_enter() }
-    if role == .keeper { become(ownerOf: BridgeStart.statePlace) }
+    if role == .supervisor { _ = sluice_realtime_enter() }
+    if role == .supervisor { become(ownerOf: BridgeStart.stateDescriptor) }
     let error = sluice_privileges_keep_net_admin()
     guard error == 0 else { return complain("privileges cannot be lowered: error \(error)", code: 1) }
     do throws(SystemError) {
-      // What a keeper started has it from there: a second one of the same would only cost.
-      if role == .keeper || !Sandbox.isFiltered { try BridgeSandbox.enter(state: state, reads: source?.folders ?? []) }
+      // What a supervisor started has it from there: a second one of the same would only cost.
+      if role == .supervisor || !Sandbox.isFiltered {
+        try BridgeSandbox.enter(state: state, reads: source?.folders ?? [])
+      }
     } catch {
       return complain("this process cannot be confined: \(error)", code: 1)
     }
-    let notebook = PlanNotebook(descriptor: BridgeStart.notebookPlace)
-    if role == .feeder {
-      switch feed(notebook, source) {
+    let planFile = SharedPlanFile(descriptor: BridgeStart.planFileDescriptor)
+    if role == .worker {
+      switch feed(planFile, source) {
       case .success(.serveGone): return 0
-      case .success(.keeperGone): close(BridgeStart.lifePlace)
+      case .success(.supervisorGone): close(BridgeStart.lifeDescriptor)
       case .failure(let error): return complain("the kernel's nf_tables cannot be used: \(error)", code: 1)
       }
     }
-    return Keeper(
-      socket: BridgeStart.socketPlace, notebook: notebook, state: state, alarms: BridgeStart.alarmsPlace, source: source
+    return BridgeSupervisor(
+      socket: BridgeStart.socketDescriptor, planFile: planFile, state: state, alarms: BridgeStart.alarmsDescriptor,
+      source: source
     ).run()
   }
 
-  private static var state: Int32? { StateFolder.isFolder(BridgeStart.statePlace) ? BridgeStart.statePlace : nil }
+  private static var state: Int32? {
+    StateFolder.isFolder(BridgeStart.stateDescriptor) ? BridgeStart.stateDescriptor : nil
+  }
 
   /// What lies in the folder is its owner's; root without CAP_DAC_OVERRIDE could not write it.
   private static func become(ownerOf folder: Int32) {
@@ -70,28 +75,29 @@ package enum BridgeProcess {
     _ = sluice_privileges_become(status.st_uid, status.st_gid)
   }
 
-  /// The feeder's netlink sockets are closed when this returns.
-  private static func feed(_ notebook: PlanNotebook, _ source: BridgeSource?) -> Result<Feeder.End, SystemError> {
+  /// The worker's netlink sockets are closed when this returns.
+  private static func feed(_ planFile: SharedPlanFile, _ source: BridgeSource?) -> Result<BridgeWorker.End, SystemError>
+  {
     do {
-      let feeder = try Feeder(
-        socket: BridgeStart.socketPlace, life: BridgeStart.lifePlace, state: state, notebook: notebook,
-        alarms: try SharedCounter(BridgeStart.alarmsPlace), source: source?.path)
-      return .success(feeder.run())
+      let worker = try BridgeWorker(
+        socket: BridgeStart.socketDescriptor, life: BridgeStart.lifeDescriptor, state: state, planFile: planFile,
+        alarms: try SharedCounter(BridgeStart.alarmsDescriptor), source: source?.path)
+      return .success(worker.run())
     } catch {
       let text = "the kernel's nf_tables cannot be used: \(error)"
       _ = MessageSocket.send(
-        BridgeMessage.broken(incarnation: 0, text: text).encoded(), BridgeStart.socketPlace, waiting: false)
+        BridgeMessage.broken(incarnation: 0, text: text).encoded(), BridgeStart.socketDescriptor, waiting: false)
       return .failure(error)
     }
   }
 
   private static func complain(_ text: String, code: Int32) -> Int32 {
-    tell(text)
+    writeError(text)
     return code
   }
 
   /// Says something that serve need not be believed to pass on: to the standard error that serve was started with.
-  static func tell(_ text: String) {
+  static func writeError(_ text: String) {
     let line = Array("sluice bridge: \(text)\n".utf8)
     _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
   }

@@ -4,7 +4,7 @@ import LinuxIO
 
 /// What of the host stays within the bridge's reach: `nft` with its libraries, itself, and what it keeps.
 enum BridgeSandbox {
-  /// Confines the keeper; the feeder, `nft` and every later keeper inherit it.
+  /// Confines the supervisor; the worker, `nft` and every later supervisor inherit it.
   ///
   /// - Parameter state: the descriptor of the bridge's part of the state folder, if there is one.
   /// - Parameter reads: where the configuration's files lie.
@@ -22,8 +22,8 @@ enum BridgeSandbox {
     // Swift finds a program's arguments there; what is secret about other processes Landlock keeps out of reach by itself.
     for folder in ["/proc", "/sys/devices/system/cpu"] { try sandbox.keep(folder, .read) }
     // The linker's cache, and the names that nft has for numbers.
-    for place in ["/etc/ld.so.cache", "/etc/iproute2", "/usr/share/iproute2", "/etc/protocols", "/etc/services"] {
-      try sandbox.keep(place, .read)
+    for path in ["/etc/ld.so.cache", "/etc/iproute2", "/usr/share/iproute2", "/etc/protocols", "/etc/services"] {
+      try sandbox.keep(path, .read)
     }
     try sandbox.keep("/dev/null", .set)
     // `max-bytes` needs nf_conntrack_acct there; the folder is the kernel module's.

@@ -9,8 +9,8 @@ import Synchronization
 /// takes it away. Waking it is one small message, so that no encoding, program or lookup lies between the notification and
 /// the first packet that is dropped.
 ///
-/// Two threads use it: the alarm wakes it, and the feeder, which knows when the table is whole, lets it sleep again. A number
-/// counts the wakings, so that the feeder never undoes one that it has not looked behind: when a waking returns, the kernel
+/// Two threads use it: the alarm wakes it, and the worker, which knows when the table is whole, lets it sleep again. A number
+/// counts the wakings, so that the worker never undoes one that it has not looked behind: when a waking returns, the kernel
 /// has told every listener of the change before it, because both are transactions.
 final class ClosingTable: Sendable {
   private struct State {
@@ -27,7 +27,7 @@ final class ClosingTable: Sendable {
 
   /// The socket is used by one thread at a time: sending is what the lock is for.
   private let state: Mutex<State>
-  /// Tells the feeder that the table was woken.
+  /// Tells the worker that the table was woken.
   let woken: Mailbox<Bool>
 
   init() throws(SystemError) {

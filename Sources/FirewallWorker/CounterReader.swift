@@ -8,13 +8,13 @@ import Synchronization
 /// Reads element counters and keeps their books on a thread and a netlink socket of its own: the dump of a full set takes
 /// longer than a grant may.
 ///
-/// One set at a time. While it is dumped the feeder opens and closes elements, and has the last reading of each that it
+/// One set at a time. While it is dumped the worker opens and closes elements, and has the last reading of each that it
 /// closes from the kernel. It tells these in the order in which they happened, so what waits when it has heard of the end of
 /// a dump, and says `settle`, is all that was closed since the beginning; of these the dump says nothing that counts.
 final class CounterReader: Sendable {
   enum Task: Sendable {
     /// The sets of a plan from now on, and what was counted before this bridge counted.
-    case keep([String: CounterBook.Readings])
+    case keep([String: CounterReadings.Readings])
     /// - Parameter horizon: what ends before is not read again (`CounterPollSchedule`).
     case read(KernelSet, SetShape, horizon: UInt64)
     case closed(set: String, ElementKey, ElementCounts)
@@ -31,13 +31,13 @@ final class CounterReader: Sendable {
     case read(set: String, CounterPollSchedule.Ends?)
   }
 
-  /// So few that what the feeder does with them delays no commit.
+  /// So few that what the worker does with them delays no commit.
   static let newsAtOnce = 256
 
   private struct Dump {
     var set: String
     /// Nil where the set could not be read.
-    var readings: CounterBook.Readings?
+    var readings: CounterReadings.Readings?
     var ends = CounterPollSchedule.Ends()
     var closed: Set<ElementKey> = []
   }
@@ -76,7 +76,7 @@ final class CounterReader: Sendable {
   }
 
   private func run(_ kernel: KernelSets) {
-    var book = CounterBook()
+    var book = CounterReadings()
     var dump: Dump?
     while true {
       wake.wait()
@@ -87,17 +87,17 @@ final class CounterReader: Sendable {
       if isOver { return }
       for task in queue {
         switch task {
-        case .keep(let sets): book.keep(sets)
+        case .keep(let sets): book.retain(sets)
         case .read(let set, let shape, let horizon):
           dump = read(set, shape, horizon, book, kernel)
           outcomes.post(.dumped)
         case .closed(let set, let key, let counts):
           if dump?.set == set { dump?.closed.insert(key) }
-          tell(set, [(key, book.close(set, key, counts))].filter { $0.1.packets > 0 })
+          post(set, [(key, book.close(set, key, counts))].filter { $0.1.packets > 0 })
         case .settle:
           guard let read = dump else { continue }
           dump = nil
-          if let readings = read.readings { tell(read.set, book.read(read.set, readings, closed: read.closed)) }
+          if let readings = read.readings { post(read.set, book.read(read.set, readings, closed: read.closed)) }
           outcomes.post(.read(set: read.set, read.readings == nil ? nil : read.ends))
         }
       }
@@ -105,12 +105,12 @@ final class CounterReader: Sendable {
   }
 
   private func read(
-    _ set: KernelSet, _ shape: SetShape, _ horizon: UInt64, _ book: CounterBook, _ kernel: KernelSets
+    _ set: KernelSet, _ shape: SetShape, _ horizon: UInt64, _ book: CounterReadings, _ kernel: KernelSets
   ) -> Dump {
     var dump = Dump(set: set.name)
     do {
       let now = MonotonicTime.now().nanoseconds
-      var readings: CounterBook.Readings = [:]
+      var readings: CounterReadings.Readings = [:]
       func take(_ found: KernelSets.Found, _ key: ElementKey) {
         if let octets = found.octets, let packets = found.packets {
           readings[key] = ElementCounts(octets: octets, packets: packets)
@@ -136,7 +136,7 @@ final class CounterReader: Sendable {
     return dump
   }
 
-  private func tell(_ set: String, _ news: [(ElementKey, ElementCounts)]) {
+  private func post(_ set: String, _ news: [(ElementKey, ElementCounts)]) {
     for start in stride(from: 0, to: news.count, by: Self.newsAtOnce) {
       outcomes.post(.news(set: set, Array(news[start..<min(start + Self.newsAtOnce, news.count)])))
     }

@@ -5,7 +5,7 @@ import LinuxIO
 enum NftProgram {
   static let path = "/usr/sbin/nft"
   /// Some twenty times what a ruleset takes on a small machine: one of a thousand servers is 3 MB. A program that hangs must
-  /// not hang the feeder for good.
+  /// not hang the worker for good.
   static func patienceMilliseconds(_ text: String) -> UInt64 {
     10_000 + UInt64(text.utf8.count) / 50
   }
@@ -93,7 +93,7 @@ private struct Run: ~Copyable {
         waits.append(pollfd(fd: input.second, events: Int16(POLLOUT), revents: 0))
       }
       let rest = Int32((limit - now) / 1_000_000) + 1
-      _ = unsafe poll(&waits, nfds_t(waits.count), watch == nil ? rest : min(rest, Feeder.tickMilliseconds))
+      _ = unsafe poll(&waits, nfds_t(waits.count), watch == nil ? rest : min(rest, BridgeWorker.tickMilliseconds))
       watch?.tick()
       if waits[1].revents != 0 { watch?.act() }
       if input.second >= 0, waits[2].revents != 0 {

@@ -43,13 +43,13 @@ struct AddressHistory {
       makeRoom(now, bound - 1)
     }
     var known = spans.removeValue(forKey: address) ?? []
-    if let place = known.firstIndex(where: {
+    if let index = known.firstIndex(where: {
       $0.key == span.key && $0.transport == span.transport && $0.port == span.port && $0.until >= now
     }) {
-      known[place].until = max(known[place].until, span.until)
-      known[place].caps = span.caps
-      known[place].ending = span.ending
-      known.append(known.remove(at: place))
+      known[index].until = max(known[index].until, span.until)
+      known[index].caps = span.caps
+      known[index].ending = span.ending
+      known.append(known.remove(at: index))
     } else {
       let isFull = known.count == Self.maximumSpans || count >= Self.maximumInAll && !known.isEmpty
       if isFull, let first = known.indices.min(by: { known[$0].until < known[$1].until }) {
@@ -95,7 +95,7 @@ struct AddressHistory {
 
   private mutating func change(_ address: IPAddress, _ body: (inout Span) -> Void) {
     guard var known = spans[address] else { return }
-    for place in known.indices { body(&known[place]) }
+    for index in known.indices { body(&known[index]) }
     spans[address] = known
   }
 
@@ -117,7 +117,7 @@ struct AddressHistory {
   }
 
   /// What a packet met at a time; nil where nothing had been open until then, as far as is known.
-  func standing(of address: IPAddress, transport: UInt8, port: UInt16, at time: UInt64) -> GrantLedger.Standing? {
+  func standing(of address: IPAddress, transport: UInt8, port: UInt16, at time: UInt64) -> GrantLedger.GrantStatus? {
     guard let known = spans[address] else { return nil }
     let open = known.filter { $0.from <= time && time < $0.until }
     if let last = open.last(where: { $0.admits(transport, port) }) { return .open(last.key.name) }

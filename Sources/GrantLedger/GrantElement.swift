@@ -23,7 +23,7 @@ package struct GrantCommit: Hashable, Sendable {
   package var lifetimeMilliseconds: UInt32
   /// Bit i stands for cap i of the server's list in the firewall plan.
   package var caps: UInt16
-  /// Whether the element ends then even where an earlier run or feeder opened it for longer.
+  /// Whether the element ends then even where an earlier run or worker opened it for longer.
   package var shortens: Bool
 
   package init(element: GrantElement, lifetimeMilliseconds: UInt32, caps: UInt16 = 0, shortens: Bool = false) {

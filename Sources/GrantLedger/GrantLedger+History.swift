@@ -14,7 +14,7 @@ extension GrantLedger {
 
   /// What a packet of a server met at a time.
   package func standing(of address: IPAddress, transport: UInt8, port: UInt16, server: UInt16, at time: UInt64)
-    -> Standing
+    -> GrantStatus
   {
     if let index = index(of: server),
       let standing = histories[index].standing(of: address, transport: transport, port: port, at: time)
@@ -80,8 +80,8 @@ extension GrantLedger {
     guard let index = index(of: server) else { return [] }
     servers[index].expire(now, atMost: 32 * expirySlice)
     var lapsed: [(address: IPAddress, name: Name)] = []
-    servers[index].places.forEachClosed { place in
-      if let name = place.name { lapsed.append((place.address, name)) }
+    servers[index].addressTable.forEachClosed { entry in
+      if let name = entry.name { lapsed.append((entry.address, name)) }
     }
     return lapsed
   }

@@ -49,7 +49,7 @@ extension GrantLedger {
   }
 
   /// How far a visit in slices has come.
-  package struct HoldingPlace: Sendable {
+  package struct HoldingCursor: Sendable {
     fileprivate var server = 0
     fileprivate var question: Slot = 0
 
@@ -66,22 +66,22 @@ extension GrantLedger {
   ///   like visits.
   /// - Returns: whether anything is left.
   package func forEachHolding(
-    now: UInt64, from place: inout HoldingPlace, atMost count: Int,
+    now: UInt64, from cursor: inout HoldingCursor, atMost count: Int,
     _ body: (_ key: Key, _ element: GrantElement, _ until: UInt64, _ opened: UInt64) -> Void
   ) -> Bool {
     var left = count
-    while place.server < servers.count {
-      let grants = servers[place.server]
-      while place.question < grants.questions.numbers.upperBound {
+    while cursor.server < servers.count {
+      let grants = servers[cursor.server]
+      while cursor.question < grants.questions.numbers.upperBound {
         guard left > 0 else { return true }
         left -= 1
-        grants.forEachHolding(of: place.question, now: now) {
+        grants.forEachHolding(of: cursor.question, now: now) {
           left -= 1
           body($0, $1, $2, $3)
         }
-        place.question += 1
+        cursor.question += 1
       }
-      place = HoldingPlace(server: place.server + 1)
+      cursor = HoldingCursor(server: cursor.server + 1)
     }
     return false
   }

@@ -30,7 +30,7 @@ extension GrantLedger {
   }
 
   /// Why nothing can be opened.
-  package enum Refusal: Error, Equatable, Sendable {
+  package enum CapacityError: Error, Equatable, Sendable {
     /// The server or the name holds as many elements as it may and live answers promise too many of them, or as many
     /// names are open.
     case setFull
@@ -59,7 +59,7 @@ extension GrantLedger {
   }
 
   /// What a packet met.
-  package enum Standing: Equatable, Sendable {
+  package enum GrantStatus: Equatable, Sendable {
     /// It was open, for this name.
     case open(Name)
     /// The address was open for this name, but not this port.

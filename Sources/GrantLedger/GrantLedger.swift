@@ -45,11 +45,11 @@ package struct GrantLedger: ~Copyable {
   ///   - ttl: the answer's TTL in nanoseconds.
   ///   - epoch: the firewall epoch; what was committed in another one counts as absent.
   ///   - notAfter: when the rule's time is over, on the clock of `now`: the grant ends by then.
-  /// - Throws: `Refusal.setFull`, having changed nothing.
+  /// - Throws: `CapacityError.setFull`, having changed nothing.
   package mutating func plan(
     _ key: Key, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], caps: UInt16 = 0, ttl: UInt64,
     now: UInt64, epoch: UInt64, notAfter: UInt64 = .max
-  ) throws(Refusal) -> Plan {
+  ) throws(CapacityError) -> Plan {
     let index = prepare(key.server, now: now)
     let request = ServerGrants.Request(
       key: key, caps: caps, ttl: ttl, now: now, epoch: epoch, notAfter: notAfter)
@@ -103,9 +103,9 @@ package struct GrantLedger: ~Copyable {
     var commits: [GrantCommit] = []
     commits.reserveCapacity(queues.reduce(0) { $0 + $1.count })
     while !queues.isEmpty {
-      for place in queues.indices {
-        commits += queues[place].prefix(Self.replayShare)
-        queues[place] = queues[place].dropFirst(Self.replayShare)
+      for index in queues.indices {
+        commits += queues[index].prefix(Self.replayShare)
+        queues[index] = queues[index].dropFirst(Self.replayShare)
       }
       queues.removeAll { $0.isEmpty }
     }
@@ -178,14 +178,14 @@ package struct GrantLedger: ~Copyable {
   ///   - opened: when it was opened first, if that is known.
   /// - Returns: whether there was room for it; what is not taken over must be closed in the kernel.
   @discardableResult
-  package mutating func adopt(
+  package mutating func takeOver(
     _ key: Key, _ element: GrantElement, until: UInt64, caps: UInt16, opened: UInt64? = nil,
     answerUntil: UInt64 = .max, now: UInt64, epoch: UInt64
   ) -> Bool {
     guard until > now, element.server == key.server else { return false }
     let index = prepare(key.server, now: now)
     let request = ServerGrants.Request(key: key, caps: caps, ttl: 0, now: now, epoch: epoch)
-    let isTaken = servers[index].adopt(
+    let isTaken = servers[index].takeOver(
       request, element, until: until, answerUntil: min(answerUntil, until), opened: opened ?? now, limits: limits)
     noteArrivals(index)
     if isTaken { note(key, [element], index: index, from: min(opened ?? now, now), now: now) }
@@ -200,7 +200,7 @@ package struct GrantLedger: ~Copyable {
     let index = Int(server)
     while servers.count <= index { servers.append(ServerGrants(server: UInt16(servers.count))) }
     while histories.count < servers.count { histories.append(AddressHistory()) }
-    servers[index].places.maxClosed = Self.maxClosed(servers.count)
+    servers[index].addressTable.maxClosed = Self.maxClosed(servers.count)
     servers[index].expire(now, atMost: expirySlice)
     // Servers that have gone quiet are looked at in turn.
     nextExpired = (nextExpired + 1) % servers.count
@@ -209,10 +209,10 @@ package struct GrantLedger: ~Copyable {
   }
 
   private mutating func noteArrivals(_ index: Int) {
-    guard !servers[index].places.arrivals.isEmpty else { return }
-    for address in servers[index].places.arrivals {
+    guard !servers[index].addressTable.arrivals.isEmpty else { return }
+    for address in servers[index].addressTable.arrivals {
       addresses.record(address, server: UInt16(index))
     }
-    servers[index].places.arrivals.removeAll(keepingCapacity: true)
+    servers[index].addressTable.arrivals.removeAll(keepingCapacity: true)
   }
 }

@@ -19,10 +19,10 @@ extension ServerGrants {
   ///   - slots: the answer's elements, marked with `pass`; `.none` for each of the `added` new ones.
   ///   - question: whose answer it is, if it holds anything yet; `found` of what it holds already is set.
   /// - Returns: what was evicted; nil if nothing had to be.
-  /// - Throws: `Refusal.setFull`, having changed nothing.
+  /// - Throws: `CapacityError.setFull`, having changed nothing.
   mutating func makeRoom(
     for slots: [Slot], added: Int, question: Slot, _ request: Request, pass: UInt64, _ limits: Limits
-  ) throws(GrantLedger.Refusal) -> [GrantElement]? {
+  ) throws(GrantLedger.CapacityError) -> [GrantElement]? {
     let leaving = try surplus(of: question, beside: slots.count, now: request.now, pass: pass, limits)
     let closing = leaving.filter { isSole($0) }
     let excess = openings.count + added - closing.count - limits.elements
@@ -44,7 +44,7 @@ extension ServerGrants {
   /// Which holds a name has to give up; finds at the same time what it holds already of the answer.
   private mutating func surplus(
     of question: Slot, beside count: Int, now: UInt64, pass: UInt64, _ limits: Limits
-  ) throws(GrantLedger.Refusal) -> [Slot] {
+  ) throws(GrantLedger.CapacityError) -> [Slot] {
     guard question != .none else { return [] }
     var common = 0
     var hold = questions[question].firstHold

@@ -9,12 +9,13 @@ extension ServerGrants {
   }
 
   mutating func addOpening(_ element: GrantElement, until: UInt64, now: UInt64, epoch: UInt64) -> Slot {
-    let place = places.open(element.address)
+    let addressSlot = addressTable.open(element.address)
     let slot = openings.insert(
       Opening(
-        element: element, place: place, nextAtPlace: places[place].firstOpening, requestedUntil: until, epoch: epoch,
+        element: element, addressSlot: addressSlot, nextOfAddress: addressTable[addressSlot].firstOpening,
+        requestedUntil: until, epoch: epoch,
         since: now, opened: now))
-    places[place].firstOpening = slot
+    addressTable[addressSlot].firstOpening = slot
     dueOpenings.set(slot, due: until)
     return slot
   }
@@ -70,7 +71,7 @@ extension ServerGrants {
   mutating func removeHold(_ hold: Slot) {
     let (question, opening) = (holds[hold].question, holds[hold].opening)
     if openings[opening].lastHold == hold {
-      places[openings[opening].place].name = questions[question].key.name
+      addressTable[openings[opening].addressSlot].name = questions[question].key.name
     }
     land(hold)
     unlinkFromOpening(hold)
@@ -135,15 +136,15 @@ extension ServerGrants {
     promised.remove(slot)
     evictable.remove(slot)
     dueOpenings.remove(slot)
-    let (place, next) = (openings[slot].place, openings[slot].nextAtPlace)
-    var before = places[place].firstOpening
+    let (addressSlot, next) = (openings[slot].addressSlot, openings[slot].nextOfAddress)
+    var before = addressTable[addressSlot].firstOpening
     if before == slot {
-      places[place].firstOpening = next
+      addressTable[addressSlot].firstOpening = next
     } else {
-      while openings[before].nextAtPlace != slot { before = openings[before].nextAtPlace }
-      openings[before].nextAtPlace = next
+      while openings[before].nextOfAddress != slot { before = openings[before].nextOfAddress }
+      openings[before].nextOfAddress = next
     }
     openings.remove(slot)
-    if places[place].firstOpening == .none { places.close(place) }
+    if addressTable[addressSlot].firstOpening == .none { addressTable.close(addressSlot) }
   }
 }

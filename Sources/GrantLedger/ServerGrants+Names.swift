@@ -4,9 +4,9 @@ import IPNetwork
 extension ServerGrants {
   /// The name whose answer promised an address last, if it is still open for that name.
   func latestName(of address: IPAddress, now: UInt64) -> (name: Name, until: UInt64)? {
-    guard let place = places.slot(of: address) else { return nil }
+    guard let addressSlot = addressTable.slot(of: address) else { return nil }
     var (best, until) = (Slot.none, UInt64(0))
-    var slot = places[place].firstOpening
+    var slot = addressTable[addressSlot].firstOpening
     while slot != .none {
       if openings[slot].committedUntil > now, case let hold = latestHold(of: slot, now: now), hold != .none {
         let stamp = best == .none ? 0 : holds[best].stamp
@@ -17,7 +17,7 @@ extension ServerGrants {
           until = max(until, end)
         }
       }
-      slot = openings[slot].nextAtPlace
+      slot = openings[slot].nextOfAddress
     }
     return best == .none ? nil : (questions[holds[best].question].key.name, until)
   }

@@ -16,7 +16,7 @@ extension ServerGrants {
 
   mutating func plan(
     _ request: Request, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], limits: Limits
-  ) throws(GrantLedger.Refusal) -> GrantLedger.Plan {
+  ) throws(GrantLedger.CapacityError) -> GrantLedger.Plan {
     var plan = GrantLedger.Plan(elements: [], commits: [])
     var slots: [Slot] = []
     let pass = nextPass()
@@ -58,12 +58,12 @@ extension ServerGrants {
     var seen: Set<GrantElement> = []
     let isLong = addresses.count * targets.count > 16
     for address in addresses {
-      let place = places.slot(of: address)
+      let addressSlot = addressTable.slot(of: address)
       for target in targets {
         let element = GrantElement(
           server: server, address: address, transport: target.transport, port: target.port)
         guard isLong ? seen.insert(element).inserted : !elements.contains(element) else { continue }
-        let slot = place.map { opening(at: $0, transport: target.transport, port: target.port) } ?? .none
+        let slot = addressSlot.map { opening(at: $0, transport: target.transport, port: target.port) } ?? .none
         if slot == .none {
           added += 1
         } else {

@@ -63,7 +63,7 @@ extension ServerGrants {
   }
 
   /// Records what the kernel holds already; false if there is no room for it.
-  mutating func adopt(
+  mutating func takeOver(
     _ request: Request, _ element: GrantElement, until: UInt64, answerUntil: UInt64, opened: UInt64, limits: Limits
   ) -> Bool {
     var slot = opening(of: element)

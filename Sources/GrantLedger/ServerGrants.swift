@@ -32,8 +32,8 @@ struct ServerGrants {
 
   struct Opening {
     var element: GrantElement
-    var place: Slot
-    var nextAtPlace: Slot
+    var addressSlot: Slot
+    var nextOfAddress: Slot
     /// Never before `committedUntil`; the latest end of its holds.
     var requestedUntil: UInt64
     var committedUntil: UInt64 = 0
@@ -83,7 +83,7 @@ struct ServerGrants {
   var openings = Slab<Opening>()
   var holds = Slab<Hold>()
   var questionSlots: [GrantLedger.Key: Slot] = [:]
-  var places = PlaceTable()
+  var addressTable = AddressTable()
   /// Times here may lie before the record's own, never after it: who takes a record looks.
   var dueQuestions = SlotHeap()
   var dueOpenings = SlotHeap()
@@ -113,15 +113,15 @@ struct ServerGrants {
   }
 
   func opening(of element: GrantElement) -> Slot {
-    guard let place = places.slot(of: element.address) else { return .none }
-    return opening(at: place, transport: element.transport, port: element.port)
+    guard let addressSlot = addressTable.slot(of: element.address) else { return .none }
+    return opening(at: addressSlot, transport: element.transport, port: element.port)
   }
 
-  func opening(at place: Slot, transport: UInt8, port: UInt16) -> Slot {
-    var slot = places[place].firstOpening
+  func opening(at addressSlot: Slot, transport: UInt8, port: UInt16) -> Slot {
+    var slot = addressTable[addressSlot].firstOpening
     while slot != .none {
       if openings[slot].element.port == port && openings[slot].element.transport == transport { return slot }
-      slot = openings[slot].nextAtPlace
+      slot = openings[slot].nextOfAddress
     }
     return .none
   }

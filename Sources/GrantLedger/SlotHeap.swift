@@ -55,7 +55,7 @@ struct SlotHeap {
     let item = items[start]
     var index = start
     while index > 0, case let parent = (index - 1) / 2, item.due < items[parent].due {
-      place(items[parent], at: index)
+      put(items[parent], at: index)
       index = parent
     }
     while true {
@@ -63,13 +63,13 @@ struct SlotHeap {
       guard child < items.count else { break }
       if child + 1 < items.count, items[child + 1].due < items[child].due { child += 1 }
       guard items[child].due < item.due else { break }
-      place(items[child], at: index)
+      put(items[child], at: index)
       index = child
     }
-    place(item, at: index)
+    put(item, at: index)
   }
 
-  private mutating func place(_ item: (due: UInt64, slot: Slot), at index: Int) {
+  private mutating func put(_ item: (due: UInt64, slot: Slot), at index: Int) {
     items[index] = item
     positions[Int(item.slot)] = Slot(index)
   }

@@ -38,7 +38,7 @@ extension IPAddress {
   /// The address behind an RFC 6052 prefix of 48, 56, 64 or 96 bits: octet 8 is no part of it.
   private func behind(_ length: Int) -> IPAddress {
     let octets = octets
-    let places = (length / 8..<16).filter { $0 != 8 }.prefix(4)
-    return IPAddress(v4: places.reduce(UInt32(0)) { $0 << 8 | UInt32(octets[$1]) })
+    let positions = (length / 8..<16).filter { $0 != 8 }.prefix(4)
+    return IPAddress(v4: positions.reduce(UInt32(0)) { $0 << 8 | UInt32(octets[$1]) })
   }
 }

@@ -130,33 +130,35 @@ package enum MasterFile {
     }
   }
 
-  private struct Refusal: Error {
+  private struct LineError: Error {
     var text: String
   }
 
   private func convert(
     _ record: UnsafeMutablePointer<ldns_rr>, line: Int
-  ) -> Result<MasterFile.Record, Refusal> {
+  ) -> Result<MasterFile.Record, LineError> {
     guard unsafe ldns_rr_get_class(record) == LDNS_RR_CLASS_IN else {
-      return .failure(Refusal(text: "a record of another class; local data is of class IN"))
+      return .failure(LineError(text: "a record of another class; local data is of class IN"))
     }
-    guard let owner = unsafe ldns_rr_owner(record) else { return .failure(Refusal(text: "a record without an owner")) }
+    guard let owner = unsafe ldns_rr_owner(record) else {
+      return .failure(LineError(text: "a record without an owner"))
+    }
     unsafe ldns_dname2canonical(owner)
     unsafe ldns_rr2canonical(record)
     let name = unsafe octets(owner)
     // $GENERATE and misspelt directives read like owners.
     guard name.count < 2 || name[1] != UInt8(ascii: "$") else {
-      return .failure(Refusal(text: "an unknown directive; $ORIGIN and $TTL are read"))
+      return .failure(LineError(text: "an unknown directive; $ORIGIN and $TTL are read"))
     }
     var rdata: [UInt8] = []
     for index in 0..<(unsafe ldns_rr_rd_count(record)) {
       guard let field = unsafe ldns_rr_rdf(record, index) else {
-        return .failure(Refusal(text: "a record without its value"))
+        return .failure(LineError(text: "a record without its value"))
       }
       rdata += unsafe octets(field)
     }
-    guard !rdata.isEmpty else { return .failure(Refusal(text: "a record without its value")) }
-    guard rdata.count <= Int(UInt16.max) else { return .failure(Refusal(text: "a value of more than 65535 octets")) }
+    guard !rdata.isEmpty else { return .failure(LineError(text: "a record without its value")) }
+    guard rdata.count <= Int(UInt16.max) else { return .failure(LineError(text: "a value of more than 65535 octets")) }
     let type = RRType(rawValue: UInt16(truncatingIfNeeded: unsafe ldns_rr_get_type(record).rawValue))
     return .success(
       MasterFile.Record(owner: name, type: type, ttl: unsafe ldns_rr_ttl(record), rdata: rdata, line: line))

@@ -7,22 +7,22 @@ package import LinuxIO
 /// Listens to the kernel's notifications of what others do to our table.
 package final class ChangeWatcher {
   private let socket: NetlinkSocket
-  /// The feeding socket's port: its changes are the feeder's own.
+  /// The feeding socket's port: its changes are the worker's own.
   private let ownPort: UInt32
 
   package init(ignoring ownPort: UInt32) throws(SystemError) {
     socket = try NetlinkSocket(groups: 1 << (UInt32(NFNLGRP_NFTABLES.rawValue) - 1))
     self.ownPort = ownPort
     socket.setReceiveBuffer(octets: 4 << 20)
-    // The feeder's own commits never wake it: the kernel drops their notifications before they are queued.
+    // The worker's own commits never wake it: the kernel drops their notifications before they are queued.
     let error = sluice_netlink_ignore_ports(socket.descriptor, ownPort, ownPort)
     guard error == 0 else { throw SystemError(call: "SO_ATTACH_FILTER", errno: error) }
   }
 
   package var descriptor: Int32 { socket.descriptor }
 
-  /// A program works for the feeder from now on (or, with nil, no longer): netlink gives a process's first socket its
-  /// id as port. Should the filter fail, the feeder's own installation is taken for another program's, reported, and no
+  /// A program works for the worker from now on (or, with nil, no longer): netlink gives a process's first socket its
+  /// id as port. Should the filter fail, the worker's own installation is taken for another program's, reported, and no
   /// harm is done.
   package func ignore(process: Int32?) {
     _ = sluice_netlink_ignore_ports(socket.descriptor, ownPort, process.map { UInt32(bitPattern: $0) } ?? ownPort)
@@ -36,8 +36,8 @@ package final class ChangeWatcher {
   ///   - harmed: called once, at the first harmful change: of a flush the kernel tells its rules first.
   package func drain(
     family: FirewallPlan.Family, table: String, removed: () -> Void = {}, harmed: () -> Void = {}
-  ) -> ForeignNews {
-    var news = ForeignNews()
+  ) -> TableChanges {
+    var news = TableChanges()
     var (isTold, isRemovalTold) = (false, false)
     func tellHarm() {
       if !isRemovalTold, !news.changes.isDisjoint(with: .removal) {
@@ -48,7 +48,7 @@ package final class ChangeWatcher {
       isTold = true
       harmed()
     }
-    // A bound, so that a busy program cannot keep the feeder from feeding.
+    // A bound, so that a busy program cannot keep the worker from feeding.
     for _ in 0..<1_024 {
       do {
         let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
@@ -67,7 +67,7 @@ package final class ChangeWatcher {
   }
 
   private func take(
-    _ message: UnsafePointer<nlmsghdr>, family: FirewallPlan.Family, table: String, into news: inout ForeignNews
+    _ message: UnsafePointer<nlmsghdr>, family: FirewallPlan.Family, table: String, into news: inout TableChanges
   ) {
     let type = unsafe Int32(message.pointee.nlmsg_type)
     let port = unsafe message.pointee.nlmsg_pid
@@ -94,7 +94,7 @@ package final class ChangeWatcher {
   }
 
   /// Every set that is not a server's own holds a part of the rules.
-  private func elements(_ change: ForeignChange, of set: String, into news: inout ForeignNews) {
+  private func elements(_ change: TableChange, of set: String, into news: inout TableChanges) {
     guard SetName(set) != nil else {
       news.changes.insert(.rulesChanged)
       return

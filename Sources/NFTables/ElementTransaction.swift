@@ -180,9 +180,9 @@ package final class ElementTransaction {
       overflowed = true
       return nil
     }
-    let place = unsafe (buffer + used).assumingMemoryBound(to: CChar.self)
+    let position = unsafe (buffer + used).assumingMemoryBound(to: CChar.self)
     return unsafe nftnl_nlmsg_build_hdr(
-      place, UInt16(nfTables(type)), UInt16(family.rawValue), UInt16(flags | NLM_F_REQUEST), socket.nextSequence())
+      position, UInt16(nfTables(type)), UInt16(family.rawValue), UInt16(flags | NLM_F_REQUEST), socket.nextSequence())
   }
 
   private func finish(_ header: UnsafeMutablePointer<nlmsghdr>) {
@@ -218,13 +218,13 @@ package final class ElementTransaction {
           return
         }
         // What an earlier batch left behind says nothing about this one.
-        let place = unsafe message.pointee.nlmsg_seq &- firstSequence
-        guard place <= last &- firstSequence else { return }
+        let position = unsafe message.pointee.nlmsg_seq &- firstSequence
+        guard position <= last &- firstSequence else { return }
         let error = unsafe NetlinkSocket.error(of: message)
         if failure == 0 {
           failure = error
         }
-        acknowledged = acknowledged || place == last &- firstSequence
+        acknowledged = acknowledged || position == last &- firstSequence
       }
       guard more else { break }
     }

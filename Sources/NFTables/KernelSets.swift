@@ -187,12 +187,12 @@ package final class KernelSets {
     unsafe name(set, into: header)
     guard let list = unsafe mnl_attr_nest_start(header, UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)),
       let item = unsafe mnl_attr_nest_start(header, 1),
-      let place = unsafe mnl_attr_nest_start(header, UInt16(NFTA_SET_ELEM_KEY.rawValue))
+      let nest = unsafe mnl_attr_nest_start(header, UInt16(NFTA_SET_ELEM_KEY.rawValue))
     else { return }
     unsafe key.withOctets { octets in
       unsafe mnl_attr_put(header, UInt16(NFTA_DATA_VALUE.rawValue), octets.count, octets.baseAddress)
     }
-    unsafe mnl_attr_nest_end(header, place)
+    unsafe mnl_attr_nest_end(header, nest)
     unsafe mnl_attr_nest_end(header, item)
     unsafe mnl_attr_nest_end(header, list)
   }

@@ -10,12 +10,12 @@ struct NetlinkAttributes {
   init(of message: UnsafePointer<nlmsghdr>) {
     let header = MemoryLayout<nfgenmsg>.size
     let left = unsafe mnl_nlmsg_get_payload_len(message) - header
-    guard left > 0, let place = unsafe mnl_nlmsg_get_payload_offset(message, header) else {
+    guard left > 0, let payload = unsafe mnl_nlmsg_get_payload_offset(message, header) else {
       unsafe start = nil
       count = 0
       return
     }
-    unsafe start = UnsafePointer(place.assumingMemoryBound(to: nlattr.self))
+    unsafe start = UnsafePointer(payload.assumingMemoryBound(to: nlattr.self))
     count = left
   }
 
@@ -27,8 +27,8 @@ struct NetlinkAttributes {
 
   /// The octets of the first attribute of a type.
   subscript(type: Int) -> [UInt8]? {
-    guard let attribute = unsafe find(type), let place = unsafe mnl_attr_get_payload(attribute) else { return nil }
-    return unsafe Array(UnsafeRawBufferPointer(start: place, count: Int(mnl_attr_get_payload_len(attribute))))
+    guard let attribute = unsafe find(type), let payload = unsafe mnl_attr_get_payload(attribute) else { return nil }
+    return unsafe Array(UnsafeRawBufferPointer(start: payload, count: Int(mnl_attr_get_payload_len(attribute))))
   }
 
   /// The attributes inside the first attribute of a type.

@@ -67,9 +67,9 @@ package struct NetlinkBatch {
     guard lastMessage > 0 else { return [] }
     unsafe whole.messages.withUnsafeMutableBytes { octets in
       // nlmsg_flags lies behind a length of four octets and a type of two.
-      let place = lastMessage + 6
-      let flags = unsafe octets.loadUnaligned(fromByteOffset: place, as: UInt16.self)
-      unsafe octets.storeBytes(of: flags | UInt16(NLM_F_ACK), toByteOffset: place, as: UInt16.self)
+      let position = lastMessage + 6
+      let flags = unsafe octets.loadUnaligned(fromByteOffset: position, as: UInt16.self)
+      unsafe octets.storeBytes(of: flags | UInt16(NLM_F_ACK), toByteOffset: position, as: UInt16.self)
     }
     unsafe whole.append { unsafe nftnl_batch_end($0, sequence + 1) }
     return whole.messages
@@ -317,14 +317,14 @@ package struct NetlinkBatch {
     _ type: nf_tables_msg_types, _ flags: Int32, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void
   ) {
     sequence += 1
-    let (number, place) = (sequence, messages.count)
+    let (number, position) = (sequence, messages.count)
     unsafe append { start in
       let header = unsafe nftnl_nlmsg_build_hdr(
         start, UInt16(nfTables(type)), UInt16(FirewallPlan.Family.inet.rawValue), UInt16(flags | NLM_F_REQUEST), number)
       if let header = unsafe header { unsafe fill(header) }
       return unsafe header
     }
-    lastMessage = place
+    lastMessage = position
   }
 
   /// Appends what `build` writes, padded to the next message.

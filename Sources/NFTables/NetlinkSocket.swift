@@ -11,7 +11,7 @@ package final class NetlinkSocket {
   private let socket: OpaquePointer
   private let buffer: UnsafeMutableRawPointer
   package let descriptor: Int32
-  /// The port the kernel gave this socket: changes carry it, so that the feeder's own can be told from another
+  /// The port the kernel gave this socket: changes carry it, so that the worker's own can be told from another
   /// program's.
   package let port: UInt32
   private var sequence: UInt32 = 0

@@ -37,7 +37,7 @@ package final class RefusalReader {
   /// Gives every packet that waits to `body`; false when the kernel had to leave some out.
   package func drain(_ body: (RefusedPacket) -> Void) -> Bool {
     var isWhole = true
-    // A bound, so that a flood cannot keep the feeder from feeding.
+    // A bound, so that a flood cannot keep the worker from feeding.
     for _ in 0..<256 {
       do {
         let more = try unsafe socket.receive(waiting: false) { message throws(SystemError) in
@@ -100,8 +100,8 @@ package final class RefusalReader {
       flags: NLM_F_ACK,
       { header in
         // The group stands in the nfnetlink header, in network order.
-        if let place = unsafe mnl_nlmsg_get_payload(header) {
-          unsafe place.assumingMemoryBound(to: nfgenmsg.self).pointee.res_id = group.bigEndian
+        if let payload = unsafe mnl_nlmsg_get_payload(header) {
+          unsafe payload.assumingMemoryBound(to: nfgenmsg.self).pointee.res_id = group.bigEndian
         }
         unsafe fill(header)
       }, { _ in })

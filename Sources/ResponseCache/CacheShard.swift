@@ -2,7 +2,7 @@ import DNSWire
 
 /// One shard of a cache: a hash table of bounded size with linear probing. Reached only under the shard's lock.
 ///
-/// At most two thirds of its places are taken, so that a search is short and ends.
+/// At most two thirds of its slots are taken, so that a search is short and ends.
 struct CacheShard: ~Copyable {
   private static let firstCapacity = 4
   /// Answers among which the one that ends soonest must go.
@@ -15,7 +15,7 @@ struct CacheShard: ~Copyable {
   /// Where the table lies, for `CacheTable.prefetch`; 0 before there is one.
   var hint: UInt { table.hint }
 
-  /// The place of the answer to a question, or nil.
+  /// The slot of the answer to a question, or nil.
   @inline(__always)
   func find(_ hash: UInt64, _ name: Span<UInt8>, _ type: RRType) -> Int? {
     guard count > 0 else { return nil }
@@ -87,15 +87,15 @@ struct CacheShard: ~Copyable {
     let before = count
     var index = 0
     while index < table.count {
-      // What moves into the place that became free is looked at as well.
+      // What moves into the slot that became free is looked at as well.
       if !table.isEmpty(index), condition(table.name(index)) { remove(at: index) } else { index += 1 }
     }
     return before - count
   }
 
-  /// Visits the answers in `atMost` places from `start` on, with their hits; the octets are copies.
+  /// Visits the answers in `atMost` slots from `start` on, with their hits; the octets are copies.
   ///
-  /// Returns the place that comes next, or nil after the last.
+  /// Returns the slot that comes next, or nil after the last.
   func forEach(
     from start: Int, atMost: Int,
     _ body: (_ name: [UInt8], _ type: RRType, _ hits: UInt32, _ response: CachedResponse) -> Void
@@ -111,7 +111,7 @@ struct CacheShard: ~Copyable {
     return end < table.count ? end : nil
   }
 
-  /// The questions of the answers in `atMost` places from `start` on, and the place that comes next.
+  /// The questions of the answers in `atMost` slots from `start` on, and the slot that comes next.
   func questions(from start: Int, atMost: Int) -> (found: [(name: [UInt8], type: RRType)], next: Int?) {
     let end = min(start + atMost, table.count)
     let taken = (start..<max(start, end)).filter { !table.isEmpty($0) }
@@ -138,7 +138,7 @@ struct CacheShard: ~Copyable {
     var hole = index
     var at = next(index)
     while !table.isEmpty(at) {
-      // It may move back only to a place that its search comes by: its home lies not after the hole.
+      // It may move back only to a slot that its search comes by: its home lies not after the hole.
       let home = home(table[at].hash)
       if (at &- home) & (table.count - 1) >= (at &- hole) & (table.count - 1) {
         table.move(at, to: hole)

@@ -2,11 +2,11 @@ import CLinux
 import DNSWire
 import Synchronization
 
-/// The places of one shard's answers, in one piece of memory: 128 octets each, the first line of the cache for what
+/// The slots of one shard's answers, in one piece of memory: 128 octets each, the first line of the cache for what
 /// decides, the second for name and records, if they fit. Most answers are thus two lines that lie side by side.
 ///
 /// This is the only file of the target that holds pointers. Every access is checked against `count`; the octets that do
-/// not fit are freed once, when their place is cleared or filled anew.
+/// not fit are freed once, when their slot is cleared or filled anew.
 @safe
 struct CacheTable: ~Copyable {
   /// What is known of an answer besides its octets.
@@ -19,7 +19,7 @@ struct CacheTable: ~Copyable {
     var type = RRType(rawValue: 0)
     fileprivate var sectionCount: UInt16 = 0
     fileprivate var ttlCount: UInt16 = 0
-    /// 0 in an empty place: a wire name has at least one octet.
+    /// 0 in an empty slot: a wire name has at least one octet.
     fileprivate var nameCount: UInt8 = 0
 
     init() {}
@@ -40,7 +40,7 @@ struct CacheTable: ~Copyable {
   /// A power of two, or 0.
   let count: Int
 
-  /// An empty table; `count` must be a power of two. Without places it takes no memory.
+  /// An empty table; `count` must be a power of two. Without slots it takes no memory.
   init(count: Int) {
     precondition(MemoryLayout<Head>.size <= Self.line && count >= 0 && count & (count - 1) == 0)
     unsafe base = .allocate(byteCount: count * Self.stride, alignment: Self.line)
@@ -53,14 +53,14 @@ struct CacheTable: ~Copyable {
     unsafe base.deallocate()
   }
 
-  /// Where to prefetch from: the address with the binary logarithm of `count` in its lowest bits; 0 without places.
+  /// Where to prefetch from: the address with the binary logarithm of `count` in its lowest bits; 0 without slots.
   var hint: UInt { count == 0 ? 0 : unsafe UInt(bitPattern: base) | UInt(count.trailingZeroBitCount) }
 
-  /// Has the place near in which the search for a hash begins; the table that gave the hint may be gone.
+  /// Has the slot near in which the search for a hash begins; the table that gave the hint may be gone.
   static func prefetch(hint: UInt, hash: UInt64) {
     let count = 1 << (hint & UInt(line - 1))
-    let place = UInt(truncatingIfNeeded: hash) & UInt(count - 1)
-    let address = (hint & ~UInt(line - 1)) &+ place &* UInt(stride)
+    let slot = UInt(truncatingIfNeeded: hash) & UInt(count - 1)
+    let address = (hint & ~UInt(line - 1)) &+ slot &* UInt(stride)
     unsafe sluice_prefetch(UnsafeRawPointer(bitPattern: address))
     unsafe sluice_prefetch(UnsafeRawPointer(bitPattern: address &+ UInt(line)))
   }
@@ -74,7 +74,7 @@ struct CacheTable: ~Copyable {
     }
   }
 
-  /// Changes the head of a place that is taken.
+  /// Changes the head of a slot that is taken.
   mutating func change(_ index: Int, _ body: (inout Head) -> Void) {
     var head = self[index]
     body(&head)
@@ -87,12 +87,12 @@ struct CacheTable: ~Copyable {
     unsafe (base + index &* Self.stride).assumingMemoryBound(to: Head.self).pointee.hits &+= 1  // index < count
   }
 
-  /// Whether a place can hold this.
+  /// Whether a slot can hold this.
   static func fits(_ name: [UInt8], _ response: CachedResponse) -> Bool {
     (1...255).contains(name.count) && response.ttlOffsets.count <= UInt16.max && response.sections.count <= UInt16.max
   }
 
-  /// Fills a place: an empty one, or one whose answer this replaces.
+  /// Fills a slot: an empty one, or one whose answer this replaces.
   mutating func set(_ index: Int, _ new: Head, _ name: [UInt8], _ response: CachedResponse) {
     let (ttls, sections) = (response.ttlOffsets, response.sections)
     precondition(Self.fits(name, response))
@@ -101,9 +101,9 @@ struct CacheTable: ~Copyable {
     head.ttlCount = UInt16(ttls.count)
     head.nameCount = UInt8(name.count)
     head.sectionCount = UInt16(sections.count)
-    let place = unsafe base + index * Self.stride
-    unsafe place.storeBytes(of: head, as: Head.self)
-    var octets = unsafe place + Self.line
+    let slot = unsafe base + index * Self.stride
+    unsafe slot.storeBytes(of: head, as: Head.self)
+    var octets = unsafe slot + Self.line
     if head.octetCount > Self.line {
       let apart = UnsafeMutableRawPointer.allocate(byteCount: head.octetCount, alignment: 2)
       unsafe octets.storeBytes(of: apart, as: UnsafeMutableRawPointer.self)
@@ -122,20 +122,20 @@ struct CacheTable: ~Copyable {
     }
   }
 
-  /// Empties a place.
+  /// Empties a slot.
   mutating func clear(_ index: Int) {
     free(index)
     unsafe (base + index * Self.stride).storeBytes(of: Head(), as: Head.self)
   }
 
-  /// Moves an answer to an empty place, of this table or of another one.
+  /// Moves an answer to an empty slot, of this table or of another one.
   mutating func move(_ index: Int, of other: inout CacheTable, to target: Int) {
     precondition(isEmpty(target) && index >= 0 && index < other.count)
     unsafe copy(other.base + index * Self.stride, to: target)
     unsafe (other.base + index * Self.stride).storeBytes(of: Head(), as: Head.self)  // its octets are this table's now
   }
 
-  /// Moves an answer to an empty place.
+  /// Moves an answer to an empty slot.
   mutating func move(_ index: Int, to target: Int) {
     precondition(isEmpty(target) && index >= 0 && index < count)
     unsafe copy(base + index * Self.stride, to: target)
@@ -158,7 +158,7 @@ struct CacheTable: ~Copyable {
     return unsafe head.octetCount > Self.line ? own.load(as: UnsafeMutableRawPointer.self) : own
   }
 
-  /// Whether the place is taken by the answer to this question.
+  /// Whether the slot is taken by the answer to this question.
   func answers(_ index: Int, _ hash: UInt64, _ name: Span<UInt8>, _ type: RRType) -> Bool {
     let head = self[index]
     guard head.hash == hash, head.type == type, name.count == Int(head.nameCount) else { return false }

@@ -7,7 +7,7 @@ import Synchronization
 /// shards with a lock each, so that two workers rarely meet; nothing is allocated on a lookup.
 package final class ResponseCache: Sendable {
   /// What a lookup found.
-  package enum Finding: Equatable, Sendable {
+  package enum LookupResult: Equatable, Sendable {
     /// Nothing that is still alive.
     case miss
     /// An answer that was handed to the reader.
@@ -28,7 +28,7 @@ package final class ResponseCache: Sendable {
     package func find(
       _ name: Span<UInt8>, hash: UInt64, _ type: RRType, now: UInt64, epoch: UInt64,
       _ reader: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
-    ) -> Finding {
+    ) -> LookupResult {
       let key = NameHash.of(hash, type)
       return shards.with(key) { shard in
         guard let index = shard.find(key, name, type) else { return .miss }
@@ -72,14 +72,14 @@ package final class ResponseCache: Sendable {
   package func find(
     _ name: Span<UInt8>, _ type: RRType, now: UInt64, epoch: UInt64,
     _ body: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
-  ) -> Finding {
+  ) -> LookupResult {
     reader.find(name, hash: nameHash(name), type, now: now, epoch: epoch, body)
   }
 
   /// As `find`, with a copy of the answer.
   package func answer(
     _ name: Span<UInt8>, _ type: RRType, now: UInt64, epoch: UInt64
-  ) -> (finding: Finding, response: CachedResponse?) {
+  ) -> (finding: LookupResult, response: CachedResponse?) {
     var response: CachedResponse?
     let finding = find(name, type, now: now, epoch: epoch) { head, sections, ttlOffsets in
       response = CachedResponse(head, sections: sections, ttlOffsets: ttlOffsets)
@@ -118,7 +118,7 @@ package final class ResponseCache: Sendable {
     package var response: CachedResponse
   }
 
-  /// Places of a table that are looked at under one lock.
+  /// Slots of a table that are looked at under one lock.
   private static let slice = 256
 
   /// Copies of every answer, or of those to one name, expired ones included. A shard is locked for a slice at a time: an

@@ -28,17 +28,17 @@ struct FieldReader {
       return [:]
     }
     var fields: [String: YAMLNode] = [:]
-    var places: [String: SourceLocation] = [:]
+    var locations: [String: SourceLocation] = [:]
     for (key, value) in node.pairs {
       guard let name = key.text else {
         reject(key, expected: "a key of \(whole)")
         continue
       }
-      if let place = places[name] {
-        error("key \(Quoted.text(name)) stands already at \(place.full), expected once", at: key.location)
+      if let location = locations[name] {
+        error("key \(Quoted.text(name)) stands already at \(location.full), expected once", at: key.location)
       } else if keys.contains(name) {
         fields[name] = value
-        places[name] = key.location
+        locations[name] = key.location
       } else {
         error(unknownKey(name, of: whole, keys), at: key.location)
       }

@@ -47,15 +47,15 @@ package enum SettingsLoader {
   /// work while a policy is broken.
   ///
   /// - Throws: what makes even that unreadable.
-  package static func places(
+  package static func paths(
     path: String
   ) throws(Diagnostic) -> (audit: AuditSettings, control: ControlSettings) {
     let whole = SourceLocation(file: path, line: 0, column: 0)
     var reader = SettingsReader(path: path, zoneDirectories: [], now: 0)
     guard let root = try read(path, whole).first else { throw .error("is empty", at: whole) }
-    let places = reader.places(root)
+    let paths = reader.paths(root)
     if let error = reader.findings.diagnostics.first(where: { $0.severity == .error }) { throw error }
-    return places
+    return paths
   }
 
   private static func read(_ path: String, _ whole: SourceLocation) throws(Diagnostic) -> [YAMLNode] {

@@ -69,13 +69,13 @@ struct SettingsReader {
   }
 
   /// Where the audit log and the control API are, whatever is wrong with the rest.
-  mutating func places(_ root: YAMLNode) -> (audit: AuditSettings, control: ControlSettings) {
+  mutating func paths(_ root: YAMLNode) -> (audit: AuditSettings, control: ControlSettings) {
     let fields = findings.fields(root, of: "the configuration", keys: Self.keys)
     findings = FieldReader()
-    var places = (audit: AuditSettings(), control: ControlSettings.default)
-    _ = audit(fields["audit"], in: root, &places.audit)
-    control(fields["control"], &places.control)
-    return places
+    var paths = (audit: AuditSettings(), control: ControlSettings.default)
+    _ = audit(fields["audit"], in: root, &paths.audit)
+    control(fields["control"], &paths.control)
+    return paths
   }
 
   private mutating func control(_ node: YAMLNode?, _ control: inout ControlSettings) {
@@ -189,7 +189,7 @@ struct SettingsReader {
   private mutating func audit(
     _ node: YAMLNode?, in root: YAMLNode, _ audit: inout AuditSettings
   ) -> SourceLocation {
-    let place = node.map { findings.read($0, into: &audit) ?? $0.location } ?? root.location
+    let location = node.map { findings.read($0, into: &audit) ?? $0.location } ?? root.location
     audit.path = ConfigFiles.resolve(audit.path, from: path)
     let directory = (audit.path as NSString).deletingLastPathComponent
     let above = (directory as NSString).deletingLastPathComponent
@@ -197,11 +197,11 @@ struct SettingsReader {
     if ![directory, above].contains(where: { ConfigFiles.isDirectory($0.isEmpty ? "." : $0) }) {
       findings.error(
         "directory \(Quoted.text(directory)) of the audit log and the one above it do not exist, expected one of them",
-        at: place)
+        at: location)
     } else if ConfigFiles.isDirectory(audit.path) {
-      findings.error("audit path \(Quoted.text(audit.path)) is a directory, expected a file", at: place)
+      findings.error("audit path \(Quoted.text(audit.path)) is a directory, expected a file", at: location)
     }
-    return place
+    return location
   }
 }
 
@@ -288,9 +288,9 @@ extension SettingsReader {
     }
   }
 
-  private mutating func policies(inFile file: String, namedAt place: SourceLocation) -> [ServerPolicy] {
+  private mutating func policies(inFile file: String, namedAt location: SourceLocation) -> [ServerPolicy] {
     guard readFiles.insert(file).inserted else {
-      findings.error("policy file \(Quoted.text(file)) is named twice, expected once", at: place)
+      findings.error("policy file \(Quoted.text(file)) is named twice, expected once", at: location)
       return []
     }
     do {
@@ -304,11 +304,11 @@ extension SettingsReader {
       }
       return policies
     } catch let error as ConfigFiles.FileError {
-      findings.error("policy file \(Quoted.text(file)) \(error.reason)", at: place)
+      findings.error("policy file \(Quoted.text(file)) \(error.reason)", at: location)
     } catch let error as Diagnostic {
       findings.add([error])
     } catch {
-      findings.error("policy file \(Quoted.text(file)) cannot be read", at: place)
+      findings.error("policy file \(Quoted.text(file)) cannot be read", at: location)
     }
     return []
   }

@@ -46,11 +46,11 @@ struct YAMLNode {
   private let tree: YAMLTree
   private let index: Int
   /// Where the node, or the alias for it, is written.
-  private let place: Int
+  private let position: Int
 
   fileprivate init(tree: YAMLTree, index: Int) {
     self.tree = tree
-    place = index
+    position = index
     var index = index
     // An alias never points at an alias: the reader resolves the anchor to a node that holds something.
     if tree.records[index].kind == .alias { index = Int(tree.records[index].target) }
@@ -60,7 +60,7 @@ struct YAMLNode {
   private var record: YAMLTree.Record { tree.records[index] }
 
   var location: SourceLocation {
-    let record = tree.records[place]
+    let record = tree.records[position]
     return SourceLocation(file: tree.name, line: Int(record.line), column: Int(record.column))
   }
 

@@ -11,13 +11,13 @@
 @frozen @usableFromInline
 package struct Shares<Owner: Hashable & Sendable>: Sendable {
   /// Names an entry; never used again for another one.
-  @usableFromInline package typealias Place = UInt64
+  @usableFromInline package typealias Slot = UInt64
 
   @frozen @usableFromInline
   package enum Admission: Equatable, Sendable {
     case free
     /// There is room once this entry has left; then ask again.
-    case displacing(Place)
+    case displacing(Slot)
     case refused
   }
 
@@ -27,7 +27,7 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
     @usableFromInline var weight: Int
     /// When it entered, or was used last.
     @usableFromInline var since: UInt64
-    /// Its place in the owner's order.
+    /// Its position in the owner's order.
     @usableFromInline var stamp: UInt64
 
     @inlinable
@@ -44,24 +44,24 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
     @usableFromInline var weight = 0
     @usableFromInline var count = 0
     /// Entries by age; those that left or were used since are passed over.
-    @usableFromInline var order: [(place: Place, stamp: UInt64)] = []
+    @usableFromInline var order: [(slot: Slot, stamp: UInt64)] = []
     @usableFromInline var first = 0
 
     @inlinable
     init() {}
 
     @inlinable
-    mutating func enter(_ place: Place, weight: Int) {
+    mutating func enter(_ slot: Slot, weight: Int) {
       self.weight += weight
       count += 1
-      order.append((place, place))
+      order.append((slot, slot))
     }
   }
 
   @usableFromInline package let capacity: Int
   /// Nanoseconds that an entry is sure of against others of its owner.
   @usableFromInline let leastAge: UInt64
-  @usableFromInline var entries: [Place: Entry] = [:]
+  @usableFromInline var entries: [Slot: Entry] = [:]
   @usableFromInline var accounts: [Owner: Account] = [:]
   @usableFromInline var weight = 0
   @usableFromInline var stamps: UInt64 = 0
@@ -117,7 +117,7 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
 
   /// Enters what was admitted.
   @inlinable
-  package mutating func enter(_ owner: Owner, weight: Int = 1, now: UInt64) -> Place {
+  package mutating func enter(_ owner: Owner, weight: Int = 1, now: UInt64) -> Slot {
     stamps += 1
     entries[stamps] = Entry(owner: owner, weight: weight, since: now, stamp: stamps)
     accounts[owner, default: Account()].enter(stamps, weight: weight)
@@ -127,18 +127,18 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
 
   /// An entry was used: it is its owner's youngest now.
   @inlinable
-  package mutating func use(_ place: Place, now: UInt64) {
-    guard let owner = entries[place]?.owner else { return }
+  package mutating func use(_ slot: Slot, now: UInt64) {
+    guard let owner = entries[slot]?.owner else { return }
     stamps += 1
-    entries[place]?.since = now
-    entries[place]?.stamp = stamps
-    accounts[owner]?.order.append((place, stamps))
+    entries[slot]?.since = now
+    entries[slot]?.stamp = stamps
+    accounts[owner]?.order.append((slot, stamps))
     trim(owner)
   }
 
   @inlinable
-  package mutating func leave(_ place: Place) {
-    guard let entry = entries.removeValue(forKey: place) else { return }
+  package mutating func leave(_ slot: Slot) {
+    guard let entry = entries.removeValue(forKey: slot) else { return }
     weight -= entry.weight
     guard let index = accounts.index(forKey: entry.owner) else { return }
     guard accounts.values[index].count > 1 else {
@@ -151,13 +151,13 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
   }
 
   @inlinable
-  mutating func oldest(of owner: Owner) -> Place? {
+  mutating func oldest(of owner: Owner) -> Slot? {
     guard let account = accounts[owner] else { return nil }
     for index in account.order.indices.dropFirst(account.first) {
-      let (place, stamp) = account.order[index]
-      guard entries[place]?.stamp == stamp else { continue }
+      let (slot, stamp) = account.order[index]
+      guard entries[slot]?.stamp == stamp else { continue }
       accounts[owner]?.first = index
-      return place
+      return slot
     }
     return nil
   }
@@ -166,7 +166,7 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
   @inlinable
   mutating func trim(_ owner: Owner) {
     guard let account = accounts[owner], account.order.count > 2 * account.count + 32 else { return }
-    accounts[owner]?.order.removeAll { entries[$0.place]?.stamp != $0.stamp }
+    accounts[owner]?.order.removeAll { entries[$0.slot]?.stamp != $0.stamp }
     accounts[owner]?.first = 0
   }
 }

@@ -40,7 +40,7 @@ package final class DatagramWorker: Sendable {
     }
   }
 
-  private let lane: QueryLane
+  private let thread: QueryThread
   private let sockets: SocketSet
   private let gate: FloodGate
   package let servesFloods: Bool
@@ -55,22 +55,22 @@ package final class DatagramWorker: Sendable {
   ///
   /// - Parameters:
   ///   - passed: sockets that are bound already; their descriptors stay the caller's.
-  ///   - lane: of the thread that runs it.
+  ///   - thread: what the thread that runs it answers with.
   ///   - gate: shared by all workers of these addresses; opened by the one that serves floods.
   ///   - servesFloods: true for the last of them, which answers those whom the gate keeps from the others.
   package init(
-    addresses: [SocketAddress], passed: [PassedDatagramSocket] = [], lane: QueryLane, gate: FloodGate,
+    addresses: [SocketAddress], passed: [PassedDatagramSocket] = [], thread: QueryThread, gate: FloodGate,
     servesFloods: Bool = false
   ) throws(SystemError) {
     var descriptors: [Int32] = []
-    let asksInterface = lane.shared.current.load().asksInterface
+    let asksInterface = thread.shared.current.load().asksInterface
     let bound = addresses.filter { address in !passed.contains { $0.address == address } }
     var knows = true
     let wake: WakeCall?
     do throws(SystemError) {
       for socket in passed {
         descriptors.append(try Sockets.duplicate(socket.descriptor).release())
-        let told = try Sockets.adoptUDP(socket.descriptor, tellsInterface: asksInterface)
+        let told = try Sockets.prepareUDP(socket.descriptor, tellsInterface: asksInterface)
         knows = knows && told
       }
       for address in bound {
@@ -83,18 +83,18 @@ package final class DatagramWorker: Sendable {
     }
     tellsInterface = asksInterface && knows
     tellsAlways = addresses.allSatisfy(\.isUnspecified) && knows
-    self.lane = lane
+    self.thread = thread
     sockets = SocketSet(
       descriptors, areV6: (passed.map(\.address) + bound).map(\.isV6), passed: passed.count, wake: wake)
     self.gate = gate
     self.servesFloods = servesFloods
-    if servesFloods { try gate.begin() } else { gate.adopt(sockets) }
+    if servesFloods { try gate.begin() } else { gate.add(sockets) }
   }
 
   /// Answers until `stop`; runs on the caller's thread.
   package func run() {
     var batch = DatagramBatch()
-    var session = QuerySession(lane)
+    var session = QuerySession(thread)
     session.interfaceMayBeUntold = !tellsInterface && !tellsAlways
     if session.asksInterface, session.interfaceMayBeUntold { learnInterfaces(&batch, &session) }
     var ready = ReadySockets(sockets.descriptors + [sockets.wake].compactMap { $0?.descriptor })
@@ -111,10 +111,10 @@ package final class DatagramWorker: Sendable {
         learnInterfaces(&batch, &session)
       } else if servesFloods {
         isOver(count, &lastFlood)
-      } else if let culprit = watch.observe(
+      } else if let offender = watch.observe(
         count, of: DatagramBatch.capacity, on: socket, session.snapshot, { batch.source($0) })
       {
-        gate.shut(culprit)
+        gate.isolate(offender)
       }
     }
   }
@@ -166,7 +166,7 @@ package final class DatagramWorker: Sendable {
     }
     if count >= Self.leastPrefetched { session.prefetch(count) }
     for index in 0..<count {
-      var pending: PendingQuestion?
+      var pending: PendingQuery?
       var isRead = false
       _ = batch.answer(index) { message, peer, reply in
         isRead = true
@@ -187,7 +187,7 @@ package final class DatagramWorker: Sendable {
         session.countOversized(from: source)
       }
       if let pending, let address = batch.returnAddress(index) {
-        lane.shared.sink(pending, DatagramReplyPath(address: address, sockets: sockets, socket: socket))
+        thread.shared.sink(pending, DatagramReplyPath(address: address, sockets: sockets, socket: socket))
       }
     }
     session.end()

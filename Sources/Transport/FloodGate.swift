@@ -29,7 +29,7 @@ package final class FloodGate: Sendable {
   }
 
   /// The sockets of the first worker, one of each group.
-  func adopt(_ sockets: DatagramWorker.SocketSet) {
+  func add(_ sockets: DatagramWorker.SocketSet) {
     state.withLock { state in
       if state.groups.isEmpty { state.groups = [sockets] }
     }
@@ -48,7 +48,7 @@ package final class FloodGate: Sendable {
   }
 
   /// Gives a network a queue of its own.
-  func shut(_ network: IPPrefix) {
+  func isolate(_ network: IPPrefix) {
     change { networks in
       guard !networks.contains(network) else { return false }
       // The longest known makes room; if it still floods it comes back at once.
@@ -96,7 +96,7 @@ package final class FloodGate: Sendable {
 struct FloodWatch {
   /// Full batches in a row: the queue has not been empty for about two milliseconds.
   private static let fullBatches = 8
-  /// Datagrams looked at of a full batch, and how many of them make a network the culprit.
+  /// Datagrams looked at of a full batch, and how many of them make a network the offender.
   private static let samples = 8
   private static let majority = 4
 
@@ -118,20 +118,20 @@ struct FloodWatch {
     let snapshot = snapshot()
     let sampled = (0..<Self.samples).map { source($0 * capacity / Self.samples) }
     let groups = sampled.map { Group($0, snapshot) }
-    let culprit = groups.indices.first { index in groups.filter { $0 == groups[index] }.count >= Self.majority }
-    return culprit.flatMap { Self.network(of: sampled[$0], snapshot) }
+    let offender = groups.indices.first { index in groups.filter { $0 == groups[index] }.count >= Self.majority }
+    return offender.flatMap { Self.network(of: sampled[$0], snapshot) }
   }
 
   /// What is counted as one: a server, or the unknown clients of one network.
   private enum Group: Equatable {
     case server(Int)
-    case strangers(IPPrefix?)
+    case unknownClients(IPPrefix?)
 
     init(_ address: IPAddress, _ snapshot: ResolverSnapshot) {
       if let server = snapshot.server(of: address) {
         self = .server(server)
       } else {
-        self = .strangers(IPPrefix(address, length: address.family == .v4 ? 24 : 64))
+        self = .unknownClients(IPPrefix(address, length: address.family == .v4 ? 24 : 64))
       }
     }
   }

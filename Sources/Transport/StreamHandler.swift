@@ -12,7 +12,7 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   typealias OutboundOut = ByteBuffer
 
   /// Whose turns the connection's are.
-  let owner: ConnectionPlaces.Owner
+  let owner: ConnectionSlots.Owner
   private let path: StreamQueryPath
   private let turns: StreamTurns
   private let limits: StreamLimits
@@ -33,7 +33,7 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
   private var isEnding = false
 
   init(
-    _ service: StreamService, source: QuerySource, owner: ConnectionPlaces.Owner, used: @escaping () -> Void
+    _ service: StreamService, source: QuerySource, owner: ConnectionSlots.Owner, used: @escaping () -> Void
   ) {
     path = service.path
     turns = service.turns

@@ -25,20 +25,20 @@ package final class StreamListener: Sendable {
   ///
   /// - Parameters:
   ///   - passed: sockets that are bound already; their descriptors stay the caller's.
-  ///   - lane: of the event loop.
+  ///   - thread: what the event loop answers with.
   /// - Throws: `SystemError` for an address that cannot be bound.
   package init(
-    addresses: [LinuxIO.SocketAddress], passed: [Int32] = [], lane: QueryLane, limits: StreamLimits
+    addresses: [LinuxIO.SocketAddress], passed: [Int32] = [], thread: QueryThread, limits: StreamLimits
   ) throws {
     // All of them before the event loop has a thread, which nothing would end where one is refused.
     let sockets = try Self.sockets(addresses, passed)
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     self.group = group
     let loop = group.next()
-    let places = ConnectionPlaces(limits: limits)
+    let slots = ConnectionSlots(limits: limits)
     let service = try loop.submit {
       let service = StreamService(
-        path: StreamQueryPath(lane), turns: StreamTurns(loop: loop), limits: limits, sink: lane.shared.sink)
+        path: StreamQueryPath(thread), turns: StreamTurns(loop: loop), limits: limits, sink: thread.shared.sink)
       return NIOLoopBound(service, eventLoop: loop)
     }.wait()
     let bootstrap = ServerBootstrap(group: group)
@@ -51,7 +51,7 @@ package final class StreamListener: Sendable {
         .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 131_072)
       )
       .childChannelInitializer { channel in
-        Self.admit(channel, current: lane.shared.current, service: service, places: places)
+        Self.admit(channel, current: thread.shared.current, service: service, slots: slots)
       }
     channels = try sockets.map { try bootstrap.withBoundSocket($0).wait() }
   }
@@ -81,7 +81,7 @@ package final class StreamListener: Sendable {
   }
 
   private static func admit(
-    _ channel: any Channel, current: CurrentSnapshot, service: NIOLoopBound<StreamService>, places: ConnectionPlaces
+    _ channel: any Channel, current: CurrentSnapshot, service: NIOLoopBound<StreamService>, slots: ConnectionSlots
   ) -> EventLoopFuture<Void> {
     guard let remote = channel.remoteAddress, let port = remote.port, let text = remote.ipAddress,
       let client = IPAddress(text.prefix { $0 != "%" })?.unmapped
@@ -89,15 +89,15 @@ package final class StreamListener: Sendable {
     let snapshot = current.load()
     let owner = snapshot.server(of: client).map { snapshot.servers[$0].firewallIndex }
     let now = MonotonicTime.now().nanoseconds
-    guard let place = places.enter(owner, now: now, closing: { channel.close(promise: nil) }) else {
+    guard let slot = slots.enter(owner, now: now, closing: { channel.close(promise: nil) }) else {
       return channel.close()
     }
-    channel.closeFuture.whenComplete { _ in places.leave(place) }
+    channel.closeFuture.whenComplete { _ in slots.leave(slot) }
     return ingress(of: channel, isV6: remote.protocol == .inet6).flatMapThrowing { interface in
       let source = QuerySource(
         client: client, port: UInt16(truncatingIfNeeded: port), transport: .tcp, interface: interface)
       let handler = StreamHandler(service.value, source: source, owner: owner) {
-        places.use(place, now: MonotonicTime.now().nanoseconds)
+        slots.use(slot, now: MonotonicTime.now().nanoseconds)
       }
       try channel.pipeline.syncOperations.addHandler(handler)
     }

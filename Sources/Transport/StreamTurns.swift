@@ -13,7 +13,7 @@ final class StreamTurns {
   private static let pause = TimeAmount.microseconds(20)
 
   private let loop: any EventLoop
-  private var waiting = Turns<ConnectionPlaces.Owner, StreamHandler>()
+  private var waiting = Turns<ConnectionSlots.Owner, StreamHandler>()
   private var isUnderWay = false
 
   init(loop: any EventLoop) {

@@ -87,7 +87,7 @@ struct Exchange: ~Copyable {
     guard kind.isForgeable else {
       // On a connection there is no guessing: any message but the answer ends the attempt.
       lastFailure = .network
-      return next(now: now, id: id)
+      return askNext(now: now, id: id)
     }
     wrongAnswers += 1
     guard wrongAnswers >= limits.wrongAnswers, !streamUsed[attempt.candidate] else { return .wait }
@@ -98,14 +98,14 @@ struct Exchange: ~Copyable {
   mutating func distrusted(now: UInt64, id: UInt16) -> Action {
     guard let attempt, attempt.kind == .datagram else { return .wait }
     candidates[attempt.candidate].byStream = true
-    guard !streamUsed[attempt.candidate] else { return next(now: now, id: id) }
+    guard !streamUsed[attempt.candidate] else { return askNext(now: now, id: id) }
     return connect(attempt.candidate, now: now, id: id)
   }
 
   /// The message that was sent last has no answer. An ICMP error of a datagram is no reason to come here.
   mutating func failed(_ failure: TransportFailure, now: UInt64, id: UInt16) -> Action {
     lastFailure = failure.upstreamFailure
-    return next(now: now, id: id)
+    return askNext(now: now, id: id)
   }
 
   private mutating func judge(_ message: Span<UInt8>, _ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
@@ -136,7 +136,7 @@ struct Exchange: ~Copyable {
     isPlain[attempt.candidate] = true
     lastFailure = .refused
     guard attempt.kind == .datagram, sends[attempt.candidate] < limits.sendsPerServer else {
-      return next(now: now, id: id)
+      return askNext(now: now, id: id)
     }
     return send(to: attempt.candidate, now: now, id: id)
   }
@@ -145,11 +145,11 @@ struct Exchange: ~Copyable {
   private mutating func judgeRefusal(_ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
     lastFailure = .refused
     sends[attempt.candidate] = limits.sendsPerServer
-    return next(now: now, id: id)
+    return askNext(now: now, id: id)
   }
 
   /// Turns to the next server that may be asked once more; the first round visits all of them.
-  private mutating func next(now: UInt64, id: UInt16) -> Action {
+  private mutating func askNext(now: UInt64, id: UInt16) -> Action {
     guard let last = attempt?.candidate, now < end else {
       attempt = nil
       return .fail(lastFailure)

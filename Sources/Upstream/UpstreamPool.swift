@@ -8,7 +8,7 @@ import Sharing
 /// guesses (RFC 5452 section 5). So a server can tell by the time of an answer that another one asks for the same name in
 /// the same moment, and nothing else of it. Every send has an id of its own; what carries it is a transport's business.
 ///
-/// Exchanges are shared out among those who ask (see `Shares`): names without an answer take their own asker's places.
+/// Exchanges are shared out among those who ask (see `Shares`): names without an answer take their own asker's slots.
 /// Nor do they say anything of an upstream: that is found out by a question of our own (see `ServerHealth`).
 package final class UpstreamPool {
   package typealias Completion = (Result<UpstreamAnswer, UpstreamFailure>) -> Void
@@ -27,7 +27,7 @@ package final class UpstreamPool {
     package var failures: UInt64 = 0
     /// Questions of our own, by which an upstream is judged.
     package var probes: UInt64 = 0
-    /// Exchanges that ended unanswered, or did not begin, because others had a right to the place.
+    /// Exchanges that ended unanswered, or did not begin, because others had a right to the slot.
     package var overloads: UInt64 = 0
   }
 
@@ -38,13 +38,13 @@ package final class UpstreamPool {
     var probed: Int?
   }
 
-  private final class Flight: TransportClient {
+  private final class ExchangeInFlight: TransportClient {
     let pool: UpstreamPool
     let question: Question
     var exchange: Exchange
     var completions: [(owner: Owner, call: Completion)] = []
-    /// Its place in `shares`.
-    var place: Shares<Owner>.Place?
+    /// Its slot in `shares`.
+    var slot: Shares<Owner>.Slot?
     /// What carries the message that was sent last.
     var call: (any TransportCall)?
     var kind = TransportKind.datagram
@@ -68,13 +68,13 @@ package final class UpstreamPool {
   private let serverTexts: [String]
   private let limits: UpstreamLimits
   private var shares: Shares<Owner>
-  /// By their places in `shares`.
-  private var holders: [Shares<Owner>.Place: Question] = [:]
+  /// By their slots in `shares`.
+  private var holders: [Shares<Owner>.Slot: Question] = [:]
   private var health: [ServerHealth]
   private var watches: [MismatchWatch]
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
-  private var flights: [Question: Flight] = [:]
+  private var flights: [Question: ExchangeInFlight] = [:]
   private let transports: UpstreamTransports
   private var random = SecureRandom()
   package private(set) var statistics = Statistics()
@@ -132,9 +132,9 @@ package final class UpstreamPool {
       return
     }
     let now = time
-    guard makeRoom(for: owner, now) else { return turnAway([completion]) }
+    guard makeRoom(for: owner, now) else { return refuse([completion]) }
     statistics.exchanges += 1
-    let flight = Flight(self, question, candidates(now), now)
+    let flight = ExchangeInFlight(self, question, candidates(now), now)
     flight.completions = [(owner, completion)]
     hold(flight, for: owner, now)
     flights[question] = flight
@@ -147,32 +147,32 @@ package final class UpstreamPool {
       switch shares.admission(of: owner, now: now) {
       case .free: return true
       case .refused: return false
-      case .displacing(let place): displace(place, now)
+      case .displacing(let slot): displace(slot, now)
       }
     }
   }
 
-  private func hold(_ flight: Flight, for owner: Owner, _ now: UInt64) {
-    let place = shares.enter(owner, now: now)
-    flight.place = place
-    holders[place] = flight.question
+  private func hold(_ flight: ExchangeInFlight, for owner: Owner, _ now: UInt64) {
+    let slot = shares.enter(owner, now: now)
+    flight.slot = slot
+    holders[slot] = flight.question
   }
 
-  private func release(_ flight: Flight) {
-    guard let place = flight.place else { return }
-    flight.place = nil
-    holders[place] = nil
-    shares.leave(place)
+  private func release(_ flight: ExchangeInFlight) {
+    guard let slot = flight.slot else { return }
+    flight.slot = nil
+    holders[slot] = nil
+    shares.leave(slot)
   }
 
-  /// The one whose place it is gets no answer. If others wait for the same, it goes on for the first of them.
-  private func displace(_ place: Shares<Owner>.Place, _ now: UInt64) {
-    guard let question = holders[place], let flight = flights[question], let owner = flight.completions.first?.owner
-    else { return shares.leave(place) }
+  /// The one whose slot it is gets no answer. If others wait for the same, it goes on for the first of them.
+  private func displace(_ slot: Shares<Owner>.Slot, _ now: UInt64) {
+    guard let question = holders[slot], let flight = flights[question], let owner = flight.completions.first?.owner
+    else { return shares.leave(slot) }
     release(flight)
     let ended = flight.completions.filter { $0.owner == owner }
     flight.completions.removeAll { $0.owner == owner }
-    turnAway(ended.map(\.call))
+    refuse(ended.map(\.call))
     if let next = flight.completions.first {
       hold(flight, for: next.owner, now)
     } else {
@@ -180,7 +180,7 @@ package final class UpstreamPool {
     }
   }
 
-  private func turnAway(_ completions: [Completion]) {
+  private func refuse(_ completions: [Completion]) {
     statistics.overloads += 1
     _ = reactor.schedule(at: reactor.now) { for completion in completions { completion(.failure(.overloaded)) } }
   }
@@ -204,7 +204,7 @@ package final class UpstreamPool {
       byStream: watches[server].asksByStream(now: now))
   }
 
-  private func perform(_ action: Exchange.Action, _ flight: Flight) {
+  private func perform(_ action: Exchange.Action, _ flight: ExchangeInFlight) {
     switch action {
     case .wait: break
     case .send(let server, let kind, let message, let deadline):
@@ -225,7 +225,7 @@ package final class UpstreamPool {
     }
   }
 
-  private func received(_ message: Span<UInt8>, _ flight: Flight) {
+  private func received(_ message: Span<UInt8>, _ flight: ExchangeInFlight) {
     let (server, known) = (flight.exchange.currentServer, flight.exchange.wrongAnswers)
     let answers = flight.exchange.answers
     let action = flight.exchange.received(message, by: flight.kind, now: time, id: random.uint16())
@@ -236,7 +236,7 @@ package final class UpstreamPool {
     perform(action, flight)
   }
 
-  private func failed(_ failure: TransportFailure, _ flight: Flight) {
+  private func failed(_ failure: TransportFailure, _ flight: ExchangeInFlight) {
     if failure.isSilence, let server = flight.exchange.currentServer,
       health[server].unanswered(since: flight.sentAt)
     {
@@ -251,7 +251,7 @@ package final class UpstreamPool {
     let question = Question(name: [0], type: .NS, probed: server)
     guard flights[question] == nil else { return }
     let now = time
-    let flight = Flight(self, question, [candidate(server, now)], now)
+    let flight = ExchangeInFlight(self, question, [candidate(server, now)], now)
     flight.completions = [(0, { [self] _ in probed(server, since: now) })]
     flights[question] = flight
     statistics.probes += 1
@@ -276,18 +276,18 @@ package final class UpstreamPool {
     }
   }
 
-  private func account(_ flight: Flight) {
+  private func account(_ flight: ExchangeInFlight) {
     for server in flight.exchange.refusedEDNS {
       health[server].refusedEDNS(now: time, limits)
     }
   }
 
-  private func close(_ flight: Flight) {
+  private func close(_ flight: ExchangeInFlight) {
     flight.call?.end()
     flight.call = nil
   }
 
-  private func end(_ flight: Flight, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
+  private func end(_ flight: ExchangeInFlight, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
     statistics.wrongAnswers += UInt64(flight.exchange.wrongAnswers)
     flights[flight.question] = nil
     release(flight)

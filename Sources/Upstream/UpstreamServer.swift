@@ -73,7 +73,7 @@ package struct UpstreamLimits: Sendable {
   /// Exchanges at a time, each of which has a socket: 3.5 s of silence at 1,000 new questions a second. Never more than
   /// half of the descriptors that the process may open: clients, firewall and log need some too.
   package var exchanges = 4096
-  /// How long an exchange of a server that has its share is sure of its place against the server's next one: longer than
+  /// How long an exchange of a server that has its share is sure of its slot against the server's next one: longer than
   /// a name takes that has an answer (as Unbound's `jostle-timeout`).
   package var leastAge: UInt64 = 200
   /// How long a server that choked on EDNS is asked without it.

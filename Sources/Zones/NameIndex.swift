@@ -82,14 +82,14 @@ struct NameIndex: Sendable {
     }
     if nodes.count * 2 > buckets.count {
       buckets = [Int32](repeating: -1, count: buckets.count * 2)
-      for other in nodes.indices { place(Int32(other)) }
+      for other in nodes.indices { link(Int32(other)) }
     } else {
-      place(index)
+      link(index)
     }
     return index
   }
 
-  private mutating func place(_ node: Int32) {
+  private mutating func link(_ node: Int32) {
     var bucket = Int(truncatingIfNeeded: nodes[Int(node)].hash) & (buckets.count - 1)
     while buckets[bucket] >= 0 {
       bucket = (bucket + 1) & (buckets.count - 1)

@@ -112,8 +112,8 @@ import Testing
       let (ring, memory) = makeRing()
       for _ in 0..<Int.random(in: 0...20, using: &random) { _ = ring.push(record()) }
       for _ in 0..<Int.random(in: 1...40, using: &random) {
-        let places = Bool.random(using: &random) ? 0..<AuditRing.overhead : 0..<memory.region.count
-        memory.set(.random(in: 0...255, using: &random), at: .random(in: places, using: &random))
+        let offsets = Bool.random(using: &random) ? 0..<AuditRing.overhead : 0..<memory.region.count
+        memory.set(.random(in: 0...255, using: &random), at: .random(in: offsets, using: &random))
       }
       guard let again = AuditRing(memory.region) else { continue }
       let reader = AuditRingReader(again)

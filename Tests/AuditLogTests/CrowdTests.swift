@@ -109,7 +109,7 @@ import Testing
       for number in 0..<8000 { bed.take(denied("n\(number).late.com", 0x0A5D_0000 | UInt32(number), server: server)) }
     }
     let lines = try bed.end()
-    var places: [Int] = []
+    var positions: [Int] = []
     for server in servers {
       let own = lines.filter { $0["server"] as? String == server }
       let late = own.compactMap { ($0["destination"] as? String)?.wholeMatch(of: /n([0-9]+)\.late\.com/) }
@@ -118,18 +118,18 @@ import Testing
       // Those that came while there was room for them in 10 s have lines of their own too.
       #expect(rest["count"] as? Int == 8000 - told.count)
       #expect((rest["samples"] as? [String])?.count == 64)
-      places += told.suffix(16)
+      positions += told.suffix(16)
     }
-    #expect(places.count == 16 * servers.count)
+    #expect(positions.count == 16 * servers.count)
     // The mean of 48 of 0 ... 8000 has a standard deviation of 333.
-    #expect((2600...5400).contains(places.reduce(0, +) / places.count))
-    #expect(Set(places).count > 40)
+    #expect((2600...5400).contains(positions.reduce(0, +) / positions.count))
+    #expect(Set(positions).count > 40)
   }
 
   @Test("what is remembered leaves room for a settled client, whatever a thousand others take")
   func room() {
     var seen = SeenDestinations(servers: 1)
-    func find(_ client: UInt64, _ number: UInt64, now: UInt64 = 1) -> SeenDestinations.Finding {
+    func find(_ client: UInt64, _ number: UInt64, now: UInt64 = 1) -> SeenDestinations.Sighting {
       let hash = (client << 32 | number) &* 0x9E37_79B9_7F4A_7C15
       return seen.find(hash ^ hash >> 32, of: client, .name, server: 0, mayTell: true, now: now)
     }
@@ -152,7 +152,7 @@ import Testing
   @Test("a thousand clients, each with as many destinations as it may have, leave a later one some")
   func greedy() {
     var seen = SeenDestinations(servers: 1)
-    func find(_ client: UInt64, _ number: UInt64) -> SeenDestinations.Finding {
+    func find(_ client: UInt64, _ number: UInt64) -> SeenDestinations.Sighting {
       let hash = (client << 32 | number) &* 0x9E37_79B9_7F4A_7C15
       return seen.find(hash ^ hash >> 32, of: client, .name, server: 0, mayTell: true, now: 1)
     }

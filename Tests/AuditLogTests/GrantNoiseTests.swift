@@ -48,7 +48,7 @@ import Testing
   )
   func marked() throws {
     var all = (0..<30_000).map { grant("n\($0).listed.com") }
-    for place in [29_999, 25_000, 20_001, 20_000] { all.insert(grant("marked.exact.net", line: 9), at: place) }
+    for index in [29_999, 25_000, 20_001, 20_000] { all.insert(grant("marked.exact.net", line: 9), at: index) }
     let lines = try lines(all)
     #expect(isTold(lines, "marked.exact.net"))
     #expect(find("marked.exact.net", in: lines).first?["rule"] as? String == "a.yaml:9")

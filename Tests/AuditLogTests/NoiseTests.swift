@@ -43,17 +43,17 @@ import Testing
   @Test("a name among a thousand junk names of its client, each asked over and over, has a line of its own")
   func markedName() throws {
     let junk = (0..<20_000).lazy.map { denied("x\($0).junk\($0 % 1000).com") }
-    for place in [0, 150, 5_000, 19_000] {
-      let all = junk.prefix(place).map { $0 } + [denied("c2.attacker.example")] + junk.dropFirst(place)
+    for index in [0, 150, 5_000, 19_000] {
+      let all = junk.prefix(index).map { $0 } + [denied("c2.attacker.example")] + junk.dropFirst(index)
       #expect(try find("c2.attacker.example", in: lines(all)).map { $0["count"] as? Int } == [1])
     }
   }
 
   @Test("a connection among a thousand others of its client has a line of its own")
   func markedConnection() throws {
-    for place in [0, 150, 5_000, 19_000] {
+    for index in [0, 150, 5_000, 19_000] {
       var all = (0..<20_000).map { refused("198.18.\($0 % 4).\($0 / 4 % 250)", port: 80) }
-      all.insert(refused("45.11.6.6", port: 4444), at: place)
+      all.insert(refused("45.11.6.6", port: 4444), at: index)
       let found = try find("45.11.6.6", in: lines(all))
       #expect(found.map { $0["port"] as? Int } == [4444] && found.first?["count"] as? Int == 1)
     }

@@ -44,7 +44,7 @@ func record(
 }
 
 extension AuditRing {
-  func push(_ record: AuditRecord) -> Outcome {
+  func push(_ record: AuditRecord) -> PushResult {
     let octets = record.octets.span
     return push(
       record.header, server: octets.extracting(record.server), name: octets.extracting(record.name),

@@ -243,9 +243,9 @@ final class Follower: Sendable {
     #expect(lines.first == "-- 2026-11-20")
     #expect(lines.last?.contains("09:14:22  github-mcp") == true)
     #expect(lines.last?.contains(#"a\032?[31m"#) == true)
-    let place = heading.range(of: "CODE").map { heading.distance(from: heading.startIndex, to: $0.lowerBound) }
+    let column = heading.range(of: "CODE").map { heading.distance(from: heading.startIndex, to: $0.lowerBound) }
     let row = table.line(event)
-    #expect(row.range(of: "not-listed").map { row.distance(from: row.startIndex, to: $0.lowerBound) } == place)
+    #expect(row.range(of: "not-listed").map { row.distance(from: row.startIndex, to: $0.lowerBound) } == column)
     #expect(!row.contains("\n"))
   }
 }

@@ -106,8 +106,8 @@ import Testing
     let heading = table.heading()
     let row = try #require(table.line(events[0]).split(separator: "\n").last.map(String.init))
     for (title, value) in [("CODE", "wrong-port"), ("TYPE/PORT", "22/tcp"), ("DESTINATION", "api.example.com")] {
-      let place = heading.range(of: title).map { heading.distance(from: heading.startIndex, to: $0.lowerBound) }
-      #expect(row.range(of: value).map { row.distance(from: row.startIndex, to: $0.lowerBound) } == place)
+      let column = heading.range(of: title).map { heading.distance(from: heading.startIndex, to: $0.lowerBound) }
+      #expect(row.range(of: value).map { row.distance(from: row.startIndex, to: $0.lowerBound) } == column)
     }
     #expect(table.line(events[2]).contains("  -  "))
   }

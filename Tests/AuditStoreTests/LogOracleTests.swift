@@ -271,7 +271,7 @@ import Testing
     let scratch = Scratch()
     let text = (0..<8_000).map { line("n\($0).example.com") }.joined()
     try text.write(toFile: scratch.log, atomically: false, encoding: .utf8)
-    var source = try LogSource(try #require(try LogSourceFile(path: scratch.log)))
+    var source = try LogPieceReader(try #require(try LogSourceFile(path: scratch.log)))
     var scan = BlockScanner(CompiledFilter(LogFilter()))
     scan.begin(0..<10)
     var found = 0

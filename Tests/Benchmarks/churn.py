@@ -910,7 +910,7 @@ zone:
         yield from self.disturb(kind, {FENCE_DOWN, GRANTS_DOWN}, "nft", script)
 
     def bridge(self):
-        """serve, the keeper and the feeder, as far as they live."""
+        """serve, the supervisor and the worker, as far as they live."""
         family, parents = [self.sluice.pid], {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
@@ -924,7 +924,7 @@ zone:
             below = [pid for pid, parent in parents.items() if parent == family[-1]]
             if not below:
                 return family
-            # Not the nft that the feeder may run.
+            # Not the nft that the worker may run.
             family.append(min(below))
             if len(family) == 3:
                 return family
@@ -935,11 +935,11 @@ zone:
             yield
             family = self.bridge()
         start = now()
-        self.note(f"SIGKILL to the feeder {family[2]}")
+        self.note(f"SIGKILL to the worker {family[2]}")
         os.kill(family[2], signal.SIGKILL)
-        yield from self.wait(lambda: self.bridge()[2:] not in ([], family[2:]), 10, "another feeder")
+        yield from self.wait(lambda: self.bridge()[2:] not in ([], family[2:]), 10, "another worker")
         self.tally.returns["bridge kill"].append(now() - start)
-        yield from self.answers_again("SIGKILL of the feeder", start)
+        yield from self.answers_again("SIGKILL of the worker", start)
 
     def restart(self, number):
         start, mark = now(), len(self.errors)
@@ -1080,7 +1080,7 @@ zone:
         for name, values in sorted(tally.heals.items()):
             print(f"back after {name}: longest {max(values) * 1000:.1f} ms, median {sorted(values)[len(values) // 2] * 1000:.1f} ms ({len(values)})")
         for name, values in sorted(tally.returns.items()):
-            what = {"reload": "in force after", "bridge kill": "another feeder after"}.get(name, "answers again after")
+            what = {"reload": "in force after", "bridge kill": "another worker after"}.get(name, "answers again after")
             print(f"{what} {name}: longest {max(values) * 1000:.0f} ms, median {sorted(values)[len(values) // 2] * 1000:.0f} ms ({len(values)})")
         for number, text in enumerate(tally.violations[:200]):
             if number >= 20:

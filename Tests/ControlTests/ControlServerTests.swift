@@ -144,7 +144,7 @@ struct ControlServerTests {
   }
 
   @Test("the socket has its mode, a dead one is replaced, a live one and another file are left alone")
-  func places() throws {
+  func slots() throws {
     let folder = try Folder()
     #expect { try ControlServer(path: "/nowhere/at/all.sock", handler: echo) } throws: {
       ($0 as? SystemError)?.errno == ENOENT
@@ -245,7 +245,7 @@ struct ControlServerTests {
     #expect(got > 100 << 20 && calls.withLock { $0 } == 100)
   }
 
-  @Test("readers leave places for those who may change something")
+  @Test("readers leave slots for those who may change something")
   func reserved() throws {
     try #require(geteuid() == 0, "needs root: it becomes another user")
     let folder = try Folder()

@@ -106,7 +106,7 @@ struct MalformedMessageTests {
     return true
   }
 
-  /// A name at every eighth place of the message, read and printed; the longest of them is parsed again.
+  /// A name at every eighth offset of the message, read and printed; the longest of them is parsed again.
   private func checkNames(_ message: [UInt8], from first: Int) {
     _ = NameWire.presentation(message.span)
     _ = NameWire.labelCount(message.span)

@@ -147,11 +147,11 @@ struct ResponseReaderTests {
 
   @Test(
     "counts larger than the data are refused, after the records that are there (threats W10)", arguments: [7, 9, 11])
-  func counts(_ place: Int) throws {
+  func counts(_ index: Int) throws {
     var message = answer(.A, [1, 2, 3, 4])
-    message[place] += 1
+    message[index] += 1
     #expect(Reading.failure(message) == .truncated)
-    message[place - 1] = 255
+    message[index - 1] = 255
     #expect(Reading.failure(message) == .truncated)
     var reader = try ResponseReader(message.span)
     #expect(try reader.next(message.span)?.type == .A)

@@ -29,9 +29,9 @@ struct ScreeningTests {
     var random = SeededRandom(seed: UInt64(count))
     let label = [UInt8](repeating: UInt8(ascii: "A"), count: count)
     #expect(try query(message([label])).query.isHostname)
-    for place in 0..<count {
+    for index in 0..<count {
       var spoilt = label
-      spoilt[place] = random.pick([
+      spoilt[index] = random.pick([
         0, 0x20, 0x2A, 0x2C, 0x2E, 0x2F, 0x3A, 0x40, 0x5B, 0x5E, 0x60, 0x7B, 0x80, 0xAD, 0xE1,
       ])
       #expect(try query(message([label, spoilt])).query.isHostname == false)
@@ -59,12 +59,12 @@ struct ScreeningTests {
   }
 
   @Test("each of the 256 octets is folded and judged by itself", arguments: 0...7)
-  func everyOctet(_ place: Int) throws {
+  func everyOctet(_ index: Int) throws {
     for octet in 0...255 as ClosedRange<UInt8> {
       var label = [UInt8](repeating: 97, count: 8)
-      label[place] = octet
+      label[index] = octet
       let (query, name) = try query(message([label]))
-      label[place] = NameWire.lowercased(octet)
+      label[index] = NameWire.lowercased(octet)
       #expect(Array(name[1...8]) == label && query.isHostname == isHostname([label]), "octet \(octet)")
     }
   }

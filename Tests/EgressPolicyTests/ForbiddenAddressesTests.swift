@@ -15,7 +15,7 @@ struct ForbiddenAddressesTests {
     hostAddresses: ["10.0.5.1", "45.80.0.1", "2a10:80::1"].reduce(into: []) { $0.insert(IPAddress($1)!) },
     onLink: ["10.0.5.0/24", "45.80.0.0/24", "2a10:80::/64", "::/0"].map { IPPrefix($0)! })
 
-  private func refusal(_ text: String, _ listed: [IPPrefix] = []) -> ForbiddenAddresses.Refusal? {
+  private func refusal(_ text: String, _ listed: [IPPrefix] = []) -> ForbiddenAddresses.Reason? {
     forbidden.refusal(of: IPAddress(text)!, private: listed, server: 1)
   }
 
@@ -25,7 +25,7 @@ struct ForbiddenAddressesTests {
 
   @Test func `without a private prefix nothing of the host, its links or any server is admitted`() {
     for (text, reason) in [
-      ("45.80.0.1", ForbiddenAddresses.Refusal.hostAddress), ("2a10:80::1", .hostAddress), ("127.0.0.53", .hostAddress),
+      ("45.80.0.1", ForbiddenAddresses.Reason.hostAddress), ("2a10:80::1", .hostAddress), ("127.0.0.53", .hostAddress),
       ("45.80.0.9", .onLink), ("2a10:80::9", .onLink), ("45.77.0.9", .serverNetwork), ("45.78.0.9", .serverNetwork),
       ("168.63.129.16", .metadata), ("169.254.169.254", .metadata), ("100.100.100.200", .metadata),
       ("192.0.0.192", .metadata), ("fd00:ec2::254", .metadata), ("fd20:ce::254", .metadata), ("10.9.9.9", .notPublic),
@@ -39,7 +39,7 @@ struct ForbiddenAddressesTests {
     }
     #expect(refusal("10.0.5.9", prefixes("10.0.5.0/24")) == nil)
     for (text, reason) in [
-      ("10.0.5.1", ForbiddenAddresses.Refusal.hostAddress), ("::1", .hostAddress), ("127.0.0.1", .hostAddress),
+      ("10.0.5.1", ForbiddenAddresses.Reason.hostAddress), ("::1", .hostAddress), ("127.0.0.1", .hostAddress),
       ("10.77.2.9", .serverNetwork), ("45.77.9.9", .serverNetwork), ("169.254.170.2", .metadata),
       ("168.63.129.16", .metadata), ("fd00:ec2::254", .metadata),
     ] { #expect(refusal(text, everything) == reason, "\(text)") }

@@ -11,11 +11,11 @@ import Testing
   ) throws -> EgressRule {
     EgressRule(
       pattern: try NamePattern(pattern), ports: ports, maxBytes: max, maxBytesPerHour: hour, until: until,
-      location: place(line))
+      location: location(line))
   }
 
   private func prefix(max: UInt64? = nil, until: UInt64? = nil) throws -> StaticPrefixRule {
-    StaticPrefixRule(prefix: try IPPrefix.parse("198.51.100.0/24"), maxBytes: max, until: until, location: place(9))
+    StaticPrefixRule(prefix: try IPPrefix.parse("198.51.100.0/24"), maxBytes: max, until: until, location: location(9))
   }
 
   @Test("a rule keeps its caps and its end, in the list and in the snapshot")

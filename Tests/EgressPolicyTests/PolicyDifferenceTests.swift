@@ -5,7 +5,7 @@ import Testing
 
 @Suite("What differs between two policies")
 struct PolicyDifferenceTests {
-  @Test("servers and patterns that came, went and changed are told; order and places are no difference")
+  @Test("servers and patterns that came, went and changed are told; order and locations are no difference")
   func differences() throws {
     let one = try server("one", networks: ["10.0.0.0/24"], ["a.example.com", "*.example.com", "gone.example.com"])
     let two = try server("two", networks: ["10.0.1.0/24"], ["b.example.com"])

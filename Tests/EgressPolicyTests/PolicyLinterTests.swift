@@ -75,7 +75,7 @@ import Testing
     #expect(found.first?.message.contains("this entry forwards it") == true)
   }
 
-  @Test("one network for two servers, or twice for one, names both places")
+  @Test("one network for two servers, or twice for one, names both locations")
   func duplicateNetworks() throws {
     let found = PolicyLinter.check([
       try server("one", networks: ["10.77.1.0/24", "10.77.1.0/24"], [], line: 3),
@@ -119,11 +119,11 @@ import Testing
   func othersNetworks() throws {
     func messages(private text: String? = nil, cidr: String? = nil) throws -> [String] {
       let rules = try text.map { [try rule("db.example.com", private: [try IPPrefix.parse($0)])] } ?? []
-      let prefixes = try cidr.map { [StaticPrefixRule(prefix: try IPPrefix.parse($0), location: place(9))] } ?? []
+      let prefixes = try cidr.map { [StaticPrefixRule(prefix: try IPPrefix.parse($0), location: location(9))] } ?? []
       let asking = ServerPolicy(
         name: try ServerName("asking"),
-        networks: [ServerNetwork(prefix: try .parse("10.1.0.0/24"), location: place(1))],
-        rules: RuleList(rules), prefixes: prefixes, location: place(1))
+        networks: [ServerNetwork(prefix: try .parse("10.1.0.0/24"), location: location(1))],
+        rules: RuleList(rules), prefixes: prefixes, location: location(1))
       return PolicyLinter.check([asking, try server("other", networks: ["10.2.0.0/16", "fd02::/32"])]).map(\.message)
     }
     for text in ["10.2.3.0/24", "10.2.0.0/16", "10.0.0.0/8", "fd02:0:1::/64", "fd00::/8"] {

@@ -52,7 +52,7 @@ private struct Oracle {
       let prefix = ["", "", "*.", "**."].randomElement(using: &generator) ?? ""
       return try NamePattern(prefix + labels(1...4, &generator).joined(separator: "."))
     }
-    let rules = patterns.map { EgressRule(pattern: $0, location: place()) }
+    let rules = patterns.map { EgressRule(pattern: $0, location: location()) }
     // Every other policy has tables in which all names, or very many, have one hash: octets must tell them apart.
     let mask: UInt64 = [.max, 0, 0xFFFF_FFFF_0000_0000, 7][seed % 4]
     let servers = [try server("other", ["a.a"]), try server(rules: rules)]
@@ -91,7 +91,7 @@ private struct Oracle {
     }
   }
 
-  @Test("the fingerprint changes with decisions only, not with order, places or the tables' seed")
+  @Test("the fingerprint changes with decisions only, not with order, locations or the tables' seed")
   func fingerprint() throws {
     let first = try server("one", networks: ["10.0.0.0/24", "10.0.1.0/24"], ["a.example.com", "b.example.com"])
     let second = try server("two", networks: ["10.0.2.0/24"], ["*.example.com"])

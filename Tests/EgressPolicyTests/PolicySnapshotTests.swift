@@ -108,7 +108,7 @@ import Testing
     #expect(snapshot.verdict("b.example.com", type: .TXT) == .allowed(rule: 0))
   }
 
-  @Test("entries of one pattern merge: ports, types and private prefixes add up, the first place stays")
+  @Test("entries of one pattern merge: ports, types and private prefixes add up, the first location stays")
   func merging() throws {
     let ssh = PortSet([PortRule(22, .tcp)])
     let ten = try IPPrefix.parse("10.0.0.0/8")
@@ -123,7 +123,7 @@ import Testing
     #expect(merged.ports == PortSet([PortRule(22, .tcp), PortRule(443, .tcp)]))
     #expect(merged.types == [.A, .AAAA, .TXT])
     #expect(merged.privatePrefixes == [ten])
-    #expect(merged.location == place(3))
+    #expect(merged.location == location(3))
     #expect(snapshot.rule(server: 0, index: 1).types == [.A, .AAAA])
     #expect(snapshot.effectiveRules(server: 0) == [0, 1])
   }

@@ -3,7 +3,7 @@ import IPNetwork
 
 @testable import EgressPolicy
 
-func place(_ line: Int = 1) -> SourceLocation { SourceLocation(file: "policy.yaml", line: line, column: 5) }
+func location(_ line: Int = 1) -> SourceLocation { SourceLocation(file: "policy.yaml", line: line, column: 5) }
 
 func rule(
   _ pattern: String, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
@@ -11,7 +11,7 @@ func rule(
   line: Int = 1
 ) throws -> EgressRule {
   EgressRule(
-    pattern: try NamePattern(pattern), ports: ports, types: types, privatePrefixes: prefixes, location: place(line))
+    pattern: try NamePattern(pattern), ports: ports, types: types, privatePrefixes: prefixes, location: location(line))
 }
 
 func server(
@@ -31,8 +31,8 @@ func server(
 ) throws -> ServerPolicy {
   ServerPolicy(
     name: try ServerName(name),
-    networks: try networks.map { ServerNetwork(prefix: try IPPrefix.parse($0), location: place(line)) },
-    interface: interface, rules: RuleList(rules), prefixes: prefixes, location: place(line))
+    networks: try networks.map { ServerNetwork(prefix: try IPPrefix.parse($0), location: location(line)) },
+    interface: interface, rules: RuleList(rules), prefixes: prefixes, location: location(line))
 }
 
 /// Wire octets of labels given as text, any octet allowed.

@@ -32,10 +32,10 @@ extension EndToEnd {
       #expect(try confinement(serve) == expected)
       let bridge = Processes.descendants(of: serve)
       #expect(bridge.count == 2)
-      for process in bridge { #expect(try confinement(process) == expected, "keeper or feeder") }
+      for process in bridge { #expect(try confinement(process) == expected, "supervisor or worker") }
     }
 
-    @Test("every thread of serve, keeper and feeder is confined, whatever process started them")
+    @Test("every thread of serve, supervisor and worker is confined, whatever process started them")
     func everyThread() throws {
       try Testbed.run { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A", "+tcp").values == ["45.11.0.10"])
@@ -67,10 +67,10 @@ extension EndToEnd {
             executable, "firewall", "install", "--config", bed.sluice.configurationFile,
           ], in: bed.host, within: 60)
         #expect(traced.status == 0 && traced.errors.contains("/usr/sbin/nft"), "\(traced.errors)")
-        let keeper = try #require(
-          traced.errors.split(separator: "\n").first { $0.contains("bridge") && $0.contains("--keeper") }
+        let supervisor = try #require(
+          traced.errors.split(separator: "\n").first { $0.contains("bridge") && $0.contains("--supervisor") }
             .flatMap { line in line.split(separator: "]").first?.split(separator: " ").last }, "\(traced.errors)")
-        let its = traced.errors.split(separator: "\n").filter { $0.contains("\(keeper)]") }
+        let its = traced.errors.split(separator: "\n").filter { $0.contains("\(supervisor)]") }
         #expect(its.contains { $0.contains("landlock_restrict_self") && $0.contains("= 0") })
         #expect(its.contains { $0.contains("seccomp(SECCOMP_SET_MODE_FILTER") && $0.contains("= 0") }, "\(its)")
       }
@@ -102,7 +102,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("keeper and feeder restart each other as often as they are killed, and no sandbox lies on another")
+    @Test("supervisor and worker restart each other as often as they are killed, and no sandbox lies on another")
     func restarts() throws {
       try Testbed.run { (bed: Testbed) throws in
         let filters = try filters(of: bed.sluice.bridge)
@@ -110,7 +110,7 @@ extension EndToEnd {
           let before = Processes.descendants(of: try bed.sluice.pid)
           let victim = try #require(round % 2 == 0 ? before.first : before.last)
           Processes.signal(victim, SIGKILL)
-          // A feeder whose keeper is gone is a child of init.
+          // A worker whose supervisor is gone is a child of init.
           try eventually("the bridge answers after \(round)", within: 20) {
             try bed.dig("n\(round).bulk.net", "A").values == [TestbedSettings.address(0x1000 + round)]
           }
@@ -185,7 +185,7 @@ extension EndToEnd {
         try FileManager.default.createDirectory(atPath: victims, withIntermediateDirectories: true)
         for name in ["audit.jsonl", "audit.jsonl.ring", "audit.jsonl.grants.new", "audit.jsonl.grants", "control.sock"]
         {
-          let place = "\(bed.folder.path)/log/\(name)"
+          let path = "\(bed.folder.path)/log/\(name)"
           let victim = "\(victims)/\(name)"
           if trap != .danglingLink {
             try Data().write(to: URL(filePath: victim))
@@ -199,9 +199,9 @@ extension EndToEnd {
           let before = try status(victims), file = try? status(victim)
           switch trap {
           case .symbolicLink, .danglingLink:
-            #expect(unsafe symlink(victim, place) == 0 && lchown(place, Machine.serviceUser.uid, 0) == 0)
-          case .hardLink: #expect(unsafe link(victim, place) == 0)
-          case .pipe: #expect(unsafe mkfifo(place, 0o666) == 0 && chown(place, Machine.serviceUser.uid, 0) == 0)
+            #expect(unsafe symlink(victim, path) == 0 && lchown(path, Machine.serviceUser.uid, 0) == 0)
+          case .hardLink: #expect(unsafe link(victim, path) == 0)
+          case .pipe: #expect(unsafe mkfifo(path, 0o666) == 0 && chown(path, Machine.serviceUser.uid, 0) == 0)
           case .folderLink:
             let folder = "\(bed.folder.path)/log"
             #expect(unsafe rmdir(folder) == 0 && symlink(victims, folder) == 0)

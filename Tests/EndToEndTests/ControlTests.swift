@@ -236,10 +236,10 @@ extension EndToEnd {
         #expect(try bed.dig("api.github.com", "AAAA").status == "NOERROR")
         let same = try bed.sluice.command("grants", "--kernel")
         #expect(same.status == 0 && same.text == "no difference: 2 addresses granted and open\n", "\(same)")
-        // While the feeder stands still nobody mends what somebody does to the sets.
-        let feeder = try bed.sluice.bridge
-        kill(feeder, SIGSTOP)
-        defer { kill(feeder, SIGCONT) }
+        // While the worker stands still nobody mends what somebody does to the sets.
+        let worker = try bed.sluice.bridge
+        kill(worker, SIGSTOP)
+        defer { kill(worker, SIGCONT) }
         _ = try bed.nft("add element inet sluice github-mcp-4 { 45.11.0.99 . tcp . 443 timeout 60s }")
         _ = try bed.nft("delete element inet sluice github-mcp-6 { 2a10:77::10 . tcp . 443 }")
         let other = try bed.sluice.command("grants", "--kernel", "--json")

@@ -63,15 +63,15 @@ extension EndToEnd {
         #expect(modes.findings.contains { $0.severity == "warning" && $0.text.contains("another policy is in force") })
         _ = unsafe chmod(bed.sluice.policyFile.path, 0o644)
 
-        // Nobody mends the table while the feeder stands still.
-        let feeder = try bed.sluice.bridge
-        kill(feeder, SIGSTOP)
-        defer { kill(feeder, SIGCONT) }
+        // Nobody mends the table while the worker stands still.
+        let worker = try bed.sluice.bridge
+        kill(worker, SIGSTOP)
+        defer { kill(worker, SIGCONT) }
         _ = try bed.nft("add rule inet sluice github-mcp accept")
         let table = try doctor(bed)
         #expect(table.status == 1)
         #expect(table.findings.contains { $0.severity == "serious" && $0.area == "table" })
-        kill(feeder, SIGCONT)
+        kill(worker, SIGCONT)
         try eventually("the table is mended") { try doctor(bed).status == 0 }
 
         bed.sluice.stop()

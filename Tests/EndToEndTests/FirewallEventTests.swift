@@ -236,11 +236,11 @@ extension EndToEnd {
     func killedBridge() throws {
       try Testbed.run { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
-        let feeder = try bed.sluice.bridge
-        // What somebody adds while nobody watches is found by the next feeder.
-        Processes.signal(feeder, SIGSTOP)
+        let worker = try bed.sluice.bridge
+        // What somebody adds while nobody watches is found by the next worker.
+        Processes.signal(worker, SIGSTOP)
         _ = try bed.nft("add element inet sluice github-mcp-4 { 45.11.0.66 . tcp . 443 timeout 1h }")
-        Processes.signal(feeder, SIGKILL)
+        Processes.signal(worker, SIGKILL)
         let over = try event(bed, "enforcement-restored")
         #expect(over["cause"] as? String == "bridge-restarted")
         #expect(try bed.connects("45.11.0.10"))

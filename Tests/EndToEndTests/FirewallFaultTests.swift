@@ -99,7 +99,7 @@ extension EndToEnd {
       }
     }
 
-    /// Stops keeper and feeder, takes the table away, and waits until it is seen that they do not run.
+    /// Stops supervisor and worker, takes the table away, and waits until it is seen that they do not run.
     private func silence(_ bed: Testbed) throws -> [Int32] {
       let bridge = Processes.descendants(of: try bed.sluice.pid)
       for process in bridge { Processes.signal(process, SIGSTOP) }

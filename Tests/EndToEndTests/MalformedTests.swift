@@ -13,8 +13,8 @@ extension EndToEnd {
     private static func messages(seed: UInt64) -> [[UInt8]] {
       MalformedMessages(seed: seed).prefix(count).enumerated().map { index, message in
         var octets = message.octets
-        for (place, octet) in Question.be16(UInt16(index)).enumerated() where place < octets.count {
-          octets[place] = octet
+        for (offset, octet) in Question.be16(UInt16(index)).enumerated() where offset < octets.count {
+          octets[offset] = octet
         }
         return octets
       }

@@ -9,7 +9,7 @@ extension EndToEnd {
     @Test(
       "what policy still admits stays open, the rest is closed, whatever way the last run ended",
       arguments: [SIGTERM, SIGKILL])
-    func adoption(_ signal: Int32) throws {
+    func takenOver(_ signal: Int32) throws {
       try Testbed.run { (bed: Testbed) throws in
         let names = [
           "api.github.com": "45.11.0.10", "uploads.github.com": "45.11.0.11", "www.vendor.net": "45.11.0.12",
@@ -31,14 +31,14 @@ extension EndToEnd {
         #expect(try !kernel.holds(#require(IPAddress("45.11.0.11"))))
         #expect(try !kernel.holds(#require(IPAddress("45.11.0.66"))))
         try eventually("the connection to what is not listed any more is cut") { !connection.isAlive() }
-        // Adopted means known: a PTR, a flush that is healed, a reload that closes it.
+        // Taken over means known: a PTR, a flush that is healed, a reload that closes it.
         #expect(try bed.dig("-x", "45.11.0.12").values == ["www.vendor.net."])
         _ = try bed.nft("flush set inet sluice github-mcp-4")
-        try eventually("what was adopted is committed again") { try kernel.holds(#require(IPAddress("45.11.0.10"))) }
+        try eventually("what was taken over is committed again") { try kernel.holds(#require(IPAddress("45.11.0.10"))) }
         try Data(changed.replacing("  - api.github.com\n  - onlya", with: "  - onlya").utf8).write(
           to: bed.sluice.policyFile)
         bed.sluice.signal(SIGHUP)
-        try eventually("what was adopted is closed by a reload") { try !bed.connects("45.11.0.10") }
+        try eventually("what was taken over is closed by a reload") { try !bed.connects("45.11.0.10") }
       }
     }
 

@@ -145,8 +145,8 @@ extension EndToEnd {
       return settings
     }
 
-    @Test("what a name that is gone held for longer is shortened, though an earlier feeder opened it")
-    func shortenedByAnotherFeeder() throws {
+    @Test("what a name that is gone held for longer is shortened, though an earlier worker opened it")
+    func shortenedByAnotherWorker() throws {
       let settings = Self.shared()
       try Testbed.run(settings) { (bed: Testbed) throws in
         let kernel = try KernelView(bed)
@@ -154,9 +154,9 @@ extension EndToEnd {
         #expect(try bed.dig("short.github.com", "A").status == "NOERROR")
         #expect(try bed.dig("long.github.com", "A").status == "NOERROR")
         #expect(try kernel.remaining(address) ?? 0 > 2_000)
-        let feeder = try bed.sluice.bridge
-        Processes.signal(feeder, SIGKILL)
-        try eventually("another feeder") { (try? bed.sluice.bridge).map { $0 != feeder } ?? false }
+        let worker = try bed.sluice.bridge
+        Processes.signal(worker, SIGKILL)
+        try eventually("another worker") { (try? bed.sluice.bridge).map { $0 != worker } ?? false }
         try eventually("the incident is over") {
           try bed.sluice.events().contains { $0["code"] as? String == "enforcement-restored" }
         }
@@ -201,7 +201,7 @@ extension EndToEnd {
       return (status?["lost"] as? [String: Any])?[kind] as? Int
     }
 
-    @Test("a revocation that a feeder dies over is carried out by the next one")
+    @Test("a revocation that a worker dies over is carried out by the next one")
     func revokedLater() throws {
       let settings = Self.settings()
       try Testbed.run(settings) { (bed: Testbed) throws in
@@ -209,8 +209,8 @@ extension EndToEnd {
         let address = try #require(IPAddress("45.11.0.11"))
         #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
         let connection = try Socket(streamTo: "45.11.0.11", 443, from: bed.client)
-        let feeder = try bed.sluice.bridge
-        Processes.signal(feeder, SIGSTOP)
+        let worker = try bed.sluice.bridge
+        Processes.signal(worker, SIGSTOP)
         let text = settings.policies.replacing("  - uploads.github.com\n", with: "")
         try Data(text.utf8).write(to: bed.sluice.policyFile)
         bed.sluice.signal(SIGHUP)
@@ -218,7 +218,7 @@ extension EndToEnd {
         try eventually("the new policy decides") {
           try bed.dig("uploads.github.com", "A", "+time=1", "+tries=1").status == "NXDOMAIN"
         }
-        Processes.signal(feeder, SIGKILL)
+        Processes.signal(worker, SIGKILL)
         try eventually("it is closed") { try !kernel.holds(address) }
         try eventually("the connection is cut") { !connection.isAlive() }
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
@@ -226,7 +226,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("an eviction that a feeder dies over is carried out by the next one")
+    @Test("an eviction that a worker dies over is carried out by the next one")
     func evictedLater() throws {
       var settings = Self.settings()
       settings.policies = TestbedSettings.standardPolicies
@@ -239,10 +239,10 @@ extension EndToEnd {
         for index in 0..<16 { #expect(try bed.dig("v\(index).bulk.net", "A").status == "NOERROR") }
         // The answers are over, a second after their time to live; what they opened is not.
         try eventually("room can be made") { try bed.dig("v16.bulk.net", "A").status == "NOERROR" }
-        let feeder = try bed.sluice.bridge
-        Processes.signal(feeder, SIGSTOP)
+        let worker = try bed.sluice.bridge
+        Processes.signal(worker, SIGSTOP)
         #expect(try bed.dig("v17.bulk.net", "A").status == "SERVFAIL")
-        Processes.signal(feeder, SIGKILL)
+        Processes.signal(worker, SIGKILL)
         try eventually("answers come again", within: 20) { try bed.dig("v18.bulk.net", "A").status == "NOERROR" }
         try eventually("the kernel holds what is granted, and no more") {
           let open = try Set(

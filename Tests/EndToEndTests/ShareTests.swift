@@ -135,7 +135,7 @@ extension EndToEnd {
       }
     }
 
-    @Test("beside unanswered names, pipelines, idle connections, taken places and foreign flushes every query succeeds")
+    @Test("beside unanswered names, pipelines, idle connections, taken slots and foreign flushes every query succeeds")
     func neighbour() throws {
       try Testbed.run(Self.neighbourly) { (bed: Testbed) throws in
         try Self.silence(bed)
@@ -174,7 +174,7 @@ extension EndToEnd {
         #expect(!idle.isEmpty)
         idle = []
 
-        // More than all places, and again and again.
+        // More than all slots, and again and again.
         var taken: [Socket] = []
         func take(_ count: Int) {
           for _ in 0..<count {
@@ -184,7 +184,7 @@ extension EndToEnd {
           }
         }
         take(1_100)
-        try succeeds(bed, beside: "taken places", names: 210..<270) { take(8) }
+        try succeeds(bed, beside: "taken slots", names: 210..<270) { take(8) }
         taken = []
 
         for (load, pause, names) in [("set mcp-8-4", "0", 270..<480), ("ruleset", "0.5", 480..<570)] {

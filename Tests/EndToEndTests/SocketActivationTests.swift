@@ -12,8 +12,8 @@ extension EndToEnd {
       import os, select, socket, sys, time
       folder, drop, executable, configuration = sys.argv[1:5]
       sockets, names = [], []
-      for place in sys.argv[5:]:
-          kind, address = place.split("/", 1)
+      for address in sys.argv[5:]:
+          kind, address = address.split("/", 1)
           if kind == "unix":
               made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
               made.bind(address)
@@ -63,11 +63,11 @@ extension EndToEnd {
       private let bed: Testbed
       private let command: RunningCommand
 
-      init(_ bed: Testbed, without capability: String = "-", _ places: [String]) throws {
+      init(_ bed: Testbed, without capability: String = "-", _ addresses: [String]) throws {
         self.bed = bed
         try bed.sluice.writeConfiguration()
         let executable = try #require(Machine.executable)
-        let words = [bed.sluice.folder.path, capability, executable, bed.sluice.configurationFile] + places
+        let words = [bed.sluice.folder.path, capability, executable, bed.sluice.configurationFile] + addresses
         command = try RunningCommand(
           ["python3", "-c", SocketActivationTests.manager] + words, in: bed.host, folder: bed.sluice.folder,
           environment: ["SWIFT_BACKTRACE": "enable=no"])
@@ -229,16 +229,16 @@ extension EndToEnd {
     }
 
     @Test(
-      "a socket that the configuration has no place for ends the start, by name",
+      "a socket that the configuration has no address for ends the start, by name",
       arguments: [
         ("udp/10.77.1.1:5353", "UDP 10.77.1.1:5353: `listen:` does not name it"),
         ("tcp/192.0.2.1:53", "TCP 192.0.2.1:53: `listen:` does not name it"),
         ("unix//tmp/sluice-e2e-other.sock", "`control:` is"),
       ])
-    func stranger(_ place: String, _ reason: String) throws {
+    func stranger(_ address: String, _ reason: String) throws {
       try Testbed.run(Self.waiting) { (bed: Testbed) throws in
         _ = unsafe unlink("/tmp/sluice-e2e-other.sock")
-        let manager = try Manager(bed, ["udp/10.77.1.1:53", place])
+        let manager = try Manager(bed, ["udp/10.77.1.1:53", address])
         defer {
           manager.end()
           _ = unsafe unlink("/tmp/sluice-e2e-other.sock")

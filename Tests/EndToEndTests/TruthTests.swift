@@ -47,14 +47,14 @@ extension EndToEnd {
       }
       try Testbed.run(settings) { (bed: Testbed) throws in
         var truths: [Truth] = []
-        func place(_ index: Int) -> String { TestbedSettings.address(0x1000 + index) }
+        func address(_ index: Int) -> String { TestbedSettings.address(0x1000 + index) }
         // Refused first and resolved then, as close as it comes: nothing had been open.
         try speak(
           bed,
           "for i in range(60):\n knock(address(0x1000 + i)); time.sleep((0, .005, .02)[i % 3]); ask('n%d.bulk.net' % i)"
         )
         for index in 0..<60 {
-          truths.append(Truth(code: "raw-address", destination: place(index), address: place(index)))
+          truths.append(Truth(code: "raw-address", destination: address(index), address: address(index)))
         }
         // Open, on another port; and another server's.
         try speak(
@@ -64,7 +64,7 @@ extension EndToEnd {
             + "for i in range(300, 360):\n ask('n%d.bulk.net' % i); knock(address(0x1000 + i), 443, '10.77.1.200')")
         for index in 100..<120 {
           truths.append(
-            Truth(code: "wrong-port", destination: "n\(index).bulk.net", address: place(index), port: 80))
+            Truth(code: "wrong-port", destination: "n\(index).bulk.net", address: address(index), port: 80))
           truths.append(
             Truth(
               code: "wrong-port", destination: "n\(index).load.net", address: TestbedSettings.address(0x4000 + index),
@@ -73,7 +73,7 @@ extension EndToEnd {
         for index in 300..<360 {
           truths.append(
             Truth(
-              code: "never-resolved", destination: place(index), address: place(index), client: "10.77.1.200"))
+              code: "never-resolved", destination: address(index), address: address(index), client: "10.77.1.200"))
         }
         // Two names at one address, one after the other, both over: it is the last one's.
         try speak(
@@ -82,7 +82,7 @@ extension EndToEnd {
             + "for i in range(200, 220): ask('m%d.bulk.net' % i)\ntime.sleep(4)\n"
             + "for i in range(200, 220): knock(address(0x1000 + i))")
         for index in 200..<220 {
-          truths.append(Truth(code: "expired", destination: "m\(index).bulk.net", address: place(index)))
+          truths.append(Truth(code: "expired", destination: "m\(index).bulk.net", address: address(index)))
         }
         // Closed by an operator, long before its time, and met after that would have been over as well.
         try speak(bed, "for i in range(500, 520): ask('n%d.load.net' % i)")
@@ -112,7 +112,7 @@ extension EndToEnd {
         // By the time of the packet: before the name was resolved.
         let all = try bed.sluice.events()
         for index in 0..<60 {
-          let refused = events.first { $0["address"] as? String == place(index) }?["ts"] as? String
+          let refused = events.first { $0["address"] as? String == address(index) }?["ts"] as? String
           let granted =
             all.first {
               $0["code"] as? String == "granted" && $0["destination"] as? String == "n\(index).bulk.net"
@@ -154,7 +154,7 @@ extension EndToEnd {
         var after: [String: Any]?
         try eventually("the event of the next run") {
           after = try bed.sluice.events().last {
-            $0["address"] as? String == place(205) && $0["code"] as? String == "expired"
+            $0["address"] as? String == address(205) && $0["code"] as? String == "expired"
           }
           return after?["closed_by"] != nil
         }

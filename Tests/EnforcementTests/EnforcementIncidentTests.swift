@@ -46,10 +46,10 @@ struct EnforcementIncidentTests {
   func strangers() {
     var incident = EnforcementIncident()
     _ = incident.disturbed(.elementsAdded, breaksTable: false, now: 0)
-    incident.foundStrangers()
+    incident.foundForeignElements()
     incident.recommitted()
     #expect(incident.settle(now: 1) == nil)
-    incident.removedStrangers()
+    incident.removedForeignElements()
     #expect(incident.settle(now: 2)?.cause == .elementsAdded)
   }
 }

@@ -72,7 +72,7 @@ private let element = GrantElement(server: 3, address: IPAddress("192.0.2.1")!, 
 
 @Suite("What keeps kernel and promises in agreement")
 struct EnforcementTests {
-  private static let flush: ForeignChange = [.tableRemoved]
+  private static let flush: TableChange = [.tableRemoved]
 
   @Test("a flush ends the epoch before anything else is done, and the incident when all is committed again")
   func flushed() {
@@ -229,7 +229,7 @@ struct EnforcementTests {
     #expect(!world.isOpen)
   }
 
-  @Test("a feeder that dies while a plan is on its way is another one that greets: sets are searched, all is replayed")
+  @Test("a worker that dies while a plan is on its way is another one that greets: sets are searched, all is replayed")
   func deathWhileInstalling() {
     let world = World()
     world.tell(.installing)

@@ -42,7 +42,7 @@ struct BridgeOrderTests {
   }
 
   @Test(
-    "a feeder that is gone may have taken along what it was asked, and what its successor was asked keeps its order")
+    "a worker that is gone may have taken along what it was asked, and what its successor was asked keeps its order")
   func lost() {
     let order = Order(.batch(1), .request(1))
     order.restarted()
@@ -66,7 +66,7 @@ struct BridgeOrderTests {
     #expect(order.count == 0)
   }
 
-  @Test("what was asked of several feeders one after the other is done when one of them says so")
+  @Test("what was asked of several workers one after the other is done when one of them says so")
   func again() {
     let order = Order(.request(1))
     for _ in 0..<3 {

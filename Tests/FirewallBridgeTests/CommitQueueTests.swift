@@ -30,7 +30,7 @@ import FirewallModel
   func down() {
     var queue = CommitQueue(plan: 1)
     #expect(Self.refused(queue.submit([Self.grant(1)], deadline: Self.at(100))) == .unavailable)
-    #expect(queue.next(now: Self.at(0)) == nil)
+    #expect(queue.nextBatch(now: Self.at(0)) == nil)
   }
 
   @Test("one batch is in flight and every commit that comes meanwhile joins the next")
@@ -38,14 +38,14 @@ import FirewallModel
     var queue = CommitQueue(plan: 9)
     _ = queue.greeted(now: Self.at(0))
     let first = try queue.submit([Self.grant(1)], deadline: Self.at(100)).get()
-    let one = try Self.taken(queue.next(now: Self.at(0)))
+    let one = try Self.taken(queue.nextBatch(now: Self.at(0)))
     #expect(one.plan == 9)
     #expect(one.grants.map(\.unit) == [first])
     let second = try queue.submit([Self.grant(2), Self.grant(3)], deadline: Self.at(100)).get()
     let third = try queue.submit([Self.grant(4)], deadline: Self.at(100)).get()
-    #expect(queue.next(now: Self.at(1)) == nil)
+    #expect(queue.nextBatch(now: Self.at(1)) == nil)
     #expect(queue.answered(one.identifier, refused: []) == [.init(unit: first, outcome: .committed)])
-    let two = try Self.taken(queue.next(now: Self.at(1)))
+    let two = try Self.taken(queue.nextBatch(now: Self.at(1)))
     #expect(two.grants.map(\.unit) == [second, second, third])
     let full = BridgeRefusal(.setFull, errno: 23)
     let finished = queue.answered(two.identifier, refused: [RefusedUnit(unit: second, refusal: full)])
@@ -63,10 +63,10 @@ import FirewallModel
     for unit in 0..<3 {
       _ = try queue.submit([Self.grant(UInt32(unit)), Self.grant(9)], deadline: Self.at(100)).get()
     }
-    let first = try Self.taken(queue.next(now: Self.at(0)))
+    let first = try Self.taken(queue.nextBatch(now: Self.at(0)))
     #expect(first.grants.count == 4)
     _ = queue.answered(first.identifier, refused: [])
-    #expect(queue.next(now: Self.at(0))?.grants.count == 2)
+    #expect(queue.nextBatch(now: Self.at(0))?.grants.count == 2)
   }
 
   @Test("an answer larger than a batch still goes, alone")
@@ -76,7 +76,7 @@ import FirewallModel
     var queue = CommitQueue(plan: 1, limits: limits)
     _ = queue.greeted(now: Self.at(0))
     _ = try queue.submit((0..<5).map { Self.grant($0) }, deadline: Self.at(100)).get()
-    #expect(queue.next(now: Self.at(0))?.grants.count == 5)
+    #expect(queue.nextBatch(now: Self.at(0))?.grants.count == 5)
   }
 
   @Test("more than may wait is refused at once")
@@ -102,11 +102,11 @@ import FirewallModel
     let flood = try (0..<1_000).map { try queue.submit([Self.grant($0)], deadline: Self.at(250)).get() }
     let other = try queue.submit([Self.grant(1, server: 1)], deadline: Self.at(250)).get()
     let third = try queue.submit([Self.grant(1, server: 2)], deadline: Self.at(250)).get()
-    let batch = try Self.taken(queue.next(now: Self.at(0)))
+    let batch = try Self.taken(queue.nextBatch(now: Self.at(0)))
     #expect(batch.grants.map(\.unit) == [flood[0], other, third, flood[1]])
     // And what is left goes on in its order.
     _ = queue.answered(batch.identifier, refused: [])
-    #expect(queue.next(now: Self.at(0))?.grants.map(\.unit) == Array(flood[2..<6]))
+    #expect(queue.nextBatch(now: Self.at(0))?.grants.map(\.unit) == Array(flood[2..<6]))
   }
 
   @Test("grants of several servers overtake nothing, and nothing overtakes them")
@@ -121,7 +121,7 @@ import FirewallModel
     ]
     let sent = try units.map { try queue.submit($0, deadline: Self.at(250)).get() }
     var order: [UInt32] = []
-    while let batch = queue.next(now: Self.at(0)) {
+    while let batch = queue.nextBatch(now: Self.at(0)) {
       for grant in batch.grants where order.last != grant.unit { order.append(grant.unit) }
       _ = queue.answered(batch.identifier, refused: [])
     }
@@ -160,7 +160,7 @@ import FirewallModel
     var queue = CommitQueue(plan: 1)
     _ = queue.greeted(now: Self.at(0))
     let flying = try queue.submit([Self.grant(1)], deadline: Self.at(250)).get()
-    let batch = try Self.taken(queue.next(now: Self.at(0)))
+    let batch = try Self.taken(queue.nextBatch(now: Self.at(0)))
     let waiting = try queue.submit([Self.grant(2)], deadline: Self.at(300)).get()
     #expect(queue.earliestDeadline == Self.at(250))
     #expect(queue.expire(now: Self.at(249)).isEmpty)
@@ -171,13 +171,13 @@ import FirewallModel
     #expect(queue.earliestDeadline == nil)
   }
 
-  @Test("a new feeder is sent the batch in flight again, without what is late")
+  @Test("a new worker is sent the batch in flight again, without what is late")
   func resend() throws {
     var queue = CommitQueue(plan: 1)
     _ = queue.greeted(now: Self.at(0))
     let soon = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
     let later = try queue.submit([Self.grant(2)], deadline: Self.at(500)).get()
-    let lost = try Self.taken(queue.next(now: Self.at(0)))
+    let lost = try Self.taken(queue.nextBatch(now: Self.at(0)))
     let again = queue.greeted(now: Self.at(100))
     #expect(again.finished == [.init(unit: soon, outcome: .late)])
     let batch = try #require(again.resend)
@@ -192,7 +192,7 @@ import FirewallModel
     var queue = CommitQueue(plan: 1)
     _ = queue.greeted(now: Self.at(0))
     let first = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
-    _ = queue.next(now: Self.at(0))
+    _ = queue.nextBatch(now: Self.at(0))
     let second = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
     let finished = Set(queue.down())
     #expect(
@@ -225,10 +225,10 @@ import FirewallModel
     // Another server's answer displaces one, and has its turn with the first batch that it can be in.
     #expect(queue.makeRoom(for: [Self.grant(1, server: 7)]).count == 1)
     let other = try queue.submit([Self.grant(1, server: 7)], deadline: Self.at(100)).get()
-    let first = try Self.taken(queue.next(now: Self.at(0)))
+    let first = try Self.taken(queue.nextBatch(now: Self.at(0)))
     #expect(first.grants.count <= 2 && first.evictions.count <= 15)
     _ = queue.answered(first.identifier, refused: [])
-    let second = try Self.taken(queue.next(now: Self.at(0)))
+    let second = try Self.taken(queue.nextBatch(now: Self.at(0)))
     #expect((first.grants + second.grants).map(\.unit).contains(other))
   }
 
@@ -246,16 +246,16 @@ import FirewallModel
     _ = try queue.submit([Self.grant(11)], deadline: Self.at(100)).get()
     #expect(queue.expire(now: Self.at(6)).map(\.outcome) == [.late])
     #expect(queue.nextEvictions().isEmpty, "they go with what waits")
-    let batch = try Self.taken(queue.next(now: Self.at(6)))
+    let batch = try Self.taken(queue.nextBatch(now: Self.at(6)))
     #expect(Set(batch.evictions) == Set([Self.grant(10), Self.grant(12)].map(\.element)))
     _ = queue.answered(batch.identifier, refused: [])
     // And one that is asked for after it was left.
     queue.leave(Self.elements(20..<22))
     _ = try queue.submit([Self.grant(20)], deadline: Self.at(100)).get()
-    #expect(try Self.taken(queue.next(now: Self.at(7))).evictions == [Self.grant(21).element])
+    #expect(try Self.taken(queue.nextBatch(now: Self.at(7))).evictions == [Self.grant(21).element])
     // Under another plan the numbers mean something else: it is told what is still open.
     queue.leave(Self.elements(30..<31))
-    #expect(queue.adopt(plan: 2).unclosed == Self.elements(30..<31) && queue.nextEvictions().isEmpty)
+    #expect(queue.switchPlan(to: 2).unclosed == Self.elements(30..<31) && queue.nextEvictions().isEmpty)
   }
 
   @Test("a batch that is sent again closes nothing again")
@@ -263,7 +263,7 @@ import FirewallModel
     var queue = CommitQueue(plan: 1)
     _ = queue.greeted(now: Self.at(0))
     _ = try queue.submit([Self.grant(1)], evicting: Self.elements(10..<13), deadline: Self.at(50)).get()
-    #expect(try Self.taken(queue.next(now: Self.at(0))).evictions.count == 3)
+    #expect(try Self.taken(queue.nextBatch(now: Self.at(0))).evictions.count == 3)
     #expect(queue.greeted(now: Self.at(1)).resend?.evictions == [], "the request to close them has a life of its own")
   }
 
@@ -272,12 +272,12 @@ import FirewallModel
     var queue = CommitQueue(plan: 1)
     _ = queue.greeted(now: Self.at(0))
     let old = try queue.submit([Self.grant(1)], deadline: Self.at(10)).get()
-    #expect(queue.adopt(plan: 2).finished == [.init(unit: old, outcome: .unavailable)])
-    #expect(queue.next(now: Self.at(0)) == nil)
+    #expect(queue.switchPlan(to: 2).finished == [.init(unit: old, outcome: .unavailable)])
+    #expect(queue.nextBatch(now: Self.at(0)) == nil)
     let revoked = try queue.submit([Self.grant(1), Self.grant(2)], deadline: Self.at(10)).get()
     let kept = try queue.submit([Self.grant(3)], deadline: Self.at(10)).get()
     #expect(queue.revoke([Self.grant(2).element]) == [.init(unit: revoked, outcome: .unavailable)])
-    let batch = try Self.taken(queue.next(now: Self.at(0)))
+    let batch = try Self.taken(queue.nextBatch(now: Self.at(0)))
     #expect(batch.plan == 2)
     #expect(batch.grants.map(\.unit) == [kept])
     let stale = RefusedUnit(unit: kept, refusal: BridgeRefusal(.otherPlan))

@@ -136,20 +136,20 @@ struct EnclosureModelTests {
   @Test("what was governed once is held, until another policy governs it or it is released")
   func heldNetworks() throws {
     var networks = HeldNetworks()
-    #expect(try networks.adopt(Self.plan(["10.77.1.0/24 10.77.2.0/24", "10.78.0.0/16"])) == [])
-    let held = try networks.adopt(Self.plan(["10.77.1.0/24"]))
+    #expect(try networks.govern(Self.plan(["10.77.1.0/24 10.77.2.0/24", "10.78.0.0/16"])) == [])
+    let held = try networks.govern(Self.plan(["10.77.1.0/24"]))
     #expect(held.map(\.prefix) == [Self.prefix("10.77.2.0/24"), Self.prefix("10.78.0.0/16")])
     #expect(held.map(\.server) == ["s0", "s1"])
     // Narrowed: the rest of it is held; taken over as a whole, in two parts, it is not.
     #expect(
-      try networks.adopt(Self.plan(["10.77.2.0/24", "10.78.0.0/17"])).map(\.prefix.description) == [
+      try networks.govern(Self.plan(["10.77.2.0/24", "10.78.0.0/17"])).map(\.prefix.description) == [
         "10.77.1.0/24", "10.78.0.0/16",
       ])
     #expect(
-      try networks.adopt(Self.plan(["10.77.2.0/24 10.77.1.0/24", "10.78.0.0/17", "10.78.128.0/17"])) == [])
+      try networks.govern(Self.plan(["10.77.2.0/24 10.77.1.0/24", "10.78.0.0/17", "10.78.128.0/17"])) == [])
     var plan = Self.plan(["10.1.0.0/16"])
     plan.released = [Self.prefix("10.78.0.0/16")]
-    #expect(try networks.adopt(plan).map(\.prefix.description) == ["10.77.1.0/24", "10.77.2.0/24"])
+    #expect(try networks.govern(plan).map(\.prefix.description) == ["10.77.1.0/24", "10.77.2.0/24"])
     #expect(HeldNetworks(text: networks.text) == networks)
     // A line that cannot be read is nobody's to lose.
     let damaged = HeldNetworks(text: "10.77.1.0/244 gone\n" + networks.text + "what\n")
@@ -160,7 +160,7 @@ struct EnclosureModelTests {
   @Test("a network is released as it was governed, and what cannot be says why")
   func release() throws {
     var networks = HeldNetworks()
-    _ = try networks.adopt(Self.plan(["10.77.1.0/24", "10.78.0.0/16", "10.78.5.0/24"]))
+    _ = try networks.govern(Self.plan(["10.77.1.0/24", "10.78.0.0/16", "10.78.5.0/24"]))
     let plan = Self.plan(["10.77.1.0/24"])
     #expect(throws: HeldNetworks.ReleaseError.governed(Self.prefix("10.77.1.0/24"), by: "s0")) {
       try networks.release(Self.prefix("10.77.1.0/24"), beside: plan)
@@ -180,9 +180,9 @@ struct EnclosureModelTests {
   func tooMany() throws {
     var networks = HeldNetworks()
     let many = (0...HeldNetworks.maximumHeld).map { "10.\($0 >> 8).\($0 & 0xFF).0/24" }
-    _ = try networks.adopt(Self.plan(many))
+    _ = try networks.govern(Self.plan(many))
     let before = networks
-    #expect(throws: HeldNetworks.TooManyError.self) { try networks.adopt(Self.plan(["192.168.0.0/24"])) }
+    #expect(throws: HeldNetworks.TooManyError.self) { try networks.govern(Self.plan(["192.168.0.0/24"])) }
     #expect(networks == before)
   }
 }

@@ -96,8 +96,8 @@ struct HarvestTests {
 
   @Test("what was counted is told once, whatever becomes of the element")
   func once() {
-    var book = CounterBook()
-    book.keep(["a": [:]])
+    var book = CounterReadings()
+    book.retain(["a": [:]])
     let (a, b) = (Self.key(1), Self.key(2))
     func read(_ octets: UInt64, _ packets: UInt64) -> [ElementCounts] {
       book.read("a", [a: ElementCounts(octets: octets, packets: packets)]).map(\.1)
@@ -115,8 +115,8 @@ struct HarvestTests {
 
   @Test("what was closed while a set was read is told by its closing, and what came in its place by the next reading")
   func closedMeanwhile() {
-    var book = CounterBook()
-    book.keep(["a": [:]])
+    var book = CounterReadings()
+    book.retain(["a": [:]])
     let key = Self.key(1)
     _ = book.read("a", [key: ElementCounts(octets: 100, packets: 1)])
     #expect(book.close("a", key, ElementCounts(octets: 300, packets: 3)) == ElementCounts(octets: 200, packets: 2))
@@ -134,12 +134,12 @@ struct HarvestTests {
 
   @Test("a plan that keeps a set keeps its book; what another bridge counted is not told again")
   func plans() {
-    var book = CounterBook()
+    var book = CounterReadings()
     let known = [Self.key(1): ElementCounts(octets: 100, packets: 1)]
-    book.keep(["a": known, "b": [:]])
+    book.retain(["a": known, "b": [:]])
     #expect(book.read("a", known).isEmpty)
     #expect(book.read("b", known).count == 1)
-    book.keep(["a": [:]])
+    book.retain(["a": [:]])
     #expect(book.read("a", known).isEmpty)
     #expect(book.read("b", known).isEmpty)
   }
@@ -147,17 +147,17 @@ struct HarvestTests {
   @Test("an hour's quota begins again only when the hour is over")
   func hours() {
     var windows = HourlyQuotas()
-    let place = SetPlace(set: 4, key: Self.key(9))
+    let reference = SetReference(set: 4, key: Self.key(9))
     let hour: UInt64 = 3_600 * Self.second
-    let first = windows.step(place, lifetime: 90_000, now: 0)
+    let first = windows.step(reference, lifetime: 90_000, now: 0)
     #expect(first == .init(lifetimeMilliseconds: 86_490_000, startsAnew: false))
-    windows.opened(place, until: 86_490 * Self.second, anew: false, now: 0)
+    windows.opened(reference, until: 86_490 * Self.second, anew: false, now: 0)
     // Renewed every minute, through the whole hour.
     for minute in 1..<60 as Range<UInt64> {
-      #expect(windows.step(place, lifetime: 90_000, now: minute * 60 * Self.second) == nil)
+      #expect(windows.step(reference, lifetime: 90_000, now: minute * 60 * Self.second) == nil)
     }
-    #expect(windows.step(place, lifetime: 90_000, now: hour)?.startsAnew == true)
-    windows.opened(place, until: hour + 86_490 * Self.second, anew: true, now: hour)
-    #expect(windows.step(place, lifetime: 90_000, now: hour + Self.second) == nil)
+    #expect(windows.step(reference, lifetime: 90_000, now: hour)?.startsAnew == true)
+    windows.opened(reference, until: hour + 86_490 * Self.second, anew: true, now: hour)
+    #expect(windows.step(reference, lifetime: 90_000, now: hour + Self.second) == nil)
   }
 }

@@ -7,7 +7,7 @@ struct RefusalBooksTests {
   @Test("what the counters had before is not counted, and what follows is, whatever is read between")
   func readings() {
     var books = RefusalBooks(["a": 100, "host": 3], at: 10)
-    books.tell("a", at: 11)
+    books.count("a", at: 11)
     books.read(["a": 105, "host": 3], at: 12, closes: false)
     books.read(["a": 120, "host": 3, "b": 2], at: 20, closes: true)
     #expect(
@@ -36,7 +36,7 @@ struct RefusalBooksTests {
   func late() {
     var books = RefusalBooks([:], at: 0)
     books.read(["a": 2], at: 100, closes: true)
-    for time: UInt64 in [99, 101, 100] { books.tell("a", at: time) }
+    for time: UInt64 in [99, 101, 100] { books.count("a", at: time) }
     #expect(books.close() == [RefusalBook(server: "a", refused: 2, told: 2, since: 0, cutSince: 0)])
     books.read(["a": 3], at: 200, closes: true)
     #expect(books.close() == [RefusalBook(server: "a", refused: 1, told: 1, since: 100, cutSince: 0)])
@@ -63,9 +63,9 @@ struct RefusalBooksTests {
     var books = RefusalBooks(["a": 5, "b": 1], at: 0)
     #expect(books.isBalanced)
     books.read(["a": 7, "b": 1], at: 10, closes: true)
-    books.tell("a", at: 9)
+    books.count("a", at: 9)
     #expect(!books.isBalanced)
-    books.tell("a", at: 10)
+    books.count("a", at: 10)
     #expect(books.isBalanced)
   }
 
@@ -73,7 +73,7 @@ struct RefusalBooksTests {
   func kept() {
     var books = RefusalBooks(["a": 5, "b": 5, "host": 1], at: 0)
     books.read(["a": 6, "b": 7, "host": 1], at: 1, closes: false)
-    books.keep(["a", "host"])
+    books.retain(["a", "host"])
     books.read(["a": 6, "host": 1], at: 2, closes: true)
     #expect(books.close().map(\.server) == ["a", "b"])
     books.read(["a": 6, "host": 1], at: 3, closes: true)

@@ -39,13 +39,13 @@ final class Session {
   /// Closes our end and waits until both processes are gone. Whatever was asked was acknowledged in its turn.
   func end() throws {
     #expect(!events.contains(.disordered))
-    let keeper = link.keeper
-    let feeders = Kernel.children(of: keeper)
+    let supervisor = link.supervisor
+    let workers = Kernel.children(of: supervisor)
     link = nil
     try Self.poll("the bridge ends") {
       var state: Int32 = 0
-      _ = unsafe waitpid(keeper, &state, WNOHANG)
-      return (feeders + [keeper]).allSatisfy { Kernel.process($0) == nil || Kernel.process($0)?.state == "Z" }
+      _ = unsafe waitpid(supervisor, &state, WNOHANG)
+      return (workers + [supervisor]).allSatisfy { Kernel.process($0) == nil || Kernel.process($0)?.state == "Z" }
     }
   }
 
@@ -78,7 +78,7 @@ final class Session {
     events.compactMap { if case .up(let greeting) = $0 { greeting } else { nil } }
   }
 
-  var changes: ForeignChange {
+  var changes: TableChange {
     events.reduce(into: []) { if case .foreignChange(let change, _) = $1 { $0.formUnion(change) } }
   }
 
@@ -101,8 +101,8 @@ final class Session {
     return answer!
   }
 
-  func feeder() throws -> Int32 {
-    try #require(Kernel.children(of: link.keeper).first)
+  func worker() throws -> Int32 {
+    try #require(Kernel.children(of: link.supervisor).first)
   }
 
   func holds(_ element: GrantElement) throws -> Bool {
@@ -164,7 +164,7 @@ struct BridgeTests {
     try with { session in
       try session.waitUp()
       let netAdmin: UInt64 = 1 << 12
-      for pid in [session.link.keeper, try session.feeder()] {
+      for pid in [session.link.supervisor, try session.worker()] {
         let sets = try Kernel.capabilities(of: pid)
         #expect(sets["CapEff"] == netAdmin)
         #expect(sets["CapPrm"] == netAdmin)
@@ -173,7 +173,7 @@ struct BridgeTests {
         #expect(sets["CapAmb"] == 0)
         #expect(sets["NoNewPrivs"] == 1)
         let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
-        // Two of them tell of the host's network, one is the state folder's place, one the page of alarms, two belong to the
+        // Two of them tell of the host's network, one is the state folder, one the page of alarms, two belong to the
         // closing rules, two to what reads counters.
         #expect(open.count <= 20)
         let environment = try String(contentsOfFile: "/proc/\(pid)/environ", encoding: .utf8)
@@ -226,65 +226,65 @@ struct BridgeTests {
     }
   }
 
-  @Test("a killed feeder is replaced, and commits go on without our doing anything")
-  func feederKilled() throws {
+  @Test("a killed worker is replaced, and commits go on without our doing anything")
+  func workerKilled() throws {
     try with { session in
       try session.waitUp()
       for round in 1...3 {
-        let feeder = try session.feeder()
-        kill(feeder, SIGKILL)
+        let worker = try session.worker()
+        kill(worker, SIGKILL)
         #expect(try session.commit([Self.element(round)], milliseconds: 10_000) == .committed)
         #expect(try session.holds(Self.element(round)))
         try session.waitUp(round + 1)
-        #expect(try session.feeder() != feeder)
+        #expect(try session.worker() != worker)
       }
       #expect(session.greetings.map(\.incarnation) == [1, 2, 3, 4])
     }
   }
 
-  @Test("when the keeper is killed its feeder takes its place and starts another")
-  func keeperKilled() throws {
+  @Test("when the supervisor is killed its worker takes its place and starts another")
+  func supervisorKilled() throws {
     try Kernel.inNamespace {
       let session = try Session()
       try session.waitUp()
-      let keeper = session.link.keeper
-      let feeder = try session.feeder()
-      kill(keeper, SIGKILL)
+      let supervisor = session.link.supervisor
+      let worker = try session.worker()
+      kill(supervisor, SIGKILL)
       var status: Int32 = 0
-      #expect(unsafe waitpid(keeper, &status, 0) == keeper)
+      #expect(unsafe waitpid(supervisor, &status, 0) == supervisor)
       #expect(try session.commit([Self.element(1)], milliseconds: 10_000) == .committed)
       try session.waitUp(2)
-      let next = try #require(Kernel.children(of: feeder).first)
+      let next = try #require(Kernel.children(of: worker).first)
       #expect(try Kernel.capabilities(of: next)["CapEff"] == 1 << 12)
-      // And once more: the new feeder dies, the new keeper notices.
+      // And once more: the new worker dies, the new supervisor notices.
       kill(next, SIGKILL)
       #expect(try session.commit([Self.element(2)], milliseconds: 10_000) == .committed)
       try session.waitUp(3)
-      let last = Kernel.children(of: feeder)
+      let last = Kernel.children(of: worker)
       try session.end()
-      try Session.poll("all gone") { ([feeder] + last).allSatisfy { [nil, "Z"].contains(Kernel.process($0)?.state) } }
+      try Session.poll("all gone") { ([worker] + last).allSatisfy { [nil, "Z"].contains(Kernel.process($0)?.state) } }
     }
   }
 
-  @Test("a stopped feeder makes commits late without holding us up, and is replaced")
-  func feederStopped() throws {
+  @Test("a stopped worker makes commits late without holding us up, and is replaced")
+  func workerStopped() throws {
     try with { session in
       try session.waitUp()
-      let feeder = try session.feeder()
-      kill(feeder, SIGSTOP)
+      let worker = try session.worker()
+      kill(worker, SIGSTOP)
       #expect(try session.commit([Self.element(1)], milliseconds: 100) == .late)
       #expect(try session.commit([Self.element(2)], milliseconds: 10_000) == .committed)
       #expect(try session.holds(Self.element(2)))
-      #expect(try session.feeder() != feeder)
+      #expect(try session.worker() != worker)
     }
   }
 
-  @Test("elements survive a feeder, and the next one does not shorten them")
+  @Test("elements survive a worker, and the next one does not shorten them")
   func survives() throws {
     try with { session in
       try session.waitUp()
       #expect(try session.commit([Self.element(1)]) == .committed)
-      kill(try session.feeder(), SIGKILL)
+      kill(try session.worker(), SIGKILL)
       try session.waitUp(2)
       #expect(try session.holds(Self.element(1)))
     }
@@ -356,7 +356,7 @@ struct BridgeTests {
       #expect(try session.kernel.element(moved, plan: plan) != nil)
       #expect(try session.kernel.sets(family: .inet, table: "sluice")["github-mcp-4"] == nil)
       #expect(try session.commit([Self.element(5)]) == .committed)
-      kill(try session.feeder(), SIGKILL)
+      kill(try session.worker(), SIGKILL)
       #expect(try session.commit([Self.element(6)], milliseconds: 10_000) == .committed)
       #expect(try session.kernel.element(Self.element(6), plan: plan) != nil)
     }
@@ -434,8 +434,8 @@ struct BridgeTests {
       #expect(try session.request { session.link.removeTable("sluice", $0) } == nil)
       #expect(try Kernel.run("nft list tables").isEmpty)
       #expect(try session.commit([Self.element(1)]) == .unavailable)
-      kill(try session.feeder(), SIGKILL)
-      try session.turn("a feeder without a plan") { session.greetings.last?.incarnation == 2 }
+      kill(try session.worker(), SIGKILL)
+      try session.turn("a worker without a plan") { session.greetings.last?.incarnation == 2 }
       #expect(try Kernel.run("nft list tables").isEmpty)
     }
   }
@@ -518,9 +518,9 @@ struct BridgeTests {
         #expect(failure?.refusal?.reason == .outside)
         #expect(failure?.text.contains("beyond what the configuration's files allow") == true)
       }
-      // What the next feeder has to know, it has from the keeper.
-      kill(try session.feeder(), SIGKILL)
-      try session.turn("another feeder") { session.greetings.last?.incarnation == 2 }
+      // What the next worker has to know, it has from the supervisor.
+      kill(try session.worker(), SIGKILL)
+      try session.turn("another worker") { session.greetings.last?.incarnation == 2 }
       #expect(Self.refused(try session.commit([wrong[0]])) == .outside)
       #expect(try session.request { session.link.install(unfenced, $0) }?.refusal?.reason == .outside)
       #expect(try session.commit([open]) == .committed)
@@ -528,7 +528,7 @@ struct BridgeTests {
     }
   }
 
-  @Test("what others take out of the table is counted at once, before any message is read, by each feeder")
+  @Test("what others take out of the table is counted at once, before any message is read, by each worker")
   func alarms() throws {
     try Kernel.inNamespace {
       let session = try Session()
@@ -548,7 +548,7 @@ struct BridgeTests {
       _ = try session.commit([Self.element(2)])
       #expect(session.alarms.value == quiet)
       try flush()
-      kill(try session.feeder(), SIGKILL)
+      kill(try session.worker(), SIGKILL)
       try session.waitUp(2)
       try flush()
       try counts("a deleted table is counted") { try Kernel.nft("delete table inet sluice") }
@@ -578,13 +578,13 @@ struct BridgeTests {
       #expect(
         try session.request { session.link.install(other, $0) }?.text.contains("list of governed networks") == true)
       #expect(try isHeld())
-      kill(try session.feeder(), SIGKILL)
+      kill(try session.worker(), SIGKILL)
       try session.turn("what is wrong is told") {
         session.events.contains { if case .broken = $0 { true } else { false } }
       }
       #expect(try isHeld())
       #expect(unsafe chmod("\(folder)/networks.sluice", 0o644) == 0)
-      try session.turn("another feeder") {
+      try session.turn("another worker") {
         session.greetings.last?.incarnation == 2 && session.greetings.last?.plan != 0
       }
       #expect(try isHeld())
@@ -616,8 +616,8 @@ struct BridgeTests {
       #expect(unsafe lstat("\(folder)/lock", &status) == 0 && status.st_mode & 0o777 == 0o600)
       try session.end()
       // The folder is any user's to lock, the file the service's.
-      for place in [folder, "\(folder)/lock"] {
-        let file = FileDescriptor(unsafe open(place, O_RDONLY | O_CLOEXEC))
+      for path in [folder, "\(folder)/lock"] {
+        let file = FileDescriptor(unsafe open(path, O_RDONLY | O_CLOEXEC))
         #expect(flock(file.raw, LOCK_EX) == 0)
         let session = try Session(Self.serverPlan(), state: state)
         try session.waitUp()
@@ -627,7 +627,7 @@ struct BridgeTests {
     }
   }
 
-  @Test("a message without an octet ends no feeder, and a flood of any keeps none from the host's network")
+  @Test("a message without an octet ends no worker, and a flood of any keeps none from the host's network")
   func emptyMessage() throws {
     let host = try #require(Kernel.host)
     try Kernel.inNamespace {
@@ -736,11 +736,11 @@ struct BridgeTests {
     try Kernel.inNamespace {
       let session = try Session()
       try session.waitUp()
-      let feeder = try session.feeder()
-      let keeper = session.link.keeper
-      kill(keeper, SIGSTOP)
-      kill(feeder, SIGKILL)
-      kill(keeper, SIGKILL)
+      let worker = try session.worker()
+      let supervisor = session.link.supervisor
+      kill(supervisor, SIGSTOP)
+      kill(worker, SIGKILL)
+      kill(supervisor, SIGKILL)
       try session.turn("down") { session.events.last == .down }
       #expect(try session.commit([Self.element(1)]) == .unavailable)
       try session.end()

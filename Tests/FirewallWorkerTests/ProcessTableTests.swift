@@ -36,18 +36,18 @@ struct ProcessTableTests {
 
   @Test("names are those by which the processes are started")
   func names() throws {
-    try Self.check("as", "keeper", has: ["\(BridgeStart.Role.keeper.rawValue)`"])
-    try Self.check("as", "feeder", has: ["\(BridgeStart.Role.feeder.rawValue)`"])
+    try Self.check("as", "supervisor", has: ["\(BridgeStart.Role.supervisor.rawValue)`"])
+    try Self.check("as", "worker", has: ["\(BridgeStart.Role.worker.rawValue)`"])
     try Self.check("as", "reader", has: ["\(BridgeStart.Role.reader.rawValue)`"])
     try Self.check("as", "nft", has: [NftProgram.path])
   }
 
-  @Test("a feeder is given up and started again as the table says")
-  func feeder() throws {
+  @Test("a worker is given up and started again as the table says")
+  func worker() throws {
     let limits = Supervisor.Limits()
     try Self.check(
-      "given up when", "feeder", has: [limits.standstill, limits.tolerance, limits.longestTolerance].map(Self.text))
-    try Self.check("backoff", "feeder", has: [limits.firstDelay, limits.longestDelay, limits.healthy].map(Self.text))
+      "given up when", "worker", has: [limits.standstill, limits.tolerance, limits.longestTolerance].map(Self.text))
+    try Self.check("backoff", "worker", has: [limits.firstDelay, limits.longestDelay, limits.healthy].map(Self.text))
   }
 
   @Test("what does one thing has the time that the table gives it")
@@ -67,8 +67,8 @@ struct ProcessTableTests {
     #expect(silence.due(silent, batchDeadline: nil) == .silent)
     let gone = try #require(silence.nextWake(batchDeadline: nil))
     func milliseconds(_ time: MonotonicTime) -> UInt64 { (time.nanoseconds - probe.nanoseconds) / 1_000_000 }
-    try Self.check("refused meanwhile", "feeder", has: ["after \(Self.text(milliseconds(silent))) of silence"])
-    try Self.check("given up when", "keeper", has: ["after \(Self.text(milliseconds(gone))) of silence"])
+    try Self.check("refused meanwhile", "worker", has: ["after \(Self.text(milliseconds(silent))) of silence"])
+    try Self.check("given up when", "supervisor", has: ["after \(Self.text(milliseconds(gone))) of silence"])
   }
 
   @Test("serve is started again as its unit says")

@@ -16,10 +16,10 @@ struct RefusalPrefixTests {
       let socket = try NetlinkSocket()
       let kernel = KernelSets(socket)
       let plan = FirewallPlan.sample()
-      let feeder = SetFeeder(
+      let worker = ElementWriter(
         plan: plan, serverSets: [], refresh: .inPlace, transaction: ElementTransaction(socket), kernel: kernel)
       func kind(_ prefix: String) -> (RefusedConnection.Kind, UInt16?)? {
-        RefusedPacket(prefix: prefix, packet: Self.v4, time: 7).flatMap(feeder.connection).map { ($0.kind, $0.server) }
+        RefusedPacket(prefix: prefix, packet: Self.v4, time: 7).flatMap(worker.connection).map { ($0.kind, $0.server) }
       }
       #expect(kind("sluice github-mcp ")! == (.closed, 0))
       #expect(kind("sluice db_tools max-bytes ")! == (.maxBytes, 1))

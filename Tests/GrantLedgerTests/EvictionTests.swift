@@ -54,7 +54,7 @@ struct EvictionTests {
     }
     #expect(ledger.holdingCount == 8 && ledger.elementCount == 4)
     let before = ledger.dump()
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.answer("c.example", [1, 2, 3], ttl: 5, now: 2 * second)
     }
     #expect(ledger.dump() == before, "no answer is over: nothing has changed")
@@ -111,10 +111,10 @@ struct EvictionTests {
     var ledger = makeSmall(elements: 10_000)
     for number in 0..<300 { try ledger.answer("n\(number).example", [1, number + 2], ttl: 5, now: 0) }
     try ledger.answer("m.example", [1], ttl: 5, now: 0, server: 3)
-    var place = GrantLedger.HoldingPlace()
+    var cursor = GrantLedger.HoldingCursor()
     var (visited, slices): ([HoldRecord: Int], Int) = ([:], 0)
     while ledger.forEachHolding(
-      now: second, from: &place, atMost: 50,
+      now: second, from: &cursor, atMost: 50,
       { key, element, until, _ in
         visited[HoldRecord(key: key, element: element, until: until, caps: 0), default: 0] += 1
       })
@@ -149,7 +149,9 @@ struct EvictionTests {
     try ledger.answer("long.example", [1], ttl: 300, now: 0)
     try ledger.answer("a.example", [2], ttl: 5, now: second)
     try ledger.answer("b.example", [3], ttl: 5, now: 2 * second)
-    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(try key("c.example"), [4], ttl: 5, now: 3 * second) }
+    #expect(throws: GrantLedger.CapacityError.setFull) {
+      try ledger.plan(try key("c.example"), [4], ttl: 5, now: 3 * second)
+    }
     let plan = try ledger.answer("c.example", [4, 5], ttl: 5, now: 20 * second)
     #expect(plan.evictions == [element(2), element(3)] && plan.commits.map(\.element) == [element(4), element(5)])
     let held = [1, 2, 3, 4, 5].map { ledger.holds(element($0), now: 20 * second) }
@@ -165,7 +167,9 @@ struct EvictionTests {
   func connectTime() throws {
     var ledger = makeSmall(elements: 1)
     try ledger.answer("a.example", [1], ttl: 0, now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(try key("b.example"), [2], ttl: 0, now: second - 1) }
+    #expect(throws: GrantLedger.CapacityError.setFull) {
+      try ledger.plan(try key("b.example"), [2], ttl: 0, now: second - 1)
+    }
     #expect(try ledger.plan(try key("b.example"), [2], ttl: 0, now: second).evictions == [element(1)])
   }
 
@@ -174,11 +178,11 @@ struct EvictionTests {
     var ledger = makeSmall(elements: 1)
     let a = try key("a.example")
     let plan = try ledger.plan(a, [1], ttl: 5, now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.plan(try key("b.example"), [2], ttl: 5, now: 30 * second)
     }
     ledger.committed(plan.commits, askedAt: 0, epoch: 1)
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.plan(try key("b.example"), [2], ttl: 5, now: 30 * second)
     }
     let until = ledger.promise(a, elements: plan.elements, answerUntil: 5 * second, now: 30 * second, epoch: 1)
@@ -191,7 +195,7 @@ struct EvictionTests {
     var ledger = makeSmall()
     try ledger.answer("a.example", [1, 2, 3], ttl: 1, now: 0)
     let before = ledger.dump()
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.plan(try key("b.example"), [1, 2, 3, 4], ttl: 1, now: 10 * second)
     }
     #expect(ledger.dump() == before && ledger.elementCount == 3)
@@ -204,7 +208,7 @@ struct EvictionTests {
     var ledger = makeSmall(elements: 2)
     try ledger.answer("a.example", [1, 2], ttl: 1, now: 0)
     try ledger.answer("b.example", [1, 2], ttl: 50, now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.plan(try key("c.example"), [3], ttl: 1, now: 40 * second)
     }
     _ = ledger.end(now: 40 * second) { $0.name.description == "b.example" }
@@ -217,7 +221,7 @@ struct EvictionTests {
     try ledger.answer("a.example", [1], ttl: 20, now: 0)
     try ledger.answer("b.example", [1], ttl: 10, now: 0)
     try ledger.answer("c.example", [1], ttl: 30, now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.plan(try key("d.example"), [1], ttl: 1, now: 10 * second)
     }
     #expect(try ledger.answer("d.example", [1], ttl: 1, now: 11 * second).evictions.isEmpty)
@@ -240,7 +244,7 @@ struct EvictionTests {
     var ledger = makeSmall(elements: 100, perName: 3)
     for index in 1...3 { try ledger.answer("a.example", [index], ttl: 1, now: UInt64(index) * second) }
     try ledger.answer("b.example", [1], ttl: 1, now: 4 * second)
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.plan(try key("a.example"), [4, 5, 6, 7], ttl: 1, now: 10 * second)
     }
     let plan = try ledger.answer("a.example", [4, 5], ttl: 1, now: 10 * second)
@@ -255,7 +259,7 @@ struct EvictionTests {
   func rotatingLive() throws {
     var ledger = makeSmall(elements: 100, perName: 2)
     try ledger.answer("a.example", [1, 2], ttl: 30, now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.plan(try key("a.example"), [3], ttl: 1, now: 10 * second)
     }
     #expect(try ledger.plan(try key("a.example"), [3], ttl: 1, now: 31 * second).evictions.count == 1)

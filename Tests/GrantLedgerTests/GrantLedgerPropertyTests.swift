@@ -80,7 +80,7 @@ private struct World: ~Copyable {
       } servers: {
         nil
       }
-    case 5..<20: adopt(key)
+    case 5..<20: takeOver(key)
     case 20..<40: extend()
     case 40..<44: replay()
     case 44..<80: try plan(key)
@@ -237,11 +237,11 @@ private struct World: ~Copyable {
     flights = flights.filter { !condition($0.value.key) }
   }
 
-  private mutating func adopt(_ key: GrantLedger.Key) {
+  private mutating func takeOver(_ key: GrantLedger.Key) {
     let element = element(Int.random(in: 1...12, using: &random), server: key.server)
     guard queue.isEmpty, flights.isEmpty, let known = kernel[element], known.ends > now else { return }
     let had = ledger.holds(element, now: now)
-    let isTaken = ledger.adopt(
+    let isTaken = ledger.takeOver(
       key, element, until: known.ends, caps: known.caps & caps(of: key), answerUntil: now, now: now, epoch: epoch)
     #expect(!isTaken || ledger.holds(element, now: now) && ledger.names(of: element, now: now).last == key.name)
     #expect(

@@ -181,12 +181,14 @@ struct GrantLedgerTests {
   func full() throws {
     var ledger = makeLedger(elements: 3)
     try ledger.open(try key("a.example"), [1, 2], ttl: 300, now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(try key("b.example"), [3, 4], ttl: 300, now: 0) }
+    #expect(throws: GrantLedger.CapacityError.setFull) {
+      try ledger.plan(try key("b.example"), [3, 4], ttl: 300, now: 0)
+    }
     #expect(ledger.elementCount == 2)
     #expect(try ledger.plan(try key("b.example"), [1, 2, 3], ttl: 300, now: 0).commits.map(\.element) == [element(3)])
     #expect(try ledger.plan(try key("b.example", server: 1), [1, 2, 3], ttl: 300, now: 0).commits.count == 3)
     // Room comes back with time.
-    #expect(throws: GrantLedger.Refusal.setFull) {
+    #expect(throws: GrantLedger.CapacityError.setFull) {
       try ledger.plan(try key("c.example"), [9], ttl: 1, now: 330 * second - 1)
     }
     #expect(try ledger.plan(try key("c.example"), [7, 8, 9], ttl: 1, now: 330 * second).commits.count == 3)
@@ -196,7 +198,7 @@ struct GrantLedgerTests {
   func manyNames() throws {
     var ledger = makeLedger(elements: 50)
     for index in 0..<50 { try ledger.open(try key("n\(index).example"), [1], ttl: 300, now: 0) }
-    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(try key("x.example"), [1], ttl: 300, now: 0) }
+    #expect(throws: GrantLedger.CapacityError.setFull) { try ledger.plan(try key("x.example"), [1], ttl: 300, now: 0) }
     #expect(throws: Never.self) { try ledger.plan(try key("n7.example"), [1], ttl: 300, now: 0) }
     #expect(throws: Never.self) { try ledger.plan(try key("x.example"), [1], ttl: 300, now: 330 * second) }
   }

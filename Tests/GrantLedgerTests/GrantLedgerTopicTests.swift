@@ -117,18 +117,18 @@ struct EndingTests {
   }
 }
 
-@Suite("The grant ledger: adoption and lists")
+@Suite("The grant ledger: what an earlier run left, and lists")
 struct AdoptionTests {
   @Test("what the kernel holds at start is held, counts to the limits, and ends when the kernel ends it")
-  func adoption() throws {
+  func takenOver() throws {
     var ledger = makeSmall(elements: 2, perName: 1)
     let a = try key("a.example")
     #expect(
-      ledger.adopt(a, element(1), until: 50 * second, caps: 1, opened: 3, answerUntil: 0, now: 10, epoch: 1) == true)
-    #expect(ledger.adopt(a, element(2), until: 50 * second, caps: 0, now: 10, epoch: 1) == false)
+      ledger.takeOver(a, element(1), until: 50 * second, caps: 1, opened: 3, answerUntil: 0, now: 10, epoch: 1) == true)
+    #expect(ledger.takeOver(a, element(2), until: 50 * second, caps: 0, now: 10, epoch: 1) == false)
     let b = try key("b.example")
-    #expect(ledger.adopt(b, element(2), until: 60 * second, caps: 0, now: 10, epoch: 1) == true)
-    #expect(ledger.adopt(b, element(3), until: 10, caps: 0, now: 10, epoch: 1) == false)
+    #expect(ledger.takeOver(b, element(2), until: 60 * second, caps: 0, now: 10, epoch: 1) == true)
+    #expect(ledger.takeOver(b, element(3), until: 10, caps: 0, now: 10, epoch: 1) == false)
     #expect(Set(ledger.elements(ofServer: 0, now: 10)) == [element(1), element(2)])
     #expect(ledger.elements(of: a, now: 10) == nil)
     #expect(ledger.name(of: address(1), server: 0, now: 10)?.name == a.name)
@@ -163,13 +163,15 @@ struct AdoptionTests {
 struct StandingTests {
   private func standing(
     _ ledger: borrowing GrantLedger, _ last: Int, port: UInt16 = 443, server: UInt16 = 0, now: UInt64
-  ) -> GrantLedger.Standing {
+  ) -> GrantLedger.GrantStatus {
     ledger.standing(of: address(last), transport: 6, port: port, server: server, at: now)
   }
 
   private func closed(
     _ name: Name, _ opened: UInt64, _ closed: UInt64, _ ending: GrantLedger.Ending? = nil
-  ) -> GrantLedger.Standing { .closed(GrantLedger.Closed(name: name, opened: opened, closed: closed, ending: ending)) }
+  ) -> GrantLedger.GrantStatus {
+    .closed(GrantLedger.Closed(name: name, opened: opened, closed: closed, ending: ending))
+  }
 
   @Test("open, wrong port, expired, resolved by another server, never resolved")
   func standings() throws {
@@ -227,13 +229,13 @@ struct StandingTests {
     #expect(standing(ledger, 1, now: 330 * second) == .open(a))
   }
 
-  @Test("an earlier run is remembered as such, and what is adopted of it is open")
+  @Test("an earlier run is remembered as such, and what is taken over of it is open")
   func restart() throws {
     var ledger = makeSmall()
     let key = try key("a.example")
     ledger.remember(key, element(1), opened: 1, now: 10)
     ledger.remember(key, element(2), opened: 2, now: 10)
-    let isTaken = ledger.adopt(key, element(2), until: 100, caps: 0, opened: 2, now: 10, epoch: 1)
+    let isTaken = ledger.takeOver(key, element(2), until: 100, caps: 0, opened: 2, now: 10, epoch: 1)
     #expect(isTaken)
     #expect(standing(ledger, 1, now: 20) == closed(key.name, 1, 10, .restart))
     #expect(standing(ledger, 2, now: 20) == .open(key.name))
@@ -273,7 +275,7 @@ struct StandingTests {
         key, elements: plan.elements, answerUntil: UInt64(index + 1) * second, now: UInt64(index + 1) * second, epoch: 1
       )
     }
-    #expect(ledger.servers[0].places.closedCount == GrantLedger.maxClosedPerServer)
+    #expect(ledger.servers[0].addressTable.closedCount == GrantLedger.maxClosedPerServer)
     let now = UInt64(count + 2) * second
     let standings = [9, 10].map {
       ledger.standing(of: IPAddress(v4: $0), transport: 6, port: 443, server: 0, at: now)

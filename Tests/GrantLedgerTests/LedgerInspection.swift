@@ -88,6 +88,6 @@ extension ServerGrants {
       holdCount -= count
     }
     #expect(holdCount == 0)
-    #expect(places.closedCount <= places.maxClosed)
+    #expect(addressTable.closedCount <= addressTable.maxClosed)
   }
 }

@@ -8,8 +8,8 @@ struct FolderWatcherTests {
   func names() throws {
     let root = FileManager.default.temporaryDirectory.appending(path: "sluice-watch-\(UUID().uuidString)")
     let (folder, other) = (root.appending(path: "policies"), root.appending(path: "new"))
-    for place in [folder, other] {
-      try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
+    for path in [folder, other] {
+      try FileManager.default.createDirectory(at: path, withIntermediateDirectories: true)
     }
     defer { try? FileManager.default.removeItem(at: root) }
     let watcher = try FolderWatcher()

@@ -87,16 +87,16 @@ struct ProcessesTests {
     _ = consume pipe
   }
 
-  @Test("a helper answers as often as it is asked, and sees that its keeper is gone")
+  @Test("a helper answers as often as it is asked, and sees that its supervisor is gone")
   func lifeLine() throws {
     var ends = try LifeLine.pair()
-    let (keeper, helper) = (LifeLine(ends.first), LifeLine(ends.second))
+    let (supervisor, helper) = (LifeLine(ends.first), LifeLine(ends.second))
     #expect(helper.answer())
-    #expect(keeper.listen() == .nothing)
-    keeper.speak()
+    #expect(supervisor.listen() == .nothing)
+    supervisor.speak()
     #expect(helper.answer())
-    #expect(keeper.listen() == .said)
-    #expect(keeper.listen() == .nothing)
+    #expect(supervisor.listen() == .said)
+    #expect(supervisor.listen() == .nothing)
     ends.closeFirst()
     #expect(!helper.answer())
   }

@@ -94,7 +94,7 @@ struct SandboxTests {
       try #require(sandbox.version == newest, "this kernel has Landlock \(sandbox.version)")
       try sandbox.keep(folder + "/in", .fill)
       // As serve and the bridge have it: init's environment is out of reach all the same.
-      for place in ["/usr/share", "/proc"] { try sandbox.keep(place, .read) }
+      for path in ["/usr/share", "/proc"] { try sandbox.keep(path, .read) }
       try sandbox.keep("/nowhere", .read)
       try sandbox.keep(folder + "/read", .read)
       let found = try inside(sandbox) { () -> [String: Int32] in

@@ -14,7 +14,7 @@ struct SteeringTests {
   }
 
   /// Sends from each source and says which socket got it.
-  private static func place(of source: SocketAddress, to port: UInt16, _ sockets: [Int32]) throws -> Int? {
+  private static func index(of source: SocketAddress, to port: UInt16, _ sockets: [Int32]) throws -> Int? {
     let client = try Sockets.listenUDP(source)
     let target = source.isV6 ? SocketAddress.v6(low: 1, port: port) : v4(1, port)
     try #require(LoopbackSocket.send([7], from: client.raw, to: target))
@@ -29,15 +29,15 @@ struct SteeringTests {
     let flood = try Sockets.listenUDP(Self.v4(1, port))
     let sockets = [first.raw, flood.raw]
     for last in 1...40 as ClosedRange<UInt64> {
-      #expect(try Self.place(of: Self.v4(last), to: port, sockets) == 0)
+      #expect(try Self.index(of: Self.v4(last), to: port, sockets) == 0)
     }
     try Sockets.steer(first.raw, [Self.network(8, length: 30), Self.network(33, length: 32)], workers: 1)
     for last in 1...40 as ClosedRange<UInt64> {
       let isSteered = (8...11).contains(last) || last == 33
-      #expect(try Self.place(of: Self.v4(last), to: port, sockets) == (isSteered ? 1 : 0), "127.0.0.\(last)")
+      #expect(try Self.index(of: Self.v4(last), to: port, sockets) == (isSteered ? 1 : 0), "127.0.0.\(last)")
     }
     try Sockets.steer(first.raw, [], workers: 1)
-    #expect(try Self.place(of: Self.v4(8), to: port, sockets) == 0)
+    #expect(try Self.index(of: Self.v4(8), to: port, sockets) == 0)
   }
 
   @Test("several workers share what is not steered, and none of it is the flood's")
@@ -49,9 +49,9 @@ struct SteeringTests {
     defer { for socket in others { close(socket) } }
     let sockets = [first.raw] + others
     var seen: Set<Int> = []
-    for _ in 0..<60 { seen.insert(try #require(try Self.place(of: Self.v4(5), to: port, sockets))) }
+    for _ in 0..<60 { seen.insert(try #require(try Self.index(of: Self.v4(5), to: port, sockets))) }
     #expect(seen == [0, 1, 2])
-    for _ in 0..<20 { #expect(try Self.place(of: Self.v4(9), to: port, sockets) == 3) }
+    for _ in 0..<20 { #expect(try Self.index(of: Self.v4(9), to: port, sockets) == 3) }
   }
 
   @Test("IPv6 networks are told apart by all their bits")
@@ -65,15 +65,15 @@ struct SteeringTests {
     func steer(_ high: UInt64, _ low: UInt64, _ length: Int) throws {
       try Sockets.steer(first.raw, [Sockets.Network(high: high, low: low, isV6: true, length: length)], workers: 1)
     }
-    #expect(try Self.place(of: here, to: port, sockets) == 0)
+    #expect(try Self.index(of: here, to: port, sockets) == 0)
     try steer(0, 0, 64)
-    #expect(try Self.place(of: here, to: port, sockets) == 1)
+    #expect(try Self.index(of: here, to: port, sockets) == 1)
     try steer(0, 1, 128)
-    #expect(try Self.place(of: here, to: port, sockets) == 1)
+    #expect(try Self.index(of: here, to: port, sockets) == 1)
     try steer(0, 2, 127)
-    #expect(try Self.place(of: here, to: port, sockets) == 0)
+    #expect(try Self.index(of: here, to: port, sockets) == 0)
     try steer(1, 0, 64)
-    #expect(try Self.place(of: here, to: port, sockets) == 0)
+    #expect(try Self.index(of: here, to: port, sockets) == 0)
   }
 
   @Test("more networks than there is room for: the first of them count")

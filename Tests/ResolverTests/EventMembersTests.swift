@@ -45,7 +45,7 @@ import Testing
 
   @Test("an address that may not be answered is told, with what it is if that is worse than not public")
   func refused() {
-    func text(_ failure: ScrubFailure, _ refusal: ForbiddenAddresses.Refusal?) -> String {
+    func text(_ failure: ScrubFailure, _ refusal: ForbiddenAddresses.Reason?) -> String {
       let members = EventMembers.refused(failure, upstream: "192.0.2.53:53") { _ in refusal }
       return String(decoding: members.octets, as: UTF8.self)
     }

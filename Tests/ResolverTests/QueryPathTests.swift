@@ -30,16 +30,16 @@ struct QueryPathDenialTests {
     ]
     let alone = try messages.map { try asker.outcome($0.octets, from: $0.client) }
     for turn in 0..<8 {
-      let places = messages.indices.map { ($0 * 9 + turn * 7) % QueryPath.places }
-      for (place, message) in zip(places, messages) {
-        asker.path.screen(place, message.octets.span, from: address(message.client), with: asker.snapshot)
+      let slots = messages.indices.map { ($0 * 9 + turn * 7) % QueryPath.slots }
+      for (slot, message) in zip(slots, messages) {
+        asker.path.screen(slot, message.octets.span, from: address(message.client), with: asker.snapshot)
       }
       for step in 0..<(turn % 2 == 0 ? QueryPath.prefetchSteps : 0) {
-        for place in places { asker.path.prefetch(place, step: step, with: asker.snapshot) }
+        for slot in slots { asker.path.prefetch(slot, step: step, with: asker.snapshot) }
       }
       for number in messages.indices.shuffled() {
         let (octets, client) = messages[number]
-        #expect(try asker.outcome(octets, from: client, screenedAt: places[number]) == alone[number])
+        #expect(try asker.outcome(octets, from: client, screenedAt: slots[number]) == alone[number])
       }
     }
     #expect(Set(alone).count > 5, "too many of them have one answer")
@@ -140,8 +140,8 @@ struct QueryPathDenialTests {
     let last = asker.snapshot.servers.count - 1
     let client = try #require(asker.snapshot.policy.servers[last].networks.first?.prefix.address)
     let query = Messages.query("api.github.com", .A)
-    for place in 0..<QueryPath.places {
-      asker.path.screen(place, query.span, from: client, with: asker.snapshot)
+    for slot in 0..<QueryPath.slots {
+      asker.path.screen(slot, query.span, from: client, with: asker.snapshot)
     }
     let fewer = ResolverSnapshot(
       policy: PolicySnapshot([], hash: asker.snapshot.policy.nameHash), zones: asker.snapshot.zones,
@@ -322,7 +322,7 @@ struct QueryPathLocalTests {
       (v6, "2111:1111:1111:1111:1111:1111:1111:1111"),
     ] {
       guard case .pending(let question) = try asker.ask(Messages.query(name, .PTR)),
-        case .pointer(let found) = question.kind
+        case .reverse(let found) = question.kind
       else {
         Issue.record("\(name) is not a pointer")
         continue
@@ -416,7 +416,7 @@ struct QueryPathFailureTests {
     #expect(asker.recorded().isEmpty)
   }
 
-  @Test("with all places taken a question gets SERVFAIL and a record")
+  @Test("with all slots taken a question gets SERVFAIL and a record")
   func overloaded() throws {
     let asker = try Asker(try World())
     let query = Messages.query("api.example.com", .A, opt: Messages.opt())
@@ -431,7 +431,7 @@ struct QueryPathFailureTests {
     #expect(asker.recorded() == [.overloaded])
     asker.snapshot.servers[0].leave()
     guard case .pending = try asker.ask(query) else {
-      Issue.record("a place that was left stays taken")
+      Issue.record("a slot that was left stays taken")
       return
     }
   }
@@ -485,7 +485,7 @@ struct QueryPathFailureTests {
       let asker = try Asker(try World())
       for message in Self.noQueries { _ = try asker.ask(message, from: client, interface: interface) }
       let servers = asker.snapshot.servers.map { $0.counts.total(.malformed) }
-      #expect(servers + [asker.snapshot.strangers.total(.malformed)] == counts, "\(client) by \(interface)")
+      #expect(servers + [asker.snapshot.unknownClients.total(.malformed)] == counts, "\(client) by \(interface)")
     }
   }
 
@@ -722,7 +722,7 @@ struct DenyBeforeForwardTests {
       case .pending(let question):
         pending += 1
         asker.snapshot.servers[0].leave()
-        if case .pointer = question.kind { continue }
+        if case .reverse = question.kind { continue }
         #expect(isAllowed, "\(NameWire.presentation(name.span)) \(type) \(klass)")
       case .reply(let reply):
         denied += 1

@@ -44,7 +44,7 @@ private final class Serving {
       current: current, epoch: epoch, audit: gate,
       clocks: { (1000 * second + readings.next(), wall: 1_763_630_062 * second) }, resolveInterface: { _ in 0 },
       sink: { _, _ in })
-    session = QuerySession(QueryLane(shared, ring: ring))
+    session = QuerySession(QueryThread(shared, ring: ring))
   }
 
   enum Said: Equatable {
@@ -53,8 +53,8 @@ private final class Serving {
     case drop
   }
 
-  private func said(_ body: (inout OutputSpan<UInt8>) -> QuerySession.Outcome) throws -> Said {
-    var outcome = QuerySession.Outcome.drop
+  private func said(_ body: (inout OutputSpan<UInt8>) -> QuerySession.Disposition) throws -> Said {
+    var outcome = QuerySession.Disposition.drop
     let octets = [UInt8](capacity: ReplyWriter.maxDatagram) { outcome = body(&$0) }
     switch outcome {
     case .drop: return .drop
@@ -160,7 +160,7 @@ private final class Serving {
   @Test func `a datagram that was not read is counted for its sender's server`() throws {
     let serving = try Serving(World())
     let snapshot = serving.current.load()
-    for (client, counts) in [("10.77.1.2", snapshot.servers[0].counts), ("192.0.2.1", snapshot.strangers)] {
+    for (client, counts) in [("10.77.1.2", snapshot.servers[0].counts), ("192.0.2.1", snapshot.unknownClients)] {
       let source = QuerySource(client: address(client), port: 40188, transport: .udp, interface: 3)
       serving.session.begin()
       serving.session.countOversized(from: source)

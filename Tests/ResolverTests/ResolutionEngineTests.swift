@@ -40,8 +40,8 @@ private final class Conversation {
   }
 
   func question(
-    _ name: String, _ type: RRType = .A, client: String = "10.77.1.2", kind: PendingQuestion.Kind? = nil
-  ) throws -> PendingQuestion {
+    _ name: String, _ type: RRType = .A, client: String = "10.77.1.2", kind: PendingQuery.Kind? = nil
+  ) throws -> PendingQuery {
     let asker = Asker(snapshot, ringCapacity: 1 << 16, interfaces: ["br-pinned": 7])
     asker.clock = QueryClock(monotonic: now, wall: 0, epoch: epoch)
     let said = try asker.ask(Messages.query(name, type), from: client, interface: 7)
@@ -53,7 +53,7 @@ private final class Conversation {
       throw Asker.NoReply()
     }
     let message = Messages.query(name, type)
-    return PendingQuestion(
+    return PendingQuery(
       snapshot: snapshot, server: server, rule: rule, name: wire, type: type, kind: kind ?? .resolve,
       source: QuerySource(client: address(client), port: 1, transport: .udp, interface: 7),
       query: try screen(message), message: message)
@@ -113,7 +113,7 @@ private let api = "api.example.com"
 
 @Suite("The resolution engine: shares (P8)")
 struct EngineShareTests {
-  @Test("a question that was not asked for want of a place is told so, and asked the next time")
+  @Test("a question that was not asked for want of a slot is told so, and asked the next time")
   func overloadedIsNotCached() throws {
     let talk = try Conversation(World())
     let ticket = try talk.ask(api)
@@ -128,7 +128,7 @@ struct EngineShareTests {
   @Test("one server's questions, as many as there may be, do not keep another's out: its own oldest goes")
   func displacing() throws {
     let talk = try Conversation(World())
-    let count = ResolutionEngine<Int>.maxFlights
+    let count = ResolutionEngine<Int>.maxResolutions
     for number in 0..<count { _ = try talk.ask("n\(number).cdn.example.net") }
     // Alone and full, the server gets no other one for a moment, and then one for its oldest.
     let own = try talk.question("own.cdn.example.net")
@@ -143,7 +143,7 @@ struct EngineShareTests {
     #expect(displaced.response.responseCode == .SERVFAIL)
     #expect(displaced.waiting.map(\.question.name) == [Messages.name("n0.cdn.example.net")])
     _ = try talk.ask(api, client: "10.77.2.2")
-    #expect(talk.engine.flightCount == count)
+    #expect(talk.engine.resolutionCount == count)
     talk.now += 1_000_000_000
     let second = talk.engine.makeRoom(for: own, now: talk.now)
     #expect(second?.waiting.first?.question.name == Messages.name("n1.cdn.example.net"))
@@ -185,7 +185,7 @@ struct EngineCommitTests {
     let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
     #expect(finished.response.responseCode == .NOERROR && finished.response.answerCount == 2)
     #expect(finished.event?.code == .granted && finished.event?.once == true)
-    #expect(talk.cachedTTL(api) == 300 && talk.engine.flightCount == 0)
+    #expect(talk.cachedTTL(api) == 300 && talk.engine.resolutionCount == 0)
     let members = String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
     #expect(
       members == #","rule":"policy.yaml:7","chain":[],"addresses":["9.9.9.9","8.8.8.8"],"ports":["443/tcp"],"ttl":300,"#
@@ -243,7 +243,7 @@ struct EngineCommitTests {
     #expect(finished.response.responseCode == .SERVFAIL && finished.response.sections.isEmpty)
     #expect(finished.response.extendedError == .otherError)
     #expect(finished.event?.code == (kind == 0 ? .firewallUnavailable : .setFull) && finished.event?.once == false)
-    #expect(talk.cachedTTL(api) == nil && talk.engine.flightCount == 0)
+    #expect(talk.cachedTTL(api) == nil && talk.engine.resolutionCount == 0)
     // The ack that comes too late changes nothing, and the next question commits again.
     #expect(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1) == nil)
     #expect(try talk.commits(talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9")])).count == 1)
@@ -285,7 +285,7 @@ struct EngineCommitTests {
     #expect(talk.now - began == second)
     let finished = try talk.finished(action)
     #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .firewallUnavailable)
-    #expect(talk.cachedTTL(api) == nil && talk.engine.flightCount == 0)
+    #expect(talk.cachedTTL(api) == nil && talk.engine.resolutionCount == 0)
   }
 
   @Test("a cached answer whose epoch is over is committed again without asking upstream")
@@ -390,14 +390,14 @@ struct EngineQuestionTests {
     _ = try talk.ask(api, .AAAA)
     _ = try talk.ask("x.deep.example.org")
     _ = try talk.ask(api, client: "10.77.2.2")
-    #expect(talk.engine.flightCount == 4)
+    #expect(talk.engine.resolutionCount == 4)
     _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
     guard case .wait = try talk.submit(api) else {
       Issue.record("asked again while the commit was under way")
       return
     }
     let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
-    #expect(finished.waiting.map(\.waiter) == [1, 2, 3, 4, 5, 6, 10] && talk.engine.flightCount == 3)
+    #expect(finished.waiting.map(\.waiter) == [1, 2, 3, 4, 5, 6, 10] && talk.engine.resolutionCount == 3)
   }
 
   @Test("a PTR whose event finds no room in the ring is let go like any other question")
@@ -406,7 +406,7 @@ struct EngineQuestionTests {
     let question = try talk.question("4.3.2.1.in-addr.arpa", .PTR)
     #expect(question.rule == nil && question.egressRule == nil)
     talk.engine.wasNotRecorded(question)
-    #expect(talk.engine.flightCount == 0)
+    #expect(talk.engine.resolutionCount == 0)
   }
 
   @Test(
@@ -623,7 +623,7 @@ struct EngineQuestionTests {
     let finished = try talk.finished(action)
     #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .notListed)
     #expect(finished.waiting.count == 1 && talk.cachedTTL(api) == nil)
-    #expect(talk.engine.ledger.elementCount == 0 && talk.engine.flightCount == 0)
+    #expect(talk.engine.ledger.elementCount == 0 && talk.engine.resolutionCount == 0)
   }
 
   @Test("what policy still lists is not disturbed by the end of something else")

@@ -336,10 +336,10 @@ struct ScrubberTimeTests {
 
   @Test("a denial without an SOA, or with one of another zone, is not kept")
   func withoutSOA() throws {
-    let strangers = [
+    let unknownClients = [
       [], [Messages.soa("example.net")], [Messages.soa("ww.example.com")], [Messages.soa("a.www.example.com")],
     ]
-    for authorities in strangers {
+    for authorities in unknownClients {
       let answer = try scrub([], code: 3, authorities: authorities)
       #expect(answer.ttl == 0 && answer.authorityCount == 0 && answer.responseCode == .NXDOMAIN)
     }

@@ -31,7 +31,7 @@ func cname(_ owner: String, _ target: String, ttl: Int = 300) -> [UInt8] {
   Messages.record(owner, .CNAME, ttl: ttl, Messages.name(target))
 }
 
-private func place(_ line: Int) -> SourceLocation { SourceLocation(file: "policy.yaml", line: line, column: 5) }
+private func location(_ line: Int) -> SourceLocation { SourceLocation(file: "policy.yaml", line: line, column: 5) }
 
 func rule(
   _ pattern: String, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
@@ -39,7 +39,7 @@ func rule(
 ) throws -> EgressRule {
   EgressRule(
     pattern: try NamePattern(pattern), ports: ports, types: types, privatePrefixes: prefixes, until: until,
-    location: place(7))
+    location: location(7))
 }
 
 /// The configuration of most tests: server `mcp` in 10.77.1.0/24, `pinned` in 10.77.2.0/24 on interface `br-pinned`.
@@ -62,8 +62,8 @@ struct World {
   private func policy(_ name: String, _ network: String, interface: String?) throws -> ServerPolicy {
     let name = try ServerName(name)
     return ServerPolicy(
-      name: name, networks: [ServerNetwork(prefix: prefix(network), location: place(1))], interface: interface,
-      rules: RuleList(rules), location: place(1))
+      name: name, networks: [ServerNetwork(prefix: prefix(network), location: location(1))], interface: interface,
+      rules: RuleList(rules), location: location(1))
   }
 
   func snapshot() throws -> ResolverSnapshot {
@@ -155,7 +155,7 @@ struct Reply {
 
 /// The query in a message.
 func screen(_ message: [UInt8]) throws -> Query {
-  var screened = ScreenedQueries(places: 1)
+  var screened = ScreenedQueries(slots: 1)
   screened.screen(0, message.span, hash: NameHash(seed: 1)) { nil }
   return try screened.query.get()
 }
@@ -183,7 +183,7 @@ final class Asker {
   enum Said {
     case reply(Reply)
     case drop
-    case pending(PendingQuestion)
+    case pending(PendingQuery)
   }
 
   func ask(
@@ -191,7 +191,7 @@ final class Asker {
     transport: AuditTransport = .udp
   ) throws -> Said {
     let source = QuerySource(client: address(client), port: port, transport: transport, interface: interface)
-    var outcome = QueryPath.Outcome.drop
+    var outcome = QueryPath.Disposition.drop
     let capacity = transport == .udp ? ReplyWriter.maxDatagram : ReplyWriter.maxStream
     let octets = [UInt8](capacity: capacity) { out in
       path.clock = clock
@@ -205,14 +205,14 @@ final class Asker {
     }
   }
 
-  /// The reply to a message as it is, or what becomes of it; of one that was screened before, at its place.
-  func outcome(_ message: [UInt8], from client: String, screenedAt place: Int? = nil) throws -> [UInt8] {
+  /// The reply to a message as it is, or what becomes of it; of one that was screened before, at its slot.
+  func outcome(_ message: [UInt8], from client: String, screenedAt slot: Int? = nil) throws -> [UInt8] {
     let source = QuerySource(client: address(client), port: 40188, transport: .udp, interface: 3)
-    var outcome = QueryPath.Outcome.drop
+    var outcome = QueryPath.Disposition.drop
     let octets = [UInt8](capacity: ReplyWriter.maxDatagram) { out in
       path.clock = clock
-      if place == nil { path.screen(0, message.span, from: source.client, with: snapshot) }
-      outcome = path.answer(place ?? 0, message.span, from: source, with: snapshot, into: &out)
+      if slot == nil { path.screen(0, message.span, from: source.client, with: snapshot) }
+      outcome = path.answer(slot ?? 0, message.span, from: source, with: snapshot, into: &out)
     }
     switch outcome {
     case .reply: return octets
@@ -224,7 +224,7 @@ final class Asker {
     }
   }
 
-  private func question() throws -> PendingQuestion {
+  private func question() throws -> PendingQuery {
     guard case .pending(let question) = path.takeQuestion() else { throw NoReply() }
     return question
   }
@@ -242,8 +242,8 @@ final class Asker {
   }
 
   /// How many queries came to this.
-  func counted(_ verdict: QueryVerdict) -> UInt64 {
-    snapshot.servers.reduce(snapshot.strangers.total(verdict)) { $0 + $1.counts.total(verdict) }
+  func counted(_ verdict: QueryOutcome) -> UInt64 {
+    snapshot.servers.reduce(snapshot.unknownClients.total(verdict)) { $0 + $1.counts.total(verdict) }
   }
 
   /// The codes recorded since the last call.

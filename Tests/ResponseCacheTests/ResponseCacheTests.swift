@@ -27,7 +27,7 @@ extension ResponseCache {
     return finding == .hit ? response?.sections.reduce(0) { $0 << 8 | Int($1) } : nil
   }
 
-  fileprivate func finding(_ name: String, now: UInt64 = 0, epoch: UInt64 = 1) -> Finding {
+  fileprivate func finding(_ name: String, now: UInt64 = 0, epoch: UInt64 = 1) -> LookupResult {
     find(wire(name).span, .A, now: now, epoch: epoch) { _, _, _ in }
   }
 }
@@ -189,7 +189,7 @@ struct ResponseCacheTests {
     #expect(cache.flush() == counted && cache.count == 0)
   }
 
-  @Test("an answer that fits no place of its own is found again, replaced, moved and forgotten like any other")
+  @Test("an answer that fits no slot of its own is found again, replaced, moved and forgotten like any other")
   func sizes() {
     let cache = ResponseCache(maxEntries: 10_000, hash: NameHash(seed: 7))
     func sized(_ index: Int) -> CachedResponse {

@@ -80,14 +80,14 @@ struct ClientChangeTests {
       reactor: reactor,
       upstream: UpstreamPool(
         reactor: reactor, servers: [UpstreamServer(address: try #require(IPAddress("192.0.2.53")), port: 53)]),
-      bridge: link, shared: shared, ring: ring, lane: 0,
+      bridge: link, shared: shared, ring: ring, shard: 0,
       ledger: GrantLedger(lifetimes: .init(minimum: 1, grace: 0, maximum: 1), maxElementsPerServer: 16),
       options: FirewallOptions(settings),
       journal: nil, incarnation: 1)
     let generation = shared.current.generation
 
     let container = try #require(IPAddress("10.77.1.5"))
-    service.adopt(
+    service.activate(
       ClientTable([(try #require(IPPrefix("10.77.1.0/24")), 0), (IPPrefix(container, length: 32)!, 1)], serverCount: 2))
     _ = reactor.schedule(at: .now().adding(milliseconds: 20)) { reactor.stop() }
     reactor.run()

@@ -29,13 +29,13 @@ struct ConfinementFolderTests {
     ).write(to: URL(filePath: "\(folder)/real/sluice.yaml"))
   }
 
-  private func reads(_ place: String, _ path: String) throws -> Bool {
+  private func reads(_ wanted: String, _ path: String) throws -> Bool {
     let settings = try #require(SettingsLoader.load(path: path).settings)
     return Confinement.readFolders(settings, path).contains { folder in
       #expect(folder.hasPrefix("/"))
-      var (kept, wanted) = (stat(), stat())
-      return unsafe stat(folder, &kept) == 0 && stat(place, &wanted) == 0 && kept.st_ino == wanted.st_ino
-        && kept.st_dev == wanted.st_dev
+      var (kept, status) = (stat(), stat())
+      return unsafe stat(folder, &kept) == 0 && stat(wanted, &status) == 0 && kept.st_ino == status.st_ino
+        && kept.st_dev == status.st_dev
     }
   }
 
@@ -45,8 +45,8 @@ struct ConfinementFolderTests {
       try configuration("deep/policies", folder)
       #expect(unsafe symlink("\(folder)/real/deep", "\(folder)/links/deep") == 0)
       let path = "\(folder)/links/deep/../sluice.yaml"
-      for place in ["real", "real/deep", "real/deep/policies"] {
-        #expect(try reads("\(folder)/\(place)", path), "\(place)")
+      for name in ["real", "real/deep", "real/deep/policies"] {
+        #expect(try reads("\(folder)/\(name)", path), "\(name)")
       }
       #expect(try !reads("\(folder)/links", path))
     }

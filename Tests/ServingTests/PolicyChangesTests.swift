@@ -18,7 +18,7 @@ private final class World {
   var files: LoadedSettings
   var compilations: [PolicyChanges.Compilation] = []
   var proposals: [PolicyChanges.Proposal] = []
-  var finished: [(change: PolicyChanges.Change, adoption: Adoption)] = []
+  var finished: [(change: PolicyChanges.Change, activation: Activation)] = []
   var ended: [(permit: UInt64, peer: ControlPeer?)] = []
   var recorded: [UInt64] = []
   var refusedReloads = 0
@@ -28,7 +28,7 @@ private final class World {
   var wake: UInt64?
   var isLogBlocked = false
   /// How much of what was asked for has an end.
-  var (bridgeReadings, compiled, adoptions) = (0, 0, 0)
+  var (bridgeReadings, compiled, activations) = (0, 0, 0)
 
   init(_ policies: String = World.agent("api.example.com")) throws {
     files = try World.load(policies)
@@ -74,11 +74,11 @@ private final class World {
         case .awaitBridge: waits += 1
         case .compile(let compilation): compilations.append(compilation)
         case .watch: break
-        case .adopt(let proposal): proposals.append(proposal)
+        case .activate(let proposal): proposals.append(proposal)
         case .recordRefused: refusedReloads += 1
         case .recordEnd(let permit, let peer): ended.append((permit.id, peer))
         case .tell(let text): told.append(text)
-        case .finish(let change, let adoption, _): finished.append((change, adoption))
+        case .finish(let change, let activation, _): finished.append((change, activation))
         case .wake(let milliseconds): wake = milliseconds
         }
       }
@@ -102,13 +102,13 @@ private final class World {
   }
 
   /// The newest proposal is put in force, or is not.
-  func adopt(refusing reason: String? = nil, renumbers: Bool = false) throws {
+  func activate(refusing reason: String? = nil, renumbers: Bool = false) throws {
     let proposal = try #require(proposals.last)
     var indexes = machine.inForce.indexes
     indexes.assign(proposal.compiled?.policies ?? machine.inForce.policies)
-    let adopted = Adoption.Adopted(policy: "b", former: "a", servers: 1, serversChanged: 1)
+    let applied = Activation.Applied(policy: "b", former: "a", servers: 1, serversChanged: 1)
     tell(
-      .adopted(reason.map { .refused($0) } ?? .inForce(adopted), indexes: indexes, renumbers: renumbers))
+      .activated(reason.map { .refused($0) } ?? .inForce(applied), indexes: indexes, renumbers: renumbers))
   }
 
   func readByBridge(_ failure: String?) {
@@ -122,14 +122,14 @@ private final class World {
     let name = try #require(machine.inForce.policies.first { $0.name.text == "agent" }?.name)
     let other = server == "agent" ? name : try ServerName(server)
     return Permit(
-      id: id, allowance: Allowance(server: other, rule: rule.rule), justification: "a test",
+      id: id, allowed: PermitRule(server: other, rule: rule.rule), justification: "a test",
       peer: ControlPeer(pid: 1, uid: 0, gid: 0), given: moment.wall, deadline: moment.monotonic + seconds * second)
   }
 
   func give(_ id: UInt64, seconds: UInt64 = 60) throws {
     ask(.permit(try permit(id, seconds: seconds)))
     try compile()
-    try adopt()
+    try activate()
   }
 
   /// A permit that was given, and whose end is about to be proposed.
@@ -151,7 +151,7 @@ private final class World {
   }
 
   var lastRefusal: String? {
-    switch finished.last?.adoption {
+    switch finished.last?.activation {
     case .refused(let reason): reason
     case .unusable(let findings): findings.joined()
     case .inForce, nil: nil
@@ -170,7 +170,7 @@ struct PolicyChangesTests {
     world.tell(.bridgeRead(nil))
     try world.compile()
     #expect(world.names == ["api.example.com"] && world.finished.isEmpty)
-    try world.adopt()
+    try world.activate()
     #expect(world.names == ["new.example.com"])
     #expect(world.finished.map(\.change.callers) == [[7]])
   }
@@ -186,7 +186,7 @@ struct PolicyChangesTests {
     world.tell(.bridgeRead(nil))
     try world.compile()
     #expect(world.proposals.last?.settings.released.isEmpty == false, "the rules are made with what was read")
-    try world.adopt(refusing: "no")
+    try world.activate(refusing: "no")
     #expect(world.names == ["api.example.com"] && world.machine.inForce.indexes.names == ["agent"])
     #expect(world.machine.inForce.settings.released.isEmpty)
     #expect(world.lastRefusal == "no")
@@ -199,13 +199,13 @@ struct PolicyChangesTests {
     world.ask(.files)
     world.tell(.bridgeRead(nil))
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.machine.inForce.settings.released.count == 1)
     world.files = try World.load(World.agent("new.example.com"))
     world.ask(.files)
     world.tell(.bridgeRead(nil))
     try world.compile()
-    try world.adopt(refusing: "no")
+    try world.activate(refusing: "no")
     world.ask(.permit(try world.permit(1)))
     try world.compile()
     #expect(world.proposals.last?.settings.released.isEmpty == true)
@@ -222,7 +222,7 @@ struct PolicyChangesTests {
     #expect(world.refusedReloads == 1 && world.proposals.isEmpty && world.names == ["api.example.com"])
     #expect(world.compilations.count == 2, "the withdrawal's")
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.finished.map(\.change.callers) == [[1], [2]])
   }
 
@@ -233,11 +233,11 @@ struct PolicyChangesTests {
     #expect(world.compilations.count == 1)
     world.tell(.bridgeRead(nil))
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.compilations.count == 2)
     world.tell(.bridgeRead(nil))
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.finished.map(\.change.callers) == [[1], [2, 3, 4]])
   }
 
@@ -251,7 +251,7 @@ struct PolicyChangesTests {
     #expect(world.proposals.isEmpty && world.waits == 2)
     world.tell(.bridgeWaited(isHeard: false))
     #expect(world.proposals.count == 1)
-    try world.adopt()
+    try world.activate()
     // The reading that is still under way, and the next reload's own.
     world.ask(.files)
     try world.compile()
@@ -271,7 +271,7 @@ struct PolicyChangesTests {
     try world.compile()
     #expect(world.proposals.count == 1)
     world.tell(.bridgeWaited(isHeard: true))
-    try world.adopt()
+    try world.activate()
     #expect(world.finished.count == 1 && world.proposals.count == 1)
   }
 
@@ -293,10 +293,10 @@ struct PolicyChangesTests {
     world.ask(.permit(try world.permit(2)))
     #expect(world.machine.permitCount == 2 && world.machine.inForce.permits.isEmpty)
     try world.compile()
-    try world.adopt(refusing: "full")
+    try world.activate(refusing: "full")
     #expect(world.ended.map(\.permit) == [1] && world.machine.permitCount == 1)
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.machine.inForce.permits.map(\.id) == [2])
   }
 
@@ -305,7 +305,7 @@ struct PolicyChangesTests {
     let world = try World()
     world.ask(.permit(try world.permit(1, server: "gone")), caller: 1)
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.lastRefusal?.contains("its server is gone") == true)
     #expect(world.ended.map(\.permit) == [1] && world.machine.inForce.permits.isEmpty)
   }
@@ -318,7 +318,7 @@ struct PolicyChangesTests {
     world.ask(.files)
     world.tell(.bridgeRead(nil))
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.ended.map(\.permit) == [1])
   }
 
@@ -330,13 +330,13 @@ struct PolicyChangesTests {
     try world.give(2, seconds: 30)
     world.ask(.withdraw([1]), peer: peer)
     try world.compile()
-    try world.adopt()
+    try world.activate()
     world.pass(seconds: 31)
     world.tell(.woken)
     #expect(world.wake == 0)
     world.tell(.woken)
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.ended.map(\.permit) == [1, 2] && world.ended.map(\.peer) == [peer, nil])
     #expect(world.wake == nil)
   }
@@ -373,15 +373,15 @@ struct PolicyChangesTests {
   func lateRules() throws {
     let world = try World()
     try world.giveAndEnd(1)
-    try world.adopt(refusing: "busy")
+    try world.activate(refusing: "busy")
     #expect(world.proposals.last?.changesRules == false && world.machine.inForce.permits.map(\.id) == [1])
-    try world.adopt()
+    try world.activate()
     #expect(world.machine.inForce.permits.isEmpty, "what ends has ended")
     #expect(world.wake == 5_000)
     world.tell(.woken)
     try world.compile()
     #expect(world.proposals.last?.changesRules == true)
-    try world.adopt()
+    try world.activate()
     #expect(world.wake == nil)
   }
 
@@ -389,13 +389,13 @@ struct PolicyChangesTests {
   func refusedEnd() throws {
     let world = try World()
     try world.giveAndEnd(1)
-    // Caps that got other places: without their rules the end cannot come.
-    try world.adopt(refusing: "busy", renumbers: true)
+    // Caps that got other indexes: without their rules the end cannot come.
+    try world.activate(refusing: "busy", renumbers: true)
     #expect(world.lastRefusal == "busy" && world.wake == 5_000)
     world.ask(.permit(try world.permit(2)))
     try world.compile()
     let proposals = world.proposals.count
-    try world.adopt(refusing: "busy")
+    try world.activate(refusing: "busy")
     #expect(world.proposals.count == proposals)
   }
 
@@ -406,10 +406,10 @@ struct PolicyChangesTests {
     for _ in 0..<3 { world.ask(.time) }
     world.tell(.bridgeRead(nil))
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.compilations.count == 2)
     try world.compile()
-    try world.adopt()
+    try world.activate()
     #expect(world.compilations.count == 2 && world.finished.count == 2)
   }
 
@@ -422,7 +422,7 @@ struct PolicyChangesTests {
     world.ask(.sets([.v4]))
     #expect(world.proposals.count == 1 && world.compilations.isEmpty)
     #expect(world.proposals.last?.compiled == nil && world.proposals.last?.sets == [.v4])
-    try world.adopt()
+    try world.activate()
     world.ask(.sets([.v4, .v6]))
     #expect(world.proposals.last?.sets == [.v4, .v6])
   }
@@ -462,10 +462,10 @@ struct PolicyChangesTests {
   private func step(_ world: World, _ random: inout SeededRandom) throws {
     let (compilations, finished) = (world.compilations.count, world.finished.count)
     if world.announced > world.bridgeReadings { world.readByBridge(random.below(3) == 0 ? "no" : nil) }
-    if world.proposals.count > world.adoptions {
-      world.adoptions = world.proposals.count
+    if world.proposals.count > world.activations {
+      world.activations = world.proposals.count
       let reason = random.below(3) == 0 ? "no" : nil
-      try world.adopt(refusing: reason, renumbers: random.below(4) == 0)
+      try world.activate(refusing: reason, renumbers: random.below(4) == 0)
     } else if compilations > world.compiled {
       world.compiled = compilations
       try world.compile()

@@ -64,16 +64,16 @@ import Testing
   }
 
   @Test("a policy that came into force says what changed, then who wanted it and why")
-  func adopted() throws {
-    var adopted = Adoption.Adopted(policy: "0a1b2c3d", former: "00000000", servers: 3, serversChanged: 1)
-    (adopted.addressesClosed, adopted.flowsCut) = (2, 5)
+  func activated() throws {
+    var applied = Activation.Applied(policy: "0a1b2c3d", former: "00000000", servers: 3, serversChanged: 1)
+    (applied.addressesClosed, applied.flowsCut) = (2, 5)
     let fixed =
       #","policy":"0a1b2c3d","former":"00000000","servers":3,"servers_changed":1,"addresses_closed":2,"flows_cut":5"#
-    #expect(text(adopted.members) == fixed)
-    adopted.letGo = [HeldNetwork(prefix: try #require(IPPrefix("10.77.9.0/24")), server: "gone")]
-    #expect(text(adopted.members) == fixed + #","networks_held":["10.77.9.0/24"]"#)
-    adopted.isManaged = false
-    #expect(text(adopted.members) == fixed + #","networks_open":["10.77.9.0/24"]"#)
+    #expect(text(applied.members) == fixed)
+    applied.letGo = [HeldNetwork(prefix: try #require(IPPrefix("10.77.9.0/24")), server: "gone")]
+    #expect(text(applied.members) == fixed + #","networks_held":["10.77.9.0/24"]"#)
+    applied.isManaged = false
+    #expect(text(applied.members) == fixed + #","networks_open":["10.77.9.0/24"]"#)
     let peer = ControlPeer(pid: 4711, uid: 1000, gid: 0)
     #expect(
       text(PolicyChanges.Change(kind: .files, peer: peer).members) == #","uid":1000,"pid":4711,"cause":"files""#)
@@ -86,7 +86,7 @@ import Testing
       pattern: try NamePattern("api.example.com"), ports: .any, until: 1_763_632_800,
       location: EgressPolicy.SourceLocation(file: "", line: 0, column: 0))
     let permit = Permit(
-      id: 7, allowance: Allowance(server: try ServerName("agent"), rule: rule), justification: "für \"n\"",
+      id: 7, allowed: PermitRule(server: try ServerName("agent"), rule: rule), justification: "für \"n\"",
       peer: ControlPeer(pid: 1, uid: 0, gid: 0), given: 0, deadline: 0)
     #expect(
       text(permit.members)

@@ -60,7 +60,7 @@ import Testing
   }
 
   @Test(
-    "what is out of bounds or of another kind is an error with its place and what was expected",
+    "what is out of bounds or of another kind is an error with its location and what was expected",
     arguments: [
       ("firewall: { input-fence: maybe }", "5:26: error: 'maybe' found, expected on or off"),
       ("firewall: { input-fence: 1 }", "5:26: error: '1' found, expected on or off"),
@@ -114,7 +114,7 @@ import Testing
   }
 
   @Test(
-    "wrong caps and ends are errors with their place and what was expected",
+    "wrong caps and ends are errors with their location and what was expected",
     arguments: [
       ("host: a.example.com\nmax-bytes: 1023B", "5:16: error: '1023B' found, expected a size from 1KiB to 1024GiB"),
       ("host: a.example.com\nmax-bytes: 1025GiB", "expected a size from 1KiB to 1024GiB, such as"),

@@ -83,7 +83,7 @@ import Testing
     #expect(policies.first?.rules.map(\.location.line) == [4, 5])
   }
 
-  @Test("UTF-16 and octets that are no UTF-8 are errors with a place")
+  @Test("UTF-16 and octets that are no UTF-8 are errors with a location")
   func encodings() throws {
     let directory = try ConfigDirectory(["sluice.yaml": config()])
     try directory.write("policy.yaml", [0xFF, 0xFE, 0x61, 0])
@@ -142,7 +142,7 @@ import Testing
   }
 
   @Test(
-    "an entry that cannot be understood is one error at its place",
+    "an entry that cannot be understood is one error at its location",
     arguments: [
       ("\"*\"", "every name"), ("10.0.0.1", "cidr"), ("https://a.example.com/x", "without scheme"),
       ("\"a.example.com:443\"", "ports"), ("a b", "host name"), ("[ a.example.com ]", "a list found"),
@@ -186,7 +186,7 @@ import Testing
     #expect(findings.first?.contains(message) == true, "\(findings)")
   }
 
-  @Test("findings of the whole policy carry both places")
+  @Test("findings of the whole policy carry both locations")
   func linted() throws {
     let (_, findings) = try loadPolicy(
       """
@@ -211,7 +211,7 @@ import Testing
     try YAMLReader.read(Array(text.utf8), name: "x.yaml")
   }
 
-  @Test("anchors and aliases read as what they stand for, at their own place")
+  @Test("anchors and aliases read as what they stand for, at their own location")
   func aliases() throws {
     let (policies, findings) = try loadPolicy(
       """

@@ -104,9 +104,9 @@ import Testing
       "two.yaml": "server: ok\nnetworks: [ 10.77.1.0/24\n",
     ])
     let findings = directory.findings()
-    let places = findings.map { $0.split(separator: ":").prefix(3).joined(separator: ":") }
+    let locations = findings.map { $0.split(separator: ":").prefix(3).joined(separator: ":") }
     #expect(
-      places == [
+      locations == [
         "one.yaml:1:9", "one.yaml:2:13", "one.yaml:4:5", "one.yaml:6:5", "sluice.yaml:1:11", "sluice.yaml:2:14",
         "sluice.yaml:3:10", "sluice.yaml:4:1", "sluice.yaml:5:33", "sluice.yaml:6:16", "sluice.yaml:6:49",
         "two.yaml:3:1",
@@ -124,7 +124,7 @@ import Testing
     #expect(findings[2].contains("expected one of listen, workers"))
   }
 
-  @Test("a repeated key is an error that names both places")
+  @Test("a repeated key is an error that names both locations")
   func repeatedKeys() throws {
     let findings = try loadConfig(config("workers: 1\nworkers: 2\nfirewall: { grace: 1s, grace: 2s }")).findings
     #expect(findings.count == 2)
@@ -164,7 +164,7 @@ import Testing
     #expect(findings.first?.contains("sluice.yaml:5:") == true, "\(findings)")
   }
 
-  @Test("user nobody is an error and user root a warning, each at its place and with what to write")
+  @Test("user nobody is an error and user root a warning, each at its location and with what to write")
   func sharedUsers() throws {
     let nobody = try loadConfig(config("user: nobody"))
     #expect(nobody.settings == nil)

@@ -37,7 +37,7 @@ struct SharesTests {
     for index in 0..<120 { _ = shares.enter("hostile\(index % hostile)", now: 0) }
     for guest in ["c", "d"] {
       for _ in 0..<2 {
-        while case .displacing(let place) = shares.admission(of: guest, now: 0) { shares.leave(place) }
+        while case .displacing(let slot) = shares.admission(of: guest, now: 0) { shares.leave(slot) }
         #expect(shares.admission(of: guest, now: 0) == .free)
         _ = shares.enter(guest, now: 0)
       }
@@ -84,20 +84,20 @@ struct SharesTests {
       let weight = Int.random(in: 1...max(1, capacity / 32), using: &random)
       switch Int.random(in: 0..<8, using: &random) {
       case 0:
-        if let place = held.keys.sorted().randomElement(using: &random) {
-          shares.leave(place)
-          held[place] = nil
+        if let slot = held.keys.sorted().randomElement(using: &random) {
+          shares.leave(slot)
+          held[slot] = nil
         }
       case 1:
-        if let place = held.keys.sorted().randomElement(using: &random) { shares.use(place, now: now) }
+        if let slot = held.keys.sorted().randomElement(using: &random) { shares.use(slot, now: now) }
       default:
         let own = held.values.filter { $0.owner == owner }.reduce(0) { $0 + $1.weight }
         let isDue = own + weight <= shares.share(of: owner)
         var answer = shares.admission(of: owner, weight: weight, now: now)
-        while case .displacing(let place) = answer {
-          #expect(held[place] != nil)
-          shares.leave(place)
-          held[place] = nil
+        while case .displacing(let slot) = answer {
+          #expect(held[slot] != nil)
+          shares.leave(slot)
+          held[slot] = nil
           answer = shares.admission(of: owner, weight: weight, now: now)
         }
         #expect(!isDue || answer == .free)

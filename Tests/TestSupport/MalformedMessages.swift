@@ -84,7 +84,7 @@ package struct MalformedMessages: Sequence, IteratorProtocol {
     Messages.opt(options: [0, UInt8(random.below(20))] + Messages.be16(length) + random.octets(random.below(6)))
   }
 
-  /// A place after the header.
+  /// An offset after the header.
   private func body(_ at: Int) -> Int { Swift.max(at, Header.octetCount) }
 
   private func set(_ octets: inout [UInt8], _ at: Int, _ octet: UInt8) {
@@ -92,6 +92,6 @@ package struct MalformedMessages: Sequence, IteratorProtocol {
   }
 
   private func put(_ octets: inout [UInt8], _ at: Int, _ value: [UInt8]) {
-    for (place, octet) in zip(at..., value) where octets.indices.contains(place) { octets[place] = octet }
+    for (offset, octet) in zip(at..., value) where octets.indices.contains(offset) { octets[offset] = octet }
   }
 }

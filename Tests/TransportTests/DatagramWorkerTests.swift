@@ -29,7 +29,7 @@ struct DatagramWorkerTests {
     let port = try Self.freePort()
     let worker = try DatagramWorker(
       addresses: [SocketAddress(isV6: false, high: 0, low: 0x7F00_0001, port: port)],
-      lane: QueryLane(shared, ring: ring), gate: FloodGate(workers: 1))
+      thread: QueryThread(shared, ring: ring), gate: FloodGate(workers: 1))
     let isOver = DispatchSemaphore(value: 0)
     Thread.detachNewThread {
       worker.run()

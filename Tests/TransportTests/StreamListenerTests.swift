@@ -13,8 +13,8 @@ import Testing
 /// TCP on loopback: server `s0` has the client address 127.0.1.0, `s1` 127.0.1.1, and so on.
 @Suite("TCP connections have shares (P8)", .timeLimit(.minutes(2)))
 struct StreamListenerTests {
-  @Test("eight servers that take every place do not keep a ninth out; the one used last the longest ago gives way")
-  func places() throws {
+  @Test("eight servers that take every slot do not keep a ninth out; the one used last the longest ago gives way")
+  func slots() throws {
     var limits = StreamLimits()
     limits.connections = 16
     limits.connectionsPerServer = 4
@@ -93,8 +93,8 @@ struct StreamListenerTests {
       for client in hostile { _ = try? client.take() }
       return bed.isRecorded(8 * 900 + 1)
     }
-    let place = try #require(bed.servers.firstIndex(of: "s1"))
-    #expect(place < 64, "answered after \(place) of the other server's")
+    let position = try #require(bed.servers.firstIndex(of: "s1"))
+    #expect(position < 64, "answered after \(position) of the other server's")
   }
 }
 
@@ -121,7 +121,8 @@ private final class Bed {
     port = try Self.bind(socket, 0x7F00_0001)
     guard listen(socket, 128) == 0 else { throw Obstacle(text: "listen: \(errno)") }
     defer { close(socket) }
-    listener = try StreamListener(addresses: [], passed: [socket], lane: QueryLane(shared, ring: ring), limits: limits)
+    listener = try StreamListener(
+      addresses: [], passed: [socket], thread: QueryThread(shared, ring: ring), limits: limits)
   }
 
   func stop() { listener.stop() }

@@ -10,11 +10,11 @@ import Zones
 
 /// Servers `s0`, `s1`, … with a network each and a policy that lists nothing: every query is denied.
 func denyingSnapshot(_ networks: [String]) throws -> ResolverSnapshot {
-  let place = SourceLocation(file: "policy.yaml", line: 1, column: 1)
+  let location = SourceLocation(file: "policy.yaml", line: 1, column: 1)
   let policies = try networks.enumerated().map { index, network in
-    let network = ServerNetwork(prefix: try #require(IPPrefix(network)), location: place)
+    let network = ServerNetwork(prefix: try #require(IPPrefix(network)), location: location)
     return ServerPolicy(
-      name: try ServerName("s\(index)"), networks: [network], rules: RuleList([]), location: place)
+      name: try ServerName("s\(index)"), networks: [network], rules: RuleList([]), location: location)
   }
   return ResolverSnapshot(
     policy: PolicySnapshot(policies, hash: NameHash(seed: 1)), zones: try LocalZones(files: LocalZones.shippedFiles),

@@ -25,14 +25,14 @@ private struct Site {
   }
 
   func snapshot() throws -> ResolverSnapshot {
-    let place = SourceLocation(file: "policy.yaml", line: 5, column: 5)
+    let location = SourceLocation(file: "policy.yaml", line: 5, column: 5)
     let network = try #require(IPPrefix("10.77.1.0/24"))
     let rules = try patterns.map {
-      EgressRule(pattern: try NamePattern($0.text), types: $0.types, location: place)
+      EgressRule(pattern: try NamePattern($0.text), types: $0.types, location: location)
     }
     let policy = ServerPolicy(
-      name: try ServerName("agent"), networks: [ServerNetwork(prefix: network, location: place)],
-      rules: RuleList(rules), location: place)
+      name: try ServerName("agent"), networks: [ServerNetwork(prefix: network, location: location)],
+      rules: RuleList(rules), location: location)
     var files = LocalZones.shippedFiles
     if !zone.isEmpty { files.append((path: "local.zone", text: Array(zone.utf8))) }
     return ResolverSnapshot(
@@ -67,7 +67,7 @@ private final class Resolving {
     let shared = SharedState(
       current: current, epoch: FirewallEpoch(), audit: OpenGate(), clocks: { (monotonic: 1000, wall: 1) },
       resolveInterface: { _ in 0 }, sink: { _, _ in })
-    session = QuerySession(QueryLane(shared, ring: ring))
+    session = QuerySession(QueryThread(shared, ring: ring))
     reader = AuditRingReader(ring)
   }
 
@@ -85,7 +85,7 @@ private final class Resolving {
     let message = head + name.wire + [UInt8(type.rawValue >> 8), UInt8(type.rawValue & 255), 0, 1]
     let client = try #require(IPAddress("10.77.1.2"))
     let source = QuerySource(client: client, port: 40188, transport: .tcp, interface: 3)
-    var outcome = QuerySession.Outcome.drop
+    var outcome = QuerySession.Disposition.drop
     current.replace(snapshot)
     let octets = [UInt8](capacity: ReplyWriter.maxStream) { out in
       outcome = session.answer(message.span, from: source, into: &out)
@@ -104,7 +104,7 @@ private final class Resolving {
       switch question.kind {
       case .resolve: return .resolve
       case .local: return .local
-      case .pointer: return .reverse
+      case .reverse: return .reverse
       }
     }
   }

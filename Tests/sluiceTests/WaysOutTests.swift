@@ -15,12 +15,13 @@ import Testing
   }
 
   private func ways(
-    _ links: [HostNetwork.Interface], places: [String: Set<String>] = ["br-mcp": ["a"]], v4: Bool = true,
+    _ links: [HostNetwork.Interface], servers: [String: Set<String>] = ["br-mcp": ["a"]], v4: Bool = true,
     v6: Bool = true,
     flowtables: [WaysOut.Flowtable] = []
   ) -> WaysOut {
     WaysOut(
-      places: places, host: HostNetwork(interfaces: links), bridgeFilter: WaysOut.BridgeFilter(v4: v4, v6: v6),
+      serversByInterface: servers, host: HostNetwork(interfaces: links),
+      bridgeFilter: WaysOut.BridgeFilter(v4: v4, v6: v6),
       flowtables: flowtables)
   }
 
@@ -59,18 +60,18 @@ import Testing
     #expect(found.contains { $0.hasPrefix("veth0.7 (vlan) stands on veth0") })
     // Enclosed itself, or the other end of a veth.
     let own = ways(
-      [bridge, link(8, "shim0", "macvlan", on: 5)], places: ["br-mcp": ["a"], "shim0": ["b"]])
+      [bridge, link(8, "shim0", "macvlan", on: 5)], servers: ["br-mcp": ["a"], "shim0": ["b"]])
     #expect(serious(own).allSatisfy { $0.hasPrefix("shim0 is macvlan") })
     #expect(serious(ways([link(5, "br-mcp", "veth", on: 6), link(6, "far", "veth", on: 5)])) == [])
   }
 
   @Test func `two servers on one bridge are neighbours unless IPv4 and IPv6 pass the hooks or every port is isolated`()
   {
-    let places: [String: Set<String>] = ["br-mcp": ["a", "b"]]
+    let servers: [String: Set<String>] = ["br-mcp": ["a", "b"]]
     func found(_ change: (inout HostNetwork.Interface) -> Void = { _ in }, v4: Bool, v6: Bool) -> [Finding] {
       var links = [bridge, link(6, "veth0", "veth", port: 5), link(7, "veth1", "veth", port: 5)]
       for index in links.indices { change(&links[index]) }
-      return ways(links, places: places, v4: v4, v6: v6).findings
+      return ways(links, servers: servers, v4: v4, v6: v6).findings
     }
     for (v4, v6, words) in [(false, false, "IPv4 and IPv6"), (true, false, "IPv6"), (false, true, "IPv4")] {
       let findings = found(v4: v4, v6: v6)
@@ -86,7 +87,7 @@ import Testing
     #expect(own.map(\.severity) == [.warning])
     #expect(found({ $0.isIsolated = true }, v4: false, v6: false) == [])
     #expect(found({ $0.isIsolated = $0.name == "veth0" }, v4: false, v6: false).map(\.severity) == [.serious])
-    let one = ways([bridge], places: ["br-mcp": ["a"]], v4: false, v6: false)
+    let one = ways([bridge], servers: ["br-mcp": ["a"]], v4: false, v6: false)
     #expect(one.findings == [])
   }
 

@@ -46,7 +46,7 @@ package struct Coalescer: ~Copyable {
   private struct Ahead {
     var record = AuditRecord()
     var key = CoalescingKey()
-    var place: UInt64 = 0
+    var position: UInt64 = 0
 
     mutating func setKey() { key.setName(of: record) }
   }
@@ -154,7 +154,7 @@ package struct Coalescer: ~Copyable {
       for index in 0..<count {
         guard output.count < limit, absorb(ahead[index].record, named: ahead[index].key, now: now, into: &output) else {
           taken.isShort = output.count < limit
-          ring.unread(to: ahead[index].place)
+          ring.unread(to: ahead[index].position)
           return taken
         }
         taken.records += 1
@@ -169,14 +169,14 @@ package struct Coalescer: ~Copyable {
   ) -> Int {
     var count = 0
     reading: while count < min(atMost, ahead.count) {
-      ahead[count].place = ring.position
+      ahead[count].position = ring.position
       switch ring.next(into: &ahead[count].record) {
       case .empty:
         break reading
       case .corrupt:
         guard count == 0 else {
           // It is met, and counted, once these are done.
-          ring.unread(to: ahead[count].place)
+          ring.unread(to: ahead[count].position)
           break reading
         }
         taken.corrupt += 1
@@ -208,14 +208,14 @@ package struct Coalescer: ~Copyable {
     let grain = quota.grain(server, now: now)
     if grain != .fine { noteQuota(record, now) }
     let span: WindowSpan = grain == .fine ? .short : .minute
-    let turn: Turn
+    let teller: Teller
     switch code {
     // One line is told at once, whatever the server's share is: there is no other in an hour.
-    case .special: turn = .own
-    case .granted: turn = grain == .coarsest ? grantTurn(of: record, server, now) : .own
-    default: turn = self.turn(of: record, span, server, grain, now, &output)
+    case .special: teller = .own
+    case .granted: teller = grain == .coarsest ? grantTeller(of: record, server, now) : .own
+    default: teller = self.teller(of: record, span, server, grain, now, &output)
     }
-    switch turn {
+    switch teller {
     case .own:
       break
     case .line(let purpose):
@@ -303,16 +303,16 @@ package struct Coalescer: ~Copyable {
   private mutating func addSample(of record: borrowing AuditRecord, to window: Window) {
     let kept: UInt8 = load(window, Field.sampleCount)
     let counted: UInt64 = max(load(window, Field.count), 1)
-    let place = Int(kept) < CoalescerArea.maxSamples ? UInt64(kept) : random.next() % counted
-    guard place < CoalescerArea.maxSamples else { return }
+    let position = Int(kept) < CoalescerArea.maxSamples ? UInt64(kept) : random.next() % counted
+    guard position < CoalescerArea.maxSamples else { return }
     if record.header.code.isQuery {
       let name = record.octets.span.extracting(record.name)
-      return areas[window.span].setSample(Int(place), name, of: window.entry)
+      return areas[window.span].setSample(Int(position), name, of: window.entry)
     }
     sample.removeAll(keepingCapacity: true)
     let isDomain = load(window, Field.key) == CoalescingKey.Kind.domainAggregate.rawValue
     Self.setText(&sample, isDomain ? [] : record.octets[record.name], record.header)
-    areas[window.span].setSample(Int(place), sample.span, of: window.entry)
+    areas[window.span].setSample(Int(position), sample.span, of: window.entry)
   }
 
   /// A destination, if any, and the port of a connection as the one label of a name.
@@ -351,7 +351,7 @@ package struct Coalescer: ~Copyable {
   }
 
   /// Who tells of a record that is in no window yet.
-  private enum Turn {
+  private enum Teller {
     /// A line of its own, and a window for its repeats.
     case own
     /// A line of its own alone.
@@ -362,7 +362,7 @@ package struct Coalescer: ~Copyable {
 
   /// Who tells of a grant of a server that is far over its share: of what was granted in no line of this hour a line of its
   /// own, as long as there are octets for it. Its repeats are the summary's.
-  private mutating func grantTurn(of record: borrowing AuditRecord, _ server: Int, _ now: UInt64) -> Turn {
+  private mutating func grantTeller(of record: borrowing AuditRecord, _ server: Int, _ now: UInt64) -> Teller {
     let domain = RegistrableDomain.start(of: record.octets.span.extracting(record.name))
     key.setGrant(of: record, domain: domain, hasClient: false)
     let isEntry = quota.mayTell(.entry, server) && seen.isNew(entry: key.hash, server: server, now: now)
@@ -374,10 +374,10 @@ package struct Coalescer: ~Copyable {
   }
 
   /// Who tells of a record; one that has a line of its own is counted against the caps.
-  private mutating func turn(
+  private mutating func teller(
     of record: borrowing AuditRecord, _ span: WindowSpan, _ server: Int, _ grain: LogQuota.Grain, _ now: UInt64,
     _ output: inout [UInt8]
-  ) -> Turn {
+  ) -> Teller {
     let isQuery = record.header.code.isQuery
     let domain = isQuery ? RegistrableDomain.start(of: record.octets.span.extracting(record.name)) : 0
     let clientHash = CoalescingKey.hash(of: record.header.client)

@@ -215,9 +215,9 @@ struct CoalescerArea {
   }
 
   /// Keeps a name as a sample in place of the one with this number, or behind them; not where it is one already.
-  func setSample(_ place: Int, _ name: Span<UInt8>, of entry: UInt64) {
+  func setSample(_ index: Int, _ name: Span<UInt8>, of entry: UInt64) {
     let kept: UInt8 = load(entry, Field.sampleCount)
-    guard place < Self.maxSamples, name.count <= Self.sampleRoom, !name.isEmpty else { return }
+    guard index < Self.maxSamples, name.count <= Self.sampleRoom, !name.isEmpty else { return }
     let start = offset(of: entry) + extraField(of: entry)
     let size = Int(load(entry, Field.extraOctets) as UInt16)
     var at = 0
@@ -229,7 +229,7 @@ struct CoalescerArea {
         at += Int(region.load(start + at, as: UInt8.self)) + 1
       }
       at = min(at + 1, size)
-      if number == place { replaced = first..<at }
+      if number == index { replaced = first..<at }
     }
     var rest: [UInt8] = []
     region.read(start + replaced.upperBound, size - replaced.upperBound, into: &rest)

@@ -80,8 +80,8 @@ struct Digest {
     let register = Int(truncatingIfNeeded: hash) & (Self.registers - 1)
     sketch[register] = max(sketch[register], UInt8((hash | 1023).leadingZeroBitCount + 1))
     count(hash, destination, isName: isName)
-    let place = seen < Self.samples ? Int(seen) : Int(truncatingIfNeeded: random.next() % (seen + 1))
-    if place < Self.samples { sampled.set(place, sample, isName: isName) }
+    let index = seen < Self.samples ? Int(seen) : Int(truncatingIfNeeded: random.next() % (seen + 1))
+    if index < Self.samples { sampled.set(index, sample, isName: isName) }
     seen += 1
   }
 
@@ -89,8 +89,8 @@ struct Digest {
   mutating func offer(_ record: borrowing AuditRecord) {
     offered += 1
     guard chosen.count == Self.lines else { return chosen.append(copy record) }
-    let place = random.next() % offered
-    if place < Self.lines { chosen[Int(place)] = copy record }
+    let index = random.next() % offered
+    if index < Self.lines { chosen[Int(index)] = copy record }
   }
 
   /// The records that are to have a line of their own, in the order of time; they are told once.

@@ -27,7 +27,7 @@ struct SeenDestinations {
   private static let roomPerEntry = 16
   private static let hour: UInt64 = 3_600_000_000_000
 
-  enum Finding {
+  enum Sighting {
     /// It was in no line of this hour, and is to get one.
     case new
     /// It had one.
@@ -107,7 +107,7 @@ struct SeenDestinations {
   ///   - mayTell: whether a line can be made for what is new; else it stays new, and is `beyond` this time.
   mutating func find(
     _ destination: UInt64, of client: UInt64, _ kind: Kind, server: Int, mayTell: Bool, now: UInt64
-  ) -> Finding {
+  ) -> Sighting {
     begin(server, now)
     if seen[server].count * 2 >= seen[server].slots.count { seen[server].grow() }
     let hash = max(destination, 1)

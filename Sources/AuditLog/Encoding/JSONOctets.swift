@@ -34,8 +34,8 @@ extension [UInt8] {
   }
 
   package mutating func append(hexadecimal value: UInt64, digits: Int) {
-    for place in (0..<digits).reversed() {
-      append(Self.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(place * 4)) & 15))
+    for digit in (0..<digits).reversed() {
+      append(Self.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(digit * 4)) & 15))
     }
   }
 

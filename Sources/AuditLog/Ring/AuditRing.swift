@@ -8,7 +8,7 @@ import IPNetwork
 ///
 ///     0 head │ 8 the producer's copy of tail │ 64 tail │ 128 the consumer sleeps │ 192 records …
 package final class AuditRing: Sendable {
-  package enum Outcome: Sendable {
+  package enum PushResult: Sendable {
     case stored
     /// Stored; the consumer had declared itself asleep and must be woken.
     case storedWakeConsumer
@@ -67,7 +67,7 @@ package final class AuditRing: Sendable {
   ///   - extra: JSON members, each with its comma before it, or empty.
   package func push(
     _ header: AuditRecordHeader, server: Span<UInt8>, name: Span<UInt8>, extra: Span<UInt8>
-  ) -> Outcome {
+  ) -> PushResult {
     let serverCount = min(server.count, 255)
     let nameCount = min(name.count, NameWire.maxOctets)
     let omitted = extra.count > membersLimit

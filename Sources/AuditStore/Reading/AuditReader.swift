@@ -122,7 +122,7 @@ package struct AuditReader {
     return position(all.first, pieces, outcome.end)
   }
 
-  private mutating func note<Sink>(_ outcome: LogScan<Sink>.Outcome) {
+  private mutating func note<Sink>(_ outcome: LogScan<Sink>.Summary) {
     badLines += outcome.badLines
     damagedFiles += outcome.damaged
   }

@@ -1,11 +1,11 @@
 /// Where the members of one event stand among the octets of a block.
-struct EventPlaces: Sendable {
+struct EventMemberRanges: Sendable {
   /// The line in the block, without its newline.
   var line = 0..<0
   /// Members that stand in the line, null or not.
   private var present: UInt32 = 0
   /// From and to, counted from the line's start; 0 where there is nothing or null.
-  private var places = InlineArray<14, SIMD2<Int32>>(repeating: .zero)
+  private var ranges = InlineArray<14, SIMD2<Int32>>(repeating: .zero)
 
   init() {}
 
@@ -13,15 +13,15 @@ struct EventPlaces: Sendable {
 
   /// The value in the block; of a string, what is between the quotes.
   subscript(member: LogLine.Member) -> Range<Int>? {
-    let place = places[member.rawValue]
-    guard place.y > 0 else { return nil }
-    return (line.lowerBound + Int(place.x))..<(line.lowerBound + Int(place.y))
+    let range = ranges[member.rawValue]
+    guard range.y > 0 else { return nil }
+    return (line.lowerBound + Int(range.x))..<(line.lowerBound + Int(range.y))
   }
 
   mutating func begin(at start: Int) {
     line = start..<start
     present = 0
-    places = InlineArray(repeating: .zero)
+    ranges = InlineArray(repeating: .zero)
   }
 
   /// False when the member stood there already.
@@ -34,7 +34,7 @@ struct EventPlaces: Sendable {
 
   /// Lines are at most `LineBlocks.maxLine` long.
   mutating func set(_ member: Int, _ value: Range<Int>) {
-    places[member] = SIMD2(
+    ranges[member] = SIMD2(
       Int32(truncatingIfNeeded: value.lowerBound - line.lowerBound),
       Int32(truncatingIfNeeded: value.upperBound - line.lowerBound))
   }
@@ -43,7 +43,7 @@ struct EventPlaces: Sendable {
 /// Reads lines of the log as they are written: one JSON object without spaces (RFC 8259), no known member twice. Iterative;
 /// every line must be followed by a newline and eight octets more, so that words of eight can be read.
 struct EventScan {
-  enum Outcome {
+  enum LineKind {
     /// It passes the filter as far as that can be told member by member; the scan stopped at its newline.
     case event
     case noEvent
@@ -70,11 +70,11 @@ struct EventScan {
       tails[member.rawValue] = name.count > 8 ? Self.word(name.suffix(8)) : 0
       lengths[member.rawValue] = name.count
     }
-    while !place() { multiplier = multiplier &* 0x5851_F42D_4C95_7F2D | 1 }
+    while !assignSlots() { multiplier = multiplier &* 0x5851_F42D_4C95_7F2D | 1 }
   }
 
   /// False when two members meet in one slot.
-  private mutating func place() -> Bool {
+  private mutating func assignSlots() -> Bool {
     slots = InlineArray(repeating: 0)
     for index in heads.indices {
       let slot = slot(heads[index])
@@ -92,9 +92,9 @@ struct EventScan {
 
   /// Reads the line that begins at `at`, and leaves `at` behind what was read of it, never behind its newline.
   func scan(
-    _ octets: RawSpan, _ at: inout Int, _ filter: borrowing CompiledFilter, into places: inout EventPlaces
-  ) -> Outcome {
-    places.begin(at: at)
+    _ octets: RawSpan, _ at: inout Int, _ filter: borrowing CompiledFilter, into ranges: inout EventMemberRanges
+  ) -> LineKind {
+    ranges.begin(at: at)
     let start = at
     guard Self.take(UInt8(ascii: "{"), octets, &at) else { return .noEvent }
     while true {
@@ -107,22 +107,22 @@ struct EventScan {
       let value = isString ? at + 1 : at
       guard Self.value(octets, &at) else { return .noEvent }
       if let member = member(octets, key, length) {
-        guard places.note(member) else { return .noEvent }
+        guard ranges.note(member) else { return .noEvent }
         let end = isString ? at - 1 : at
         let isNull = !isString && Self.octet(octets, value) == UInt8(ascii: "n")
-        if !isNull { places.set(member, value..<end) }
+        if !isNull { ranges.set(member, value..<end) }
         if filter.rulesOut(member, isString, octets, value..<end) { return .ruledOut }
       }
       if Self.take(UInt8(ascii: ","), octets, &at) { continue }
       guard Self.take(UInt8(ascii: "}"), octets, &at), Self.octet(octets, at) == Self.newline else { return .noEvent }
-      places.line = start..<at
-      return isWhole(places, octets) ? .event : .noEvent
+      ranges.line = start..<at
+      return isWhole(ranges, octets) ? .event : .noEvent
     }
   }
 
   /// An event has at least a time and a decision, both strings.
-  private func isWhole(_ places: EventPlaces, _ octets: RawSpan) -> Bool {
-    guard let time = places[.ts], let decision = places[.decision] else { return false }
+  private func isWhole(_ ranges: EventMemberRanges, _ octets: RawSpan) -> Bool {
+    guard let time = ranges[.ts], let decision = ranges[.decision] else { return false }
     return Self.octet(octets, time.lowerBound - 1) == UInt8(ascii: "\"")
       && Self.octet(octets, decision.lowerBound - 1) == UInt8(ascii: "\"")
   }
@@ -199,8 +199,8 @@ struct EventScan {
   private static func unit(_ octets: RawSpan, _ at: Int) -> UInt16? {
     guard octet(octets, at) == UInt8(ascii: "\\"), octet(octets, at + 1) == UInt8(ascii: "u") else { return nil }
     var value: UInt16 = 0
-    for place in 2..<6 {
-      let digit = octet(octets, at + place)
+    for position in 2..<6 {
+      let digit = octet(octets, at + position)
       switch digit {
       case 0x30...0x39: value = value << 4 | UInt16(digit - 0x30)
       case 0x41...0x46, 0x61...0x66: value = value << 4 | UInt16((digit | 0x20) - 0x57)
@@ -226,7 +226,7 @@ struct EventScan {
     default: return false
     }
     guard seconds.contains(second) else { return false }
-    for place in 2..<max(length, 2) where octet(octets, at + place) & 0xC0 != 0x80 { return false }
+    for position in 2..<max(length, 2) where octet(octets, at + position) & 0xC0 != 0x80 { return false }
     at += length
     return true
   }
@@ -271,20 +271,20 @@ struct EventScan {
 
   /// RFC 8259 section 6.
   private static func number(_ octets: RawSpan, _ at: inout Int) -> Bool {
-    var place = at
-    _ = take(UInt8(ascii: "-"), octets, &place)
-    if !take(UInt8(ascii: "0"), octets, &place) {
-      guard digits(octets, &place) else { return false }
+    var position = at
+    _ = take(UInt8(ascii: "-"), octets, &position)
+    if !take(UInt8(ascii: "0"), octets, &position) {
+      guard digits(octets, &position) else { return false }
     }
-    if take(UInt8(ascii: "."), octets, &place) {
-      guard digits(octets, &place) else { return false }
+    if take(UInt8(ascii: "."), octets, &position) {
+      guard digits(octets, &position) else { return false }
     }
-    if octet(octets, place) | 0x20 == UInt8(ascii: "e") {
-      place += 1
-      if !take(UInt8(ascii: "+"), octets, &place) { _ = take(UInt8(ascii: "-"), octets, &place) }
-      guard digits(octets, &place) else { return false }
+    if octet(octets, position) | 0x20 == UInt8(ascii: "e") {
+      position += 1
+      if !take(UInt8(ascii: "+"), octets, &position) { _ = take(UInt8(ascii: "-"), octets, &position) }
+      guard digits(octets, &position) else { return false }
     }
-    at = place
+    at = position
     return true
   }
 

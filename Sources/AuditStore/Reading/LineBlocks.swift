@@ -35,10 +35,10 @@ struct LineBlocks: ~Copyable {
   var offset: Int { base + lines.upperBound }
 
   /// Where an index of `octets` stands in the source.
-  func place(_ index: Int) -> Int { base + index }
+  func offset(of index: Int) -> Int { base + index }
 
   /// Reads on; false when no further whole line is there now.
-  mutating func fill(from source: inout LogSource) throws(SystemError) -> Bool {
+  mutating func fill(from source: inout LogPieceReader) throws(SystemError) -> Bool {
     while true {
       let rest = filled - lines.upperBound
       if lines.upperBound > 0 {

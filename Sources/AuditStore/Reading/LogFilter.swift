@@ -58,10 +58,10 @@ struct CompiledFilter: Sendable {
   }
 
   /// What is left to ask of an event of which no member was refused.
-  func matches(_ places: EventPlaces, _ octets: RawSpan) -> Bool {
-    if server != nil, places[.server] == nil { return false }
+  func matches(_ ranges: EventMemberRanges, _ octets: RawSpan) -> Bool {
+    if server != nil, ranges[.server] == nil { return false }
     guard let glob else { return true }
-    return Self.matches(glob, octets, places[.destination]) || Self.matches(glob, octets, places[.address])
+    return Self.matches(glob, octets, ranges[.destination]) || Self.matches(glob, octets, ranges[.address])
   }
 
   private static func isEqual(_ wanted: [UInt8], _ octets: RawSpan, _ value: Range<Int>) -> Bool {
@@ -96,19 +96,19 @@ struct CompiledFilter: Sendable {
   /// Glob matching with one point to go back to: time is the product of the lengths at most.
   static func matches(_ glob: [UInt8], _ text: RawSpan) -> Bool {
     var at = 0
-    var place = 0
+    var position = 0
     var star: (glob: Int, text: Int)?
-    while place < text.byteCount {
+    while position < text.byteCount {
       if at < glob.count, glob[at] == UInt8(ascii: "*") {
-        star = (at, place)
+        star = (at, position)
         at += 1
-      } else if at < glob.count, glob[at] == lowercased(octet(text, place)) {
+      } else if at < glob.count, glob[at] == lowercased(octet(text, position)) {
         at += 1
-        place += 1
+        position += 1
       } else if let back = star {
         star = (back.glob, back.text + 1)
         at = back.glob + 1
-        place = back.text + 1
+        position = back.text + 1
       } else {
         return false
       }

@@ -80,7 +80,7 @@ struct LogFollower: ~Copyable {
     // What is compressed is whole.
     guard file.form == .plain || offset == 0 else { return }
     do throws(SystemError) {
-      var source = try LogSource(file, from: offset)
+      var source = try LogPieceReader(file, from: offset)
       scanner.goOn(at: offset)
       let before = scanner.badLines
       while try scanner.scanBlock(of: &source, { body($0) }) {}

@@ -10,48 +10,48 @@ package struct LogLine: Sendable {
 
   /// The line stands among others.
   private let block: [UInt8]
-  private let places: EventPlaces
+  private let ranges: EventMemberRanges
 
-  init(_ block: [UInt8], _ places: EventPlaces) {
+  init(_ block: [UInt8], _ ranges: EventMemberRanges) {
     self.block = block
-    self.places = places
+    self.ranges = ranges
   }
 
   /// A line by itself; nil for what is not one JSON object of members as the log has them.
   package init?(_ octets: ArraySlice<UInt8>) {
     guard octets.count <= LineBlocks.maxLine, !octets.contains(10) else { return nil }
     let line: [UInt8] = Array(octets) + [10] + [UInt8](repeating: 0, count: LineBlocks.slack)
-    var places = EventPlaces()
+    var ranges = EventMemberRanges()
     var at = 0
-    guard unsafe EventScan().scan(line.span.bytes, &at, CompiledFilter(LogFilter()), into: &places) == .event else {
+    guard unsafe EventScan().scan(line.span.bytes, &at, CompiledFilter(LogFilter()), into: &ranges) == .event else {
       return nil
     }
     block = line
-    self.places = places
+    self.ranges = ranges
   }
 
   /// Copies the line and its newline to the end of `octets`; where its members are then.
-  func moved(to octets: inout [UInt8]) -> EventPlaces {
-    var moved = places
-    moved.line = octets.count..<(octets.count + places.line.count)
-    octets.append(contentsOf: block[places.line.lowerBound...places.line.upperBound])
+  func moved(to octets: inout [UInt8]) -> EventMemberRanges {
+    var moved = ranges
+    moved.line = octets.count..<(octets.count + ranges.line.count)
+    octets.append(contentsOf: block[ranges.line.lowerBound...ranges.line.upperBound])
     return moved
   }
 
   /// The same event, without what it stood among.
   func alone() -> LogLine {
     var octets: [UInt8] = []
-    octets.reserveCapacity(places.line.count + 1)
-    let places = moved(to: &octets)
-    return LogLine(octets, places)
+    octets.reserveCapacity(ranges.line.count + 1)
+    let ranges = moved(to: &octets)
+    return LogLine(octets, ranges)
   }
 
   /// The line without its newline.
-  package var octets: ArraySlice<UInt8> { block[places.line] }
+  package var octets: ArraySlice<UInt8> { block[ranges.line] }
 
   /// The value as it stands in the line: of a string, what is between the quotes; nil where it is null.
   package subscript(member: Member) -> ArraySlice<UInt8>? {
-    places[member].map { block[$0] }
+    ranges[member].map { block[$0] }
   }
 
   /// The value as text, JSON escapes undone, control characters shown as `?`: safe to print.
@@ -76,9 +76,9 @@ package struct LogLine: Sendable {
 
   /// How many records the event stands for.
   package var count: UInt64 {
-    guard let place = places[.count], !place.isEmpty else { return 1 }
+    guard let range = ranges[.count], !range.isEmpty else { return 1 }
     var value: UInt64 = 0
-    for index in place {
+    for index in range {
       let digit = block[index] &- 0x30
       let (product, isTooLarge) = value.multipliedReportingOverflow(by: 10)
       guard digit < 10, !isTooLarge, product <= .max - UInt64(digit) else { return 1 }
@@ -89,7 +89,7 @@ package struct LogLine: Sendable {
 
   /// Milliseconds since 1970.
   package var time: Int64? {
-    places[.ts].flatMap { LogTime.rfc3339(unsafe block.span.bytes.extracting($0)) }
+    ranges[.ts].flatMap { LogTime.rfc3339(unsafe block.span.bytes.extracting($0)) }
   }
 }
 

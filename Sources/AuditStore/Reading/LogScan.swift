@@ -28,7 +28,7 @@ struct LogPiece: Sendable {
 /// Memory: for each thread one block and one part under way, and as many parts again that wait to be taken.
 final class LogScan<Sink: LogSink>: Sendable {
   /// What one piece hands over, once a thread has taken it.
-  private final class Slot: Sendable {
+  private final class BlockSlot: Sendable {
     let hasRoom = DispatchSemaphore(value: 0)
     let isFull = DispatchSemaphore(value: 0)
     let part = Mutex<(Sink.Part?, isEnd: Bool)>((nil, false))
@@ -38,15 +38,15 @@ final class LogScan<Sink: LogSink>: Sendable {
 
   private let pieces: [LogPiece]
   private let filter: CompiledFilter
-  private let slots: [Slot]
+  private let slots: [BlockSlot]
   /// As many as there are slots: who takes a piece has one, so that the piece that had its slot before was taken in.
   private let permits = DispatchSemaphore(value: 0)
   private let next = Atomic<Int>(0)
   private let isOver = Atomic<Bool>(false)
   private let sinks = Mutex<[Sink]>([])
-  private let outcome = Mutex<Outcome>(Outcome())
+  private let outcome = Mutex<Summary>(Summary())
 
-  struct Outcome: Sendable {
+  struct Summary: Sendable {
     var badLines = 0
     /// Where the last line of the tail ends.
     var end = 0
@@ -58,12 +58,12 @@ final class LogScan<Sink: LogSink>: Sendable {
   init(_ pieces: [LogPiece], _ filter: CompiledFilter, threads: Int) {
     self.pieces = pieces
     self.filter = filter
-    slots = (0..<(2 * threads)).map { _ in Slot() }
+    slots = (0..<(2 * threads)).map { _ in BlockSlot() }
     for _ in slots { permits.signal() }
   }
 
   /// Runs to the end, or until `take` says false; the threads' sinks and what was noticed.
-  func run(_ make: @escaping @Sendable () -> Sink, _ take: (Sink.Part) -> Bool) throws(SystemError) -> ([Sink], Outcome)
+  func run(_ make: @escaping @Sendable () -> Sink, _ take: (Sink.Part) -> Bool) throws(SystemError) -> ([Sink], Summary)
   {
     var threads: [NamedThread] = []
     while threads.count < min(slots.count / 2, pieces.count) {
@@ -125,9 +125,9 @@ final class LogScan<Sink: LogSink>: Sendable {
   }
 
   private func read(
-    _ piece: LogPiece, _ slot: Slot, _ scanner: inout BlockScanner, _ sink: inout Sink
+    _ piece: LogPiece, _ slot: BlockSlot, _ scanner: inout BlockScanner, _ sink: inout Sink
   ) throws(SystemError) {
-    var source = try LogSource(piece.file, from: max(piece.range.lowerBound - 1, 0))
+    var source = try LogPieceReader(piece.file, from: max(piece.range.lowerBound - 1, 0))
     scanner.begin(piece.range)
     while !isOver.load(ordering: .relaxed), try scanner.scanBlock(of: &source, { sink.add($0) }) {
       if let part = sink.part(isEnd: false) { give(part, isEnd: false, to: slot) }
@@ -135,7 +135,7 @@ final class LogScan<Sink: LogSink>: Sendable {
     if piece.isTail { outcome.withLock { $0.end = scanner.offset } }
   }
 
-  private func give(_ part: Sink.Part?, isEnd: Bool, to slot: Slot) {
+  private func give(_ part: Sink.Part?, isEnd: Bool, to slot: BlockSlot) {
     slot.hasRoom.wait()
     slot.part.withLock { $0 = (part, isEnd) }
     slot.isFull.signal()
@@ -172,7 +172,9 @@ struct BlockScanner: ~Copyable {
   var offset: Int { blocks.offset }
 
   /// Reads one block and gives `body` its events; false when there is nothing more.
-  mutating func scanBlock(of source: inout LogSource, _ body: (borrowing LogLine) -> Void) throws(SystemError) -> Bool {
+  mutating func scanBlock(of source: inout LogPieceReader, _ body: (borrowing LogLine) -> Void) throws(SystemError)
+    -> Bool
+  {
     guard !isOver else { return false }
     let overlong = blocks.overlong
     let isMore = try blocks.fill(from: &source)
@@ -185,15 +187,15 @@ struct BlockScanner: ~Copyable {
   private mutating func scanLines(_ body: (borrowing LogLine) -> Void) {
     let lines = blocks.lines
     let octets = blocks.octets
-    var places = EventPlaces()
+    var ranges = EventMemberRanges()
     var at = lines.lowerBound
     while at < lines.upperBound {
-      guard blocks.place(at) < end else {
+      guard blocks.offset(of: at) < end else {
         isOver = true
         return
       }
       let start = at
-      let outcome = unsafe scan.scan(octets.span.bytes, &at, filter, into: &places)
+      let outcome = unsafe scan.scan(octets.span.bytes, &at, filter, into: &ranges)
       // A line ends within `lines`, and the scan stopped at its newline or before.
       guard let newline = blocks.newline(in: at..<lines.upperBound) else { return }
       at = newline + 1
@@ -202,7 +204,7 @@ struct BlockScanner: ~Copyable {
         continue
       }
       switch outcome {
-      case .event: if unsafe filter.matches(places, octets.span.bytes) { body(LogLine(octets, places)) }
+      case .event: if unsafe filter.matches(ranges, octets.span.bytes) { body(LogLine(octets, ranges)) }
       case .noEvent: badLines += 1
       case .ruledOut: break
       }
@@ -214,26 +216,26 @@ struct BlockScanner: ~Copyable {
 package struct LogBatch: LogSink {
   /// Whole lines, each with its newline.
   package private(set) var octets: [UInt8] = []
-  private var places: [EventPlaces] = []
+  private var ranges: [EventMemberRanges] = []
 
   package init() {}
 
-  package var count: Int { places.count }
+  package var count: Int { ranges.count }
 
   package mutating func add(_ line: borrowing LogLine) {
     if octets.isEmpty { octets.reserveCapacity(4096) }
-    places.append(line.moved(to: &octets))
+    ranges.append(line.moved(to: &octets))
   }
 
   package mutating func part(isEnd: Bool) -> LogBatch? {
-    guard !places.isEmpty else { return nil }
+    guard !ranges.isEmpty else { return nil }
     let part = self
     self = LogBatch()
     return part
   }
 
   package func forEach(_ body: (LogLine) -> Void) {
-    for place in places { body(LogLine(octets, place)) }
+    for range in ranges { body(LogLine(octets, range)) }
   }
 }
 

@@ -65,7 +65,7 @@ package struct LogTally: LogSink {
       let index = self.entry(for: other.keys[entry.key])
       entries[index].count &+= entry.count
       entries[index].last = max(entries[index].last, entry.last)
-      for (place, bit) in bits.enumerated() where entry.decisions >> UInt64(place) & 1 == 1 {
+      for (number, bit) in bits.enumerated() where entry.decisions >> UInt64(number) & 1 == 1 {
         entries[index].decisions |= bit
       }
       if entries.count > capacity { shrink() }
@@ -99,15 +99,15 @@ package struct LogTally: LogSink {
     var hasher = Hasher()  // seeded: names are chosen by the clients
     unsafe key.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
     let hash = hasher.finalize()
-    var place = hash & (table.count - 1)
-    while table[place] != 0 {
-      let index = Int(table[place]) - 1
+    var slot = hash & (table.count - 1)
+    while table[slot] != 0 {
+      let index = Int(table[slot]) - 1
       if entries[index].hash == hash, keys[entries[index].key].elementsEqual(key) { return index }
-      place = (place + 1) & (table.count - 1)
+      slot = (slot + 1) & (table.count - 1)
     }
     entries.append(Entry(hash: hash, key: keys.count..<(keys.count + key.count)))
     keys.append(contentsOf: key)
-    table[place] = UInt32(entries.count)
+    table[slot] = UInt32(entries.count)
     if entries.count * 2 > table.count { fill(table.count * 2) }
     return entries.count - 1
   }
@@ -115,9 +115,9 @@ package struct LogTally: LogSink {
   private mutating func fill(_ size: Int) {
     table = [UInt32](repeating: 0, count: size)
     for index in entries.indices {
-      var place = entries[index].hash & (size - 1)
-      while table[place] != 0 { place = (place + 1) & (size - 1) }
-      table[place] = UInt32(index + 1)
+      var slot = entries[index].hash & (size - 1)
+      while table[slot] != 0 { slot = (slot + 1) & (size - 1) }
+      table[slot] = UInt32(index + 1)
     }
   }
 
@@ -137,7 +137,7 @@ package struct LogTally: LogSink {
 
   /// Beyond 63 different decisions, which a log never has, all others are one.
   private mutating func bit(of decision: ArraySlice<UInt8>) -> UInt64 {
-    if let place = decisions.firstIndex(where: { $0.elementsEqual(decision) }) { return 1 << UInt64(place) }
+    if let index = decisions.firstIndex(where: { $0.elementsEqual(decision) }) { return 1 << UInt64(index) }
     guard decisions.count < 63 else { return 1 << 62 }
     decisions.append(Array(decision))
     return 1 << UInt64(decisions.count - 1)

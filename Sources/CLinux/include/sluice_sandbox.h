@@ -14,30 +14,30 @@ enum {
 
 /// What for a file or folder stays within reach.
 enum {
-  SLUICE_PLACE_READ = 1,     // it and what is below it is read
-  SLUICE_PLACE_SET = 2,      // files that are there are read and written
-  SLUICE_PLACE_FILL = 4,     // files in it are read, written, made, renamed and removed
-  SLUICE_PLACE_CLEAR = 8,    // files in it are removed
-  SLUICE_PLACE_EXECUTE = 16  // programs in it are read and executed
+  SLUICE_PATH_READ = 1,     // it and what is below it is read
+  SLUICE_PATH_SET = 2,      // files that are there are read and written
+  SLUICE_PATH_FILL = 4,     // files in it are read, written, made, renamed and removed
+  SLUICE_PATH_CLEAR = 8,    // files in it are removed
+  SLUICE_PATH_EXECUTE = 16  // programs in it are read and executed
 };
 
 /// The version of Landlock that the kernel has, at most `highest`; 0 where it has none or it cannot be used.
 int sluice_landlock_version(int highest);
 
-/// A new set of places for a kernel of `version`; what it knows to refuse is refused everywhere else. Returns a
+/// A new set of paths for a kernel of `version`; what it knows to refuse is refused everywhere else. Returns a
 /// descriptor or a negative errno.
 ///
 /// `profile` tells the bridge's from serve's: the bridge opens no TCP connection either. `keeps_abstract`: sockets
 /// without a file that other processes made stay within reach.
 int sluice_landlock_new(int version, int profile, int keeps_abstract);
 
-/// Adds a place, by its path or (NULL) by a descriptor of it. Returns 0 or an errno; ENOENT where there is none.
+/// Adds a file or folder, by its path or (NULL) by a descriptor of it. Returns 0 or an errno; ENOENT where there is none.
 int sluice_landlock_allow(int ruleset, int version, const char *path, int fd, uint32_t uses);
 
 /// Adds the folders of the libraries that this process has loaded. Returns 0 or an errno.
 int sluice_landlock_allow_libraries(int ruleset, int version);
 
-/// Keeps the calling thread to these places; sets no_new_privs. Returns 0 or an errno.
+/// Keeps the calling thread to these paths; sets no_new_privs. Returns 0 or an errno.
 int sluice_landlock_enter(int ruleset);
 
 /// Keeps the calling thread to the system calls of `profile`; sets no_new_privs. Every other is refused with EPERM, one

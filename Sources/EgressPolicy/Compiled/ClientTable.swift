@@ -8,10 +8,10 @@ package import IPNetwork
 /// firewall's rules still give to the networks of the policy: a client outside its server's networks reaches nothing more.
 package final class ClientTable: Sendable {
   private let networks: PrefixTable
-  /// Places of servers in the policy are below this.
+  /// Indexes of servers in the policy are below this.
   package let serverCount: Int
 
-  /// - Precondition: every `server` is a place below `serverCount`.
+  /// - Precondition: every `server` is an index below `serverCount`.
   package init(_ networks: [(prefix: IPPrefix, server: Int)], serverCount: Int) {
     precondition(networks.allSatisfy { (0..<serverCount).contains($0.server) })
     self.networks = PrefixTable(networks.map { ($0.prefix, UInt32($0.server)) })
@@ -21,11 +21,11 @@ package final class ClientTable: Sendable {
   /// As a policy's networks say.
   package convenience init(_ servers: [ServerPolicy]) {
     self.init(
-      servers.enumerated().flatMap { place, server in server.networks.map { ($0.prefix, place) } },
+      servers.enumerated().flatMap { index, server in server.networks.map { ($0.prefix, index) } },
       serverCount: servers.count)
   }
 
-  /// The place of the server whose network holds `client` with the longest prefix; an IPv4-mapped address counts as its
+  /// The index of the server whose network holds `client` with the longest prefix; an IPv4-mapped address counts as its
   /// IPv4 form.
   package func server(of client: IPAddress) -> Int? {
     networks.lookup(client.unmapped).map { Int($0) }

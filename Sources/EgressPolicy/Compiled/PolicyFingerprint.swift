@@ -1,7 +1,7 @@
 import DNSWire
 import IPNetwork
 
-/// A stable hash of what a policy decides: the order of servers, networks and rules, and places in files, do not count.
+/// A stable hash of what a policy decides: the order of servers, networks and rules, and locations in files, do not count.
 ///
 /// It tells operators and logs which policy was in force. It is not a defence against a forger of policies.
 enum PolicyFingerprint {

@@ -30,7 +30,7 @@ extension Diagnostic: CustomStringConvertible {
 }
 
 extension Diagnostic: Comparable {
-  /// Ordered as a reader meets them: by place, errors before warnings.
+  /// Ordered as a reader meets them: by location, errors before warnings.
   package static func < (left: Self, right: Self) -> Bool {
     (left.location, left.severity.rawValue, left.message) < (right.location, right.severity.rawValue, right.message)
   }

@@ -20,9 +20,9 @@ struct OwnedNetworks {
     }
     for length in stride(from: prefix.length - 1, through: 1, by: -1) {
       guard let outer = IPPrefix(prefix.address, length: length) else { continue }
-      let place = lowerBound(outer)
-      if place < networks.count, networks[place].prefix == outer, networks[place].server != server {
-        return networks[place]
+      let index = lowerBound(outer)
+      if index < networks.count, networks[index].prefix == outer, networks[index].server != server {
+        return networks[index]
       }
     }
     return nil

@@ -30,12 +30,13 @@ package enum PolicyLinter {
 
   private static func checkServers(_ servers: [ServerPolicy]) -> [Diagnostic] {
     var findings: [Diagnostic] = []
-    var places: [ServerName: SourceLocation] = [:]
+    var locations: [ServerName: SourceLocation] = [:]
     for server in servers {
-      if let place = places.updateValue(server.location, forKey: server.name) {
+      if let location = locations.updateValue(server.location, forKey: server.name) {
         findings.append(
-          .error("server \(server.name) stands already at \(place.full), expected each name once", at: server.location))
-        places[server.name] = place
+          .error(
+            "server \(server.name) stands already at \(location.full), expected each name once", at: server.location))
+        locations[server.name] = location
       }
     }
     if servers.count > maximumServers, let last = servers.last {
@@ -46,13 +47,13 @@ package enum PolicyLinter {
 
   private static func checkNetworks(_ servers: [ServerPolicy]) -> [Diagnostic] {
     var findings: [Diagnostic] = []
-    var owners: [IPPrefix: (name: ServerName, place: SourceLocation)] = [:]
+    var owners: [IPPrefix: (name: ServerName, location: SourceLocation)] = [:]
     for server in servers {
       for network in server.networks {
         if let owner = owners[network.prefix] {
           findings.append(
             .error(
-              "network \(network.prefix) belongs to server \(owner.name) already, at \(owner.place.full)",
+              "network \(network.prefix) belongs to server \(owner.name) already, at \(owner.location.full)",
               at: network.location))
         } else {
           owners[network.prefix] = (server.name, network.location)

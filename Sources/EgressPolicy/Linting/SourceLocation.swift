@@ -1,4 +1,4 @@
-/// A place in a configuration file, as the user named that file.
+/// A position in a configuration file, as the user named that file.
 package struct SourceLocation: Hashable, Sendable {
   package let file: String
   /// Counted from 1; 0 means the file as a whole.

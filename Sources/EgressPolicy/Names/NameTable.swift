@@ -14,7 +14,7 @@ struct NameTable: ~Copyable, Sendable {
   }
 
   /// What a probe needs, in 16 octets. Three fifths of a part at most are ever in use.
-  struct Slot: BitwiseCopyable, Sendable {
+  struct RuleSlot: BitwiseCopyable, Sendable {
     /// The upper half of the hash.
     var tag: UInt32 = 0
     /// The rule + 1; 0 in an empty slot.
@@ -40,7 +40,7 @@ struct NameTable: ~Copyable, Sendable {
   /// All ones; fewer where a test makes names collide.
   private let hashMask: UInt64
   private var parts: FlatArray<Part>
-  private var slots: FlatArray<Slot>
+  private var slots: FlatArray<RuleSlot>
   private var octets: FlatArray<UInt8>
   /// By server, the rules whose pattern an earlier rule has already.
   let repeats: [[Repeat]]
@@ -51,7 +51,7 @@ struct NameTable: ~Copyable, Sendable {
     self.hash = hash
     self.hashMask = hashMask
     parts = FlatArray(repeating: Part(), count: lists.count)
-    slots = FlatArray(repeating: Slot(), count: lists.reduce(0) { $0 + Self.slotCount(for: $1.count) })
+    slots = FlatArray(repeating: RuleSlot(), count: lists.reduce(0) { $0 + Self.slotCount(for: $1.count) })
     octets = FlatArray(repeating: 0, count: lists.reduce(0) { $0 + $1.names.count })
     var repeats: [[Repeat]] = []
     var merged: [RuleList] = []
@@ -86,7 +86,7 @@ struct NameTable: ~Copyable, Sendable {
     var found = probe(part, whole, .exact, name, 0)
     if found == nil, part.hasWildcards { found = wildcard(part, name) }
     guard let found else { return nil }
-    guard found.profile == Slot.unpacked else { return (found.rule, Int(found.profile)) }
+    guard found.profile == RuleSlot.unpacked else { return (found.rule, Int(found.profile)) }
     return (found.rule, Int(merged[server].entries[found.rule].profile))
   }
 
@@ -109,11 +109,11 @@ struct NameTable: ~Copyable, Sendable {
     if slot.tag == UInt32(truncatingIfNeeded: hash &>> 32) { octets.prefetch(part.firstOctet &+ Int(slot.start)) }
   }
 
-  private func wildcard(_ part: Part, _ name: Span<UInt8>) -> Slot? {
+  private func wildcard(_ part: Part, _ name: Span<UInt8>) -> RuleSlot? {
     var starts = InlineArray<128, UInt8>(repeating: 0)
     guard let depth = Self.labelStarts(of: name, into: &starts), depth > 0 else { return nil }
     var suffix = LabelHash(seed: hash.seed)
-    var best: Slot?
+    var best: RuleSlot?
     var level = 1
     while level < depth {
       let start = Int(starts[depth &- level])
@@ -132,7 +132,7 @@ struct NameTable: ~Copyable, Sendable {
 
   private func probe(
     _ part: Part, _ hash: UInt64, _ kind: NamePattern.Kind, _ name: Span<UInt8>, _ offset: Int
-  ) -> Slot? {
+  ) -> RuleSlot? {
     let hash = hash & hashMask
     let tag = UInt32(truncatingIfNeeded: hash &>> 32)
     var index = Self.home(hash, part)
@@ -159,7 +159,7 @@ struct NameTable: ~Copyable, Sendable {
 
 extension NameTable {
   private struct Twin {
-    let first: Slot
+    let first: RuleSlot
     let slot: Int
     let second: Int
   }
@@ -167,11 +167,11 @@ extension NameTable {
   private static func slotCount(for entries: Int) -> Int { entries * 5 / 3 + 2 }
 
   private static func packed(_ profile: UInt32) -> UInt16 {
-    profile < UInt32(Slot.unpacked) ? UInt16(profile) : Slot.unpacked
+    profile < UInt32(RuleSlot.unpacked) ? UInt16(profile) : RuleSlot.unpacked
   }
 
   private static func fill(
-    _ part: inout Part, _ list: RuleList, _ slots: inout FlatArray<Slot>, _ octets: borrowing FlatArray<UInt8>,
+    _ part: inout Part, _ list: RuleList, _ slots: inout FlatArray<RuleSlot>, _ octets: borrowing FlatArray<UInt8>,
     _ hash: NameHash, _ mask: UInt64
   ) -> [Twin] {
     var twins: [Twin] = []
@@ -193,7 +193,7 @@ extension NameTable {
         }
         whole = suffix.value(for: entry.kind)
       }
-      let slot = Slot(
+      let slot = RuleSlot(
         tag: UInt32(truncatingIfNeeded: (whole & mask) >> 32), ruleAfter: UInt32(rule + 1), start: entry.nameStart,
         length: entry.nameLength, kind: entry.kind, profile: packed(entry.profile))
       if let twin = insert(slot, whole & mask, name, part, &slots, octets) { twins.append(twin) }
@@ -203,7 +203,7 @@ extension NameTable {
 
   /// Puts a rule into a free slot, or returns the one that has the same pattern.
   private static func insert(
-    _ new: Slot, _ hash: UInt64, _ name: Span<UInt8>, _ part: Part, _ slots: inout FlatArray<Slot>,
+    _ new: RuleSlot, _ hash: UInt64, _ name: Span<UInt8>, _ part: Part, _ slots: inout FlatArray<RuleSlot>,
     _ octets: borrowing FlatArray<UInt8>
   ) -> Twin? {
     var index = home(hash, part)

@@ -8,7 +8,7 @@ package import IPNetwork
 /// admitted itself, and so must what it carries.
 package struct ForbiddenAddresses: Equatable, Sendable {
   /// What is wrong with an address; the raw value is the word of the audit log.
-  package enum Refusal: String, Sendable {
+  package enum Reason: String, Sendable {
     case metadata
     case hostAddress = "host-address"
     case serverNetwork = "server-network"
@@ -56,7 +56,7 @@ package struct ForbiddenAddresses: Equatable, Sendable {
   }
 
   /// Why an answer may not hold `address`; nil where it may.
-  package func refusal(of address: IPAddress, private prefixes: [IPPrefix], server: UInt16) -> Refusal? {
+  package func refusal(of address: IPAddress, private prefixes: [IPPrefix], server: UInt16) -> Reason? {
     if let refusal = judge(address, prefixes, server) { return refusal }
     for carried in address.embedded {
       if let refusal = judge(carried, prefixes, server) { return refusal }
@@ -64,7 +64,7 @@ package struct ForbiddenAddresses: Equatable, Sendable {
     return nil
   }
 
-  private func judge(_ address: IPAddress, _ prefixes: [IPPrefix], _ server: UInt16) -> Refusal? {
+  private func judge(_ address: IPAddress, _ prefixes: [IPPrefix], _ server: UInt16) -> Reason? {
     if CloudMetadata.contains(address) { return .metadata }
     if hostAddresses.contains(address) || Self.loopback.contains(where: { $0.contains(address) }) {
       return .hostAddress

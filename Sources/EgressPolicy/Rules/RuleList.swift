@@ -14,7 +14,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var kind: NamePattern.Kind
   }
 
-  /// What rules share: all but name and place.
+  /// What rules share: all but name and location.
   struct Profile: Hashable, Sendable {
     var ports: PortSet
     var types: [RRType]
@@ -137,14 +137,14 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var list = self
     list.profiles = []
     list.profileIndex = [:]
-    var places = Array(repeating: 0 as UInt32, count: profiles.count)
+    var profileIndexes = Array(repeating: 0 as UInt32, count: profiles.count)
     for (index, profile) in profiles.enumerated() where kept[index] {
-      places[index] = UInt32(list.profiles.count)
-      list.profileIndex[profile] = places[index]
+      profileIndexes[index] = UInt32(list.profiles.count)
+      list.profileIndex[profile] = profileIndexes[index]
       list.profiles.append(profile)
     }
     list.entries.removeAll { !kept[Int($0.profile)] }
-    for index in list.entries.indices { list.entries[index].profile = places[Int(list.entries[index].profile)] }
+    for index in list.entries.indices { list.entries[index].profile = profileIndexes[Int(list.entries[index].profile)] }
     return list
   }
 
@@ -157,7 +157,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     return index
   }
 
-  /// Beyond 65,536 files a place names the last of them: never reached by a loader that bounds its files.
+  /// Beyond 65,536 files a location names the last of them: never reached by a loader that bounds its files.
   private mutating func intern(_ file: String) -> UInt16 {
     if let last = entries.last, files[Int(last.file)] == file { return last.file }
     if let known = files.firstIndex(of: file) { return UInt16(clamping: known) }

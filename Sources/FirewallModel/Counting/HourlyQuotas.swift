@@ -10,16 +10,16 @@ package struct HourlyQuotas {
   private static let hour: UInt64 = 3_600_000_000_000
   private static let millisecond: UInt64 = 1_000_000
 
-  private var windows: [SetPlace: (start: UInt64, end: UInt64)] = [:]
+  private var windows: [SetReference: (start: UInt64, end: UInt64)] = [:]
   private var nextSweep: UInt64 = 0
 
   package init() {}
 
   /// What a commit for `lifetime` milliseconds takes; nil when the element stands as it should.
-  package func step(_ place: SetPlace, lifetime: UInt64, now: UInt64) -> Step? {
+  package func step(_ reference: SetReference, lifetime: UInt64, now: UInt64) -> Step? {
     // The element outlives its hour and its grant by far: a connection that it bounds may live on without a grant.
     let whole = 24 * Self.hour / Self.millisecond &+ lifetime
-    guard let window = windows[place], window.end > now else {
+    guard let window = windows[reference], window.end > now else {
       return Step(lifetimeMilliseconds: whole, startsAnew: false)
     }
     guard now < window.start &+ Self.hour else { return Step(lifetimeMilliseconds: whole, startsAnew: true) }
@@ -28,11 +28,11 @@ package struct HourlyQuotas {
   }
 
   /// The kernel took the element; nanoseconds.
-  package mutating func opened(_ place: SetPlace, until end: UInt64, anew: Bool, now: UInt64) {
-    if !anew, let window = windows[place], window.end > now {
-      windows[place] = (window.start, max(window.end, end))
+  package mutating func opened(_ reference: SetReference, until end: UInt64, anew: Bool, now: UInt64) {
+    if !anew, let window = windows[reference], window.end > now {
+      windows[reference] = (window.start, max(window.end, end))
     } else {
-      windows[place] = (now, end)
+      windows[reference] = (now, end)
     }
     guard now >= nextSweep else { return }
     // Once an hour: what has ended is forgotten.

@@ -29,7 +29,7 @@ package struct RefusalBooks {
   package private(set) var isBusy = false
 
   /// The kernel told of a packet of `wall`, and serve got it.
-  package mutating func tell(_ server: String, at wall: UInt64) {
+  package mutating func count(_ server: String, at wall: UInt64) {
     isBusy = true
     if let closesAt, wall > closesAt {
       early[server, default: 0] += 1
@@ -68,7 +68,7 @@ package struct RefusalBooks {
   package var isBalanced: Bool { refused.allSatisfy { $0.value == told[$0.key] ?? 0 } }
 
   /// Counters of other servers are taken away by a new plan; that loses nothing.
-  package mutating func keep(_ servers: [String]) {
+  package mutating func retain(_ servers: [String]) {
     let kept = Set(servers)
     readings = readings.filter { kept.contains($0.key) }
   }

@@ -47,7 +47,7 @@ package struct FirewallPlan: Hashable, Sendable {
     package var staticRules: [StaticRule]
     /// The only interface by which its packets may come in; nil for any.
     package var interface: String?
-    /// Distinct bounds; the place in this list is the bit in a grant's `caps`.
+    /// Distinct bounds; the index in this list is the bit in a grant's `caps`.
     package var caps: [ByteCap]
     /// Its ports that others may connect to; empty means every port and protocol, nil none.
     package var inbound: [PortRule]?

@@ -68,7 +68,7 @@ package struct HeldNetworks: Hashable, Sendable {
   /// Takes note of what a plan governs and releases; what is held then.
   ///
   /// - Throws: `TooManyError`; then nothing has changed.
-  package mutating func adopt(_ plan: FirewallPlan) throws(TooManyError) -> [HeldNetwork] {
+  package mutating func govern(_ plan: FirewallPlan) throws(TooManyError) -> [HeldNetwork] {
     var next = self
     for released in plan.released {
       for prefix in servers.keys where released.length <= prefix.length && released.contains(prefix.address) {

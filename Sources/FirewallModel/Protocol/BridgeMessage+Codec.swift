@@ -212,8 +212,8 @@ extension BridgeMessage {
           ListedElement(element: try reader.element(), remainingMilliseconds: try reader.integer())
         })
     case 69:
-      let change = ForeignChange(rawValue: try reader.integer())
-      guard ForeignChange.all.isSuperset(of: change) else { throw .field }
+      let change = TableChange(rawValue: try reader.integer())
+      guard TableChange.all.isSuperset(of: change) else { throw .field }
       return .foreignChange(
         change, servers: try reader.list(width: 2) { reader throws(BridgeFormatError) in try reader.integer() })
     case 70: return .broken(incarnation: try reader.integer(), text: try reader.text(limit: maximumTextOctets))

@@ -149,23 +149,23 @@ package struct RefusalBook: Hashable, Sendable {
 }
 
 /// What other processes did to the table.
-package struct ForeignChange: OptionSet, Hashable, Sendable {
+package struct TableChange: OptionSet, Hashable, Sendable {
   package let rawValue: UInt16
 
   package init(rawValue: UInt16) {
     self.rawValue = rawValue
   }
 
-  package static let elementsAdded = ForeignChange(rawValue: 1)
-  package static let elementsRemoved = ForeignChange(rawValue: 2)
-  package static let setRemoved = ForeignChange(rawValue: 4)
-  package static let tableRemoved = ForeignChange(rawValue: 8)
-  package static let rulesChanged = ForeignChange(rawValue: 16)
+  package static let elementsAdded = TableChange(rawValue: 1)
+  package static let elementsRemoved = TableChange(rawValue: 2)
+  package static let setRemoved = TableChange(rawValue: 4)
+  package static let tableRemoved = TableChange(rawValue: 8)
+  package static let rulesChanged = TableChange(rawValue: 16)
   /// Notifications were lost: anything may have happened.
-  package static let unknown = ForeignChange(rawValue: 32)
+  package static let unknown = TableChange(rawValue: 32)
   /// The bridge put table, sets and rules back (without their elements).
-  package static let reinstalled = ForeignChange(rawValue: 64)
-  package static let all = ForeignChange(rawValue: 127)
+  package static let reinstalled = TableChange(rawValue: 64)
+  package static let all = TableChange(rawValue: 127)
 }
 
 /// Which sets of one server exist and can be fed.
@@ -194,13 +194,13 @@ package enum RefreshMethod: UInt8, Sendable {
   case replace = 2
 }
 
-/// What a new feeder says first.
+/// What a new worker says first.
 package struct BridgeGreeting: Hashable, Sendable {
   package var incarnation: UInt64
   package var refresh: RefreshMethod
   /// The kernel's ruleset generation when the table was found in order.
   package var generation: UInt32
-  /// Fingerprint of the plan the feeder holds; 0 without one.
+  /// Fingerprint of the plan the worker holds; 0 without one.
   package var plan: UInt64
   package var servers: [ServerSets]
 
@@ -239,7 +239,7 @@ package enum BridgeMessage: Hashable, Sendable {
   case done(request: UInt32, refusal: BridgeRefusal?, flows: UInt32, text: String)
   case page(request: UInt32, last: Bool, elements: [ListedElement])
   /// `servers`: in whose sets another process put or removed elements, where that is known.
-  case foreignChange(ForeignChange, servers: [UInt16])
+  case foreignChange(TableChange, servers: [UInt16])
   case volumes([ElementVolume])
   case refusals([RefusedConnection])
   case books([RefusalBook])

@@ -16,7 +16,7 @@ package struct Enclosure: Hashable, Sendable {
     package var index: UInt32
     /// Whether it is a bridge, whose frames br_netfilter may show to the IP hooks before they come by it.
     package var isBridge = false
-    /// Places in the plan's list of servers.
+    /// Indexes in the plan's list of servers.
     package var servers: [Int]
     /// Networks behind it that no server governs any more.
     package var held: [IPPrefix]
@@ -34,7 +34,7 @@ package struct Enclosure: Hashable, Sendable {
 
   /// A network of a server that no interface encloses.
   package struct Exposure: Hashable, Sendable {
-    /// Place in the plan's list of servers.
+    /// Index in the plan's list of servers.
     package var server: Int
     package var network: IPPrefix
     package var interface: String
@@ -109,10 +109,10 @@ extension Enclosure {
         return true
       }
       // The networks that begin at or before it; nested ones are few.
-      var place = networks.partitioningIndex { $0 > destination }
-      for _ in 0..<64 where place > 0 {
-        place -= 1
-        if networks[place].length <= destination.length && networks[place].contains(destination.address) { return true }
+      var index = networks.partitioningIndex { $0 > destination }
+      for _ in 0..<64 where index > 0 {
+        index -= 1
+        if networks[index].length <= destination.length && networks[index].contains(destination.address) { return true }
       }
       return false
     }
@@ -175,10 +175,10 @@ extension Enclosure {
 
     func interfaces(of network: IPPrefix) -> [HostNetwork.Interface] {
       var found: Set<UInt32> = []
-      var place = sorted.partitioningIndex { $0 >= network }
-      while place < sorted.count, network.contains(sorted[place].address) {
-        if sorted[place].length >= network.length { found.formUnion(destinations[sorted[place]] ?? []) }
-        place += 1
+      var index = sorted.partitioningIndex { $0 >= network }
+      while index < sorted.count, network.contains(sorted[index].address) {
+        if sorted[index].length >= network.length { found.formUnion(destinations[sorted[index]] ?? []) }
+        index += 1
       }
       if found.isEmpty {
         for length in onLinkLengths[network.address.family] ?? [] where length < network.length {
@@ -218,7 +218,7 @@ extension IPPrefix {
 }
 
 extension [IPPrefix] {
-  /// The place of the first element for which `belongs` holds, in an array that is sorted by it.
+  /// The index of the first element for which `belongs` holds, in an array that is sorted by it.
   fileprivate func partitioningIndex(where belongs: (IPPrefix) -> Bool) -> Int {
     var (low, high) = (0, count)
     while low < high {

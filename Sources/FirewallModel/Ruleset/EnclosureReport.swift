@@ -7,14 +7,14 @@ package struct EnclosureReport: Hashable, Sendable {
 
   package struct Link: Hashable, Sendable {
     package var interface: String
-    /// Places in the plan's list of servers, some of them.
+    /// Indexes in the plan's list of servers, some of them.
     package var servers: [UInt16]
     /// What else lies behind it, some of it.
     package var others: [IPPrefix]
   }
 
   package struct Exposure: Hashable, Sendable {
-    /// Place in the plan's list of servers.
+    /// Index in the plan's list of servers.
     package var server: UInt16
     package var network: IPPrefix
     package var interface: String

@@ -436,7 +436,7 @@ package enum Ruleset {
     }
   }
 
-  /// The ranges of each server, by its place in the plan.
+  /// The ranges of each server, by its index in the plan.
   private static func rangesByOwner(_ plan: FirewallPlan) -> [Int: [OwnedRange]] {
     Dictionary(grouping: plan.addressFamilies.flatMap { ownedRanges(plan, $0) }, by: \.owner)
   }

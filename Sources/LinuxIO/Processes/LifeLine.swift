@@ -1,6 +1,6 @@
 import Glibc
 
-/// One end of the socket between a helper and what keeps it: the keeper asks, the helper answers, and each sees by its end
+/// One end of the socket between a helper and what keeps it: the supervisor asks, the helper answers, and each sees by its end
 /// that the other is gone.
 package struct LifeLine {
   package enum Word: Hashable, Sendable {
@@ -36,7 +36,7 @@ package struct LifeLine {
     }
   }
 
-  /// The helper's part: answers if it was asked. Returns false when the keeper is gone.
+  /// The helper's part: answers if it was asked. Returns false when the supervisor is gone.
   package func answer() -> Bool {
     let word = listen()
     if word == .said { speak() }

@@ -15,22 +15,22 @@ package struct Sandbox: Sendable {
     case bridge
   }
 
-  /// What a place is for; see `SLUICE_PLACE_…`.
+  /// What a path is for; see `SLUICE_PATH_…`.
   package struct Use: OptionSet, Sendable {
     package let rawValue: UInt32
 
     package init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// It and what is below it is read.
-    package static let read = Use(rawValue: UInt32(SLUICE_PLACE_READ))
+    package static let read = Use(rawValue: UInt32(SLUICE_PATH_READ))
     /// Files that are there are read and written.
-    package static let set = Use(rawValue: UInt32(SLUICE_PLACE_SET))
+    package static let set = Use(rawValue: UInt32(SLUICE_PATH_SET))
     /// Files in it are read, written, made, renamed and removed.
-    package static let fill = Use(rawValue: UInt32(SLUICE_PLACE_FILL))
+    package static let fill = Use(rawValue: UInt32(SLUICE_PATH_FILL))
     /// Files in it are removed.
-    package static let clear = Use(rawValue: UInt32(SLUICE_PLACE_CLEAR))
+    package static let clear = Use(rawValue: UInt32(SLUICE_PATH_CLEAR))
     /// Programs in it are executed.
-    package static let execute = Use(rawValue: UInt32(SLUICE_PLACE_EXECUTE))
+    package static let execute = Use(rawValue: UInt32(SLUICE_PATH_EXECUTE))
   }
 
   /// The version of Landlock that has all that is used here: Linux 6.12.
@@ -65,7 +65,7 @@ package struct Sandbox: Sendable {
     ruleset = Ruleset(FileDescriptor(raw))
   }
 
-  /// Keeps a place, which stays the one that has the name now; one that is not there, or cannot be reached, is left out.
+  /// Keeps a path, which stays the one that has the name now; one that is not there, or cannot be reached, is left out.
   package func keep(_ path: String, _ use: Use) throws(SystemError) {
     guard let ruleset else { return }
     let error = unsafe sluice_landlock_allow(ruleset.descriptor.raw, version, path, -1, use.rawValue)

@@ -31,7 +31,7 @@ package struct Supervision: ~Copyable {
       let now = MonotonicTime.now()
       switch supervisor.due(now) {
       case .start:
-        // What became keeper when both ended has not looked yet; a helper without an owner would only start and end.
+        // What became supervisor when both ended has not looked yet; a helper without an owner would only start and end.
         guard isOwned else { return }
         begin(now)
         continue

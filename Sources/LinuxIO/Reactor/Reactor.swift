@@ -63,9 +63,9 @@ package final class Reactor {
     generation &+= 1
     let failure = control(SLUICE_EPOLL_ADD, fd, readable, writable, generation)
     guard failure == 0 else { throw SystemError(call: "epoll_ctl", errno: failure) }
-    let place = Int(fd)
-    while registrations.count <= place { registrations.append(nil) }
-    registrations[place] = Registration(generation: generation, handler: handler)
+    let index = Int(fd)
+    while registrations.count <= index { registrations.append(nil) }
+    registrations[index] = Registration(generation: generation, handler: handler)
   }
 
   /// Waits for other readiness of `fd` than before; nothing where it is not registered.

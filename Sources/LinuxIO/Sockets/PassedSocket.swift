@@ -86,7 +86,7 @@ extension Sockets {
 
   /// Makes a UDP socket that another process bound like those of `listenUDP`; false where it was not asked to tell by which
   /// interface the datagrams came that wait in it already.
-  package static func adoptUDP(_ descriptor: Int32, tellsInterface: Bool) throws(SystemError) -> Bool {
+  package static func prepareUDP(_ descriptor: Int32, tellsInterface: Bool) throws(SystemError) -> Bool {
     var told: Int32 = 0
     let error = unsafe sluice_udp_adopt(descriptor, tellsInterface ? 1 : 0, &told)
     guard error == 0 else { throw SystemError(call: "setsockopt", errno: error) }

@@ -22,7 +22,7 @@ package struct Decision: Equatable, Sendable {
     case withoutIPv6
     /// A single label, NXDOMAIN, or the root, NODATA: neither ever leaves the host, listed or not.
     case keepLabel
-    case deny(Denial)
+    case deny(PolicyDenial)
   }
 
   /// What policy says. Of another class than IN it says nothing.
@@ -102,7 +102,7 @@ extension ResolverSnapshot {
   /// Decides on a question of class IN.
   ///
   /// - Parameters:
-  ///   - server: its place in `servers`.
+  ///   - server: its index in `servers`.
   ///   - name: canonical wire octets.
   package func decision(server: Int, name: Span<UInt8>, type: RRType) -> Decision {
     Decision.of(

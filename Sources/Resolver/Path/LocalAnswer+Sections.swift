@@ -25,7 +25,7 @@ extension ScrubbedAnswer {
 
 extension CachedResponse {
   /// A local zone's answer that opens nothing.
-  init(local: LocalAnswer, _ question: PendingQuestion, now: UInt64) {
+  init(local: LocalAnswer, _ question: PendingQuery, now: UInt64) {
     var writer = SectionWriter(question: question.name)
     var ttl = UInt32.max
     let records = local.records

@@ -3,7 +3,7 @@ package import DNSWire
 import Synchronization
 
 /// What became of a query.
-package enum QueryVerdict: Int, CaseIterable, Sendable {
+package enum QueryOutcome: Int, CaseIterable, Sendable {
   /// Answered from the cache.
   case cached
   /// Answered after upstream or the firewall was asked.
@@ -30,59 +30,59 @@ package final class QueryCounts: Sendable {
   @safe
   package struct Cells: @unchecked Sendable {
     fileprivate typealias Cell = Atomic<UInt64>
-    /// Whole lines of the processor's cache for each lane.
-    fileprivate static let laneCells = 32
-    /// By the four bits of a response code, its place in `codes`.
-    private static let places: UInt64 = 0x4444_4444_4434_1240
+    /// Whole lines of the processor's cache for each shard.
+    fileprivate static let shardCells = 32
+    /// By the four bits of a response code, its index in `codes`.
+    private static let codeIndexes: UInt64 = 0x4444_4444_4434_1240
 
     fileprivate let base: UnsafeMutablePointer<Cell>
-    fileprivate let lanes: Int
+    fileprivate let shards: Int
 
-    /// Counts one; by the thread of this lane only.
+    /// Counts one; by the thread of this shard only.
     ///
     /// - Parameter code: the last four bits of a reply's flags; 15 for no reply at all.
     @inline(__always)
-    package func count(_ verdict: QueryVerdict, _ code: UInt8, lane: Int) {
-      precondition(UInt(bitPattern: lane) < UInt(bitPattern: lanes))
-      let place = Int(truncatingIfNeeded: Self.places &>> (UInt64(code & 0xF) &* 4) & 0xF)
-      // lane < lanes, and a verdict's five cells lie in the lane
-      let cell = unsafe base + (lane &* Self.laneCells &+ verdict.rawValue &* 5 &+ place)
+    package func count(_ verdict: QueryOutcome, _ code: UInt8, shard: Int) {
+      precondition(UInt(bitPattern: shard) < UInt(bitPattern: shards))
+      let codeIndex = Int(truncatingIfNeeded: Self.codeIndexes &>> (UInt64(code & 0xF) &* 4) & 0xF)
+      // shard < shards, and a verdict's five cells lie in the shard
+      let cell = unsafe base + (shard &* Self.shardCells &+ verdict.rawValue &* 5 &+ codeIndex)
       let value = unsafe cell.pointee.load(ordering: .relaxed)
       unsafe cell.pointee.store(value &+ 1, ordering: .relaxed)
     }
 
-    /// Prefetches the counters of a lane.
+    /// Prefetches the counters of a shard.
     @inline(__always)
-    func prefetch(lane: Int) { unsafe sluice_prefetch(base + lane &* Self.laneCells) }
+    func prefetch(shard: Int) { unsafe sluice_prefetch(base + shard &* Self.shardCells) }
   }
 
   package let cells: Cells
 
-  /// - Parameter lanes: threads that count, each with a lane of its own.
-  package init(lanes: Int) {
-    precondition(lanes > 0 && QueryVerdict.allCases.count * Self.codes.count <= Cells.laneCells)
-    let count = lanes * Cells.laneCells
+  /// - Parameter shards: threads that count, each with a shard of its own.
+  package init(shards: Int) {
+    precondition(shards > 0 && QueryOutcome.allCases.count * Self.codes.count <= Cells.shardCells)
+    let count = shards * Cells.shardCells
     let memory = UnsafeMutableRawPointer.allocate(byteCount: count * MemoryLayout<Cells.Cell>.stride, alignment: 64)
     let base = unsafe memory.bindMemory(to: Cells.Cell.self, capacity: count)
     for index in 0..<count { unsafe (base + index).initialize(to: Cells.Cell(0)) }
-    unsafe cells = Cells(base: base, lanes: lanes)
+    unsafe cells = Cells(base: base, shards: shards)
   }
 
   deinit {
-    unsafe cells.base.deinitialize(count: cells.lanes * Cells.laneCells)
+    unsafe cells.base.deinitialize(count: cells.shards * Cells.shardCells)
     unsafe cells.base.deallocate()
   }
 
   /// How many came to this; `code` is one of `codes`.
-  package func total(_ verdict: QueryVerdict, _ code: ResponseCode?) -> UInt64 {
-    guard let place = Self.codes.firstIndex(of: code) else { return 0 }
+  package func total(_ verdict: QueryOutcome, _ code: ResponseCode?) -> UInt64 {
+    guard let codeIndex = Self.codes.firstIndex(of: code) else { return 0 }
     var sum: UInt64 = 0
-    for lane in 0..<cells.lanes {
-      sum &+= unsafe cells.base[lane * Cells.laneCells + verdict.rawValue * 5 + place].load(ordering: .relaxed)
+    for shard in 0..<cells.shards {
+      sum &+= unsafe cells.base[shard * Cells.shardCells + verdict.rawValue * 5 + codeIndex].load(ordering: .relaxed)
     }
     return sum
   }
 
   /// How many came to this with any code.
-  package func total(_ verdict: QueryVerdict) -> UInt64 { Self.codes.reduce(0) { $0 &+ total(verdict, $1) } }
+  package func total(_ verdict: QueryOutcome) -> UInt64 { Self.codes.reduce(0) { $0 &+ total(verdict, $1) } }
 }

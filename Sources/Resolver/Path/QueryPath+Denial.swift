@@ -10,30 +10,30 @@ extension QueryPath {
   func refuse(
     _ fault: QueryFault, _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+  ) -> Disposition {
     let own = cells(of: screened.key.server, source, snapshot)
-    let cells = own ?? snapshot.strangerCells
+    let cells = own ?? snapshot.unknownClientCells
     var isDropped = false
     if own == nil, case .drop = snapshot.rules.unknownClients { isDropped = true }
     guard !isDropped, let error = ErrorReply(fault) else {
-      cells.count(.malformed, Self.noReply, lane: lane)
+      cells.count(.malformed, Self.noReply, shard: shard)
       return .drop
     }
     error.write(message, into: &reply)
-    cells.count(.malformed, reply[3], lane: lane)
+    cells.count(.malformed, reply[3], shard: shard)
     return .reply
   }
 
   /// Turns a query away: the record first, then the reply.
   mutating func deny(
-    _ denial: Denial, _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
+    _ denial: PolicyDenial, _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+  ) -> Disposition {
     let answer = snapshot.rules.answer(to: denial)
     guard record(denial.code, state.name, answer.code, octets: message.count) else {
       return failClosed(message, state, into: &reply)
     }
-    state.cells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
+    state.cells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), shard: shard)
     let error =
       query.edns == nil
       ? nil : ReplyWriter.ExtendedError(code: denial.error, server: state.name, token: denial.code.token)
@@ -46,7 +46,7 @@ extension QueryPath {
   /// A source in no server's network, or on an interface that is not the server's.
   mutating func unknownClient(
     _ message: Span<UInt8>, _ snapshot: borrowing ResolverSnapshot, into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+  ) -> Disposition {
     let answer: SinkholeAnswer =
       switch snapshot.rules.unknownClients {
       case .nxdomain: .nxdomain
@@ -54,14 +54,14 @@ extension QueryPath {
       }
     let isRecorded = record(.unknownClient, Self.unknown, answer.code, octets: message.count)
     if case .drop = snapshot.rules.unknownClients {
-      snapshot.strangerCells.count(.denied, Self.noReply, lane: lane)
+      snapshot.unknownClientCells.count(.denied, Self.noReply, shard: shard)
       return .drop
     }
     guard isRecorded else {
-      snapshot.strangerCells.count(.failed, 2, lane: lane)
+      snapshot.unknownClientCells.count(.failed, 2, shard: shard)
       return failClosed(message, nil, into: &reply)
     }
-    snapshot.strangerCells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
+    snapshot.unknownClientCells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), shard: shard)
     let error = ReplyWriter.ExtendedError(
       code: .prohibited, server: Self.unknown, token: AuditCode.unknownClient.token)
     // The address may be forged, and its owner gets what we say: at most three times what was asked (threats T9).
@@ -75,8 +75,8 @@ extension QueryPath {
   /// SERVFAIL because the decision cannot be recorded or carried out (P6, P7).
   func failClosed(
     _ message: Span<UInt8>, _ state: ServerState?, into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
-    state?.cells.count(.failed, 2, lane: lane)
+  ) -> Disposition {
+    state?.cells.count(.failed, 2, shard: shard)
     reply.removeAll()
     let error = ReplyWriter.ExtendedError(
       code: .otherError, server: state?.name ?? Self.unknown, token: auditIsBlocked ? "audit-blocked" : "overloaded")
@@ -89,13 +89,13 @@ extension QueryPath {
   /// reply. That a name does not exist is our word, not the world's, and said to be (RFC 8914).
   mutating func answerSpecially(
     _ local: LocalAnswer, _ message: Span<UInt8>, _ state: ServerState, into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+  ) -> Disposition {
     guard record(.special, state.name, local.responseCode, octets: message.count) else {
       return failClosed(message, state, into: &reply)
     }
     let error = local.responseCode == .NXDOMAIN ? specialError(state) : nil
     LocalReply.write(local, query, message, error: error, into: &reply)
-    state.cells.count(.special, reply[3], lane: lane)
+    state.cells.count(.special, reply[3], shard: shard)
     return .reply
   }
 
@@ -103,12 +103,12 @@ extension QueryPath {
   mutating func denyLabel(
     _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+  ) -> Disposition {
     let answer = query.labelCount == 0 ? SinkholeAnswer.nodata : .nxdomain
     guard record(.special, state.name, answer.code, octets: message.count) else {
       return failClosed(message, state, into: &reply)
     }
-    state.cells.count(.special, UInt8(truncatingIfNeeded: answer.code.rawValue), lane: lane)
+    state.cells.count(.special, UInt8(truncatingIfNeeded: answer.code.rawValue), shard: shard)
     writeSinkhole(answer, message, snapshot, into: &reply)
     ReplyWriter.appendOPT(query, query.labelCount == 0 ? nil : specialError(state), into: &reply)
     return .reply

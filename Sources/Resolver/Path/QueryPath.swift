@@ -16,7 +16,7 @@ import ResponseCache
 ///
 /// The query in hand, where it came from and the clocks are kept here and not handed from step to step.
 struct QueryPath: ~Copyable {
-  enum Outcome {
+  enum Disposition {
     case reply
     case drop
     /// Not answered here: `takeQuestion` gives what is to be done.
@@ -24,14 +24,14 @@ struct QueryPath: ~Copyable {
   }
 
   /// Messages that can be screened before the first of them is answered.
-  static let places = 64
+  static let slots = 64
   static let prefetchSteps = 3
   /// In place of a reply's code, for the counters.
   static let noReply: UInt8 = 15
 
   private let ring: AuditRing
   private let resolveInterface: (String) -> UInt32
-  private(set) var screened = ScreenedQueries(places: Self.places)
+  private(set) var screened = ScreenedQueries(slots: Self.slots)
   /// Set when the audit writer sleeps and must be woken before the replies are sent.
   var mustWakeAudit = false
   /// Set for datagrams that may have come before the sockets told of interfaces: one of a server that is known by its
@@ -45,44 +45,44 @@ struct QueryPath: ~Copyable {
   private(set) var query = Query.unread
   private(set) var source = QuerySource(client: IPAddress(v4: 0), port: 0, transport: .udp, interface: 0)
   /// The question that the query in hand became.
-  private var question = QuerySession.Outcome.drop
-  let lane: Int
+  private var question = QuerySession.Disposition.drop
+  let shard: Int
 
   /// - Parameters:
   ///   - ring: this thread's audit ring.
-  ///   - lane: this thread's lane in every `QueryCounts`.
+  ///   - shard: this thread's shard in every `QueryCounts`.
   ///   - resolveInterface: the index of an interface by name, 0 for none.
-  init(ring: AuditRing, lane: Int = 0, resolveInterface: @escaping (String) -> UInt32) {
+  init(ring: AuditRing, shard: Int = 0, resolveInterface: @escaping (String) -> UInt32) {
     self.ring = ring
-    self.lane = lane
+    self.shard = shard
     self.resolveInterface = resolveInterface
   }
 
-  /// Screens one of several messages that are answered afterwards, each by its `place` below `places`.
+  /// Screens one of several messages that are answered afterwards, each by its `slot` below `slots`.
   mutating func screen(
-    _ place: Int, _ message: Span<UInt8>, from client: IPAddress, with snapshot: borrowing ResolverSnapshot
+    _ slot: Int, _ message: Span<UInt8>, from client: IPAddress, with snapshot: borrowing ResolverSnapshot
   ) {
     let clients = snapshot.uncountedClients
-    screened.screen(place, message, hash: snapshot.nameHash) { clients.with { $0.server(of: client) } }
+    screened.screen(slot, message, hash: snapshot.nameHash) { clients.with { $0.server(of: client) } }
   }
 
   /// Prefetches what a screened message's answer will read: every step, from 0 to `prefetchSteps` - 1, follows
   /// what the former brought. With thousands of servers nearly nothing of it is in the caches of the processor, and
   /// waiting for one place after the other costs more than all the rest of an answer.
-  func prefetch(_ place: Int, step: Int, with snapshot: borrowing ResolverSnapshot) {
-    let key = screened.key(place)
+  func prefetch(_ slot: Int, step: Int, with snapshot: borrowing ResolverSnapshot) {
+    let key = screened.key(slot)
     guard let server = key.server, server < snapshot.servers.count else { return }
     snapshot.uncountedPolicy.with { $0.prefetch(server: server, hash: key.hash, step: step) }
-    snapshot.prefetch(server, hash: key.hash, key.type, lane: lane, step: step)
+    snapshot.prefetch(server, hash: key.hash, key.type, shard: shard, step: step)
   }
 
   /// Answers a message that was screened with this snapshot, or says why not. A reply is appended to `reply`, which must
   /// be empty.
   mutating func answer(
-    _ place: Int, _ message: Span<UInt8>, from source: QuerySource, with snapshot: borrowing ResolverSnapshot,
+    _ slot: Int, _ message: Span<UInt8>, from source: QuerySource, with snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
-    screened.select(place)
+  ) -> Disposition {
+    screened.select(slot)
     self.source = source
     guard source.port >= ServicePorts.end || !source.isService else { return ignore(snapshot) }
     switch screened.query {
@@ -93,7 +93,7 @@ struct QueryPath: ~Copyable {
     return snapshot.withServer(server) { state in
       guard !state.hasInterface || state.admits(interface: source.interface, resolve: resolveInterface) else {
         if interfaceMayBeUntold, source.interface == 0 {
-          state.cells.count(.failed, Self.noReply, lane: lane)
+          state.cells.count(.failed, Self.noReply, shard: shard)
           return .drop
         }
         return unknownClient(message, snapshot, into: &reply)
@@ -104,8 +104,8 @@ struct QueryPath: ~Copyable {
 
   /// Counts a datagram that was longer than any query: it was not read.
   func countOversized(from source: QuerySource, with snapshot: borrowing ResolverSnapshot) {
-    let cells = cells(of: snapshot.server(of: source.client), source, snapshot) ?? snapshot.strangerCells
-    cells.count(.malformed, Self.noReply, lane: lane)
+    let cells = cells(of: snapshot.server(of: source.client), source, snapshot) ?? snapshot.unknownClientCells
+    cells.count(.malformed, Self.noReply, shard: shard)
   }
 
   /// Where the messages of a server's client are counted; nil for an unknown client, which one that did not come by the
@@ -120,16 +120,16 @@ struct QueryPath: ~Copyable {
   }
 
   /// A service that answers whatever it gets gets nothing: two of them would talk for ever.
-  private func ignore(_ snapshot: borrowing ResolverSnapshot) -> Outcome {
-    let cells = cells(of: screened.key.server, source, snapshot) ?? snapshot.strangerCells
-    cells.count(.malformed, Self.noReply, lane: lane)
+  private func ignore(_ snapshot: borrowing ResolverSnapshot) -> Disposition {
+    let cells = cells(of: screened.key.server, source, snapshot) ?? snapshot.unknownClientCells
+    cells.count(.malformed, Self.noReply, shard: shard)
     return .drop
   }
 
   private mutating func decide(
     _ message: Span<UInt8>, _ server: Int, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+  ) -> Disposition {
     let facts = QueryFacts(query, server: server, hash: screened.key.hash)
     let decision = snapshot.uncountedPolicy.with { policy in
       snapshot.uncountedZones.with { zones in
@@ -151,7 +151,7 @@ struct QueryPath: ~Copyable {
       return pend(.local, rule: decision.rule, message, server, snapshot)
         ? .pending : overloaded(message, state, into: &reply)
     case .reverse(let address):
-      return pend(.pointer(address), rule: nil, message, server, snapshot)
+      return pend(.reverse(address), rule: nil, message, server, snapshot)
         ? .pending : overloaded(message, state, into: &reply)
     case .keepLabel:
       return denyLabel(message, state, snapshot, into: &reply)
@@ -162,7 +162,7 @@ struct QueryPath: ~Copyable {
       else {
         return failClosed(message, state, into: &reply)
       }
-      state.cells.count(.special, 0, lane: lane)
+      state.cells.count(.special, 0, shard: shard)
       writeSinkhole(.nodata, message, snapshot, into: &reply)
       ReplyWriter.appendOPT(query, nil, into: &reply)
       return .reply
@@ -192,19 +192,19 @@ struct QueryPath: ~Copyable {
         return true
       }
     }
-    state.cells.count(.cached, reply[3], lane: lane)
+    state.cells.count(.cached, reply[3], shard: shard)
     return true
   }
 
   /// Makes the query a question for the resolver's thread; false where as many of the server's wait as may, or nothing can
   /// be recorded.
   private mutating func pend(
-    _ kind: PendingQuestion.Kind, rule: Int?, _ message: Span<UInt8>, _ server: Int,
+    _ kind: PendingQuery.Kind, rule: Int?, _ message: Span<UInt8>, _ server: Int,
     _ snapshot: borrowing ResolverSnapshot
   ) -> Bool {
     guard !auditIsBlocked, snapshot.servers[server].enter() else { return false }
     question = .pending(
-      PendingQuestion(
+      PendingQuery(
         snapshot: copy snapshot, server: server, rule: rule, name: Array(screened.octets[screened.name]),
         type: query.type, kind: kind, source: source, query: query, arrived: clock.monotonic, message: message.copied())
     )
@@ -212,11 +212,11 @@ struct QueryPath: ~Copyable {
   }
 
   /// Gives away the question that the last query became.
-  mutating func takeQuestion() -> QuerySession.Outcome { exchange(&question, with: .drop) }
+  mutating func takeQuestion() -> QuerySession.Disposition { exchange(&question, with: .drop) }
 
   private mutating func overloaded(
     _ message: Span<UInt8>, _ state: ServerState, into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+  ) -> Disposition {
     _ = record(.overloaded, state.name, .SERVFAIL, octets: message.count)
     return failClosed(message, state, into: &reply)
   }

@@ -4,7 +4,7 @@ import DNSWire
 /// thread.
 struct ScreenedQueries: ~Copyable {
   /// What is known of a query before any table was asked for its name.
-  private struct Place {
+  private struct Slot {
     var query: Result<Query, QueryFault> = .failure(.drop)
     /// Octets of the name.
     var nameCount = 0
@@ -22,34 +22,34 @@ struct ScreenedQueries: ~Copyable {
 
   /// RFC 1035 section 2.3.4, rounded up.
   private static let room = 256
-  /// `room` octets for each place, all of them always there.
+  /// `room` octets for each slot, all of them always there.
   private(set) var octets: [UInt8]
-  private var places: [Place]
-  /// The place that is answered.
+  private var slots: [Slot]
+  /// The slot that is answered.
   private(set) var current = 0
 
-  init(places count: Int) {
+  init(slots count: Int) {
     octets = [UInt8](repeating: 0, count: count * Self.room)
-    places = [Place](repeating: Place(), count: count)
+    slots = [Slot](repeating: Slot(), count: count)
   }
 
   /// Where in `octets` the name of the query that is answered lies.
   var name: Range<Int> { name(current) }
 
   /// The query that is answered, or what is wrong with it.
-  var query: Result<Query, QueryFault> { places[current].query }
+  var query: Result<Query, QueryFault> { slots[current].query }
 
   /// What the tables are asked with for the query that is answered.
-  var key: Key { places[current].key }
+  var key: Key { slots[current].key }
 
-  func key(_ place: Int) -> Key { places[place].key }
+  func key(_ slot: Int) -> Key { slots[slot].key }
 
-  mutating func select(_ place: Int) { current = place }
+  mutating func select(_ slot: Int) { current = slot }
 
   /// Parses a client's message and keeps its name and what follows from it and from where it came.
-  mutating func screen(_ place: Int, _ message: Span<UInt8>, hash: NameHash, server: () -> Int?) {
+  mutating func screen(_ slot: Int, _ message: Span<UInt8>, hash: NameHash, server: () -> Int?) {
     var written = 0
-    let first = place &* Self.room
+    let first = slot &* Self.room
     let query: Result<Query, QueryFault> = unsafe octets.withUnsafeMutableBufferPointer { buffer in
       let buffer = unsafe UnsafeMutableBufferPointer(rebasing: buffer[first..<(first &+ Self.room)])
       var out = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
@@ -62,18 +62,18 @@ struct ScreenedQueries: ~Copyable {
       written = unsafe out.finalize(for: buffer)
       return result
     }
-    places[place].query = query
+    slots[slot].query = query
     guard case .success(let screened) = query else {
-      places[place].key.server = server()
+      slots[slot].key.server = server()
       return
     }
-    places[place].nameCount = written
-    places[place].key = Key(
+    slots[slot].nameCount = written
+    slots[slot].key = Key(
       hash: hash(octets.span.extracting(first..<(first &+ written))), type: screened.type, server: server())
   }
 
-  private func name(_ place: Int) -> Range<Int> {
-    let first = place &* Self.room
-    return first..<(first &+ places[place].nameCount)
+  private func name(_ slot: Int) -> Range<Int> {
+    let first = slot &* Self.room
+    return first..<(first &+ slots[slot].nameCount)
   }
 }

@@ -61,7 +61,7 @@ struct SeenNames {
 
   /// Makes a name new again: what was to be recorded of it was not.
   mutating func forget(_ name: [UInt8], server: [UInt8], pattern: NamePattern) {
-    // Its place in the order stays, so that it may leave early the next time.
+    // Its position in the order stays, so that it may leave early the next time.
     let known = patterns[Key(server: server, pattern: pattern)]?.times.removeValue(forKey: Self.hash(name))
     if known != nil { count -= 1 }
   }

@@ -9,9 +9,9 @@ extension ResolutionEngine {
   /// Turns away a question that was decided by a policy which a reload has replaced, and that the new one denies.
   ///
   /// SERVFAIL and not the sinkhole: the client asks again and gets what holds now.
-  package func turnAway(_ question: PendingQuestion, _ waiter: Waiter, now: UInt64) -> Finished {
+  package func refuse(_ question: PendingQuery, _ waiter: Waiter, now: UInt64) -> Finished {
     Finished(
-      waiting: [Waiting(question: question, waiter: waiter)],
+      waiting: [WaitingClient(question: question, waiter: waiter)],
       response: CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .blocked),
       event: Event(code: .notListed, members: AuditMembers(), once: false))
   }
@@ -47,7 +47,7 @@ extension ResolverSnapshot {
       let before = former.rule(server: server, name: name, type: type),
       let state = state(of: server), let formerState = former.state(of: server),
       state.plainFamilies == formerState.plainFamilies, state.opensIPv6 == formerState.opensIPv6,
-      // The firewall knows a bound by its place.
+      // The firewall knows a bound by its index.
       state.byteCaps.starts(with: formerState.byteCaps),
       now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps
     else { return nil }

@@ -19,8 +19,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package typealias Ticket = UInt64
 
   /// A client that waits.
-  package struct Waiting {
-    package var question: PendingQuestion
+  package struct WaitingClient {
+    package var question: PendingQuery
     package var waiter: Waiter
   }
 
@@ -36,7 +36,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   }
 
   package struct Finished {
-    package var waiting: [Waiting]
+    package var waiting: [WaitingClient]
     package var response: CachedResponse
     package var event: Event?
   }
@@ -54,7 +54,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package enum UpstreamResult {
     case answer([UInt8], server: String)
     case failure(ExtendedErrorCode)
-    /// Not asked, or not to the end: others had a right to the place. That says nothing of the name.
+    /// Not asked, or not to the end: others had a right to the slot. That says nothing of the name.
     case overloaded
   }
 
@@ -67,19 +67,19 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   }
 
   /// What a ticket's commit would open, for the grants' journal.
-  package func question(of ticket: Ticket) -> GrantLedger.Key? { flights[ticket]?.key }
+  package func question(of ticket: Ticket) -> GrantLedger.Key? { resolutions[ticket]?.key }
 
   /// What was asked of the firewall and has not become a promise yet.
   package func forEachPending(_ body: (GrantLedger.Key, GrantElement) -> Void) {
-    for flight in flights.values {
-      for commit in flight.plan?.commits ?? [] { body(flight.key, commit.element) }
+    for resolution in resolutions.values {
+      for commit in resolution.plan?.commits ?? [] { body(resolution.key, commit.element) }
     }
   }
 
-  private final class Flight {
+  private final class Resolution {
     let key: GrantLedger.Key
-    let place: Shares<UInt16>.Place
-    var waiting: [Waiting]
+    let slot: Shares<UInt16>.Slot
+    var waiting: [WaitingClient]
     var answer: ScrubbedAnswer?
     var plan: GrantLedger.Plan?
     var upstream = ""
@@ -94,15 +94,15 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     /// True while an answer that is in the cache is committed again.
     var isRenewal = false
 
-    init(_ key: GrantLedger.Key, _ place: Shares<UInt16>.Place, _ first: Waiting) {
+    init(_ key: GrantLedger.Key, _ slot: Shares<UInt16>.Slot, _ first: WaitingClient) {
       self.key = key
-      self.place = place
+      self.slot = slot
       waiting = [first]
     }
   }
 
   /// Questions in flight over all servers; each holds a socket and some kilobytes.
-  package static var maxFlights: Int { 8192 }
+  package static var maxResolutions: Int { 8192 }
   /// As `UpstreamLimits.leastAge`: nanoseconds that a question is sure of against its own server's next one.
   private static var leastAge: UInt64 { 200_000_000 }
   /// How long an answer is committed again and again when the firewall's epoch keeps moving, in nanoseconds from its first
@@ -118,11 +118,11 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package var ledger: GrantLedger
   /// What no answer may hold from now on.
   package var forbidden = ForbiddenAddresses()
-  private var flights: [Ticket: Flight] = [:]
+  private var resolutions: [Ticket: Resolution] = [:]
   private var inFlight: [GrantLedger.Key: Ticket] = [:]
-  /// Of flights, by the server's index.
-  private var shares = Shares<UInt16>(capacity: Self.maxFlights, leastAge: Self.leastAge)
-  private var holders: [Shares<UInt16>.Place: Ticket] = [:]
+  /// Of resolutions, by the server's index.
+  private var shares = Shares<UInt16>(capacity: Self.maxResolutions, leastAge: Self.leastAge)
+  private var holders: [Shares<UInt16>.Slot: Ticket] = [:]
   private var nextTicket: Ticket = 1
   private var seen = SeenNames()
   private let wallSeconds: () -> UInt64
@@ -134,27 +134,27 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   }
 
   /// How many questions are in flight.
-  package var flightCount: Int { flights.count }
+  package var resolutionCount: Int { resolutions.count }
 
-  /// Ends the question that has to go so that this one gets a place: the oldest of the server that has most of them. Nil
+  /// Ends the question that has to go so that this one gets a slot: the oldest of the server that has most of them. Nil
   /// where there is room, or where the question's own server has its share; then `submit` turns it away.
-  package mutating func makeRoom(for question: PendingQuestion, now: UInt64) -> Finished? {
-    if case .pointer = question.kind { return nil }
+  package mutating func makeRoom(for question: PendingQuery, now: UInt64) -> Finished? {
+    if case .reverse = question.kind { return nil }
     let key = Self.key(of: question)
     guard inFlight[key] == nil,
-      case .displacing(let place) = shares.admission(of: key.server, now: now), let ticket = holders[place]
+      case .displacing(let slot) = shares.admission(of: key.server, now: now), let ticket = holders[slot]
     else { return nil }
     return fail(ticket, .overloaded, now: now)
   }
 
   /// A question that policy allowed arrives.
   package mutating func submit(
-    _ question: PendingQuestion, _ waiter: Waiter, now: UInt64, epoch: UInt64
+    _ question: PendingQuery, _ waiter: Waiter, now: UInt64, epoch: UInt64
   ) -> Action {
-    let waiting = Waiting(question: question, waiter: waiter)
+    let waiting = WaitingClient(question: question, waiter: waiter)
     switch question.kind {
-    case .pointer(let address):
-      return .finish(pointer(address, waiting, now: now))
+    case .reverse(let address):
+      return .finish(reverse(address, waiting, now: now))
     case .local:
       return local(waiting, now: now, epoch: epoch)
     case .resolve:
@@ -166,19 +166,21 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package mutating func answered(
     _ ticket: Ticket, _ result: UpstreamResult, now: UInt64, epoch: UInt64
   ) -> Action? {
-    guard let flight = flights[ticket], flight.isAsking, let first = flight.waiting.first else { return nil }
-    guard flight.revocation == nil else { return .finish(revoked(ticket, now: now)) }
-    flight.isAsking = false
+    guard let resolution = resolutions[ticket], resolution.isAsking, let first = resolution.waiting.first else {
+      return nil
+    }
+    guard resolution.revocation == nil else { return .finish(revoked(ticket, now: now)) }
+    resolution.isAsking = false
     switch result {
     case .failure(let code):
       return .finish(fail(ticket, Failure(.upstreamUnreachable, code, storedFor: Self.failureTTL), now: now))
     case .overloaded:
       return .finish(fail(ticket, .overloaded, now: now))
     case .answer(let message, let server):
-      flight.upstream = server
+      resolution.upstream = server
       do throws(ScrubFailure) {
         let scrubber = Self.scrubber(for: first.question, forbidden)
-        flight.answer = try scrubber.scrub(message.span, name: first.question.name, type: first.question.type)
+        resolution.answer = try scrubber.scrub(message.span, name: first.question.name, type: first.question.type)
       } catch {
         let isInvalid = error == .invalid
         let members = EventMembers.refused(error, upstream: server) { [forbidden] in
@@ -195,15 +197,15 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   /// The firewall acknowledged, or did not.
   package mutating func committed(_ ticket: Ticket, _ result: CommitResult, now: UInt64, epoch: UInt64) -> Action? {
-    guard let flight = flights[ticket], let plan = flight.plan else { return nil }
-    guard flight.revocation == nil else { return .finish(revoked(ticket, now: now)) }
+    guard let resolution = resolutions[ticket], let plan = resolution.plan else { return nil }
+    guard resolution.revocation == nil else { return .finish(revoked(ticket, now: now)) }
     switch result {
     case .setFull:
       return .finish(fail(ticket, .setFull, now: now))
     case .unavailable:
       return .finish(fail(ticket, .firewallUnavailable, now: now))
     case .committed:
-      ledger.committed(plan.commits, askedAt: flight.askedAt, epoch: flight.epoch)
+      ledger.committed(plan.commits, askedAt: resolution.askedAt, epoch: resolution.epoch)
       return promise(ticket, now: now, epoch: epoch)
     }
   }
@@ -237,10 +239,11 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false }
   ) -> Closing {
-    for (ticket, flight) in flights where servers?.contains(flight.key.server) ?? true && condition(flight.key) {
-      flights[ticket]?.revocation = revocation.code
+    for (ticket, resolution) in resolutions
+    where servers?.contains(resolution.key.server) ?? true && condition(resolution.key) {
+      resolutions[ticket]?.revocation = revocation.code
       // A question that comes after this was decided by the policy in force now.
-      inFlight[flight.key] = nil
+      inFlight[resolution.key] = nil
     }
     let ended = ledger.end(now: now, servers: servers, as: revocation.ending, where: condition, keeping: keeping)
     return Closing(closed: ended.closed, shortened: ended.shortened)
@@ -254,25 +257,25 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     ledger.forEachHolding(now: now) { key, element, _, _ in
       if !found.contains(key), condition(key, element.address) { found.insert(key) }
     }
-    for flight in flights.values where !found.contains(flight.key) {
-      let planned = flight.plan?.elements.map(\.address) ?? []
-      if planned.contains(where: { condition(flight.key, $0) }) { found.insert(flight.key) }
+    for resolution in resolutions.values where !found.contains(resolution.key) {
+      let planned = resolution.plan?.elements.map(\.address) ?? []
+      if planned.contains(where: { condition(resolution.key, $0) }) { found.insert(resolution.key) }
     }
     return found
   }
 
   /// Whether nothing is left of a server: no question in flight, nothing open.
   package mutating func isUnused(server: UInt16, now: UInt64) -> Bool {
-    flights.values.allSatisfy { $0.key.server != server } && ledger.isEmpty(server: server, now: now)
+    resolutions.values.allSatisfy { $0.key.server != server } && ledger.isEmpty(server: server, now: now)
   }
 
   // MARK: - Steps
 
-  private mutating func resolve(_ waiting: Waiting, now: UInt64, epoch: UInt64) -> Action {
+  private mutating func resolve(_ waiting: WaitingClient, now: UInt64, epoch: UInt64) -> Action {
     let question = waiting.question
     let key = Self.key(of: question)
     if let ticket = inFlight[key] {
-      flights[ticket]?.waiting.append(waiting)
+      resolutions[ticket]?.waiting.append(waiting)
       return .wait
     }
     let (finding, cached) = question.state.cache.answer(question.name.span, question.type, now: now, epoch: epoch)
@@ -287,44 +290,45 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     if finding == .uncommitted, let elements = ledger.elements(of: key, now: now) {
       return renew(ticket, elements, now: now, epoch: epoch)
     }
-    flights[ticket]?.isAsking = true
+    resolutions[ticket]?.isAsking = true
     return .ask(ticket, name: question.name, type: question.type)
   }
 
-  private mutating func local(_ waiting: Waiting, now: UInt64, epoch: UInt64) -> Action {
+  private mutating func local(_ waiting: WaitingClient, now: UInt64, epoch: UInt64) -> Action {
     let question = waiting.question
     let key = Self.key(of: question)
     if let ticket = inFlight[key] {
-      flights[ticket]?.waiting.append(waiting)
+      resolutions[ticket]?.waiting.append(waiting)
       return .wait
     }
     guard let answer = question.snapshot.zones.answer(name: question.name.span, type: question.type),
       let ticket = open(key, waiting, now: now)
     else { return .finish(refuse(waiting, .overloaded, now: now)) }
-    flights[ticket]?.answer = ScrubbedAnswer(local: answer, name: question.name)
-    flights[ticket]?.upstream = "local zone"
+    resolutions[ticket]?.answer = ScrubbedAnswer(local: answer, name: question.name)
+    resolutions[ticket]?.upstream = "local zone"
     return grant(ticket, now: now, epoch: epoch)
   }
 
   /// Nil where the server has its share.
-  private mutating func open(_ key: GrantLedger.Key, _ waiting: Waiting, now: UInt64) -> Ticket? {
+  private mutating func open(_ key: GrantLedger.Key, _ waiting: WaitingClient, now: UInt64) -> Ticket? {
     guard case .free = shares.admission(of: key.server, now: now) else { return nil }
     let ticket = nextTicket
     nextTicket += 1
-    let place = shares.enter(key.server, now: now)
-    holders[place] = ticket
-    flights[ticket] = Flight(key, place, waiting)
+    let slot = shares.enter(key.server, now: now)
+    holders[slot] = ticket
+    resolutions[ticket] = Resolution(key, slot, waiting)
     inFlight[key] = ticket
     return ticket
   }
 
   /// Plans what the firewall must hold before the answer may leave (P2).
   private mutating func grant(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
-    guard let flight = flights[ticket], let answer = flight.answer, let first = flight.waiting.first else {
+    guard let resolution = resolutions[ticket], let answer = resolution.answer, let first = resolution.waiting.first
+    else {
       return .wait
     }
     guard !answer.addresses.isEmpty, first.question.snapshot.rules.opensFirewall else {
-      return .finish(finish(ticket, grantExpires: .max, epoch: CachedResponse.anyEpoch, now: now))
+      return .finish(finishResolution(ticket, grantExpires: .max, epoch: CachedResponse.anyEpoch, now: now))
     }
     guard let rule = first.question.egressRule else { return .finish(revoked(ticket, now: now)) }
     var notAfter = UInt64.max
@@ -333,11 +337,11 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       let left = until - min(wallSeconds(), until)
       if left == 0, rule.until == until { return .finish(revoked(ticket, now: now)) }
       if left <= UInt32.max { notAfter = now + left * Self.second + Self.takeBackTime }
-      flight.answer?.ttl = min(answer.ttl, UInt32(clamping: left))
+      resolution.answer?.ttl = min(answer.ttl, UInt32(clamping: left))
     }
-    do throws(GrantLedger.Refusal) {
-      flight.plan = try ledger.plan(
-        flight.key, addresses: answer.addresses,
+    do throws(GrantLedger.CapacityError) {
+      resolution.plan = try ledger.plan(
+        resolution.key, addresses: answer.addresses,
         targets: first.question.state.targets(
           of: rule.ports, family: answer.addresses.first?.family ?? .v4),
         caps: rule.capBits(in: first.question.state.byteCaps), ttl: UInt64(answer.ttl) * Self.second, now: now,
@@ -345,77 +349,79 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     } catch {
       return .finish(fail(ticket, .setFull, now: now))
     }
-    return commit(ticket, flight, now: now, epoch: epoch)
+    return commit(ticket, resolution, now: now, epoch: epoch)
   }
 
   /// The answer is cached, but the firewall may have forgotten its addresses.
   private mutating func renew(_ ticket: Ticket, _ elements: [GrantElement], now: UInt64, epoch: UInt64) -> Action {
-    guard let flight = flights[ticket] else { return .wait }
-    flight.isRenewal = true
-    flight.plan = GrantLedger.Plan(elements: elements, commits: ledger.renewal(of: elements, now: now, epoch: epoch))
-    return commit(ticket, flight, now: now, epoch: epoch)
+    guard let resolution = resolutions[ticket] else { return .wait }
+    resolution.isRenewal = true
+    resolution.plan = GrantLedger.Plan(
+      elements: elements, commits: ledger.renewal(of: elements, now: now, epoch: epoch))
+    return commit(ticket, resolution, now: now, epoch: epoch)
   }
 
-  private mutating func commit(_ ticket: Ticket, _ flight: Flight, now: UInt64, epoch: UInt64) -> Action {
-    flight.askedAt = now
-    flight.epoch = epoch
-    flight.committing = flight.committing ?? now
-    let commits = flight.plan?.commits ?? []
-    let evictions = flight.plan?.evictions ?? []
-    flight.plan?.evictions = []
+  private mutating func commit(_ ticket: Ticket, _ resolution: Resolution, now: UInt64, epoch: UInt64) -> Action {
+    resolution.askedAt = now
+    resolution.epoch = epoch
+    resolution.committing = resolution.committing ?? now
+    let commits = resolution.plan?.commits ?? []
+    let evictions = resolution.plan?.evictions ?? []
+    resolution.plan?.evictions = []
     guard commits.isEmpty, evictions.isEmpty else { return .commit(ticket, commits, evicting: evictions) }
     return promise(ticket, now: now, epoch: epoch)
   }
 
   /// Everything asked for is committed: promise it, unless the epoch moved on while the ack was on its way.
   private mutating func promise(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
-    guard let flight = flights[ticket], let plan = flight.plan else { return .wait }
-    let answerUntil = flight.answer.map { now + UInt64($0.ttl) * Self.second } ?? .max
+    guard let resolution = resolutions[ticket], let plan = resolution.plan else { return .wait }
+    let answerUntil = resolution.answer.map { now + UInt64($0.ttl) * Self.second } ?? .max
     let until = ledger.promise(
-      flight.key, elements: plan.elements, answerUntil: answerUntil, now: now, epoch: epoch)
+      resolution.key, elements: plan.elements, answerUntil: answerUntil, now: now, epoch: epoch)
     if let until {
-      return .finish(finish(ticket, grantExpires: until, epoch: epoch, now: now))
+      return .finish(finishResolution(ticket, grantExpires: until, epoch: epoch, now: now))
     }
-    guard now - (flight.committing ?? now) < Self.commitTime else {
+    guard now - (resolution.committing ?? now) < Self.commitTime else {
       return .finish(fail(ticket, .firewallUnavailable, now: now))
     }
-    return flight.isRenewal
+    return resolution.isRenewal
       ? renew(ticket, plan.elements, now: now, epoch: epoch) : grant(ticket, now: now, epoch: epoch)
   }
 
   // MARK: - Ends
 
-  private mutating func close(_ ticket: Ticket) -> Flight? {
-    guard let flight = flights.removeValue(forKey: ticket) else { return nil }
-    holders[flight.place] = nil
-    shares.leave(flight.place)
-    if inFlight[flight.key] == ticket {
-      inFlight[flight.key] = nil
+  private mutating func close(_ ticket: Ticket) -> Resolution? {
+    guard let resolution = resolutions.removeValue(forKey: ticket) else { return nil }
+    holders[resolution.slot] = nil
+    shares.leave(resolution.slot)
+    if inFlight[resolution.key] == ticket {
+      inFlight[resolution.key] = nil
     }
-    return flight
+    return resolution
   }
 
   private mutating func revoked(_ ticket: Ticket, now: UInt64) -> Finished {
-    let flight = close(ticket)
+    let resolution = close(ticket)
     return Finished(
-      waiting: flight?.waiting ?? [], response: Self.servfail(now: now),
-      event: Event(code: flight?.revocation ?? .notListed, members: AuditMembers(), once: false))
+      waiting: resolution?.waiting ?? [], response: Self.servfail(now: now),
+      event: Event(code: resolution?.revocation ?? .notListed, members: AuditMembers(), once: false))
   }
 
-  private mutating func finish(_ ticket: Ticket, grantExpires: UInt64, epoch: UInt64, now: UInt64) -> Finished {
-    guard let flight = close(ticket), let question = flight.waiting.first?.question else {
+  private mutating func finishResolution(_ ticket: Ticket, grantExpires: UInt64, epoch: UInt64, now: UInt64) -> Finished
+  {
+    guard let resolution = close(ticket), let question = resolution.waiting.first?.question else {
       return Finished(waiting: [], response: Self.servfail(now: now), event: nil)
     }
     let cache = question.state.cache
-    if flight.isRenewal {
+    if resolution.isRenewal {
       cache.renew(question.name.span, question.type, grantExpires: grantExpires, epoch: epoch)
       let cached = cache.answer(question.name.span, question.type, now: now, epoch: epoch).response
       return Finished(
-        waiting: flight.waiting, response: cached ?? Self.servfail(now: now),
+        waiting: resolution.waiting, response: cached ?? Self.servfail(now: now),
         event: cached == nil ? nil : Self.eventOfEveryAnswer(to: question))
     }
-    guard let answer = flight.answer else {
-      return Finished(waiting: flight.waiting, response: Self.servfail(now: now), event: nil)
+    guard let answer = resolution.answer else {
+      return Finished(waiting: resolution.waiting, response: Self.servfail(now: now), event: nil)
     }
     let response = CachedResponse(
       responseCode: answer.responseCode, answerCount: answer.answerCount, authorityCount: answer.authorityCount,
@@ -427,12 +433,12 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       // The promise is this answer's now: an older one must not be renewed on the strength of it (P2).
       cache.remove(question.name.span, question.type)
     }
-    return Finished(waiting: flight.waiting, response: response, event: event(of: flight, answer, now: now))
+    return Finished(waiting: resolution.waiting, response: response, event: event(of: resolution, answer, now: now))
   }
 
-  private mutating func event(of flight: Flight, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
-    guard let question = flight.waiting.first?.question else { return nil }
-    let opened = flight.plan.map { !$0.commits.isEmpty } ?? false
+  private mutating func event(of resolution: Resolution, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
+    guard let question = resolution.waiting.first?.question else { return nil }
+    let opened = resolution.plan.map { !$0.commits.isEmpty } ?? false
     guard let rule = question.egressRule else { return Self.eventOfEveryAnswer(to: question) }
     // A name under a pattern carries what the server chose to put into it.
     let isNew =
@@ -443,21 +449,21 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     case .grants where !opened && !isNew: return nil
     case .none, .grants, .all: break
     }
-    let lifetime = flight.plan?.commits.map(\.lifetimeMilliseconds).max() ?? 0
-    let members = EventMembers.allowed(answer, rule: rule, lifetime: lifetime / 1000, upstream: flight.upstream)
+    let lifetime = resolution.plan?.commits.map(\.lifetimeMilliseconds).max() ?? 0
+    let members = EventMembers.allowed(answer, rule: rule, lifetime: lifetime / 1000, upstream: resolution.upstream)
     return Event(
       code: opened ? .granted : .answered, members: members, once: opened,
       further: opened && question.snapshot.rules.allowedEvents == .all ? .answered : nil)
   }
 
   /// The event of an answer found no room in the ring, and the answer was not given: its name is as new as before.
-  package mutating func wasNotRecorded(_ question: PendingQuestion) {
+  package mutating func wasNotRecorded(_ question: PendingQuery) {
     guard let rule = question.egressRule, rule.pattern.kind != .exact else { return }
     seen.forget(question.name, server: question.state.name, pattern: rule.pattern)
   }
 
   /// What is recorded of an answer that is no news, where every answer is recorded.
-  private static func eventOfEveryAnswer(to question: PendingQuestion) -> Event? {
+  private static func eventOfEveryAnswer(to question: PendingQuery) -> Event? {
     question.snapshot.rules.allowedEvents == .all ? Event(code: .answered, members: AuditMembers(), once: false) : nil
   }
 
@@ -485,25 +491,25 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   }
 
   private mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
-    let flight = close(ticket)
+    let resolution = close(ticket)
     let response = CachedResponse(
       responseCode: .SERVFAIL, expires: now + failure.storedFor, extendedError: failure.error)
-    if failure.storedFor > 0, let question = flight?.waiting.first?.question {
+    if failure.storedFor > 0, let question = resolution?.waiting.first?.question {
       question.state.cache.store(question.name, question.type, response)
     }
     return Finished(
-      waiting: flight?.waiting ?? [], response: response,
+      waiting: resolution?.waiting ?? [], response: response,
       event: Event(code: failure.code, members: failure.members, once: false))
   }
 
-  private func refuse(_ waiting: Waiting, _ code: AuditCode, now: UInt64) -> Finished {
+  private func refuse(_ waiting: WaitingClient, _ code: AuditCode, now: UInt64) -> Finished {
     Finished(
       waiting: [waiting], response: Self.servfail(now: now),
       event: Event(code: code, members: AuditMembers(), once: false))
   }
 
   /// A PTR of an open address is answered with the name it was opened for; every other PTR is denied.
-  private func pointer(_ address: IPAddress, _ waiting: Waiting, now: UInt64) -> Finished {
+  private func reverse(_ address: IPAddress, _ waiting: WaitingClient, now: UInt64) -> Finished {
     let question = waiting.question
     let zones = question.snapshot.zones
     if let open = ledger.name(of: address, server: question.state.firewallIndex, now: now) {
@@ -534,19 +540,19 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .otherError)
   }
 
-  private static func key(of question: PendingQuestion) -> GrantLedger.Key {
+  private static func key(of question: PendingQuery) -> GrantLedger.Key {
     GrantLedger.Key(
       server: question.state.firewallIndex, name: Name(canonical: question.name.span), type: question.type)
   }
 
   private static func refusal(
-    of address: IPAddress, _ question: PendingQuestion, _ forbidden: ForbiddenAddresses
-  ) -> ForbiddenAddresses.Refusal? {
+    of address: IPAddress, _ question: PendingQuery, _ forbidden: ForbiddenAddresses
+  ) -> ForbiddenAddresses.Reason? {
     forbidden.refusal(
       of: address, private: question.egressRule?.privatePrefixes ?? [], server: question.state.firewallIndex)
   }
 
-  private static func scrubber(for question: PendingQuestion, _ forbidden: ForbiddenAddresses) -> Scrubber {
+  private static func scrubber(for question: PendingQuery, _ forbidden: ForbiddenAddresses) -> Scrubber {
     let snapshot = question.snapshot
     let server = question.server
     let prefixes = question.egressRule?.privatePrefixes ?? []

@@ -11,14 +11,14 @@ package import IPNetwork
 /// while the log cannot be written nothing is answered that would have to be recorded, and the writer hears of a record
 /// before its reply leaves.
 package struct QuerySession: ~Copyable {
-  package enum Outcome: Sendable {
+  package enum Disposition: Sendable {
     case reply
     case drop
-    case pending(PendingQuestion)
+    case pending(PendingQuery)
   }
 
   /// Messages of one batch.
-  package static let places = QueryPath.places
+  package static let slots = QueryPath.slots
 
   private let shared: SharedState
   private var path: QueryPath
@@ -28,10 +28,10 @@ package struct QuerySession: ~Copyable {
   package private(set) var snapshot: ResolverSnapshot
   private var isUnderWay = false
 
-  /// Of the thread that has this lane.
-  package init(_ lane: QueryLane) {
-    shared = lane.shared
-    path = QueryPath(ring: lane.ring, lane: lane.index, resolveInterface: shared.resolveInterface)
+  /// Of one thread, which alone may use it.
+  package init(_ thread: QueryThread) {
+    shared = thread.shared
+    path = QueryPath(ring: thread.ring, shard: thread.index, resolveInterface: shared.resolveInterface)
     generation = shared.current.generation
     snapshot = shared.current.load()
   }
@@ -59,25 +59,25 @@ package struct QuerySession: ~Copyable {
     path.clock = shared.clock()
   }
 
-  /// Screens a message of the batch; `place` is its own and below `places`.
-  package mutating func screen(_ place: Int, _ message: Span<UInt8>, from client: IPAddress) {
-    path.screen(place, message, from: client, with: snapshot)
+  /// Screens a message of the batch; `slot` is its own and below `slots`.
+  package mutating func screen(_ slot: Int, _ message: Span<UInt8>, from client: IPAddress) {
+    path.screen(slot, message, from: client, with: snapshot)
   }
 
   /// Prefetches what the answers to the first `count` messages will read, which were screened.
   package func prefetch(_ count: Int) {
     for step in 0..<QueryPath.prefetchSteps {
-      for place in 0..<count { path.prefetch(place, step: step, with: snapshot) }
+      for slot in 0..<count { path.prefetch(slot, step: step, with: snapshot) }
     }
   }
 
   /// Answers a screened message, or says why not. A reply is appended to `reply`, which must be empty; it may be sent
   /// when the batch has ended.
   package mutating func answer(
-    _ place: Int, _ message: Span<UInt8>, from source: QuerySource, into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+    _ slot: Int, _ message: Span<UInt8>, from source: QuerySource, into reply: inout OutputSpan<UInt8>
+  ) -> Disposition {
     precondition(isUnderWay, "no batch has begun")
-    switch path.answer(place, message, from: source, with: snapshot, into: &reply) {
+    switch path.answer(slot, message, from: source, with: snapshot, into: &reply) {
     case .reply: return .reply
     case .drop: return .drop
     case .pending: return path.takeQuestion()
@@ -101,7 +101,7 @@ package struct QuerySession: ~Copyable {
   /// A batch of one message.
   package mutating func answer(
     _ message: Span<UInt8>, from source: QuerySource, into reply: inout OutputSpan<UInt8>
-  ) -> Outcome {
+  ) -> Disposition {
     begin()
     screen(0, message, from: source.client)
     let outcome = answer(0, message, from: source, into: &reply)

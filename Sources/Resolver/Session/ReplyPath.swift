@@ -8,4 +8,4 @@ package protocol ReplyPath: Sendable {
 }
 
 /// Takes questions that the query path could not answer; called from any thread, never blocks.
-package typealias PendingSink = @Sendable (PendingQuestion, any ReplyPath) -> Void
+package typealias PendingSink = @Sendable (PendingQuery, any ReplyPath) -> Void

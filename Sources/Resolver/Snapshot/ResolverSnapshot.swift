@@ -77,7 +77,7 @@ package final class ServerState: Sendable {
   let interface: String?
   /// The families whose set holds plain addresses: all ports of an address are one grant.
   package let plainFamilies: Set<IPAddress.Family>
-  /// The bounds by whose place in this list the firewall knows them.
+  /// The bounds by whose index in this list the firewall knows them.
   package let byteCaps: [ByteCap]
   private let interfaceIndex = Atomic<UInt32>(0)
   private let waiting = Atomic<Int>(0)
@@ -88,7 +88,7 @@ package final class ServerState: Sendable {
 
   package init(
     name: String, cache: ResponseCache, firewallIndex: UInt16, interface: String?, opensIPv6: Bool = true,
-    plainFamilies: Set<IPAddress.Family> = [], byteCaps: [ByteCap] = [], counts: QueryCounts = QueryCounts(lanes: 1)
+    plainFamilies: Set<IPAddress.Family> = [], byteCaps: [ByteCap] = [], counts: QueryCounts = QueryCounts(shards: 1)
   ) {
     self.counts = counts
     cells = counts.cells
@@ -108,7 +108,7 @@ package final class ServerState: Sendable {
     plainFamilies.contains(family) ? [(0, 0)] : ports.targets
   }
 
-  /// Takes a place among the waiting queries; false when all are taken (P8).
+  /// Takes a slot among the waiting queries; false when all are taken (P8).
   package func enter() -> Bool {
     let now = waiting.wrappingAdd(1, ordering: .relaxed).newValue
     guard now <= Self.maxWaiting else {
@@ -146,8 +146,8 @@ package final class ResolverSnapshot: Sendable {
   /// Whether the policy asks of any server by which interface its queries come.
   package let asksInterface: Bool
   /// Queries of unknown clients, and messages that are no query.
-  package let strangers: QueryCounts
-  let strangerCells: QueryCounts.Cells
+  package let unknownClients: QueryCounts
+  let unknownClientCells: QueryCounts.Cells
   /// The same once more, for the query path.
   private let uncountedServers: [Uncounted<ServerState>]
   let uncountedPolicy: Uncounted<PolicySnapshot>
@@ -156,8 +156,8 @@ package final class ResolverSnapshot: Sendable {
   let uncountedZones: Uncounted<LocalZones>
   /// The SOA of denials as a record of the root: what follows the question of a denial.
   let denialRecord: FlatOctets
-  /// Place in `servers` by the firewall's index.
-  private let places: [UInt16: Int]
+  /// Index in `servers` by the firewall's index.
+  private let serverIndexes: [UInt16: Int]
   /// Which clients are which server's.
   package let clients: ClientTable
   let uncountedClients: Uncounted<ClientTable>
@@ -166,14 +166,14 @@ package final class ResolverSnapshot: Sendable {
   /// - Precondition: `clients` is of as many servers as the policy.
   package init(
     policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
-    strangers: QueryCounts = QueryCounts(lanes: 1), clients: ClientTable? = nil
+    unknownClients: QueryCounts = QueryCounts(shards: 1), clients: ClientTable? = nil
   ) {
     let clients = clients ?? policy.clients
     precondition(clients.serverCount == policy.servers.count, "clients of another policy")
     self.clients = clients
     uncountedClients = Uncounted(clients)
-    self.strangers = strangers
-    strangerCells = strangers.cells
+    self.unknownClients = unknownClients
+    unknownClientCells = unknownClients.cells
     nameHash = policy.nameHash
     precondition(servers.allSatisfy { $0.cache.nameHash == policy.nameHash }, "tables with different hashes")
     self.policy = policy
@@ -185,25 +185,25 @@ package final class ResolverSnapshot: Sendable {
     uncountedZones = Uncounted(zones)
     denialRecord = FlatOctets(Self.record(zones.sinkholeSOA, ttl: rules.sinkholeTTL))
     asksInterface = servers.contains { $0.hasInterface }
-    places = Dictionary(
+    serverIndexes = Dictionary(
       servers.enumerated().map { ($1.firewallIndex, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// Lends a server to `body`; `servers` keeps it alive meanwhile.
   @inline(__always)
-  borrowing func withServer<Result>(_ place: Int, _ body: (ServerState) -> Result) -> Result {
-    uncountedServers[place].with(body)
+  borrowing func withServer<Result>(_ index: Int, _ body: (ServerState) -> Result) -> Result {
+    uncountedServers[index].with(body)
   }
 
   /// Prefetches what the query path reads of a server, one step after the other.
-  borrowing func prefetch(_ place: Int, hash: UInt64, _ type: RRType, lane: Int, step: Int) {
-    let server = uncountedServers[place]
+  borrowing func prefetch(_ index: Int, hash: UInt64, _ type: RRType, shard: Int, step: Int) {
+    let server = uncountedServers[index]
     switch step {
     case 0: server.prefetch()
     case 1:
       server.with {
         $0.cacheReader.prefetchShard(hash: hash, type)
-        $0.cells.prefetch(lane: lane)
+        $0.cells.prefetch(shard: shard)
       }
     default: server.with { $0.cacheReader.prefetchEntry(hash: hash, type) }
     }
@@ -220,10 +220,10 @@ package final class ResolverSnapshot: Sendable {
     }
   }
 
-  /// The place in `servers` of the server that the firewall knows by this index.
-  package func server(firewallIndex index: UInt16) -> Int? { places[index] }
+  /// The index in `servers` of the server that the firewall knows by this index.
+  package func server(firewallIndex index: UInt16) -> Int? { serverIndexes[index] }
 
-  /// The place in `servers` of the server that a client belongs to.
+  /// The index in `servers` of the server that a client belongs to.
   package func server(of client: IPAddress) -> Int? {
     clients.server(of: client)
   }
@@ -233,7 +233,7 @@ package final class ResolverSnapshot: Sendable {
   /// - Precondition: `clients` is of as many servers as the policy.
   package func with(_ clients: ClientTable) -> ResolverSnapshot {
     ResolverSnapshot(
-      policy: policy, zones: zones, rules: rules, servers: servers, strangers: strangers, clients: clients)
+      policy: policy, zones: zones, rules: rules, servers: servers, unknownClients: unknownClients, clients: clients)
   }
 }
 

@@ -3,7 +3,7 @@ import LinuxIO
 import Settings
 import Transport
 
-/// The sockets that the service manager bound before it started serve, each at the place that the configuration has for
+/// The sockets that the service manager bound before it started serve, each at the address that the configuration has for
 /// it.
 ///
 /// They are told apart by their addresses; the control socket also by the name `control`, since one file has many paths.
@@ -26,7 +26,7 @@ struct ActivatedSockets {
     return try ActivatedSockets(passed, settings)
   }
 
-  /// - Throws: `StartError` for a socket that has no place: who asks there would wait in vain.
+  /// - Throws: `StartError` for a socket that has no address: who asks there would wait in vain.
   init(_ passed: [PassedSocket], _ settings: Settings) throws(StartError) {
     let listen = Set(settings.listen.map(\.socketAddress))
     for socket in passed {

@@ -92,7 +92,7 @@ package final class BridgeSession {
   }
 
   /// Turns the reactor until it is stopped and `condition` holds.
-  func turn(_ late: String, until condition: () -> Bool) throws(StartError) {
+  func runReactor(_ late: String, until condition: () -> Bool) throws(StartError) {
     var isLate = false
     let timer = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.patience)) { [reactor] in
       isLate = true

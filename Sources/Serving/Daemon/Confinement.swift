@@ -63,19 +63,19 @@ package enum Confinement {
   static func readFolders(_ settings: Settings, _ configuration: String) -> Set<String> {
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
     let files = [configuration] + settings.policies.map(\.location.file) + zones
-    var places: Set<String> = []
+    var paths: Set<String> = []
     for file in Set(files) {
       for path in Set([absolute(file), resolved(file)]) {
-        places.insert(folder(of: path) == "/" ? path : folder(of: path))
+        paths.insert(folder(of: path) == "/" ? path : folder(of: path))
       }
     }
     for whole in settings.wholeFolders {
       for path in Set([absolute(whole), resolved(whole)]) {
-        places.formUnion([path, folder(of: path)])
+        paths.formUnion([path, folder(of: path)])
       }
     }
-    places.remove("/")
-    return places
+    paths.remove("/")
+    return paths
   }
 
   /// What the bridge reads or keeps in the folder that serve may fill, or below it: a serve that is taken over could write
@@ -92,7 +92,7 @@ package enum Confinement {
     }
   }
 
-  /// The same place, wherever this process is; what `..` leads to behind a link is the kernel's to say.
+  /// The same path, wherever this process is; what `..` leads to behind a link is the kernel's to say.
   static func absolute(_ path: String) -> String {
     path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
   }

@@ -112,7 +112,7 @@ package final class Service {
     try audit.start()
     let watcher = try followHost()
     let service = makeService(bridge, shared, audit, journal)
-    try adopt(watcher, service)
+    try start(watcher, service)
     try reactor.attach(mailbox) { service.handle($0) }
     try reconcile(service, remembered, bridge)
     let policies = PolicyController(
@@ -128,7 +128,7 @@ package final class Service {
     service.tellStart(after: audit.former)
     let logWatch = LogWatch(audit, service, path: settings.audit.path)
     logWatch.start()
-    let desk = ControlDesk(
+    let handler = ControlCallHandler(
       service: service, policies: policies, settings: settings, audit: audit, started: WallClock.nanoseconds(),
       mailbox: mailbox)
     service.onFailure = { [self] reason in
@@ -136,8 +136,8 @@ package final class Service {
       for worker in workers { worker.stop() }
       reactor.stop()
     }
-    service.onControl = { desk.take($0, $1) }
-    service.onAnswered = { desk.answered($0, $1) }
+    service.onControl = { handler.take($0, $1) }
+    service.onAnswered = { handler.answered($0, $1) }
     let threads = try workers.map { worker in
       try NamedThread(worker.servesFloods ? "dns-flood" : "dns-udp") {
         // Of this thread alone: a network that floods waits for all others.
@@ -197,7 +197,7 @@ package final class Service {
   }
 
   /// Before anything that an earlier run opened is taken over.
-  private func adopt(_ watcher: HostWatcher, _ service: ResolutionService) throws(StartError) {
+  private func start(_ watcher: HostWatcher, _ service: ResolutionService) throws(StartError) {
     do {
       service.host = try watcher.current()
     } catch {
@@ -210,7 +210,7 @@ package final class Service {
 
   private static let floodNice: Int32 = 10
 
-  private var lanes: ThreadLanes { ThreadLanes(workers: settings.workers) }
+  private var threadIndexes: ThreadIndexes { ThreadIndexes(workers: settings.workers) }
 
   // MARK: - Parts
 
@@ -242,18 +242,18 @@ package final class Service {
     _ service: ResolutionService, _ remembered: [JournalEntry], _ bridge: BridgeSession?
   ) throws(StartError) {
     guard let bridge else { return }
-    var outcome: Result<ResolutionService.Adopted, StartError>?
+    var outcome: Result<ResolutionService.TakenOver, StartError>?
     service.reconcile(remembered) { [reactor] result in
       outcome = result
       reactor.stop()
     }
     // A firewall without servers answers at once.
-    if outcome == nil { try bridge.turn("the kernel's sets could not be read within 10 s") { outcome != nil } }
+    if outcome == nil { try bridge.runReactor("the kernel's sets could not be read within 10 s") { outcome != nil } }
     // What was refused until now is judged by what the earlier run had open.
     for event in bridge.early { service.bridgeChanged(event) }
-    guard let adopted = try outcome?.get(), adopted.kept + adopted.closed > 0 else { return }
+    guard let taken = try outcome?.get(), taken.kept + taken.closed > 0 else { return }
     StandardError.write(
-      "sluice: of an earlier run \(adopted.kept) addresses stay open and \(adopted.closed) are closed")
+      "sluice: of an earlier run \(taken.kept) addresses stay open and \(taken.closed) are closed")
   }
 
   private func loadZones() throws(StartError) -> LocalZones {
@@ -283,7 +283,7 @@ package final class Service {
       let audit = try AuditStore(
         settings: AuditStoreSettings(
           path: settings.audit.path, maxSize: settings.audit.maxSizeOctets, keep: settings.audit.keep,
-          compress: settings.audit.compress, rings: lanes.count,
+          compress: settings.audit.compress, rings: threadIndexes.count,
           windowOctets: Self.windowOctets(servers: settings.policies.count), owner: account?.user,
           servers: settings.policies.count))
       for warning in audit.warnings { StandardError.write("sluice: \(warning)") }
@@ -316,14 +316,14 @@ package final class Service {
   private func waiting<Opened>(
     _ transport: String, _ signals: Int32, _ open: () throws -> Opened
   ) throws -> Opened {
-    let places = settings.listen.map(\.description).joined(separator: ", ")
+    let addresses = settings.listen.map(\.description).joined(separator: ", ")
     var isTold = false
     while true {
       do {
         return try open()
       } catch {
         guard (error as? SystemError)?.errno == EADDRNOTAVAIL else {
-          throw StartError("listen: \(transport) \(places): \(error)")
+          throw StartError("listen: \(transport) \(addresses): \(error)")
         }
       }
       let absent = settings.listen.filter { !HostAddresses.has($0) }.map(\.description).joined(separator: ", ")
@@ -384,13 +384,13 @@ package final class Service {
       workers.append(
         try DatagramWorker(
           addresses: addresses, passed: sharing ? activated.allDatagrams : activated.datagrams(ofWorker: index),
-          lane: QueryLane(shared, ring: ring(index, of: audit), index: index), gate: gate))
+          thread: QueryThread(shared, ring: ring(index, of: audit), index: index), gate: gate))
     }
     guard !sharing else { return workers }
     workers.append(
       try DatagramWorker(
         addresses: addresses, passed: activated.datagrams(ofWorker: settings.workers),
-        lane: QueryLane(shared, ring: ring(lanes.flood, of: audit), index: lanes.flood), gate: gate,
+        thread: QueryThread(shared, ring: ring(threadIndexes.flood, of: audit), index: threadIndexes.flood), gate: gate,
         servesFloods: true))
     return workers
   }
@@ -399,7 +399,8 @@ package final class Service {
     try StreamListener(
       addresses: settings.listen.map(\.socketAddress).filter { activated.streams[$0] == nil },
       passed: activated.streams.values.flatMap { $0 },
-      lane: QueryLane(shared, ring: ring(lanes.stream, of: audit), index: lanes.stream), limits: StreamLimits())
+      thread: QueryThread(shared, ring: ring(threadIndexes.stream, of: audit), index: threadIndexes.stream),
+      limits: StreamLimits())
   }
 
   private func openControl(_ account: Privileges.Account?) throws(StartError) -> ControlServer? {
@@ -425,7 +426,8 @@ package final class Service {
       limits: ResolutionService.upstreamLimits)
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
-      ring: ring(lanes.resolver, of: audit), lane: lanes.resolver, ledger: GrantLedger(settings.firewall),
+      ring: ring(threadIndexes.resolver, of: audit), shard: threadIndexes.resolver,
+      ledger: GrantLedger(settings.firewall),
       options: FirewallOptions(settings),
       journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock,
       incarnation: bridge?.greeting?.incarnation ?? 0)
@@ -441,14 +443,14 @@ package final class Service {
   }
 
   private func announce(_ bridge: BridgeSession?) {
-    let places = settings.listen.map(\.description).joined(separator: ", ")
+    let addresses = settings.listen.map(\.description).joined(separator: ", ")
     let firewall =
       bridge == nil ? "off: no address is opened or closed" : "\(settings.firewall.family) \(settings.firewall.table)"
     if activated.count > 0 {
       StandardError.write("sluice: \(activated.count) sockets taken over from the service manager")
     }
     StandardError.write(
-      "sluice: serving \(counted(settings.policies.count, "server")) on \(places); firewall \(firewall); audit \(settings.audit.path)"
+      "sluice: serving \(counted(settings.policies.count, "server")) on \(addresses); firewall \(firewall); audit \(settings.audit.path)"
     )
   }
 
@@ -473,9 +475,9 @@ package final class Service {
 
 extension AuditStore: AuditGate {}
 
-/// The number of each thread that answers queries: of its audit ring and of its lane in every `QueryCounts`. The workers
+/// The number of each thread that answers queries: of its audit ring and of its shard in every `QueryCounts`. The workers
 /// come first.
-struct ThreadLanes {
+struct ThreadIndexes {
   let workers: Int
 
   var stream: Int { workers }

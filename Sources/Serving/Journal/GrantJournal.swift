@@ -104,13 +104,13 @@ package final class GrantJournal {
   package static func read(_ path: String, owner: UInt32? = nil) -> [JournalEntry] {
     guard let text = contents(of: path, owner), text.hasPrefix(header) else { return [] }
     // A renewal is written like an opening: the first line tells when it was opened, the last one which name came last.
-    var seen: [JournalEntry: (opened: UInt64, place: Int)] = [:]
-    for (place, entry) in text.dropFirst(header.count).split(separator: "\n").lazy.compactMap({ JournalEntry($0) })
+    var seen: [JournalEntry: (opened: UInt64, position: Int)] = [:]
+    for (position, entry) in text.dropFirst(header.count).split(separator: "\n").lazy.compactMap({ JournalEntry($0) })
       .enumerated()
     {
-      seen[entry.identity] = (seen[entry.identity]?.opened ?? entry.opened, place)
+      seen[entry.identity] = (seen[entry.identity]?.opened ?? entry.opened, position)
     }
-    return seen.sorted { $0.value.place < $1.value.place }.map { identity, found in
+    return seen.sorted { $0.value.position < $1.value.position }.map { identity, found in
       var entry = identity
       entry.opened = found.opened
       return entry

@@ -19,9 +19,9 @@ struct CompiledPolicy: Sendable {
   ) {
     self.seconds = seconds
     let names = Set(policies.map(\.name))
-    self.permits = permits.filter { names.contains($0.allowance.server) }
-    let allowances = self.permits.map(\.allowance)
-    self.policies = policies.map { $0.inForce(at: seconds).adding(allowances) }
+    self.permits = permits.filter { names.contains($0.allowed.server) }
+    let permitRules = self.permits.map(\.allowed)
+    self.policies = policies.map { $0.inForce(at: seconds).adding(permitRules) }
     snapshot = PolicySnapshot(self.policies)
     if compares { difference = PolicyDifference(from: former.servers, to: self.policies) }
   }

@@ -34,15 +34,15 @@ struct FirewallIndexes {
     for policy in policies {
       let name = policy.name.text
       if byName[name] == nil {
-        let place = free.popLast() ?? names.count
-        if place < names.count {
-          byName[names[place]] = nil
-          caps[names[place]] = nil
-          names[place] = name
+        let index = free.popLast() ?? names.count
+        if index < names.count {
+          byName[names[index]] = nil
+          caps[names[index]] = nil
+          names[index] = name
         } else {
           names.append(name)
         }
-        byName[name] = UInt16(truncatingIfNeeded: place)
+        byName[name] = UInt16(truncatingIfNeeded: index)
       }
       let known = caps[name] ?? []
       let wanted = policy.byteCaps

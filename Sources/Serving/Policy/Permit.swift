@@ -5,10 +5,10 @@ import EgressPolicy
 import Resolver
 import Settings
 
-/// An allowance with who gave it and why.
+/// A permit: its rule, with who gave it and why.
 struct Permit: Sendable {
   var id: UInt64
-  var allowance: Allowance
+  var allowed: PermitRule
   var justification: String
   var peer: ControlPeer
   /// Nanoseconds since 1970.
@@ -18,22 +18,22 @@ struct Permit: Sendable {
   var deadline: UInt64
 
   /// Seconds since 1970.
-  var until: UInt64 { allowance.rule.until ?? 0 }
+  var until: UInt64 { allowed.rule.until ?? 0 }
 
   func isOver(wall: UInt64, monotonic: UInt64) -> Bool { wall >= until || monotonic >= deadline }
 
   /// Whether the configuration allows such a permit.
   func isAllowed(by settings: Settings) -> Bool {
-    let policy = settings.policies.first { $0.name == allowance.server }
-    return settings.permits.maxSeconds > 0 && allowance.rule.ports.isWithin(settings.permits.ports(of: policy))
+    let policy = settings.policies.first { $0.name == allowed.server }
+    return settings.permits.maxSeconds > 0 && allowed.rule.ports.isWithin(settings.permits.ports(of: policy))
   }
 
   /// Of the audit event.
   var members: AuditMembers {
     AuditMembers(.permit, id)
       .with(.until, PolicyTime.text(until))
-      .with(.ports, allowance.rule.ports.texts)
-      .with(.types, allowance.rule.types.map(\.description))
+      .with(.ports, allowed.rule.ports.texts)
+      .with(.types, allowed.rule.types.map(\.description))
       .with(.justification, justification)
   }
 }
@@ -63,7 +63,7 @@ extension ResolutionService {
   private func record(_ code: AuditCode, _ permit: Permit, _ members: AuditMembers) -> Bool {
     push(
       AuditRecordHeader(service: code, wallClock: shared.clock().wall),
-      server: Array(permit.allowance.server.text.utf8),
-      destination: Array(permit.allowance.rule.pattern.description.utf8), members)
+      server: Array(permit.allowed.server.text.utf8),
+      destination: Array(permit.allowed.rule.pattern.description.utf8), members)
   }
 }

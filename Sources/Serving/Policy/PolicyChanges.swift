@@ -102,7 +102,7 @@ struct PolicyChanges: ~Copyable {
     /// What was read, and what was compiled of it.
     case compiled(LoadedSettings?, CompiledPolicy?)
     /// What became of a proposal, and by which numbers the firewall knows servers if it is in force.
-    case adopted(Adoption, indexes: FirewallIndexes, renumbers: Bool)
+    case activated(Activation, indexes: FirewallIndexes, renumbers: Bool)
     /// The wall clock was set, or the time of a `wake` has come.
     case clockWasSet
     case woken
@@ -120,15 +120,15 @@ struct PolicyChanges: ~Copyable {
     case compile(Compilation)
     /// Files are watched in these folders.
     case watch(Set<String>)
-    /// Ends with `adopted`.
-    case adopt(Proposal)
+    /// Ends with `applied`.
+    case activate(Proposal)
     /// A reload changed nothing; the number of errors.
     case recordRefused(errors: Int, members: AuditMembers)
     /// A permit is over; who ended it, if it was not the clock.
     case recordEnd(Permit, by: ControlPeer?)
     case tell(String)
     /// A change is over.
-    case finish(Change, Adoption, PolicyDifference?)
+    case finish(Change, Activation, PolicyDifference?)
     /// `woken` is due in so many milliseconds, and at no other time; nil at none.
     case wake(UInt64?)
   }
@@ -205,8 +205,8 @@ struct PolicyChanges: ~Copyable {
       // What a change takes away must not wait for a bridge that does not run, and what it adds that refuses.
       if isHeard { actions.append(.awaitBridge) } else { goOn(moment, &actions) }
     case .compiled(let loaded, let compiled): self.compiled(loaded, compiled, moment, &actions)
-    case .adopted(let adoption, let indexes, let renumbers):
-      adopted(adoption, indexes, renumbers, moment, &actions)
+    case .activated(let activation, let indexes, let renumbers):
+      activated(activation, indexes, renumbers, moment, &actions)
     case .clockWasSet: schedule(moment, &actions)
     case .woken:
       if isEndDue { ask(Change(kind: .time), moment, &actions) } else { schedule(moment, &actions) }
@@ -226,9 +226,9 @@ struct PolicyChanges: ~Copyable {
     switch change.kind {
     case .files:
       // A reload that waits serves this caller as well; one that runs may have read what was there before.
-      if let place = waiting.firstIndex(where: { if case .files = $0.kind { true } else { false } }) {
-        waiting[place].callers += change.callers
-        waiting[place].peer = waiting[place].peer ?? change.peer
+      if let index = waiting.firstIndex(where: { if case .files = $0.kind { true } else { false } }) {
+        waiting[index].callers += change.callers
+        waiting[index].peer = waiting[index].peer ?? change.peer
         return
       }
     case .time:
@@ -240,10 +240,10 @@ struct PolicyChanges: ~Copyable {
     case .permit, .withdraw: break
     }
     waiting.append(change)
-    next(moment, &actions)
+    beginNext(moment, &actions)
   }
 
-  private mutating func next(_ moment: Moment, _ actions: inout [Action]) {
+  private mutating func beginNext(_ moment: Moment, _ actions: inout [Action]) {
     guard running == nil, !waiting.isEmpty else { return }
     let change = waiting.removeFirst()
     running = Running(change: change)
@@ -267,7 +267,7 @@ struct PolicyChanges: ~Copyable {
     guard isRecorded else {
       self.running = nil
       actions.append(.finish(running.change, .refused("the audit log cannot take it"), nil))
-      return next(moment, &actions)
+      return beginNext(moment, &actions)
     }
     compile(moment, &actions)
   }
@@ -317,7 +317,7 @@ struct PolicyChanges: ~Copyable {
       releasedByFiles = read.released
       self.running?.files = read.policies
     }
-    guard let compiled else { return finish(.refused("no policy"), nil, moment, &actions) }
+    guard let compiled else { return finishChange(.refused("no policy"), nil, moment, &actions) }
     var members = running.change.members
     if let difference = compiled.difference {
       members.append(.namesAdded, difference.addedCount)
@@ -333,7 +333,7 @@ struct PolicyChanges: ~Copyable {
     if let releasedByFiles { settings.released.removeAll { !releasedByFiles.contains($0) } }
     let proposal = Proposal(compiled: compiled, settings: settings, sets: inForce.sets, members: members)
     running?.proposal = proposal
-    actions.append(.adopt(proposal))
+    actions.append(.activate(proposal))
   }
 
   /// A broken configuration changes nothing (P7).
@@ -346,19 +346,19 @@ struct PolicyChanges: ~Copyable {
     actions.append(.tell("sluice: reload refused; the policy in force stays"))
     let errors = loaded.diagnostics.filter { $0.severity == .error }
     actions.append(.recordRefused(errors: errors.count, members: change.members))
-    finish(
+    finishChange(
       .unusable(errors.isEmpty ? ["no policy at all"] : errors.map(\.description)), nil, moment, &actions)
     return nil
   }
 
   // MARK: - The end of a change
 
-  private mutating func adopted(
-    _ adoption: Adoption, _ indexes: FirewallIndexes, _ renumbers: Bool, _ moment: Moment, _ actions: inout [Action]
+  private mutating func activated(
+    _ activation: Activation, _ indexes: FirewallIndexes, _ renumbers: Bool, _ moment: Moment, _ actions: inout [Action]
   ) {
     guard let running, var proposal = running.proposal else { return }
-    var result = adoption
-    switch adoption {
+    var result = activation
+    switch activation {
     case .inForce:
       // The firewall knows servers as before where it took no other rules.
       if proposal.changesRules { inForce.indexes = indexes }
@@ -367,7 +367,7 @@ struct PolicyChanges: ~Copyable {
       guard let compiled = proposal.compiled else { break }
       if let files = running.files { inForce.policies = files }
       inForce.compiledAt = compiled.seconds
-      keep(compiled.permits, running.change, &actions)
+      keepPermits(compiled.permits, running.change, &actions)
       if case .permit(let permit) = running.change.kind, !compiled.permits.contains(where: { $0.id == permit.id }) {
         result = .refused("its server is gone, or its time was over before it came into force")
       }
@@ -378,14 +378,14 @@ struct PolicyChanges: ~Copyable {
       }
       proposal.changesRules = false
       self.running?.proposal = proposal
-      return actions.append(.adopt(proposal))
+      return actions.append(.activate(proposal))
     case .refused, .unusable: break
     }
-    finish(result, proposal.compiled?.difference, moment, &actions)
+    finishChange(result, proposal.compiled?.difference, moment, &actions)
   }
 
   /// What is not among `kept` any more has ended.
-  private mutating func keep(_ kept: [Permit], _ change: Change, _ actions: inout [Action]) {
+  private mutating func keepPermits(_ kept: [Permit], _ change: Change, _ actions: inout [Action]) {
     let ids = Set(kept.map(\.id))
     var peer: ControlPeer?
     if case .withdraw = change.kind { peer = change.peer }
@@ -393,23 +393,23 @@ struct PolicyChanges: ~Copyable {
     inForce.permits = kept
   }
 
-  private mutating func finish(
-    _ adoption: Adoption, _ difference: PolicyDifference?, _ moment: Moment, _ actions: inout [Action]
+  private mutating func finishChange(
+    _ activation: Activation, _ difference: PolicyDifference?, _ moment: Moment, _ actions: inout [Action]
   ) {
     guard let change = running?.change else { return }
     running = nil
-    let isInForce = if case .inForce = adoption { true } else { false }
+    let isInForce = if case .inForce = activation { true } else { false }
     switch change.kind {
-    case .files: if case .unusable = adoption {} else { actions.append(.tell("sluice: \(adoption.text)")) }
+    case .files: if case .unusable = activation {} else { actions.append(.tell("sluice: \(activation.text)")) }
     case .permit(let permit): if !isInForce { actions.append(.recordEnd(permit, by: nil)) }
     case .time:
-      actions.append(.tell("sluice: a rule's time is over: \(adoption.text)"))
+      actions.append(.tell("sluice: a rule's time is over: \(activation.text)"))
       endIsRefused = !isInForce
     case .sets, .withdraw: break
     }
-    actions.append(.finish(change, adoption, difference))
+    actions.append(.finish(change, activation, difference))
     schedule(moment, &actions)
-    next(moment, &actions)
+    beginNext(moment, &actions)
   }
 
   // MARK: - Time

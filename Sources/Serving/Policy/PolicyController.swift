@@ -19,7 +19,7 @@ final class PolicyController {
   private var changes: PolicyChanges
   private var events = MachineEvents<PolicyChanges.Event>()
   /// Who waits for the end of a change.
-  private var callers: [UInt64: (Adoption, PolicyDifference?) -> Void] = [:]
+  private var callers: [UInt64: (Activation, PolicyDifference?) -> Void] = [:]
   private var lastCaller: UInt64 = 0
   private var lastPermit: UInt64 = 0
   private let path: String
@@ -48,9 +48,9 @@ final class PolicyController {
     self.service = service
     self.mailbox = mailbox
     self.compiling = compiling
-    service.onCompiled = { [unowned self] in tell(.compiled($0, $1)) }
+    service.onCompiled = { [unowned self] in advance(.compiled($0, $1)) }
     service.onSets = { [unowned self] in ask(.sets($0)) }
-    tell(.clockWasSet)
+    advance(.clockWasSet)
   }
 
   /// Runs it on a thread of its own.
@@ -69,17 +69,17 @@ final class PolicyController {
   func reload(_ call: ReloadCall?) { ask(.files, by: call?.peer, call?.completion) }
 
   /// Allows what the permit says, once that is in the audit log.
-  func permit(_ permit: Permit, _ completion: @escaping (Adoption) -> Void) {
-    ask(.permit(permit), by: permit.peer) { adoption, _ in completion(adoption) }
+  func permit(_ permit: Permit, _ completion: @escaping (Activation) -> Void) {
+    ask(.permit(permit), by: permit.peer) { activation, _ in completion(activation) }
   }
 
   /// Ends permits before their time.
-  func withdraw(_ ids: Set<UInt64>, by peer: ControlPeer, _ completion: @escaping (Adoption) -> Void) {
-    ask(.withdraw(ids), by: peer) { adoption, _ in completion(adoption) }
+  func withdraw(_ ids: Set<UInt64>, by peer: ControlPeer, _ completion: @escaping (Activation) -> Void) {
+    ask(.withdraw(ids), by: peer) { activation, _ in completion(activation) }
   }
 
   /// The wall clock was set: what has ended by it ends now.
-  func clockWasSet() { tell(.clockWasSet) }
+  func clockWasSet() { advance(.clockWasSet) }
 
   /// Serve ends, and with it what it allowed for a time.
   func end() {
@@ -109,7 +109,7 @@ final class PolicyController {
 
   private func ask(
     _ kind: PolicyChanges.Change.Kind, by peer: ControlPeer? = nil,
-    _ completion: ((Adoption, PolicyDifference?) -> Void)? = nil
+    _ completion: ((Activation, PolicyDifference?) -> Void)? = nil
   ) {
     var change = PolicyChanges.Change(kind: kind, peer: peer)
     if let completion {
@@ -117,11 +117,11 @@ final class PolicyController {
       callers[lastCaller] = completion
       change.callers = [lastCaller]
     }
-    tell(.asked(change))
+    advance(.asked(change))
   }
 
   /// Tells what happened, and does what comes of it; what happens meanwhile is told when that is done.
-  private func tell(_ event: PolicyChanges.Event) {
+  private func advance(_ event: PolicyChanges.Event) {
     guard events.add(event) else { return }
     while let next = events.next() {
       let moment = PolicyChanges.Moment(wall: clock.nanoseconds(), monotonic: service.now)
@@ -131,25 +131,25 @@ final class PolicyController {
 
   private func perform(_ action: PolicyChanges.Action) {
     switch action {
-    case .record(let permit): tell(.recorded(service.record(permit: permit)))
+    case .record(let permit): advance(.recorded(service.record(permit: permit)))
     case .announce: announce()
     case .awaitBridge: awaitBridge()
     case .compile(let compilation): compile(compilation)
     case .watch(let folders): watcher?.watch(folders)
-    case .adopt(let proposal): adopt(proposal)
+    case .activate(let proposal): activate(proposal)
     case .recordRefused(let errors, let members): service.recordRefusedPolicy(errors: errors, members: members)
     case .recordEnd(let permit, let peer): service.record(ended: permit, by: peer)
     case .tell(let text): StandardError.write(text)
-    case .finish(let change, let adoption, let difference):
-      for caller in change.callers { callers.removeValue(forKey: caller)?(adoption, difference) }
+    case .finish(let change, let activation, let difference):
+      for caller in change.callers { callers.removeValue(forKey: caller)?(activation, difference) }
     case .wake(let milliseconds): wake(in: milliseconds)
     }
   }
 
   /// The bridge takes no more than it has read in the files itself.
   private func announce() {
-    guard let bridge = service.bridge else { return tell(.bridgeRead(nil)) }
-    bridge.readAgain { [unowned self] failure in tell(.bridgeRead(failure.map { "\($0)" })) }
+    guard let bridge = service.bridge else { return advance(.bridgeRead(nil)) }
+    bridge.readAgain { [unowned self] failure in advance(.bridgeRead(failure.map { "\($0)" })) }
   }
 
   private func awaitBridge() {
@@ -157,7 +157,7 @@ final class PolicyController {
     var isHeard = false
     bridge.ping { isHeard = $0 == nil }
     _ = service.reactor.schedule(at: service.reactor.time.adding(milliseconds: Self.bridgePatience)) { [unowned self] in
-      tell(.bridgeWaited(isHeard: isHeard))
+      advance(.bridgeWaited(isHeard: isHeard))
     }
   }
 
@@ -176,7 +176,7 @@ final class PolicyController {
     }
   }
 
-  private func adopt(_ proposal: PolicyChanges.Proposal) {
+  private func activate(_ proposal: PolicyChanges.Proposal) {
     let policies = proposal.compiled?.policies ?? service.snapshot.policy.servers
     // What is refused has given no server a number.
     var indexes = changes.inForce.indexes
@@ -185,8 +185,9 @@ final class PolicyController {
       of: policies, indexes: indexes, sets: proposal.sets, renumbered: renumbered, former: current.load(),
       compiled: proposal.compiled?.snapshot ?? service.snapshot.policy)
     let plan = proposal.changesRules ? indexes.plan(for: policies, proposal.settings) : nil
-    service.adopt(snapshot, plan: plan, renumbered: renumbered, members: proposal.members) { [unowned self] adoption in
-      tell(.adopted(adoption, indexes: indexes, renumbers: !renumbered.isEmpty))
+    service.activate(snapshot, plan: plan, renumbered: renumbered, members: proposal.members) {
+      [unowned self] activation in
+      advance(.activated(activation, indexes: indexes, renumbers: !renumbered.isEmpty))
     }
   }
 
@@ -195,7 +196,7 @@ final class PolicyController {
     timer = milliseconds.map { milliseconds in
       service.reactor.schedule(at: service.reactor.time.adding(milliseconds: milliseconds)) { [unowned self] in
         timer = nil
-        tell(.woken)
+        advance(.woken)
       }
     }
   }
@@ -205,5 +206,5 @@ final class PolicyController {
 struct ReloadCall {
   var peer: ControlPeer
   /// What came of it, and what differs.
-  var completion: (Adoption, PolicyDifference?) -> Void
+  var completion: (Activation, PolicyDifference?) -> Void
 }

@@ -13,15 +13,15 @@ final class SnapshotFactory {
   let zones: LocalZones
   let rules: ResolverRules
   let maxEntriesPerServer: Int
-  private let lanes: ThreadLanes
-  private let strangers: QueryCounts
+  private let threadIndexes: ThreadIndexes
+  private let unknownClients: QueryCounts
 
   init(_ settings: Settings, zones: LocalZones) {
     self.zones = zones
     rules = ResolverRules(settings)
     maxEntriesPerServer = settings.cache.maxEntriesPerServer
-    lanes = ThreadLanes(workers: settings.workers)
-    strangers = QueryCounts(lanes: lanes.count)
+    threadIndexes = ThreadIndexes(workers: settings.workers)
+    unknownClients = QueryCounts(shards: threadIndexes.count)
   }
 
   /// Answers that a change of policy looks through on the resolver's thread, some microseconds each; caches beyond that
@@ -32,9 +32,9 @@ final class SnapshotFactory {
   ///
   /// - Parameter sets: those that the bridge found, by firewall index; nil where every server has all of them.
   /// - Parameter former: the policy until now. A server for which nothing changed stays the same object; another keeps
-  ///   its cache, in which `ResolutionService.adopt` leaves what the new policy grants as the former did, or gets an empty
+  ///   its cache, in which `ResolutionService.activate` leaves what the new policy grants as the former did, or gets an empty
   ///   one where the firewall knows it otherwise.
-  /// - Parameter renumbered: servers of which the firewall will know the bounds by other places: nothing of them stays.
+  /// - Parameter renumbered: servers of which the firewall will know the bounds by other indexes: nothing of them stays.
   /// - Parameter compiled: the same policies, compiled already on another thread.
   func snapshot(
     of policies: [ServerPolicy], indexes: FirewallIndexes, sets: [ServerSets]? = nil, renumbered: Set<UInt16> = [],
@@ -49,10 +49,11 @@ final class SnapshotFactory {
       let plain = Self.plainFamilies(index, sets)
       var counts: QueryCounts?
       var cache: ResponseCache?
-      if let former, let place = kept[policy.name] {
-        let state = former.servers[place]
+      if let former, let formerIndex = kept[policy.name] {
+        let state = former.servers[formerIndex]
         counts = state.counts
-        if !renumbered.contains(index), former.policy.servers[place].decidesLike(policy), state.firewallIndex == index,
+        if !renumbered.contains(index), former.policy.servers[formerIndex].decidesLike(policy),
+          state.firewallIndex == index,
           state.opensIPv6 == opensIPv6, state.plainFamilies == plain, state.byteCaps == caps
         {
           return state
@@ -67,11 +68,11 @@ final class SnapshotFactory {
       return ServerState(
         name: policy.name.text, cache: cache ?? ResponseCache(maxEntries: maxEntriesPerServer),
         firewallIndex: index, interface: policy.interface, opensIPv6: opensIPv6,
-        plainFamilies: plain, byteCaps: caps, counts: counts ?? QueryCounts(lanes: lanes.count))
+        plainFamilies: plain, byteCaps: caps, counts: counts ?? QueryCounts(shards: threadIndexes.count))
     }
     return ResolverSnapshot(
       policy: compiled ?? PolicySnapshot(policies), zones: zones, rules: rules, servers: servers,
-      strangers: strangers)
+      unknownClients: unknownClients)
   }
 }
 

@@ -21,7 +21,7 @@ package enum HostAddresses {
     return listen.filter { !$0.isWildcard && !present.contains($0.address) && !isLoopback($0.address) }
   }
 
-  /// A warning for each listen address that is not there yet, at its place in the configuration.
+  /// A warning for each listen address that is not there yet, at its location in the configuration.
   package static func diagnose(_ settings: Settings) -> [Diagnostic] {
     let absent = absent(of: settings.listen)
     return zip(settings.listen, settings.listenLocations).filter { absent.contains($0.0) }.map { listen, location in

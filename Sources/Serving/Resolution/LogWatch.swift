@@ -29,7 +29,7 @@ final class LogWatch {
       fault = counters.rotationFault
       if let fault {
         StandardError.write("sluice: \(LogFault.text(path, SystemError.text(fault)))")
-        tell(AuditMembers(.fault, "not-rotated").with(.error, SystemError.text(fault)))
+        recordFault(AuditMembers(.fault, "not-rotated").with(.error, SystemError.text(fault)))
       } else {
         StandardError.write("sluice: the audit log \(path) is rotated again")
       }
@@ -38,14 +38,14 @@ final class LogWatch {
       replacements = counters.replacements
       StandardError.write(
         "sluice: the audit log was gone from \(path), or another file was there: writing goes on there")
-      tell(AuditMembers(.fault, "replaced"))
+      recordFault(AuditMembers(.fault, "replaced"))
     }
     _ = service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.rhythm)) { [weak self] in
       self?.look()
     }
   }
 
-  private func tell(_ members: AuditMembers) {
+  private func recordFault(_ members: AuditMembers) {
     _ = service.push(
       AuditRecordHeader(service: .logDisturbed, wallClock: WallClock.nanoseconds()), server: service.everybody,
       destination: Array(path.utf8), members)

@@ -25,31 +25,31 @@ extension ResolutionService {
 
   func bridgeChanged(_ event: BridgeEvent) {
     switch event {
-    case .down: tell(.gone)
+    case .down: advanceEnforcement(.gone)
     case .broken(let text):
-      tell(.broken)
+      advanceEnforcement(.broken)
       StandardError.write("sluice: the firewall bridge cannot feed the kernel: \(text)")
     case .up(let greeting):
       if !options.isManaged { onSets?(greeting.servers) }
-      tell(.greeted(incarnation: greeting.incarnation))
-    case .foreignChange(let change, let servers): tell(.changed(change, servers: servers))
+      advanceEnforcement(.greeted(incarnation: greeting.incarnation))
+    case .foreignChange(let change, let servers): advanceEnforcement(.changed(change, servers: servers))
     case .volumes(let volumes): count(volumes)
     case .refusals(let refusals): record(refusals)
     case .books(let books): close(books)
     case .refusalsRead(let isRead): isRefusalLogRead = isRead
     case .notice(let text): StandardError.write("sluice: \(text)")
-    case .alarm: tell(.alarm)
+    case .alarm: advanceEnforcement(.alarm)
     case .enclosure(let report): enclosureChanged(report)
     case .silent:
-      tell(.silent)
+      advanceEnforcement(.silent)
       StandardError.write(
         "sluice: the firewall bridge does not answer; names whose addresses must be opened get SERVFAIL until it does")
     case .disordered:
       StandardError.write("sluice: the firewall bridge acknowledged out of order; what is promised is committed again")
-      tell(.disordered)
+      advanceEnforcement(.disordered)
     case .heard:
       StandardError.write("sluice: the firewall bridge answers again")
-      tell(.heard)
+      advanceEnforcement(.heard)
     }
   }
 
@@ -66,7 +66,7 @@ extension ResolutionService {
     case .search(let suspects): search(suspects)
     case .shorten(let elements): shorten(elements)
     case .wake(let time):
-      _ = reactor.schedule(at: MonotonicTime(nanoseconds: time)) { [unowned self] in tell(.woken) }
+      _ = reactor.schedule(at: MonotonicTime(nanoseconds: time)) { [unowned self] in advanceEnforcement(.woken) }
     case .fail:
       guard !isStopping else { return }
       // Only what starts serve can start a bridge with its privileges.
@@ -93,7 +93,7 @@ extension ResolutionService {
 
   private func suspect(_ elements: [GrantElement]) {
     guard !elements.isEmpty else { return }
-    tell(.suspected(Set(elements.map(\.server)).sorted()))
+    advanceEnforcement(.suspected(Set(elements.map(\.server)).sorted()))
   }
 
   private func disturbed(_ cause: EnforcementIncident.Cause, _ begins: Bool) {
@@ -131,7 +131,7 @@ extension ResolutionService {
     replaying.left = replaying.left.dropFirst(part.count)
     let left = replaying.left.count
     recommit(part, epoch: epoch, repeatsAll: false) { [unowned self] isCommitted in
-      tell(.replayed(.init(number: number, epoch: epoch, isCommitted: isCommitted, left: left)))
+      advanceEnforcement(.replayed(.init(number: number, epoch: epoch, isCommitted: isCommitted, left: left)))
     }
   }
 
@@ -152,7 +152,7 @@ extension ResolutionService {
     }
   }
 
-  /// What was adopted goes to the kernel once more, with the caps that policy has for it now.
+  /// What was taken over goes to the kernel once more, with the caps that policy has for it now.
   private func commitCaps() {
     let elements = engine.ledger.replay(now: now).map(\.element)
     commitCaps(elements[...], epoch: shared.epoch.current)
@@ -175,20 +175,20 @@ extension ResolutionService {
       case .all: snapshot.servers.map(\.firewallIndex)
       case .some(let servers): servers.sorted()
       }
-    var strangers: [GrantElement] = []
+    var foreignElements: [GrantElement] = []
     list(servers[...]) { [unowned self] _, listed in
-      strangers += listed.filter { isStranger($0) }.map(\.element)
+      foreignElements += listed.filter { isForeign($0) }.map(\.element)
     } done: { [unowned self] failure in
-      if !strangers.isEmpty {
-        StandardError.write("sluice: \(strangers.count) addresses that nobody was promised are closed again")
+      if !foreignElements.isEmpty {
+        StandardError.write("sluice: \(foreignElements.count) addresses that nobody was promised are closed again")
       }
-      bridge?.revoke(strangers, cutsFlows: true) { [unowned self] failed, _ in
-        tell(.searched(suspects, isDone: failure == nil && failed == nil))
+      bridge?.revoke(foreignElements, cutsFlows: true) { [unowned self] failed, _ in
+        advanceEnforcement(.searched(suspects, isDone: failure == nil && failed == nil))
       }
     }
   }
 
-  private func isStranger(_ listed: ListedElement) -> Bool {
+  private func isForeign(_ listed: ListedElement) -> Bool {
     guard options.isManaged || listed.remainingMilliseconds > 0 else { return false }
     return !engine.ledger.holds(listed.element, now: now)
   }
@@ -216,45 +216,45 @@ extension ResolutionService {
     }
   }
 
-  /// At start: adopts what the kernel holds and policy still admits for the names of the last run, closes the rest.
-  func reconcile(_ entries: [JournalEntry], _ completion: @escaping (Result<Adopted, StartError>) -> Void) {
+  /// At start: takes over what the kernel holds and policy still admits for the names of the last run, closes the rest.
+  func reconcile(_ entries: [JournalEntry], _ completion: @escaping (Result<TakenOver, StartError>) -> Void) {
     let known = Dictionary(grouping: entries, by: \.server)
     remember(entries)
-    var adopted = Adopted()
-    var strangers: [GrantElement] = []
+    var taken = TakenOver()
+    var foreignElements: [GrantElement] = []
     // What was opened when `max-lifetime` was longer ends by what it is now.
     var overlong: [GrantElement] = []
     list(snapshot.servers.map(\.firewallIndex)[...]) { [unowned self] server, listed in
-      guard let place = snapshot.server(firewallIndex: server) else { return }
-      let name = String(decoding: snapshot.servers[place].name, as: UTF8.self)
+      guard let serverIndex = snapshot.server(firewallIndex: server) else { return }
+      let name = String(decoding: snapshot.servers[serverIndex].name, as: UTF8.self)
       let byAddress = Dictionary(grouping: known[name] ?? [], by: \.address)
       for element in listed {
-        if let caps = adopt(element, byAddress[element.element.address] ?? [], epoch: shared.epoch.current) {
-          adopted.kept += 1
-          adopted.hasCaps = adopted.hasCaps || caps != 0
+        if let caps = takeOver(element, byAddress[element.element.address] ?? [], epoch: shared.epoch.current) {
+          taken.kept += 1
+          taken.hasCaps = taken.hasCaps || caps != 0
           if element.lifetime > options.longestLifetime { overlong.append(element.element) }
         } else if options.isManaged || element.remainingMilliseconds > 0 {
-          strangers.append(element.element)
+          foreignElements.append(element.element)
         }
       }
     } done: { [unowned self] failure in
       if let failure {
         return completion(.failure(StartError("the kernel's sets cannot be read: \(failure)")))
       }
-      adopted.closed = strangers.count
-      guard let bridge else { return completion(.success(adopted)) }
+      taken.closed = foreignElements.count
+      guard let bridge else { return completion(.success(taken)) }
       // A rule that got a cap since the last run: its address stays open, but no longer without it.
-      if adopted.hasCaps { commitCaps() }
+      if taken.hasCaps { commitCaps() }
       shorten(overlong)
-      bridge.revoke(strangers, cutsFlows: options.cutsFlows) { failure, _ in
+      bridge.revoke(foreignElements, cutsFlows: options.cutsFlows) { failure, _ in
         completion(
           failure.map { .failure(StartError("addresses of an earlier run cannot be closed: \($0)")) }
-            ?? .success(adopted))
+            ?? .success(taken))
       }
     }
   }
 
-  /// What was open in an earlier run is known as such, whether it is adopted or not.
+  /// What was open in an earlier run is known as such, whether it is taken over or not.
   private func remember(_ entries: [JournalEntry]) {
     let indexes = Dictionary(
       snapshot.servers.map { (String(decoding: $0.name, as: UTF8.self), $0.firewallIndex) },
@@ -270,28 +270,28 @@ extension ResolutionService {
 
   /// Takes over an element for each name of the last run that policy still allows it for.
   /// Returns the caps that it stands under, nil where no grant holds it.
-  private func adopt(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> UInt16? {
+  private func takeOver(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> UInt16? {
     let element = listed.element
     guard listed.remainingMilliseconds > 0 else { return nil }
     let until = now + min(listed.lifetime, options.longestLifetime)
-    var adopted: UInt16?
+    var taken: UInt16?
     for entry in entries {
       guard
         let rule = snapshot.rule(server: element.server, name: entry.name.wire, type: entry.type),
         admits(element.address, rule, server: element.server, name: entry.name.wire, type: entry.type),
-        let place = snapshot.server(firewallIndex: element.server)
+        let serverIndex = snapshot.server(firewallIndex: element.server)
       else { continue }
-      let targets = snapshot.servers[place].targets(of: rule.ports, family: element.address.family)
+      let targets = snapshot.servers[serverIndex].targets(of: rule.ports, family: element.address.family)
       guard (element.transport, element.port) == (entry.transport, entry.port),
         targets.contains(where: { $0 == (entry.transport, entry.port) })
       else { continue }
-      let caps = rule.capBits(in: snapshot.servers[place].byteCaps)
-      let isTaken = engine.ledger.adopt(
+      let caps = rule.capBits(in: snapshot.servers[serverIndex].byteCaps)
+      let isTaken = engine.ledger.takeOver(
         GrantLedger.Key(server: element.server, name: entry.name, type: entry.type), element, until: until,
         caps: caps, opened: monotonic(ofWallSeconds: entry.opened), now: now, epoch: epoch)
-      if isTaken { adopted = (adopted ?? 0) | caps }
+      if isTaken { taken = (taken ?? 0) | caps }
     }
-    return adopted
+    return taken
   }
 
   /// When on the monotonic clock; never later than now, whatever the journal says.
@@ -301,7 +301,7 @@ extension ResolutionService {
     return now - age.partialValue * 1_000_000_000
   }
 
-  struct Adopted {
+  struct TakenOver {
     var kept = 0
     var closed = 0
     var hasCaps = false
@@ -358,14 +358,14 @@ extension ResolutionService {
     }
   }
 
-  private func rewriteOpen(_ journal: GrantJournal, from start: GrantLedger.HoldingPlace) {
-    var (place, entries) = (start, [JournalEntry]())
-    let isLeft = engine.ledger.forEachHolding(now: now, from: &place, atMost: Self.journalSlice) {
+  private func rewriteOpen(_ journal: GrantJournal, from start: GrantLedger.HoldingCursor) {
+    var (cursor, entries) = (start, [JournalEntry]())
+    let isLeft = engine.ledger.forEachHolding(now: now, from: &cursor, atMost: Self.journalSlice) {
       if let entry = entry($0, $1, opened: $3) { entries.append(entry) }
     }
     journal.rewrite(entries)
     guard isLeft else { return journal.endRewriting() }
-    _ = reactor.schedule(at: reactor.now) { [unowned self] in rewriteOpen(journal, from: place) }
+    _ = reactor.schedule(at: reactor.now) { [unowned self] in rewriteOpen(journal, from: cursor) }
   }
 
   private func entry(_ key: GrantLedger.Key, _ element: GrantElement, opened: UInt64) -> JournalEntry? {

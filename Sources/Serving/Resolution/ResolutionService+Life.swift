@@ -10,18 +10,18 @@ import Resolver
 extension ResolutionService {
   func tellStart(after former: FormerRun) {
     if case .broken(let began) = former {
-      tell(.crashed, AuditMembers(.began, ControlAPI.time(nanoseconds: began)))
+      record(.crashed, AuditMembers(.began, ControlAPI.time(nanoseconds: began)))
       StandardError.write("sluice: the run before this one ended without stopping")
     }
-    tell(.started, AuditMembers(.version, Release.version).with(.pid, getpid()))
+    record(.started, AuditMembers(.version, Release.version).with(.pid, getpid()))
   }
 
   /// - Parameter failure: why it cannot go on; nil where it was asked to stop.
   func tellEnd(_ failure: String?) {
-    tell(.stopped, AuditMembers(.version, Release.version).with(.error, failure))
+    record(.stopped, AuditMembers(.version, Release.version).with(.error, failure))
   }
 
-  private func tell(_ code: AuditCode, _ members: AuditMembers) {
+  private func record(_ code: AuditCode, _ members: AuditMembers) {
     _ = push(
       AuditRecordHeader(service: code, wallClock: shared.clock().wall), server: everybody, destination: [], members)
   }

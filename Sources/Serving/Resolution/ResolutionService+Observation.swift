@@ -122,9 +122,11 @@ extension ResolutionService {
   private func cappedName(
     _ refusal: RefusedConnection, _ kind: ByteCap.Kind, _ server: UInt16?, _ time: UInt64
   ) -> Name? {
-    guard let server, let place = snapshot.server(firewallIndex: server) else { return nil }
+    guard let server, let serverIndex = snapshot.server(firewallIndex: server) else { return nil }
     var bits: UInt16 = 0
-    for (index, cap) in snapshot.servers[place].byteCaps.enumerated() where cap.kind == kind { bits |= 1 << index }
+    for (index, cap) in snapshot.servers[serverIndex].byteCaps.enumerated() where cap.kind == kind {
+      bits |= 1 << index
+    }
     return engine.ledger.cappedName(
       of: refusal.destination, transport: refusal.transport, port: refusal.port, caps: bits, server: server, at: time)
   }

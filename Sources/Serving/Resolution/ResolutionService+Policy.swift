@@ -12,14 +12,14 @@ import Resolver
 import ResponseCache
 
 /// What became of putting another policy in force.
-enum Adoption {
-  case inForce(Adopted)
+enum Activation {
+  case inForce(Applied)
   /// The former policy stays; the text says why.
   case refused(String)
   /// The files cannot be used: what is wrong, a line each. The former policy stays.
   case unusable([String])
 
-  struct Adopted {
+  struct Applied {
     var policy: String
     var former: String
     var servers: Int
@@ -36,17 +36,17 @@ enum Adoption {
     switch self {
     case .unusable(let findings): return findings.joined(separator: "\n")
     case .refused(let reason): return "refused, the former policy stays: \(reason)"
-    case .inForce(let adopted):
-      let text = "policy \(adopted.policy) is in force: \(counted(adopted.servers, "server"))"
-      return adopted.serversChanged == 0
+    case .inForce(let applied):
+      let text = "policy \(applied.policy) is in force: \(counted(applied.servers, "server"))"
+      return applied.serversChanged == 0
         ? "\(text); nothing changed; other keys need a restart"
-        : "\(text), \(adopted.serversChanged) of them changed; \(counted(adopted.addressesClosed, "address")) closed, "
-          + "\(counted(adopted.flowsCut, "connection")) cut; other keys need a restart" + adopted.letGoText
+        : "\(text), \(applied.serversChanged) of them changed; \(counted(applied.addressesClosed, "address")) closed, "
+          + "\(counted(applied.flowsCut, "connection")) cut; other keys need a restart" + applied.letGoText
     }
   }
 }
 
-extension Adoption.Adopted {
+extension Activation.Applied {
   /// A line for each network that no policy governs any more.
   fileprivate var letGoText: String {
     letGo.map {
@@ -81,16 +81,16 @@ extension ResolutionService {
   ///   - plan: nil leaves rules and sets as they are.
   ///   - renumbered: servers of which nothing may stay open, because the firewall knows their caps otherwise.
   ///   - members: what else the event says.
-  func adopt(
+  func activate(
     _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: AuditMembers = AuditMembers(),
-    _ completion: @escaping (Adoption) -> Void
+    _ completion: @escaping (Activation) -> Void
   ) {
     guard let bridge, let plan, bridge.plan != plan || holdsOthers(beside: plan) else {
       return finishAdopting(snapshot, renumbered, members, completion)
     }
-    tell(.installing)
+    advanceEnforcement(.installing)
     bridge.install(plan) { [unowned self] failure in
-      tell(.installed)
+      advanceEnforcement(.installed)
       if let failure {
         recordRefusedPolicy(errors: 1, members: members)
         return completion(.refused("the firewall cannot take it: \(failure)"))
@@ -103,14 +103,14 @@ extension ResolutionService {
   /// open stay, and nothing is asked of the bridge.
   ///
   /// - Precondition: it is of as many servers as the policy.
-  func adopt(_ clients: ClientTable) {
+  func activate(_ clients: ClientTable) {
     snapshot = snapshot.with(clients)
     shared.current.replace(snapshot)
   }
 
   private func finishAdopting(
     _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: AuditMembers,
-    _ completion: @escaping (Adoption) -> Void
+    _ completion: @escaping (Activation) -> Void
   ) {
     let former = self.snapshot
     // Before any thread decides by the new policy, and on the one thread that stores answers.
@@ -125,20 +125,20 @@ extension ResolutionService {
     // Their numbers may have been others' before.
     for server in added { engine.ledger.forget(server: server) }
     volumes.forget(servers: added)
-    var adopted = Adoption.Adopted(
+    var applied = Activation.Applied(
       policy: snapshot.policy.fingerprint, former: former.policy.fingerprint, servers: snapshot.servers.count,
       serversChanged: changed.union(added).count)
-    adopted.letGo = letGo(since: former, snapshot)
-    adopted.isManaged = options.isManaged
+    applied.letGo = letGo(since: former, snapshot)
+    applied.isManaged = options.isManaged
     // What the new policy forbids to every server, as a network of its servers; then what it does not list any more.
     closeRefused(additions, since: former)
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
-      (adopted.addressesClosed, adopted.flowsCut) = (closed, flows)
+      (applied.addressesClosed, applied.flowsCut) = (closed, flows)
       reloads.inForce += 1
       _ = push(
         AuditRecordHeader(service: .policyReloaded, wallClock: shared.clock().wall), server: everybody, destination: [],
-        adopted.members.with(members))
-      completion(.inForce(adopted))
+        applied.members.with(members))
+      completion(.inForce(applied))
     }
   }
 
@@ -193,11 +193,11 @@ extension ResolutionService {
   ) -> [GrantElement] {
     var elements: [GrantElement] = []
     for server in changed {
-      guard let place = former.server(firewallIndex: server) else { continue }
+      guard let serverIndex = former.server(firewallIndex: server) else { continue }
       for (address, name) in engine.ledger.lapsed(ofServer: server, now: now) {
         let key = GrantLedger.Key(server: server, name: name, type: address.family == .v4 ? .A : .AAAA)
         guard let rule = former.rule(server: server, name: name.wire, type: key.type) else { continue }
-        for target in former.servers[place].targets(of: rule.ports, family: address.family) {
+        for target in former.servers[serverIndex].targets(of: rule.ports, family: address.family) {
           let element = GrantElement(server: server, address: address, transport: target.transport, port: target.port)
           if renumbered.contains(server) || !snapshot.keepsOpen(former, key, element) { elements.append(element) }
         }
@@ -248,7 +248,7 @@ extension ResolutionService {
       commit(unit) { [unowned self] result in
         guard case .committed = result else { return shortenLater(part) }
         engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
-        tell(.shortened(part))
+        advanceEnforcement(.shortened(part))
       }
     }
   }
@@ -260,7 +260,7 @@ extension ResolutionService {
       StandardError.write(
         "sluice: \(counted(elements.count, "address")) should end sooner than the kernel knows; trying again")
     }
-    tell(.notShortened(elements))
+    advanceEnforcement(.notShortened(elements))
   }
 
   /// One event for each server that lost addresses.
@@ -268,10 +268,10 @@ extension ResolutionService {
     revoked elements: [GrantElement], since former: ResolverSnapshot, flows: Int, _ members: AuditMembers
   ) {
     for (server, elements) in Dictionary(grouping: elements, by: \.server) {
-      guard let place = former.server(firewallIndex: server) else { continue }
+      guard let serverIndex = former.server(firewallIndex: server) else { continue }
       let addresses = Set(elements.map(\.address)).sorted()
       _ = push(
-        AuditRecordHeader(service: .revoked, wallClock: shared.clock().wall), server: former.servers[place].name,
+        AuditRecordHeader(service: .revoked, wallClock: shared.clock().wall), server: former.servers[serverIndex].name,
         destination: [],
         AuditMembers(.addresses, Array(addresses.prefix(Self.listedAddresses)))
           .with(.addressCount, addresses.count)

@@ -19,7 +19,7 @@ import Upstream
 
 /// What other threads tell the resolver's thread.
 enum ResolverMessage: Sendable {
-  case question(PendingQuestion, any ReplyPath)
+  case question(PendingQuery, any ReplyPath)
   /// A policy is compiled; the configuration it is of, where that was read again.
   case compiled(LoadedSettings?, CompiledPolicy?)
   /// A call of the control API.
@@ -40,7 +40,7 @@ final class ResolutionService {
   let bridge: BridgeLink?
   let shared: SharedState
   let ring: AuditRing
-  let lane: Int
+  let shard: Int
   let options: FirewallOptions
   let journal: GrantJournal?
   var engine: ResolutionEngine<any ReplyPath>
@@ -75,7 +75,7 @@ final class ResolutionService {
   /// The end waits for what the bridge has to tell of refused packets.
   private var areBooksOpen = false
   /// What the query paths could not answer, by the server's index.
-  private var questions = Turns<UInt16, (PendingQuestion, any ReplyPath)>()
+  private var questions = Turns<UInt16, (PendingQuery, any ReplyPath)>()
   /// Called once when nothing more can be opened, with the reason.
   var onFailure: ((String) -> Void)?
   /// Called when the bridge has looked at the sets again.
@@ -98,7 +98,7 @@ final class ResolutionService {
   }()
 
   init(
-    reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing, lane: Int,
+    reactor: Reactor, upstream: UpstreamPool, bridge: BridgeLink?, shared: SharedState, ring: AuditRing, shard: Int,
     ledger: consuming GrantLedger, options: FirewallOptions, journal: GrantJournal?, listeners: Set<IPAddress> = [],
     clock: EndClock = EndClock(), incarnation: UInt64 = 0
   ) {
@@ -107,7 +107,7 @@ final class ResolutionService {
     self.bridge = bridge
     self.shared = shared
     self.ring = ring
-    self.lane = lane
+    self.shard = shard
     self.options = options
     self.journal = journal
     self.listeners = listeners
@@ -120,7 +120,7 @@ final class ResolutionService {
   }
 
   /// Tells the enforcement what happened, and does what comes of it; what happens meanwhile is told when that is done.
-  func tell(_ event: Enforcement.Event) {
+  func advanceEnforcement(_ event: Enforcement.Event) {
     guard enforcementEvents.add(event) else { return }
     while let next = enforcementEvents.next() {
       for action in enforcement.handle(next, now: now, epoch: shared.epoch.current) { perform(action) }
@@ -176,17 +176,17 @@ final class ResolutionService {
     return !questions.isEmpty
   }
 
-  private func take(_ question: PendingQuestion, _ path: any ReplyPath) {
+  private func take(_ question: PendingQuery, _ path: any ReplyPath) {
     guard !isStopping, question.snapshot === snapshot || isStillAllowed(question) else {
-      return finish(engine.turnAway(question, path, now: now))
+      return answerWaiting(engine.refuse(question, path, now: now))
     }
-    while let displaced = engine.makeRoom(for: question, now: now) { finish(displaced) }
+    while let displaced = engine.makeRoom(for: question, now: now) { answerWaiting(displaced) }
     perform(engine.submit(question, path, now: now, epoch: shared.epoch.current))
   }
 
   /// A question that a worker decided just before a reload is decided again; a PTR opens nothing.
-  private func isStillAllowed(_ question: PendingQuestion) -> Bool {
-    if case .pointer = question.kind { return true }
+  private func isStillAllowed(_ question: PendingQuery) -> Bool {
+    if case .reverse = question.kind { return true }
     return snapshot.grantsAsBefore(
       question.snapshot, server: question.state.firewallIndex, name: question.name, type: question.type)
   }
@@ -209,7 +209,7 @@ final class ResolutionService {
       }
       if let key { keepRecord(of: commits, for: key) }
     case .finish(let finished):
-      finish(finished)
+      answerWaiting(finished)
       stopIfIdle()
     }
   }
@@ -252,7 +252,7 @@ final class ResolutionService {
   }
 
   /// Records what must be recorded, then answers every query that waited.
-  private func finish(_ finished: ResolutionEngine<any ReplyPath>.Finished) {
+  private func answerWaiting(_ finished: ResolutionEngine<any ReplyPath>.Finished) {
     let clock = shared.clock()
     var mustRecord = true
     for waiting in finished.waiting {
@@ -273,14 +273,14 @@ final class ResolutionService {
       let code = isRecorded ? finished.response.responseCode : .SERVFAIL
       resolutionTimes.observe(nanoseconds: clock.monotonic &- min(question.arrived, clock.monotonic))
       question.state.counts.cells.count(
-        Self.verdict(finished.event, isRecorded), UInt8(truncatingIfNeeded: code.rawValue), lane: lane)
+        Self.verdict(finished.event, isRecorded), UInt8(truncatingIfNeeded: code.rawValue), shard: shard)
       question.state.leave()
     }
   }
 
   private static func verdict(
     _ event: ResolutionEngine<any ReplyPath>.Event?, _ isRecorded: Bool
-  ) -> QueryVerdict {
+  ) -> QueryOutcome {
     guard isRecorded else { return .failed }
     return switch event?.code.decision {
     case .block: .denied
@@ -306,7 +306,7 @@ final class ResolutionService {
   }
 
   private func record(
-    _ code: AuditCode, _ members: AuditMembers, _ response: CachedResponse, _ question: PendingQuestion,
+    _ code: AuditCode, _ members: AuditMembers, _ response: CachedResponse, _ question: PendingQuery,
     _ clock: QueryClock
   ) -> Bool {
     guard !shared.audit.isBlocked else { return false }
@@ -319,7 +319,7 @@ final class ResolutionService {
 
   private func send(
     _ response: CachedResponse, _ event: ResolutionEngine<any ReplyPath>.Event?, _ isRecorded: Bool,
-    _ waiting: ResolutionEngine<any ReplyPath>.Waiting, _ clock: QueryClock
+    _ waiting: ResolutionEngine<any ReplyPath>.WaitingClient, _ clock: QueryClock
   ) {
     let question = waiting.question
     let path = waiting.waiter
@@ -344,7 +344,7 @@ final class ResolutionService {
   private static let booksMilliseconds: UInt64 = 1000
 
   private func stopIfIdle() {
-    guard isStopping, !areBooksOpen, engine.flightCount == 0, questions.isEmpty else { return }
+    guard isStopping, !areBooksOpen, engine.resolutionCount == 0, questions.isEmpty else { return }
     reactor.stop()
   }
 }

@@ -2,7 +2,7 @@ import Glibc
 
 /// One message out and one message in over TCP, each after a length of two octets (RFC 1035 section 4.2.2).
 struct StreamBuffer {
-  enum Progress {
+  enum Transfer {
     case wait(writable: Bool)
     case message([UInt8])
     case failed
@@ -19,7 +19,7 @@ struct StreamBuffer {
   }
 
   /// Sends and receives what the socket takes and has.
-  mutating func advance(_ socket: Int32, _ buffer: inout [UInt8]) -> Progress {
+  mutating func advance(_ socket: Int32, _ buffer: inout [UInt8]) -> Transfer {
     while sent < outgoing.count {
       let count = unsafe outgoing[sent...].withUnsafeBytes {
         unsafe send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))

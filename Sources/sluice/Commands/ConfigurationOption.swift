@@ -23,9 +23,9 @@ struct ConfigurationOption: ParsableArguments {
   func load(quiet: Bool = false) throws -> Settings { try Self.load(config, quiet: quiet) }
 
   /// Where audit log and control socket are, whatever is wrong with the rest; prints why not, and exits with 1.
-  static func places(_ config: String) throws -> (audit: AuditSettings, control: ControlSettings) {
+  static func paths(_ config: String) throws -> (audit: AuditSettings, control: ControlSettings) {
     do throws(Diagnostic) {
-      return try SettingsLoader.places(path: config)
+      return try SettingsLoader.paths(path: config)
     } catch {
       StandardError.write(error.description)
       throw ExitCode.failure

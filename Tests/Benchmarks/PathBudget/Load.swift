@@ -95,11 +95,11 @@ extension Load {
     guard self != .miss else { return }
     let ages: [UInt64] = [0, 1, 59, 150, 299]
     for index in 0..<Self.batch {
-      let place = scenario.place(index)
+      let entry = scenario.entry(index)
       var response = answer
       response.expires -= ages[index % ages.count] * 1_000_000_000
-      let name = snapshot.policy.servers[place.server].rules[place.name].pattern.suffix.wire
-      snapshot.servers[place.server].cache.store(name, type, response)
+      let name = snapshot.policy.servers[entry.server].rules[entry.name].pattern.suffix.wire
+      snapshot.servers[entry.server].cache.store(name, type, response)
     }
   }
 

@@ -43,14 +43,14 @@ struct Replay: ~Copyable {
     let shared = SharedState(
       current: CurrentSnapshot(snapshot), epoch: FirewallEpoch(), audit: OpenGate(),
       clocks: { (Self.now, wall: 1_763_630_062_000_000_000) }, resolveInterface: { _ in 0 }, sink: { _, _ in })
-    session = QuerySession(QueryLane(shared, ring: Self.ring()))
+    session = QuerySession(QueryThread(shared, ring: Self.ring()))
   }
 
   /// Answers every packet, as `DatagramWorker` does with what one `recvmmsg` returned.
   mutating func batch(_ packets: borrowing Packets) -> Seen {
     var seen = Seen()
     for index in 0..<packets.ranges.count {
-      if index.isMultiple(of: QuerySession.places) {
+      if index.isMultiple(of: QuerySession.slots) {
         if index > 0 { session.end() }
         session.begin()
         lookAhead(packets, from: index)
@@ -63,7 +63,7 @@ struct Replay: ~Copyable {
       let outcome = unsafe reply.withUnsafeMutableBufferPointer { buffer in
         var output = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
         let outcome = session.answer(
-          index % QuerySession.places, packets.octets.span.extracting(packets.ranges[index]),
+          index % QuerySession.slots, packets.octets.span.extracting(packets.ranges[index]),
           from: packets.sources[index], into: &output)
         _ = unsafe output.finalize(for: buffer)
         return outcome
@@ -85,7 +85,7 @@ struct Replay: ~Copyable {
   }
 
   private mutating func lookAhead(_ packets: borrowing Packets, from first: Int) {
-    let batch = first..<min(first + QuerySession.places, packets.ranges.count)
+    let batch = first..<min(first + QuerySession.slots, packets.ranges.count)
     for index in batch {
       session.screen(
         index - first, packets.octets.span.extracting(packets.ranges[index]), from: packets.sources[index].client)

@@ -26,7 +26,7 @@ enum Scenario: String {
 
   /// The server that packet `index` comes from, and which of its names it asks for: spread over all of them. Names
   /// are as long here as there.
-  func place(_ index: Int) -> (server: Int, name: Int) {
+  func entry(_ index: Int) -> (server: Int, name: Int) {
     (index * 7_919 % servers, index * 7_919 % namesPerServer)
   }
 
@@ -40,23 +40,23 @@ enum Scenario: String {
 
   /// A name that the client of packet `index` may resolve.
   func listedName(_ index: Int) -> String {
-    let place = place(index)
-    return Self.name(place.server, place.name)
+    let entry = entry(index)
+    return Self.name(entry.server, entry.name)
   }
 
   /// The address that packet `index` comes from.
-  func client(_ index: Int) -> IPAddress { Self.client(ofServer: place(index).server) }
+  func client(_ index: Int) -> IPAddress { Self.client(ofServer: entry(index).server) }
 
   func snapshot() throws -> ResolverSnapshot {
-    let place = SourceLocation(file: "policy.yaml", line: 1, column: 1)
+    let entry = SourceLocation(file: "policy.yaml", line: 1, column: 1)
     let policies = try (0..<servers).map { server in
       let network =
-        IPPrefix(Self.client(ofServer: server), length: 24).map { [ServerNetwork(prefix: $0, location: place)] } ?? []
+        IPPrefix(Self.client(ofServer: server), length: 24).map { [ServerNetwork(prefix: $0, location: entry)] } ?? []
       let rules = try (0..<namesPerServer).map { name in
-        EgressRule(pattern: try NamePattern(Self.name(server, name)), location: place)
+        EgressRule(pattern: try NamePattern(Self.name(server, name)), location: entry)
       }
       return ServerPolicy(
-        name: try ServerName("server-\(server)"), networks: network, rules: RuleList(rules), location: place)
+        name: try ServerName("server-\(server)"), networks: network, rules: RuleList(rules), location: entry)
     }
     return ResolverSnapshot(
       policy: PolicySnapshot(policies, hash: NameHash(seed: 1)), zones: try LocalZones(files: LocalZones.shippedFiles),

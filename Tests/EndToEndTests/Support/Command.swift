@@ -35,11 +35,11 @@ final class RunningCommand {
   private var outputFile: URL { folder.appending(path: "output") }
   private var errorFile: URL { folder.appending(path: "errors") }
 
-  private static func file(_ place: URL) throws -> FileHandle {
-    guard FileManager.default.createFile(atPath: place.path, contents: nil) else {
-      throw Obstacle("no file \(place.path)")
+  private static func file(_ file: URL) throws -> FileHandle {
+    guard FileManager.default.createFile(atPath: file.path, contents: nil) else {
+      throw Obstacle("no file \(file.path)")
     }
-    return try FileHandle(forWritingTo: place)
+    return try FileHandle(forWritingTo: file)
   }
 
   /// `env` and `nsenter` replace themselves, so this is the program's own.
@@ -84,9 +84,9 @@ enum Command {
     _ arguments: [String], in namespace: Namespace? = nil, within seconds: Double = 30,
     environment: [String: String] = [:]
   ) throws -> Output {
-    let place = folder.appending(path: UUID().uuidString)
-    defer { try? FileManager.default.removeItem(at: place) }
-    let command = try RunningCommand(arguments, in: namespace, folder: place, environment: environment)
+    let file = folder.appending(path: UUID().uuidString)
+    defer { try? FileManager.default.removeItem(at: file) }
+    let command = try RunningCommand(arguments, in: namespace, folder: file, environment: environment)
     let status = try command.status(within: seconds)
     return Output(status: status, text: command.output, errors: command.errors)
   }

@@ -17,9 +17,9 @@ enum Machine {
   static let executable: String? = {
     let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
     let bundles = CommandLine.arguments.filter { $0.hasSuffix(".xctest") }
-    let places = ([own] + bundles).map { ($0 as NSString).deletingLastPathComponent + "/sluice" }
+    let paths = ([own] + bundles).map { ($0 as NSString).deletingLastPathComponent + "/sluice" }
     let named = ProcessInfo.processInfo.environment["SLUICE_EXECUTABLE"]
-    return ((named.map { [$0] } ?? []) + places).first { FileManager.default.isExecutableFile(atPath: $0) }
+    return ((named.map { [$0] } ?? []) + paths).first { FileManager.default.isExecutableFile(atPath: $0) }
   }()
 
   /// The root of the checkout.

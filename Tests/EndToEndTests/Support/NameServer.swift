@@ -8,8 +8,8 @@ final class NameServer {
   /// Serves `records`, master-file lines with absolute names, on `address`.
   init(records: String, address: String, in namespace: Namespace, folder: URL) throws {
     self.namespace = namespace
-    let place = folder.appending(path: "nsd")
-    try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
+    let directory = folder.appending(path: "nsd")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     let zone = """
       $ORIGIN .
       $TTL 60
@@ -18,17 +18,17 @@ final class NameServer {
       ns. IN A \(address)
 
       """
-    try Data((zone + records).utf8).write(to: place.appending(path: "root.zone"))
+    try Data((zone + records).utf8).write(to: directory.appending(path: "root.zone"))
     let configuration = """
       server:
         ip-address: \(address)
         username: ""
         chroot: ""
-        zonesdir: "\(place.path)"
+        zonesdir: "\(directory.path)"
         database: ""
-        pidfile: "\(place.path)/nsd.pid"
-        xfrdfile: "\(place.path)/xfrd.state"
-        zonelistfile: "\(place.path)/zone.list"
+        pidfile: "\(directory.path)/nsd.pid"
+        xfrdfile: "\(directory.path)/xfrd.state"
+        zonelistfile: "\(directory.path)/zone.list"
         server-count: 1
         rrl-ratelimit: 0
       remote-control:
@@ -38,7 +38,7 @@ final class NameServer {
         zonefile: root.zone
 
       """
-    let file = place.appending(path: "nsd.conf")
+    let file = directory.appending(path: "nsd.conf")
     try Data(configuration.utf8).write(to: file)
     process = try RunningCommand(["nsd", "-d", "-c", file.path], in: namespace, folder: folder)
     let dig = ["dig", "+short", "+time=1", "+tries=1", "@\(address)", "ns.", "A"]

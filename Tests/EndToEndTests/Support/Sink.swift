@@ -15,10 +15,10 @@ final class Sink: Sendable {
   init(in namespace: Namespace) throws {
     listener = try namespace.perform {
       let fd = socket(AF_INET6, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-      var place = sockaddr_in6()
-      place.sin6_family = sa_family_t(AF_INET6)
-      place.sin6_port = Self.port.bigEndian
-      let isBound = unsafe withUnsafePointer(to: place) { pointer in
+      var address = sockaddr_in6()
+      address.sin6_family = sa_family_t(AF_INET6)
+      address.sin6_port = Self.port.bigEndian
+      let isBound = unsafe withUnsafePointer(to: address) { pointer in
         unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
           unsafe bind(fd, $0, socklen_t(MemoryLayout<sockaddr_in6>.size)) == 0
         }

@@ -32,8 +32,8 @@ final class SluiceServer {
   /// The process that feeds the kernel: the last of the chain that serve started.
   var bridge: Int32 {
     get throws {
-      guard let feeder = Processes.descendants(of: try pid).last else { throw Obstacle("sluice has no bridge") }
-      return feeder
+      guard let worker = Processes.descendants(of: try pid).last else { throw Obstacle("sluice has no bridge") }
+      return worker
     }
   }
 

@@ -57,23 +57,24 @@ final class Socket {
   private static func bound(_ address: String, _ port: UInt16, _ source: String, stream: Bool) throws -> Int32 {
     let kind = Int32(stream ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue)
     let fd = socket(AF_INET, kind | Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
-    func place(_ text: String, _ port: UInt16) -> sockaddr_in {
-      var place = sockaddr_in()
-      place.sin_family = sa_family_t(AF_INET)
-      place.sin_port = port.bigEndian
-      place.sin_addr.s_addr = unsafe inet_addr(text)
-      return place
+    func socketAddress(_ text: String, _ port: UInt16) -> sockaddr_in {
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = port.bigEndian
+      address.sin_addr.s_addr = unsafe inet_addr(text)
+      return address
     }
-    func with(_ place: sockaddr_in, _ call: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
-      unsafe withUnsafePointer(to: place) { pointer in
+    func with(_ address: sockaddr_in, _ call: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+      unsafe withUnsafePointer(to: address) { pointer in
         unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
           unsafe call($0, socklen_t(MemoryLayout<sockaddr_in>.size))
         }
       }
     }
-    let isBound = unsafe with(place(source, 0)) { unsafe Glibc.bind(fd, $0, $1) } == 0
+    let isBound = unsafe with(socketAddress(source, 0)) { unsafe Glibc.bind(fd, $0, $1) } == 0
     let isConnected =
-      unsafe with(place(address, port)) { unsafe Glibc.connect(fd, $0, $1) } == 0 || (stream && errno == EINPROGRESS)
+      unsafe with(socketAddress(address, port)) { unsafe Glibc.connect(fd, $0, $1) } == 0
+      || (stream && errno == EINPROGRESS)
     guard fd >= 0, isBound, isConnected else { throw Obstacle("no socket from \(source): \(errno)") }
     return fd
   }

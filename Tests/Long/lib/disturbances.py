@@ -109,7 +109,7 @@ def restart(bed, stream, report):
 
 @disturbance("kill", "serve, or one of its processes, or all of them, die at a random moment")
 def kill(bed, stream, report):
-    for parts in (["serve"], ["keeper"], ["feeder"], ["keeper", "feeder"], ["serve", "keeper", "feeder"]):
+    for parts in (["serve"], ["supervisor"], ["worker"], ["supervisor", "worker"], ["serve", "supervisor", "worker"]):
         rest(random.random() * 0.1)
         bed.kill(parts)
         if "serve" in parts:

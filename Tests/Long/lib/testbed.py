@@ -414,15 +414,17 @@ user: root
             asker.close()
 
     def processes_of_sluice(self):
-        """Process ids by part: serve, and the keeper and the feeder of its bridge, as far as they live."""
+        """Process ids by part: serve, and the supervisor and the worker of its bridge, as far as they live."""
         found = {}
         for pid in run("ip", "netns", "pids", self.host.name).split():
             try:
                 words = open(f"/proc/{pid}/cmdline").read().split("\0")
             except OSError:
                 continue
-            for part, word in (("serve", "serve"), ("keeper", "--keeper"), ("feeder", "--feeder")):
-                if word in words:
+            # The last of each is what versions until November 2026 call it, which `upgrade` starts from.
+            named = {"serve": {"serve"}, "supervisor": {"--supervisor", "--keeper"}, "worker": {"--worker", "--feeder"}}
+            for part, known in named.items():
+                if known & set(words):
                     found.setdefault(part, []).append(int(pid))
         return found
 
@@ -436,7 +438,7 @@ user: root
                 self.kill()
         self.serve = None
 
-    def kill(self, parts=("serve", "keeper", "feeder")):
+    def kill(self, parts=("serve", "supervisor", "worker")):
         """Ends parts of Sluice at once, without a word."""
         found = self.processes_of_sluice()
         for part in parts:

@@ -57,55 +57,55 @@ extension Scenario {
       "a bridge that is gone when serve is to end keeps it no longer",
       [.bridge(.hangs), .stop(), .expect(.stopped(false)), .bridgeDies(), .expect(.stopped(true))]),
     Scenario(
-      "a new feeder: what is promised is committed again, and the incident is told and over",
+      "a new worker: what is promised is committed again, and the incident is told and over",
       open + [
-        .feederDies(), .expect(.degraded(false)), .expect(.event(.enforcementDegraded, "bridge-restarted")),
+        .workerDies(), .expect(.degraded(false)), .expect(.event(.enforcementDegraded, "bridge-restarted")),
         .expect(.events(.enforcementRestored, 1)), .expect(.done(["open \(Address.first)", "open \(Address.first)"])),
         .expect(.failed(false)),
       ]),
     Scenario(
-      "a new feeder: nothing that is cached leaves before it is committed again",
+      "a new worker: nothing that is cached leaves before it is committed again",
       open + [
-        .bridge(.busy), .feederDies(), .ask("github-mcp", api, as: "later"), .expect(.noAnswer),
+        .bridge(.busy), .workerDies(), .ask("github-mcp", api, as: "later"), .expect(.noAnswer),
         .bridge(.acknowledges), .expect(.answer([Address.first])), .expect(.questions(1)),
       ]),
     Scenario(
-      "a new feeder: what its predecessor took along is asked for again",
+      "a new worker: what its predecessor took along is asked for again",
       [
         .upstream(answers: api, [Address.first]), .bridge(.busy), .ask("github-mcp", api),
-        .feederDies(losing: true), .expect(.noAnswer), .bridge(.acknowledges), .expect(.answer([Address.first])),
+        .workerDies(losing: true), .expect(.noAnswer), .bridge(.acknowledges), .expect(.answer([Address.first])),
       ]),
     Scenario(
-      "a new feeder: what its predecessor left is done twice, and no disorder",
+      "a new worker: what its predecessor left is done twice, and no disorder",
       [
-        .upstream(answers: api, [Address.first]), .bridge(.busy), .ask("github-mcp", api), .feederDies(),
+        .upstream(answers: api, [Address.first]), .bridge(.busy), .ask("github-mcp", api), .workerDies(),
         .bridge(.acknowledges), .expect(.answer([Address.first])), .expect(.events(.enforcementDegraded, 1)),
         .expect(.degraded(false)),
       ]),
     Scenario(
-      "a new feeder: a revocation that its predecessor took along is asked for again",
+      "a new worker: a revocation that its predecessor took along is asked for again",
       open + [
-        .bridge(.busy), .flush("github-mcp"), .feederDies(losing: true), .expect(.open("github-mcp", Address.first)),
+        .bridge(.busy), .flush("github-mcp"), .workerDies(losing: true), .expect(.open("github-mcp", Address.first)),
         .bridge(.acknowledges), .expect(.closed("github-mcp", Address.first)), .expect(.call(200)),
       ]),
     Scenario(
-      "a new feeder: a plan that its predecessor took along is installed",
+      "a new worker: a plan that its predecessor took along is installed",
       [
-        .compilesAtOnce(false), .reload(withOther), .bridge(.busy), .compile(), .feederDies(losing: true),
+        .compilesAtOnce(false), .reload(withOther), .bridge(.busy), .compile(), .workerDies(losing: true),
         .expect(.reloadWaits), .bridge(.acknowledges), .expect(.reload(.inForce)),
         .upstream(answers: api, [Address.first]), .ask("other", api), .expect(.open("other", Address.first)),
       ]),
     Scenario(
-      "a new feeder: a commit whose deadline is over is not asked for again",
+      "a new worker: a commit whose deadline is over is not asked for again",
       [
         .upstream(answers: api, [Address.first]), .bridge(.hangs), .ask("github-mcp", api),
-        .advance(.milliseconds(260)), .expect(.code(.SERVFAIL)), .feederDies(losing: true), .bridge(.acknowledges),
+        .advance(.milliseconds(260)), .expect(.code(.SERVFAIL)), .workerDies(losing: true), .bridge(.acknowledges),
         .expect(.closed("github-mcp", Address.first)),
       ]),
     Scenario(
-      "a feeder that is replaced again and again is one incident",
+      "a worker that is replaced again and again is one incident",
       open + [
-        .bridge(.busy), .feederDies(), .feederDies(), .feederDies(), .bridge(.acknowledges), .advance(.seconds(1)),
+        .bridge(.busy), .workerDies(), .workerDies(), .workerDies(), .bridge(.acknowledges), .advance(.seconds(1)),
         .expect(.degraded(false)), .expect(.events(.enforcementDegraded, 1)),
         .expect(.event(.enforcementRestored, "\"disturbances\":3")),
       ]),
@@ -140,7 +140,7 @@ extension Scenario {
       "a bridge that cannot feed is down until it greets",
       open + [
         .bridge(says: .broken(incarnation: 1, text: "no nft")), .expect(.bridgeUp(false)), .expect(.degraded(true)),
-        .expect(.failed(false)), .feederDies(), .expect(.bridgeUp(true)), .advance(.milliseconds(100)),
+        .expect(.failed(false)), .workerDies(), .expect(.bridgeUp(true)), .advance(.milliseconds(100)),
         .expect(.degraded(false)),
       ]),
   ]

@@ -29,29 +29,29 @@ struct Scenario: Sendable, CustomTestStringConvertible {
       do {
         try step.body(stage)
       } catch {
-        Issue.record("\(step.text): \(error)", sourceLocation: step.place)
+        Issue.record("\(step.text): \(error)", sourceLocation: step.location)
         break
       }
       guard stage.broken.isEmpty else {
-        Issue.record("\(step.text): \(stage.broken.joined(separator: "; "))", sourceLocation: step.place)
+        Issue.record("\(step.text): \(stage.broken.joined(separator: "; "))", sourceLocation: step.location)
         return
       }
     }
     stage.checkEnd()
     guard let last = steps.last, !stage.broken.isEmpty else { return }
-    Issue.record("at the end: \(stage.broken.joined(separator: "; "))", sourceLocation: last.place)
+    Issue.record("at the end: \(stage.broken.joined(separator: "; "))", sourceLocation: last.location)
   }
 }
 
 /// One thing that happens, or one that must hold.
 struct Step: Sendable {
   let text: String
-  let place: SourceLocation
+  let location: SourceLocation
   let body: @Sendable (Stage) throws -> Void
 
   private init(_ text: String, _ file: String, _ line: Int, _ body: @escaping @Sendable (Stage) throws -> Void) {
     let name = file.split(separator: "/").last.map(String.init) ?? file
-    place = SourceLocation(fileID: "ServingTests/\(name)", filePath: file, line: line, column: 1)
+    location = SourceLocation(fileID: "ServingTests/\(name)", filePath: file, line: line, column: 1)
     (self.text, self.body) = (text, body)
   }
 
@@ -106,9 +106,9 @@ struct Step: Sendable {
     }
   }
 
-  /// A feeder is gone, and another one begins.
-  static func feederDies(losing: Bool = false, _ file: String = #filePath, _ line: Int = #line) -> Step {
-    Step("the feeder dies", file, line) { stage in
+  /// A worker is gone, and another one begins.
+  static func workerDies(losing: Bool = false, _ file: String = #filePath, _ line: Int = #line) -> Step {
+    Step("the worker dies", file, line) { stage in
       stage.bridge.begin(finding: !losing)
       stage.settle()
     }
@@ -130,7 +130,7 @@ struct Step: Sendable {
 
   /// Another program empties the sets.
   static func othersFlush(
-    _ change: ForeignChange = .elementsRemoved, _ file: String = #filePath, _ line: Int = #line
+    _ change: TableChange = .elementsRemoved, _ file: String = #filePath, _ line: Int = #line
   ) -> Step {
     Step("others flush", file, line) { stage in
       stage.bridge.flushByOthers(change)
@@ -287,9 +287,9 @@ enum Expectation: Sendable {
     case refused
     case unusable
 
-    init(_ adoption: Adoption) {
+    init(_ activation: Activation) {
       self =
-        switch adoption {
+        switch activation {
         case .inForce: .inForce
         case .refused: .refused
         case .unusable: .unusable
@@ -328,7 +328,7 @@ enum Expectation: Sendable {
     case .call(let status): return differs(stage.callStatuses.last, status)
     case .calls(let count): return differs(stage.callStatuses.count, count)
     case .permits(let count): return differs(stage.policies.permits.count, count)
-    case .inFlight(let count): return differs(stage.service.engine.flightCount, count)
+    case .inFlight(let count): return differs(stage.service.engine.resolutionCount, count)
     }
   }
 

@@ -87,7 +87,7 @@ final class ScriptedBridge {
 
   // MARK: - What happens to it
 
-  /// A feeder begins.
+  /// A worker begins.
   ///
   /// - Parameter finding: what its predecessor was asked and had not done is found, and not lost with it.
   func begin(finding isFound: Bool = true) {
@@ -115,7 +115,7 @@ final class ScriptedBridge {
   }
 
   /// Another program takes every element out; the alarm comes first, as it does.
-  func flushByOthers(_ change: ForeignChange = .elementsRemoved) {
+  func flushByOthers(_ change: TableChange = .elementsRemoved) {
     kernel = [:]
     alarms.add()
     say(.alarm)

@@ -104,7 +104,7 @@ final class ScriptedUpstream {
         arrivals += 1
         var octets: [UInt8] = []
         batch.look(index) { query, _ in
-          octets = [UInt8](capacity: query.count) { out in for place in query.indices { out.append(query[place]) } }
+          octets = [UInt8](capacity: query.count) { out in for index in query.indices { out.append(query[index]) } }
         }
         guard let query = Query(octets) else { continue }
         if query.name != "." { questions.append("\(query.name) \(query.type)") }

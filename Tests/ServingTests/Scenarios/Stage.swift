@@ -92,7 +92,7 @@ final class Stage {
   let log = ScriptedLog()
   let service: ResolutionService
   let policies: PolicyController
-  private let desk: ControlDesk
+  private let handler: ControlCallHandler
   private let reactor: Reactor
   private let pool: UpstreamPool
   private let link: BridgeLink
@@ -104,13 +104,13 @@ final class Stage {
   /// Clients by their labels; the last that asked is what an expectation without a label is about.
   private(set) var asked: [String: Asked] = [:]
   private(set) var lastLabel = ""
-  private var decided: [String: PendingQuestion] = [:]
+  private var decided: [String: PendingQuery] = [:]
   private(set) var events: [Event] = []
   /// Compilations that were asked for and have not ended.
   private let compilations: Compilations
   var compilesAtOnce = true
   /// What became of the reloads that were asked for.
-  private(set) var reloads: [Adoption] = []
+  private(set) var reloads: [Activation] = []
   private(set) var reloadsAsked = 0
   /// Answers of the control API, in order.
   private let calls = ScriptedCalls()
@@ -176,8 +176,8 @@ final class Stage {
     self.shared = shared
     let ring = AuditRing.onHeap(1 << 20)
     self.ring = AuditRingReader(ring)
-    let lanes = ThreadLanes(workers: settings.workers)
-    session = QuerySession(QueryLane(shared, ring: ring))
+    let threads = ThreadIndexes(workers: settings.workers)
+    session = QuerySession(QueryThread(shared, ring: ring))
     let pool = UpstreamPool(
       reactor: reactor,
       servers: settings.upstreams.map { UpstreamServer(address: $0.address, port: $0.port) },
@@ -190,7 +190,7 @@ final class Stage {
     _ = bridge.takeTurn()
     reactor.turn()
     let service = ResolutionService(
-      reactor: reactor, upstream: pool, bridge: link, shared: shared, ring: ring, lane: lanes.resolver,
+      reactor: reactor, upstream: pool, bridge: link, shared: shared, ring: ring, shard: threads.resolver,
       ledger: GrantLedger(settings.firewall), options: FirewallOptions(settings), journal: nil, clock: endClock,
       incarnation: 1)
     self.service = service
@@ -202,16 +202,16 @@ final class Stage {
         settings: settings, policies: settings.policies, indexes: indexes, compiledAt: compiledAt),
       path: file, factory: factory, current: current, service: service, mailbox: mailbox, clock: endClock,
       compiling: { compilations.waiting.append($0) })
-    let desk = ControlDesk(
+    let handler = ControlCallHandler(
       service: service, policies: policies, settings: settings, audit: log, started: clock.clocks.wall(),
       mailbox: mailbox)
-    self.desk = desk
+    self.handler = handler
     receiver.service = service
     try reactor.attach(mailbox) { [unowned service] in service.handle($0) }
     service.refuseAddresses(for: service.snapshot)
     service.onFailure = { [unowned self] in failure = failure ?? $0 }
-    service.onControl = { [unowned desk] in desk.take($0, $1) }
-    service.onAnswered = { [unowned desk] in desk.answered($0, $1) }
+    service.onControl = { [unowned handler] in handler.take($0, $1) }
+    service.onAnswered = { [unowned handler] in handler.answered($0, $1) }
     try reconcile(setting)
     service.startRhythms()
   }
@@ -288,19 +288,21 @@ final class Stage {
   /// The query path decides; nil where it answers by itself.
   private func decide(
     _ server: String, _ name: String, _ type: RRType, as label: String
-  ) throws -> PendingQuestion? {
+  ) throws -> PendingQuery? {
     let snapshot = shared.current.load()
-    guard let place = snapshot.policy.server(named: server) else { throw Failure(description: "no server \(server)") }
-    let state = snapshot.servers[place]
+    guard let serverIndex = snapshot.policy.server(named: server) else {
+      throw Failure(description: "no server \(server)")
+    }
+    let state = snapshot.servers[serverIndex]
     // Of a network `10.77.N.0/24`.
-    let network = snapshot.policy.servers[place].networks[0].prefix.address
+    let network = snapshot.policy.servers[serverIndex].networks[0].prefix.address
     let source = QuerySource(
       client: IPAddress(v4: UInt32(truncatingIfNeeded: network.low) + 9), port: 40_000, transport: .udp, interface: 0)
     let client = ScriptedClient()
     asked[label] = Asked(client: client, server: state.firewallIndex, type: type)
     lastLabel = label
     let message = Messages.query(name, type, opt: Messages.opt())
-    var outcome = QuerySession.Outcome.drop
+    var outcome = QuerySession.Disposition.drop
     let reply = [UInt8](capacity: ReplyWriter.maxDatagram) { out in
       outcome = session.answer(message.span, from: source, into: &out)
     }
@@ -312,7 +314,7 @@ final class Stage {
     return nil
   }
 
-  private func hand(_ question: PendingQuestion, _ label: String) throws {
+  private func hand(_ question: PendingQuery, _ label: String) throws {
     guard let client = asked[label]?.client else { throw Failure(description: "nobody is called \(label)") }
     shared.sink(question, client)
   }
@@ -368,7 +370,7 @@ final class Stage {
   func reload() {
     reloadsAsked += 1
     policies.reload(
-      ReloadCall(peer: Self.root) { [unowned self] adoption, _ in reloads.append(adoption) })
+      ReloadCall(peer: Self.root) { [unowned self] activation, _ in reloads.append(activation) })
     settle()
   }
 
@@ -442,7 +444,7 @@ final class Stage {
   /// Whatever a scenario is about, at its end: nothing is open for nobody, where serve believes that all is well (P3).
   func checkEnd() {
     broken += bridge.faults
-    guard bridge.isAlive, bridge.isIdle, service.engine.flightCount == 0, !service.enforcement.incident.isOpen,
+    guard bridge.isAlive, bridge.isIdle, service.engine.resolutionCount == 0, !service.enforcement.incident.isOpen,
       case .acknowledges = bridge.conduct
     else { return }
     for element in bridge.kernel.keys

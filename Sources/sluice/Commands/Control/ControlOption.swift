@@ -20,7 +20,7 @@ struct ControlOption: ParsableArguments {
   private func path() throws -> String {
     if let control { return control }
     guard let config = configuration else { return ControlSettings.default.path }
-    return try ConfigurationOption.places(config).control.path
+    return try ConfigurationOption.paths(config).control.path
   }
 
   /// As `ControlCaller.call`.

@@ -11,7 +11,8 @@ extension GrantsListCommand {
   /// What the running server granted, one row for each address with port, as `grants` shows it.
   func granted() throws -> [OpenGrant] {
     let grants = try control.call(.get, .grants, [("server", server)], as: ControlAPI.GrantList.self).answer.grants
-    return Dictionary(grouping: grants) { ElementKey($0) }.compactMap { key, same in OpenGrant(key, same) }.sorted {
+    return Dictionary(grouping: grants) { ListedElementKey($0) }.compactMap { key, same in OpenGrant(key, same) }.sorted
+    {
       ($0.server, $0.names.first ?? "", $0.address, $0.port) < ($1.server, $1.names.first ?? "", $1.address, $1.port)
     }
   }
@@ -32,12 +33,12 @@ extension GrantsListCommand {
     // What never expires in sets of the user's own is the user's.
     if settings.firewall.mode == .sets { open.removeAll { $0.remainingMilliseconds == nil } }
     let after = try granted()
-    let inKernel = Set(open.map(ElementKey.init))
-    let known = Set((before + after).map(ElementKey.init))
-    let lasting = Set(after.filter { ($0.remainingMilliseconds ?? .max) > Self.slack }.map(ElementKey.init))
-      .intersection(before.map(ElementKey.init))
-    let strange = open.filter { !known.contains(ElementKey($0)) }
-    let missing = after.filter { lasting.contains(ElementKey($0)) && !inKernel.contains(ElementKey($0)) }
+    let inKernel = Set(open.map(ListedElementKey.init))
+    let known = Set((before + after).map(ListedElementKey.init))
+    let lasting = Set(after.filter { ($0.remainingMilliseconds ?? .max) > Self.slack }.map(ListedElementKey.init))
+      .intersection(before.map(ListedElementKey.init))
+    let strange = open.filter { !known.contains(ListedElementKey($0)) }
+    let missing = after.filter { lasting.contains(ListedElementKey($0)) && !inKernel.contains(ListedElementKey($0)) }
     if json {
       for (rows, kind) in [(strange, "not-granted"), (missing, "not-open")] {
         for row in rows { StandardOutput.write("{\"difference\":\"\(kind)\"," + row.json.dropFirst()) }
@@ -56,7 +57,7 @@ extension GrantsListCommand {
 }
 
 /// What makes two rows the same element.
-struct ElementKey: Hashable {
+struct ListedElementKey: Hashable {
   let server: String
   let address: String
   let transport: UInt8
@@ -75,7 +76,7 @@ struct ElementKey: Hashable {
 }
 
 extension OpenGrant {
-  init?(_ key: ElementKey, _ grants: [ControlAPI.Grant]) {
+  init?(_ key: ListedElementKey, _ grants: [ControlAPI.Grant]) {
     guard let address = IPAddress(key.address) else { return nil }
     server = key.server
     self.address = address

@@ -54,7 +54,7 @@ struct TopCommand: ParsableCommand {
     guard let config = control.configuration else { return [] }
     var lines: [String] = []
     do {
-      let path = try SettingsLoader.places(path: config).audit.path
+      let path = try SettingsLoader.paths(path: config).audit.path
       var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events * 4))
       var table = LogTable()
       _ = table.heading()

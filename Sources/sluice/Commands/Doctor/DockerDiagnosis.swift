@@ -49,9 +49,9 @@ struct DockerDiagnosis {
       diagnosis.ownAddresses = HostAddresses.all()
       diagnosis.profile = { FileManager.default.contents(atPath: $0).map { Array($0) } }
       for index in diagnosis.engine.containers.indices {
-        for place in diagnosis.engine.containers[index].volumes.indices {
-          let source = diagnosis.engine.containers[index].volumes[place].source
-          diagnosis.engine.containers[index].volumes[place].source = HostKey.canonical(source)
+        for volume in diagnosis.engine.containers[index].volumes.indices {
+          let source = diagnosis.engine.containers[index].volumes[volume].source
+          diagnosis.engine.containers[index].volumes[volume].source = HostKey.canonical(source)
         }
       }
       return diagnosis.findings
@@ -85,10 +85,10 @@ struct DockerDiagnosis {
     if owner.networkMode == "host" { return hostNetwork(container, owner) }
     guard isGoverned(container) else {
       guard !container.addresses.isEmpty else { return [] }
-      let places = container.networks.map { "\($0.key) (\($0.value.ipAddress))" }.sorted().joined(separator: ", ")
+      let networks = container.networks.map { "\($0.key) (\($0.value.ipAddress))" }.sorted().joined(separator: ", ")
       return [
         .warning(
-          "docker", "container \(name) on \(places) is in no server's network: it is not governed at all",
+          "docker", "container \(name) on \(networks) is in no server's network: it is not governed at all",
           "add its network to a policy's `networks:`, if it is to be")
       ]
     }

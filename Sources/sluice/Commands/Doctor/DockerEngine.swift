@@ -52,7 +52,7 @@ struct DockerEngine: Equatable {
 
   /// A folder or file of the host that a container sees.
   struct Volume: Equatable {
-    /// Its place on the host; of a volume that is a folder elsewhere, that folder's.
+    /// Its path on the host; of a volume that is a folder elsewhere, that folder's.
     var source: String
     var destination: String
     var isWritable: Bool

@@ -39,8 +39,8 @@ struct EnclosureDiagnosis {
     let report = EnclosureReport(surroundings.enclosure)
     var findings = report.exposures.map { exposure in
       let server = settings.policies[Int(exposure.server)]
-      let place = server.networks.first { $0.prefix == exposure.network }?.location ?? server.location
-      return Diagnostic.warning(EnclosureText.text(of: exposure, server: server.name.text), at: place)
+      let location = server.networks.first { $0.prefix == exposure.network }?.location ?? server.location
+      return Diagnostic.warning(EnclosureText.text(of: exposure, server: server.name.text), at: location)
     }
     for link in report.links where !link.others.isEmpty {
       guard let server = link.servers.first.map({ settings.policies[Int($0)] }) else { continue }
@@ -111,15 +111,15 @@ struct EnclosureDiagnosis {
   var held: [HeldNetwork] { surroundings.held }
 
   /// Each interface behind which servers' networks lie, enclosed or not, with the servers' names.
-  var places: [String: Set<String>] {
+  var serversByInterface: [String: Set<String>] {
     let report = EnclosureReport(surroundings.enclosure)
-    var places: [String: Set<String>] = [:]
+    var servers: [String: Set<String>] = [:]
     for link in surroundings.enclosure.links {
-      places[link.interface, default: []].formUnion(link.servers.map { settings.policies[$0].name.text })
+      servers[link.interface, default: []].formUnion(link.servers.map { settings.policies[$0].name.text })
     }
     for exposure in report.exposures {
-      places[exposure.interface, default: []].insert(settings.policies[Int(exposure.server)].name.text)
+      servers[exposure.interface, default: []].insert(settings.policies[Int(exposure.server)].name.text)
     }
-    return places
+    return servers
   }
 }

@@ -62,7 +62,7 @@ struct HostKey: Equatable {
     return keys
   }
 
-  /// The same place from the root and without symbolic links; what is not there yet is named as its folder is.
+  /// The same path from the root and without symbolic links; what is not there yet is named as its folder is.
   static func canonical(_ path: String) -> String {
     if let resolved = unsafe realpath(path, nil) {
       defer { unsafe free(resolved) }

@@ -18,13 +18,13 @@ struct WaysOut {
   }
 
   /// The servers behind each interface that leads to one's network.
-  var places: [String: Set<String>]
+  var serversByInterface: [String: Set<String>]
   var host: HostNetwork
   var bridgeFilter: BridgeFilter
   var flowtables: [Flowtable]
 
   var findings: [Finding] {
-    places.sorted { $0.key < $1.key }.flatMap { name, servers -> [Finding] in
+    serversByInterface.sorted { $0.key < $1.key }.flatMap { name, servers -> [Finding] in
       guard let interface = host.interface(named: name) else { return [] }
       let stacked = host.interfaces.filter { $0.controller == interface.index }
       return shares(interface) + ports(interface, stacked) + above([interface] + stacked, of: interface)
@@ -63,7 +63,7 @@ struct WaysOut {
   /// What stands on an interface, or on a port of it, gets frames before it, or instead of it.
   private func above(_ below: [HostNetwork.Interface], of governed: HostNetwork.Interface) -> [Finding] {
     host.interfaces.filter { upper in
-      upper.kind != "veth" && places[upper.name] == nil && below.contains { $0.index == upper.lower }
+      upper.kind != "veth" && serversByInterface[upper.name] == nil && below.contains { $0.index == upper.lower }
     }.map { upper in
       let lower = below.first { $0.index == upper.lower }?.name ?? governed.name
       return .serious(
@@ -110,7 +110,7 @@ struct WaysOut {
 
   private func offloads() -> [Finding] {
     guard !flowtables.isEmpty else { return [] }
-    let governed = Set(places.keys)
+    let governed = Set(serversByInterface.keys)
     let indexes = Set(host.interfaces.filter { governed.contains($0.name) }.map(\.index))
     let names = governed.union(host.interfaces.filter { indexes.contains($0.controller) }.map(\.name))
     let found = flowtables.compactMap { flowtable -> Finding? in
@@ -140,7 +140,7 @@ struct WaysOut {
 extension WaysOut {
   /// - Throws: when interfaces cannot be read.
   init(_ enclosure: EnclosureDiagnosis) throws {
-    places = enclosure.places
+    serversByInterface = enclosure.serversByInterface
     host = try RouteSocket().read { _ in false }
     bridgeFilter = BridgeFilter(v4: Self.isOn("bridge-nf-call-iptables"), v6: Self.isOn("bridge-nf-call-ip6tables"))
     do {

@@ -31,8 +31,8 @@ struct RememberedRules: Equatable {
   ///
   /// - Throws: `StartError` for a file that another than this user could have written, or that is not whole.
   static func read(_ folder: String) throws(StartError) -> RememberedRules? {
-    guard let place = try open(folder) else { return nil }
-    let raw = unsafe openat(place.raw, fileName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    guard let directory = try open(folder) else { return nil }
+    let raw = unsafe openat(directory.raw, fileName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
     guard raw >= 0 else {
       if errno == ENOENT { return nil }
       throw fault(folder, "open")
@@ -58,11 +58,11 @@ struct RememberedRules: Equatable {
   /// - Throws: `StartError` where the folder is not this user's alone, or the file system refuses.
   func write(_ folder: String) throws(StartError) {
     if unsafe mkdir(folder, 0o700) != 0, errno != EEXIST { throw Self.fault(folder, "mkdir") }
-    guard let place = try Self.open(folder) else { throw Self.fault(folder, "open") }
+    guard let directory = try Self.open(folder) else { throw Self.fault(folder, "open") }
     let temporary = ".\(Self.fileName).\(getpid())"
     // Left by a process of the same number that was killed.
-    _ = unsafe unlinkat(place.raw, temporary, 0)
-    let raw = unsafe openat(place.raw, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    _ = unsafe unlinkat(directory.raw, temporary, 0)
+    let raw = unsafe openat(directory.raw, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
     guard raw >= 0 else { throw Self.fault(folder, "open") }
     let file = FileDescriptor(raw)
     var octets = Array(description.utf8)[...]
@@ -71,8 +71,8 @@ struct RememberedRules: Equatable {
       guard count > 0 else { throw Self.fault(folder, "write") }
       octets = octets.dropFirst(count)
     }
-    guard fsync(file.raw) == 0, unsafe renameat(place.raw, temporary, place.raw, Self.fileName) == 0,
-      fsync(place.raw) == 0
+    guard fsync(file.raw) == 0, unsafe renameat(directory.raw, temporary, directory.raw, Self.fileName) == 0,
+      fsync(directory.raw) == 0
     else { throw Self.fault(folder, "rename") }
   }
 
@@ -83,9 +83,9 @@ struct RememberedRules: Equatable {
       if errno == ENOENT { return nil }
       throw fault(folder, "open")
     }
-    let place = FileDescriptor(raw)
-    _ = try trusted(place, S_IFDIR, folder)
-    return place
+    let directory = FileDescriptor(raw)
+    _ = try trusted(directory, S_IFDIR, folder)
+    return directory
   }
 
   /// What is executed with privilege is written by no other user.

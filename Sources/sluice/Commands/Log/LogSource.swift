@@ -70,7 +70,7 @@ struct LogSource: ParsableArguments {
   private func logPath() throws -> String {
     if let path { return path }
     guard let config = config ?? ConfigurationOption.installedIfReadable else { return AuditSettings.default.path }
-    return try ConfigurationOption.places(config).audit.path
+    return try ConfigurationOption.paths(config).audit.path
   }
 
   private static func time(_ text: String?, _ option: String) throws -> Date? {

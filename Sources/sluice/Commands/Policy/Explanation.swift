@@ -10,7 +10,7 @@ struct Explanation {
   private var fields: [(key: String, value: String)] = []
 
   /// - Parameters:
-  ///   - server: its place in the policy; nil for a client of none.
+  ///   - server: its index in the policy; nil for a client of none.
   ///   - asked: what is explained: by which policy, zones and rules, and when.
   init(_ name: Name, _ type: RRType, of server: Int?, in asked: Configuration) {
     fields.append(("name", name.description))
@@ -112,19 +112,19 @@ private struct DecidedQuestion {
 
   /// What is told of it.
   var finding: (decision: String, reason: String, rule: String, answer: String) {
-    let place = rule.map(Self.place)
+    let location = rule.map(Self.location)
     switch decision.enforcement {
     case .deny(let denial):
       let answer = word(asked.rules.answer(to: denial))
-      guard let place else { return ("block", "destination not in allowlist", unlisted, answer) }
-      return ("block", "type not allowed", place, answer)
+      guard let location else { return ("block", "destination not in allowlist", unlisted, answer) }
+      return ("block", "type not allowed", location, answer)
     case .answerLocally:
-      guard let place else {
+      guard let location else {
         return ("local", "special-use name", "answered from the local zones, never forwarded", "local zone")
       }
-      return ("allow", "listed", place, "answered from the local zones")
+      return ("allow", "listed", location, "answered from the local zones")
     case .keepLabel:
-      let why = place.map { "\($0), but a single label is never forwarded" } ?? "never forwarded"
+      let why = location.map { "\($0), but a single label is never forwarded" } ?? "never forwarded"
       return facts.labelCount == 0 ? ("local", "the root", why, "NODATA") : ("local", "single label", why, "NXDOMAIN")
     case .reverse(let address):
       let isLocal = Decision.ofUnopened(name.wire.span, zones: asked.zones) != nil
@@ -133,9 +133,9 @@ private struct DecidedQuestion {
         "the name that \(address) is open for, else \(isLocal ? "local zone" : "NXDOMAIN")"
       )
     case .withoutIPv6:
-      return ("allow", "listed", place ?? "", "NODATA: the firewall has no set for IPv6 addresses")
-    case .openLocally: return ("allow", "listed", place ?? "", "answered from the local zones" + opening)
-    case .resolve: return ("allow", "listed", place ?? "", "asked upstream" + opening)
+      return ("allow", "listed", location ?? "", "NODATA: the firewall has no set for IPv6 addresses")
+    case .openLocally: return ("allow", "listed", location ?? "", "answered from the local zones" + opening)
+    case .resolve: return ("allow", "listed", location ?? "", "asked upstream" + opening)
     }
   }
 
@@ -151,7 +151,7 @@ private struct DecidedQuestion {
     case .notListed: return "no entry of the egress list matches"
     case .allowed(let index), .typeNotAllowed(let index):
       let rule = asked.whole.rule(server: server, index: index)
-      return "\(Self.place(rule)), which ended" + (rule.until.map { " at \(PolicyTime.text($0))" } ?? "")
+      return "\(Self.location(rule)), which ended" + (rule.until.map { " at \(PolicyTime.text($0))" } ?? "")
     }
   }
 
@@ -162,7 +162,7 @@ private struct DecidedQuestion {
     return policy.rules.lazy.filter { $0.pattern == pattern }.compactMap(\.until).min()
   }
 
-  private static func place(_ rule: EgressRule) -> String {
+  private static func location(_ rule: EgressRule) -> String {
     "\(rule.location): \(rule.pattern)"
   }
 

@@ -1,0 +1,82 @@
+import DNSWire
+
+/// What an operator lets one server reach for a time, beside what its policy says.
+package struct PermitRule: Hashable, Sendable {
+  package let server: ServerName
+  /// Its `until` says when it ends, its location which permit it is.
+  package let rule: EgressRule
+
+  package init(server: ServerName, rule: EgressRule) {
+    self.server = server
+    self.rule = rule
+  }
+}
+
+extension ServerPolicy {
+  /// The policy with what is allowed for a time; permits for other servers are left out.
+  ///
+  /// A name never gets less than without one of them: the most specific pattern alone decides, so a permit takes over
+  /// what the pattern that would decide instead, and every other permit for its names, opens and admits.
+  package func adding(_ permits: [PermitRule]) -> ServerPolicy {
+    let own = permits.filter { $0.server == name }.map(\.rule)
+    guard !own.isEmpty else { return self }
+    let policy = PolicySnapshot([self])
+    var rules = rules
+    for (index, rule) in own.enumerated() {
+      let others = own.indices.filter { $0 != index && own[$0].pattern.covers(rule.pattern) }.map { own[$0] }
+      let decisive = policy.decisive(rule.pattern)
+      rules.append(([decisive].compactMap(\.self) + others).reduce(rule) { $0.taking(over: $1) })
+    }
+    return reaching(rules, prefixes)
+  }
+}
+
+extension EgressRule {
+  /// This rule, with what another one for its names opens and admits.
+  fileprivate func taking(over other: EgressRule) -> EgressRule {
+    let merged = RuleList.Profile(self).merging(RuleList.Profile(other))
+    return EgressRule(
+      pattern: pattern, ports: merged.ports, types: merged.types, privatePrefixes: merged.privatePrefixes,
+      maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, until: until, firstEnd: merged.firstEnd,
+      location: location)
+  }
+}
+
+extension PolicySnapshot {
+  /// Of a policy of one server: the rule that decides on every name of a pattern that no longer pattern catches.
+  fileprivate func decisive(_ pattern: NamePattern) -> EgressRule? {
+    let wire = pattern.sample
+    guard wire.count <= 255 else { return nil }
+    switch decide(server: 0, name: wire.span, type: .A) {
+    case .allowed(let rule), .typeNotAllowed(let rule): return self.rule(server: 0, index: rule)
+    case .notListed: return nil
+    }
+  }
+}
+
+extension NamePattern {
+  /// A name that it matches, and no pattern for fewer labels in front of its suffix does.
+  fileprivate var sample: [UInt8] {
+    // No host has such a label: only a wildcard decides on it.
+    let label: [UInt8] = [1, UInt8(ascii: "*")]
+    return switch kind {
+    case .exact: suffix.wire
+    case .oneLabel: label + suffix.wire
+    case .anyLabels: label + label + suffix.wire
+    }
+  }
+
+  /// Whether it matches every name that another pattern matches, and is another one.
+  fileprivate func covers(_ other: NamePattern) -> Bool {
+    guard kind != .exact, self != other else { return false }
+    let wire = other.sample
+    var labels = 0
+    var at = 0
+    while at < wire.count, wire[at] != 0 {
+      at += 1 + Int(wire[at])
+      labels += 1
+      if wire[min(at, wire.count)...].elementsEqual(suffix.wire) { return kind == .anyLabels || labels == 1 }
+    }
+    return false
+  }
+}

@@ -1,0 +1,179 @@
+import FirewallModel
+import LinuxIO
+import NFTables
+
+/// Telling serve which connections the table refused.
+extension BridgeWorker {
+  func report(_ reader: RefusalReader) {
+    guard let writer else {
+      _ = reader.drain { _ in }
+      return
+    }
+    let isWhole = reader.drain { packet in
+      if let connection = writer.connection(of: packet) { untold.append(connection) }
+    }
+    // How many the kernel left out shows in the books.
+    if !isWhole { lostRefusals += 1 }
+    tellRefusals()
+  }
+
+  /// Tells serve what it has room for. The rest waits here, as much as one turn takes from the kernel, and then there: should
+  /// serve stand still, feeding goes on.
+  func tellRefusals() {
+    guard let plan = writer?.plan else { return untold.removeAll() }
+    var told = 0
+    while told < untold.count {
+      let part = Array(untold[told..<min(told + BridgeMessage.maximumRefusals, untold.count)])
+      guard sendNotice(.refusals(part)) else { break }
+      for connection in part { books?.count(connection.book(in: plan), at: connection.time) }
+      told += part.count
+    }
+    untold.removeFirst(told)
+    guard untold.isEmpty, lostRefusals > 0 else { return }
+    if sendNotice(.notice("refused connections left no event, too many at once: the counts of the minute have them")) {
+      lostRefusals = 0
+    }
+  }
+
+  // MARK: - Books
+
+  /// Between two readings that close the books, and between two while packets are refused: what a foreign flush takes along
+  /// is no more than that.
+  private static let bookPeriod: UInt64 = 60_000_000_000
+  private static let readingPause: UInt64 = 5_000_000_000
+  /// The kernel's log hands out what it holds within 50 ms; some more for a busy host.
+  private static let settling: UInt64 = 200_000_000
+
+  /// When something is to be done for the books, on the monotonic clock.
+  var nextBookkeeping: UInt64 {
+    guard let books else { return .max }
+    if let settles = bookTimes.settles { return settles }
+    return books.isBusy ? min(bookTimes.closes, bookTimes.reads) : bookTimes.closes
+  }
+
+  /// Begins books for a plan that is in force, or goes on with them: the counters outlive a plan.
+  func openBooks(_ plan: FirewallPlan) {
+    guard plan.mode == .managed else {
+      books = nil
+      return
+    }
+    if books == nil {
+      guard let counts = counted(plan) else { return }
+      let now = MonotonicTime.now().nanoseconds
+      books = RefusalBooks(counts, dropped: closing.dropped(reading: kernel) ?? 0, at: WallClock.nanoseconds())
+      bookTimes = BookTimes(closes: now &+ Self.bookPeriod, reads: now &+ Self.readingPause, settles: nil)
+    } else {
+      books?.retain(plan.servers.map(\.name) + [Ruleset.hostName])
+    }
+  }
+
+  /// Reads and closes what is due.
+  func keepBooks() {
+    let now = MonotonicTime.now().nanoseconds
+    guard now >= nextBookkeeping else { return }
+    if bookTimes.settles != nil {
+      closeBooks()
+    } else if now >= bookTimes.closes {
+      readBooks(closes: true)
+      bookTimes.settles = now &+ Self.settling
+    } else {
+      readBooks(closes: false)
+    }
+  }
+
+  /// Before the table is written anew: what its counters hold is known, and what they lost is said.
+  func settleBooks(closes: Bool) {
+    guard books != nil else { return }
+    if bookTimes.settles != nil { closeBooks() }
+    readBooks(closes: closes)
+    if closes { closeBooks() }
+  }
+
+  /// Closes the books before their time: serve ends, and what is not in them is never told. Where the kernel's log may
+  /// still hold some of it, that is waited for.
+  func closeBooks(for request: UInt32) {
+    if bookTimes.settles != nil { closeBooks() }
+    bookTimes.request = request
+    if let refusals { report(refusals) }
+    readBooks(closes: true)
+    guard let books, !books.isBalanced else { return closeBooks() }
+    bookTimes.settles = MonotonicTime.now().nanoseconds &+ Self.settling
+  }
+
+  private func readBooks(closes: Bool) {
+    let now = MonotonicTime.now().nanoseconds
+    bookTimes.reads = now &+ Self.readingPause
+    if closes { bookTimes.closes = now &+ Self.bookPeriod }
+    guard let plan = writer?.plan, let counts = counted(plan) else { return }
+    books?.read(
+      counts, dropped: closing.dropped(reading: kernel), at: WallClock.nanoseconds(), closes: closes)
+  }
+
+  private func closeBooks() {
+    bookTimes.settles = nil
+    if let refusals { report(refusals) }
+    var rest = books?.close()[...] ?? []
+    while !rest.isEmpty {
+      let part = rest.prefix(BridgeMessage.maximumBooks)
+      rest = rest.dropFirst(part.count)
+      answer(.books(Array(part)))
+    }
+    guard let request = bookTimes.request else { return }
+    bookTimes.request = nil
+    answer(.done(request: request, refusal: nil, flows: 0, text: ""))
+  }
+
+  private func counted(_ plan: FirewallPlan) -> [String: UInt64]? {
+    // Without an answer these books stay open until the next reading.
+    guard let found = try? kernel.counters(family: plan.family, table: plan.table) else { return nil }
+    return Dictionary(
+      found.compactMap { name, packets in Ruleset.counted(by: name).map { ($0, packets) } },
+      uniquingKeysWith: { first, _ in first })
+  }
+}
+
+/// When what is done for the books, on the monotonic clock.
+struct BookTimes {
+  var closes: UInt64 = .max
+  var reads: UInt64 = .max
+  /// When those that were read are closed: what the kernel's log still held of them has come by then.
+  var settles: UInt64?
+  /// Asked for these books, and is answered once they are told.
+  var request: UInt32?
+}
+
+extension RefusedConnection {
+  /// Whose counter counted it.
+  fileprivate func book(in plan: FirewallPlan) -> String {
+    guard let server, Int(server) < plan.servers.count else { return Ruleset.hostName }
+    return plan.servers[Int(server)].name
+  }
+}
+
+extension ElementWriter {
+  /// Reads the table's own prefix: `sluice SERVER [WHY] `; nil for what no rule of the table logged.
+  func connection(of packet: RefusedPacket) -> RefusedConnection? {
+    let words = packet.prefix.split(separator: " ")
+    guard words.count == 2 || words.count == 3, words[0] == "sluice" else { return nil }
+    var kind = RefusedConnection.Kind.closed
+    if words.count == 3 {
+      switch words[2] {
+      case "max-bytes": kind = .maxBytes
+      case "max-bytes-per-hour": kind = .maxBytesPerHour
+      case "spoofed": kind = .spoofed
+      case "held" where words[1] == "host": kind = .held
+      case "inbound" where words[1] == "host": kind = .inbound
+      default: return nil
+      }
+    }
+    let server = serverIndex(String(words[1]))
+    if server == nil, kind == .closed {
+      guard words[1] == "host" else { return nil }
+      kind = .host
+    }
+    return RefusedConnection(
+      server: server, kind: kind, source: packet.source, sourcePort: packet.sourcePort,
+      destination: packet.destination, transport: packet.transport, port: packet.port, length: packet.length,
+      time: packet.time)
+  }
+}

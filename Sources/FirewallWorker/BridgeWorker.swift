@@ -1,0 +1,526 @@
+import BridgeProcesses
+import CLinux
+import EgressPolicy
+import FirewallModel
+import Glibc
+import GrantLedger
+import HostNetwork
+import LinuxIO
+import NFTables
+
+/// The process that feeds the kernel: one loop over the socketpair and netlink, and a thread that reads connections.
+final class BridgeWorker {
+  enum End {
+    case serveGone
+    case supervisorGone
+  }
+
+  private let socket: Int32
+  private let life: Int32
+  /// The state folder.
+  let state: Int32?
+  let planFile: SharedPlanFile
+  private let incarnation: UInt64
+  let kernel: KernelSets
+  private let transaction: ElementTransaction
+  let watcher: ChangeWatcher
+  private let alarm: TableChangeNotifier
+  /// Closes the governed networks while the table is not whole.
+  let closing: ClosingTable
+  private let refresh: RefreshMethod
+  var installer: TableInstaller
+  /// Tells of the host's links, addresses and routes.
+  let routes: RouteSocket
+  /// What the installed rules were made for beside the plan.
+  var surroundings = Ruleset.Surroundings()
+  /// Changes of others that came while `nft` was at work for the worker; serve knows of them already.
+  var newsWhileInstalling = TableChanges()
+
+  private(set) var writer: ElementWriter?
+  private let flows: FlowWorker
+  var volumes = Volumes()
+  private(set) var refusals: RefusalReader?
+  private var refusalGroup: UInt16?
+  /// Another program reads the group of the kernel's log.
+  private var isGroupTaken = false
+  private var nextGroupTry: UInt64 = 0
+  var lostRefusals = 0
+  /// Refused connections that serve had no room for yet.
+  var untold: [RefusedConnection] = []
+  var books: RefusalBooks?
+  var bookTimes = BookTimes()
+  private var parts: [UInt8] = []
+  private var nextPart: UInt16 = 0
+  private var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
+  private var isOpen = true
+  /// No second try to put a table back sooner than this: a failing one costs milliseconds.
+  static let repairPause: UInt64 = 1_000_000_000
+  var nextRepair: UInt64 = 0
+  static let repairsInARow = 4
+  /// The table is not known to be whole: nothing is committed, and it is tried again every second until it is.
+  var needsRepair = false
+  /// Why nothing could be installed at the last attempt; nil where it could.
+  var installFault: String?
+  /// A plan that could not be installed at the start, and is tried again while nothing else works.
+  private(set) var pending: FirewallPlan?
+  private static let retryMilliseconds: Int32 = 1_000
+  static let tickMilliseconds: Int32 = 200
+  private var ticked: UInt64 = 0
+  private static let maximumPlanOctets = 32 << 20
+  /// What serve may ask for, and how often it asked for more.
+  var bounds: Bounds
+  /// The host's own network as it was read last.
+  var host = HostNetwork()
+
+  /// - Parameters:
+  ///   - alarms: counts what is taken out of the table.
+  ///   - source: the path of the configuration.
+  /// - Throws: also where there is one and no envelope of it: without bounds only an operator's command is served.
+  init(
+    socket: Int32, life: Int32, state: Int32?, planFile: SharedPlanFile, alarms: SharedCounter, source: String?
+  ) throws(SystemError) {
+    bounds = Bounds(envelope: planFile.loadEnvelope(), source: source)
+    if source != nil, bounds.envelope == nil { throw SystemError(call: "reading the envelope", errno: EINVAL) }
+    self.socket = socket
+    self.life = life
+    self.state = state
+    routes = try RouteSocket()
+    self.planFile = planFile
+    incarnation = try planFile.nextIncarnation()
+    let netlink = try NetlinkSocket()
+    kernel = KernelSets(netlink)
+    transaction = ElementTransaction(netlink)
+    let watcher = try ChangeWatcher(ignoring: netlink.port)
+    self.watcher = watcher
+    closing = try ClosingTable()
+    let alarm = try TableChangeNotifier(ignoring: netlink.port, counting: alarms, closing: closing, socket: socket)
+    self.alarm = alarm
+    sluice_realtime_leave()
+    refresh = RefreshProbe.run(transaction, kernel)
+    installer = TableInstaller(kernel: kernel) {
+      watcher.ignore(process: $0)
+      alarm.ignore(process: $0)
+    }
+    flows = try FlowWorker()
+  }
+
+  /// Feeds until serve or the supervisor is gone.
+  func run() -> End {
+    installer.watch = NftProgram.Watch(
+      descriptor: watcher.descriptor, act: { [unowned self] in announce() }, tick: { [unowned self] in tick() })
+    begin()
+    defer {
+      flows.stop()
+      alarm.stop()
+      volumes.reader?.stop()
+    }
+    while isOpen {
+      var waits = [
+        socket, life, watcher.descriptor, flows.outcomes.readiness,
+        untold.isEmpty ? refusals?.descriptor ?? -1 : -1, routes.descriptor,
+        bounds.reading?.descriptor ?? -1, closing.woken.readiness, volumes.reader?.outcomes.readiness ?? -1,
+      ]
+      .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+      if !untold.isEmpty { waits[0].events |= Int16(POLLOUT) }
+      guard unsafe poll(&waits, nfds_t(waits.count), patience) >= 0 || errno == EINTR else { return .serveGone }
+      if waits[1].revents != 0, !echo() { return .supervisorGone }
+      // What is told before the messages keeps answers back (P2). Without serve there are none, and nothing is put back:
+      // a table that is taken away then is meant to go.
+      if waits[2].revents != 0, Int32(waits[0].revents) & POLLHUP == 0 { watch() }
+      // Before messages as well: an interface that has come is enclosed before its first question is answered.
+      if waits[5].revents != 0 { watchHost() }
+      if waits[0].revents != 0 { takeMessages() }
+      guard isOpen else { break }
+      if waits[3].revents != 0 { takeFlows() }
+      if !untold.isEmpty {
+        tellRefusals()
+      } else if waits[4].revents != 0, let refusals {
+        report(refusals)
+      }
+      takeEnvelope()
+      installPending()
+      if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(TableChanges(changes: .rulesChanged)) }
+      keepBooks()
+      if isGroupTaken, let group = writer?.plan.nflogGroup, MonotonicTime.now().nanoseconds >= nextGroupTry {
+        readRefusals(of: group)
+      }
+      if waits[7].revents != 0 { _ = closing.woken.drain() }
+      reopen()
+      if waits[8].revents != 0 { takeReadings() }
+      tellVolumes()
+      readCounters()
+    }
+    return .serveGone
+  }
+
+  /// Shows that this process runs while something takes long.
+  func tick() {
+    let now = MonotonicTime.now().nanoseconds
+    guard now &- ticked >= UInt64(Self.tickMilliseconds) * 1_000_000 else { return }
+    ticked = now
+    _ = sendNotice(.alive)
+    _ = echo()
+  }
+
+  /// Answers the supervisor, if it asks whether this process runs; false when it is gone.
+  private func echo() -> Bool { LifeLine(life).answer() }
+
+  /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
+  private var patience: Int32 {
+    if !volumes.untold.isEmpty { return 1 }
+    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || isGroupTaken {
+      return Self.retryMilliseconds
+    }
+    let harvest = nextCounting.map { $0 / 1_000_000 + 1 } ?? .max
+    let books = nextBookkeeping == .max ? .max : nextBookkeeping / 1_000_000 + 1
+    let due = min(harvest, books)
+    guard due != .max else { return -1 }
+    let now = MonotonicTime.now().nanoseconds / 1_000_000
+    return due <= now ? 0 : Int32(clamping: due - now)
+  }
+
+  private func begin() {
+    guard let plan = planFile.load() else {
+      greet(plan: 0, servers: [])
+      return
+    }
+    do {
+      try follow(plan)
+    } catch {
+      pending = plan
+      installFault = error.text
+      broken(error.text)
+    }
+  }
+
+  func follow(_ plan: FirewallPlan) throws(TableInstaller.InstallationError) {
+    settleBooks(closes: false)
+    let sets = try install(plan)
+    // By the numbers that servers have in the former plan.
+    tellAllVolumes()
+    let writer = ElementWriter(
+      plan: plan, serverSets: sets, refresh: refresh, transaction: transaction, kernel: kernel,
+      counters: counterReader(for: plan)
+    ) { [unowned self] in tick() }
+    if let first = writer.unread.first {
+      answer(.notice("\(writer.unread.count) sets of the table cannot be read, the first of them \(first)"))
+    }
+    if let former = self.writer {
+      let lost = plan.cutsFlows ? FlowTarget.lost(from: former.plan, to: plan) : []
+      if !lost.isEmpty { flows.submit(.cut(request: 0, refusal: nil, targets: lost)) }
+    }
+    countConnections(plan)
+    self.writer = writer
+    limitElements(of: plan, sets)
+    openBooks(plan)
+    prepareToClose(plan)
+    alarm.watch(plan)
+    pending = nil
+    needsRepair = false
+    readRefusals(of: plan.nflogGroup)
+    greet(plan: writer.fingerprint, servers: sets)
+    if plan.mode == .managed { reportEnclosure(plan) }
+  }
+
+  private func installPending() {
+    guard let plan = pending else { return }
+    do throws(TableInstaller.InstallationError) {
+      try follow(plan)
+      installFault = nil
+    } catch {
+      tellOnce(error)
+    }
+  }
+
+  /// Says why something cannot be installed, once for each reason: it is tried again every second.
+  func tellOnce(_ fault: TableInstaller.InstallationError) {
+    if fault.text != installFault { answer(.notice("the table cannot be installed: \(fault.text)")) }
+    installFault = fault.text
+  }
+
+  /// A cap on connections needs the kernel to count their octets, whatever the host's setting was.
+  private func countConnections(_ plan: FirewallPlan) {
+    let hasCaps = plan.servers.contains { server in
+      server.caps.contains { $0.kind == .perConnection } || server.staticRules.contains { $0.maxBytes != nil }
+    }
+    guard hasCaps else { return }
+    let setting = "/proc/sys/net/netfilter/nf_conntrack_acct"
+    var one = UInt8(ascii: "1")
+    // A sandbox may let it be read and not written, with the host's own setting as it should be.
+    let present = unsafe open(setting, O_RDONLY | O_CLOEXEC)
+    defer { if present >= 0 { close(present) } }
+    var found = UInt8(0)
+    if present >= 0, unsafe read(present, &found, 1) == 1, found == one { return }
+    let file = unsafe open(setting, O_WRONLY | O_CLOEXEC)
+    defer { if file >= 0 { close(file) } }
+    let written = file < 0 ? -1 : unsafe write(file, &one, 1)
+    if written != 1 {
+      answer(.notice("max-bytes may not hold: net.netfilter.nf_conntrack_acct cannot be set: error \(errno)"))
+    }
+  }
+
+  /// Becomes the reader of the kernel's log, or says that another program is and tries again every second.
+  private func readRefusals(of group: UInt16) {
+    guard group != refusalGroup else { return }
+    let wasRead = !isGroupTaken
+    isGroupTaken = false
+    do {
+      refusals = try RefusalReader(group: group)
+      refusalGroup = group
+      if !wasRead { answer(.refusalsRead(true)) }
+    } catch {
+      refusals = nil
+      refusalGroup = nil
+      isGroupTaken = true
+      nextGroupTry = MonotonicTime.now().nanoseconds + UInt64(Self.retryMilliseconds) * 1_000_000
+      guard wasRead else { return }
+      answer(.refusalsRead(false))
+      answer(
+        .notice("refused connections leave no events: group \(group) of the kernel's log cannot be read: \(error)"))
+    }
+  }
+
+  private func greet(plan: UInt64, servers: [ServerSets]) {
+    // Told for operators alone; 0 where the kernel does not say.
+    let generation = (try? kernel.generation()) ?? 0
+    answer(
+      .hello(
+        BridgeGreeting(
+          incarnation: incarnation, refresh: refresh, generation: generation, plan: plan, servers: servers)))
+  }
+
+  // MARK: Messages
+
+  private func takeMessages() {
+    var batches: [(batch: UInt32, grants: [UnitGrant])] = []
+    var count = 0
+    while isOpen && count < BridgeMessage.maximumGrants {
+      switch MessageSocket.receive(socket, into: &buffer) {
+      case .nothing:
+        commit(batches)
+        return
+      case .closed:
+        isOpen = false
+      case .octets(let octets):
+        // Each counts, and one that is no grant ends the turn: no flood of them, nor of plans, each of which takes a run of
+        // nft, keeps the worker from the host's network and the table.
+        count += 1
+        // What does not decode was not sent by this executable; it changes nothing.
+        guard let message = try? BridgeMessage(decoding: octets) else { continue }
+        if case .grants(let batch, let plan, let grants) = message {
+          if plan == writer?.fingerprint {
+            batches.append((batch, grants))
+            count += grants.count
+          } else {
+            refuse(batch, grants, .otherPlan)
+          }
+        } else {
+          commit(batches)
+          return handle(message)
+        }
+      }
+    }
+    commit(batches)
+  }
+
+  private func commit(_ batches: [(batch: UInt32, grants: [UnitGrant])]) {
+    guard let writer, !batches.isEmpty else { return }
+    guard !needsRepair else {
+      for (batch, grants) in batches { refuse(batch, grants, .missingSet) }
+      return
+    }
+    // Units count up for the whole life of the link, so batches can be laid together.
+    let (grants, outside) = split(batches.flatMap(\.grants))
+    var refused = writer.open(grants)
+    let missing = Set(refused.filter { $0.refusal.errno == ENOENT }.map(\.unit))
+    if !missing.isEmpty, writer.plan.mode == .managed {
+      // What was removed was announced before the kernel refused the batch; the watcher puts it back.
+      watch()
+      if isMissing(writer.plan) {
+        repair(TableChanges(changes: .tableRemoved))
+      }
+      refused.removeAll { missing.contains($0.unit) }
+      refused += writer.open(grants.filter { missing.contains($0.unit) })
+    }
+    refused += outside
+    // News goes out before the ack: an element that another program removed at once must not count as committed.
+    watch()
+    for (batch, grants) in batches {
+      guard !refused.isEmpty else {
+        answer(.outcome(batch: batch, refused: []))
+        continue
+      }
+      let units = Set(grants.map(\.unit))
+      answer(.outcome(batch: batch, refused: refused.filter { units.contains($0.unit) }))
+    }
+  }
+
+  private func refuse(_ batch: UInt32, _ grants: [UnitGrant], _ reason: BridgeRefusal.Reason) {
+    let refused = Set(grants.map(\.unit)).map { RefusedUnit(unit: $0, refusal: BridgeRefusal(reason)) }
+    answer(.outcome(batch: batch, refused: refused))
+  }
+
+  private func handle(_ message: BridgeMessage) {
+    switch message {
+    case .planPart(let request, let index, let count, let octets): take(request, index, count, octets)
+    case .revoke(let request, let plan, let cutsFlows, let elements):
+      revoke(request, plan, elements, cutsFlows: cutsFlows)
+    case .inUse(let request, let plan, let elements): findFlows(request, plan, elements)
+    case .listServer(let request, let plan, let server): list(request, plan, server)
+    case .removeTable(let request, let table): remove(request, table)
+    case .readAgain(let request): readEnvelope(request)
+    case .closeBooks(let request): closeBooks(for: request)
+    case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
+    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .books, .refusalsRead,
+      .notice, .alarm, .enclosure, .alive:
+      break
+    }
+  }
+
+  private func withWriter(_ request: UInt32, _ plan: UInt64, _ body: (ElementWriter) -> BridgeRefusal?) {
+    let refusal: BridgeRefusal?
+    if let writer, writer.fingerprint == plan {
+      refusal = body(writer)
+    } else {
+      refusal = BridgeRefusal(.otherPlan)
+    }
+    answer(.done(request: request, refusal: refusal, flows: 0, text: refusal.map { "\($0)" } ?? ""))
+  }
+
+  private func revoke(_ request: UInt32, _ plan: UInt64, _ elements: [GrantElement], cutsFlows: Bool) {
+    guard cutsFlows, let writer, writer.fingerprint == plan else {
+      return withWriter(request, plan) { $0.close(elements) }
+    }
+    // Closed first: a connection that is cut must not be admitted again.
+    let refusal = writer.close(elements)
+    flows.submit(.cut(request: request, refusal: refusal, targets: elements.compactMap(writer.flows)))
+  }
+
+  private func findFlows(_ request: UInt32, _ plan: UInt64, _ elements: [GrantElement]) {
+    guard let writer, writer.fingerprint == plan else {
+      return withWriter(request, plan) { _ in nil }
+    }
+    let known = elements.filter { writer.flows(of: $0) != nil }
+    flows.submit(.inUse(request: request, targets: known.compactMap(writer.flows), elements: known))
+  }
+
+  private func takeFlows() {
+    for outcome in flows.outcomes.drain() {
+      switch outcome {
+      case .cut(let request, let refusal, let flows):
+        answer(
+          .done(
+            request: request, refusal: refusal, flows: UInt32(clamping: flows),
+            text: refusal.map { "\($0)" } ?? ""))
+      case .inUse(let request, let elements):
+        page(request, elements.map { ListedElement(element: $0, remainingMilliseconds: 0) })
+      case .failed(let request, let refusal, let text):
+        answer(.notice(text))
+        answer(.done(request: request, refusal: refusal, flows: 0, text: text))
+      }
+    }
+  }
+
+  private func take(_ request: UInt32, _ index: UInt16, _ count: UInt16, _ octets: [UInt8]) {
+    if index == 0 {
+      parts.removeAll()
+      nextPart = 0
+    }
+    guard index == nextPart, parts.count + octets.count <= Self.maximumPlanOctets else {
+      if index == count - 1 { fail(request, "the plan did not arrive whole") }
+      return
+    }
+    nextPart += 1
+    parts += octets
+    guard index == count - 1 else { return }
+    defer { parts.removeAll() }
+    do {
+      let plan = try FirewallPlan(decoding: parts)
+      if let excess = excess(of: plan) { return refuse(request, excess) }
+      try follow(plan)
+      try planFile.store(parts)
+      answer(.done(request: request, refusal: nil, flows: 0, text: ""))
+    } catch let fault as TableInstaller.InstallationError {
+      fail(request, fault.text)
+    } catch {
+      fail(request, "the plan cannot be used: \(error)")
+    }
+  }
+
+  func fail(_ request: UInt32, _ text: String) {
+    answer(.done(request: request, refusal: BridgeRefusal(.failed), flows: 0, text: text))
+  }
+
+  private func list(_ request: UInt32, _ plan: UInt64, _ server: UInt16) {
+    guard let writer, writer.fingerprint == plan else {
+      answer(.done(request: request, refusal: BridgeRefusal(.otherPlan), flows: 0, text: ""))
+      return
+    }
+    do {
+      page(request, try writer.list(server: server))
+    } catch {
+      answer(.done(request: request, refusal: BridgeRefusal(errno: error.errno), flows: 0, text: "\(error)"))
+    }
+  }
+
+  private func page(_ request: UInt32, _ elements: [ListedElement]) {
+    var rest = elements[...]
+    repeat {
+      let page = rest.prefix(BridgeMessage.maximumElements)
+      rest = rest.dropFirst(page.count)
+      answer(.page(request: request, last: rest.isEmpty, elements: Array(page)))
+    } while !rest.isEmpty
+  }
+
+  private func remove(_ request: UInt32, _ table: String) {
+    // That is the operator's own command, whose bridge has no bounds.
+    guard bounds.envelope == nil else { return refuse(request, "serve may not remove the table") }
+    let isManaged = writer?.plan.mode != .sets
+    guard isManaged else { return fail(request, "the table is not ours to remove") }
+    let known: [String: SetDescription]
+    do throws(SystemError) {
+      known = try kernel.sets(family: .inet, table: table)
+    } catch {
+      return fail(request, "the table cannot be read: \(error)")
+    }
+    guard known.isEmpty || TableInstaller.isOurs(known) else { return fail(request, "the table is not of our making") }
+    // First: a worker that came after this one would put a table back whose plan is still written down.
+    do throws(SystemError) {
+      try planFile.forget()
+    } catch {
+      return fail(request, "the plan cannot be forgotten: \(error)")
+    }
+    writer = nil
+    books = nil
+    pending = nil
+    alarm.watch(nil)
+    _ = closing.prepare(nil, reading: kernel)
+    // What was governed once is released with the rules.
+    if let state { StateFolder(descriptor: state, table: table).forgetNetworks() }
+    let error = transaction.deleteTable(KernelSet(family: .inet, table: table, name: ""))
+    let refusal = error == 0 || error == ENOENT ? nil : BridgeRefusal(errno: error)
+    answer(.done(request: request, refusal: refusal, flows: 0, text: refusal.map { "\($0)" } ?? ""))
+  }
+
+  /// Waits when serve is slow to read; that serve is gone shows at the next poll.
+  func answer(_ message: BridgeMessage) {
+    if MessageSocket.send(message.encoded(), socket, waiting: true) == .closed {
+      isOpen = false
+    }
+  }
+
+  func broken(_ text: String) {
+    answer(.broken(incarnation: incarnation, text: text))
+  }
+
+  /// Says it if serve listens; false when it does not read fast enough, or is gone.
+  func sendNotice(_ message: BridgeMessage) -> Bool {
+    switch MessageSocket.send(message.encoded(), socket, waiting: false) {
+    case .sent: return true
+    case .wouldBlock: return false
+    case .closed:
+      isOpen = false
+      return false
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import DNSWire
+import IPNetwork
+import Testing
+
+@testable import EgressPolicy
+
+@Suite("What is allowed for a time beside the policy")
+struct PermitRuleTests {
+  private func permit(
+    _ pattern: String, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes, server: String = "mcp"
+  ) throws -> PermitRule {
+    PermitRule(
+      server: try ServerName(server),
+      rule: EgressRule(
+        pattern: try NamePattern(pattern), ports: ports, types: types, until: 100,
+        location: SourceLocation(file: "permit 1", line: 0, column: 0)))
+  }
+
+  /// The rule that decides on a name once the permits are added.
+  private func decisive(_ name: String, _ policy: ServerPolicy, _ permits: [PermitRule]) throws -> EgressRule? {
+    let snapshot = PolicySnapshot([policy.adding(permits)])
+    let wire = try Name(hostname: name).wire
+    switch snapshot.decide(server: 0, name: wire.span, type: .A) {
+    case .allowed(let index), .typeNotAllowed(let index): return snapshot.rule(server: 0, index: index)
+    case .notListed: return nil
+    }
+  }
+
+  private let ssh = PortSet([PortRule(22, .tcp)])
+  private let both = PortSet([PortRule(22, .tcp), PortRule(443, .tcp)])
+
+  @Test("a name that no pattern lists gets what the permit says, of its server only")
+  func unlisted() throws {
+    let policy = try server(["api.example.com"])
+    let rule = try #require(try decisive("new.example.net", policy, [try permit("new.example.net", ports: ssh)]))
+    #expect(rule.ports == ssh && rule.until == 100 && rule.location.description == "permit 1")
+    #expect(try decisive("new.example.net", policy, [try permit("new.example.net", server: "other")]) == nil)
+    #expect(policy.adding([]).decidesLike(policy))
+  }
+
+  @Test("a name never gets less than the policy gives it")
+  func never() throws {
+    let policy = try server(rules: [
+      try rule("api.example.com", types: [.A, .AAAA, .HTTPS]),
+      try rule("*.example.com", private: [.parse("10.0.0.0/8")]),
+      try rule("**.deep.example.com", ports: .any),
+    ])
+    let same = try #require(try decisive("api.example.com", policy, [try permit("api.example.com", ports: ssh)]))
+    #expect(same.ports == both && same.types == [.A, .AAAA, .HTTPS])
+    let under = try #require(try decisive("b.example.com", policy, [try permit("b.example.com", ports: ssh)]))
+    #expect(under.ports == both && under.privatePrefixes.count == 1)
+    let deep = try #require(
+      try decisive("x.deep.example.com", policy, [try permit("*.deep.example.com", ports: ssh)]))
+    #expect(deep.ports == .any)
+    // `*` gives nothing to what lies deeper: `**` takes nothing of it over.
+    let wide = try permit("**.example.com", ports: ssh)
+    #expect(try decisive("a.b.example.com", policy, [wide])?.ports == ssh)
+    #expect(try decisive("b.example.com", policy, [wide])?.ports == .https)
+  }
+
+  @Test("several permits of one name give what each of them gives")
+  func several() throws {
+    let policy = try server(["api.example.com"])
+    let rule = try decisive(
+      "a.example.net", policy, [try permit("a.example.net", ports: ssh), try permit("a.example.net")])
+    #expect(rule?.ports == both)
+  }
+
+  @Test("a permit takes nothing from another one for the same names, whichever came first")
+  func overlapping() throws {
+    let policy = try server(["api.example.com"])
+    let wide = try permit("**.example.net", ports: ssh)
+    let narrow = try permit("a.b.example.net")
+    for order in [[wide, narrow], [narrow, wide]] {
+      #expect(try decisive("a.b.example.net", policy, order)?.ports == both)
+      #expect(try decisive("c.b.example.net", policy, order)?.ports == ssh)
+    }
+    // `*` is not for names of two labels, and a name is not for its neighbours.
+    let one = try permit("*.example.net", ports: ssh)
+    #expect(try decisive("a.b.example.net", policy, [one, narrow])?.ports == .https)
+    #expect(try decisive("example.net", policy, [one, try permit("example.net")])?.ports == .https)
+  }
+
+  @Test("what is made of several entries is opened until the first of them ends, and allowed until the last")
+  func ends() throws {
+    let policy = try server(["api.example.com"])
+    let rule = try #require(try decisive("api.example.com", policy, [try permit("api.example.com", ports: ssh)]))
+    #expect(rule.until == nil && rule.firstEnd == 100)
+    #expect(try decisive("api.example.com", policy, [])?.firstEnd == nil)
+  }
+}

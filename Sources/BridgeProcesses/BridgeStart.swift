@@ -44,14 +44,30 @@ package enum BridgeStart {
   /// What tells a worker that the supervisor lives.
   package static let lifeDescriptor: Int32 = 7
 
+  /// What one of them finds at the numbers above; the caller keeps them open until it is started.
+  package struct Descriptors {
+    package var socket: Int32
+    package var planFile: SharedPlanFile
+    package var state: Int32?
+    package var alarms: Int32
+
+    package init(socket: Int32, planFile: SharedPlanFile, state: Int32?, alarms: Int32) {
+      self.socket = socket
+      self.planFile = planFile
+      self.state = state
+      self.alarms = alarms
+    }
+  }
+
   /// Starts one of them.
+  ///
+  /// - Parameter life: the worker's end of the `LifeLine`; the supervisor has none.
   package static func start(
-    _ role: Role, _ source: BridgeSource?, executable: String, socket: Int32, planFile: SharedPlanFile, state: Int32?,
-    alarms: Int32, life: Int32?
+    _ role: Role, _ source: BridgeSource?, executable: String, _ found: Descriptors, life: Int32? = nil
   ) throws(SystemError) -> ChildProcess {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
-    var descriptors = [null, null, 2, socket, planFile.descriptor, state ?? null, alarms]
+    var descriptors = [null, null, 2, found.socket, found.planFile.descriptor, found.state ?? null, found.alarms]
     if let life {
       descriptors.append(life)
     }

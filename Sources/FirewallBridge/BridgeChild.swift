@@ -45,8 +45,8 @@ package struct BridgeChild: ~Copyable {
     defer { close(file) }
     let alarms = try SharedCounter(file)
     let supervisor = try BridgeStart.start(
-      .supervisor, bounds?.source, executable: executable, socket: ends.second, planFile: planFile, state: state,
-      alarms: file, life: nil)
+      .supervisor, bounds?.source, executable: executable,
+      BridgeStart.Descriptors(socket: ends.second, planFile: planFile, state: state, alarms: file))
     return BridgeChild(supervisor: supervisor, socket: ends.takeFirst(), alarms: alarms)
   }
 }

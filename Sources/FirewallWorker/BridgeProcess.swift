@@ -56,10 +56,9 @@ package enum BridgeProcess {
       case .failure(let error): return complain("the kernel's nf_tables cannot be used: \(error)", code: 1)
       }
     }
-    return BridgeSupervisor(
-      socket: BridgeStart.socketDescriptor, planFile: planFile, state: state, alarms: BridgeStart.alarmsDescriptor,
-      source: source
-    ).run()
+    let found = BridgeStart.Descriptors(
+      socket: BridgeStart.socketDescriptor, planFile: planFile, state: state, alarms: BridgeStart.alarmsDescriptor)
+    return BridgeSupervisor(found: found, source: source).run()
   }
 
   private static var state: Int32? {

@@ -3,20 +3,16 @@ import LinuxIO
 
 /// The process that keeps a worker alive for as long as serve lives.
 struct BridgeSupervisor {
-  /// The descriptors that a worker finds: see `BridgeProcess`.
-  let socket: Int32
-  let planFile: SharedPlanFile
-  let state: Int32?
-  let alarms: Int32
+  /// What it found itself, and a worker finds: see `BridgeProcess`.
+  let found: BridgeStart.Descriptors
   let source: BridgeSource?
 
   /// Returns when serve's end of the socketpair is closed.
   func run() -> Int32 {
     do throws(SystemError) {
-      var supervision = try Supervision(owner: socket) { life throws(SystemError) in
+      var supervision = try Supervision(owner: found.socket) { life throws(SystemError) in
         try BridgeStart.start(
-          .worker, source, executable: BridgeStart.ownExecutable, socket: socket, planFile: planFile, state: state,
-          alarms: alarms, life: life)
+          .worker, source, executable: BridgeStart.ownExecutable, found, life: life)
       }
       supervision.run()
       return 0

@@ -27,14 +27,15 @@ extension GrantLedger {
     return .resolvedByOther(name)
   }
 
-  /// The name under whose caps an address of a server stood at a time.
+  /// The name under whose caps an element stood at a time.
   ///
   /// - Parameter caps: the caps that count, by their bits in the server's list.
   package func cappedName(
-    of address: IPAddress, transport: UInt8, port: UInt16, caps: UInt16, server: UInt16, at time: UInt64
+    of element: GrantElement, caps: UInt16, at time: UInt64
   ) -> Name? {
-    guard let index = index(of: server) else { return nil }
-    return histories[index].cappedName(of: address, transport: transport, port: port, caps: caps, at: time)
+    guard let index = index(of: element.server) else { return nil }
+    return histories[index].cappedName(
+      of: element.address, transport: element.transport, port: element.port, caps: caps, at: time)
   }
 
   /// Takes note of what was open in an earlier run and is not now.

@@ -1,4 +1,5 @@
 package import DNSWire
+package import IPNetwork
 
 extension GrantLedger {
   /// The question whose answer promised addresses to a server.
@@ -11,6 +12,58 @@ extension GrantLedger {
       self.server = server
       self.name = name
       self.type = type
+    }
+  }
+
+  /// An answer whose addresses are to be opened.
+  package struct Answer {
+    package var key: Key
+    package var addresses: [IPAddress]
+    /// Transport and port pairs to open for each address; (0, 0) opens every port.
+    package var targets: [(transport: UInt8, port: UInt16)]
+    /// The byte caps of the rule; an element gets those of every rule that holds it.
+    package var caps: UInt16
+    /// In nanoseconds.
+    package var ttl: UInt64
+    /// When the rule's time is over, on the ledger's clock: the grant ends by then.
+    package var notAfter: UInt64
+
+    package init(
+      key: Key, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], caps: UInt16 = 0, ttl: UInt64,
+      notAfter: UInt64 = .max
+    ) {
+      self.key = key
+      self.addresses = addresses
+      self.targets = targets
+      self.caps = caps
+      self.ttl = ttl
+      self.notAfter = notAfter
+    }
+  }
+
+  /// An element that the kernel holds from an earlier run.
+  package struct Inherited {
+    package var key: Key
+    package var element: GrantElement
+    /// When the kernel ends it.
+    package var until: UInt64
+    /// What is to bound it; which of them the kernel knows is not known, so that the next answer asks again.
+    package var caps: UInt16
+    /// When it was opened first, if that is known.
+    package var opened: UInt64?
+    /// Until when it is exempt from eviction.
+    package var answerUntil: UInt64
+
+    package init(
+      key: Key, element: GrantElement, until: UInt64, caps: UInt16 = 0, opened: UInt64? = nil,
+      answerUntil: UInt64 = .max
+    ) {
+      self.key = key
+      self.element = element
+      self.until = until
+      self.caps = caps
+      self.opened = opened
+      self.answerUntil = answerUntil
     }
   }
 

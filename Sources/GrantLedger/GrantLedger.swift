@@ -39,21 +39,14 @@ package struct GrantLedger: ~Copyable {
   /// Plans what has to be committed before the answer of `key` may leave. A question is planned for one answer at a
   /// time.
   ///
-  /// - Parameters:
-  ///   - targets: transport and port pairs to open for each address; (0, 0) opens every port.
-  ///   - caps: the byte caps of the rule; an element gets those of every rule that holds it.
-  ///   - ttl: the answer's TTL in nanoseconds.
-  ///   - epoch: the firewall epoch; what was committed in another one counts as absent.
-  ///   - notAfter: when the rule's time is over, on the clock of `now`: the grant ends by then.
+  /// - Parameter epoch: the firewall epoch; what was committed in another one counts as absent.
   /// - Throws: `CapacityError.setFull`, having changed nothing.
-  package mutating func plan(
-    _ key: Key, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], caps: UInt16 = 0, ttl: UInt64,
-    now: UInt64, epoch: UInt64, notAfter: UInt64 = .max
-  ) throws(CapacityError) -> Plan {
-    let index = prepare(key.server, now: now)
+  package mutating func plan(_ answer: Answer, now: UInt64, epoch: UInt64) throws(CapacityError) -> Plan {
+    let index = prepare(answer.key.server, now: now)
     let request = ServerGrants.Request(
-      key: key, caps: caps, ttl: ttl, now: now, epoch: epoch, notAfter: notAfter)
-    let plan = try servers[index].plan(request, addresses: addresses, targets: targets, limits: limits)
+      key: answer.key, caps: answer.caps, ttl: answer.ttl, now: now, epoch: epoch, notAfter: answer.notAfter)
+    let plan = try servers[index].plan(
+      request, addresses: answer.addresses, targets: answer.targets, limits: limits)
     for element in plan.evictions { histories[index].ended(element, .room, now: now) }
     noteArrivals(index)
     return plan
@@ -170,25 +163,17 @@ package struct GrantLedger: ~Copyable {
   }
 
   /// Takes over what the kernel holds already, at start. It counts to the limits and is exempt from eviction until
-  /// `answerUntil`.
+  /// its `answerUntil`.
   ///
-  /// - Parameters:
-  ///   - until: when the kernel ends it.
-  ///   - caps: what is to bound it; which of them the kernel knows is not known, so that the next answer asks again.
-  ///   - opened: when it was opened first, if that is known.
   /// - Returns: whether there was room for it; what is not taken over must be closed in the kernel.
   @discardableResult
-  package mutating func takeOver(
-    _ key: Key, _ element: GrantElement, until: UInt64, caps: UInt16, opened: UInt64? = nil,
-    answerUntil: UInt64 = .max, now: UInt64, epoch: UInt64
-  ) -> Bool {
-    guard until > now, element.server == key.server else { return false }
+  package mutating func takeOver(_ inherited: Inherited, now: UInt64, epoch: UInt64) -> Bool {
+    let key = inherited.key
+    guard inherited.until > now, inherited.element.server == key.server else { return false }
     let index = prepare(key.server, now: now)
-    let request = ServerGrants.Request(key: key, caps: caps, ttl: 0, now: now, epoch: epoch)
-    let isTaken = servers[index].takeOver(
-      request, element, until: until, answerUntil: min(answerUntil, until), opened: opened ?? now, limits: limits)
+    let isTaken = servers[index].takeOver(inherited, now: now, epoch: epoch, limits: limits)
     noteArrivals(index)
-    if isTaken { note(key, [element], index: index, from: min(opened ?? now, now), now: now) }
+    if isTaken { note(key, [inherited.element], index: index, from: min(inherited.opened ?? now, now), now: now) }
     return isTaken
   }
 

@@ -16,18 +16,19 @@ extension ServerGrants {
   /// Makes room for an answer at the cost of what ends soonest and no live answer promises.
   ///
   /// - Parameters:
-  ///   - slots: the answer's elements, marked with `pass`; `.none` for each of the `added` new ones.
+  ///   - wanted: the answer's elements.
   ///   - question: whose answer it is, if it holds anything yet; `found` of what it holds already is set.
   /// - Returns: what was evicted; nil if nothing had to be.
   /// - Throws: `CapacityError.setFull`, having changed nothing.
   mutating func makeRoom(
-    for slots: [Slot], added: Int, question: Slot, _ request: Request, pass: UInt64, _ limits: Limits
+    for wanted: WantedElements, question: Slot, now: UInt64, _ limits: Limits
   ) throws(GrantLedger.CapacityError) -> [GrantElement]? {
-    let leaving = try surplus(of: question, beside: slots.count, now: request.now, pass: pass, limits)
+    let (slots, pass) = (wanted.slots, wanted.pass)
+    let leaving = try surplus(of: question, beside: slots.count, now: now, pass: pass, limits)
     let closing = leaving.filter { isSole($0) }
-    let excess = openings.count + added - closing.count - limits.elements
+    let excess = openings.count + wanted.added - closing.count - limits.elements
     if excess > 0 {
-      refreshQueues(request.now, upTo: excess + slots.count + closing.count)
+      refreshQueues(now, upTo: excess + slots.count + closing.count)
       var kept = closing.count { evictable.contains(holds[$0].opening) }
       for slot in slots where slot != .none && evictable.contains(slot) { kept += 1 }
       guard evictable.count - kept >= excess else { throw .setFull }
@@ -35,9 +36,9 @@ extension ServerGrants {
     guard excess > 0 || !leaving.isEmpty else { return nil }
     var evicted: [GrantElement] = []
     for hold in leaving {
-      leave(hold, request.now, &evicted)
+      leave(hold, now, &evicted)
     }
-    evict(excess, request.now, pass: pass, &evicted)
+    evict(excess, now, pass: pass, &evicted)
     return evicted
   }
 

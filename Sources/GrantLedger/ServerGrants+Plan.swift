@@ -14,30 +14,37 @@ extension ServerGrants {
     var notAfter: UInt64 = .max
   }
 
+  /// The elements of an answer, in its order.
+  struct WantedElements {
+    /// Their records, marked with `pass`; `.none` for each of the `added` new ones.
+    var slots: [Slot] = []
+    var added = 0
+    let pass: UInt64
+  }
+
   mutating func plan(
     _ request: Request, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], limits: Limits
   ) throws(GrantLedger.CapacityError) -> GrantLedger.Plan {
     var plan = GrantLedger.Plan(elements: [], commits: [])
-    var slots: [Slot] = []
-    let pass = nextPass()
-    let added = collect(addresses, targets, pass: pass, into: &plan.elements, &slots)
+    let wanted = collect(addresses, targets, into: &plan.elements)
+    let slots = wanted.slots
     guard !slots.isEmpty else { return plan }
     var question = questionSlots[request.key] ?? .none
     guard slots.count <= limits.elementsPerName, question != .none || hasRoomForQuestion(request.now, limits)
     else { throw .setFull }
-    guard hasRoom(forHolds: slots.count, of: question, request.now, pass: pass, limits) else { throw .setFull }
-    if let room = try makeRoom(for: slots, added: added, question: question, request, pass: pass, limits) {
+    guard hasRoom(forHolds: slots.count, of: question, request.now, pass: wanted.pass, limits) else { throw .setFull }
+    if let room = try makeRoom(for: wanted, question: question, now: request.now, limits) {
       plan.evictions = room
       // With its last element a question is forgotten.
       question = questionSlots[request.key] ?? .none
     }
     if question == .none { question = addQuestion(request.key) }
-    let wanted = max(min(request.now + limits.lifetimes.lifetime(ofTTL: request.ttl), request.notAfter), request.now)
+    let until = max(min(request.now + limits.lifetimes.lifetime(ofTTL: request.ttl), request.notAfter), request.now)
     for (index, element) in plan.elements.enumerated() {
       var slot = slots[index]
-      if slot == .none { slot = addOpening(element, until: wanted, now: request.now, epoch: request.epoch) }
-      if let commit = need(slot, wanted: wanted, request, limits) { plan.commits.append(commit) }
-      hold(slot, question, until: min(wanted, openings[slot].requestedUntil), caps: request.caps)
+      if slot == .none { slot = addOpening(element, until: until, now: request.now, epoch: request.epoch) }
+      if let commit = need(slot, wanted: until, request, limits) { plan.commits.append(commit) }
+      hold(slot, question, until: min(until, openings[slot].requestedUntil), caps: request.caps)
     }
     // By now no element of this answer depends on the question that leaves.
     while questions.count > limits.elements || holds.count > limits.holds, let first = answered.first {
@@ -48,12 +55,11 @@ extension ServerGrants {
 
   /// Lists the elements, each once, with the records of those that exist, marked; returns how many do not.
   private mutating func collect(
-    _ addresses: [IPAddress], _ targets: [(transport: UInt8, port: UInt16)], pass: UInt64,
-    into elements: inout [GrantElement], _ slots: inout [Slot]
-  ) -> Int {
+    _ addresses: [IPAddress], _ targets: [(transport: UInt8, port: UInt16)], into elements: inout [GrantElement]
+  ) -> WantedElements {
+    var wanted = WantedElements(pass: nextPass())
     elements.reserveCapacity(addresses.count * targets.count)
-    slots.reserveCapacity(addresses.count * targets.count)
-    var added = 0
+    wanted.slots.reserveCapacity(addresses.count * targets.count)
     // Most answers are short: looking through them costs less than hashing.
     var seen: Set<GrantElement> = []
     let isLong = addresses.count * targets.count > 16
@@ -65,16 +71,16 @@ extension ServerGrants {
         guard isLong ? seen.insert(element).inserted : !elements.contains(element) else { continue }
         let slot = addressSlot.map { opening(at: $0, transport: target.transport, port: target.port) } ?? .none
         if slot == .none {
-          added += 1
+          wanted.added += 1
         } else {
-          openings[slot].mark = pass
+          openings[slot].mark = wanted.pass
           openings[slot].found = .none
         }
         elements.append(element)
-        slots.append(slot)
+        wanted.slots.append(slot)
       }
     }
-    return added
+    return wanted
   }
 
   private mutating func need(_ slot: Slot, wanted: UInt64, _ request: Request, _ limits: Limits) -> GrantCommit? {

@@ -63,28 +63,27 @@ extension ServerGrants {
   }
 
   /// Records what the kernel holds already; false if there is no room for it.
-  mutating func takeOver(
-    _ request: Request, _ element: GrantElement, until: UInt64, answerUntil: UInt64, opened: UInt64, limits: Limits
-  ) -> Bool {
+  mutating func takeOver(_ inherited: GrantLedger.Inherited, now: UInt64, epoch: UInt64, limits: Limits) -> Bool {
+    let (element, until) = (inherited.element, inherited.until)
     var slot = opening(of: element)
-    var question = questionSlots[request.key] ?? .none
+    var question = questionSlots[inherited.key] ?? .none
     guard slot != .none || openings.count < limits.elements,
       question == .none ? questions.count < limits.elements : questions[question].holdCount < limits.elementsPerName,
       holds.count < limits.holds
     else { return false }
-    if slot == .none { slot = addOpening(element, until: until, now: request.now, epoch: request.epoch) }
-    if question == .none { question = addQuestion(request.key) }
+    if slot == .none { slot = addOpening(element, until: until, now: now, epoch: epoch) }
+    if question == .none { question = addQuestion(inherited.key) }
     openings[slot].requestedUntil = max(openings[slot].requestedUntil, until)
-    let known = openings[slot].epoch == request.epoch ? openings[slot].committedUntil : 0
+    let known = openings[slot].epoch == epoch ? openings[slot].committedUntil : 0
     openings[slot].committedUntil = max(known, until)
-    openings[slot].epoch = request.epoch
-    openings[slot].opened = min(openings[slot].opened, opened)
-    openings[slot].requestedCaps |= request.caps
+    openings[slot].epoch = epoch
+    openings[slot].opened = min(openings[slot].opened, inherited.opened ?? now)
+    openings[slot].requestedCaps |= inherited.caps
     var hold = questions[question].firstHold
     while hold != .none && holds[hold].opening != slot { hold = holds[hold].nextOfQuestion }
-    if hold == .none { hold = addHold(of: question, on: slot, until: until, caps: request.caps) }
+    if hold == .none { hold = addHold(of: question, on: slot, until: until, caps: inherited.caps) }
     holds[hold].until = max(holds[hold].until, until)
-    protect(hold, until: answerUntil)
+    protect(hold, until: min(inherited.answerUntil, until))
     holds[hold].stamp = nextStamp()
     moveToEnd(hold)
     extendQuestion(question, until: until)

@@ -127,7 +127,8 @@ package final class ConnectionTable {
     var found: [(Flow, [Int])] = []
     // A busy host's table changes all the time.
     try unsafe socket.dump(
-      type: Self.type(IPCTNL_MSG_CT_GET), family: UInt8(AF_UNSPEC), attempts: 3, { _ in },
+      NetlinkSocket.DumpRequest(type: Self.type(IPCTNL_MSG_CT_GET), family: UInt8(AF_UNSPEC), attempts: 3),
+      { _ in },
       begin: { found.removeAll() },
       { message in
         guard let flow = unsafe Self.flow(message) else { return }

@@ -46,7 +46,7 @@ package final class KernelSets {
     var found: [String: SetDescription] = [:]
     let isThere = try exists { () throws(SystemError) in
       try unsafe socket.dump(
-        type: nfTables(NFT_MSG_GETSET), family: family.rawValue,
+        NetlinkSocket.DumpRequest(type: nfTables(NFT_MSG_GETSET), family: family.rawValue),
         { unsafe Self.put(table, NFTA_SET_TABLE.rawValue, into: $0) },
         { message in
           guard let set = unsafe nftnl_set_alloc() else { return }
@@ -76,7 +76,8 @@ package final class KernelSets {
     var found: Set<String> = []
     let isThere = try exists { () throws(SystemError) in
       try unsafe socket.dump(
-        type: nfTables(NFT_MSG_GETCHAIN), family: family.rawValue, { _ in },
+        NetlinkSocket.DumpRequest(type: nfTables(NFT_MSG_GETCHAIN), family: family.rawValue),
+        { _ in },
         { message in
           guard let chain = unsafe nftnl_chain_alloc() else { return }
           defer { unsafe nftnl_chain_free(chain) }
@@ -95,7 +96,7 @@ package final class KernelSets {
     var found: [String: UInt64] = [:]
     let isThere = try exists { () throws(SystemError) in
       try unsafe socket.dump(
-        type: nfTables(NFT_MSG_GETOBJ), family: family.rawValue,
+        NetlinkSocket.DumpRequest(type: nfTables(NFT_MSG_GETOBJ), family: family.rawValue),
         { header in
           unsafe Self.put(table, UInt32(NFTA_OBJ_TABLE.rawValue), into: header)
           unsafe mnl_attr_put_u32(header, UInt16(NFTA_OBJ_TYPE.rawValue), UInt32(NFT_OBJECT_COUNTER).bigEndian)

@@ -84,18 +84,34 @@ package final class NetlinkSocket {
     return true
   }
 
+  /// What a dump is asked for by.
+  package struct DumpRequest {
+    package var type: Int32
+    package var family: UInt8
+    /// How often it is read at the most, where something changes each time.
+    package var attempts: Int
+
+    package init(type: Int32, family: UInt8, attempts: Int = 5) {
+      self.type = type
+      self.family = family
+      self.attempts = attempts
+    }
+  }
+
   /// Reads a dump, and again where something changed while the kernel made it: what it says then may lack what was there all
-  /// the time. After `attempts` of them the last one stands: on a busy host there is always a change between.
+  /// the time. After its `attempts` the last one stands: on a busy host there is always a change between.
   ///
   /// - Parameter begin: called before each. What is read into a set or a dictionary may stay there: what one of them lacks
   ///   another one has.
   package func dump(
-    type: Int32, family: UInt8, attempts: Int = 5, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void,
-    begin: () -> Void = {}, _ each: (UnsafePointer<nlmsghdr>) -> Void
+    _ request: DumpRequest, _ fill: (UnsafeMutablePointer<nlmsghdr>) -> Void, begin: () -> Void = {},
+    _ each: (UnsafePointer<nlmsghdr>) -> Void
   ) throws(SystemError) {
-    for _ in 0..<attempts {
+    for _ in 0..<request.attempts {
       begin()
-      guard try unsafe exchange(type: type, family: family, flags: NLM_F_DUMP, fill, each) else { return }
+      guard try unsafe exchange(type: request.type, family: request.family, flags: NLM_F_DUMP, fill, each) else {
+        return
+      }
     }
   }
 

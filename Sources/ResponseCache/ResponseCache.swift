@@ -16,25 +16,37 @@ package final class ResponseCache: Sendable {
     case uncommitted
   }
 
+  /// When an answer is looked for: on the monotonic clock in nanoseconds, and in an epoch of the firewall.
+  package struct Moment {
+    package let now: UInt64
+    package let epoch: UInt64
+
+    @inline(__always)
+    package init(now: UInt64, epoch: UInt64) {
+      self.now = now
+      self.epoch = epoch
+    }
+  }
+
   /// Looks into a cache without a reference of its own; the cache's owner must outlive it.
   package struct Reader: Sendable {
     fileprivate let shards: CacheShards
 
-    /// Looks a question up, whose name's hash by `nameHash` is `hash`, and when its answer may be handed out at `now` in
-    /// `epoch`, lets `reader` read it in place.
+    /// Looks a question up, whose name's hash by `nameHash` is `hash`, and when its answer may be handed out at
+    /// `moment`, lets `reader` read it in place.
     ///
     /// `reader` runs under the shard's lock: it copies octets and does nothing else.
     @inline(__always)
     package func find(
-      _ name: Span<UInt8>, hash: UInt64, _ type: RRType, now: UInt64, epoch: UInt64,
+      _ name: Span<UInt8>, hash: UInt64, _ type: RRType, at moment: Moment,
       _ reader: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
     ) -> LookupResult {
       let key = NameHash.of(hash, type)
       return shards.with(key) { shard in
         guard let index = shard.find(key, name, type) else { return .miss }
         let head = shard.head(index)
-        guard head.expires > now else { return .miss }
-        guard head.isServable(at: now, epoch: epoch) else { return .uncommitted }
+        guard head.expires > moment.now else { return .miss }
+        guard head.isServable(at: moment.now, epoch: moment.epoch) else { return .uncommitted }
         shard.withHit(index, reader)
         return .hit
       }
@@ -73,7 +85,7 @@ package final class ResponseCache: Sendable {
     _ name: Span<UInt8>, _ type: RRType, now: UInt64, epoch: UInt64,
     _ body: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
   ) -> LookupResult {
-    reader.find(name, hash: nameHash(name), type, now: now, epoch: epoch, body)
+    reader.find(name, hash: nameHash(name), type, at: Moment(now: now, epoch: epoch), body)
   }
 
   /// As `find`, with a copy of the answer.

@@ -131,7 +131,8 @@ import Testing
     var seen = SeenDestinations(servers: 1)
     func find(_ client: UInt64, _ number: UInt64, now: UInt64 = 1) -> SeenDestinations.Sighting {
       let hash = (client << 32 | number) &* 0x9E37_79B9_7F4A_7C15
-      return seen.find(hash ^ hash >> 32, of: client, .name, server: 0, mayTell: true, now: now)
+      let contact = SeenDestinations.Contact(destination: hash ^ hash >> 32, client: client, kind: .name)
+      return seen.find(contact, server: 0, mayTell: true, now: now)
     }
     #expect(find(1, 0) == .new)
     var taken = 0
@@ -154,7 +155,8 @@ import Testing
     var seen = SeenDestinations(servers: 1)
     func find(_ client: UInt64, _ number: UInt64) -> SeenDestinations.Sighting {
       let hash = (client << 32 | number) &* 0x9E37_79B9_7F4A_7C15
-      return seen.find(hash ^ hash >> 32, of: client, .name, server: 0, mayTell: true, now: 1)
+      let contact = SeenDestinations.Contact(destination: hash ^ hash >> 32, client: client, kind: .name)
+      return seen.find(contact, server: 0, mayTell: true, now: 1)
     }
     for number in 0..<200 as Range<UInt64> {
       for client in 2..<1002 as Range<UInt64> { _ = find(client, number) }

@@ -141,13 +141,15 @@ import Testing
     #expect(seen.room * servers <= max(SeenDestinations.totalRoom, 4096 * servers))
     var found = 0
     for number in 0..<100_000 as Range<UInt64> {
-      let finding = seen.find(
-        number &* 0x9E37_79B9_7F4A_7C15 | 1, of: number / 1000, .name, server: 0, mayTell: true, now: 1)
+      let contact = SeenDestinations.Contact(
+        destination: number &* 0x9E37_79B9_7F4A_7C15 | 1, client: number / 1000, kind: .name)
+      let finding = seen.find(contact, server: 0, mayTell: true, now: 1)
       if finding == .new { found += 1 }
     }
     #expect(found <= seen.room && found >= seen.room / 2)
     // Another hour, another set.
-    #expect(seen.find(77, of: 1, .name, server: 0, mayTell: true, now: 4000 * second) == .new)
+    let another = SeenDestinations.Contact(destination: 77, client: 1, kind: .name)
+    #expect(seen.find(another, server: 0, mayTell: true, now: 4000 * second) == .new)
   }
 
   @Test("more noisy clients than have digests are in the sum")

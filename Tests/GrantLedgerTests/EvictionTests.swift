@@ -16,8 +16,9 @@ extension GrantLedger {
     _ name: String, _ addresses: [Int], ttl: UInt64, now: UInt64, server: UInt16 = 0, caps: UInt16 = 0
   ) throws -> Plan {
     let key = try key(name, server: server)
-    let plan = try plan(
-      key, addresses: addresses.map(address), targets: [(6, 443)], caps: caps, ttl: ttl * second, now: now, epoch: 1)
+    let answer = Answer(
+      key: key, addresses: addresses.map(address), targets: [(6, 443)], caps: caps, ttl: ttl * second)
+    let plan = try plan(answer, now: now, epoch: 1)
     committed(plan.commits, askedAt: now, epoch: 1)
     let until = promise(key, elements: plan.elements, answerUntil: now + ttl * second, now: now, epoch: 1)
     try #require(until != nil)
@@ -133,7 +134,8 @@ struct EvictionTests {
     var ledger = makeSmall(elements: 100)
     let name = try key("a.example")
     let plan = try ledger.plan(
-      name, addresses: [address(1)], targets: [(6, 443), (6, 80)], ttl: 300 * second, now: 0, epoch: 1)
+      GrantLedger.Answer(key: name, addresses: [address(1)], targets: [(6, 443), (6, 80)], ttl: 300 * second), now: 0,
+      epoch: 1)
     ledger.committed(plan.commits, askedAt: 0, epoch: 1)
     #expect(ledger.promise(name, elements: plan.elements, answerUntil: 300 * second, now: 0, epoch: 1) != nil)
     let ended = ledger.end(now: second, where: { _ in true }, keeping: { $1.port == 443 })

@@ -103,7 +103,8 @@ private struct World: ~Copyable {
     let commits = Set(ledger.replay(now: now))
     guard
       let plan = try? ledger.plan(
-        key, addresses: addresses, targets: ports, caps: caps(of: key), ttl: ttl, now: now, epoch: epoch)
+        GrantLedger.Answer(key: key, addresses: addresses, targets: ports, caps: caps(of: key), ttl: ttl), now: now,
+        epoch: epoch)
     else {
       refusals += 1
       #expect(ledger.dump().filter { $0.until > now } == before && Set(ledger.replay(now: now)) == commits)
@@ -242,7 +243,9 @@ private struct World: ~Copyable {
     guard queue.isEmpty, flights.isEmpty, let known = kernel[element], known.ends > now else { return }
     let had = ledger.holds(element, now: now)
     let isTaken = ledger.takeOver(
-      key, element, until: known.ends, caps: known.caps & caps(of: key), answerUntil: now, now: now, epoch: epoch)
+      GrantLedger.Inherited(
+        key: key, element: element, until: known.ends, caps: known.caps & caps(of: key), answerUntil: now), now: now,
+      epoch: epoch)
     #expect(!isTaken || ledger.holds(element, now: now) && ledger.names(of: element, now: now).last == key.name)
     #expect(
       isTaken || had || ledger.elements(ofServer: key.server, now: now).count == maxElements

@@ -27,8 +27,9 @@ extension GrantLedger {
   mutating func plan(
     _ key: Key, _ addresses: [Int], ttl: UInt64, now: UInt64, epoch: UInt64 = 1, ports: [UInt16] = [443]
   ) throws -> Plan {
-    try plan(
-      key, addresses: addresses.map(address), targets: ports.map { (6, $0) }, ttl: ttl * second, now: now, epoch: epoch)
+    let answer = Answer(
+      key: key, addresses: addresses.map(address), targets: ports.map { (6, $0) }, ttl: ttl * second)
+    return try plan(answer, now: now, epoch: epoch)
   }
 
   /// Plan, ack and promise in one moment.

@@ -41,7 +41,8 @@ struct CapTests {
     #expect(try ledger.answer("a.example", [1], ttl: 300, now: 0, caps: 1).commits.map(\.caps) == [1])
     let b = try key("b.example")
     let plan = try ledger.plan(
-      b, addresses: [address(1)], targets: [(6, 443)], caps: 2, ttl: second, now: second, epoch: 1)
+      GrantLedger.Answer(key: b, addresses: [address(1)], targets: [(6, 443)], caps: 2, ttl: second), now: second,
+      epoch: 1)
     #expect(plan.commits.map(\.caps) == [3])
     #expect(plan.commits.map(\.lifetimeMilliseconds) == [299_000], "an element is not shortened for a cap")
     #expect(ledger.promise(b, elements: plan.elements, now: second, epoch: 1) == nil)
@@ -56,18 +57,20 @@ struct CapTests {
     var ledger = makeSmall()
     try ledger.answer("a.example", [1], ttl: 300, now: 0, caps: 1)
     let late = try ledger.plan(
-      try key("a.example"), addresses: [address(1)], targets: [(6, 443)], caps: 1, ttl: 310 * second, now: second,
-      epoch: 1)
+      GrantLedger.Answer(
+        key: try key("a.example"), addresses: [address(1)], targets: [(6, 443)], caps: 1, ttl: 310 * second),
+      now: second, epoch: 1)
     try ledger.answer("b.example", [1], ttl: 300, now: 2 * second, caps: 2)
     _ = ledger.end(now: 3 * second) { $0.name.description == "a.example" }
     let plan = try ledger.plan(
-      try key("b.example"), addresses: [address(1)], targets: [(6, 443)], caps: 2, ttl: 600 * second, now: 4 * second,
-      epoch: 1)
+      GrantLedger.Answer(
+        key: try key("b.example"), addresses: [address(1)], targets: [(6, 443)], caps: 2, ttl: 600 * second),
+      now: 4 * second, epoch: 1)
     #expect(plan.commits.map(\.caps) == [2])
     ledger.committed(late.commits, askedAt: second, epoch: 1)
     let again = try ledger.plan(
-      try key("c.example"), addresses: [address(1)], targets: [(6, 443)], caps: 1, ttl: second, now: 5 * second,
-      epoch: 1)
+      GrantLedger.Answer(key: try key("c.example"), addresses: [address(1)], targets: [(6, 443)], caps: 1, ttl: second),
+      now: 5 * second, epoch: 1)
     #expect(again.commits.map(\.caps) == [3])
   }
 }
@@ -124,11 +127,17 @@ struct AdoptionTests {
     var ledger = makeSmall(elements: 2, perName: 1)
     let a = try key("a.example")
     #expect(
-      ledger.takeOver(a, element(1), until: 50 * second, caps: 1, opened: 3, answerUntil: 0, now: 10, epoch: 1) == true)
-    #expect(ledger.takeOver(a, element(2), until: 50 * second, caps: 0, now: 10, epoch: 1) == false)
+      ledger.takeOver(
+        GrantLedger.Inherited(key: a, element: element(1), until: 50 * second, caps: 1, opened: 3, answerUntil: 0),
+        now: 10, epoch: 1) == true)
+    #expect(
+      ledger.takeOver(GrantLedger.Inherited(key: a, element: element(2), until: 50 * second), now: 10, epoch: 1)
+        == false)
     let b = try key("b.example")
-    #expect(ledger.takeOver(b, element(2), until: 60 * second, caps: 0, now: 10, epoch: 1) == true)
-    #expect(ledger.takeOver(b, element(3), until: 10, caps: 0, now: 10, epoch: 1) == false)
+    #expect(
+      ledger.takeOver(GrantLedger.Inherited(key: b, element: element(2), until: 60 * second), now: 10, epoch: 1) == true
+    )
+    #expect(ledger.takeOver(GrantLedger.Inherited(key: b, element: element(3), until: 10), now: 10, epoch: 1) == false)
     #expect(Set(ledger.elements(ofServer: 0, now: 10)) == [element(1), element(2)])
     #expect(ledger.elements(of: a, now: 10) == nil)
     #expect(ledger.name(of: address(1), server: 0, now: 10)?.name == a.name)
@@ -194,7 +203,8 @@ struct StandingTests {
   func anyPort() throws {
     var ledger = makeSmall(elements: 1)
     let (a, name) = (try key("a.example"), try Name(hostname: "a.example"))
-    let plan = try ledger.plan(a, addresses: [address(1)], targets: [(0, 0)], ttl: second, now: 0, epoch: 1)
+    let plan = try ledger.plan(
+      GrantLedger.Answer(key: a, addresses: [address(1)], targets: [(0, 0)], ttl: second), now: 0, epoch: 1)
     #expect(standing(ledger, 1, now: 1) == .neverResolved, "it is not open yet")
     ledger.committed(plan.commits, askedAt: 0, epoch: 1)
     _ = ledger.promise(a, elements: plan.elements, answerUntil: second, now: 0, epoch: 1)
@@ -235,7 +245,8 @@ struct StandingTests {
     let key = try key("a.example")
     ledger.remember(key, element(1), opened: 1, now: 10)
     ledger.remember(key, element(2), opened: 2, now: 10)
-    let isTaken = ledger.takeOver(key, element(2), until: 100, caps: 0, opened: 2, now: 10, epoch: 1)
+    let isTaken = ledger.takeOver(
+      GrantLedger.Inherited(key: key, element: element(2), until: 100, opened: 2), now: 10, epoch: 1)
     #expect(isTaken)
     #expect(standing(ledger, 1, now: 20) == closed(key.name, 1, 10, .restart))
     #expect(standing(ledger, 2, now: 20) == .open(key.name))
@@ -248,7 +259,8 @@ struct StandingTests {
     for (name, caps) in [("capped.example", UInt16(2)), ("free.example", 0)] {
       let key = try key(name)
       let plan = try ledger.plan(
-        key, addresses: [address(1)], targets: [(6, 443)], caps: caps, ttl: second, now: 0, epoch: 1)
+        GrantLedger.Answer(key: key, addresses: [address(1)], targets: [(6, 443)], caps: caps, ttl: second), now: 0,
+        epoch: 1)
       ledger.committed(plan.commits, askedAt: 0, epoch: 1)
       let until = ledger.promise(key, elements: plan.elements, now: 0, epoch: 1)
       #expect(until != nil)
@@ -256,7 +268,7 @@ struct StandingTests {
     let free = try Name(hostname: "free.example")
     #expect(standing(ledger, 1, now: 1) == .open(free))
     func capped(_ caps: UInt16) -> String? {
-      ledger.cappedName(of: address(1), transport: 6, port: 443, caps: caps, server: 0, at: 1)?.description
+      ledger.cappedName(of: element(1), caps: caps, at: 1)?.description
     }
     #expect(capped(2) == "capped.example" && capped(6) == "capped.example" && capped(1) == nil)
   }
@@ -268,8 +280,8 @@ struct StandingTests {
     for index in 0...count {
       let key = try key("n\(index).example")
       let plan = try ledger.plan(
-        key, addresses: [IPAddress(v4: UInt32(index))], targets: [(6, 443)], ttl: 0, now: UInt64(index + 1) * second,
-        epoch: 1)
+        GrantLedger.Answer(key: key, addresses: [IPAddress(v4: UInt32(index))], targets: [(6, 443)], ttl: 0),
+        now: UInt64(index + 1) * second, epoch: 1)
       ledger.committed(plan.commits, askedAt: UInt64(index + 1) * second, epoch: 1)
       _ = ledger.promise(
         key, elements: plan.elements, answerUntil: UInt64(index + 1) * second, now: UInt64(index + 1) * second, epoch: 1

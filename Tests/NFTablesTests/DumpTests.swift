@@ -22,7 +22,8 @@ struct DumpTests {
   ) throws -> (begun: Int, chains: Int) {
     var (begun, chains) = (0, 0)
     try unsafe socket.dump(
-      type: nfTables(NFT_MSG_GETCHAIN), family: FirewallPlan.Family.inet.rawValue, { _ in },
+      NetlinkSocket.DumpRequest(type: nfTables(NFT_MSG_GETCHAIN), family: FirewallPlan.Family.inet.rawValue),
+      { _ in },
       begin: {
         begun += 1
         chains = 0

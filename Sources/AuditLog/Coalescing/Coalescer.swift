@@ -207,13 +207,12 @@ package struct Coalescer: ~Copyable {
     let server = quota.index(of: record.octets.span.extracting(record.server))
     let grain = quota.grain(server, now: now)
     if grain != .fine { noteQuota(record, now) }
-    let span: WindowSpan = grain == .fine ? .short : .minute
     let teller: Teller
     switch code {
     // One line is told at once, whatever the server's share is: there is no other in an hour.
     case .special: teller = .own
     case .granted: teller = grain == .coarsest ? grantTeller(of: record, server, now) : .own
-    default: teller = self.teller(of: record, span, server, grain, now, &output)
+    default: teller = self.teller(of: record, server, grain, now, &output)
     }
     switch teller {
     case .own:
@@ -231,7 +230,7 @@ package struct Coalescer: ~Copyable {
       return true
     }
     let own = WindowSpan(of: code)
-    openName(record, name, own == .short ? span : own, now)
+    openName(record, name, own == .short ? grain.span : own, now)
     write(record, of: server, for: .destination, into: &output)
     return true
   }
@@ -367,17 +366,17 @@ package struct Coalescer: ~Copyable {
     key.setGrant(of: record, domain: domain, hasClient: false)
     let isEntry = quota.mayTell(.entry, server) && seen.isNew(entry: key.hash, server: server, now: now)
     key.setGrant(of: record, domain: domain, hasClient: true)
-    let finding = seen.find(
-      key.hash, of: CoalescingKey.hash(of: record.header.client), .grant, server: server,
-      mayTell: isEntry || quota.mayTell(.grant, server), now: now)
+    let contact = SeenDestinations.Contact(
+      destination: key.hash, client: CoalescingKey.hash(of: record.header.client), kind: .grant)
+    let finding = seen.find(contact, server: server, mayTell: isEntry || quota.mayTell(.grant, server), now: now)
     return isEntry ? .line(.entry) : finding == .new ? .line(.grant) : .summary
   }
 
   /// Who tells of a record; one that has a line of its own is counted against the caps.
   private mutating func teller(
-    of record: borrowing AuditRecord, _ span: WindowSpan, _ server: Int, _ grain: LogQuota.Grain, _ now: UInt64,
-    _ output: inout [UInt8]
+    of record: borrowing AuditRecord, _ server: Int, _ grain: LogQuota.Grain, _ now: UInt64, _ output: inout [UInt8]
   ) -> Teller {
+    let span = grain.span
     let isQuery = record.header.code.isQuery
     let domain = isQuery ? RegistrableDomain.start(of: record.octets.span.extracting(record.name)) : 0
     let clientHash = CoalescingKey.hash(of: record.header.client)
@@ -386,9 +385,10 @@ package struct Coalescer: ~Copyable {
       return grain == .coarsest ? .summary : .aggregate(digest(.serverAggregate, record, server, now))
     }
     key.setDestination(of: record, domain: domain)
+    let contact = SeenDestinations.Contact(
+      destination: key.hash, client: clientHash, kind: isQuery ? .name : .connection)
     let finding = seen.find(
-      key.hash, of: clientHash, isQuery ? .name : .connection, server: server,
-      mayTell: grain != .coarsest || quota.mayTell(.destination, server), now: now)
+      contact, server: server, mayTell: grain != .coarsest || quota.mayTell(.destination, server), now: now)
     if finding == .beyond, seen.mustTellNoise(of: clientHash, server: server) {
       tellNoise(record, hasClient: true, server, &output)
     }

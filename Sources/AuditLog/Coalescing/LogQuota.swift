@@ -33,6 +33,9 @@ struct LogQuota {
     case coarsest
 
     static func < (one: Grain, other: Grain) -> Bool { one.rawValue < other.rawValue }
+
+    /// The windows in which its records are counted.
+    var span: WindowSpan { self == .fine ? .short : .minute }
   }
 
   /// What a line is for that is told although its server is far over its share.

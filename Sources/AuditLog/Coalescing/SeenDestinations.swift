@@ -44,6 +44,15 @@ struct SeenDestinations {
     case grant
   }
 
+  /// What may get a line of its own: a client at a destination.
+  struct Contact {
+    /// A seeded hash of client, code and destination.
+    var destination: UInt64
+    /// A seeded hash of the client.
+    var client: UInt64
+    var kind: Kind
+  }
+
   private struct Client {
     /// Of each kind.
     var counts: InlineArray<3, UInt16> = [0, 0, 0]
@@ -101,19 +110,15 @@ struct SeenDestinations {
   /// What is known of a destination; one that is new is known from now on.
   ///
   /// - Parameters:
-  ///   - destination: a seeded hash of client, code and destination.
-  ///   - client: a seeded hash of the client.
   ///   - server: its index.
   ///   - mayTell: whether a line can be made for what is new; else it stays new, and is `beyond` this time.
-  mutating func find(
-    _ destination: UInt64, of client: UInt64, _ kind: Kind, server: Int, mayTell: Bool, now: UInt64
-  ) -> Sighting {
+  mutating func find(_ contact: Contact, server: Int, mayTell: Bool, now: UInt64) -> Sighting {
     begin(server, now)
     if seen[server].count * 2 >= seen[server].slots.count { seen[server].grow() }
-    let hash = max(destination, 1)
+    let hash = max(contact.destination, 1)
     let slot = seen[server].slot(hash)
     if seen[server].slots[slot] == hash { return .known }
-    guard mayTell, take(kind, of: client, server: server) else { return .beyond }
+    guard mayTell, take(contact.kind, of: contact.client, server: server) else { return .beyond }
     seen[server].slots[slot] = hash
     seen[server].count += 1
     return .new

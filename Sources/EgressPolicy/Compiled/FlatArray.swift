@@ -58,6 +58,16 @@ extension FlatArray where Element == UInt8 {
     for (offset, octet) in octets.enumerated() { self[start + offset] = octet }
   }
 
+  /// Whether the `length` octets at `start` equal those at `other`.
+  func equals(at start: Int, and other: Int, length: Int) -> Bool {
+    guard start >= 0, other >= 0, length >= 0, length <= count &- start, length <= count &- other else { return false }
+    // length octets are there at both (guard above)
+    let (one, two) = unsafe (
+      UnsafeBufferPointer(start: base + start, count: length), UnsafeBufferPointer(start: base + other, count: length)
+    )
+    return unsafe one.span.equals(two.span)
+  }
+
   /// Whether the `length` octets at `start` equal those of `name` from `offset` on.
   func equals(_ name: Span<UInt8>, from offset: Int, at start: Int, length: Int) -> Bool {
     guard start >= 0, length >= 0, offset >= 0, length <= count &- start, length <= name.count &- offset else {

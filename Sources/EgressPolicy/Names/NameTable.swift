@@ -50,6 +50,7 @@ struct NameTable: ~Copyable, Sendable {
   init(_ lists: [RuleList], hash: NameHash, hashMask: UInt64 = .max) {
     self.hash = hash
     self.hashMask = hashMask
+    let hashing = Hashing(names: hash, mask: hashMask)
     parts = FlatArray(repeating: Part(), count: lists.count)
     slots = FlatArray(repeating: RuleSlot(), count: lists.reduce(0) { $0 + Self.slotCount(for: $1.count) })
     octets = FlatArray(repeating: 0, count: lists.reduce(0) { $0 + $1.names.count })
@@ -61,7 +62,7 @@ struct NameTable: ~Copyable, Sendable {
       part.oneLabelDepths = 0
       part.anyLabelsDepths = 0
       octets.replace(at: part.firstOctet, with: list.names)
-      let twins = Self.fill(&part, list, &slots, octets, hash, hashMask)
+      let twins = Self.fill(&part, list, &slots, octets, hashing)
       parts[server] = part
       var rules = list
       for twin in twins {
@@ -170,9 +171,15 @@ extension NameTable {
     profile < UInt32(RuleSlot.unpacked) ? UInt16(profile) : RuleSlot.unpacked
   }
 
+  /// How patterns are hashed; the mask makes names collide where a test wants it.
+  private struct Hashing {
+    let names: NameHash
+    let mask: UInt64
+  }
+
   private static func fill(
     _ part: inout Part, _ list: RuleList, _ slots: inout FlatArray<RuleSlot>, _ octets: borrowing FlatArray<UInt8>,
-    _ hash: NameHash, _ mask: UInt64
+    _ hashing: Hashing
   ) -> [Twin] {
     var twins: [Twin] = []
     let names = list.names.span
@@ -184,9 +191,9 @@ extension NameTable {
       let bit: UInt128 = 1 << UInt128(depth)
       if entry.kind == .oneLabel { part.oneLabelDepths |= bit }
       if entry.kind == .anyLabels { part.anyLabelsDepths |= bit }
-      var whole = hash(name)
+      var whole = hashing.names(name)
       if entry.kind != .exact {
-        var suffix = LabelHash(seed: hash.seed)
+        var suffix = LabelHash(seed: hashing.names.seed)
         for level in 1...depth {
           let at = Int(starts[depth - level])
           suffix.add(name, (at + 1)..<(at + 1 + Int(name[at])))
@@ -194,23 +201,25 @@ extension NameTable {
         whole = suffix.value(for: entry.kind)
       }
       let slot = RuleSlot(
-        tag: UInt32(truncatingIfNeeded: (whole & mask) >> 32), ruleAfter: UInt32(rule + 1), start: entry.nameStart,
+        tag: UInt32(truncatingIfNeeded: (whole & hashing.mask) >> 32), ruleAfter: UInt32(rule + 1),
+        start: entry.nameStart,
         length: entry.nameLength, kind: entry.kind, profile: packed(entry.profile))
-      if let twin = insert(slot, whole & mask, name, part, &slots, octets) { twins.append(twin) }
+      if let twin = insert(slot, hash: whole & hashing.mask, part, &slots, octets) { twins.append(twin) }
     }
     return twins
   }
 
   /// Puts a rule into a free slot, or returns the one that has the same pattern.
   private static func insert(
-    _ new: RuleSlot, _ hash: UInt64, _ name: Span<UInt8>, _ part: Part, _ slots: inout FlatArray<RuleSlot>,
+    _ new: RuleSlot, hash: UInt64, _ part: Part, _ slots: inout FlatArray<RuleSlot>,
     _ octets: borrowing FlatArray<UInt8>
   ) -> Twin? {
     var index = home(hash, part)
     while slots[part.firstSlot + index].ruleAfter != 0 {
       let slot = slots[part.firstSlot + index]
       if slot.tag == new.tag, slot.kind == new.kind, slot.length == new.length,
-        octets.equals(name, from: 0, at: part.firstOctet + Int(slot.start), length: name.count)
+        octets.equals(
+          at: part.firstOctet + Int(slot.start), and: part.firstOctet + Int(new.start), length: Int(new.length))
       {
         return Twin(first: slot, slot: part.firstSlot + index, second: new.rule)
       }

@@ -58,20 +58,21 @@ extension Ruleset {
     let families = [IPAddress.Family.v4, .v6].filter { family in
       server.prefixes.contains { $0.address.family == family }
     }
-    refuse(chain, prefix: "sluice \(server.name) ", server: server.name, .closed, families, group, in: &text)
+    var closed = Telling(server.name, plan)
+    closed.set = .closed
+    refuse(chain, closed, families, in: &text)
     newRules(server, open, plan, in: &text)
     let bounds = boundChains(of: server)
     for reason in [RulesetReason.maxBytes, .maxBytesPerHour] {
       let over = reason.chain(chain)
       guard bounds.contains(over) else { continue }
-      refuse(
-        over, prefix: "sluice \(server.name) \(reason.rawValue) ", server: server.name, .bytes, families, group,
-        in: &text)
+      var excess = Telling(server.name, reason.rawValue, plan)
+      excess.set = .bytes
+      refuse(over, excess, families, in: &text)
     }
     guard server.interface != nil else { return }
     let spoofed = RulesetReason.spoofed
-    tellForged(
-      spoofed.chain(chain), prefix: "sluice \(server.name) \(spoofed.rawValue) ", server: server.name, group, in: &text)
+    tellForged(spoofed.chain(chain), "", Telling(server.name, spoofed.rawValue, plan), in: &text)
     // A forged source is not answered.
     text.rule(spoofed.chain(chain), "drop")
   }
@@ -117,16 +118,16 @@ extension Ruleset {
   /// The chains that are no server's own.
   static func sharedRules(_ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript) {
     discovery(held, in: &text)
+    var telling = Telling(nil, "held", plan)
+    telling.end = prohibited
     refuse(
-      held, prefix: "sluice host held ", server: nil, .host, plan.addressFamilies,
-      shares: { heldShares(plan, surroundings.held, $0) }, end: prohibited, plan.nflogGroup, in: &text)
+      held, telling, plan.addressFamilies, shares: { heldShares(plan, surroundings.held, $0) }, in: &text)
     discovery(inbound, in: &text)
     for set in networkSets(plan, []) where set.purpose != .held {
       text.rule(inbound, "ct state new \(set.match) return")
     }
     refuse(
-      inbound, prefix: "sluice host inbound ", server: nil, .host, plan.addressFamilies,
-      shares: { shares(plan, "daddr", $0) }, plan.nflogGroup, in: &text)
+      inbound, Telling(nil, "inbound", plan), plan.addressFamilies, shares: { shares(plan, "daddr", $0) }, in: &text)
     endRules(in: &text)
     outputRules(plan, in: &text)
     if plan.fencesInput { fenceRules(plan, in: &text) }
@@ -222,7 +223,7 @@ extension Ruleset {
     for network in link.held { text.rule(link.chain, "\(network.match) goto \(held)") }
     // Bridges may show these to this hook as well; they lead no packet out, and are a matter of course.
     text.rule(link.chain, "icmpv6 type { \(routerSolicitation), \(listenerReports) } counter drop")
-    strangers(link, link.chain, plan, in: &text)
+    foreignSources(link, link.chain, plan, in: &text)
   }
 
   /// What comes by it to the host itself: with a source of its own it meets the fence, without one only what an address
@@ -249,7 +250,7 @@ extension Ruleset {
       }
     }
     for network in link.held { text.rule(chain, "\(network.match) goto \(held)") }
-    strangers(link, chain, plan, in: &text)
+    foreignSources(link, chain, plan, in: &text)
   }
 
   /// A routing header names further destinations, to which the kernel may turn behind every hook (segment routing, RFC 8754);
@@ -264,7 +265,7 @@ extension Ruleset {
   private static let routingHeader = "meta nfproto ipv6 exthdr rt exists"
 
   /// What is not of the networks behind a link.
-  private static func strangers(
+  private static func foreignSources(
     _ link: Enclosure.Link, _ chain: String, _ plan: FirewallPlan, in text: inout RulesetScript
   ) {
     tellForged(link, chain, plan: plan, in: &text)
@@ -275,9 +276,7 @@ extension Ruleset {
     _ link: Enclosure.Link, _ chain: String, _ match: String = "", plan: FirewallPlan, in text: inout RulesetScript
   ) {
     let server = link.servers.first.map { plan.servers[$0].name }
-    tellForged(
-      chain, match, prefix: "sluice \(server ?? hostName) \(RulesetReason.spoofed.rawValue) ", server: server,
-      plan.nflogGroup, in: &text)
+    tellForged(chain, match, Telling(server, RulesetReason.spoofed.rawValue, plan), in: &text)
   }
 
   /// Only what really is behind the interface gets an answer: to a forged source it would carry octets of the packet out.
@@ -332,9 +331,7 @@ extension Ruleset {
       let match =
         "\(family.header) saddr . meta l4proto . th sport { \(keys.joined(separator: ", ")) } "
         + "fib saddr . iif oif missing"
-      tellForged(
-        "input", match, prefix: "sluice host \(RulesetReason.spoofed.rawValue) ", server: nil, plan.nflogGroup,
-        in: &text)
+      tellForged("input", match, Telling(nil, RulesetReason.spoofed.rawValue, plan), in: &text)
       // However many there are: what is not told is dropped like the rest.
       text.rule("input", "\(match) drop")
     }
@@ -390,9 +387,7 @@ extension Ruleset {
         text.rule(fence, "\(prefix.match) udp sport 68 udp dport 67 accept")
       }
     }
-    refuse(
-      fence, prefix: "sluice host ", server: nil, .host, plan.addressFamilies,
-      shares: { shares(plan, "saddr", $0) }, plan.nflogGroup, in: &text)
+    refuse(fence, Telling(nil, plan), plan.addressFamilies, shares: { shares(plan, "saddr", $0) }, in: &text)
   }
 
   /// Bridges may show neighbour discovery to this hook; with hop limit 255 it comes from the link (RFC 4861 s7.1).

@@ -103,19 +103,39 @@ extension Ruleset {
     }
   }
 
+  /// How refused packets are counted and told of.
+  struct Telling {
+    /// The words of the prefix between `sluice` and its end: whose packet it was, and why it was refused.
+    let words: [String]
+    /// Whose counter it is; nil for the host's.
+    let server: String?
+    let group: UInt16
+    /// Where destinations that were told are remembered.
+    var set = ToldSet.host
+    /// `refused` or `prohibited`.
+    var end = refused
+
+    var prefix: String { (["sluice"] + words).map { "\($0) " }.joined() }
+
+    /// Of a server, or of the host.
+    init(_ server: String?, _ reason: String? = nil, _ plan: FirewallPlan) {
+      words = [server ?? hostName] + (reason.map { [$0] } ?? [])
+      self.server = server
+      group = plan.nflogGroup
+    }
+  }
+
   /// Counts what a chain refuses, tells of it, and ends it.
   ///
   /// - Parameters:
-  ///   - server: whose counter it is; nil for the host's.
   ///   - families: of the packets that come here.
   ///   - shares: at the host's own chains, whose limit of new destinations a packet counts to.
-  ///   - end: `refused` or `prohibited`.
   static func refuse(
-    _ chain: String, prefix: String, server: String?, _ set: ToldSet, _ families: [IPAddress.Family],
-    shares: (IPAddress.Family) -> [Share] = { _ in [] }, end: String = refused, _ group: UInt16,
-    in text: inout RulesetScript
+    _ chain: String, _ telling: Telling, _ families: [IPAddress.Family],
+    shares: (IPAddress.Family) -> [Share] = { _ in [] }, in text: inout RulesetScript
   ) {
-    text.rule(chain, "counter name \(counter(of: server))")
+    text.rule(chain, "counter name \(counter(of: telling.server))")
+    let set = telling.set
     for family in families {
       let limits =
         set == .host
@@ -127,12 +147,12 @@ extension Ruleset {
           text.rule(
             chain,
             "\(match) \(key) != @\(set.name(family)) \(limit) limit name \(overallLimit) "
-              + "add @\(set.name(family)) { \(key) } \(logTo(group, prefix)) goto \(end)")
+              + "add @\(set.name(family)) { \(key) } \(logTo(telling)) goto \(telling.end)")
         }
       }
     }
-    text.rule(chain, "\(repeatLimit) limit name \(overallLimit) \(logTo(group, prefix))")
-    text.rule(chain, "goto \(end)")
+    text.rule(chain, "\(repeatLimit) limit name \(overallLimit) \(logTo(telling))")
+    text.rule(chain, "goto \(telling.end)")
   }
 
   /// What packets of one network share: what matches them, and the key by which they are counted.
@@ -166,16 +186,15 @@ extension Ruleset {
   /// Counts what did not come from where it says, and tells of as much as the bucket holds: what is forged has no
   /// destinations of its own.
   static func tellForged(
-    _ chain: String, _ match: String = "", prefix: String, server: String?, _ group: UInt16,
-    in text: inout RulesetScript
+    _ chain: String, _ match: String = "", _ telling: Telling, in text: inout RulesetScript
   ) {
     let start = match.isEmpty ? "" : "\(match) "
-    text.rule(chain, "\(start)counter name \(counter(of: server))")
-    text.rule(chain, "\(start)\(repeatLimit) limit name \(overallLimit) \(logTo(group, prefix))")
+    text.rule(chain, "\(start)counter name \(counter(of: telling.server))")
+    text.rule(chain, "\(start)\(repeatLimit) limit name \(overallLimit) \(logTo(telling))")
   }
 
-  private static func logTo(_ group: UInt16, _ prefix: String) -> String {
-    "log prefix \"\(prefix)\" group \(group) snaplen 128"
+  private static func logTo(_ telling: Telling) -> String {
+    "log prefix \"\(telling.prefix)\" group \(telling.group) snaplen 128"
   }
 }
 

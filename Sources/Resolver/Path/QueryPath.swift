@@ -177,8 +177,8 @@ struct QueryPath: ~Copyable {
     var failure: ExtendedErrorCode?
     let writer = ReplyWriter(query, now: clock.monotonic, isDatagram: source.isDatagram)
     let finding = state.cacheReader.find(
-      screened.octets.span.extracting(screened.name), hash: screened.key.hash, writer.query.type, now: writer.now,
-      epoch: clock.epoch
+      screened.octets.span.extracting(screened.name), hash: screened.key.hash, writer.query.type,
+      at: ResponseCache.Moment(now: writer.now, epoch: clock.epoch)
     ) { head, sections, ttlOffsets in
       failure = head.extendedError
       writer.answer(message, head, sections, ttlOffsets, into: &reply)

@@ -341,11 +341,12 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     }
     do throws(GrantLedger.CapacityError) {
       resolution.plan = try ledger.plan(
-        resolution.key, addresses: answer.addresses,
-        targets: first.question.state.targets(
-          of: rule.ports, family: answer.addresses.first?.family ?? .v4),
-        caps: rule.capBits(in: first.question.state.byteCaps), ttl: UInt64(answer.ttl) * Self.second, now: now,
-        epoch: epoch, notAfter: notAfter)
+        GrantLedger.Answer(
+          key: resolution.key, addresses: answer.addresses,
+          targets: first.question.state.targets(of: rule.ports, family: answer.addresses.first?.family ?? .v4),
+          caps: rule.capBits(in: first.question.state.byteCaps), ttl: UInt64(answer.ttl) * Self.second,
+          notAfter: notAfter),
+        now: now, epoch: epoch)
     } catch {
       return .finish(fail(ticket, .setFull, now: now))
     }

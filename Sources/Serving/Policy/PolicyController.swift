@@ -182,7 +182,8 @@ final class PolicyController {
     var indexes = changes.inForce.indexes
     let renumbered = indexes.assign(policies) { [service] in service.engine.isUnused(server: $0, now: service.now) }
     let snapshot = factory.snapshot(
-      of: policies, indexes: indexes, sets: proposal.sets, renumbered: renumbered, former: current.load(),
+      of: policies, indexes: indexes, sets: proposal.sets,
+      since: SnapshotFactory.Former(snapshot: current.load(), renumbered: renumbered),
       compiled: proposal.compiled?.snapshot ?? service.snapshot.policy)
     let plan = proposal.changesRules ? indexes.plan(for: policies, proposal.settings) : nil
     service.activate(snapshot, plan: plan, renumbered: renumbered, members: proposal.members) {

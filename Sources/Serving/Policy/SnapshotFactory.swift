@@ -28,18 +28,26 @@ final class SnapshotFactory {
   /// start empty.
   private static let mostLookedThrough = 50_000
 
+  /// What was in force until now.
+  struct Former {
+    var snapshot: ResolverSnapshot
+    /// Servers of which the firewall will know the bounds by other indexes: nothing of them stays.
+    var renumbered: Set<UInt16>
+  }
+
   /// Compiles the policies. Servers that keep their name keep their firewall index.
   ///
   /// - Parameter sets: those that the bridge found, by firewall index; nil where every server has all of them.
   /// - Parameter former: the policy until now. A server for which nothing changed stays the same object; another keeps
   ///   its cache, in which `ResolutionService.activate` leaves what the new policy grants as the former did, or gets an empty
   ///   one where the firewall knows it otherwise.
-  /// - Parameter renumbered: servers of which the firewall will know the bounds by other indexes: nothing of them stays.
   /// - Parameter compiled: the same policies, compiled already on another thread.
   func snapshot(
-    of policies: [ServerPolicy], indexes: FirewallIndexes, sets: [ServerSets]? = nil, renumbered: Set<UInt16> = [],
-    former: ResolverSnapshot? = nil, compiled: PolicySnapshot? = nil
+    of policies: [ServerPolicy], indexes: FirewallIndexes, sets: [ServerSets]? = nil, since former: Former? = nil,
+    compiled: PolicySnapshot? = nil
   ) -> ResolverSnapshot {
+    let renumbered = former?.renumbered ?? []
+    let former = former?.snapshot
     let kept = Dictionary(
       (former?.policy.servers ?? []).enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     var looked = 0

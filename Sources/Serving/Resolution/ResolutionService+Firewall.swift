@@ -286,9 +286,10 @@ extension ResolutionService {
         targets.contains(where: { $0 == (entry.transport, entry.port) })
       else { continue }
       let caps = rule.capBits(in: snapshot.servers[serverIndex].byteCaps)
-      let isTaken = engine.ledger.takeOver(
-        GrantLedger.Key(server: element.server, name: entry.name, type: entry.type), element, until: until,
-        caps: caps, opened: monotonic(ofWallSeconds: entry.opened), now: now, epoch: epoch)
+      let inherited = GrantLedger.Inherited(
+        key: GrantLedger.Key(server: element.server, name: entry.name, type: entry.type), element: element,
+        until: until, caps: caps, opened: monotonic(ofWallSeconds: entry.opened))
+      let isTaken = engine.ledger.takeOver(inherited, now: now, epoch: epoch)
       if isTaken { taken = (taken ?? 0) | caps }
     }
     return taken

@@ -59,12 +59,12 @@ extension ResolutionService {
     let judge = AddressJudge(forbidden: engine.forbidden, snapshot: snapshot)
     let questions = engine.questions(now: now) { judge.refuses($1, $0) }
     guard !questions.isEmpty else { return }
-    close(
-      servers: Set(questions.map(\.server)), since: former, members: AuditMembers(.cause, "address-refused"),
-      as: .answerNotPublic, where: questions.contains
+    let ended = engine.end(
+      now: now, servers: Set(questions.map(\.server)), as: .answerNotPublic, where: questions.contains
     ) { key, element in
       !judge.refuses(element.address, key)
-    } completion: { closed, _ in
+    }
+    close(ended, since: former, members: AuditMembers(.cause, "address-refused")) { closed, _ in
       StandardError.write("sluice: \(counted(closed, "address")) closed that no answer may hold any more")
     }
   }

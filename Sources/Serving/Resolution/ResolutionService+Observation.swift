@@ -127,8 +127,9 @@ extension ResolutionService {
     for (index, cap) in snapshot.servers[serverIndex].byteCaps.enumerated() where cap.kind == kind {
       bits |= 1 << index
     }
-    return engine.ledger.cappedName(
-      of: refusal.destination, transport: refusal.transport, port: refusal.port, caps: bits, server: server, at: time)
+    let element = GrantElement(
+      server: server, address: refusal.destination, transport: refusal.transport, port: refusal.port)
+    return engine.ledger.cappedName(of: element, caps: bits, at: time)
   }
 
   // MARK: - Volumes

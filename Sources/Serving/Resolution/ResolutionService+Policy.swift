@@ -176,14 +176,13 @@ extension ResolutionService {
     _ completion: @escaping (Int, Int) -> Void
   ) {
     let lapsed = lapsed(since: former, changed, renumbered)
-    close(servers: changed, since: former, cutting: lapsed) { [snapshot] key in
+    let ended = engine.end(now: now, servers: changed) { [snapshot] key in
       renumbered.contains(key.server)
         || !snapshot.grantsAsBefore(former, server: key.server, name: key.name.wire, type: key.type)
     } keeping: { [snapshot] key, element in
       !renumbered.contains(key.server) && snapshot.keepsOpen(former, key, element)
-    } completion: {
-      completion($0, $1)
     }
+    close(ended, since: former, cutting: lapsed, completion: completion)
   }
 
   /// What was open for a name that is not granted as before, and closed by itself: its connections live on until they are
@@ -212,20 +211,18 @@ extension ResolutionService {
     completion: @escaping (Int, Int) -> Void
   ) {
     close(
-      servers: servers, since: snapshot, members: peer.members, as: .operator, where: condition,
+      engine.end(now: now, servers: servers, as: .operator, where: condition), since: snapshot, members: peer.members,
       completion: completion)
   }
 
+  /// Closes what the engine has ended; how many addresses closed, and how many connections were cut.
+  ///
+  /// - Parameter lapsed: elements that closed by themselves and whose connections are cut as well.
   func close(
-    servers: Set<UInt16>?, since former: ResolverSnapshot, members: AuditMembers = AuditMembers(),
-    cutting lapsed: [GrantElement] = [],
-    as revocation: ResolutionEngine<any ReplyPath>.Revocation = .notListed,
-    where condition: (GrantLedger.Key) -> Bool,
-    keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false },
+    _ ended: ResolutionEngine<any ReplyPath>.Closing, since former: ResolverSnapshot,
+    members: AuditMembers = AuditMembers(), cutting lapsed: [GrantElement] = [],
     completion: @escaping (Int, Int) -> Void
   ) {
-    let ended = engine.end(
-      now: now, servers: servers, as: revocation, where: condition, keeping: keeping)
     shorten(ended.shortened.map(\.element))
     let all = ended.closed + (options.cutsFlows ? lapsed : [])
     guard let bridge, !all.isEmpty else { return completion(0, 0) }

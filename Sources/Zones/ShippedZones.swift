@@ -8,7 +8,7 @@ enum ShippedZones {
     $ORIGIN .
     $TTL 5
     @ IN SOA sluice.invalid. . (
-            1       ; serial: nobody transfers this zone
+            1       ; serial: this zone is never transferred
             3600    ; refresh
             600     ; retry
             86400   ; expire
@@ -18,8 +18,8 @@ enum ShippedZones {
 
   /// `zones/special-use.zone`.
   static let specialUse = #"""
-    ; Names that have a meaning on this host only and are never forwarded: the special-use names of RFC 6761 and its kin,
-    ; and the reverse zones of private space (RFC 6303, RFC 7793). Every SOA starts a zone; the longest zone that holds a
+    ; Names that have a meaning on this host only and are never forwarded: the special-use names of RFC 6761, 7686, 8375 and
+    ; 9476, and the reverse zones of private space (RFC 6303, RFC 7793). Every SOA starts a zone; the longest zone that holds a
     ; name answers for it. A zone of nothing but its SOA denies its own name too: NXDOMAIN, not NODATA.
     ;
     ; Left out on purpose: `example.` and `example.com.` (RFC 6761 section 6.5: not special to resolvers), `internal.`

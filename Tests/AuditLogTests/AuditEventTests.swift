@@ -76,7 +76,7 @@ import Testing
       let event = event(&random)
       let line = line(event)
       #expect(try AuditEvent(line: line) == event)
-      // And by a reader that is not ours.
+      // And by a reader that is not of this project.
       let object = try #require(try JSONSerialization.jsonObject(with: Data(line)) as? [String: Any])
       #expect(object["code"] as? String == event.fields.code.token.description)
       #expect(object["server"] as? String == event.server && object["destination"] as? String == event.destination)

@@ -133,7 +133,7 @@ import Testing
       var bed = Bed(LogBounds(history: 40 << 20, servers: 10))
       bed.take(junk("mine", 0))
       for other in 0..<others { bed.take(junk("s\(other)", 0)) }
-      // Ten of ten servers' shares flow while nobody writes.
+      // Ten of ten servers' shares flow while no server writes.
       for _ in 0..<8 { bed.pass(Self.hour) }
       for other in 0..<others {
         for number in 0..<4000 { bed.take(junk("s\(other)", number, .granted)) }

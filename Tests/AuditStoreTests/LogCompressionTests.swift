@@ -195,7 +195,7 @@ import Testing
     try encoder.append(Array(older.utf8), count: older.utf8.count, isLast: true, to: &octets)
     switch stage {
     case 0: try Data(octets.dropLast(50)).write(to: URL(filePath: scratch.log + ".zst.part"))  // half written
-    case 1: try Data(octets).write(to: URL(filePath: scratch.log + ".zst.part"))  // whole, in nobody's place
+    case 1: try Data(octets).write(to: URL(filePath: scratch.log + ".zst.part"))  // whole, in no file's place
     default: try Data(octets).write(to: URL(filePath: scratch.log + ".1"))  // in its place, not yet named
     }
     #expect(try names(scratch.log) == expected(0..<2000))

@@ -32,7 +32,7 @@ import Testing
 
   private static func escape(_ unit: UInt16) -> String { String(format: "\\u%04x", Int(unit)) }
 
-  /// Members in any order and number, as no encoder of ours would write them, but without spaces.
+  /// Members in any order and number, as `EventEncoder` would not write them, but without spaces.
   private static func event(_ time: Double, _ random: inout SeededRandom) -> String {
     let formatter = ISO8601DateFormatter()
     formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
@@ -255,7 +255,7 @@ import Testing
     return "{\"ts\":\"2026-11-20T09:14:22.481Z\",\"decision\":\"block\",\"destination\":\"\(name)\"\(rest)}\n"
   }
 
-  @Test("a line that is longer than any of ours is damage, even where it is read whole")
+  @Test("a line that is longer than any that is written is damage, even where it is read whole")
   func overlong() throws {
     let scratch = Scratch()
     let text = line("long", filler: LineBlocks.maxLine) + line("short")

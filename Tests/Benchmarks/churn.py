@@ -117,7 +117,7 @@ class Testbed:
 
     def accept(self):
         """A process that accepts and closes on both ports of every address."""
-        # The listeners are open before anybody connects.
+        # The listeners are open before any client connects.
         self.net.enter()
         listeners = []
         for port in PORTS:
@@ -149,7 +149,7 @@ class Testbed:
         return process
 
     def take_down(self):
-        # Whoever is still in a namespace of this run is ended with it: not this process.
+        # A process that is still in a namespace of this run is ended with it: not this process.
         libc.setns(self.home, 0x40000000)
         for process in self.processes:
             if process.poll() is None:
@@ -1005,7 +1005,7 @@ zone:
         self.ask(server, self.world.names[text], self.random.choice((1, 1, 28)))
 
     def assail(self):
-        """Connects to something: everything in turn, what is promised, or what nobody ever named."""
+        """Connects to something: everything in turn, what is promised, or what was never named."""
         dice = self.random.random()
         if dice < 0.2:
             live = self.live
@@ -1072,8 +1072,8 @@ zone:
         print(f"\n{total:,} connections judged in {seconds:.0f} s ({total / seconds:,.0f}/s, at most {self.highest} at once)\n")
         print(tally.table())
         print("\nThe last two columns count connections during a flush or deletion from outside, from the start of the foreign")
-        print(f"command until it has healed, and never longer than {self.options.heal_limit * 1000:.0f} ms after the command returned. Whoever deletes the table")
-        print("deletes the default drop with it: until it is back the kernel has no rule of ours to refuse with, and the")
+        print(f"command until it has healed, and never longer than {self.options.heal_limit * 1000:.0f} ms after the command returned. What deletes the table")
+        print("deletes the default drop with it: until it is back the kernel has no rule of Sluice's to refuse with, and the")
         print("promised addresses come back a moment after it. What fails later than that counts as a violation.\n")
         print("churn: " + ", ".join(f"{count} {kind}" for kind, count in sorted(tally.actions.items())))
         print("answers: " + ", ".join(f"{count:,} {word}" for word, count in sorted(tally.answers.items())))

@@ -11,7 +11,7 @@ is a success. Beside it:
   unanswered   another server keeps 2,300 names waiting that no upstream answers
   pipelined    128 TCP connections of another server, 900 queries ahead on each, as fast as they are answered
   idle         1,000 connections of ten servers that asked once and say nothing more
-  places       eight servers take every TCP place they can get, keep each busy with names that nobody answers, and come
+  places       eight servers take every TCP place they can get, keep each busy with names that no upstream answers, and come
                back when they are cut
   set, table, ruleset
                `nft flush` of the neighbour's set, of Sluice's table, of everything, one after the other as fast as nft
@@ -22,7 +22,7 @@ control: loops that take the processor time which the load cost, its generator a
 second round has them in the other order. Sluice, its upstream and `nft` are nice -20, the generators -10 on one CPU, and
 the neighbour's client is real-time there: who gets a processor is the kernel's affair, and not what is to be measured.
 Beside flushes an empty transaction of nf_tables is timed as well, by a program that has nothing to do with Sluice: what
-the kernel's lock costs whoever changes a table. Ratios are of the p99 of one round; their medians and quartiles are printed.
+the kernel's lock costs the program that changes a table. Ratios are of the p99 of one round; their medians and quartiles are printed.
 Sluice runs where the kernel puts it, or on one CPU with --cpu. What is to hold: below 2 and every query a success. Needs
 root, gcc, nsd and nftables."""
 import argparse, collections, itertools, json, os, select, selectors, shutil, signal, socket, statistics, struct, subprocess, sys, time
@@ -386,7 +386,7 @@ def round_of(place, options, kind, number, costs, first):
             for load in loads: load.stop()
             first += int(options.seconds * RATE)
             if name == "load":
-                # What it left waits for nobody any more.
+                # What it left is waited for no more.
                 until = now() + 10
                 time.sleep(1.5)
                 while now() < until and (harness.ask(cached(1), source=NEIGHBOUR) or [2])[0] != 0: time.sleep(0.1)

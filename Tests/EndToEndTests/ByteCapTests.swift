@@ -77,7 +77,7 @@ extension EndToEnd {
         #expect((200_000...262_144).contains(sink.received), "\(sink.received)")
         #expect(
           try bed.sluice.event(of: "uploads.github.com", decision: "block")["code"] as? String == "max-bytes-per-hour")
-        // Somebody takes the bound away: it comes back with what is open.
+        // Another program takes the bound away: it comes back with what is open.
         _ = try bed.nft("flush set inet sluice github-mcp-4/hour-262144")
         try eventually("the bound is back") {
           try bed.nft("list set inet sluice github-mcp-4/hour-262144").contains("45.11.0.11")

@@ -236,7 +236,7 @@ extension EndToEnd {
         #expect(try bed.dig("api.github.com", "AAAA").status == "NOERROR")
         let same = try bed.sluice.command("grants", "--kernel")
         #expect(same.status == 0 && same.text == "no difference: 2 addresses granted and open\n", "\(same)")
-        // While the worker stands still nobody mends what somebody does to the sets.
+        // While the worker stands still nothing mends what another program does to the sets.
         let worker = try bed.sluice.bridge
         kill(worker, SIGSTOP)
         defer { kill(worker, SIGCONT) }
@@ -328,7 +328,7 @@ extension EndToEnd {
         let configuration = try String(contentsOfFile: "\(shipped)/prometheus.yml", encoding: .utf8)
           .replacing("15s", with: "1s")
         try Data(configuration.utf8).write(to: folder.appending(path: "prometheus.yml"))
-        // As shipped, but for how long a fault must last before somebody is woken.
+        // As shipped, but for how long a fault must last before an operator is woken.
         let rules = try String(contentsOfFile: "\(shipped)/sluice.rules.yml", encoding: .utf8)
           .replacing(/for: [0-9]+[smh]/, with: "for: 2s")
         try Data(rules.utf8).write(to: folder.appending(path: "sluice.rules.yml"))
@@ -365,7 +365,7 @@ extension EndToEnd {
         let alerts = try #require(groups.first?["rules"] as? [[String: Any]])
         #expect(alerts.count == 12 && alerts.allSatisfy { $0["health"] as? String != "err" })
 
-        // Nobody can feed the kernel: the alert for it fires, before serve gives the bridge up.
+        // Nothing can change the kernel: the alert for it fires, before serve gives the bridge up.
         let bridge = Processes.descendants(of: try bed.sluice.pid)
         for process in bridge { Processes.signal(process, SIGSTOP) }
         defer { for process in bridge { Processes.signal(process, SIGCONT) } }

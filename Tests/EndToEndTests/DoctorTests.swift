@@ -63,7 +63,7 @@ extension EndToEnd {
         #expect(modes.findings.contains { $0.severity == "warning" && $0.text.contains("another policy is in force") })
         _ = unsafe chmod(bed.sluice.policyFile.path, 0o644)
 
-        // Nobody mends the table while the worker stands still.
+        // Nothing mends the table while the worker stands still.
         let worker = try bed.sluice.bridge
         kill(worker, SIGSTOP)
         defer { kill(worker, SIGCONT) }

@@ -237,7 +237,7 @@ extension EndToEnd {
       try Testbed.run { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         let worker = try bed.sluice.bridge
-        // What somebody adds while nobody watches is found by the next worker.
+        // What another program adds while nothing watches is found by the next worker.
         Processes.signal(worker, SIGSTOP)
         _ = try bed.nft("add element inet sluice github-mcp-4 { 45.11.0.66 . tcp . 443 timeout 1h }")
         Processes.signal(worker, SIGKILL)

@@ -26,7 +26,7 @@ extension EndToEnd {
       }
     }
 
-    /// Asks until fifty names that nobody asked for before are answered.
+    /// Asks until fifty names that were not asked for before are answered.
     private func expectAnswers(_ block: Range<Int>, _ socket: Socket, _ kernel: KernelView) throws {
       let deadline = Deadline(20)
       let result = try ask(block, socket, kernel) { $0.count == 50 || deadline.isOver }

@@ -4,7 +4,7 @@ import IPNetwork
 import Testing
 
 extension EndToEnd {
-  @Suite("Addresses that are nobody's business", .timeLimit(.minutes(5)))
+  @Suite("Addresses that no answer may hold", .timeLimit(.minutes(5)))
   struct ForbiddenAddressTests {
     /// Every name of the zone is listed for the first server; the second one's network is public.
     private static func settings() -> TestbedSettings {

@@ -24,7 +24,7 @@ extension EndToEnd {
       try Testbed.run(settings) { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         #expect(try bed.connects("45.11.0.10"))
-        // Nobody's address, and nothing else would stop it.
+        // An address of no server, and nothing else would stop it.
         #expect(try !Socket.connects("45.11.0.10", 443, from: bed.client, bind: "10.99.0.2"))
         try isTold(bed, "spoofed-source", client: "10.99.0.2")
         // A server that is bound to no interface may be behind the same one.

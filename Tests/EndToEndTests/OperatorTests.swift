@@ -34,7 +34,7 @@ extension EndToEnd {
         #expect(permit["ports"] as? [String] == ["443/tcp"] && (8...12).contains(permit["remaining"] as? Int ?? 0))
         #expect(try bed.dig("evil.example.com", "A", server: "10.77.1.1").status == "NOERROR")
         #expect(try bed.connects("45.11.0.66"))
-        // The grant's least lifetime is a minute: it must not outlive the permit even if nobody takes it back.
+        // The grant's least lifetime is a minute: it must not outlive the permit even if nothing takes it back.
         let address = try #require(IPAddress("45.11.0.66"))
         #expect(try #require(try KernelView(bed).remaining(address)) <= 12 + 3)
         let listed = try objects(try bed.sluice.command("allow", "list", "--json").text)

@@ -18,9 +18,9 @@ extension EndToEnd {
         let connection = try Socket(streamTo: "45.11.0.11", 443, from: bed.client)
         bed.sluice.signal(signal)
         _ = try bed.sluice.status()
-        for address in names.values { #expect(try bed.connects(address), "open while nobody serves") }
+        for address in names.values { #expect(try bed.connects(address), "open while no serve runs") }
         try eventually("the bridge is gone too") { try Command.must("ip netns pids \(bed.host.name)").isEmpty }
-        // While nobody looked: an element of a stranger, and a name that policy lost.
+        // While nothing watched: a foreign element, and a name that policy lost.
         _ = try bed.nft("add element inet sluice github-mcp-4 { 45.11.0.66 . tcp . 443 timeout 1h }")
         let changed = TestbedSettings.standardPolicies.replacing("  - uploads.github.com\n", with: "")
         try Data(changed.utf8).write(to: bed.sluice.policyFile)
@@ -78,7 +78,7 @@ extension EndToEnd {
         let translated = try Socket(streamTo: "203.0.113.13", 443, from: bed.client)
         let kernel = try KernelView(bed)
         let (used, idle) = (try #require(IPAddress("45.11.0.10")), try #require(IPAddress("45.11.0.11")))
-        try eventually("what nobody uses ends", within: 20) { try !kernel.holds(idle) }
+        try eventually("what is not used ends", within: 20) { try !kernel.holds(idle) }
         #expect(try kernel.holds(used))
         #expect(try kernel.holds(#require(IPAddress("45.11.0.13"))) && translated.isAlive())
         try eventually("the bound ends it all the same", within: 60) { try !kernel.holds(used) }

@@ -22,7 +22,7 @@ extension EndToEnd {
         #expect(try !bed.connects("45.11.0.10", 80), "only port 443 is opened")
         #expect(try !bed.connects("45.11.0.66"), "another address of the same network")
         #expect(try !bed.connects("2a10:77::66"))
-        #expect(try !bed.connects("45.11.0.11"), "a listed name that nobody asked for")
+        #expect(try !bed.connects("45.11.0.11"), "a listed name that was not asked for")
       }
     }
 

@@ -15,7 +15,7 @@ extension EndToEnd {
 
     private static let servers = ["10.77.1.1", "fd00:77:1::1"]
 
-    /// The client's way out is an address where nobody listens, so that it has one while the listen addresses are not there.
+    /// The client's way out is an address where nothing listens, so that it has one while the listen addresses are not there.
     private func takeAddresses(_ bed: Testbed) throws {
       for address in ["10.77.1.1/24", "fd00:77:1::1/64"] { try bed.host.ip("address delete \(address) dev br-mcp") }
       try bed.host.ip("address add 10.77.1.254/24 dev br-mcp")

@@ -7,7 +7,7 @@ extension EndToEnd {
   /// What one server can make many of has a share: its neighbours get theirs (P8).
   @Suite("Shares", .timeLimit(.minutes(5)))
   struct ShareTests {
-    /// Three servers, the third a neighbour of two that ask for what nobody answers.
+    /// Three servers, the third a neighbour of two that ask for what no upstream answers.
     private static var settings: TestbedSettings {
       var settings = TestbedSettings()
       settings.policies = ["10.77.1.2", "10.77.1.200", "10.77.1.201"].enumerated().map { index, address in
@@ -37,7 +37,7 @@ extension EndToEnd {
         try Self.silence(bed)
         let hostile = try ["10.77.1.2", "10.77.1.200"].map { try bed.socket(from: $0) }
         var next = 0
-        // Names of five octets that nobody asked for before.
+        // Names of five octets that were not asked for before.
         func press(_ count: Int) {
           for number in next..<next + count {
             for (index, socket) in hostile.enumerated() {

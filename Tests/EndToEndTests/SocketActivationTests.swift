@@ -160,7 +160,7 @@ extension EndToEnd {
 
         kill(first, SIGTERM)
         #expect(try manager.status(1) == 0)
-        // Nobody serves; the manager still has the sockets.
+        // No serve runs; the manager still has the sockets.
         let between = try bed.socket()
         between.send(Question("api.github.com").octets(id: 9))
         let betweenStream = try bed.stream()

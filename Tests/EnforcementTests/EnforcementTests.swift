@@ -213,7 +213,7 @@ struct EnforcementTests {
     #expect(world.tell(.greeted(incarnation: 1)) == [])
     world.tell(.installed)
     #expect(world.epoch == 1)
-    #expect(world.tell(.greeted(incarnation: 1)) == [.endEpoch, .replay(1)], "one that nobody asked for does")
+    #expect(world.tell(.greeted(incarnation: 1)) == [.endEpoch, .replay(1)], "one that was not asked for does")
   }
 
   @Test("a flush while a plan is on its way: the greeting makes the table whole, and all is committed again")
@@ -237,7 +237,7 @@ struct EnforcementTests {
       world.tell(.greeted(incarnation: 2))
         == [.endEpoch, .tell(.bridgeRestarted, begins: true), .search(.all), .replay(1)])
     world.replayed()
-    #expect(world.isOpen, "what nobody watched is searched for first")
+    #expect(world.isOpen, "what was not watched is searched for first")
     world.tell(.searched(.all, isDone: true))
     #expect(world.ended.map(\.cause) == [.bridgeRestarted])
   }

@@ -145,7 +145,7 @@ import FirewallModel
       queue.makeRoom(for: answer)
         == [.init(unit: first, outcome: overloaded), .init(unit: first + 1, outcome: overloaded)])
     _ = try queue.submit(answer, deadline: Self.at(250)).get()
-    // Beside another one nobody gets more than a quarter.
+    // Beside another one no server gets more than a quarter.
     for last in 0..<14 as Range<UInt32> {
       let grant = [Self.grant(10 + last, server: 1)]
       _ = queue.makeRoom(for: grant)

@@ -151,7 +151,7 @@ struct EnclosureModelTests {
     plan.released = [Self.prefix("10.78.0.0/16")]
     #expect(try networks.govern(plan).map(\.prefix.description) == ["10.77.1.0/24", "10.77.2.0/24"])
     #expect(HeldNetworks(text: networks.text) == networks)
-    // A line that cannot be read is nobody's to lose.
+    // A line that cannot be read must not be lost.
     let damaged = HeldNetworks(text: "10.77.1.0/244 gone\n" + networks.text + "what\n")
     #expect(damaged.unread == ["10.77.1.0/244 gone", "what"])
     #expect(damaged.text == networks.text + "10.77.1.0/244 gone\nwhat\n")

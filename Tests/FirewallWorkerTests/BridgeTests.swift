@@ -572,7 +572,7 @@ struct BridgeTests {
       #expect(try session.request { session.link.install(other, $0) } == nil)
       func isHeld() throws -> Bool { try Kernel.run("nft list table inet sluice").contains("10.77.1.0") }
       #expect(try isHeld())
-      // Whoever owns it may; the bridge, as root or as another, has no capability to read it all the same.
+      // Its owner may; the bridge, as root or as another, has no capability to read it all the same.
       #expect(unsafe chmod("\(folder)/networks.sluice", 0) == 0)
       other.harvestSeconds = 11
       #expect(

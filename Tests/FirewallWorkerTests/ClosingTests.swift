@@ -14,7 +14,7 @@ import NFTables
 
 @testable import FirewallWorker
 
-/// Another program's socket, which may own tables that nobody else can change.
+/// Another program's socket, which may own tables that no other process can change.
 private final class Stranger {
   private let socket: NetlinkSocket
 
@@ -92,7 +92,7 @@ extension BridgeTests {
           closing.wake()
           closing.sleep(since: wakings)
           #expect(try Self.isAwake(), "woken again since")
-          #expect(!closing.woken.drain().isEmpty, "whoever came too late looks again")
+          #expect(!closing.woken.drain().isEmpty, "the one that came too late looks again")
           closing.sleep(since: try #require(closing.wakings))
           #expect(try !Self.isAwake())
           #expect(try closing.prepare(nil, reading: KernelSets()) == 0)
@@ -108,7 +108,7 @@ extension BridgeTests {
     func counted() throws {
       try Kernel.inNamespace {
         try Kernel.run("ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up")
-        /// Packets from a governed address, in a frame to everybody.
+        /// Packets from a governed address, in a broadcast frame.
         func send(_ count: Int) throws {
           let script = """
             import socket, struct

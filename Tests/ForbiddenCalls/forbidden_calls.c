@@ -122,7 +122,7 @@ int forbidden_calls(struct forbidden_result *results, int room) {
       {"sched_setscheduler of another", outcome(syscall(SYS_sched_setscheduler, getppid(), -1, NULL))},
       {"fcntl F_SETOWN", own_signals(F_SETOWN, getppid())},
       {"fcntl F_SETSIG", own_signals(F_SETSIG, SIGCONT)},
-      {"fchmod to everybody's", outcome(syscall(SYS_fchmod, -1, 0606))},
+      {"fchmod that lets others write", outcome(syscall(SYS_fchmod, -1, 0606))},
       {"fchmod to the user's identity", outcome(syscall(SYS_fchmod, -1, 04600))},
       {"execveat", outcome(syscall(SYS_execveat, -1, NULL, NULL, NULL, 0))},
       {"memory that is written and executed", write_and_execute()},

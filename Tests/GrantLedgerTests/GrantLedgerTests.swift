@@ -239,7 +239,7 @@ private struct Oracle {
 
   var asks: [Ask] = []
   var acks: [Ack] = []
-  /// What the kernel was last asked for, whoever asked.
+  /// What the kernel was last asked for, by any question.
   var requested: [GrantElement: UInt64] = [:]
 
   /// Until when a question wants an element, whatever others want.

@@ -192,7 +192,7 @@ struct StandingTests {
     #expect(ledger.standing(of: address(1), transport: 17, port: 443, server: 0, at: 1) == .wrongPort(name))
     #expect(standing(ledger, 1, server: 1, now: 1) == .resolvedByOther(name))
     #expect(standing(ledger, 2, now: 1) == .neverResolved)
-    // Whether somebody has looked since or not.
+    // Whether it was looked at since or not.
     #expect(standing(ledger, 1, now: 60 * second) == closed(name, 0, 60 * second))
     _ = ledger.replay(now: 60 * second)
     #expect(standing(ledger, 1, now: 61 * second) == closed(name, 0, 60 * second) && ledger.elementCount == 0)
@@ -225,7 +225,7 @@ struct StandingTests {
     #expect(standing(ledger, 1, port: 80, now: 10 * second - 1) == .neverResolved)
     #expect(standing(ledger, 1, server: 1, now: 10 * second - 1) == .neverResolved, "nor had another server it then")
     #expect(standing(ledger, 1, now: 10 * second) == .open(a))
-    // The other name at the address is the last one, whether anybody has looked since or not.
+    // The other name at the address is the last one, whether it was looked at since or not.
     try ledger.answer("b.example", [1], ttl: 1, now: 100 * second)
     #expect(standing(ledger, 1, now: 99 * second) == closed(a, 10 * second, 70 * second))
     #expect(standing(ledger, 1, now: 200 * second) == closed(b, 100 * second, 160 * second))

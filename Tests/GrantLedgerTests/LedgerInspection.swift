@@ -63,7 +63,7 @@ extension ServerGrants {
       #expect(opening.lastHold == previous && opening.inFlight == inFlight)
       #expect(
         until == opening.requestedUntil || opening.requestedUntil <= now && until <= now,
-        "an element is open for as long as somebody holds it")
+        "an element is open for as long as a question holds it")
       #expect(opening.committedUntil <= opening.requestedUntil && opening.committedCaps & ~opening.requestedCaps == 0)
       let isWaiting = inFlight > 0 || opening.committedUntil == 0
       let queues = (promised.contains(slot) ? 1 : 0) + (evictable.contains(slot) ? 1 : 0)

@@ -239,8 +239,8 @@ struct DatagramBatchTests {
     var batch = DatagramBatch()
     let count = try batch.receive(server.raw, block: true)
     #expect(count == 1)
-    let (back, nobody) = (batch.returnAddress(0), batch.returnAddress(1))
-    #expect(nobody == nil)
+    let (back, unset) = (batch.returnAddress(0), batch.returnAddress(1))
+    #expect(unset == nil)
     let socket = server.raw
     Thread { back?.send([6, 6], on: socket) }.start()
     #expect(LoopbackSocket.receive(client.raw) == [6, 6])
@@ -252,7 +252,7 @@ struct DatagramBatchTests {
     var batch = DatagramBatch()
     do throws(SystemError) {
       let count = try batch.receive(server.raw, block: false)
-      Issue.record("\(count) datagrams of nobody")
+      Issue.record("\(count) datagrams that were not sent")
     } catch {
       #expect(error == SystemError(call: "recvmmsg", errno: EAGAIN))
     }

@@ -171,7 +171,7 @@ struct QueryPathDenialTests {
     #expect(asker.recorded() == [.unknownClient])
   }
 
-  @Test("a query on another interface than the policy names belongs to nobody")
+  @Test("a query on another interface than the policy names belongs to no server")
   func interface() throws {
     let asker = try Asker(try World())
     let query = Messages.query("api.example.com", .A)
@@ -190,7 +190,7 @@ struct QueryPathDenialTests {
     }
   }
 
-  @Test("a policy whose interface does not exist admits nobody")
+  @Test("a policy whose interface does not exist admits no client")
   func missingInterface() throws {
     let asker = try Asker(try World(), interfaces: [:])
     for interface: UInt32 in [0, 7] {
@@ -560,7 +560,7 @@ struct QueryPathFailureTests {
       }
     }
     #expect(withText > 0 && withSOA > 0 && without > 0, "\(withText) \(withSOA) \(without)")
-    // Over TCP nobody's address is forged.
+    // Over TCP no address is forged.
     let stream = try Asker(try World()).reply(Messages.query("a", .A, opt: small), from: "9.9.9.9", transport: .tcp)
     #expect(stream.isSinkhole && stream.extendedError?.text == "unknown: unknown-client")
   }

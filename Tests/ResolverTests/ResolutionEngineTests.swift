@@ -147,7 +147,7 @@ struct EngineShareTests {
     talk.now += 1_000_000_000
     let second = talk.engine.makeRoom(for: own, now: talk.now)
     #expect(second?.waiting.first?.question.name == Messages.name("n1.cdn.example.net"))
-    // What has ended is nobody's any more: a late answer opens nothing.
+    // What has ended belongs to no client any more: a late answer opens nothing.
     #expect(talk.answer(1, "n0.cdn.example.net", [a("n0.cdn.example.net", "9.9.9.9")]) == nil)
   }
 }
@@ -209,7 +209,7 @@ struct EngineCommitTests {
       let later = try talk.commits(talk.answer(try talk.ask(name), name, [a(name, "8.8.8.8")]))
       #expect(later.map(\.lifetimeMilliseconds) == [330_000], "\(name)")
     }
-    // Over by now, although nobody took it out of the policy yet.
+    // Over by now, although it was not taken out of the policy yet.
     let over = "d.example.com"
     let last = try talk.finished(talk.answer(try talk.ask(over), over, [a(over, "1.1.1.1")]))
     #expect(last.response.responseCode == .SERVFAIL && last.event?.code == .notListed)

@@ -262,7 +262,7 @@ struct PolicyChangesTests {
     #expect(world.told.contains { $0.contains("a folder is missing") })
   }
 
-  @Test("a bridge that has read first keeps nobody waiting, and a late word of it begins nothing")
+  @Test("a bridge that has read first keeps no change waiting, and a late word of it begins nothing")
   func bridgeReadsFirst() throws {
     let world = try World()
     world.ask(.files)
@@ -322,7 +322,7 @@ struct PolicyChangesTests {
     #expect(world.ended.map(\.permit) == [1])
   }
 
-  @Test("who withdraws a permit is told with its end, and the clock is nobody")
+  @Test("who withdraws a permit is told with its end, and the clock is no peer")
   func withdrawn() throws {
     let world = try World()
     let peer = ControlPeer(pid: 9, uid: 1_000, gid: 1_000)

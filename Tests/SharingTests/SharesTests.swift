@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Shares")
 struct SharesTests {
-  /// Enters as often as it is admitted without anybody's going, `count` times at most.
+  /// Enters as often as it is admitted without another's leaving, `count` times at most.
   private func fill(_ shares: inout Shares<String>, _ owner: String, _ count: Int, at now: UInt64 = 0) -> Int {
     for entered in 0..<count {
       guard case .free = shares.admission(of: owner, now: now) else { return entered }

@@ -56,10 +56,10 @@ final class Asker {
     reactor.cancel(timer)
   }
 
-  /// Waits that a loaded machine does not exceed, for scripts in which everybody answers.
+  /// Waits that a loaded machine does not exceed, for scripts in which every upstream answers.
   static var patient: UpstreamLimits { limits(first: 10_000, longest: 10_000) }
 
-  /// For scripts in which somebody is silent and somebody is not.
+  /// For scripts in which some upstreams are silent and some are not.
   static var steady: UpstreamLimits { limits(first: 700, longest: 10_000) }
 
   /// For scripts in which all are silent.

@@ -118,7 +118,7 @@ struct ForgeryTests {
     return counts.reduce(0) { $0 + ($1 - expected) * ($1 - expected) / expected }
   }
 
-  @Test("a question is in flight once, whoever asks it")
+  @Test("a question is in flight once, whichever client asks it")
   func joined() throws {
     let upstream = try FakeUpstream { [.message($0.answer([3]))] }
     defer { upstream.stop() }
@@ -150,7 +150,7 @@ struct ForgeryTests {
     #expect(MonotonicTime.now() >= start.adding(milliseconds: 120))
   }
 
-  @Test("a late answer reaches nobody")
+  @Test("a late answer reaches no asker")
   func late() throws {
     let first = Synchronized<Arrival>()
     let upstream = try FakeUpstream { arrival in

@@ -62,7 +62,7 @@ struct UpstreamPoolTests {
     #expect(silent.arrivals.count { !$0.isProbe } == 1)
   }
 
-  @Test("thirty names of a zone that does not answer leave the upstreams healthy, and nobody's waits longer")
+  @Test("thirty names of a zone that does not answer leave the upstreams healthy, and no other question waits longer")
   func silentNames() throws {
     let upstreams = try (0..<2).map { _ in try silentZone() }
     defer { for upstream in upstreams { upstream.stop() } }
@@ -141,7 +141,7 @@ struct UpstreamPoolTests {
   @Test("no route is a failure of the network, told as 23")
   func noRoute() throws {
     let reactor = try Reactor()
-    // The kernel lets nobody connect to it who did not ask to broadcast.
+    // The kernel lets no socket connect to it that did not ask to broadcast.
     let server = UpstreamServer(address: IPAddress(v4: 0xFFFF_FFFF), port: 53)
     let pool = UpstreamPool(reactor: reactor, servers: [server])
     var failure: UpstreamFailure?

@@ -93,7 +93,7 @@ struct Replay: ~Copyable {
     session.prefetch(batch.count)
   }
 
-  /// A ring that holds the events of a few batches, because nobody reads it. Full, it shows as SERVFAIL.
+  /// A ring that holds the events of a few batches, because nothing reads it. Full, it shows as SERVFAIL.
   private static func ring() -> AuditRing {
     guard let region = Pages(AuditRing.overhead + 1 << 23).region, let ring = AuditRing(region) else {
       fail("no memory for the audit ring")

@@ -150,7 +150,7 @@ static struct client *open_client(int index) {
   return c;
 }
 
-// Gives the query an id of this client that nobody waits for.
+// Gives the query an id of this client that nothing waits for.
 static int take(struct client *c, uint8_t *wire, uint64_t due) {
   const struct query *q = next_query();
   memcpy(wire, q->wire, (size_t)q->length);

@@ -63,7 +63,7 @@ final class Testbed {
     try client.ip("address add 10.77.1.2/24 dev eth0")
     // A second client, of another server.
     try client.ip("address add 10.77.1.200/24 dev eth0")
-    // And one of nobody's.
+    // And one of no server.
     try client.ip("address add 10.99.0.2/24 dev eth0")
     try host.ip("address add 10.99.0.1/24 dev br-mcp")
     try client.ip("address add fd00:77:1::2/64 dev eth0 nodad")

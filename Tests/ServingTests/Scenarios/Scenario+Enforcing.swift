@@ -156,7 +156,7 @@ extension Scenario {
         .expect(.degraded(false)), .expect(.event(.enforcementDegraded, "elements-removed")),
       ]),
     Scenario(
-      "what is promised is open again without anybody's asking",
+      "what is promised is open again without being asked for",
       open + [.othersFlush(), .expect(.open("github-mcp", Address.first)), .expect(.degraded(false))]),
     Scenario(
       "what is over is not committed again",
@@ -246,7 +246,7 @@ extension Scenario {
         .expect(.event(.enforcementRestored, "elements-added")),
       ]),
     Scenario(
-      "an acknowledgement that nobody asked for is an incident, and what is promised is committed again",
+      "an acknowledgement that was not asked for is an incident, and what is promised is committed again",
       open + [
         .bridge(says: .outcome(batch: 99, refused: [])), .advance(.milliseconds(100)), .expect(.degraded(false)),
         .expect(.event(.enforcementDegraded, "bridge-disordered")),
@@ -259,7 +259,7 @@ extension Scenario {
         .advance(.milliseconds(100)), .expect(.degraded(false)),
       ]),
     Scenario(
-      "an acknowledgement for another batch gives nobody an answer",
+      "an acknowledgement for another batch gives no client an answer",
       [
         .upstream(answers: api, [Address.first]), .bridge(.hangs), .ask("github-mcp", api),
         .bridge(says: .outcome(batch: 99, refused: [])), .expect(.noAnswer), .bridge(.acknowledges),

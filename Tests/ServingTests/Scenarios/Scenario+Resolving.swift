@@ -1,7 +1,7 @@
 import AuditLog
 import DNSWire
 
-/// Addresses that no rule of ours forbids.
+/// Addresses that `ForbiddenAddresses` admits.
 enum Address {
   static let first = "140.82.121.5"
   static let second = "140.82.121.6"
@@ -94,13 +94,13 @@ extension Scenario {
         .expect(.closed("github-mcp", Address.first)), .expect(.open("github-mcp", Address.second)),
       ]),
     Scenario(
-      "a name that policy does not list is asked of nobody",
+      "a name that policy does not list is asked of no upstream",
       [
         .upstream(answers: "evil.example.org", [Address.first]), .ask("github-mcp", "evil.example.org"),
         .expect(.code(.NXDOMAIN)), .expect(.questions(0)), .expect(.events(.notListed, 1)), .expect(.done([])),
       ]),
     Scenario(
-      "a name that is listed for another server is asked of nobody",
+      "a name that is listed for another server is asked of no upstream",
       [.ask("github-mcp", "db.example.com"), .expect(.code(.NXDOMAIN)), .expect(.questions(0))]),
     Scenario(
       "a name that does not exist opens nothing, and is remembered",
@@ -190,7 +190,7 @@ extension Scenario {
         .expect(.questions(2)), .expect(.inFlight(2)),
       ]),
     Scenario(
-      "who asks while the address is being opened waits for it too, and asks nobody",
+      "who asks while the address is being opened waits for it too, and asks no upstream",
       [
         .upstream(answers: api, [Address.first]), .bridge(.busy), .ask("github-mcp", api, as: "a"),
         .ask("github-mcp", api, as: "b"), .expect(.noAnswer, for: "a"), .expect(.noAnswer, for: "b"),

@@ -2,7 +2,7 @@ import Testing
 
 /// What happens to serve from outside, and what must hold then: whole, but with upstreams, a bridge, a kernel, a log and
 /// clocks that do as they are told. Beside what each scenario expects, at every moment an address that a client got is open
-/// for as long as the answer says (P2), and at the end nothing is open that nobody was promised (P3).
+/// for as long as the answer says (P2), and at the end nothing is open that no client was promised (P3).
 @Suite("Scenarios")
 struct ScenarioTests {
   @Test("resolving", arguments: Scenario.resolving)

@@ -55,7 +55,7 @@ final class ScriptedBridge {
   private var openBatches = 0
 
   /// The end that is serve's, until it is taken.
-  private var ours: Int32
+  private var serveEnd: Int32
   /// See `BridgeChild`.
   let alarms: SharedCounter
 
@@ -65,13 +65,13 @@ final class ScriptedBridge {
     guard error == 0 else { throw SystemError(call: "socketpair", errno: error) }
     let file = try SharedCounter.makeFile(named: "sluice-scenario")
     alarms = try SharedCounter(file.raw)
-    (ours, end) = (pair[0], pair[1])
+    (serveEnd, end) = (pair[0], pair[1])
     self.plan = plan
     self.clock = clock
   }
 
   /// What serve takes over. No process has its number, so there is no status to collect.
-  func child() -> BridgeChild { BridgeChild(pid: .max, socket: FileDescriptor(ours), alarms: alarms) }
+  func child() -> BridgeChild { BridgeChild(pid: .max, socket: FileDescriptor(serveEnd), alarms: alarms) }
 
   deinit { if let end { close(end) } }
 

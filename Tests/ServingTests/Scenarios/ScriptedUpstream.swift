@@ -22,7 +22,7 @@ struct UpstreamData {
 
   /// The answer to a query, as a resolver gives it.
   func answer(_ name: String, _ type: RRType, id: Int) -> [UInt8] {
-    // A probe: whatever is said shows that there is somebody.
+    // A probe: whatever is said shows that the upstream is there.
     guard name != "." else { return Messages.response(".", type, id: id) }
     guard let found = self[name, type] else {
       return Messages.response(

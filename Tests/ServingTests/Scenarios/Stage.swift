@@ -315,7 +315,7 @@ final class Stage {
   }
 
   private func hand(_ question: PendingQuery, _ label: String) throws {
-    guard let client = asked[label]?.client else { throw Failure(description: "nobody is called \(label)") }
+    guard let client = asked[label]?.client else { throw Failure(description: "no query is called \(label)") }
     shared.sink(question, client)
   }
 
@@ -336,7 +336,7 @@ final class Stage {
 
   /// The only reply that a client got; nil while it waits.
   func reply(to label: String) throws -> ScriptedReply? {
-    guard let asked = asked[label] else { throw Failure(description: "nobody is called \(label)") }
+    guard let asked = asked[label] else { throw Failure(description: "no query is called \(label)") }
     guard asked.client.replies.count <= 1 else { throw Failure(description: "\(label) got two replies") }
     return try asked.client.replies.first.map { try ScriptedReply($0) }
   }
@@ -441,7 +441,7 @@ final class Stage {
     bridge.holds(try Self.element(try index(of: server), address))
   }
 
-  /// Whatever a scenario is about, at its end: nothing is open for nobody, where serve believes that all is well (P3).
+  /// Whatever a scenario is about, at its end: nothing is open without a promise, where serve believes that all is well (P3).
   func checkEnd() {
     broken += bridge.faults
     guard bridge.isAlive, bridge.isIdle, service.engine.resolutionCount == 0, !service.enforcement.incident.isOpen,
@@ -449,7 +449,7 @@ final class Stage {
     else { return }
     for element in bridge.kernel.keys
     where bridge.holds(element) && !service.engine.ledger.holds(element, now: clock.now) {
-      broken.append("P3: \(element.address) is open for server \(element.server), and nobody was promised it")
+      broken.append("P3: \(element.address) is open for server \(element.server), and no client was promised it")
     }
   }
 }

@@ -134,7 +134,7 @@ let package = Package(
     .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),
     .target(
       name: "TestSupport",
-      dependencies: ["AuditLog", "CLinux", "DNSWire", "IPNetwork", "EgressPolicy", "FirewallModel"],
+      dependencies: ["AuditLog", "CLinux", "DNSWire", "IPNetwork", "EgressPolicy", "FirewallModel", "Resolver"],
       path: "Tests/TestSupport", swiftSettings: strict),
     tests(of: "IPNetwork"),
     tests(of: "Sharing"),

@@ -259,8 +259,6 @@ struct DatagramReplyPath: ReplyPath {
   let sockets: DatagramWorker.SocketSet
   let socket: Int32
 
-  var isDatagram: Bool { true }
-
   func send(_ message: [UInt8]) {
     address.send(message, on: socket)
   }

@@ -240,8 +240,6 @@ struct StreamReplyPath: ReplyPath {
     self.finish = finish
   }
 
-  var isDatagram: Bool { false }
-
   func send(_ message: [UInt8]) {
     loop.execute { finish(message) }
   }

@@ -20,11 +20,6 @@ import Zones
 
 @Suite("A change of clients")
 struct ClientChangeTests {
-  private struct OpenGate: AuditGate {
-    var isBlocked: Bool { false }
-    func wake() {}
-  }
-
   private static func settings() throws -> Settings {
     let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-clients-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)

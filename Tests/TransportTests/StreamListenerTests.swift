@@ -247,8 +247,3 @@ private final class Client {
     return Array(buffer[..<max(count, 0)])
   }
 }
-
-private struct OpenGate: AuditGate {
-  var isBlocked: Bool { false }
-  func wake() {}
-}

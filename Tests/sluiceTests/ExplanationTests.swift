@@ -110,11 +110,6 @@ private final class Resolving {
   }
 }
 
-private struct OpenGate: AuditGate {
-  var isBlocked: Bool { false }
-  func wake() {}
-}
-
 /// `explain` says what the resolver does.
 @Suite struct ExplanationTests {
   @Test func `a listed AAAA without a set for IPv6 is NODATA`() throws {

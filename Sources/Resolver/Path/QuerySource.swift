@@ -17,7 +17,8 @@ package struct QuerySource: Sendable {
     self.interface = interface
   }
 
-  var isDatagram: Bool { transport == .udp }
+  /// Whether the reply is bounded by the size of datagram that the client takes.
+  package var isDatagram: Bool { transport == .udp }
 
   /// Whether a datagram comes from a port at which a service answers: what is sent there is answered by it, and the address
   /// may be forged.

@@ -2,9 +2,6 @@
 package protocol ReplyPath: Sendable {
   /// Sends a whole DNS message; called once, from any thread. A client that is gone is not an error.
   func send(_ message: [UInt8])
-
-  /// Whether the reply is bounded by the client's datagram size.
-  var isDatagram: Bool { get }
 }
 
 /// Takes questions that the query path could not answer; called from any thread, never blocks.

@@ -139,8 +139,6 @@ private struct ControlReplyPath: ReplyPath {
   let id: UInt64
   let mailbox: Mailbox<ResolverMessage>
 
-  var isDatagram: Bool { false }
-
   func send(_ message: [UInt8]) { mailbox.post(.answered(id, message)) }
 }
 

@@ -322,7 +322,6 @@ final class ResolutionService {
     _ waiting: ResolutionEngine<any ReplyPath>.WaitingClient, _ clock: QueryClock
   ) {
     let question = waiting.question
-    let path = waiting.waiter
     var answer = response
     var token = event?.code.token
     if !isRecorded {
@@ -330,12 +329,13 @@ final class ResolutionService {
       token = "audit-blocked"
     }
     let text = token.map { (server: question.state.name, token: $0) }
-    let room = path.isDatagram ? ReplyWriter.maxDatagram : ReplyWriter.streamRoom(question.message.count, answer)
+    let isDatagram = question.source.isDatagram
+    let room = isDatagram ? ReplyWriter.maxDatagram : ReplyWriter.streamRoom(question.message.count, answer)
     let octets = [UInt8](capacity: room) { out in
-      ReplyWriter(question.query, now: clock.monotonic, isDatagram: path.isDatagram).answer(
+      ReplyWriter(question.query, now: clock.monotonic, isDatagram: isDatagram).answer(
         question.message.span, answer, errorText: answer.extendedError == nil ? nil : text, into: &out)
     }
-    path.send(octets)
+    waiting.waiter.send(octets)
   }
 
   /// Longer than the longest exchange and commit together.

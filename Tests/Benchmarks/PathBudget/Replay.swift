@@ -2,6 +2,7 @@ import AuditLog
 import Glibc
 import IPNetwork
 import Resolver
+import TestSupport
 
 /// Messages and who sent them, side by side as in a worker's arena.
 struct Packets {
@@ -100,12 +101,6 @@ struct Replay: ~Copyable {
     }
     return ring
   }
-}
-
-/// A log that can be written, and whose writer never sleeps.
-private struct OpenGate: AuditGate {
-  var isBlocked: Bool { false }
-  func wake() {}
 }
 
 /// Zeroed memory that stands for a mapped file.

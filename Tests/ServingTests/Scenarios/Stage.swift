@@ -46,7 +46,6 @@ struct Setting: Sendable {
 /// A client's question, and what came of it.
 final class ScriptedClient: ReplyPath, Sendable {
   private let came = Mutex<[[UInt8]]>([])
-  let isDatagram = true
 
   var replies: [[UInt8]] { came.withLock { $0 } }
 

@@ -184,8 +184,8 @@ let package = Package(
     tests(
       of: "sluice",
       [
-        "AuditLog", "DNSWire", "EgressPolicy", "HostNetwork", "IPNetwork", "Resolver", "ResponseCache", "Settings",
-        "Zones",
+        "AuditLog", "DNSWire", "EgressPolicy", "HostNetwork", "IPNetwork", "LinuxIO", "Resolver", "ResponseCache",
+        "Serving", "Settings", "Zones",
       ]),
     .testTarget(
       name: "EndToEndTests",

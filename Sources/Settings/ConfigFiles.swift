@@ -62,10 +62,10 @@ enum ConfigFiles {
     return files.map { (directory as NSString).appendingPathComponent($0) }
   }
 
-  /// The directory of the running executable.
-  static var executableDirectory: String? {
+  /// The directory of the running executable; `link` is the kernel's to it.
+  static func executableDirectory(link: String = "/proc/self/exe") -> String? {
     // Read and not resolved: of an executable that was replaced since it also says where it was. There is no link without /proc.
-    guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") else { return nil }
+    guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: link) else { return nil }
     return (path as NSString).deletingLastPathComponent
   }
 

@@ -74,7 +74,7 @@ package enum SettingsLoader {
 
   /// Beside the executable, where packages put it, and where a package of the system does.
   private static var shippedZoneDirectories: [String] {
-    let own = ConfigFiles.executableDirectory.map { [$0 + "/zones", $0 + "/../share/sluice/zones"] } ?? []
+    let own = ConfigFiles.executableDirectory().map { [$0 + "/zones", $0 + "/../share/sluice/zones"] } ?? []
     return own + ["/usr/share/sluice/zones"]
   }
 }

@@ -44,6 +44,18 @@ struct ServerRulesTests {
     }
   }
 
+  @Test("what a helper of the kernel expects, and what is not tracked, meets the open sets, bounded or not")
+  func expected() throws {
+    let set = "ip daddr . meta l4proto . th dport @s-4 accept"
+    let free = try rules(server())
+    #expect(free.contains("ct state related,untracked \(set)"))
+    let bounded = try rules(server(caps: [.init(kind: .perConnection, bytes: 1_000)]))
+    #expect(bounded.contains(Substring(set)))
+    // Before what is left is refused.
+    let refusal = try #require(free.firstIndex { $0.contains("counter name") })
+    #expect(try #require(free.firstIndex { $0.hasPrefix("ct state related") }) < refusal)
+  }
+
   @Test("an IPv4 network is compared by four octets, and listed by nft as it is written")
   func comparisons() throws {
     let own = try #require(rules(server()).first { $0.contains("ip option lsrr") })

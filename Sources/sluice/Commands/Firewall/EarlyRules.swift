@@ -120,29 +120,18 @@ struct EarlyRules {
     )
   }
 
-  /// Milliseconds for the holder of a lock to install what it holds it for.
-  private static let patience: UInt64 = 5_000
-  private static let rhythm: UInt32 = 20_000
-
   /// The table's lock; nil where a running sluice has it, and the table is there.
   ///
   /// - Throws: `StartError` where the lock is held for nothing.
   private func lock(_ table: String) throws(StartError) -> TableLock? {
-    let end = MonotonicTime.now().adding(milliseconds: Self.patience)
+    let wait = LockWait(table: table, since: MonotonicTime.now())
     while true {
       do {
         return try TableLock(family: .inet, table: table)
       } catch is TableLock.TakenError {
-        do throws(StartError) {
-          if try isInstalled(table) { return nil }
-        } catch {
-          // What failed now may succeed in a moment.
-          guard MonotonicTime.now() < end else { throw error }
-        }
-        guard MonotonicTime.now() < end else {
-          throw StartError("another process holds table inet \(table), and there is no such table")
-        }
-        usleep(Self.rhythm)
+        let found = Result { () throws(StartError) in try isInstalled(table) }
+        if try wait.isInForce(found, now: MonotonicTime.now()) { return nil }
+        usleep(LockWait.rhythm)
       } catch {
         throw StartError("firewall.table: \(error)")
       }

@@ -52,6 +52,30 @@ extension EndToEnd {
       }
     }
 
+    @Test("a thread that answers and cannot be started ends serve, and the log has its end")
+    func noThread() throws {
+      var settings = TestbedSettings()
+      let uid: UInt32 = 54_322
+      settings.launcher = ["setpriv", "--reuid=\(uid)", "--regid=\(uid)", "--clear-groups"]
+      settings.launcher += ["--inh-caps=+net_admin,+net_bind_service", "--ambient-caps=+net_admin,+net_bind_service"]
+      settings.startsSluice = false
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        _ = unsafe chown(bed.folder.path, uid, uid)
+        try bed.sluice.start()
+        // All threads of the user: the last that serve starts are those that answer.
+        let threads = try Command.run(["ps", "-eLo", "ruid="]).text.split(separator: "\n")
+        let count = threads.count { $0.trimmingCharacters(in: .whitespaces) == "\(uid)" }
+        bed.sluice.stop()
+        let before = try bed.sluice.events().count
+        try bed.sluice.launch(by: ["prlimit", "--nproc=\(count - 1)"])
+        try eventually("serve ends", within: 10) { !bed.sluice.isRunning }
+        #expect(bed.sluice.errors.contains("a thread that answers cannot be started"), "\(bed.sluice.errors)")
+        let events = try bed.sluice.events().dropFirst(before)
+        #expect(events.compactMap { $0["code"] as? String } == ["service-started", "service-stopped"])
+        #expect((events.last?["error"] as? String)?.hasPrefix("a thread that answers cannot be started") == true)
+      }
+    }
+
     @Test("where there is no such user serve does not start, and what it says makes one; check says it before")
     func noSuchUser() throws {
       var settings = TestbedSettings()

@@ -138,17 +138,18 @@ package final class Service {
     }
     service.onControl = { handler.take($0, $1) }
     service.onAnswered = { handler.answered($0, $1) }
-    let threads = try workers.map { worker in
-      try NamedThread(worker.servesFloods ? "dns-flood" : "dns-udp") {
-        // Of this thread alone: a network that floods waits for all others.
-        if worker.servesFloods { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.floodNice) }
-        worker.run()
-      }
+    var threads: [NamedThread] = []
+    do throws(SystemError) {
+      for worker in workers { threads.append(try Self.start(worker)) }
+      announce(bridge)
+      manager?.ready("serving \(counted(settings.policies.count, "server"))")
+      showLife()
+      reactor.run()
+    } catch {
+      // What was told to have begun has an end too, and those that answer already are to be ended.
+      failure = StartError("a thread that answers cannot be started: \(error)")
+      for worker in workers { worker.stop() }
     }
-    announce(bridge)
-    manager?.ready("serving \(counted(settings.policies.count, "server"))")
-    showLife()
-    reactor.run()
     manager?.stopping()
     service.tellVolumes()
     service.tellEnd(failure?.reason)
@@ -159,6 +160,14 @@ package final class Service {
     withExtendedLifetime(logWatch) { audit.stop() }
     _ = consume lock
     if let failure { throw failure }
+  }
+
+  private static func start(_ worker: DatagramWorker) throws(SystemError) -> NamedThread {
+    try NamedThread(worker.servesFloods ? "dns-flood" : "dns-udp") {
+      // Of this thread alone: a network that floods waits for all others.
+      if worker.servesFloods { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, floodNice) }
+      worker.run()
+    }
   }
 
   /// Tells the service manager that the resolver's thread is at work, where that is asked for.

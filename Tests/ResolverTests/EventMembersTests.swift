@@ -45,13 +45,13 @@ import Testing
 
   @Test("an address that may not be answered is told, with what it is if that is worse than not public")
   func refused() {
-    func text(_ failure: ScrubFailure, _ refusal: ForbiddenAddresses.Reason?) -> String {
+    func text(_ failure: ScrubError, _ refusal: ForbiddenAddresses.Reason?) -> String {
       let members = EventMembers.refused(failure, upstream: "192.0.2.53:53") { _ in refusal }
       return String(decoding: members.octets, as: UTF8.self)
     }
     let upstream = #","upstream":"192.0.2.53:53""#
     #expect(text(.invalid, .metadata) == upstream && text(.notPublic(nil), .metadata) == upstream)
-    let metadata = ScrubFailure.notPublic(address("169.254.169.254"))
+    let metadata = ScrubError.notPublic(address("169.254.169.254"))
     #expect(text(metadata, .metadata) == upstream + #","addresses":["169.254.169.254"],"refused_as":"metadata""#)
     #expect(text(metadata, .notPublic) == upstream + #","addresses":["169.254.169.254"]"#)
     #expect(text(metadata, nil) == upstream + #","addresses":["169.254.169.254"]"#)

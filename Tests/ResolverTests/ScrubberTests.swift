@@ -123,7 +123,7 @@ struct ScrubberChainTests {
     ])
   func loops(links: [(String, String)]) {
     let records = links.map { cname($0.0, $0.1) } + [a("a.example.net", "9.9.9.9"), a("www.example.com", "9.9.9.9")]
-    #expect(throws: ScrubFailure.invalid) { try scrub(records) }
+    #expect(throws: ScrubError.invalid) { try scrub(records) }
   }
 
   @Test("the same CNAME twice is one CNAME")
@@ -143,16 +143,16 @@ struct ScrubberChainTests {
   @Test("eleven links are followed, a twelfth is refused")
   func length() throws {
     #expect(try scrub(chain(Scrubber.maxChain)).texts == ["9.9.9.9"])
-    #expect(throws: ScrubFailure.invalid) { try scrub(chain(Scrubber.maxChain + 1)) }
+    #expect(throws: ScrubError.invalid) { try scrub(chain(Scrubber.maxChain + 1)) }
   }
 
   @Test("a chain that passes through a forbidden name is refused as a whole")
   func forbidden() {
     for target in ["localhost", "metadata.internal", "LOCALHOST"] {
-      #expect(throws: ScrubFailure.notPublic(nil)) {
+      #expect(throws: ScrubError.notPublic(nil)) {
         try scrub([cname("www.example.com", target), a(target, "9.9.9.9")])
       }
-      #expect(throws: ScrubFailure.notPublic(nil)) {
+      #expect(throws: ScrubError.notPublic(nil)) {
         try scrub([
           cname("www.example.com", target), cname(target, "a.example.net"), a("a.example.net", "9.9.9.9"),
         ])
@@ -205,7 +205,7 @@ struct ScrubberAddressTests {
     for position in 0...2 {
       var all = good
       all.insert(text, at: position)
-      #expect(throws: ScrubFailure.notPublic(address(text))) {
+      #expect(throws: ScrubError.notPublic(address(text))) {
         try scrub(all.map { a("www.example.com", $0) }, type: type)
       }
     }
@@ -218,7 +218,7 @@ struct ScrubberAddressTests {
     #expect(
       try scrub([a("www.example.com", "fd00:5::9")], type: .AAAA, with: scrubber).texts == ["fd00:5::9"])
     for text in ["10.0.4.255", "10.0.6.0", "fd00:5:0:1::9", "::ffff:10.0.5.9", "64:ff9b::10.0.5.9"] {
-      #expect(throws: ScrubFailure.notPublic(address(text))) {
+      #expect(throws: ScrubError.notPublic(address(text))) {
         try scrub([a("www.example.com", text)], type: type(text), with: scrubber)
       }
     }
@@ -254,12 +254,12 @@ struct ScrubberAddressTests {
 
   @Test("an answer of thousands of records is refused, not worked through")
   func huge() {
-    #expect(throws: ScrubFailure.invalid) { try scrub(many(1000, compressed: true)) }
+    #expect(throws: ScrubError.invalid) { try scrub(many(1000, compressed: true)) }
   }
 
   @Test("a private address behind the cut still refuses the RRset")
   func privateBehindTheCut() {
-    #expect(throws: ScrubFailure.notPublic(address("10.0.0.1"))) {
+    #expect(throws: ScrubError.notPublic(address("10.0.0.1"))) {
       try scrub(many(100, compressed: true) + [a("www.example.com", "10.0.0.1")])
     }
   }
@@ -268,7 +268,7 @@ struct ScrubberAddressTests {
   func malformed() {
     let message = Messages.response("www.example.com", .A, answers: [a("www.example.com", "9.9.9.9")])
     for end in 0..<message.count {
-      #expect(throws: ScrubFailure.invalid) {
+      #expect(throws: ScrubError.invalid) {
         try scrubber().scrub(Array(message[..<end]).span, name: Messages.name("www.example.com"), type: .A)
       }
     }
@@ -279,12 +279,12 @@ struct ScrubberAddressTests {
 struct ScrubberTimeTests {
   @Test("an answer whose code forbids records gives none", arguments: [1, 2, 3, 4, 5, 9])
   func code(code: Int) {
-    #expect(throws: ScrubFailure.invalid) { try scrub([a("www.example.com", "9.9.9.9")], code: code) }
+    #expect(throws: ScrubError.invalid) { try scrub([a("www.example.com", "9.9.9.9")], code: code) }
   }
 
   @Test("NXDOMAIN at the end of a chain with an address there gives none")
   func chainCode() {
-    #expect(throws: ScrubFailure.invalid) {
+    #expect(throws: ScrubError.invalid) {
       try scrub([cname("www.example.com", "a.example.net"), a("a.example.net", "9.9.9.9")], code: 3)
     }
   }
@@ -292,7 +292,7 @@ struct ScrubberTimeTests {
   @Test("an extended code in the OPT makes NOERROR something else")
   func extendedCode() {
     let badVersion: [UInt8] = [0] + Messages.be16(41) + Messages.be16(1232) + [1, 0, 0, 0, 0, 0]
-    #expect(throws: ScrubFailure.invalid) {
+    #expect(throws: ScrubError.invalid) {
       try scrub([a("www.example.com", "9.9.9.9")], additionals: [badVersion])
     }
     #expect(throws: Never.self) { try scrub([a("www.example.com", "9.9.9.9")], additionals: [Messages.opt()]) }
@@ -403,7 +403,7 @@ struct ScrubberRDataTests {
       [[0]],
     ]
     for parameters in wrong {
-      #expect(throws: ScrubFailure.invalid) { try scrub([https(".", parameters)], type: .HTTPS) }
+      #expect(throws: ScrubError.invalid) { try scrub([https(".", parameters)], type: .HTTPS) }
     }
   }
 

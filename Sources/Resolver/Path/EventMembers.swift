@@ -28,7 +28,7 @@ enum EventMembers {
 
   /// - Parameter judge: why an address may not be answered; told where it is public, or worse than not.
   static func refused(
-    _ failure: ScrubFailure, upstream: String, judge: (IPAddress) -> ForbiddenAddresses.Reason?
+    _ failure: ScrubError, upstream: String, judge: (IPAddress) -> ForbiddenAddresses.Reason?
   ) -> AuditMembers {
     var members = AuditMembers(.upstream, upstream)
     if case .notPublic(let address?) = failure {

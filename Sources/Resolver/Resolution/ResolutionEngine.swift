@@ -178,7 +178,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       return .finish(fail(ticket, .overloaded, now: now))
     case .answer(let message, let server):
       resolution.upstream = server
-      do throws(ScrubFailure) {
+      do throws(ScrubError) {
         let scrubber = Self.scrubber(for: first.question, forbidden)
         resolution.answer = try scrubber.scrub(message.span, name: first.question.name, type: first.question.type)
       } catch {

@@ -17,7 +17,7 @@ package struct ScrubbedAnswer: Sendable {
 }
 
 /// Why an upstream's answer may not be used. No address of it is.
-package enum ScrubFailure: Error, Equatable, Sendable {
+package enum ScrubError: Error, Equatable, Sendable {
   /// Malformed, looping, contradicting itself, or with an rcode that forbids its records.
   case invalid
   /// It holds an address that is not public, or leads to a name that never leaves the host.

@@ -3,7 +3,7 @@ import DNSWire
 extension Scrubber {
   /// Record data that may be handed out: names uncompressed, unknown types opaque (RFC 3597), SVCB without anything
   /// that carries an address or hides the name. Nil: the record is left out.
-  func rebuilt(_ message: Span<UInt8>, _ record: RecordHeader) throws(ScrubFailure) -> [UInt8]? {
+  func rebuilt(_ message: Span<UInt8>, _ record: RecordHeader) throws(ScrubError) -> [UInt8]? {
     do {
       switch record.type {
       case .CNAME, .NS, .PTR, .DNAME:

@@ -43,7 +43,7 @@ package struct Scrubber {
   /// Scrubs the answer to a question. The exchange has already checked id, question and source.
   package func scrub(
     _ message: Span<UInt8>, name: [UInt8], type: RRType
-  ) throws(ScrubFailure) -> ScrubbedAnswer {
+  ) throws(ScrubError) -> ScrubbedAnswer {
     let (header, records) = try read(message)
     guard header.responseCode == .NOERROR || header.responseCode == .NXDOMAIN else { throw .invalid }
     let chain = try walk(records, message, from: name, type: type)
@@ -65,7 +65,7 @@ package struct Scrubber {
     var ttl: UInt32
   }
 
-  private func read(_ message: Span<UInt8>) throws(ScrubFailure) -> (Header, [Record]) {
+  private func read(_ message: Span<UInt8>) throws(ScrubError) -> (Header, [Record]) {
     var records: [Record] = []
     do {
       let header = try Header(parsing: message)
@@ -74,12 +74,12 @@ package struct Scrubber {
       var budget = NameWire.pointerBudget + Self.maxRecords
       while let record = try reader.next(message) {
         guard record.section != .additional else { continue }
-        guard records.count < Self.maxRecords else { throw ScrubFailure.invalid }
+        guard records.count < Self.maxRecords else { throw ScrubError.invalid }
         guard record.klass == .IN else { continue }
         records.append(Record(owner: try wireName(message, at: record.owner, &budget), header: record))
       }
       // The upper eight bits of the code stand in the OPT (RFC 6891 section 6.1.3): BADVERS looks like NOERROR here.
-      guard reader.edns.map({ $0.extendedCode == 0 }) ?? true else { throw ScrubFailure.invalid }
+      guard reader.edns.map({ $0.extendedCode == 0 }) ?? true else { throw ScrubError.invalid }
       return (header, records)
     } catch {
       throw .invalid
@@ -89,7 +89,7 @@ package struct Scrubber {
   /// Follows CNAMEs from `name` and writes each.
   private func walk(
     _ records: [Record], _ message: Span<UInt8>, from name: [UInt8], type: RRType
-  ) throws(ScrubFailure) -> Chain {
+  ) throws(ScrubError) -> Chain {
     var chain = Chain(end: name, writer: SectionWriter(question: name), ttl: maxTTL)
     while type != .CNAME {
       let links = records.filter {
@@ -113,7 +113,7 @@ package struct Scrubber {
 
   private func positive(
     _ found: [Record], _ message: Span<UInt8>, type: RRType, _ chain: Chain
-  ) throws(ScrubFailure) -> ScrubbedAnswer {
+  ) throws(ScrubError) -> ScrubbedAnswer {
     var (writer, ttl, count) = (chain.writer, chain.ttl, chain.targets.count)
     var addresses: [IPAddress] = []
     for record in found {
@@ -139,7 +139,7 @@ package struct Scrubber {
   /// NXDOMAIN or NODATA: kept for min(SOA TTL, SOA MINIMUM), and not at all without an SOA (RFC 2308 section 5).
   private func negative(
     _ code: ResponseCode, _ records: [Record], _ message: Span<UInt8>, _ chain: Chain
-  ) throws(ScrubFailure) -> ScrubbedAnswer {
+  ) throws(ScrubError) -> ScrubbedAnswer {
     var writer = chain.writer
     var ttl: UInt32 = 0
     var authorities: UInt16 = 0
@@ -167,7 +167,7 @@ package struct Scrubber {
     return false
   }
 
-  private func targetName(_ message: Span<UInt8>, _ record: RecordHeader) throws(ScrubFailure) -> [UInt8] {
+  private func targetName(_ message: Span<UInt8>, _ record: RecordHeader) throws(ScrubError) -> [UInt8] {
     var budget = 128
     do {
       return try wireName(message, at: record.rdata.lowerBound, &budget)

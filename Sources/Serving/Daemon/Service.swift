@@ -82,7 +82,7 @@ package final class Service {
     let sockets: (listener: StreamListener, workers: [DatagramWorker])
     do {
       sockets = try openSockets(shared, audit, signals)
-    } catch is Stopped {
+    } catch is StoppedError {
       return
     }
     let (listener, workers) = sockets
@@ -306,7 +306,7 @@ package final class Service {
   }
 
   /// A signal asked for the end before the first answer.
-  private struct Stopped: Error {}
+  private struct StoppedError: Error {}
 
   /// Milliseconds between two tries to bind an address that is not there.
   private static let bindRhythm: UInt64 = 250
@@ -314,7 +314,7 @@ package final class Service {
   /// Opens the sockets that listen. Nearly every kernel binds an address before an interface has it; where one does not
   /// (EADDRNOTAVAIL), waits until the address is there. Later is too late: port 53 takes a privilege.
   ///
-  /// - Throws: `StartError` for an address that cannot be bound for another reason; `Stopped`.
+  /// - Throws: `StartError` for an address that cannot be bound for another reason; `StoppedError`.
   private func openSockets(
     _ shared: SharedState, _ audit: AuditStore, _ signals: Int32
   ) throws -> (listener: StreamListener, workers: [DatagramWorker]) {
@@ -366,7 +366,7 @@ package final class Service {
     reactor.run()
     reactor.cancel(timer)
     reactor.unregister(signals)
-    if isStopped { throw Stopped() }
+    if isStopped { throw StoppedError() }
   }
 
   private func openWorkers(_ shared: SharedState, _ audit: AuditStore) throws(SystemError) -> [DatagramWorker] {

@@ -1,4 +1,4 @@
-package import IPNetwork
+import IPNetwork
 
 /// The state of record of what is open: which addresses each server may reach, for which names, and until when.
 ///

@@ -15,7 +15,7 @@ extension Ruleset {
   static func serverRules(
     _ server: FirewallPlan.Server, own: [OwnedRange], _ plan: FirewallPlan, in text: inout RulesetScript
   ) {
-    let (chain, group) = (server.name, plan.nflogGroup)
+    let chain = server.name
     let open = SetName.all(of: server).filter { $0.cap == nil }
     let isBounded = !server.caps.isEmpty || server.staticRules.contains { $0.maxBytes != nil }
     // What nearly every packet needs comes first, where nothing has a bound: an answered connection, then one that was
@@ -66,13 +66,13 @@ extension Ruleset {
     for reason in [RulesetReason.maxBytes, .maxBytesPerHour] {
       let over = reason.chain(chain)
       guard bounds.contains(over) else { continue }
-      var excess = Telling(server.name, reason.rawValue, plan)
+      var excess = Telling(server.name, plan, reason: reason.rawValue)
       excess.set = .bytes
       refuse(over, excess, families, in: &text)
     }
     guard server.interface != nil else { return }
     let spoofed = RulesetReason.spoofed
-    tellForged(spoofed.chain(chain), "", Telling(server.name, spoofed.rawValue, plan), in: &text)
+    tellForged(spoofed.chain(chain), "", Telling(server.name, plan, reason: spoofed.rawValue), in: &text)
     // A forged source is not answered.
     text.rule(spoofed.chain(chain), "drop")
   }
@@ -118,7 +118,7 @@ extension Ruleset {
   /// The chains that are no server's own.
   static func sharedRules(_ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript) {
     discovery(held, in: &text)
-    var telling = Telling(nil, "held", plan)
+    var telling = Telling(nil, plan, reason: "held")
     telling.end = prohibited
     refuse(
       held, telling, plan.addressFamilies, shares: { heldShares(plan, surroundings.held, $0) }, in: &text)
@@ -127,7 +127,8 @@ extension Ruleset {
       text.rule(inbound, "ct state new \(set.match) return")
     }
     refuse(
-      inbound, Telling(nil, "inbound", plan), plan.addressFamilies, shares: { shares(plan, "daddr", $0) }, in: &text)
+      inbound, Telling(nil, plan, reason: "inbound"), plan.addressFamilies, shares: { shares(plan, "daddr", $0) },
+      in: &text)
     endRules(in: &text)
     outputRules(plan, in: &text)
     if plan.fencesInput { fenceRules(plan, in: &text) }
@@ -276,7 +277,7 @@ extension Ruleset {
     _ link: Enclosure.Link, _ chain: String, _ match: String = "", plan: FirewallPlan, in text: inout RulesetScript
   ) {
     let server = link.servers.first.map { plan.servers[$0].name }
-    tellForged(chain, match, Telling(server, RulesetReason.spoofed.rawValue, plan), in: &text)
+    tellForged(chain, match, Telling(server, plan, reason: RulesetReason.spoofed.rawValue), in: &text)
   }
 
   /// Only what really is behind the interface gets an answer: to a forged source it would carry octets of the packet out.
@@ -331,7 +332,7 @@ extension Ruleset {
       let match =
         "\(family.header) saddr . meta l4proto . th sport { \(keys.joined(separator: ", ")) } "
         + "fib saddr . iif oif missing"
-      tellForged("input", match, Telling(nil, RulesetReason.spoofed.rawValue, plan), in: &text)
+      tellForged("input", match, Telling(nil, plan, reason: RulesetReason.spoofed.rawValue), in: &text)
       // However many there are: what is not told is dropped like the rest.
       text.rule("input", "\(match) drop")
     }

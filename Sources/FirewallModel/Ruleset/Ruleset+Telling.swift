@@ -113,13 +113,13 @@ extension Ruleset {
     /// Where destinations that were told are remembered.
     var set = ToldSet.host
     /// `refused` or `prohibited`.
-    var end = refused
+    var end = Ruleset.refused
 
     var prefix: String { (["sluice"] + words).map { "\($0) " }.joined() }
 
     /// Of a server, or of the host.
-    init(_ server: String?, _ reason: String? = nil, _ plan: FirewallPlan) {
-      words = [server ?? hostName] + (reason.map { [$0] } ?? [])
+    init(_ server: String?, _ plan: FirewallPlan, reason: String? = nil) {
+      words = [server ?? Ruleset.hostName] + (reason.map { [$0] } ?? [])
       self.server = server
       group = plan.nflogGroup
     }

@@ -30,11 +30,15 @@ package enum BridgeStart {
     case feeder = "--feeder"
     /// Reads the configuration for the feeder that started it.
     case reader = "--envelope"
+    /// Writes rules for the feeder that started it, by the socket that owns the table.
+    case writer = "--rules"
   }
 
   package static let ownExecutable = "/proc/self/exe"
   /// The socketpair's other end, which all feeders have one after the other.
   package static let socketPlace: Int32 = 3
+  /// The netlink socket of a writer.
+  package static let ownerPlace: Int32 = 3
   /// The plan and the envelope (`PlanNotebook`).
   package static let notebookPlace: Int32 = 4
   /// The state folder.

@@ -39,7 +39,7 @@ struct ProcessTableTests {
     try Self.check("as", "keeper", has: ["\(BridgeStart.Role.keeper.rawValue)`"])
     try Self.check("as", "feeder", has: ["\(BridgeStart.Role.feeder.rawValue)`"])
     try Self.check("as", "reader", has: ["\(BridgeStart.Role.reader.rawValue)`"])
-    try Self.check("as", "nft", has: [NftProgram.path])
+    try Self.check("as", "nft", has: [NftProgram.path, "sluice bridge \(BridgeStart.Role.writer.rawValue)`"])
   }
 
   @Test("a feeder is given up and started again as the table says")

@@ -30,11 +30,15 @@ package enum BridgeStart {
     case worker = "--worker"
     /// Reads the configuration for the worker that started it.
     case reader = "--envelope"
+    /// Writes rules for the worker that started it, by the socket that owns the table.
+    case writer = "--rules"
   }
 
   package static let ownExecutable = "/proc/self/exe"
   /// The socketpair's other end, which all workers have one after the other.
   package static let socketDescriptor: Int32 = 3
+  /// The netlink socket of a writer.
+  package static let ownerPlace: Int32 = 3
   /// The plan and the envelope (`SharedPlanFile`).
   package static let planFileDescriptor: Int32 = 4
   /// The state folder.

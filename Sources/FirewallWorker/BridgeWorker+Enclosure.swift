@@ -53,9 +53,34 @@ extension BridgeWorker {
     }
     host = try host(plan, held)
     let next = Ruleset.Surroundings(plan, held: held, host: host)
-    let sets = try installer.install(plan, next)
+    let sets = try write(plan, next)
     surroundings = next
     return sets
+  }
+
+  /// Writes the table. Nothing passes while one that other programs may change gives way to one that is Sluice's alone.
+  private func write(
+    _ plan: FirewallPlan, _ next: Ruleset.Surroundings
+  ) throws(TableInstaller.InstallationError) -> [ServerSets] {
+    guard installer.mustReplace(plan) else { return try installer.install(plan, next) }
+    prepareToClose(plan, next)
+    closing.wake()
+    do {
+      return try installer.install(plan, next, isClosed: closing.wakings != nil)
+    } catch {
+      if error.isTorn { needsRepair = true }
+      throw error
+    }
+  }
+
+  /// Says where other programs may change a table that was to be Sluice's alone.
+  func tellExclusiveness(_ plan: FirewallPlan) {
+    guard plan.mode == .managed, plan.isExclusive, !installer.isExclusive(plan) else { return }
+    answer(
+      .notice(
+        installer.owner?.isSupported == true
+          ? "firewall.exclusive is not in force: the table cannot be owned yet, and other programs may flush it"
+          : "firewall.exclusive is not in force: it takes Linux 6.9, and other programs may flush the table"))
   }
 
   /// What surrounds the plan now, as far as it can be read, before its rules are put back.
@@ -64,7 +89,7 @@ extension BridgeWorker {
     guard let host = try? host(plan, surroundings.held) else { return }
     learn(host)
     surroundings = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
-    prepareToClose(plan)
+    prepareToClose(plan, surroundings)
   }
 
   /// Looks at links, addresses and routes again after the kernel told of others.
@@ -91,7 +116,7 @@ extension BridgeWorker {
     do {
       try installer.enclose(plan, next, instead: surroundings)
       surroundings = next
-      prepareToClose(plan)
+      prepareToClose(plan, surroundings)
       reportEnclosure(plan)
     } catch {
       // The table is not as it was believed to be.

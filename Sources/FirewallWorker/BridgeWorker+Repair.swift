@@ -62,7 +62,7 @@ extension BridgeWorker {
   /// Installs the table anew; false where that is not possible.
   private func putBack(_ plan: FirewallPlan) -> Bool {
     do throws(TableInstaller.InstallationError) {
-      _ = try installer.install(plan, surroundings, owned: true)
+      _ = try installer.install(plan, surroundings, owned: true, isClosed: closing.wakings != nil)
       installFault = nil
       return true
     } catch {
@@ -80,7 +80,7 @@ extension BridgeWorker {
   }
 
   /// Has the closing rules ready for the networks and interfaces as they are.
-  func prepareToClose(_ plan: FirewallPlan) {
+  func prepareToClose(_ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings) {
     let error = closing.prepare(
       plan.mode == .managed ? ClosingRules(plan, surroundings) : nil, reading: kernel)
     guard error != 0 else { return }

@@ -101,6 +101,7 @@ final class BridgeWorker {
       watcher.ignore(process: $0)
       alarm.ignore(process: $0)
     }
+    installer.owner = TableOwner(netlink)
     flows = try FlowWorker()
   }
 
@@ -213,12 +214,13 @@ final class BridgeWorker {
     self.writer = writer
     limitElements(of: plan, sets)
     openBooks(plan)
-    prepareToClose(plan)
+    prepareToClose(plan, surroundings)
     alarm.watch(plan)
     pending = nil
     needsRepair = false
     readRefusals(of: plan.nflogGroup)
     greet(plan: writer.fingerprint, servers: sets)
+    tellExclusiveness(plan)
     if plan.mode == .managed { reportEnclosure(plan) }
   }
 
@@ -498,6 +500,7 @@ final class BridgeWorker {
     // What was governed once is released with the rules.
     if let state { StateFolder(descriptor: state, table: table).forgetNetworks() }
     let error = transaction.deleteTable(KernelSet(family: .inet, table: table, name: ""))
+    installer.owner?.forget()
     let refusal = error == 0 || error == ENOENT ? nil : BridgeRefusal(errno: error)
     answer(.done(request: request, refusal: refusal, flows: 0, text: refusal.map { "\($0)" } ?? ""))
   }

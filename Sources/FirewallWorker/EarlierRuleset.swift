@@ -13,9 +13,9 @@ package enum EarlierRuleset {
   ///
   /// - Throws: where another program made the table that is there, or nft refuses the text.
   package static func install(_ text: String, table: String) throws(InstallationError) {
-    let isForeign: Bool
+    let (kernel, isForeign): (KernelSets, Bool)
     do throws(SystemError) {
-      let kernel = try KernelSets()
+      kernel = try KernelSets()
       let sets = try kernel.sets(family: .inet, table: table)
       let chains = try kernel.chains(family: .inet, table: table)
       isForeign = !chains.isEmpty && !TableInstaller.isOurs(sets)
@@ -24,7 +24,7 @@ package enum EarlierRuleset {
     }
     guard !isForeign else { throw InstallationError(text: "table inet \(table) exists and is not of our making") }
     do throws(NftProgram.NftError) {
-      try NftProgram.apply(text)
+      try NftProgram.apply(TableInstaller.text(text, table: table, in: kernel))
     } catch {
       throw InstallationError(text: error.text)
     }

@@ -1,7 +1,9 @@
+import BridgeProcesses
 import Glibc
 import LinuxIO
 
-/// Runs the `nft` program for the static part of the table, where text is right and speed does not matter.
+/// Runs the `nft` program for the static part of the table, where text is right and speed does not matter; in a table that is
+/// the worker's alone, this executable with nft's library and the worker's socket.
 enum NftProgram {
   static let path = "/usr/sbin/nft"
   /// Some twenty times what a ruleset takes on a small machine: one of a thousand servers is 3 MB. A program that hangs must
@@ -23,12 +25,20 @@ enum NftProgram {
   }
 
   /// Applies `text` in one transaction. `started` learns the process id before any of it can take effect.
+  ///
+  /// - Parameter owner: the netlink socket that owns the table; nil for `nft` and its own.
   static func apply(
-    _ text: String, checkOnly: Bool = false, watch: Watch? = nil, started: (Int32) -> Void = { _ in }
+    _ text: String, checkOnly: Bool = false, owner: Int32? = nil, watch: Watch? = nil,
+    started: (Int32) -> Void = { _ in }
   ) throws(NftError) {
     var run: Run
     do throws(SystemError) {
-      run = try Run(checkOnly ? [path, "-c", "-f", "-"] : [path, "-f", "-"])
+      if let owner {
+        run = try Run(
+          BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.writer.rawValue], owner: owner)
+      } else {
+        run = try Run(path, checkOnly ? [path, "-c", "-f", "-"] : [path, "-f", "-"])
+      }
     } catch {
       throw NftError(text: "\(path) cannot be started: \(error)")
     }
@@ -54,13 +64,13 @@ private struct Run: ~Copyable {
   /// `first` stays in this process.
   private let output: DescriptorPair
 
-  init(_ arguments: [String]) throws(SystemError) {
+  init(_ program: String, _ arguments: [String], owner: Int32? = nil) throws(SystemError) {
     var input = try DescriptorPair.pipe()
     var output = try DescriptorPair.pipe()
     let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
     defer { close(null) }
     process = try ChildProcess.start(
-      NftProgram.path, arguments, descriptors: [input.first, null, output.second])
+      program, arguments, descriptors: [input.first, null, output.second] + (owner.map { [$0] } ?? []))
     input.closeFirst()
     output.closeSecond()
     self.input = input

@@ -10,11 +10,15 @@ struct TableInstaller {
     var text: String
     /// The kernel could not be read, which says nothing of what is there.
     var isUnread = false
+    /// What was there is gone, and nothing came in its place.
+    var isTorn = false
   }
 
   let kernel: KernelSets
   /// Learns the process id of every `nft` before it can change anything, and nil when it has ended.
   let working: (Int32?) -> Void
+  /// Keeps the table from other programs where a plan wants that; nil where none can.
+  var owner: TableOwner?
   /// What must not wait until `nft` has ended: news of others' changes.
   var watch: NftProgram.Watch?
 
@@ -34,9 +38,11 @@ struct TableInstaller {
 
   /// Creates or repairs a managed table; elements of sets that stay are kept. Returns what can be fed.
   ///
-  /// - Parameter owned: the table was Sluice's a moment ago. What another program put in its place goes, all of it.
+  /// - Parameters:
+  ///   - owned: the table was Sluice's a moment ago. What another program put in its place goes, all of it.
+  ///   - isClosed: the closing rules are awake, so that the table may be away for an instant.
   func install(
-    _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings = .init(), owned: Bool = false
+    _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings = .init(), owned: Bool = false, isClosed: Bool = false
   ) throws(InstallationError) -> [ServerSets] {
     let existing = try read(plan)
     guard plan.mode == .managed else { return try verify(plan, existing) }
@@ -53,7 +59,19 @@ struct TableInstaller {
       leftovers = Ruleset.Leftovers()
       leftovers.replacesTable = true
     }
-    try apply { () throws(FirewallPlanError) in try Ruleset.render(plan, surroundings, removing: leftovers) }
+    let isReplaced = makeExclusive(plan, takes: !leftovers.replacesTable, isClosed: isClosed)
+    if isReplaced { leftovers = Ruleset.Leftovers() }
+    do {
+      try apply(to: plan) { () throws(FirewallPlanError) in
+        try Ruleset.render(plan, surroundings, removing: leftovers)
+      }
+    } catch {
+      var error = error
+      error.isTorn = isReplaced
+      throw error
+    }
+    // Its text makes a table that nothing owns.
+    if leftovers.replacesTable { owner?.forget() }
     return plan.servers.map { $0.opensAnyPort ? [.v4, .v6, .anyPort4, .anyPort6] : [.v4, .v6] }
   }
 
@@ -61,13 +79,59 @@ struct TableInstaller {
   func enclose(
     _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings, instead former: Ruleset.Surroundings
   ) throws(InstallationError) {
-    try apply { () throws(FirewallPlanError) in try Ruleset.render(plan, surroundings, instead: former) }
+    try apply(to: plan) { () throws(FirewallPlanError) in
+      try Ruleset.render(plan, surroundings, instead: former)
+    }
   }
 
-  private func apply(_ render: () throws(FirewallPlanError) -> String) throws(InstallationError) {
-    defer { working(nil) }
+  // MARK: Owning the table
+
+  /// Whether no other program can change the plan's table.
+  func isExclusive(_ plan: FirewallPlan) -> Bool { owner?.table == plan.table }
+
+  /// Whether a plan is to have the table for Sluice alone and one is there that cannot be: it has to be replaced, and what
+  /// passes to be closed meanwhile.
+  func mustReplace(_ plan: FirewallPlan) -> Bool {
+    guard plan.mode == .managed, plan.isExclusive, owner?.isSupported == true else { return false }
+    do throws(SystemError) {
+      return try kernel.kind(family: plan.family, table: plan.table) == .plain
+    } catch {
+      return false
+    }
+  }
+
+  /// Makes the table Sluice's alone where the plan wants that and it can be; returns whether an empty one took its place.
+  private func makeExclusive(_ plan: FirewallPlan, takes: Bool, isClosed: Bool) -> Bool {
+    guard plan.isExclusive, let owner else { return false }
+    if takes, owner.take(plan.table) { return false }
+    return isClosed && owner.replace(plan.table)
+  }
+
+  /// A text without its first line where the table is there and stays when its owner ends: nft cannot say so, and to name it
+  /// otherwise is refused.
+  static func text(_ text: String, table: String, in kernel: KernelSets) -> String {
+    let line = "add table inet \(table)\n"
+    guard text.hasPrefix(line) else { return text }
+    do throws(SystemError) {
+      return try kernel.kind(family: .inet, table: table) == .persistent ? String(text.dropFirst(line.count)) : text
+    } catch {
+      return text
+    }
+  }
+
+  private func apply(
+    to plan: FirewallPlan, _ render: () throws(FirewallPlanError) -> String
+  ) throws(InstallationError) {
+    let owner = isExclusive(plan) ? owner : nil
+    defer {
+      working(nil)
+      owner?.takeBack()
+    }
     do {
-      try NftProgram.apply(try render(), watch: watch, started: working)
+      let text = Self.text(try render(), table: plan.table, in: kernel)
+      // By the owner's socket they are the worker's own changes, whichever process sends them.
+      try NftProgram.apply(
+        text, owner: owner?.descriptor, watch: watch, started: owner == nil ? working : { _ in })
     } catch let failure as NftProgram.NftError {
       throw InstallationError(text: failure.text)
     } catch {

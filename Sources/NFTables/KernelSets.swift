@@ -39,6 +39,26 @@ package final class KernelSets {
     return generation
   }
 
+  /// What becomes of a table whose owner ends.
+  package enum TableKind: Sendable {
+    /// It has no owner, or goes with it.
+    case plain
+    /// It stays, and another socket may take it over.
+    case persistent
+  }
+
+  /// - Returns: nil where there is no such table.
+  package func kind(family: FirewallPlan.Family, table: String) throws(SystemError) -> TableKind? {
+    var flags: UInt32 = 0
+    let isThere = try exists { () throws(SystemError) in
+      try unsafe socket.exchange(
+        type: nfTables(NFT_MSG_GETTABLE), family: family.rawValue, flags: 0,
+        { unsafe Self.put(table, NFTA_TABLE_NAME.rawValue, into: $0) },
+        { flags = unsafe NetlinkAttributes(of: $0).number(Int(NFTA_TABLE_FLAGS.rawValue)) ?? 0 })
+    }
+    return isThere ? (flags & NetlinkBatch.persists != 0 ? .persistent : .plain) : nil
+  }
+
   /// The named sets of a table; empty when there is no such table.
   package func sets(
     family: FirewallPlan.Family, table: String

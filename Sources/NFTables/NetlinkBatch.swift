@@ -78,7 +78,15 @@ package struct NetlinkBatch {
   // MARK: Tables, sets, chains, rules
 
   /// Makes the table. It belongs to the socket that does: another program's flush leaves it, and it ends with the socket.
-  package mutating func addTable() { table(NFT_MSG_NEWTABLE, NFT_TABLE_F_OWNER.rawValue) }
+  ///
+  /// - Parameter outlivesOwner: it stays when the socket ends, and is nobody's then: the next socket that asks so takes it over
+  ///   (Linux 6.9).
+  package mutating func addTable(outlivesOwner: Bool = false) {
+    table(NFT_MSG_NEWTABLE, NFT_TABLE_F_OWNER.rawValue | (outlivesOwner ? Self.persists : 0))
+  }
+
+  /// NFT_TABLE_F_PERSIST, which the headers of Debian 12 lack.
+  static let persists: UInt32 = 4
 
   package mutating func deleteTable() { table(NFT_MSG_DELTABLE, nil) }
 

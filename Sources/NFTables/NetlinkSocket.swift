@@ -15,6 +15,8 @@ package final class NetlinkSocket {
   /// program's.
   package let port: UInt32
   private var sequence: UInt32 = 0
+  /// Octets, as they were asked for.
+  private var (sendBuffer, receiveBuffer): (Int32?, Int32?) = (nil, nil)
 
   package init(groups: UInt32 = 0) throws(SystemError) {
     // SOCK_CLOEXEC is defined as O_CLOEXEC.
@@ -44,10 +46,29 @@ package final class NetlinkSocket {
   }
 
   /// Asks for a larger buffer of what is sent than the system's default; needs CAP_NET_ADMIN.
-  package func setSendBuffer(octets: Int32) { setBuffer(SO_SNDBUFFORCE, octets) }
+  package func setSendBuffer(octets: Int32) {
+    sendBuffer = octets
+    setBuffer(SO_SNDBUFFORCE, octets)
+  }
 
   /// Asks for a larger buffer of what is received than the system's default; needs CAP_NET_ADMIN.
-  package func setReceiveBuffer(octets: Int32) { setBuffer(SO_RCVBUFFORCE, octets) }
+  package func setReceiveBuffer(octets: Int32) {
+    receiveBuffer = octets
+    setBuffer(SO_RCVBUFFORCE, octets)
+  }
+
+  /// Another process was lent the socket: what it left unread goes, reading waits again, and buffers are as they were asked
+  /// for.
+  package func takeBack() {
+    _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
+    do throws(SystemError) {
+      while try unsafe receive(waiting: false, { _ in }) {}
+    } catch {
+      // What cannot be read is gone as well.
+    }
+    if let sendBuffer { setBuffer(SO_SNDBUFFORCE, sendBuffer) }
+    if let receiveBuffer { setBuffer(SO_RCVBUFFORCE, receiveBuffer) }
+  }
 
   private func setBuffer(_ option: Int32, _ octets: Int32) {
     var size = octets

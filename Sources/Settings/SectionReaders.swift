@@ -47,7 +47,7 @@ extension FieldReader {
   mutating func read(_ node: YAMLNode, into firewall: inout FirewallSettings) {
     let keys = [
       "mode", "table", "min-lifetime", "grace", "max-lifetime", "deadline", "input-fence", "max-elements-per-server",
-      "max-elements-per-name", "keep-in-use", "cut-flows", "harvest",
+      "max-elements-per-name", "keep-in-use", "cut-flows", "harvest", "exclusive",
     ]
     let fields = fields(node, of: "firewall", keys: keys)
     if let node = fields["mode"] { firewall.mode = word(node, [.managed, .sets, .off]) ?? firewall.mode }
@@ -76,6 +76,7 @@ extension FieldReader {
 
   private mutating func readLimits(_ fields: [String: YAMLNode], into firewall: inout FirewallSettings) {
     if let node = fields["input-fence"] { firewall.inputFence = boolean(node) ?? firewall.inputFence }
+    if let node = fields["exclusive"] { firewall.exclusive = boolean(node) ?? firewall.exclusive }
     if let node = fields["max-elements-per-server"] {
       firewall.maxElementsPerServer = integer(node, in: 16...65_536) ?? firewall.maxElementsPerServer
     }

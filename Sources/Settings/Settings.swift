@@ -132,6 +132,8 @@ package struct FirewallSettings: Hashable, Sendable {
   package var deadlineMilliseconds = 250
   /// Whether the servers' networks may reach only the resolver on the host.
   package var inputFence = true
+  /// Whether no other program may change the managed table.
+  package var exclusive = false
   package var maxElementsPerServer = 65_536
   package var maxElementsPerName = 1024
   /// How long an address that carries connections is refreshed after its first opening; nil: never.

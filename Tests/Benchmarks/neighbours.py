@@ -13,7 +13,7 @@ is a success. Beside it:
   idle         1,000 connections of ten servers that asked once and say nothing more
   places       eight servers take every TCP place they can get, keep each busy with names that no upstream answers, and come
                back when they are cut
-  set, table, ruleset
+  set, table, ruleset (also with `--exclusive`, which makes the table Sluice's alone)
                `nft flush` of the neighbour's set, of Sluice's table, of everything, one after the other as fast as nft
                can; with `-slow` four times a second
 
@@ -21,8 +21,8 @@ A round starts Sluice with a managed firewall anew and has a slice alone, a slic
 control: loops that take the processor time which the load cost, its generator and Sluice's part, and touch nothing. Every
 second round has them in the other order. Sluice, its upstream and `nft` are nice -20, the generators -10 on one CPU, and
 the neighbour's client is real-time there: who gets a processor is the kernel's affair, and not what is to be measured.
-Beside flushes an empty transaction of nf_tables is timed as well, by a program that has nothing to do with Sluice: what
-the kernel's lock costs the program that changes a table. Ratios are of the p99 of one round; their medians and quartiles are printed.
+Beside flushes a transaction of one element is timed as well, by a program that has nothing to do with Sluice and a table of
+its own: no name that needs an address opened can be answered sooner than that. Ratios are of the p99 of one round; their medians and quartiles are printed.
 Sluice runs where the kernel puts it, or on one CPU with --cpu. What is to hold: below 2 and every query a success. Needs
 root, gcc, nsd and nftables."""
 import argparse, collections, itertools, json, os, select, selectors, shutil, signal, socket, statistics, struct, subprocess, sys, time
@@ -165,19 +165,46 @@ def probe(first, seconds, denial):
 
 
 def transactions(seconds):
-    """Sends empty transactions to nf_tables, each when it is due; prints their times in microseconds."""
+    """Opens an address in a table of its own, each when it is due; prints how long each took in microseconds."""
+    text = lambda name: name.encode() + b"\0"
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as kernel:  # NETLINK_NETFILTER
         kernel.bind((0, 0))
-        # NFNL_MSG_BATCH_BEGIN and _END for the subsystem of nf_tables; a send returns when the kernel has done.
-        batch = b"".join(struct.pack("=IHHII", 20, type, 1, 0, 0) + struct.pack(">BBH", 0, 0, 10) for type in (0x10, 0x11))
-        kernel.send(batch)  # the first one has more to do
+        # The table is the socket's (NFT_TABLE_F_OWNER), so that no flush takes it away; the set's key is an IPv4 address.
+        table = nft(0, attribute(1, text("floor")) + attribute(2, struct.pack(">I", 2)))
+        parts = attribute(1, text("floor")) + attribute(2, text("open")) + attribute(3, struct.pack(">I", 0))
+        kernel.send(batch(table, nft(9, parts + attribute(4, struct.pack(">I", 7)) + attribute(5, struct.pack(">I", 4)) +
+                                     attribute(10, struct.pack(">I", 1)))))
         start, times = now(), []
         for number in range(int(seconds * RATE / 2)):
             due = start + number / (RATE / 2)
             time.sleep(max(due - now(), 0))
-            kernel.send(batch)
-            times.append((now() - due) * 1e6)
+            key = attribute(NESTED | 1, attribute(NESTED | 1, attribute(1, struct.pack(">I", number))))
+            # A send returns when the kernel has done.
+            began = now()
+            kernel.send(batch(nft(12, attribute(1, text("floor")) + attribute(2, text("open")) + attribute(NESTED | 3, key))))
+            times.append((now() - began) * 1e6)
+            # The first answer of the kernel is an error, or that there is none.
+            while select.select([kernel], [], [], 0)[0]:
+                if error := struct.unpack("=i", kernel.recv(65_536)[16:20])[0]: raise OSError(-error, os.strerror(-error))
     print(json.dumps(times))
+
+
+NESTED = 0x8000
+
+
+def attribute(type, octets):
+    return struct.pack("=HH", 4 + len(octets), type) + octets + b"\0" * (-len(octets) % 4)
+
+
+def nft(type, attributes):
+    """A message of nf_tables for family inet, made if it is not there, and acknowledged."""
+    return struct.pack("=IHHII", 20 + len(attributes), 10 << 8 | type, 0x405, 1, 0) + struct.pack("=BBH", 1, 0, 0) + attributes
+
+
+def batch(*messages):
+    """NFNL_MSG_BATCH_BEGIN and _END for the subsystem of nf_tables around messages."""
+    begin, end = (struct.pack("=IHHII", 20, type, 1, 0, 0) + struct.pack(">BBH", 0, 0, 10) for type in (0x10, 0x11))
+    return begin + b"".join(messages) + end
 
 
 # MARK: The loads
@@ -319,7 +346,6 @@ class Load:
             command = [sys.executable, os.path.abspath(__file__), "--play", kind]
         self.process = subprocess.Popen(pinned + command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         # A flush holds the kernel's lock, which all would wait for where it waits for a processor.
-        # A flush holds the kernel's lock, which all would wait for where it waits for a processor.
         stand(self.process.pid, FIRST if kind.split("-")[0] in FLUSHES else nice)
         if kind != "pipelined": self.process.stdout.readline()
         time.sleep(0.5)
@@ -335,7 +361,7 @@ class Load:
 class Neighbours(scale.Sluice):
     """Sluice with a managed firewall and nothing of an earlier run."""
 
-    FIREWALL = "managed"
+    FIREWALL = 'mode: "managed"'
 
     def __init__(self, place, executable, cpu):
         subprocess.run(["nft", "delete", "table", "inet", "sluice"], stderr=subprocess.DEVNULL)
@@ -412,7 +438,9 @@ def report(kind, rounds):
     success = f"{100 * (1 - sum(failures.values()) / asked):.2f} %" if failures else "100 %"
     alone = sum(sum(each["alone"].failures.values()) for each in rounds)
     kernel = lambda name: statistics.median(each[name].kernel[int(0.99 * len(each[name].kernel))] for each in rounds)
+    floor = lambda each: each.kernel[int(0.99 * len(each.kernel))]
     lock = f"{kernel('alone'):,.0f} → {kernel('load'):,.0f}" if rounds[0]["load"].kernel else ""
+    lock += " | " + (quartiles([floor(each["load"]) / floor(each["alone"]) for each in rounds]) if lock else "")
     line = (f"| {kind} | {middle('alone', .5):,.0f} / {middle('alone', .99):,.0f} | {middle('load', .5):,.0f} / "
             f"{middle('load', .99):,.0f} | {ratios('load')} | {ratios('control')} | {success} | "
             f"{100 * statistics.median(each['load'].load for each in rounds):.0f} % | "
@@ -447,10 +475,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--only", default=",".join(LOADS))
     parser.add_argument("--cpu", help="the processor of Sluice; without, the kernel's choice")
+    parser.add_argument("--exclusive", action="store_true", help="the table is Sluice's alone (Linux 6.9)")
     parser.add_argument("--out")
     options = parser.parse_args()
     options.sluice = os.path.abspath(options.sluice)
     kinds = options.only.split(",")
+    if options.exclusive: Neighbours.FIREWALL += ", exclusive: on"
     if unknown := set(kinds) - set(LOADS): parser.error(f"no such load: {', '.join(unknown)}")
     harness.enter_namespace()
     if os.getpid() != os.getsid(0): os.setsid()
@@ -461,9 +491,10 @@ def main():
     scale.questions(place, "asked.txt", [cached(number) for number in range(CACHED)])
     maker = silence()
     where = f"on CPU {options.cpu}" if options.cpu else "where the kernel puts it"
+    if options.exclusive: where += ", the table its own"
     text = [f"Medians of {options.rounds} rounds of {options.seconds:.0f} s; Sluice {where}; {harness.machine()}. In brackets quartiles.", "",
-            "| beside | alone, p50 / p99 µs | beside it | p99, ratio | the control's | success | CPU of the load | of Sluice | an empty transaction, p99 µs |",
-            "|--|--:|--:|--:|--:|--:|--:|--:|--:|"]
+            "| beside | alone, p50 / p99 µs | beside it | p99, ratio | the control's | success | CPU of the load | of Sluice | a transaction of one element, p99 µs | ratio |",
+            "|--|--:|--:|--:|--:|--:|--:|--:|--:|--:|"]
     try:
         first = 0
         for kind in kinds:

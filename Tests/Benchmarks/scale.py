@@ -23,7 +23,7 @@ ASKED, ZONE = 100_000, "allowed.net"
 class Sluice(harness.Server):
     """Sluice with the policy text given, asked from `source` for the first name."""
 
-    FIREWALL = "off"
+    FIREWALL = 'mode: "off"'
 
     def __init__(self, place, executable, policy, first, source="127.0.0.1", cpu=harness.SERVER_CPU, patience=60):
         self.policy = place.write("policy.yaml", policy)
@@ -33,7 +33,7 @@ class Sluice(harness.Server):
         path = place.write("sluice.yaml", f"""listen: [ "127.0.0.1:{harness.PORT}" ]
 upstreams: [ "udp://127.0.0.1:{harness.UPSTREAM}" ]
 policies: policy.yaml
-firewall: {{ mode: "{self.FIREWALL}" }}
+firewall: {{ {self.FIREWALL} }}
 audit: {{ path: log/audit.jsonl }}
 control: control.sock
 state: state

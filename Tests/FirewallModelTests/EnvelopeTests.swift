@@ -58,6 +58,7 @@ struct EnvelopeTests {
     ("an upstream", { $0.upstreams[0].address = address("192.0.2.55") }),
     ("no upstream", { $0.upstreams = [] }),
     ("the fence", { $0.fencesInput = false }),
+    ("a table that others may change", { $0.isExclusive = true }),
     ("flows stay", { $0.cutsFlows = false }),
     ("the log's group", { $0.nflogGroup = 54 }),
     ("a release", { $0.released.append(prefix("10.77.1.0/24")) }),

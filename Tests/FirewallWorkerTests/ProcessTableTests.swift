@@ -39,7 +39,7 @@ struct ProcessTableTests {
     try Self.check("as", "supervisor", has: ["\(BridgeStart.Role.supervisor.rawValue)`"])
     try Self.check("as", "worker", has: ["\(BridgeStart.Role.worker.rawValue)`"])
     try Self.check("as", "reader", has: ["\(BridgeStart.Role.reader.rawValue)`"])
-    try Self.check("as", "nft", has: [NftProgram.path])
+    try Self.check("as", "nft", has: [NftProgram.path, "sluice bridge \(BridgeStart.Role.writer.rawValue)`"])
   }
 
   @Test("a worker is given up and started again as the table says")

@@ -12,6 +12,7 @@ import Testing
     #expect(settings.firewall == FirewallSettings() && settings.firewall.inputFence && settings.firewall.cutFlows)
     #expect(settings.firewall.maxElementsPerServer == 65_536 && settings.firewall.maxElementsPerName == 1024)
     #expect(settings.firewall.keepInUseSeconds == nil && settings.firewall.harvestSeconds == 10)
+    #expect(!settings.firewall.exclusive)
     #expect(settings.audit.volumeSeconds == nil && settings.audit.drops && !settings.audit.compress)
   }
 
@@ -26,10 +27,11 @@ import Testing
         keep-in-use: 7d
         cut-flows: false
         harvest: 1h
+        exclusive: on
       """, audit: "audit: { path: audit.jsonl, volume: 5m, drops: \"no\", compress: on }")
     let (loaded, findings) = try loadConfig(text)
     let settings = try #require(loaded, "\(findings)")
-    #expect(!settings.firewall.inputFence && !settings.firewall.cutFlows)
+    #expect(!settings.firewall.inputFence && !settings.firewall.cutFlows && settings.firewall.exclusive)
     #expect(settings.firewall.maxElementsPerServer == 16 && settings.firewall.maxElementsPerName == 65_536)
     #expect(settings.firewall.keepInUseSeconds == 604_800 && settings.firewall.harvestSeconds == 3600)
     #expect(settings.audit.volumeSeconds == 300 && !settings.audit.drops && settings.audit.compress)
@@ -66,6 +68,7 @@ import Testing
       ("firewall: { input-fence: 1 }", "5:26: error: '1' found, expected on or off"),
       ("firewall: { input-fence: }", "expected on or off"),
       ("firewall: { input-fence: [] }", "5:26: error: a list found, expected on or off"),
+      ("firewall: { exclusive: 1 }", "5:24: error: '1' found, expected on or off"),
       ("firewall: { cut-flows: 2s }", "5:24: error: '2s' found, expected on or off"),
       ("firewall: { max-elements-per-server: 15 }", "5:38: error: '15' found, expected a number from 16 to 65536"),
       ("firewall: { max-elements-per-server: 65537 }", "expected a number from 16 to 65536"),

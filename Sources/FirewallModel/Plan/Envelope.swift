@@ -99,6 +99,7 @@ package struct Envelope: Hashable, Sendable {
     if Set(plan.upstreams) != Set(self.plan.upstreams) { return "list of upstreams" }
     if plan.fencesInput != self.plan.fencesInput { return "input fence" }
     if plan.cutsFlows != self.plan.cutsFlows { return "cut-flows" }
+    if plan.isExclusive != self.plan.isExclusive { return "exclusive" }
     if plan.nflogGroup != self.plan.nflogGroup { return "group of the kernel's log" }
     return nil
   }

@@ -2,7 +2,7 @@ package import EgressPolicy
 package import IPNetwork
 
 extension FirewallPlan {
-  private static let formatVersion: UInt16 = 3
+  private static let formatVersion: UInt16 = 4
 
   /// The fixed-layout form in which a plan travels to the bridge.
   package func encoded() -> [UInt8] {
@@ -15,6 +15,7 @@ extension FirewallPlan {
     writer.bool(fencesInput)
     writer.bool(cutsFlows)
     writer.integer(harvestSeconds)
+    writer.bool(isExclusive)
     writer.list(listeners) { $0.endpoint($1) }
     writer.list(upstreams) { $0.endpoint($1) }
     writer.list(released) { $0.prefix($1) }
@@ -37,6 +38,7 @@ extension FirewallPlan {
     fencesInput = try reader.bool()
     cutsFlows = try reader.bool()
     harvestSeconds = try reader.integer()
+    isExclusive = try reader.bool()
     listeners = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     upstreams = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     released = try reader.list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }

@@ -111,11 +111,13 @@ package struct FirewallPlan: Hashable, Sendable {
   package var cutsFlows: Bool
   /// Seconds between two readings of a set's counters; 0 where they are not asked for.
   package var harvestSeconds: UInt16
+  /// Whether no other program may change a managed table, where the kernel can keep it so.
+  package var isExclusive: Bool
 
   package init(
     mode: Mode, family: Family = .inet, table: String = "sluice", servers: [Server], listeners: [Endpoint] = [],
     upstreams: [Endpoint] = [], released: [IPPrefix] = [], nflogGroup: UInt16 = 53, fencesInput: Bool = true,
-    cutsFlows: Bool = true, harvestSeconds: UInt16 = 10
+    cutsFlows: Bool = true, harvestSeconds: UInt16 = 10, isExclusive: Bool = false
   ) {
     self.mode = mode
     self.family = family
@@ -128,6 +130,7 @@ package struct FirewallPlan: Hashable, Sendable {
     self.fencesInput = fencesInput
     self.cutsFlows = cutsFlows
     self.harvestSeconds = harvestSeconds
+    self.isExclusive = isExclusive
   }
 
   /// The families whose addresses a table of `family` can filter.

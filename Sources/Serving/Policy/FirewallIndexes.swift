@@ -73,6 +73,7 @@ struct FirewallIndexes {
       upstreams: settings.upstreams.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) },
       released: settings.released,
       fencesInput: settings.firewall.inputFence, cutsFlows: settings.firewall.cutFlows,
-      harvestSeconds: settings.audit.volumeSeconds == nil ? 0 : UInt16(clamping: settings.firewall.harvestSeconds))
+      harvestSeconds: settings.audit.volumeSeconds == nil ? 0 : UInt16(clamping: settings.firewall.harvestSeconds),
+      isExclusive: settings.firewall.exclusive)
   }
 }

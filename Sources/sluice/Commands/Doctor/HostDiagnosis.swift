@@ -188,17 +188,27 @@ enum HostDiagnosis {
         .warning(
           "table", "cannot be compared: \((error as? StartError)?.reason ?? "\(error)")", "apt-get install nftables"))
     }
-    return findings + nftables()
+    return findings + nftables(isExclusive: settings.firewall.exclusive)
   }
 
   /// nftables.service flushes every table at a reload, the managed one as well, unless its file brings the rules along.
-  private static func nftables() -> [Finding] {
+  ///
+  /// A table that is Sluice's alone it leaves out, and a file that brings its rules along is refused.
+  private static func nftables(isExclusive: Bool) -> [Finding] {
     let rules = "\(RememberedRules.folder)/\(RememberedRules.fileName)"
     let file = "/etc/nftables.conf"
     guard status(of: rules) != nil, status(of: "/etc/systemd/system/sysinit.target.wants/nftables.service") != nil,
       let text = HostFile.text(file), text.contains("flush ruleset"),
-      !text.contains("\"\(RememberedRules.folder)/")
+      text.contains("\"\(RememberedRules.folder)/") == isExclusive
     else { return [] }
+    guard !isExclusive else {
+      return [
+        .warning(
+          "table",
+          "a reload of nftables.service is refused: \(file) includes the rules of a table that is Sluice's alone",
+          "take the line that includes \"\(RememberedRules.folder)/*.nft\" out of \(file)")
+      ]
+    }
     return [
       .warning(
         "table", "a reload of nftables.service takes the rules away for an instant: \(file) flushes every table",

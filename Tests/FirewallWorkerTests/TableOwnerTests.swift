@@ -1,0 +1,179 @@
+import BridgeProcesses
+import FirewallBridge
+import FirewallModel
+import Foundation
+import Glibc
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import NFTables
+import TestSupport
+import Testing
+
+@testable import FirewallWorker
+
+private let keepsTables = (try? NetlinkSocket()).map { TableOwner($0).isSupported } ?? false
+
+extension BridgeTests {
+  @Suite(
+    "A table that is Sluice's alone",
+    .enabled(if: keepsTables, "needs Linux 6.9: tables that outlive their owner"), .serialized)
+  struct TableOwnerTests {
+    private static let harms = [
+      "flush ruleset", "flush table inet sluice", "delete table inet sluice", "flush set inet sluice github-mcp-4",
+      "flush chain inet sluice forward",
+    ]
+
+    private static func element(_ last: Int) -> GrantElement {
+      GrantElement(server: 0, address: IPAddress("192.0.2.\(last)")!, transport: 6, port: 443)
+    }
+
+    private static var exclusive: FirewallPlan {
+      var plan = FirewallPlan.sample()
+      plan.isExclusive = true
+      return plan
+    }
+
+    private static func list(_ table: String = "sluice") throws -> String {
+      // What the table's own line of flags says changes with its owner.
+      try Kernel.run("nft -s list table inet \(table)").split(separator: "\n").filter {
+        !$0.hasPrefix("table") && !$0.hasPrefix("\tflags")
+      }.joined(separator: "\n")
+    }
+
+    private static func harm() {
+      for harm in harms { _ = try? Kernel.run("nft '\(harm)'") }
+    }
+
+    @Test("nothing that others do takes effect in it; it outlives its owner, and the next one takes it over")
+    func ownership() throws {
+      try Kernel.inNamespace {
+        do {
+          let owner = TableOwner(try NetlinkSocket())
+          #expect(owner.take("sluice"), "one that is not there is made")
+          #expect(owner.table == "sluice")
+          #expect(try Kernel.run("nft list tables") == "table inet sluice\n", "and nothing is left of the trial")
+          Self.harm()
+          #expect(try KernelSets().kind(family: .inet, table: "sluice") == .persistent)
+          let other = TableOwner(try NetlinkSocket())
+          #expect(!other.take("sluice") && !other.replace("sluice") && other.table == nil)
+          #expect(owner.take("sluice"), "its own is its own again")
+        }
+        try Session.poll("it is anyone's") { (try? Kernel.run("nft add chain inet sluice later")) != nil }
+        let next = TableOwner(try NetlinkSocket())
+        #expect(next.take("sluice"))
+        #expect(try KernelSets().chains(family: .inet, table: "sluice") == ["later"])
+        #expect((try? Kernel.run("nft delete table inet sluice")) == nil)
+      }
+    }
+
+    @Test("one that was made without the flag is not taken over, but replaced")
+    func plain() throws {
+      try Kernel.inNamespace {
+        try Kernel.nft("add table inet sluice\nadd chain inet sluice former\n")
+        #expect(try KernelSets().kind(family: .inet, table: "sluice") == .plain)
+        #expect(try KernelSets().kind(family: .inet, table: "none") == nil)
+        let owner = TableOwner(try NetlinkSocket())
+        #expect(!owner.take("sluice") && owner.table == nil)
+        #expect(try KernelSets().chains(family: .inet, table: "sluice") == ["former"])
+        #expect(owner.replace("sluice"))
+        #expect(try KernelSets().chains(family: .inet, table: "sluice").isEmpty)
+        #expect(try KernelSets().kind(family: .inet, table: "sluice") == .persistent)
+      }
+    }
+
+    @Test("the bridge writes, fills and changes it as any other, and sees no change of others")
+    func bridge() throws {
+      try Kernel.inNamespace {
+        let plain = try Session()
+        try plain.waitUp()
+        let wanted = try Self.list()
+        try plain.end()
+        try Kernel.nft("delete table inet sluice\n")
+
+        var plan = Self.exclusive
+        let session = try Session(plan)
+        try session.waitUp()
+        #expect(try Self.list() == wanted)
+        #expect(try session.commit([Self.element(1)]) == .committed)
+        Self.harm()
+        #expect(try session.commit([Self.element(2)]) == .committed)
+        #expect(try session.holds(Self.element(1)) && session.holds(Self.element(2)))
+        #expect(session.changes.isEmpty)
+        // Another plan and back: sets keep their elements.
+        plan.servers[1].prefixes.append(FirewallPlan.prefix("10.78.0.0/16"))
+        #expect(try session.request { session.link.install(plan, $0) } == nil)
+        #expect(try Self.list().contains("10.78.0.0"))
+        #expect(try session.request { session.link.install(Self.exclusive, $0) } == nil)
+        #expect(try session.holds(Self.element(1)))
+        // A worker that dies leaves it as it is, and the next one has it for its own.
+        kill(try session.worker(), SIGKILL)
+        try session.waitUp(2)
+        Self.harm()
+        #expect(try session.commit([Self.element(3)]) == .committed)
+        #expect(try session.holds(Self.element(1)) && session.holds(Self.element(3)))
+        #expect(session.changes.isEmpty)
+        try session.end()
+
+        // Without a bridge the rules stay, and are what any program makes of them.
+        #expect(try KernelSets().chains(family: .inet, table: "sluice").contains("forward"))
+        // The next one is not told to have it alone: to it, it is a table like others.
+        let later = try Session()
+        try later.waitUp()
+        #expect(try later.holds(Self.element(1)))
+        try Kernel.run("nft delete table inet sluice")
+        try later.turn("it is put back") { later.changes.contains(.reinstalled) }
+        #expect(try Self.list() == wanted)
+        try later.end()
+      }
+    }
+
+    @Test("one that others may flush gives way while nothing passes, and what closed is away when it is whole")
+    func replaced() throws {
+      try Kernel.inNamespace {
+        let former = try Session()
+        try former.waitUp()
+        let wanted = try Self.list()
+        try former.end()
+        #expect(try KernelSets().kind(family: .inet, table: "sluice") == .plain)
+
+        // The kernel tells what became of the table, and of what closes, in the order in which it did.
+        let monitor = Process()
+        let told = Pipe()
+        monitor.executableURL = URL(filePath: "/usr/sbin/nft")
+        monitor.arguments = ["monitor"]
+        monitor.standardOutput = told
+        try monitor.run()
+        defer { monitor.terminate() }
+        try Session.poll("nft listens") {
+          try String(contentsOfFile: "/proc/net/netlink", encoding: .utf8).split(separator: "\n").contains {
+            $0.split(separator: " ").prefix(3).dropFirst().elementsEqual(["12", "\(monitor.processIdentifier)"])
+          }
+        }
+        let session = try Session(Self.exclusive)
+        try session.waitUp()
+        #expect(try Self.list() == wanted)
+        #expect(try KernelSets().kind(family: .inet, table: "sluice") == .persistent)
+        try Session.poll("nothing is closed") {
+          try KernelSets().chains(family: .inet, table: "sluice/closing").allSatisfy { !$0.hasSuffix("/hook") }
+        }
+        Self.harm()
+        #expect(try session.commit([Self.element(1)]) == .committed)
+        #expect(session.changes.isEmpty)
+        try session.end()
+        monitor.terminate()
+        let lines = String(decoding: told.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self).split(
+          separator: "\n"
+        ).map(String.init)
+        func place(_ part: String, in lines: [String]) throws -> Int {
+          try #require(lines.firstIndex { $0.contains(part) }, "\(part) in \(lines)")
+        }
+        let awake = try place("add chain inet sluice/closing passing/hook", in: lines)
+        let gone = try place("delete table inet sluice", in: lines)
+        let back = try place("add rule inet sluice forward", in: lines)
+        let asleep = try place("delete chain inet sluice/closing passing/hook", in: lines)
+        #expect(awake < gone && gone < back && back < asleep)
+      }
+    }
+  }
+}

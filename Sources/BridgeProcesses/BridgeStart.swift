@@ -38,7 +38,7 @@ package enum BridgeStart {
   /// The socketpair's other end, which all workers have one after the other.
   package static let socketDescriptor: Int32 = 3
   /// The netlink socket of a writer.
-  package static let ownerPlace: Int32 = 3
+  package static let ownerDescriptor: Int32 = 3
   /// The plan and the envelope (`SharedPlanFile`).
   package static let planFileDescriptor: Int32 = 4
   /// The state folder.

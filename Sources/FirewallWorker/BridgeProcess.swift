@@ -29,7 +29,7 @@ package enum BridgeProcess {
         }
       }
     }
-    if role == .writer { return sluice_nftables_apply(BridgeStart.ownerPlace) }
+    if role == .writer { return sluice_nftables_apply(BridgeStart.ownerDescriptor) }
     guard sluice_is_message_socket(BridgeStart.socketDescriptor) != 0 else { return complain(strange, code: 64) }
     sluice_ignore_stop_requests()
     // What others do to the table must reach serve before its caches answer from it, however busy the machine is.

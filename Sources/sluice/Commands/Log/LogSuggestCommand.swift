@@ -1,4 +1,5 @@
 import ArgumentParser
+import AuditLog
 import AuditStore
 import LinuxIO
 
@@ -15,12 +16,21 @@ struct LogSuggestCommand: ParsableCommand {
         sluice log suggest --server github-mcp --since 1d
       """)
 
+  @ParentCommand var log: LogCommand
   @OptionGroup var source: LogSource
-  @Option(help: "The server.") var server: String
+  @OptionGroup var selection: LogSelection
+
+  func validate() throws {
+    try log.refuseAll(but: Set(selection.given))
+    if selection.server == nil { throw ValidationError("Missing expected argument '--server <server>'") }
+  }
 
   func run() throws {
+    guard let server = selection.server else { return }
     var suggestion = PolicySuggestion(server: server)
-    try source.read(server: server, decision: "block") { suggestion.add($0) }
+    var filter = selection.filter
+    filter.decision = AuditDecision.block.rawValue
+    try source.read(filter) { suggestion.add($0) }
     for line in suggestion.lines() { StandardOutput.write(line) }
     if suggestion.isEmpty {
       StandardError.write("sluice: nothing that \(server) was denied is in the log")

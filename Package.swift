@@ -92,7 +92,7 @@ let package = Package(
         "BridgeProcesses",
       ]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
-    layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "AuditLog"]),
+    layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "IPNetwork", "AuditLog"]),
     layer(
       "Control",
       [
@@ -184,8 +184,9 @@ let package = Package(
     tests(
       of: "sluice",
       [
-        "AuditLog", "DNSWire", "EgressPolicy", "HostNetwork", "IPNetwork", "LinuxIO", "Resolver", "ResponseCache",
-        "Serving", "Settings", "Zones",
+        "AuditLog", "AuditStore", "DNSWire", "EgressPolicy", "HostNetwork", "IPNetwork", "LinuxIO", "Resolver",
+        "ResponseCache", "Serving", "Settings", "Zones",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(
       name: "EndToEndTests",

@@ -205,6 +205,11 @@ extension AuditCode {
     self = row.code
   }
 
+  /// How it is written, and how it was by an earlier version, in octets.
+  package var spellings: [[UInt8]] {
+    ([row.token] + (row.former.map { [$0] } ?? [])).map { Array($0.description.utf8) }
+  }
+
   /// Whether this is how it is written, or was by an earlier version.
   package func isSpelled(_ octets: ArraySlice<UInt8>) -> Bool { row.isSpelled(octets) }
 }

@@ -22,4 +22,9 @@ struct Sluice: ParsableCommand {
       DoctorCommand.self,
       BridgeCommand.self,
     ])
+
+  static func main() {
+    if let help = HelpOfDefault.text(Array(CommandLine.arguments.dropFirst())) { return print(help) }
+    main(nil)
+  }
 }

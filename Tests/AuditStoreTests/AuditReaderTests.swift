@@ -240,12 +240,39 @@ final class Follower: Sendable {
     var table = LogTable(timeZone: .gmt)
     let heading = table.heading()
     let lines = table.line(event).split(separator: "\n")
-    #expect(lines.first == "-- 2026-11-20")
+    #expect(lines.first == "-- 2026-11-20 (UTC)")
     #expect(lines.last?.contains("09:14:22  github-mcp") == true)
     #expect(lines.last?.contains(#"a\032?[31m"#) == true)
     let column = heading.range(of: "CODE").map { heading.distance(from: heading.startIndex, to: $0.lowerBound) }
     let row = table.line(event)
     #expect(row.range(of: "not-listed").map { row.distance(from: row.startIndex, to: $0.lowerBound) } == column)
     #expect(!row.contains("\n"))
+  }
+
+  @Test("the day is said with the zone's offset, again where that changes within a day")
+  func offsets() throws {
+    let berlin = try #require(TimeZone(identifier: "Europe/Berlin"))
+    func line(_ time: String) throws -> LogLine {
+      try #require(LogLine(Array(#"{"ts":"\#(time)","decision":"block"}"#.utf8)[...]))
+    }
+    var table = LogTable(timeZone: berlin)
+    // The clocks are set back at 01:00 UTC: 02:30 comes twice.
+    #expect(try table.line(line("2026-10-25T00:30:00.000Z")).hasPrefix("-- 2026-10-25 (UTC+02:00)\n02:30:00"))
+    #expect(try table.line(line("2026-10-25T01:30:00.000Z")).hasPrefix("-- 2026-10-25 (UTC+01:00)\n02:30:00"))
+    #expect(try table.line(line("2026-10-25T01:31:00.000Z")).hasPrefix("02:31:00"))
+  }
+
+  @Test("a time that is shown is read back as the same, in any zone")
+  func shownTimes() throws {
+    for (zone, text) in [
+      ("GMT", "2023-11-14 22:13:20Z"), ("Europe/Berlin", "2023-11-14 23:13:20+01:00"),
+      ("America/New_York", "2023-11-14 17:13:20-05:00"), ("Asia/Kolkata", "2023-11-15 03:43:20+05:30"),
+      ("Pacific/Marquesas", "2023-11-14 12:43:20-09:30"),
+    ] {
+      let zone = try #require(TimeZone(identifier: zone))
+      #expect(LogTime.text(1_700_000_000_999, in: zone) == text)
+      #expect(read(text) == 1_700_000_000)
+    }
+    #expect(LogTime.text(-1, in: .gmt) == "1969-12-31 23:59:59Z")
   }
 }

@@ -137,8 +137,9 @@ import Testing
   @Test("every member that log looks for is a key of the event")
   func members() {
     let keys =
-      AuditMembers.Text.allCases.map(\.rawValue) + AuditMembers.Number.allCases.map(\.rawValue) + AuditEvent.fixedKeys
-    for member in LogLine.Member.allCases { #expect(keys.contains("\(member)")) }
+      AuditMembers.Text.allCases.map(\.rawValue) + AuditMembers.Number.allCases.map(\.rawValue)
+      + AuditMembers.List.allCases.map(\.rawValue) + AuditEvent.fixedKeys
+    for member in LogLine.Member.allCases { #expect(keys.contains(member.key)) }
   }
 
   @Test("a string of null is no null, and the transport stands in where no protocol is told")

@@ -75,6 +75,7 @@ extension EndToEnd {
         let started = try bed.sluice.events().first { $0["code"] as? String == "started" }
         let pid = try bed.sluice.pid
         #expect(started?["version"] as? String == "0.1.0" && started?["pid"] as? Int == Int(pid))
+        #expect((started?["policy"] as? String)?.count == 32)
         kill(pid, SIGKILL)
         try bed.sluice.startAgain()
         try eventually("the end is told") { try codes() == ["started", "crashed", "started"] }

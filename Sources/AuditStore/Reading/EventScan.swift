@@ -4,24 +4,26 @@ struct EventMemberRanges: Sendable {
   var line = 0..<0
   /// Members that stand in the line, null or not.
   private var present: UInt32 = 0
-  /// From and to, counted from the line's start; 0 where there is nothing or null.
-  private var ranges = InlineArray<14, SIMD2<Int32>>(repeating: .zero)
+  /// Those of them that are not null.
+  private var valued: UInt32 = 0
+  /// From and to, counted from the line's start; what is not `valued` is left from another line.
+  private var ranges = InlineArray<16, SIMD2<Int32>>(repeating: .zero)
 
   init() {}
 
   init(_ line: Range<Int>) { self.line = line }
 
-  /// The value in the block; of a string, what is between the quotes.
+  /// The value in the block, of a member that is noted; of a string, what is between the quotes.
   subscript(member: LogLine.Member) -> Range<Int>? {
+    guard valued & (1 << UInt32(member.rawValue)) != 0 else { return nil }
     let range = ranges[member.rawValue]
-    guard range.y > 0 else { return nil }
     return (line.lowerBound + Int(range.x))..<(line.lowerBound + Int(range.y))
   }
 
   mutating func begin(at start: Int) {
     line = start..<start
     present = 0
-    ranges = InlineArray(repeating: .zero)
+    valued = 0
   }
 
   /// False when the member stood there already.
@@ -34,6 +36,7 @@ struct EventMemberRanges: Sendable {
 
   /// Lines are at most `LineBlocks.maxLine` long.
   mutating func set(_ member: Int, _ value: Range<Int>) {
+    valued |= 1 << UInt32(member)
     ranges[member] = SIMD2(
       Int32(truncatingIfNeeded: value.lowerBound - line.lowerBound),
       Int32(truncatingIfNeeded: value.upperBound - line.lowerBound))
@@ -56,16 +59,16 @@ struct EventScan {
   private static let newline: UInt8 = 10
 
   /// The first eight octets of each member's name, the last eight of a longer one, and its length.
-  private var heads = InlineArray<14, UInt64>(repeating: 0)
-  private var tails = InlineArray<14, UInt64>(repeating: 0)
-  private var lengths = InlineArray<14, Int>(repeating: 0)
+  private var heads = InlineArray<16, UInt64>(repeating: 0)
+  private var tails = InlineArray<16, UInt64>(repeating: 0)
+  private var lengths = InlineArray<16, Int>(repeating: 0)
   /// A member's index and one by a hash of its head; 0 for none. The multiplier was looked for until no two met.
   private var slots = InlineArray<64, UInt8>(repeating: 0)
   private var multiplier: UInt64 = 0x9E37_79B9_7F4A_7C15
 
   init() {
-    for member in LogLine.Member.allCases {
-      let name = Array("\(member)".utf8)
+    for member in LogLine.Member.allCases where member.isNoted {
+      let name = Array(member.key.utf8)
       heads[member.rawValue] = Self.word(name.prefix(8))
       tails[member.rawValue] = name.count > 8 ? Self.word(name.suffix(8)) : 0
       lengths[member.rawValue] = name.count
@@ -125,6 +128,30 @@ struct EventScan {
     guard let time = ranges[.ts], let decision = ranges[.decision] else { return false }
     return Self.octet(octets, time.lowerBound - 1) == UInt8(ascii: "\"")
       && Self.octet(octets, decision.lowerBound - 1) == UInt8(ascii: "\"")
+  }
+
+  /// Where a member stands that no scan notes, in a line that one read to its end; of a string what is between the quotes,
+  /// and nil for null.
+  static func find(_ member: LogLine.Member, in octets: RawSpan, _ line: Range<Int>) -> Range<Int>? {
+    let wanted = member.octets
+    var at = line.lowerBound
+    // Behind the last value stands the bracket.
+    while at + 1 < line.upperBound {
+      at += 2
+      let key = at
+      guard string(octets, &at) else { return nil }
+      let isWanted = at - 1 - key == wanted.count && wanted.indices.allSatisfy { octet(octets, key + $0) == wanted[$0] }
+      at += 1
+      let start = at
+      guard value(octets, &at) else { return nil }
+      guard isWanted else { continue }
+      switch octet(octets, start) {
+      case UInt8(ascii: "\""): return (start + 1)..<(at - 1)
+      case UInt8(ascii: "n"): return nil
+      default: return start..<at
+      }
+    }
+    return nil
   }
 
   private func member(_ octets: RawSpan, _ key: Int, _ length: Int) -> Int? {
@@ -302,5 +329,30 @@ struct EventScan {
     default: return false
     }
     return true
+  }
+}
+
+/// The strings of a JSON array, one after the other, as they stand in a line that was scanned.
+struct JSONStrings {
+  private var at: Int
+  private let end: Int
+
+  /// - Parameter array: from its bracket to behind its last one; of anything else there are none.
+  init(_ array: Range<Int>) {
+    at = array.lowerBound
+    end = array.upperBound
+  }
+
+  /// What is between the quotes of the next one; nil behind the last, and before what is no string.
+  mutating func next(_ octets: RawSpan) -> Range<Int>? {
+    // Both have eight octets more behind them, as a scanned line has.
+    func octet(_ at: Int) -> UInt8 { unsafe octets.unsafeLoad(fromByteOffset: at, as: UInt8.self) }
+    guard at < end, octet(at) == UInt8(ascii: "[") || octet(at) == UInt8(ascii: ","),
+      octet(at + 1) == UInt8(ascii: "\"")
+    else { return nil }
+    var close = at + 2
+    guard EventScan.string(octets, &close), close <= end else { return nil }
+    defer { at = close }
+    return (at + 2)..<(close - 1)
   }
 }

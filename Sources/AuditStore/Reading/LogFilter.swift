@@ -1,13 +1,30 @@
-import AuditLog
+package import AuditLog
 package import Foundation
+package import IPNetwork
 
 /// Which events `sluice log` shows.
 package struct LogFilter: Sendable {
+  /// Who asked or sent.
+  package enum Client: Hashable, Sendable {
+    /// One that has an address in the network.
+    case of(IPPrefix)
+    /// Lines that stand for several clients, which they do not name.
+    case several
+  }
+
   package var server: String?
   /// `block`, `allow`, `observe` or `error`.
   package var decision: String?
-  /// Of the destination, or of the address of a connection. `*` stands for any octets; case does not matter.
+  /// Of the destination, of the address of a connection, or of one that an answer opened. `*` stands for any octets; case
+  /// does not matter.
   package var name: String?
+  package var client: Client?
+  /// One of these; none for all.
+  package var codes: [AuditCode] = []
+  /// The mnemonic of the asked type.
+  package var type: String?
+  /// Of the policy's entry, as `FILE:LINE` or `FILE`; folders may be left out. `*` and case as in a name.
+  package var rule: String?
   package var since: Date?
   package var until: Date?
   /// The last so many; nil for all.
@@ -31,6 +48,15 @@ struct CompiledFilter: Sendable {
   private let server: [UInt8]?
   private let decision: [UInt8]?
   private let glob: [UInt8]?
+  private let client: LogFilter.Client?
+  /// The client as it is written, where it is one address or `*`.
+  private let clientText: [UInt8]?
+  /// What every address of the client's network begins with.
+  private let clientStart: [UInt8]
+  /// Every spelling that a code has.
+  private let codes: [[UInt8]]
+  private let type: [UInt8]?
+  private let ruleGlobs: [[UInt8]]
   /// Milliseconds since 1970.
   let since: Int64?
   let until: Int64?
@@ -38,7 +64,19 @@ struct CompiledFilter: Sendable {
   init(_ filter: LogFilter) {
     server = filter.server.map { Array($0.utf8) }
     decision = filter.decision.map { Array($0.lowercased().utf8) }
-    glob = filter.name.map { Array($0.lowercased().utf8) }
+    // An address is compared as the log has it, however it is written.
+    glob = filter.name.map { Array((IPAddress($0)?.description ?? $0.lowercased()).utf8) }
+    client = filter.client
+    clientText =
+      switch filter.client {
+      case .of(let network)? where network.address == network.last: Array(network.address.description.utf8)
+      case .several?: [UInt8(ascii: "*")]
+      default: nil
+      }
+    clientStart = Self.start(of: filter.client)
+    codes = filter.codes.flatMap(\.spellings)
+    type = filter.type.map { Array($0.uppercased().utf8) }
+    ruleGlobs = filter.rule.map(Self.ruleGlobs) ?? []
     since = filter.since.map { Int64(($0.timeIntervalSince1970 * 1000).rounded()) }
     until = filter.until.map { Int64(($0.timeIntervalSince1970 * 1000).rounded()) }
   }
@@ -53,6 +91,10 @@ struct CompiledFilter: Sendable {
     case LogLine.Member.server.rawValue: return server.map { !isString || !Self.isEqual($0, octets, value) } ?? false
     case LogLine.Member.decision.rawValue:
       return decision.map { !isString || !Self.isEqual($0, octets, value) } ?? false
+    case LogLine.Member.code.rawValue:
+      return !codes.isEmpty && !(isString && codes.contains { Self.isEqual($0, octets, value) })
+    case LogLine.Member.client.rawValue: return client != nil && !(isString && isClient(octets, value))
+    case LogLine.Member.type.rawValue: return type.map { !isString || !Self.isEqual($0, octets, value) } ?? false
     default: return false
     }
   }
@@ -60,8 +102,45 @@ struct CompiledFilter: Sendable {
   /// What is left to ask of an event of which no member was refused.
   func matches(_ ranges: EventMemberRanges, _ octets: RawSpan) -> Bool {
     if server != nil, ranges[.server] == nil { return false }
+    if !codes.isEmpty, ranges[.code] == nil { return false }
+    if client != nil, ranges[.client] == nil { return false }
+    if type != nil, ranges[.type] == nil { return false }
+    if !ruleGlobs.isEmpty, !ruleGlobs.contains(where: { Self.matches($0, octets, ranges[.rule]) }) { return false }
     guard let glob else { return true }
     return Self.matches(glob, octets, ranges[.destination]) || Self.matches(glob, octets, ranges[.address])
+      || Self.matchesAny(glob, octets, ranges[.addresses])
+  }
+
+  private func isClient(_ octets: RawSpan, _ value: Range<Int>) -> Bool {
+    if let clientText { return Self.isEqual(clientText, octets, value) }
+    // Reading an address costs more than reading the rest of its line.
+    guard case .of(let network)? = client, Self.hasEscapes(octets, value) || begins(octets, value),
+      let address = IPAddress(String(decoding: JSONEscapes.undo(Self.copy(octets, value)[...]), as: UTF8.self))
+    else { return false }
+    return network.contains(address)
+  }
+
+  private func begins(_ octets: RawSpan, _ value: Range<Int>) -> Bool {
+    value.count >= clientStart.count
+      && clientStart.indices.allSatisfy { Self.octet(octets, value.lowerBound + $0) == clientStart[$0] }
+  }
+
+  /// The octets or groups that are the network's whole, up to the first group that `::` may stand for (RFC 5952 section 4.2).
+  private static func start(of client: LogFilter.Client?) -> [UInt8] {
+    guard case .of(let network)? = client else { return [] }
+    let isV4 = network.address.family == .v4
+    let parts = network.address.description.split(separator: isV4 ? "." : ":", omittingEmptySubsequences: false)
+    let whole = parts.prefix(network.length / (isV4 ? 8 : 16)).prefix { isV4 || !["", "0"].contains($0) }
+    return Array(whole.map { "\($0)\(isV4 ? "." : ":")" }.joined().utf8)
+  }
+
+  /// A path may begin at any of its folders; without a line every line of the file is meant.
+  private static func ruleGlobs(_ rule: String) -> [[UInt8]] {
+    let rule = rule.lowercased()
+    let line = rule.split(separator: ":", omittingEmptySubsequences: false).last ?? ""
+    let hasLine = rule.contains(":") && !line.isEmpty && line.allSatisfy { $0.isNumber || $0 == "*" }
+    let ends = hasLine ? [rule] : [rule, rule + ":*"]
+    return ends.flatMap { [$0, "*/" + $0] }.map { Array($0.utf8) }
   }
 
   private static func isEqual(_ wanted: [UInt8], _ octets: RawSpan, _ value: Range<Int>) -> Bool {
@@ -79,6 +158,15 @@ struct CompiledFilter: Sendable {
     guard let value, octet(octets, value.lowerBound - 1) == UInt8(ascii: "\"") else { return false }
     guard hasEscapes(octets, value) else { return matches(glob, octets.extracting(value)) }
     return matches(glob, JSONEscapes.undo(copy(octets, value)[...]))
+  }
+
+  private static func matchesAny(_ glob: [UInt8], _ octets: RawSpan, _ array: Range<Int>?) -> Bool {
+    guard let array else { return false }
+    var items = JSONStrings(array)
+    while let item = items.next(octets) {
+      if matches(glob, octets, item) { return true }
+    }
+    return false
   }
 
   private static func octet(_ octets: RawSpan, _ at: Int) -> UInt8 {

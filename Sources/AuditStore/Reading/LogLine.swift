@@ -5,7 +5,24 @@ package struct LogLine: Sendable {
   /// Members that filters and the form for people need.
   package enum Member: Int, CaseIterable, Sendable {
     case ts, server, destination, decision, reason, code, client, transport, type, rcode, count
-    case address, `protocol`, port
+    case address, `protocol`, port, rule, addresses
+    /// Of these no scan notes where they stand: they are looked for when they are asked for.
+    case id, firstTime, lastTime
+
+    var isNoted: Bool { rawValue < Member.id.rawValue }
+
+    /// As it stands in the line.
+    var key: String {
+      switch self {
+      case .firstTime: "first_ts"
+      case .lastTime: "last_ts"
+      default: "\(self)"
+      }
+    }
+
+    var octets: [UInt8] { Self.keys[rawValue] }
+
+    private static let keys = allCases.map { Array($0.key.utf8) }
   }
 
   /// The line stands among others.
@@ -51,7 +68,7 @@ package struct LogLine: Sendable {
 
   /// The value as it stands in the line: of a string, what is between the quotes; nil where it is null.
   package subscript(member: Member) -> ArraySlice<UInt8>? {
-    ranges[member].map { block[$0] }
+    range(member).map { block[$0] }
   }
 
   /// The value as text, JSON escapes undone, control characters shown as `?`: safe to print.
@@ -88,8 +105,38 @@ package struct LogLine: Sendable {
   }
 
   /// Milliseconds since 1970.
-  package var time: Int64? {
-    ranges[.ts].flatMap { LogTime.rfc3339(unsafe block.span.bytes.extracting($0)) }
+  package var time: Int64? { time(.ts) }
+
+  /// The time of the first and of the last record that the event stands for, in milliseconds since 1970.
+  package var interval: ClosedRange<Int64>? {
+    guard let time else { return nil }
+    let first = self.time(.firstTime) ?? time
+    return first...max(self.time(.lastTime) ?? time, first)
+  }
+
+  private func range(_ member: Member) -> Range<Int>? {
+    member.isNoted ? ranges[member] : unsafe EventScan.find(member, in: block.span.bytes, ranges.line)
+  }
+
+  private func time(_ member: Member) -> Int64? {
+    range(member).flatMap { LogTime.rfc3339(unsafe block.span.bytes.extracting($0)) }
+  }
+
+  /// The run that wrote the event, of its `id`; nil where that is none.
+  package var run: UInt64? {
+    guard let id = self[.id], id.count > Self.runDigits else { return nil }
+    return UInt64(String(decoding: id.prefix(Self.runDigits), as: UTF8.self), radix: 16)
+  }
+
+  private static let runDigits = 10
+
+  /// The texts of an array of strings, safe to print; none where the member is none.
+  package func texts(_ member: Member) -> [String] {
+    guard let array = range(member) else { return [] }
+    var texts: [String] = []
+    var items = JSONStrings(array)
+    while let item = unsafe items.next(block.span.bytes) { texts.append(Self.text(block[item])) }
+    return texts
   }
 }
 
@@ -99,6 +146,15 @@ extension LogLine {
 
   /// The code as this version writes it, safe to print; one that it does not know as it stands there.
   package var codeText: String { code?.token.description ?? text(.code) }
+
+  /// The event as a value; nil where it is none that this version writes.
+  package var event: AuditEvent? {
+    do throws(AuditEventError) {
+      return try AuditEvent(line: Array(octets))
+    } catch {
+      return nil
+    }
+  }
 
   /// A question that an operator asked in a client's name, by the control API.
   package var isByOperator: Bool { self[.transport]?.elementsEqual("control".utf8) ?? false }

@@ -1,6 +1,6 @@
 package import Foundation
 
-/// Events for people: aligned columns, a line with the date whenever the day changes.
+/// Events for people: aligned columns, a line with the date and the zone's offset whenever one of them changes.
 package struct LogTable {
   private var widths = [8, 12, 7, 20, 9, 32, 15]
   private var day = ""
@@ -10,6 +10,7 @@ package struct LogTable {
   private var minuteText = ""
   private var minuteDay = ""
   private let date: DateFormatter
+  private let zone: TimeZone
 
   /// - Parameter timeZone: times are shown in it.
   package init(timeZone: TimeZone = .current) {
@@ -22,6 +23,7 @@ package struct LogTable {
     }
     time = formatter("HH:mm:")
     date = formatter("yyyy-MM-dd")
+    zone = timeZone
   }
 
   /// The names of the columns, aligned like the rows.
@@ -50,7 +52,7 @@ package struct LogTable {
     self.minute = minute
     let moment = Date(timeIntervalSince1970: Double(minute) * 60)
     minuteText = time.string(from: moment)
-    minuteDay = date.string(from: moment)
+    minuteDay = "\(date.string(from: moment)) (\(LogTime.offset(of: zone, at: moment)))"
   }
 
   private func clock(_ moment: Int64) -> String {

@@ -8,8 +8,8 @@ package struct LogTally: LogSink {
     /// An event that stands for several counts as many.
     package let count: UInt64
     package let decisions: [String]
-    /// The time of the last, as `2026-11-20T09:14:22.481Z`; `-` where none has one.
-    package let last: String
+    /// The time of the last, in milliseconds since 1970; nil where none has one.
+    package let last: Int64?
   }
 
   private struct Entry {
@@ -80,17 +80,9 @@ package struct LogTally: LogSink {
         key: LogLine.text(keys[entry.key]), count: entry.count,
         decisions: decisions.indices.filter { entry.decisions >> UInt64($0) & 1 == 1 }
           .map { LogLine.text(decisions[$0][...]) }.sorted(),
-        last: Self.text(entry.last))
+        last: entry.last < 0 ? nil : entry.last)
     }
     return Array(rows.sorted { ($1.count, $0.key) < ($0.count, $1.key) }.prefix(limit))
-  }
-
-  private static func text(_ milliseconds: Int64) -> String {
-    guard milliseconds >= 0 else { return "-" }
-    var timestamp = Timestamp()
-    var octets: [UInt8] = []
-    timestamp.append(UInt64(milliseconds) &* 1_000_000, to: &octets)
-    return String(decoding: octets, as: UTF8.self)
   }
 
   // MARK: - The table

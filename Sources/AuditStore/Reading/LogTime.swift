@@ -43,6 +43,43 @@ package enum LogTime {
     return moment(components, words[1], calendar, allowsOffset: true)
   }
 
+  // MARK: - For people
+
+  /// `2026-11-20 09:14:22+01:00`, and with `Z` where the offset is none: as `parse` reads it. Parts of a second are cut off.
+  ///
+  /// - Parameter milliseconds: since 1970.
+  package static func text(_ milliseconds: Int64, in zone: TimeZone) -> String {
+    let second = floored(Int(milliseconds), by: 1000)
+    let east = zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(second)))
+    let day = floored(second + east, by: CivilDate.secondsOfDay)
+    let date = CivilDate(dayNumber: day)
+    let time = second + east - day * CivilDate.secondsOfDay
+    return "\(padded(date.year, 4))-\(padded(date.month))-\(padded(date.day)) "
+      + "\(padded(time / 3600)):\(padded(time / 60 % 60)):\(padded(time % 60))\(east == 0 ? "Z" : offset(east))"
+  }
+
+  /// A zone's offset at a moment: `UTC`, `UTC+01:00`.
+  static func offset(of zone: TimeZone, at moment: Date) -> String {
+    let east = zone.secondsFromGMT(for: moment)
+    return east == 0 ? "UTC" : "UTC" + offset(east)
+  }
+
+  /// `+01:00`, of seconds east of UTC.
+  private static func offset(_ east: Int) -> String {
+    let minutes = abs(east) / 60
+    return "\(east < 0 ? "-" : "+")\(padded(minutes / 60)):\(padded(minutes % 60))"
+  }
+
+  private static func floored(_ value: Int, by divisor: Int) -> Int {
+    let (quotient, rest) = value.quotientAndRemainder(dividingBy: divisor)
+    return rest < 0 ? quotient - 1 : quotient
+  }
+
+  private static func padded(_ value: Int, _ digits: Int = 2) -> String {
+    let text = String(value)
+    return String(repeating: "0", count: max(digits - text.count, 0)) + text
+  }
+
   // MARK: - Pieces
 
   private static func duration(_ text: String) -> Double? {
@@ -138,6 +175,9 @@ package enum LogTime {
   }
 
   // MARK: - In events
+
+  /// Milliseconds since 1970 of an RFC 3339 time; nil for anything else.
+  package static func milliseconds(_ text: String) -> Int64? { unsafe rfc3339(Array(text.utf8).span.bytes) }
 
   /// Milliseconds since 1970 of an RFC 3339 time; finer parts are cut off.
   static func rfc3339(_ octets: RawSpan) -> Int64? {

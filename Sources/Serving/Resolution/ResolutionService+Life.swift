@@ -1,6 +1,7 @@
 import AuditLog
 import AuditStore
 import ControlAPI
+import EgressPolicy
 import Glibc
 import LinuxIO
 import Resolver
@@ -13,7 +14,9 @@ extension ResolutionService {
       record(.crashed, AuditMembers(.began, ControlAPI.time(nanoseconds: began)))
       StandardError.write("sluice: the run before this one ended without stopping")
     }
-    record(.started, AuditMembers(.version, Release.version).with(.pid, getpid()))
+    record(
+      .started,
+      AuditMembers(.version, Release.version).with(.pid, getpid()).with(.policy, snapshot.policy.fingerprint))
   }
 
   /// - Parameter failure: why it cannot go on; nil where it was asked to stop.

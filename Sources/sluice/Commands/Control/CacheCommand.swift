@@ -18,7 +18,7 @@ struct CacheCommand: ParsableCommand {
         """)
 
     @OptionGroup var control: ControlOption
-    @Option(help: "Only this server.") var server: String?
+    @Option(help: "Only this server.", completion: ServerNames.completion) var server: String?
     @Option(help: "Only this name.") var name: String?
     @Flag(help: "Print one JSON object a line.") var json = false
 
@@ -29,7 +29,7 @@ struct CacheCommand: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show what a server's cache holds for a name.")
 
     @OptionGroup var control: ControlOption
-    @Argument(help: "The server.") var server: String
+    @Argument(help: "The server.", completion: ServerNames.completion) var server: String
     @Argument(help: "The name.") var name: String
     @Flag(help: "Print one JSON object a line.") var json = false
 
@@ -53,7 +53,7 @@ struct CacheCommand: ParsableCommand {
         """)
 
     @OptionGroup var control: ControlOption
-    @Option(help: "Only this server's.") var server: String?
+    @Option(help: "Only this server's.", completion: ServerNames.completion) var server: String?
     @Option(help: "Only this name's.") var name: String?
     @Flag(help: "Print one JSON object.") var json = false
 

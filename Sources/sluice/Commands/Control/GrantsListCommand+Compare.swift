@@ -46,7 +46,9 @@ extension GrantsListCommand {
     } else if strange.isEmpty, missing.isEmpty {
       StandardOutput.write("no difference: \(counted(after.count, "address")) granted and open")
     } else {
-      let rows = strange.map { ["open, not granted"] + $0.columns } + missing.map { ["granted, not open"] + $0.columns }
+      let rows =
+        strange.map { ["open, not granted"] + $0.columns(times) }
+        + missing.map { ["granted, not open"] + $0.columns(times) }
       for line in AlignedColumns.lines(["DIFFERENCE"] + OpenGrant.heading, rows) { StandardOutput.write(line) }
     }
     if !strange.isEmpty || !missing.isEmpty { throw ExitCode.failure }

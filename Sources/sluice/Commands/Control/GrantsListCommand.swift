@@ -23,9 +23,10 @@ struct GrantsListCommand: ParsableCommand {
       """)
 
   @OptionGroup var control: ControlOption
-  @Option(help: "Only this server.") var server: String?
+  @Option(help: "Only this server.", completion: ServerNames.completion) var server: String?
   @Flag(help: "Compare what was granted with the kernel's sets.") var kernel = false
   @Flag(help: "Print one JSON object a line.") var json = false
+  @OptionGroup var times: TimeOption
 
   func validate() throws {
     if kernel, control.configuration == nil {
@@ -60,7 +61,7 @@ struct GrantsListCommand: ParsableCommand {
     if json {
       for row in rows { StandardOutput.write(row.json) }
     } else {
-      for line in AlignedColumns.lines(OpenGrant.heading, rows.map(\.columns)) { StandardOutput.write(line) }
+      for line in AlignedColumns.lines(OpenGrant.heading, rows.map { $0.columns(times) }) { StandardOutput.write(line) }
     }
   }
 }

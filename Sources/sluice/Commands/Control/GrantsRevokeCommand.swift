@@ -16,7 +16,7 @@ struct GrantsRevokeCommand: ParsableCommand {
       """)
 
   @OptionGroup var control: ControlOption
-  @Option(help: "Only this server's.") var server: String?
+  @Option(help: "Only this server's.", completion: ServerNames.completion) var server: String?
   @Option(help: "What is open for this name.") var name: String?
   @Option(help: "This address.") var address: String?
   @Flag(help: "Print one JSON object.") var json = false

@@ -75,10 +75,10 @@ struct OpenGrant {
     opened.map { PolicyTime.text($0) }
   }
 
-  var columns: [String] {
+  func columns(_ times: TimeOption) -> [String] {
     [
       server, address.description, transport == 0 ? "any" : "\(port)/\(protocolName)",
-      names.isEmpty ? "-" : names.joined(separator: ", "), openedText ?? "-",
+      names.isEmpty ? "-" : names.joined(separator: ", "), opened.map { times.text(seconds: $0) } ?? "-",
       remainingMilliseconds.map { "\(($0 + 999) / 1_000)s" } ?? "for ever", octets.map { "\($0)" } ?? "-",
       packets.map { "\($0)" } ?? "-",
     ]

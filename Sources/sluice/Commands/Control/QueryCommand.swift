@@ -20,7 +20,8 @@ struct QueryCommand: ParsableCommand {
       """)
 
   @OptionGroup var control: ControlOption
-  @Option(help: "Ask as this server, from an address of its network.") var server: String?
+  @Option(help: "Ask as this server, from an address of its network.", completion: ServerNames.completion)
+  var server: String?
   @Option(help: "Ask as the client with this address.") var client: String?
   @Argument(help: "The name to ask for.") var name: String
   @Argument(help: "The record type (a mnemonic, or TYPE123).") var type: String = "A"

@@ -14,18 +14,19 @@ struct StatusCommand: ParsableCommand {
 
   @OptionGroup var server: ControlOption
   @Flag(help: "Print one JSON object.") var json = false
+  @OptionGroup var times: TimeOption
 
   func run() throws {
     let (status, octets) = try server.call(.get, .status, as: ControlAPI.Status.self)
     if json {
       StandardOutput.write(ControlAPI.line(octets))
     } else {
-      for line in Self.lines(status) { StandardOutput.write(line) }
+      for line in lines(status) { StandardOutput.write(line) }
     }
     if status.bridge.degraded || status.bridge.state == "down" || status.audit.blocked { throw ExitCode.failure }
   }
 
-  private static func lines(_ status: ControlAPI.Status) -> [String] {
+  private func lines(_ status: ControlAPI.Status) -> [String] {
     let queries = status.queries
     let upstreams = status.upstreams.map { upstream in
       let latency = upstream.latencyMs.map { String(format: "%.1f ms", $0) } ?? "not asked yet"
@@ -42,11 +43,14 @@ struct StatusCommand: ParsableCommand {
     let audit = status.audit
     let rows: [(String, String)] =
       [
-        ("sluice", "\(status.version), pid \(status.pid), up \(duration(status.uptime)), since \(status.since)"),
-        ("listen", status.listen.map { listen(status, $0) }.joined(separator: ", ")),
+        (
+          "sluice",
+          "\(status.version), pid \(status.pid), up \(Self.duration(status.uptime)), since \(times.text(status.since))"
+        ),
+        ("listen", status.listen.map { Self.listen(status, $0) }.joined(separator: ", ")),
         (
           "policy",
-          "\(status.policy.fingerprint), \(counted(status.policy.servers, "server")), \(counted(status.policy.names, "name")), since \(status.policy.since)"
+          "\(status.policy.fingerprint), \(counted(status.policy.servers, "server")), \(counted(status.policy.names, "name")), since \(times.text(status.policy.since))"
         ),
         (
           "queries",
@@ -65,7 +69,7 @@ struct StatusCommand: ParsableCommand {
             + (audit.rotationFault.map { TerminalStyle.bad("; NOT ROTATED: \($0)") } ?? "")
             + (audit.replaced > 0 ? "; taken away \(audit.replaced) times" : "")
         ),
-        ("promises", promises(status.violations)),
+        ("promises", Self.promises(status.violations)),
       ] + Self.lost(status) + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
     return rows.map { TerminalStyle.heading($0.padding(toLength: 10, withPad: " ", startingAt: 0)) + $1 }
   }

@@ -18,6 +18,7 @@ struct TopCommand: ParsableCommand {
   @Option(help: "Seconds between two looks.") var interval = 1.0
 
   @Flag(help: "Print one JSON object after one interval, and end.") var json = false
+  @OptionGroup var times: TimeOption
 
   func validate() throws {
     if !(0.1...3600).contains(interval) {
@@ -56,7 +57,7 @@ struct TopCommand: ParsableCommand {
     do {
       let path = try SettingsLoader.paths(path: config).audit.path
       var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events * 4))
-      var table = LogTable()
+      var table = LogTable(timeZone: times.zone)
       _ = table.heading()
       _ = try reader.read { if $0.code != .special { lines.append(table.line($0)) } }
     } catch {

@@ -23,18 +23,16 @@ struct LogSource: ParsableArguments {
   }
 
   /// Gives every event that passes to `body`, newest last; prints why not, and exits with 1, where it cannot be read.
-  func read(server: String?, decision: String? = nil, _ body: (LogLine) -> Void) throws {
+  func read(_ filter: LogFilter, each body: (LogLine) -> Void) throws {
     let progress = Progress("reading the log")
     defer { progress.end() }
-    try read(server: server, decision: decision) { reader throws(AuditStoreError) in try reader.read(body) }
+    try read(filter) { reader throws(AuditStoreError) in try reader.read(body) }
   }
 
   /// Gives every event that passes to one of several sinks, in no order; as `read`.
-  func fold<Sink: LogSink>(
-    server: String?, decision: String? = nil, name: String? = nil, _ make: @escaping @Sendable () -> Sink
-  ) throws -> [Sink] {
+  func fold<Sink: LogSink>(_ filter: LogFilter, _ make: @escaping @Sendable () -> Sink) throws -> [Sink] {
     var sinks: [Sink] = []
-    try read(server: server, decision: decision, name: name) { reader throws(AuditStoreError) in
+    try read(filter) { reader throws(AuditStoreError) in
       let progress = Progress("reading the log")
       defer { progress.end() }
       sinks = try reader.fold(make)
@@ -43,13 +41,22 @@ struct LogSource: ParsableArguments {
   }
 
   /// Has `body` read what passes; prints why not, and exits with 1, where it cannot be read.
+  ///
+  /// - Parameters:
+  ///   - filter: the times of the options come to it.
+  ///   - limit: the last so many; nil for all.
   func read(
-    server: String?, decision: String? = nil, name: String? = nil, limit: Int? = nil,
-    _ body: (inout AuditReader) throws(AuditStoreError) -> Void
+    _ filter: LogFilter, limit: Int? = nil, _ body: (inout AuditReader) throws(AuditStoreError) -> Void
   ) throws {
-    let filter = LogFilter(
-      server: server, decision: decision, name: name, since: try Self.time(since, "--since"),
-      until: try Self.time(until, "--until"), limit: limit)
+    var filter = filter
+    filter.since = try interval().since
+    filter.until = try interval().until
+    filter.limit = limit
+    try read(as: filter, body)
+  }
+
+  /// The same whatever the options say of times.
+  func read(as filter: LogFilter, _ body: (inout AuditReader) throws(AuditStoreError) -> Void) throws {
     var reader = AuditReader(path: try logPath(), filter: filter)
     do throws(AuditStoreError) {
       try body(&reader)
@@ -67,13 +74,22 @@ struct LogSource: ParsableArguments {
     }
   }
 
+  /// The times of the options.
+  func interval() throws -> (since: Date?, until: Date?) {
+    (try Self.time(since, "--since"), try Self.time(until, "--until"))
+  }
+
+  /// The configuration that is named, or the one that is installed.
+  var configuration: String? { config ?? ConfigurationOption.installedIfReadable }
+
   private func logPath() throws -> String {
     if let path { return path }
-    guard let config = config ?? ConfigurationOption.installedIfReadable else { return AuditSettings.default.path }
+    guard let config = configuration else { return AuditSettings.default.path }
     return try ConfigurationOption.paths(config).audit.path
   }
 
-  private static func time(_ text: String?, _ option: String) throws -> Date? {
+  /// - Parameter option: its name, for the message.
+  static func time(_ text: String?, _ option: String) throws -> Date? {
     guard let text else { return nil }
     guard let time = LogTime.parse(text) else {
       throw ValidationError("\(option) is '\(text)'; expected \(LogTime.forms)")

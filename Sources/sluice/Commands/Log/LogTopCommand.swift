@@ -6,18 +6,21 @@ import LinuxIO
 
 struct LogTopCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "top", abstract: "Count events by name, server, reason or client, the most frequent first.",
+    commandName: "top",
+    abstract: "Count events by name, server, reason, client, code, type or rule, the most frequent first.",
     discussion: """
       An event that stands for several counts as many as it says.
 
       Examples:
         sluice log top --since 1h
         sluice log top --server github-mcp --by reason
+        sluice log top --by client --name '*.example.com'
+        sluice log top --by rule --decision allow --since 30d
         sluice log top --decision block --by client --limit 5 --json
       """)
 
   enum Key: String, ExpressibleByArgument, CaseIterable {
-    case name, server, reason, client
+    case name, server, reason, client, code, type, rule
 
     var member: LogLine.Member {
       switch self {
@@ -25,37 +28,43 @@ struct LogTopCommand: ParsableCommand {
       case .server: .server
       case .reason: .reason
       case .client: .client
+      case .code: .code
+      case .type: .type
+      case .rule: .rule
       }
     }
   }
 
+  private static let defaultLimit = 20
+
+  @ParentCommand var log: LogCommand
   @OptionGroup var source: LogSource
-  @Option(help: "Only events of this server.") var server: String?
-  @Option(help: "Only this decision: block, allow, observe or error.", completion: .list(LogReadCommand.decisions))
-  var decision: String?
-  @Option(help: "What to count by: name, server, reason or client.") var by = Key.name
-  @Option(help: "The first so many.") var limit = 20
-  @Flag(help: "Print one JSON object a line.") var json = false
+  @OptionGroup var selection: LogSelection
+  @OptionGroup var output: LogOutput
+  @OptionGroup var times: TimeOption
+  @Option(help: "What to count by: name, server, reason, client, code, type or rule.") var by = Key.name
 
   func validate() throws {
-    try LogReadCommand.check(decision: decision)
-    if limit < 1 { throw ValidationError("--limit is \(limit); expected 1 or more") }
+    try log.refuseAll(but: Set(selection.given + output.given))
+    if let limit = output.limit, limit < 1 { throw ValidationError("--limit is \(limit); expected 1 or more") }
   }
 
   func run() throws {
     let member = by.member
-    let tally = try source.fold(server: server, decision: decision) { LogTally(by: member) }
+    let tally = try source.fold(selection.filter) { LogTally(by: member) }
       .reduce(into: LogTally(by: member)) { $0.add($1) }
-    let rows = tally.first(limit)
-    if json {
+    let rows = tally.first(output.limit ?? Self.defaultLimit)
+    if output.json {
       for row in rows { StandardOutput.write(Self.json(by.rawValue, row)) }
     } else {
       let heading = ["COUNT", by.rawValue.uppercased(), "DECISION", "LAST"]
-      for line in AlignedColumns.lines(
-        heading, rows.map { ["\($0.count)", $0.key, $0.decisions.joined(separator: "+"), $0.last] })
-      {
-        StandardOutput.write(line)
+      let columns = rows.map { row in
+        [
+          "\(row.count)", row.key, row.decisions.joined(separator: "+"),
+          row.last.map { times.text(milliseconds: $0) } ?? "-",
+        ]
       }
+      for line in AlignedColumns.lines(heading, columns) { StandardOutput.write(line) }
     }
     if tally.isPartial {
       StandardError.write(
@@ -65,7 +74,8 @@ struct LogTopCommand: ParsableCommand {
 
   private static func json(_ by: String, _ row: LogTally.Row) -> String {
     let decisions = row.decisions.map(JSONText.quoted).joined(separator: ",")
+    let last = row.last.map { JSONText.quoted(Timestamp.text(UInt64($0) * 1_000_000)) } ?? "null"
     return "{\"\(by)\":\(JSONText.quoted(row.key)),\"count\":\(row.count),\"decisions\":[\(decisions)]"
-      + ",\"last\":\(JSONText.quoted(row.last))}"
+      + ",\"last\":\(last)}"
   }
 }

@@ -25,7 +25,7 @@ struct AllowCommand: ParsableCommand {
         """)
 
     @OptionGroup var control: ControlOption
-    @Option(help: "The server.") var server: String
+    @Option(help: "The server.", completion: ServerNames.completion) var server: String
     @Option(help: "A name, or a pattern such as *.example.com, as behind `host:` in a policy.") var name: String
     @Option(name: .customLong("for"), help: "For how long: 30m, 2h, 1h30m, 1d; `permits: max` at most.") var duration:
       String
@@ -33,6 +33,7 @@ struct AllowCommand: ParsableCommand {
     @Option(help: "Ports to open, such as 443/tcp,22/tcp, or any.") var ports: String?
     @Option(help: "Record types to answer, such as A,AAAA,HTTPS.") var types: String?
     @Flag(help: "Print one JSON object.") var json = false
+    @OptionGroup var times: TimeOption
 
     func validate() throws {
       guard let seconds = Quantity.seconds(duration), seconds > 0, seconds <= 7 * 86_400 else {
@@ -53,7 +54,7 @@ struct AllowCommand: ParsableCommand {
         json
           ? ControlAPI.line(octets)
           : "permit \(permit.id): \(permit.server) may reach \(permit.name) on \(permit.ports.joined(separator: ", ")) "
-            + "until \(permit.until)")
+            + "until \(times.text(permit.until))")
     }
   }
 
@@ -61,7 +62,7 @@ struct AllowCommand: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show what is allowed for a time, by whom, and why.")
 
     @OptionGroup var control: ControlOption
-    @Option(help: "Only this server.") var server: String?
+    @Option(help: "Only this server.", completion: ServerNames.completion) var server: String?
     @Flag(help: "Print one JSON object a line.") var json = false
 
     func run() throws {
@@ -93,7 +94,7 @@ struct AllowCommand: ParsableCommand {
 
     @OptionGroup var control: ControlOption
     @Argument(help: "The permit's number.") var id: UInt64?
-    @Option(help: "All of this server's.") var server: String?
+    @Option(help: "All of this server's.", completion: ServerNames.completion) var server: String?
     @Flag(help: "Print one JSON object.") var json = false
 
     func validate() throws {

@@ -26,7 +26,8 @@ struct ExplainCommand: ParsableCommand {
       """)
 
   @OptionGroup var configuration: ConfigurationOption
-  @Argument(help: "A client's address, or the name of a server.") var clientOrServer: String
+  @Argument(help: "A client's address, or the name of a server.", completion: ServerNames.completion)
+  var clientOrServer: String
   @Argument(help: "The name that would be asked for.") var name: String
   @Argument(help: "The record type (a mnemonic, or TYPE123).") var type: String = "A"
   @Flag(help: "Ask the running server as well: its policy, cache and grants.") var live = false

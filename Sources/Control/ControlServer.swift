@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import LinuxIO
+package import LinuxIO
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -19,6 +19,11 @@ package final class ControlServer: Sendable {
   /// Seconds after which a connection without a call is closed.
   static let idleSeconds: Int64 = 60
 
+  /// The address for metrics cannot be listened at.
+  package struct MetricsError: Error {
+    package let cause: SystemError
+  }
+
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let channels: [any Channel]
   /// Nil where the socket was passed in: its path is not removed here.
@@ -33,7 +38,7 @@ package final class ControlServer: Sendable {
   ///   - passed: a socket that listens already; then path, mode and owner are its maker's, and the descriptor
   ///     stays the caller's.
   ///   - metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
-  /// - Throws: `SystemError`: EADDRINUSE when a process answers there, EEXIST when it is another file.
+  /// - Throws: `SystemError`: EADDRINUSE when a process answers there, EEXIST when it is another file. `MetricsError`.
   package init(
     path: String, mode: UInt32 = 0o660, owner: (user: UInt32, group: UInt32)? = nil,
     passed: Int32? = nil, metrics: (host: String, port: Int)? = nil, idleSeconds: Int64 = ControlServer.idleSeconds,
@@ -44,7 +49,11 @@ package final class ControlServer: Sendable {
       var channels: [any Channel] = []
       if let metrics {
         let figures = try Self.bootstrap(group, idleSeconds, handler)
-        channels.append(try figures.bind(host: metrics.host, port: metrics.port).wait())
+        do {
+          channels.append(try figures.bind(host: metrics.host, port: metrics.port).wait())
+        } catch let error as IOError {
+          throw MetricsError(cause: SystemError(call: "bind", errno: error.errnoCode))
+        }
       }
       // Last, so that no socket is left behind where the other cannot be had.
       let unix = try passed.map { try Sockets.duplicate($0).release() } ?? Self.listen(path, mode, owner)

@@ -26,13 +26,27 @@ extension FieldReader {
     return ListenAddress(address: address, port: port)
   }
 
-  /// `udp://192.0.2.54`; `tls://` is understood and refused until it is there.
+  /// `udp://192.0.2.54`, or `{ address: "udp://192.0.2.54", insecure: true }`, which is warned of no more.
   mutating func upstream(_ node: YAMLNode) -> UpstreamAddress? {
+    guard node.isMapping else { return upstreamAddress(node, isTrusted: false) }
+    let fields = fields(node, of: "an upstream", keys: ["address", "insecure"])
+    let isTrusted = fields["insecure"].flatMap { boolean($0) } ?? false
+    guard let address = fields["address"] else {
+      error("key 'address' is missing, expected an upstream such as udp://192.0.2.54", at: node.location)
+      return nil
+    }
+    return upstreamAddress(address, isTrusted: isTrusted)
+  }
+
+  /// `tls://` is understood and refused until it is there.
+  ///
+  /// - Parameter isTrusted: the configuration says in words that the path to it is trusted.
+  private mutating func upstreamAddress(_ node: YAMLNode, isTrusted: Bool) -> UpstreamAddress? {
     let expected = "an upstream such as udp://192.0.2.54 or udp://[2001:db8::54]:53"
     guard let text = text(node, expected: expected) else { return nil }
     let isTLS = text.hasPrefix("tls://")
     guard isTLS || text.hasPrefix("udp://") else {
-      reject(node, expected: expected)
+      reject(node, expected: Self.upstreamMeant(text) ?? expected)
       return nil
     }
     let parts = text.dropFirst(6).split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
@@ -40,16 +54,26 @@ extension FieldReader {
       reject(node, expected: expected)
       return nil
     }
+    let plain = address.family == .v4 ? "\(address)" : "[\(address)]"
     if isTLS {
-      let plain = address.family == .v4 ? "\(address)" : "[\(address)]"
       error("\(Quoted.text(text)): tls:// upstreams are not supported yet; use udp://\(plain)", at: node.location)
       return nil
     }
-    if !Endpoint.isLoopback(address) {
+    if !isTrusted, !Endpoint.isLoopback(address) {
       warning(
-        "udp:// upstream \(address) is not authenticated: a forged answer would open the firewall", at: node.location)
+        "udp:// upstream \(address) is not authenticated: a forged answer would open the firewall; where the path to it is "
+          + "trusted, write { address: \"\(text)\", insecure: true }", at: node.location)
     }
     return UpstreamAddress(scheme: .udp, address: address, port: port ?? 53)
+  }
+
+  /// What an address without a scheme, or with another, is with the right one.
+  private static func upstreamMeant(_ text: String) -> String? {
+    let rest = text.firstRange(of: "://").map { text[$0.upperBound...] } ?? Substring(text)
+    guard let (address, port) = Endpoint.parse(rest.prefix { $0 != "/" && $0 != "#" }), port == nil || port == 53 else {
+      return nil
+    }
+    return address.family == .v4 ? "udp://\(address)" : "\"udp://[\(address)]\""
   }
 
   mutating func prefix(_ node: YAMLNode) -> IPPrefix? {

@@ -97,6 +97,10 @@ struct PolicyReader {
       if let pattern = pattern(entry) { rules.append(EgressRule(pattern: pattern, location: entry.location)) }
       return
     }
+    if let form = pasted(entry) {
+      findings.error("an entry \(form.what), expected \(form.instead)", at: entry.location)
+      return
+    }
     let fields = findings.fields(entry, of: "an egress entry", keys: Self.entryKeys)
     let ports = fields["ports"].map { self.ports($0) } ?? .https
     let types = fields["types"].map { self.types($0) } ?? EgressRule.defaultTypes
@@ -115,7 +119,7 @@ struct PolicyReader {
         guard let node = fields[key] else { continue }
         findings.error("key '\(key)' has no meaning beside 'cidr', expected it beside 'host'", at: node.location)
       }
-      guard let prefix = findings.prefix(cidr), let ports else { return }
+      guard let prefix = prefix(cidr), let ports else { return }
       prefixes.append(
         StaticPrefixRule(prefix: prefix, ports: ports, maxBytes: maxBytes, until: until, location: entry.location))
     case (.some, .some):
@@ -125,6 +129,14 @@ struct PolicyReader {
     }
   }
 
+  private mutating func prefix(_ cidr: YAMLNode) -> IPPrefix? {
+    if let text = cidr.text, IPPrefix(text) == nil, let instead = PastedForm.ofCIDR(text) {
+      findings.error("\(Quoted.text(text)) is no network, expected \(instead)", at: cidr.location)
+      return nil
+    }
+    return findings.prefix(cidr)
+  }
+
   private mutating func cap(_ node: YAMLNode) -> UInt64? {
     findings.octets(node, in: Self.caps).map { UInt64($0) }
   }
@@ -132,23 +144,33 @@ struct PolicyReader {
   private mutating func pattern(_ node: YAMLNode) -> NamePattern? {
     let expected = "a host name such as api.example.com or \"*.example.com\""
     guard let text = findings.text(node, expected: expected) else { return nil }
+    var reason = "is no host name"
     do {
-      return try NamePattern(InternationalName.toASCII(text))
+      let pattern = try NamePattern(InternationalName.toASCII(text))
+      if !PastedForm.isNoName(text) { return pattern }
     } catch let error as NamePatternError {
-      findings.error("\(Quoted.text(text)) \(error.reason), expected \(hint(text) ?? expected)", at: node.location)
+      reason = error.reason
     } catch let error as InternationalName.LabelError {
-      findings.error("\(Quoted.text(text)) \(error.reason)", at: node.location)
+      guard PastedForm.of(text) != nil else {
+        findings.error("\(Quoted.text(text)) \(error.reason)", at: node.location)
+        return nil
+      }
     } catch {
-      findings.reject(node, expected: expected)
+      // Nothing else is thrown; what could be is refused as it stands.
     }
+    let form = PastedForm.of(text)
+    findings.error(
+      "\(Quoted.text(text)) \(form?.what ?? reason), expected \(form?.instead ?? expected)", at: node.location)
     return nil
   }
 
-  /// What to write instead of a URL, or of a name with a port.
-  private func hint(_ text: String) -> String? {
-    if text.contains("://") || text.contains("/") { return "the host name alone, without scheme and path" }
-    if text.contains(":") { return "the host name alone, and the port under 'ports:' such as [ 443/tcp ]" }
-    return nil
+  /// `api.example.com: 443`, with a blank, is a mapping to YAML.
+  private func pasted(_ entry: YAMLNode) -> PastedForm? {
+    var pairs = entry.pairs.makeIterator()
+    guard let (key, value) = pairs.next(), pairs.next() == nil, let name = key.text, let text = value.text,
+      !Self.entryKeys.contains(name)
+    else { return nil }
+    return PastedForm.of(key: name, value: text)
   }
 
   /// Ports of the container, after any address translation; `[]` is none.
@@ -162,7 +184,7 @@ struct PolicyReader {
     if let text = node.text {
       if text.lowercased() == "any" { return .any }
       guard let port = PortRule(text) else {
-        findings.reject(node, expected: expected)
+        findings.reject(node, expected: PastedForm.ofPort(text) ?? expected)
         return nil
       }
       return .ports([port])
@@ -178,7 +200,8 @@ struct PolicyReader {
       } else if let text = element.text, let port = PortRule(text) {
         ports.append(port)
       } else {
-        findings.reject(element, expected: "a port such as 443/tcp or 53/udp")
+        findings.reject(
+          element, expected: element.text.flatMap(PastedForm.ofPort) ?? "a port such as 443/tcp or 53/udp")
       }
     }
     if isAny && !ports.isEmpty { findings.error("'any' stands beside ports, expected it alone", at: node.location) }

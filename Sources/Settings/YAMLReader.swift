@@ -164,13 +164,26 @@ struct YAMLReader {
       let context = unsafe parser.context.map { unsafe String(cString: $0) + ": " } ?? ""
       let mark = unsafe parser.problem_mark
       // An author who writes `- *.example.com` does not mean an alias (YAML 1.1 section 7.1).
-      let hint = context.contains("alias") ? "; a name that begins with '*' needs quotes" : ""
+      let hint =
+        context.contains("alias")
+        ? "; a name that begins with '*' needs quotes"
+        : Self.isIndentedByTab(octets, line: mark.line)
+          ? "; a tab stands before the text of this line, where YAML takes spaces alone" : ""
       return fail("is not YAML: \(context)\(problem)\(hint)", line: mark.line + 1, column: mark.column + 1)
     }
     let before = unsafe octets.prefix(Int(parser.problem_offset))
     let line = before.count { $0 == 0x0A } + 1
     let column = before.count - (before.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0) + 1
     fail("is not readable text: \(problem), expected UTF-8 without control characters", line: line, column: column)
+  }
+
+  /// Whether a tab stands before the text of a line, or of the element of a list.
+  ///
+  /// - Parameter line: counted from 0.
+  private static func isIndentedByTab(_ octets: [UInt8], line: Int) -> Bool {
+    let lines = octets.split(separator: 0x0A, maxSplits: line + 1, omittingEmptySubsequences: false)
+    guard line < lines.count else { return false }
+    return lines[line].prefix { $0 == 0x20 || $0 == 0x09 || $0 == 0x2D }.contains(0x09)
   }
 
   private mutating func fail(_ message: String, line: Int, column: Int) {

@@ -179,6 +179,22 @@ struct ControlServerTests {
     }
   }
 
+  @Test("an address of metrics that cannot be had is told apart from the socket, by the system's error")
+  func metricsAddress() throws {
+    let folder = try Folder()
+    let port = UInt16.random(in: 20_000...29_999)
+    let address = SocketAddress(isV6: false, high: 0, low: 0x7F00_004E, port: port)
+    let holder = try Sockets.listenTCP(address)
+    #expect {
+      try ControlServer(path: folder.socket, metrics: ("127.0.0.78", Int(port)), handler: echo)
+    } throws: {
+      ($0 as? ControlServer.MetricsError)?.cause == SystemError(call: "bind", errno: EADDRINUSE)
+    }
+    withExtendedLifetime(holder.raw) {}
+    var status = stat()
+    #expect(unsafe stat(folder.socket, &status) != 0, "no socket is left behind")
+  }
+
   @Test("an answer that comes later, from another thread, reaches its caller")
   func later() throws {
     let folder = try Folder()

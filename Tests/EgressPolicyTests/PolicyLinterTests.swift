@@ -49,6 +49,19 @@ import Testing
     #expect(try findings([pattern]) == [])
   }
 
+  @Test(
+    "an engine's name for its host is warned about, names below and beside it are not",
+    arguments: [
+      ("host.docker.internal", true), ("Host.Docker.Internal.", true), ("gateway.docker.internal", true),
+      ("host.containers.internal", true), ("a.host.docker.internal", false), ("docker.internal", false),
+      ("*.docker.internal", false), ("host.docker.internal.example.com", false),
+    ])
+  func enginesHost(name: String, isWarned: Bool) throws {
+    let found = try findings([name])
+    #expect(found.map(\.severity) == (isWarned ? [.warning] : []), "\(found)")
+    #expect(found.allSatisfy { $0.message.contains("an engine's name for this host") })
+  }
+
   @Test("an exact name is never a public suffix error", arguments: ["co.uk", "github.io"])
   func exactNames(name: String) throws {
     #expect(try findings([name]) == [])

@@ -144,8 +144,9 @@ import Testing
   @Test(
     "an entry that cannot be understood is one error at its location",
     arguments: [
-      ("\"*\"", "every name"), ("10.0.0.1", "cidr"), ("https://a.example.com/x", "without scheme"),
-      ("\"a.example.com:443\"", "ports"), ("a b", "host name"), ("[ a.example.com ]", "a list found"),
+      ("\"*\"", "every name"), ("10.0.0.1", "cidr"), ("https://a..example.com/x", "without scheme"),
+      ("\"a..example.com:443\"", "under 'ports:'"), ("a$b", "regular"), ("a&b.example.com", "host name"),
+      ("[ a.example.com ]", "a list found"),
       ("~", "nothing found"),
       ("{}", "neither"), ("{ host: a.example.com, cidr: 192.0.2.0/24 }", "both"), ("{ host: }", "nothing found"),
       ("{ host: a.example.com, hots: b }", "did you mean 'host'"), ("{ host: a.example.com, ports: [] }", "no ports"),

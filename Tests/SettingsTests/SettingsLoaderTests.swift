@@ -200,9 +200,16 @@ import Testing
   @Test(
     "upstreams: none, unknown schemes, loops and tls are errors",
     arguments: [
-      ("[]", "at least one"), ("[ 192.0.2.1 ]", "udp://192.0.2.54"),
+      ("[]", "at least one"), ("[ 192.0.2.1 ]", "expected udp://192.0.2.1"),
+      ("[ 192.0.2.1:53 ]", "expected udp://192.0.2.1"), ("[ \"2001:db8::1\" ]", "expected \"udp://[2001:db8::1]\""),
+      ("[ \"tcp://192.0.2.1\" ]", "expected udp://192.0.2.1"), ("[ dns.example.net ]", "udp://192.0.2.54"),
+      ("[ {} ]", "'address' is missing"), ("[ { insecure: true } ]", "'address' is missing"),
+      ("[ { address: 192.0.2.1, insecure: true } ]", "expected udp://192.0.2.1"),
+      ("[ { address: \"udp://127.0.0.3\", insecure: maybe } ]", "expected on or off"),
+      ("[ { address: \"udp://127.0.0.3\", secure: true } ]", "did you mean 'insecure'"),
+      ("[ { address: \"udp://127.0.0.1:5353\" } ]", "loop"), ("[ { address: [ a ] } ]", "a list found"),
       ("[ \"udp://192.0.2.1#name\" ]", "udp://192.0.2.54"),
-      ("[ \"https://192.0.2.1\" ]", "udp://192.0.2.54"), ("[ \"udp://127.0.0.1:5353\" ]", "loop"),
+      ("[ \"https://192.0.2.1/dns-query\" ]", "expected udp://192.0.2.1"), ("[ \"udp://127.0.0.1:5353\" ]", "loop"),
       ("[ \"udp://[::ffff:127.0.0.1]:5353\" ]", "loop"), ("[ udp://127.0.0.2, udp://127.0.0.2:53 ]", "once"),
       ("[ \"tls://192.0.2.53:853#dns.example.net\" ]", "tls:// upstreams are not supported yet; use udp://192.0.2.53"),
     ])
@@ -222,6 +229,25 @@ import Testing
     #expect(settings != nil)
     #expect(findings.count == 1)
     #expect(findings.first?.contains("warning: udp:// upstream 192.0.2.54 is not authenticated") == true)
+    #expect(findings.first?.hasSuffix("write { address: \"udp://192.0.2.54\", insecure: true }") == true, "\(findings)")
+  }
+
+  @Test("an upstream whose path is trusted, in so many words, is warned of no more; it is the same upstream")
+  func trustedUpstream() throws {
+    func load(_ upstreams: String) throws -> (settings: Settings?, findings: [String]) {
+      try loadConfig(
+        config().replacingOccurrences(of: "upstreams: [ udp://127.0.0.2 ]", with: "upstreams: \(upstreams)"))
+    }
+    let plain = try load("[ udp://192.0.2.54, \"udp://[2001:db8::54]:5300\" ]")
+    #expect(plain.findings.count == 2)
+    let trusted = try load(
+      "[ { address: udp://192.0.2.54, insecure: true }, { insecure: yes, address: \"udp://[2001:db8::54]:5300\" } ]")
+    #expect(trusted.findings == [])
+    #expect(trusted.settings?.upstreams == plain.settings?.upstreams)
+    // Each for itself, and only where it is said.
+    #expect(try load("[ { address: udp://192.0.2.54 } ]").findings.count == 1)
+    #expect(try load("[ { address: udp://192.0.2.54, insecure: false } ]").findings.count == 1)
+    #expect(try load("[ { address: udp://192.0.2.54, insecure: true }, udp://192.0.2.55 ]").findings.count == 1)
   }
 
   @Test("missing keys are named one by one")

@@ -86,6 +86,12 @@ package enum PolicyLinter {
           "\(rules.pattern(at: index)) is a special-use name that is otherwise answered locally: this entry forwards it",
           at: rules.location(at: index)))
     }
+    if rules.isEnginesHost(at: index) {
+      findings.append(
+        .warning(
+          "\(rules.pattern(at: index)) is an engine's name for this host: containers have it from their hosts file and do not ask, "
+            + "and the fence around the host refuses what it leads to", at: rules.location(at: index)))
+    }
     for prefix in rules.privatePrefixes(at: index) { checkPrivate(prefix, rules.location(at: index), &findings) }
   }
 
@@ -142,6 +148,19 @@ extension RuleList {
   func privatePrefixes(at index: Int) -> [IPPrefix] {
     profiles[Int(entries[index].profile)].privatePrefixes
   }
+
+  /// Whether an entry is for the name that a container engine gives to its host.
+  fileprivate func isEnginesHost(at index: Int) -> Bool {
+    guard kind(at: index) == .exact else { return false }
+    let start = Int(entries[index].nameStart)
+    let wire = names[start..<(start + Int(entries[index].nameLength))]
+    return Self.enginesHosts.contains { $0.count == wire.count && wire.elementsEqual($0) }
+  }
+
+  /// Of Docker and Podman (`--add-host`, containers.conf).
+  private static let enginesHosts: [[UInt8]] = [
+    "host.docker.internal", "gateway.docker.internal", "host.containers.internal",
+  ].map { name in name.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) } + [0] }
 
   fileprivate func specialUse(at index: Int) -> SpecialUseNames.Treatment? {
     let start = Int(entries[index].nameStart)

@@ -318,21 +318,20 @@ package final class Service {
   private func openSockets(
     _ shared: SharedState, _ audit: AuditStore, _ signals: Int32
   ) throws -> (listener: StreamListener, workers: [DatagramWorker]) {
-    let listener = try waiting("TCP", signals) { try openListener(shared, audit) }
-    return (listener, try waiting("UDP", signals) { try openWorkers(shared, audit) })
+    let listener = try waiting(.tcp, signals) { try openListener(shared, audit) }
+    return (listener, try waiting(.udp, signals) { try openWorkers(shared, audit) })
   }
 
   private func waiting<Opened>(
-    _ transport: String, _ signals: Int32, _ open: () throws -> Opened
+    _ transport: PortHolder.Transport, _ signals: Int32, _ open: () throws -> Opened
   ) throws -> Opened {
-    let addresses = settings.listen.map(\.description).joined(separator: ", ")
     var isTold = false
     while true {
       do {
         return try open()
       } catch {
         guard (error as? SystemError)?.errno == EADDRNOTAVAIL else {
-          throw StartError("listen: \(transport) \(addresses): \(error)")
+          throw StartError(ListenFault.text("listen", transport, settings.listen, error))
         }
       }
       let absent = settings.listen.filter { !HostAddresses.has($0) }.map(\.description).joined(separator: ", ")
@@ -418,12 +417,15 @@ package final class Service {
       return try ControlServer(
         path: settings.control.path, owner: account.map { ($0.user, $0.group) }, passed: activated.control,
         metrics: settings.metrics.map { ($0.address.description, Int($0.port)) }, handler: handler)
+    } catch let error as ControlServer.MetricsError {
+      throw StartError(ListenFault.text("metrics", .tcp, settings.metrics.map { [$0] } ?? [], error.cause))
     } catch {
+      let fault = ListenFault.control(settings.control.path, error)
       guard !settings.control.isDefault || settings.metrics != nil else {
-        StandardError.write("sluice: warning: no control socket: \(error); `control:` names another place")
+        StandardError.write("sluice: warning: no control socket: \(fault); `control:` names another place")
         return nil
       }
-      throw StartError(settings.metrics == nil ? "control: \(error)" : "control or metrics: \(error)")
+      throw StartError("control: \(fault)")
     }
   }
 

@@ -29,6 +29,22 @@ package enum HostAddresses {
     }
   }
 
+  /// A warning for each `cidr` that holds an address of the host, which the fence around the host refuses all the same.
+  package static func diagnoseEntries(_ settings: Settings) -> [Diagnostic] {
+    guard settings.firewall.mode == .managed, settings.firewall.inputFence else { return [] }
+    let own = all().sorted { ($0.high, $0.low) < ($1.high, $1.low) }
+    return settings.policies.flatMap { policy in policy.prefixes.compactMap { entry(of: $0, own: own) } }
+  }
+
+  static func entry(of rule: StaticPrefixRule, own: [IPAddress]) -> Diagnostic? {
+    let held = own.filter { rule.prefix.contains($0) }
+    guard let first = held.first else { return nil }
+    let others = held.count > 1 ? " and \(held.count - 1) more" : ""
+    return .warning(
+      "cidr \(rule.prefix) holds \(first)\(others), this host's own: the fence around the host refuses it all the same "
+        + "(firewall.input-fence)", at: rule.location)
+  }
+
   /// All of 127.0.0.0/8 is the host's, whatever its interfaces list.
   private static func isLoopback(_ address: IPAddress) -> Bool { address.family == .v4 && address.low >> 24 == 127 }
 }

@@ -69,7 +69,7 @@ struct StatusCommand: ParsableCommand {
             + (audit.rotationFault.map { TerminalStyle.bad("; NOT ROTATED: \($0)") } ?? "")
             + (audit.replaced > 0 ? "; taken away \(audit.replaced) times" : "")
         ),
-        ("promises", Self.promises(status.violations)),
+        ("promises", PromiseText.text(status.violations).map(TerminalStyle.bad) ?? "no violation seen"),
       ] + Self.lost(status) + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
     return rows.map { TerminalStyle.heading($0.padding(toLength: 10, withPad: " ", startingAt: 0)) + $1 }
   }
@@ -99,13 +99,6 @@ struct StatusCommand: ParsableCommand {
       + (status.refusalLogRead
         ? []
         : [("refusals", TerminalStyle.bad("not recorded: another program reads the group of the kernel's log"))])
-  }
-
-  private static func promises(_ violations: PromiseViolations) -> String {
-    let seen = violations.kinds.filter { $0.count > 0 }
-    return seen.isEmpty
-      ? "no violation seen"
-      : TerminalStyle.bad(seen.map { "\($0.promise) \($0.kind): \($0.count)" }.joined(separator: ", "))
   }
 
   static func duration(_ seconds: UInt64) -> String {

@@ -25,7 +25,7 @@ struct DoctorCommand: ParsableCommand {
     if let settings = loaded.settings {
       findings += HostDiagnosis.machine(settings)
       findings += HostDiagnosis.server(settings)
-      findings += ListenDiagnosis.addresses(settings.listen)
+      findings += ListenDiagnosis.addresses(settings.listen) + ListenDiagnosis.taken(settings.listen)
       findings += ListenDiagnosis.podman(settings.listen, folder: podman)
       findings += HostDiagnosis.table(settings)
       findings += HostDiagnosis.enclosure(settings)

@@ -14,6 +14,11 @@ enum ListenDiagnosis {
     }
   }
 
+  /// Those that a program other than Sluice has: serve cannot start.
+  static func taken(_ listen: [ListenAddress]) -> [Finding] {
+    listen.flatMap { PortHolder.others($0) }.map { .serious("listen", $0.text, $0.remedy) }
+  }
+
   // MARK: - Podman
 
   /// Where packages put the name server that Podman starts for each of its networks.

@@ -23,6 +23,7 @@ struct CheckCommand: ParsableCommand {
     var findings = loaded.diagnostics
     if let settings = loaded.settings {
       findings += LogFolder.check(settings) + ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
+      findings += PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
       findings += EnclosureDiagnosis.diagnose(settings)
       if let missing = Privileges.missing(settings.user) { findings.append(missing) }
     }

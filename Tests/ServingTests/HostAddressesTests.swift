@@ -1,0 +1,26 @@
+import EgressPolicy
+import IPNetwork
+import Testing
+
+@testable import Serving
+
+@Suite("What an entry holds of the host's own addresses")
+struct HostAddressesTests {
+  private let own = ["10.0.5.1", "172.17.0.1", "fd00:77:1::1"].compactMap { IPAddress($0) }
+
+  @Test(
+    "a prefix that holds some is warned about with the first of them, others are not",
+    arguments: [
+      ("172.17.0.1/32", "holds 172.17.0.1, this host's own"),
+      ("0.0.0.0/0", "holds 10.0.5.1 and 1 more, this host's own"),
+      ("fd00:77:1::/64", "holds fd00:77:1::1, this host's own"), ("172.17.0.2/32", nil), ("198.51.100.0/24", nil),
+    ] as [(String, String?)])
+  func held(prefix: String, words: String?) throws {
+    let location = SourceLocation(file: "p.yaml", line: 4, column: 5)
+    let rule = StaticPrefixRule(prefix: try #require(IPPrefix(prefix)), location: location)
+    let warning = HostAddresses.entry(of: rule, own: own)
+    #expect(warning?.severity == (words == nil ? nil : .warning))
+    #expect(
+      warning.map { $0.message.contains("cidr \(prefix) \(words ?? "")") && $0.location == location } ?? (words == nil))
+  }
+}

@@ -184,8 +184,8 @@ let package = Package(
     tests(
       of: "sluice",
       [
-        "AuditLog", "DNSWire", "EgressPolicy", "HostNetwork", "IPNetwork", "Resolver", "ResponseCache", "Settings",
-        "Zones",
+        "AuditLog", "Control", "DNSWire", "EgressPolicy", "FirewallModel", "HostNetwork", "IPNetwork", "Resolver",
+        "ResponseCache", "Serving", "Settings", "Zones",
       ]),
     .testTarget(
       name: "EndToEndTests",

@@ -204,12 +204,13 @@ connects() {
   ip netns exec "$1" timeout 3 bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null
 }
 
-# start_sluice [DIRECTORY]: with the configuration of this example, or the one in DIRECTORY, copied so that its log and
-# socket stay in `state`.
+# start_sluice [DIRECTORY]: with the configuration of this example, or the one in DIRECTORY, copied, so that its log, socket
+# and state stay in `state`.
 # shellcheck disable=SC2120  # the argument may be left out
 start_sluice() {
   local source="${1:-$here}"
   cp -r "$source/sluice.yaml" "$source/policies" "$state/"
+  printf '%s\n' 'audit: { path: audit.jsonl }' 'control: control.sock' 'state: state' >>"$state/sluice.yaml"
   make_user
   chown sluice: "$state"
   in_host sluice check --config "$state/sluice.yaml" || fail "the configuration is refused"

@@ -51,6 +51,8 @@ extension ControlAPI {
       package var others: [Others]
       /// Networks that are closed by their source alone, a sentence each.
       package var exposed: [String]
+      /// Networks that lie behind another interface than their policy pins, a sentence each.
+      package var displaced: [String]
       /// Networks of servers to which no interface leads now, some of them.
       package var absent: [String]
       /// Networks that no policy governs any more, and that stay closed.
@@ -58,7 +60,8 @@ extension ControlAPI {
 
       package init(
         mode: String, table: String? = nil, state: String, incarnation: UInt64, grants: Int, degraded: Bool,
-        enclosed: [String], others: [Others], exposed: [String], absent: [String], held: [Held]
+        enclosed: [String], others: [Others], exposed: [String], displaced: [String], absent: [String],
+        held: [Held]
       ) {
         self.mode = mode
         self.table = table
@@ -69,6 +72,7 @@ extension ControlAPI {
         self.enclosed = enclosed
         self.others = others
         self.exposed = exposed
+        self.displaced = displaced
         self.absent = absent
         self.held = held
       }

@@ -69,17 +69,17 @@ extension EndToEnd {
         let cut = try Socket(streamTo: "45.11.0.11", 443, from: bed.client)
         // Another answer still holds the first one's address.
         #expect(
-          try object(bed.sluice.command("cache", "flush", "--name", "api.github.com", "--json").text)[
+          try object(bed.sluice.command("cache", "flush", "--all", "--name", "api.github.com", "--json").text)[
             "addresses_closed"] as? Int == 0)
         #expect(
-          try object(bed.sluice.command("cache", "flush", "--name", "uploads.github.com", "--json").text)[
+          try object(bed.sluice.command("cache", "flush", "--all", "--name", "uploads.github.com", "--json").text)[
             "addresses_closed"] as? Int == 1)
         try eventually("the connection is cut") { !cut.isAlive() }
         #expect(kept.isAlive())
         #expect(try bed.connects("45.11.0.10"))
         #expect(try !bed.connects("45.11.0.11"))
         #expect(try objects(try bed.sluice.command("cache", "list", "--json").text).count == 2)
-        let all = try object(bed.sluice.command("cache", "flush", "--json").text)
+        let all = try object(bed.sluice.command("cache", "flush", "--all", "--json").text)
         #expect(all["entries"] as? Int == 2)
         #expect(try !bed.connects("45.11.0.10"))
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
@@ -90,6 +90,32 @@ extension EndToEnd {
       }
     }
 
+    @Test("what cuts connections of every server asks on a terminal, and wants --all elsewhere")
+    func scope() throws {
+      try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let connection = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
+        for words in [["cache", "flush"], ["grants", "revoke", "--name", "api.github.com"]] {
+          let executable = try #require(Machine.executable)
+          let command = [executable] + words + ["--config", bed.sluice.configurationFile]
+          let refused = try Command.run(command, in: bed.host)
+          #expect(refused.status == 64 && refused.errors.contains("--all"), "\(refused.errors)")
+          #expect(try Command.run(command + ["--all", "--server", "github-mcp"], in: bed.host).status == 64)
+          let line = command.joined(separator: " ")
+          let asked = try Command.run(
+            ["sh", "-c", "echo n | script -qec '\(line)' /dev/null"], in: bed.host)
+          #expect(
+            asked.status == 1 && asked.text.contains("of every server") && asked.text.contains("nothing was changed"))
+        }
+        #expect(connection.isAlive())
+        #expect(try objects(try bed.sluice.command("cache", "list", "--json").text).count == 1)
+        let line = "\(try #require(Machine.executable)) cache flush --config \(bed.sluice.configurationFile)"
+        let agreed = try Command.run(["sh", "-c", "echo y | script -qec '\(line)' /dev/null"], in: bed.host)
+        #expect(agreed.status == 0 && agreed.text.contains("1 answer forgotten"), "\(agreed.text)")
+        try eventually("the connection is cut") { !connection.isAlive() }
+      }
+    }
+
     @Test("an address is revoked with every answer that promised it, until it is asked for again")
     func revoke() throws {
       try Testbed.run { (bed: Testbed) throws in
@@ -97,8 +123,8 @@ extension EndToEnd {
         #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
         let cut = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
         #expect(try bed.sluice.command("grants", "revoke").status == 64)
-        #expect(try bed.sluice.command("grants", "revoke", "--address", "45.11.0").status == 1)
-        let closed = try bed.sluice.command("grants", "revoke", "--address", "45.11.0.10")
+        #expect(try bed.sluice.command("grants", "revoke", "--all", "--address", "45.11.0").status == 1)
+        let closed = try bed.sluice.command("grants", "revoke", "--all", "--address", "45.11.0.10")
         #expect(closed.text.hasPrefix("1 address closed that 1 answer held"), "\(closed.text)\(closed.errors)")
         try eventually("the connection is cut") { !cut.isAlive() }
         #expect(try !bed.connects("45.11.0.10"))

@@ -5,8 +5,9 @@ import Testing
 extension EndToEnd {
   @Suite("What doctor finds", .timeLimit(.minutes(5)))
   struct DoctorTests {
-    private struct Found: Decodable {
+    private struct Found: Decodable, Equatable {
       var severity: String
+      var kind: String?
       var area: String
       var text: String
       var remedy: String?
@@ -43,6 +44,76 @@ extension EndToEnd {
       }
     }
 
+    /// Finds a kind, has done by `deed` what the advice says in these words, and sees it gone.
+    private func follow(_ kind: String, _ bed: Testbed, says: String, by deed: () throws -> Void) throws {
+      let found = try doctor(bed).findings
+      let finding = try #require(found.first { $0.kind == kind }, "\(kind): \(found)")
+      #expect(finding.remedy?.contains(says) == true, "\(finding)")
+      try deed()
+      try eventually("\(kind) is gone") { try !doctor(bed).findings.contains(finding) }
+    }
+
+    /// Finds a kind, does what is advised, word for word up to what may be done instead, and sees it gone.
+    private func follow(_ kind: String, _ bed: Testbed) throws {
+      let found = try doctor(bed).findings
+      let finding = try #require(found.first { $0.kind == kind }, "\(kind): \(found)")
+      let executable = try #require(Machine.executable)
+      let advice = try #require(finding.remedy?.split(separator: ", or ").first)
+      let command = advice.hasPrefix("sluice ") ? executable + advice.dropFirst("sluice".count) : String(advice)
+      let output = try Command.run(["sh", "-c", command], in: bed.host)
+      #expect(output.status == 0, "\(command): \(output.errors)")
+      let left = try doctor(bed).findings
+      #expect(!left.contains { $0 == finding }, "\(command): \(left)")
+    }
+
+    @Test("what doctor advises for files, the machine and the server mends it when it is done word for word")
+    func advice() throws {
+      var settings = TestbedSettings()
+      settings.policies += "---\nserver: guest\nnetworks: [ 10.77.9.0/24 ]\negress: []\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        _ = unsafe chmod(bed.sluice.policyFile.path, 0o666)
+        try follow("file-writable", bed)
+        _ = unsafe chown(bed.sluice.policyFile.path, 1234, 0)
+        try follow("file-owner", bed)
+        _ = unsafe chmod(bed.sluice.auditFile, 0o644)
+        try follow("log-readable", bed)
+        let folder = bed.folder.path
+        _ = unsafe chown(folder, 0, 0)
+        try follow("log-folder", bed)
+        try bed.host.must("sysctl -q -w net.ipv4.ip_forward=0")
+        try follow("forwarding-off", bed)
+
+        let text = settings.policies.replacing("  - uploads.github.com\n", with: "")
+        try Data(text.utf8).write(to: bed.sluice.policyFile)
+        try follow("policy-differs", bed)
+
+        try Data("server: a\n".utf8).write(to: bed.sluice.policyFile)
+        #expect(try bed.sluice.command("check").status == 1)
+        try follow("configuration-error", bed, says: "`sluice check` prints all") {
+          try Data(settings.policies.utf8).write(to: bed.sluice.policyFile)
+        }
+        let list = bed.folder.appending(path: "state/bridge/networks.sluice")
+        let networks = try Data(contentsOf: list)
+        try (networks + Data("no network\n".utf8)).write(to: list)
+        try follow("network-list", bed, says: "or take the line out") { try networks.write(to: list) }
+
+        let configuration = URL(filePath: bed.sluice.configurationFile)
+        let lines = try String(contentsOf: configuration, encoding: .utf8)
+        try Data("\(lines)\nfirewall: { mode: off }\n".utf8).write(to: configuration)
+        try follow("firewall-off", bed, says: "set firewall.mode to managed") {
+          try Data("\(lines)\nfirewall: { mode: managed }\n".utf8).write(to: configuration)
+        }
+        let further = lines.replacing("listen: [", with: "listen: [ 10.77.9.1,")
+        #expect(further != lines)
+        try Data(further.utf8).write(to: configuration)
+        try follow("listen-absent", bed, says: "docker network create --gateway 10.77.9.1 …") {
+          try bed.host.ip("link add br-guest type bridge")
+          try bed.host.ip("address add 10.77.9.1/24 dev br-guest")
+        }
+        try Data(lines.utf8).write(to: configuration)
+      }
+    }
+
     @Test("a host in order has nothing serious; each fault is found, with what mends it")
     func host() throws {
       try Testbed.run { (bed: Testbed) throws in
@@ -71,13 +142,16 @@ extension EndToEnd {
         let table = try doctor(bed)
         #expect(table.status == 1)
         #expect(table.findings.contains { $0.severity == "serious" && $0.area == "table" })
-        kill(worker, SIGCONT)
+        try follow("table-differs", bed, says: "a running sluice puts it right") { kill(worker, SIGCONT) }
         try eventually("the table is mended") { try doctor(bed).status == 0 }
 
         bed.sluice.stop()
         let stopped = try doctor(bed)
         #expect(stopped.status == 1)
         #expect(stopped.findings.contains { $0.severity == "serious" && $0.text.contains("nobody serves") })
+        try follow("server-absent", bed, says: "sluice serve --config \(bed.sluice.configurationFile)") {
+          try bed.sluice.startAgain()
+        }
 
         try Data("server: a\nnetworks: [ x ]\negress: []\n".utf8).write(to: bed.sluice.policyFile)
         let broken = try doctor(bed)

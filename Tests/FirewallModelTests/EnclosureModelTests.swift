@@ -96,6 +96,32 @@ struct EnclosureModelTests {
       Self.links(Enclosure(Self.plan(["10.77.1.0/24"], pin: "br-later"), host: HostNetwork())) == ["br-later": [0]])
   }
 
+  @Test("a network that lies behind another interface than the pinned one is told, one that is nowhere is not")
+  func displaced() {
+    let host = Self.host(["br-a", "br-b"], on: [("br-a", "10.77.1.1/24"), ("br-b", "10.78.1.1/24")])
+    for pin in ["br-b", "br-gone"] {
+      let enclosure = Enclosure(Self.plan(["10.77.1.0/24 10.79.1.0/24"], pin: pin), host: host)
+      let found = Enclosure.Displacement(
+        server: 0, network: Self.prefix("10.77.1.0/24"), pinned: pin, interface: "br-a")
+      #expect(enclosure.displacements == [found])
+      let report = EnclosureReport(enclosure)
+      #expect(report.displacements.map(\.pinned) == [pin] && report.displacements.map(\.interface) == ["br-a"])
+    }
+    #expect(Enclosure(Self.plan(["10.77.1.0/24"], pin: "br-a"), host: host).displacements == [])
+    #expect(Enclosure(Self.plan(["10.77.1.0/24"]), host: host).displacements == [])
+  }
+
+  @Test("a report is read as it was written")
+  func report() throws {
+    let prefix = Self.prefix("10.77.1.0/24")
+    let report = EnclosureReport(
+      links: [.init(interface: "br-a", servers: [0, 7], others: [prefix])],
+      exposures: [.init(server: 1, network: prefix, interface: "eth0", gap: .defaultRoute)],
+      displacements: [.init(server: 2, network: prefix, pinned: "br-b", interface: "br-a")], absent: [prefix])
+    let message = BridgeMessage.enclosure(report)
+    #expect(try BridgeMessage(decoding: message.encoded()) == message)
+  }
+
   @Test("what else lies behind the interface is named, what is governed or link-local is not")
   func others() {
     let host = Self.host(

@@ -38,7 +38,7 @@ import Testing
     _ change: (inout DockerEngine.Container) -> Void = { _ in }
   ) -> DockerEngine.Container {
     var container = DockerEngine.Container(
-      id: "id-\(name)", name: "/\(name)", program: "sleep", labels: [:], networkMode: mode, dns: ["10.77.1.1"],
+      id: "id-\(name)", name: "/\(name)", program: "sleep", labels: [:], networkMode: mode, resolvers: ["10.77.1.1"],
       published: [:], networks: [mode: DockerEngine.Endpoint(ipAddress: address, ipv6Address: "")], volumes: [],
       securityOptions: [], isPrivileged: false, addedCapabilities: [])
     change(&container)
@@ -144,8 +144,17 @@ import Testing
 
   @Test func `what can leave its namespaces is serious`() {
     #expect(serious(diagnosis([container("a") { $0.isPrivileged = true }])).count == 1)
-    #expect(serious(diagnosis([container("a") { $0.addedCapabilities = ["CAP_SYS_ADMIN"] }])).count == 1)
-    #expect(serious(diagnosis([container("a") { $0.addedCapabilities = ["NET_ADMIN"] }])) == [])
+    #expect(serious(diagnosis([container("a") { $0.addedCapabilities = ["SYS_ADMIN"] }])).count == 1)
+    #expect(serious(diagnosis([container("a") { $0.addedCapabilities = ["NET_ADMIN"] }])).count == 1)
+    #expect(serious(diagnosis([container("a") { $0.addedCapabilities = ["NET_RAW", "CHOWN"] }])) == [])
+    // Another process's memory is a way out only where processes outside are seen.
+    for (seesHost, count) in [(false, 0), (true, 1)] {
+      let traces = container("a") {
+        $0.addedCapabilities = ["SYS_PTRACE"]
+        $0.seesHostProcesses = seesHost
+      }
+      #expect(serious(diagnosis([traces])).count == count)
+    }
   }
 
   // MARK: - AF_VSOCK
@@ -181,7 +190,10 @@ import Testing
     version: String, engine: String?, own: String?, expected: String?
   ) {
     var found = diagnosis(
-      [container("a") { $0.securityOptions = [own].compactMap(\.self) }, container("b", address: "10.9.9.9")],
+      [
+        container("a") { $0.securityOptions = [own].compactMap(\.self) },
+        container("b", address: "10.9.9.9") { $0.resolvers = [] },
+      ],
       version: version, profile: engine)
     #expect(serious(found) == [], "it leads nowhere")
     found.runs32Bit = true

@@ -41,15 +41,27 @@ package struct Enclosure: Hashable, Sendable {
     package var gap: Gap
   }
 
+  /// A network of a server that lies behind another interface than the one that its policy pins: what comes from there is
+  /// dropped.
+  package struct Displacement: Hashable, Sendable {
+    /// Place in the plan's list of servers.
+    package var server: Int
+    package var network: IPPrefix
+    package var pinned: String
+    package var interface: String
+  }
+
   /// By interface name.
   package var links: [Link]
   package var exposures: [Exposure]
+  package var displacements: [Displacement]
   /// Networks of servers to which no interface of the host leads now.
   package var absent: [IPPrefix]
 
   package init() {
     links = []
     exposures = []
+    displacements = []
     absent = []
   }
 
@@ -61,6 +73,11 @@ package struct Enclosure: Hashable, Sendable {
     for (index, server) in plan.servers.enumerated() {
       if let pin = server.interface {
         behind[pin, default: ([], [])].servers.insert(index)
+        for network in Set(server.prefixes).sorted() {
+          let found = search.interfaces(of: network).map(\.name)
+          guard let first = found.first, !found.contains(pin) else { continue }
+          displacements.append(Displacement(server: index, network: network, pinned: pin, interface: first))
+        }
         continue
       }
       for network in Set(server.prefixes).sorted() {

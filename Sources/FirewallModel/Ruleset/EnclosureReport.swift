@@ -21,8 +21,18 @@ package struct EnclosureReport: Hashable, Sendable {
     package var gap: Enclosure.Gap
   }
 
+  /// A network that lies behind another interface than the pinned one.
+  package struct Displacement: Hashable, Sendable {
+    /// Place in the plan's list of servers.
+    package var server: UInt16
+    package var network: IPPrefix
+    package var pinned: String
+    package var interface: String
+  }
+
   package var links: [Link] = []
   package var exposures: [Exposure] = []
+  package var displacements: [Displacement] = []
   /// Networks of servers to which no interface leads now.
   package var absent: [IPPrefix] = []
 
@@ -36,12 +46,20 @@ package struct EnclosureReport: Hashable, Sendable {
       Exposure(
         server: UInt16(exposure.server), network: exposure.network, interface: exposure.interface, gap: exposure.gap)
     }
+    displacements = enclosure.displacements.prefix(Self.maximumEntries).map { displacement in
+      Displacement(
+        server: UInt16(displacement.server), network: displacement.network, pinned: displacement.pinned,
+        interface: displacement.interface)
+    }
     absent = Array(enclosure.absent.prefix(Self.maximumEntries))
   }
 
-  package init(links: [Link] = [], exposures: [Exposure] = [], absent: [IPPrefix] = []) {
+  package init(
+    links: [Link] = [], exposures: [Exposure] = [], displacements: [Displacement] = [], absent: [IPPrefix] = []
+  ) {
     self.links = links
     self.exposures = exposures
+    self.displacements = displacements
     self.absent = absent
   }
 }
@@ -65,6 +83,12 @@ extension OctetWriter {
       case .name: writer.integer(UInt8(3))
       }
     }
+    list(report.displacements) { writer, displacement in
+      writer.integer(displacement.server)
+      writer.prefix(displacement.network)
+      writer.text(displacement.pinned, limit: FirewallPlan.maximumInterfaceOctets)
+      writer.text(displacement.interface, limit: FirewallPlan.maximumInterfaceOctets)
+    }
     list(report.absent) { $0.prefix($1) }
   }
 }
@@ -82,8 +106,15 @@ extension OctetReader {
         server: try reader.integer(), network: try reader.prefix(),
         interface: try reader.text(limit: FirewallPlan.maximumInterfaceOctets), gap: try reader.gap())
     }
+    let displacements = try list(width: 24) { reader throws(BridgeFormatError) in
+      EnclosureReport.Displacement(
+        server: try reader.integer(), network: try reader.prefix(),
+        pinned: try reader.text(limit: FirewallPlan.maximumInterfaceOctets),
+        interface: try reader.text(limit: FirewallPlan.maximumInterfaceOctets))
+    }
     let absent = try list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
-    return EnclosureReport(links: links, exposures: exposures, absent: absent)
+    return EnclosureReport(
+      links: links, exposures: exposures, displacements: displacements, absent: absent)
   }
 
   private mutating func gap() throws(BridgeFormatError) -> Enclosure.Gap {

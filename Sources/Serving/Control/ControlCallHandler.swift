@@ -178,6 +178,9 @@ final class ControlCallHandler {
         },
         exposed: service.enclosure.report.exposures.map {
           EnclosureText.text(of: $0, server: service.serverName($0.server) ?? "?")
+        },
+        displaced: service.enclosure.report.displacements.map {
+          EnclosureText.text(of: $0, server: service.serverName($0.server) ?? "?")
         }, absent: service.enclosure.report.absent.map(\.description),
         held: service.enclosure.held.map(ControlAPI.Status.Held.init)),
       audit: ControlAPI.Status.Audit(

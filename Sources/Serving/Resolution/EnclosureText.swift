@@ -11,6 +11,15 @@ package enum EnclosureText {
 
   package static func remedy(_ exposure: EnclosureReport.Exposure) -> String { "interface: \(exposure.interface)" }
 
+  package static func text(of displacement: EnclosureReport.Displacement, server: String) -> String {
+    "network \(displacement.network) of \(server) lies behind \(displacement.interface), and its policy pins "
+      + "\(displacement.pinned): what its containers send is dropped, and no name is answered"
+  }
+
+  package static func remedy(_ displacement: EnclosureReport.Displacement) -> String {
+    "interface: \(displacement.interface)"
+  }
+
   private static func because(_ gap: Enclosure.Gap) -> String {
     switch gap {
     case .defaultRoute: "carries a default route"

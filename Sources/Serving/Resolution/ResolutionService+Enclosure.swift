@@ -12,6 +12,8 @@ struct EnclosureState {
   var report = EnclosureReport()
   /// Networks that a policy governed once, and none governs now.
   var held: [HeldNetwork] = []
+  /// Listen addresses at which policy knows no client.
+  var gaps: [ListenCoverage.Gap] = []
 }
 
 extension ResolutionService {
@@ -31,6 +33,10 @@ extension ResolutionService {
         destination: Array(link.interface.utf8),
         AuditMembers(.interface, link.interface).with(.others, link.others.map(\.description)))
     }
+    for displacement in report.displacements where !former.displacements.contains(displacement) {
+      let server = serverName(displacement.server) ?? "?"
+      StandardError.write("sluice: warning: \(EnclosureText.text(of: displacement, server: server))")
+    }
     for exposure in report.exposures where !former.exposures.contains(exposure) {
       let server = serverName(exposure.server) ?? "?"
       StandardError.write("sluice: warning: \(EnclosureText.text(of: exposure, server: server))")
@@ -41,6 +47,15 @@ extension ResolutionService {
           .with(.interface, exposure.interface)
           .with(.cause, EnclosureText.cause(of: exposure.gap)))
     }
+  }
+
+  /// Tells of listen addresses at which policy knows no client, once for each state of the host and the policy.
+  func tellCoverage(_ snapshot: ResolverSnapshot) {
+    let gaps = ListenCoverage(listeners.sorted(), snapshot.policy.servers, host: host).gaps
+    for gap in gaps where !enclosure.gaps.contains(gap) {
+      StandardError.write("sluice: warning: listen: \(gap.text)")
+    }
+    enclosure.gaps = gaps
   }
 
   private static func text(of link: EnclosureReport.Link) -> String {

@@ -18,13 +18,14 @@ extension ResolutionService {
     closeRefused(additions, since: snapshot)
   }
 
-  /// From now on refuses what the host's network and the policy's networks forbid. Returns what an answer may have held
+  /// From now on refuses what the host's network and the policy's networks forbid, and tells where they do not fit. Returns what an answer may have held
   /// until now.
   @discardableResult
   func refuseAddresses(for snapshot: ResolverSnapshot) -> [IPPrefix] {
     let networks = zip(snapshot.policy.servers, snapshot.servers).flatMap { policy, state in
       policy.networks.map { ForbiddenAddresses.Network(prefix: $0.prefix, server: state.firewallIndex) }
     }
+    tellCoverage(snapshot)
     let former = engine.forbidden
     engine.forbidden = ForbiddenAddresses(
       serverNetworks: networks, hostAddresses: host.ownAddresses.union(listeners), onLink: host.onLinkNetworks)

@@ -45,21 +45,23 @@ struct CacheCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Forget answers, and close what only they kept open.",
       discussion: """
-        Without options everything. Connections to addresses that close are cut where `firewall.cut-flows` says so.
+        Of one server, or of every one with --all; where neither is given it asks, or ends with 64 where there is no \
+        terminal. Connections to addresses that close are cut where `firewall.cut-flows` says so.
 
         Examples:
           sluice cache flush --server github-mcp
-          sluice cache flush --name api.github.com
+          sluice cache flush --all --name api.github.com
         """)
 
     @OptionGroup var control: ControlOption
-    @Option(help: "Only this server's.", completion: ServerNames.completion) var server: String?
+    @OptionGroup var scope: ServerScope
     @Option(help: "Only this name's.") var name: String?
     @Flag(help: "Print one JSON object.") var json = false
 
     func run() throws {
+      try scope.confirm(name.map { "Forget the answers for \($0)" } ?? "Forget all answers")
       let (flushed, octets) = try control.call(
-        .delete, .cache, [("server", server), ("name", name)], as: ControlAPI.Flushed.self)
+        .delete, .cache, [("server", scope.server), ("name", name)], as: ControlAPI.Flushed.self)
       StandardOutput.write(
         json
           ? ControlAPI.line(octets)

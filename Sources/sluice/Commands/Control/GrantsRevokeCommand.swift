@@ -8,28 +8,30 @@ struct GrantsRevokeCommand: ParsableCommand {
     commandName: "revoke", abstract: "Close addresses now; answers that promised them are forgotten.",
     discussion: """
       A name that policy allows is opened again when it is asked for again; what must stay closed has to leave the policy. \
-      Connections are cut where `firewall.cut-flows` says so.
+      Connections are cut where `firewall.cut-flows` says so. Of one server, or of every one with --all; where neither is given \
+      it asks, or ends with 64 where there is no terminal.
 
       Examples:
         sluice grants revoke --server github-mcp --name api.github.com
-        sluice grants revoke --address 192.0.2.7
+        sluice grants revoke --all --address 192.0.2.7
       """)
 
   @OptionGroup var control: ControlOption
-  @Option(help: "Only this server's.", completion: ServerNames.completion) var server: String?
+  @OptionGroup var scope: ServerScope
   @Option(help: "What is open for this name.") var name: String?
   @Option(help: "This address.") var address: String?
   @Flag(help: "Print one JSON object.") var json = false
 
   func validate() throws {
-    if server == nil, name == nil, address == nil {
+    if scope.server == nil, name == nil, address == nil {
       throw ValidationError("say what to close: --server, --name or --address")
     }
   }
 
   func run() throws {
+    try scope.confirm("Close \(address ?? name.map { "what is open for \($0)" } ?? "everything")")
     let (closed, octets) = try control.call(
-      .delete, .grants, [("server", server), ("name", name), ("address", address)], as: ControlAPI.Flushed.self)
+      .delete, .grants, [("server", scope.server), ("name", name), ("address", address)], as: ControlAPI.Flushed.self)
     StandardOutput.write(
       json
         ? ControlAPI.line(octets)

@@ -82,6 +82,7 @@ struct StatusCommand: ParsableCommand {
           TerminalStyle.doubtful("\($0.prefixes.joined(separator: ", ")) behind \($0.interface): of no server, cut off")
         )
       } + bridge.exposed.map { ("exposed", TerminalStyle.bad($0)) }
+      + bridge.displaced.map { ("displaced", TerminalStyle.bad($0)) }
       + (bridge.absent.isEmpty ? [] : [("absent", "\(bridge.absent.joined(separator: ", ")): behind no interface now")])
       + bridge.held.map {
         ("held", "\($0.network) (\($0.server)): open it with `sluice firewall release \($0.network)`")

@@ -18,6 +18,8 @@ struct DockerDiagnosis {
   var policy: PolicySnapshot
   /// Networks that stay closed although nothing governs them.
   var held: [HeldNetwork] = []
+  /// What lies behind enclosed interfaces beside their servers: nothing from there passes.
+  var cutOff: [IPPrefix] = []
   /// What AF_VSOCK leads to on this host; nil for nowhere.
   var vsock: VsockReach?
   var runs32Bit = false
@@ -28,50 +30,66 @@ struct DockerDiagnosis {
   /// A profile by its path on this host; nil where it cannot be read.
   var profile: (String) -> [UInt8]? = { _ in nil }
 
-  static func findings(_ settings: Settings, configuration: String, socket: String) -> [Finding] {
-    let reach = VsockReach.ofThisHost
-    guard FileManager.default.fileExists(atPath: socket) else {
-      let unknown = reach.map { reach in
-        Finding.warning(
-          "vsock", "AF_VSOCK leads \(reach.text), past every rule, and no engine tells which container may use it",
-          VsockText.remedy)
-      }
-      return [.ok("docker", "no engine at \(socket)")] + [unknown].compactMap(\.self)
-    }
-    do {
-      var diagnosis = DockerDiagnosis(
-        engine: try DockerEngine(socket: socket), settings: settings, policy: PolicySnapshot(settings.policies))
-      // That interfaces and routes cannot be read is a finding of its own.
-      diagnosis.held = (try? EnclosureDiagnosis(settings))?.held ?? []
-      diagnosis.vsock = reach
-      diagnosis.runs32Bit = VsockReach.runs32Bit
-      diagnosis.keys = HostKey.all(settings, configuration: configuration, engine: socket)
-      diagnosis.ownAddresses = HostAddresses.all()
-      diagnosis.profile = { FileManager.default.contents(atPath: $0).map { Array($0) } }
-      for index in diagnosis.engine.containers.indices {
-        for volume in diagnosis.engine.containers[index].volumes.indices {
-          let source = diagnosis.engine.containers[index].volumes[volume].source
-          diagnosis.engine.containers[index].volumes[volume].source = HostKey.canonical(source)
-        }
-      }
-      return diagnosis.findings
-    } catch {
-      return [
+  /// What each engine of this host tells, and which are not asked.
+  static func findings(_ settings: Settings, configuration: String, engines: EngineSockets) -> [Finding] {
+    var template = DockerDiagnosis(
+      engine: DockerEngine(), settings: settings, policy: PolicySnapshot(settings.policies))
+    // That interfaces and routes cannot be read is a finding of its own.
+    let enclosure = try? EnclosureDiagnosis(settings)
+    template.held = enclosure?.held ?? []
+    template.cutOff = enclosure?.cutOff ?? []
+    template.vsock = VsockReach.ofThisHost
+    template.runs32Bit = VsockReach.runs32Bit
+    template.keys = HostKey.all(settings, configuration: configuration, engines: engines.paths)
+    template.ownAddresses = HostAddresses.all()
+    template.profile = { FileManager.default.contents(atPath: $0).map { Array($0) } }
+    var findings = engines.findings
+    if engines.paths.isEmpty, let reach = template.vsock {
+      findings.append(
         .warning(
-          "docker", "the engine at \(socket) cannot be asked: \(error)", "run it with sudo, or name it with --docker")
-      ]
+          .vsockUnknown, "vsock",
+          "AF_VSOCK leads \(reach.text), past every rule, and no engine tells which container may use it",
+          VsockText.remedy))
     }
+    for socket in engines.paths {
+      do {
+        var diagnosis = template
+        diagnosis.engine = try DockerEngine(socket: socket)
+        for index in diagnosis.engine.containers.indices {
+          for volume in diagnosis.engine.containers[index].volumes.indices {
+            let source = diagnosis.engine.containers[index].volumes[volume].source
+            diagnosis.engine.containers[index].volumes[volume].source = HostKey.canonical(source)
+          }
+        }
+        findings += diagnosis.findings
+      } catch {
+        findings.append(
+          .warning(
+            .engineUnasked, "docker", "the engine at \(socket) cannot be asked: \(error)",
+            "run it with sudo, or name another with --docker"))
+      }
+    }
+    return findings
   }
 
   var findings: [Finding] {
+    guard !engine.isRootless else { return rootless() }
     let governed = engine.containers.filter { isGoverned($0) }
     return engine.containers.flatMap { container in
       published(container) + inbound(container) + held(container) + examine(container)
-    } + engine.networks.compactMap { elsewhere($0) } + vsock(governed) + [
+    } + engine.networks.flatMap { elsewhere($0) + isolated($0) } + rawPackets(governed) + vsock(governed) + [
       .ok(
-        "docker",
+        area,
         "\(engine.containers.count) containers run, \(governed.count) of them in a server's network")
     ]
+  }
+
+  /// What a finding about a container is about, and the command that mends it.
+  var area: String { engine.isPodman ? "podman" : "docker" }
+
+  /// The servers in whose networks a container's addresses are, each once.
+  func serverIndexes(of container: DockerEngine.Container) -> [Int] {
+    Set(container.addresses.compactMap { policy.clients.server(of: $0) }).sorted()
   }
 
   /// Whether its network, or the one that it shares, is a server's.
@@ -80,21 +98,39 @@ struct DockerDiagnosis {
   }
 
   private func examine(_ container: DockerEngine.Container) -> [Finding] {
-    let name = container.shownName
     let owner = engine.networkOwner(of: container)
     if owner.networkMode == "host" { return hostNetwork(container, owner) }
-    guard isGoverned(container) else {
-      guard !container.addresses.isEmpty else { return [] }
-      let networks = container.networks.map { "\($0.key) (\($0.value.ipAddress))" }.sorted().joined(separator: ", ")
+    guard isGoverned(container) else { return ungoverned(container) }
+    // Of a network that is shared the owner is told.
+    let own = owner == container ? dns(container) + strayAddresses(container) + servers(container) : []
+    return own + volumes(container) + privileges(container)
+  }
+
+  /// One that is in no server's network: nothing to Sluice, unless it asks there or its packets are cut off.
+  private func ungoverned(_ container: DockerEngine.Container) -> [Finding] {
+    let name = container.shownName
+    // What is cut off is told of a network that stays closed, or of what lies behind an enclosed interface.
+    let open = container.addresses.filter { !isCutOff($0) }
+    guard !open.isEmpty else { return container.addresses.isEmpty ? [] : cutOff(container, container.addresses) }
+    let networks = container.networks.map { "\($0.key) (\($0.value.ipAddress))" }.sorted().joined(separator: ", ")
+    let wanted = Set(open.map { engine.network(of: $0) }).sorted().joined(separator: ", ")
+    guard container.resolvers.contains(where: isListenedOn) else {
       return [
         .warning(
-          "docker", "container \(name) on \(networks) is in no server's network: it is not governed at all",
-          "add its network to a policy's `networks:`, if it is to be")
+          .containerUngoverned, area,
+          "container \(name) on \(networks) is in no server's network: it is not governed at all",
+          "networks: [ \(wanted) ] in a policy, if it is to be")
       ]
     }
-    // Of a network that is shared the owner is told.
-    let own = owner == container ? dns(container, name) + families(container, name) : []
-    return own + volumes(container) + privileges(container)
+    let named = policy.servers.map {
+      "\($0.name.text): \($0.networks.map(\.prefix.description).joined(separator: ", "))"
+    }
+    return [
+      .serious(
+        .containerOutside, area,
+        "container \(name) on \(places) asks sluice and is in no server's network: it gets no name, and reaches every address",
+        "networks: [ \(wanted) ] in a policy, then sluice reload; they name \(named.joined(separator: "; "))")
+    ]
   }
 
   // MARK: - Networks
@@ -108,28 +144,47 @@ struct DockerDiagnosis {
       + "wherever the host goes"
     if container.labels[Self.trustLabel] == "true" {
       return [
-        .warning("docker", text, "it has the label \(Self.trustLabel)=true: nothing to do if it is the host's own")
+        .warning(
+          .containerTrusted, area, text,
+          "it has the label \(Self.trustLabel)=true: nothing to do if it is the host's own; else a network of its own")
       ]
     }
     return [
       .serious(
-        "docker", text,
-        "give it a network of its own: docker run --network …; if it is the host's own, --label \(Self.trustLabel)=true"
+        .containerHostNetwork, area, text,
+        "give it a network of its own: \(engine.command) run --network …; if it is the host's own, --label \(Self.trustLabel)=true"
       )
     ] + volumes(container)
   }
 
-  /// A network of a server whose packets this host's rules do not see, whether or not a container is on it now.
-  private func elsewhere(_ network: DockerEngine.Network) -> Finding? {
-    guard !Self.passesHost(network.driver) else { return nil }
-    let server = policy.servers.first { server in
+  /// The first server with a network in one of the engine's.
+  private func server(of network: DockerEngine.Network) -> ServerPolicy? {
+    policy.servers.first { server in
       server.networks.contains { governed in network.subnets.contains { $0.overlaps(governed.prefix) } }
     }
-    guard let server else { return nil }
-    return .serious(
-      "docker",
-      "network \(network.name) of \(server.name.text) \(Self.way(network)): no rule of this host sees what its containers send",
-      "make it a bridge: docker network create --driver bridge …")
+  }
+
+  /// A network of a server whose packets this host's rules do not see, whether or not a container is on it now.
+  private func elsewhere(_ network: DockerEngine.Network) -> [Finding] {
+    guard !Self.passesHost(network.driver), let server = server(of: network) else { return [] }
+    return [
+      .serious(
+        .driverBeside, area,
+        "network \(network.name) of \(server.name.text) \(Self.way(network)): no rule of this host sees what its containers send",
+        "make it a bridge: \(engine.command) network create --driver bridge …")
+    ]
+  }
+
+  /// A network of a server in which the host has no address (since Docker 28): there is nothing that Sluice could listen on.
+  private func isolated(_ network: DockerEngine.Network) -> [Finding] {
+    guard let mode = network.isolation, let server = server(of: network) else { return [] }
+    return [
+      .warning(
+        .gatewayIsolated, area,
+        "network \(network.name) of \(server.name.text) has \(mode): the host has no address there, and its containers "
+          + "can ask nobody",
+        "make it without \(mode), and its gateway an address of `listen:`")
+    ]
   }
 
   /// Those that are no network pass no packet.
@@ -150,7 +205,7 @@ struct DockerDiagnosis {
       guard let key = keys.first(where: { $0.lies(in: volume) }) ?? HostKey.named(volume.source) else { return nil }
       let what = key.path == volume.source ? key.path : "\(volume.source), which holds \(key.path)"
       return .serious(
-        "docker",
+        .containerVolume, area,
         "container \(container.shownName) has \(what) at \(volume.destination): \(key.kind.consequence)",
         "run it without that volume\(key.kind == .policy ? ", or with it read-only (`:ro`)" : ", read-only is no help")"
       )
@@ -158,19 +213,49 @@ struct DockerDiagnosis {
   }
 
   /// Capabilities with which a process is not held by its namespaces.
-  private static let boundless: Set<String> = ["ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF"]
+  private static let boundless: Set<String> = [
+    "ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF",
+  ]
 
   private func privileges(_ container: DockerEngine.Container) -> [Finding] {
-    let added = container.addedCapabilities.map { $0.hasPrefix("CAP_") ? String($0.dropFirst(4)) : $0 }
-    let boundless = added.filter(Self.boundless.contains).sorted()
-    guard container.isPrivileged || !boundless.isEmpty else { return [] }
-    let what = container.isPrivileged ? "is privileged" : "has \(boundless.joined(separator: ", "))"
+    let name = container.shownName
+    let leaves = "it can leave its namespaces, and then change this host's rules"
+    guard !container.isPrivileged else {
+      return [
+        .serious(
+          .containerPrivileged, area, "container \(name) is privileged: \(leaves)", "run it without --privileged")
+      ]
+    }
+    // Another process's memory is that of a process outside only where it is seen.
+    let tracing: Set<String> = container.seesHostProcesses ? ["SYS_PTRACE"] : []
+    return container.addedCapabilities.sorted().compactMap { capability in
+      let consequence: String
+      switch capability {
+      case _ where Self.boundless.union(tracing).contains(capability): consequence = leaves
+      case "NET_ADMIN": consequence = "it can give itself any address of its network, and be who has that one"
+      default: return nil
+      }
+      return .serious(
+        .containerCapability, area, "container \(name) has \(capability): \(consequence)",
+        "run it without --cap-add \(capability)")
+    }
+  }
+
+  /// What every container of Docker's may that does not give it up: one remark for all.
+  private func rawPackets(_ governed: [DockerEngine.Container]) -> [Finding] {
+    let names = governed.filter { !$0.isPrivileged && engine.maySendRawPackets($0) }.map(\.shownName).sorted()
+    guard !names.isEmpty else { return [] }
     return [
-      .serious(
-        "docker",
-        "container \(container.shownName) \(what): it can leave its namespaces, and then change this host's rules",
-        "run it without \(container.isPrivileged ? "--privileged" : "--cap-add")")
+      .remark(
+        .containerRawPackets, area,
+        "\(Self.containers(names)) may send raw packets (NET_RAW, which \(engine.isPodman ? "was added" : "is a default")): "
+          + "in a network with several it can speak with another's address",
+        "\(engine.command) run --cap-drop NET_RAW …, if it needs no ping")
     ]
+  }
+
+  static func containers(_ names: [String]) -> String {
+    "\(names.count == 1 ? "container" : "containers") \(names.joined(separator: ", "))"
   }
 
   // MARK: - AF_VSOCK
@@ -183,9 +268,8 @@ struct DockerDiagnosis {
       let names = reaches.filter { $0.1 == reach }.map(\.0).sorted()
       guard !names.isEmpty else { return nil }
       let text =
-        "\(names.count == 1 ? "container" : "containers") \(names.joined(separator: ", ")) \(how) use AF_VSOCK, which leads "
-        + "\(vsock.text), past every rule"
-      return .serious("vsock", text, VsockText.remedy)
+        "\(Self.containers(names)) \(how) use AF_VSOCK, which leads \(vsock.text), past every rule"
+      return .serious(reach == nil ? .vsockUnknown : .vsockOpen, "vsock", text, VsockText.remedy)
     }
     return [
       finding(.open, "may"), finding(.by32Bit, "may, by programs of 32 bits (socketcall),"),
@@ -198,20 +282,21 @@ struct DockerDiagnosis {
     if container.isPrivileged { return .open }
     let own = container.securityOptions.first { $0.hasPrefix("seccomp=") || $0.hasPrefix("seccomp:") }
     let named = own.map { String($0.dropFirst("seccomp=".count)) } ?? engine.seccompProfile
+    let json: [UInt8]?
     switch named {
     case nil, "unconfined": return .open
-    case "default", "builtin":
+    case "default" where !engine.isPodman, "builtin" where !engine.isPodman:
       // Since 23.0 it forbids `socket`. Debian's 20.10 does not, although Docker's last 20.10 did.
       let major = Int(engine.version.prefix { $0 != "." }) ?? 0
       return major < 23 ? .open : runs32Bit ? .by32Bit : .closed
-    case let text?:
-      let json = text.first == "{" ? Array(text.utf8) : profile(text)
-      // A profile that cannot be read is a finding: it may permit anything.
-      return json.flatMap { try? SeccompProfile($0) }?.reach(runs32Bit: runs32Bit)
+    case "default", "builtin": json = profile(DockerEngine.podmanProfile)
+    case let text?: json = text.first == "{" ? Array(text.utf8) : profile(text)
     }
+    // A profile that cannot be read is a finding: it may permit anything.
+    return json.flatMap { try? SeccompProfile($0) }?.reach(runs32Bit: runs32Bit)
   }
 
-  // MARK: - Ports and names
+  // MARK: - Ports
 
   /// A port of serve that the engine passes on: clients come through its NAT, all with the gateway's address.
   private func published(_ container: DockerEngine.Container) -> [Finding] {
@@ -230,10 +315,11 @@ struct DockerDiagnosis {
     guard !taken.isEmpty else { return [] }
     return [
       .serious(
-        "docker",
+        .containerPublishesResolver, area,
         "container \(container.shownName) publishes \(taken.sorted().joined(separator: ", ")): queries that come that way "
           + "bear the gateway's address, and no policy can tell who asks",
-        "run sluice on the host's network (docker run --network host …), and publish no port that it listens on")
+        "run sluice on the host's network (\(engine.command) run --network host …), and publish no port that it listens on"
+      )
     ]
   }
 
@@ -251,9 +337,9 @@ struct DockerDiagnosis {
         }
       let name = policy.servers[server].name.text
       return isListed
-        ? .ok("docker", "container \(container.shownName) publishes \(port), which \(name) lists as inbound")
+        ? .ok(area, "container \(container.shownName) publishes \(port), which \(name) lists as inbound")
         : .serious(
-          "docker",
+          .containerPublishes, area,
           "container \(container.shownName) publishes \(port), which \(name) does not list as inbound: others are refused, "
             + "but what connects by the engine's proxy on this host gets in, and data out",
           "inbound: [ \(port) ] in the policy of \(name), or publish no port")
@@ -265,57 +351,10 @@ struct DockerDiagnosis {
     container.addresses.compactMap { address in
       guard let held = held.first(where: { $0.prefix.contains(address) }) else { return nil }
       return .warning(
-        "docker",
+        .containerHeld, area,
         "container \(container.shownName) has the address \(address) in \(held.prefix), which stays closed since no policy "
           + "governs it any more (\(held.server)): it reaches nothing",
         "give it a policy, or: \(EnclosureText.release(held))")
-    }
-  }
-
-  private func dns(_ container: DockerEngine.Container, _ name: String) -> [Finding] {
-    let asked = container.dns
-    let listens = settings.listen.map(\.address)
-    let isWild = settings.listen.contains { $0.isWildcard }
-    let first = settings.listen.first { !$0.isWildcard }?.address.description ?? "ADDRESS"
-    let strangers = asked.filter { text in
-      guard let address = IPAddress(text) else { return true }
-      return !(listens.contains(address) || isWild && ownAddresses.contains(address))
-    }
-    if asked.isEmpty {
-      return [
-        .serious(
-          "docker",
-          "container \(name) has no --dns: it asks Docker's resolver, which asks the host's, so names leave unfiltered",
-          "docker run --dns \(first) …")
-      ]
-    }
-    if !strangers.isEmpty {
-      return [
-        .serious(
-          "docker", "container \(name) has --dns \(strangers.joined(separator: ", ")), where sluice does not listen",
-          "docker run --dns \(first) … and no other")
-      ]
-    }
-    if asked.count > 1 {
-      return [
-        .warning(
-          "docker", "container \(name) has several --dns: a denial by one may be asked of the next",
-          "docker run --dns \(first) … once")
-      ]
-    }
-    return []
-  }
-
-  /// An address of one family in a server's network and one of the other in none.
-  private func families(_ container: DockerEngine.Container, _ name: String) -> [Finding] {
-    let open = container.addresses.filter { policy.clients.server(of: $0) == nil }
-    return open.map { address in
-      .serious(
-        "docker",
-        "container \(name) has the address \(address) as well, which is in no server's network: that way it is not governed",
-        address.family == .v6
-          ? "add its IPv6 network to the policy's `networks:`, or make its network without --ipv6"
-          : "add its network to the policy's `networks:`, or take the container off it")
     }
   }
 }

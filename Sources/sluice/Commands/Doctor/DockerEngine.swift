@@ -3,7 +3,8 @@ import Foundation
 import IPNetwork
 import Serving
 
-/// What a Docker engine tells of itself and of the containers that run (Docker Engine API v1.41).
+/// What a Docker engine tells of itself and of the containers that run (Docker Engine API v1.41), or Podman, which serves the
+/// same API.
 struct DockerEngine: Equatable {
   struct Container: Equatable {
     var id: String
@@ -13,7 +14,8 @@ struct DockerEngine: Equatable {
     var labels: [String: String]
     /// `host`, `container:ID`, `none`, or a network's name.
     var networkMode: String
-    var dns: [String]
+    /// Whom it asks, or whom the engine's own resolver asks for it, as far as the engine tells.
+    var resolvers: [String]
     /// By port of the container, as `53/udp`.
     var published: [String: [Binding]]
     var networks: [String: Endpoint]
@@ -21,7 +23,11 @@ struct DockerEngine: Equatable {
     /// `seccomp=unconfined`, `seccomp={…}`, …
     var securityOptions: [String]
     var isPrivileged: Bool
+    /// Without the prefix `CAP_`.
     var addedCapabilities: [String]
+    var droppedCapabilities: [String] = []
+    /// Whether it is in the host's PID namespace.
+    var seesHostProcesses = false
 
     var shownName: String { name.hasPrefix("/") ? String(name.dropFirst()) : name }
     var addresses: [IPAddress] { networks.values.flatMap(\.addresses).sorted() }
@@ -65,14 +71,42 @@ struct DockerEngine: Equatable {
     var subnets: [IPPrefix]
     /// The interface that a macvlan or ipvlan network stands on.
     var parent: String?
+    /// What keeps the host from having an address in it, as an option of the driver; nil where it has one.
+    var isolation: String?
   }
 
-  var version: String
+  /// Where the packages of Podman put the profile that it calls its default.
+  static let podmanProfile = "/usr/share/containers/seccomp.json"
+
+  var version = ""
+  var isPodman = false
+  /// Whether it runs as a user who is not root.
+  var isRootless = false
   /// What containers get that name no profile: `default`, `builtin`, `unconfined`, or the path of a file; nil where the
   /// engine uses no seccomp.
   var seccompProfile: String?
-  var networks: [Network]
-  var containers: [Container]
+  var networks: [Network] = []
+  var containers: [Container] = []
+
+  /// The program that gives it orders.
+  var command: String { isPodman ? "podman" : "docker" }
+
+  /// The network that holds an address, as it was made; nil where the engine tells of none.
+  func subnet(of address: IPAddress) -> IPPrefix? {
+    networks.lazy.flatMap(\.subnets).first { $0.contains(address) }
+  }
+
+  /// What a policy's `networks:` has to hold for an address to be a server's.
+  func network(of address: IPAddress) -> String {
+    subnet(of: address)?.description ?? "\(address)/\(address.family == .v4 ? 32 : 128)"
+  }
+
+  /// Whether a container may make raw sockets: Docker gives that to each, Podman to those that ask for it.
+  func maySendRawPackets(_ container: Container) -> Bool {
+    let isAdded = container.addedCapabilities.contains { ["NET_RAW", "ALL"].contains($0) }
+    let isDropped = container.droppedCapabilities.contains { ["NET_RAW", "ALL"].contains($0) }
+    return isAdded || !isDropped && !isPodman
+  }
 
   /// The one whose network a container uses: its own, or what `--network container:` leads to.
   func networkOwner(of container: Container) -> Container {
@@ -101,8 +135,11 @@ extension DockerEngine {
       guard response.status == 200 else { throw StartError("it answered with status \(response.status)") }
       return try JSONDecoder().decode(type, from: Data(response.body))
     }
-    version = try get("/version", as: Version.self)?.version ?? ""
+    let told = try get("/version", as: Version.self)
+    version = told?.version ?? ""
+    isPodman = told?.components?.contains { $0.name.hasPrefix("Podman") } ?? false
     let options = try get("/info", as: Information.self)?.securityOptions ?? []
+    isRootless = options.contains { $0 == "name=rootless" || $0.hasPrefix("name=rootless,") }
     seccompProfile = options.first { $0.hasPrefix("name=seccomp") }.map { option in
       option.split(separator: ",").first { $0.hasPrefix("profile=") }.map { String($0.dropFirst("profile=".count)) }
         ?? "default"
@@ -111,7 +148,9 @@ extension DockerEngine {
       Network(
         name: network.name, driver: network.driver,
         subnets: (network.addresses?.ranges ?? []).compactMap { $0.subnet.flatMap { IPPrefix($0) } },
-        parent: network.options?["parent"])
+        parent: network.options?["parent"],
+        isolation: ["ipv4", "ipv6"].lazy.map { "com.docker.network.bridge.gateway_mode_\($0)" }
+          .first { network.options?[$0] == "isolated" }.map { "\($0)=isolated" })
     }
     containers = try (get("/containers/json", as: [Listed].self) ?? []).compactMap { listed in
       guard let told = try get("/containers/\(listed.id)/json", as: Told.self) else { return nil }
@@ -126,9 +165,19 @@ extension DockerEngine {
   }
 
   private struct Version: Decodable {
-    var version: String
+    struct Component: Decodable {
+      var name: String
 
-    enum CodingKeys: String, CodingKey { case version = "Version" }
+      enum CodingKeys: String, CodingKey { case name = "Name" }
+    }
+
+    var version: String
+    var components: [Component]?
+
+    enum CodingKeys: String, CodingKey {
+      case version = "Version"
+      case components = "Components"
+    }
   }
 
   private struct Information: Decodable {
@@ -191,6 +240,8 @@ extension DockerEngine {
       var securityOptions: [String]?
       var isPrivileged: Bool?
       var addedCapabilities: [String]?
+      var droppedCapabilities: [String]?
+      var processes: String?
 
       enum CodingKeys: String, CodingKey {
         case networkMode = "NetworkMode"
@@ -199,6 +250,8 @@ extension DockerEngine {
         case securityOptions = "SecurityOpt"
         case isPrivileged = "Privileged"
         case addedCapabilities = "CapAdd"
+        case droppedCapabilities = "CapDrop"
+        case processes = "PidMode"
       }
     }
 
@@ -232,6 +285,8 @@ extension DockerEngine {
     var id: String
     var name: String
     var path: String?
+    /// The file that is the container's /etc/resolv.conf.
+    var resolverFile: String?
     var configuration: Configuration?
     var hostConfig: HostConfig
     var mounts: [Mount]?
@@ -241,6 +296,7 @@ extension DockerEngine {
       case id = "Id"
       case name = "Name"
       case path = "Path"
+      case resolverFile = "ResolvConfPath"
       case configuration = "Config"
       case hostConfig = "HostConfig"
       case mounts = "Mounts"
@@ -251,12 +307,33 @@ extension DockerEngine {
 
 extension DockerEngine.Container {
   fileprivate init(_ told: DockerEngine.Told, volumes: [DockerEngine.Volume]) {
+    let host = told.hostConfig
+    let named = host.dns ?? []
+    // Without --dns it asks whom the engine or the host asks, as its file says.
+    let resolvers = named.isEmpty ? Self.resolvers(told.resolverFile.flatMap { HostFile.text($0) } ?? "") : named
     self.init(
       id: told.id, name: told.name, program: told.path ?? "", labels: told.configuration?.labels ?? [:],
-      networkMode: told.hostConfig.networkMode, dns: told.hostConfig.dns ?? [],
-      published: (told.hostConfig.published ?? [:]).compactMapValues(\.self),
+      networkMode: host.networkMode, resolvers: resolvers,
+      published: (host.published ?? [:]).compactMapValues(\.self),
       networks: told.networkSettings.networks ?? [:], volumes: volumes,
-      securityOptions: told.hostConfig.securityOptions ?? [], isPrivileged: told.hostConfig.isPrivileged ?? false,
-      addedCapabilities: told.hostConfig.addedCapabilities ?? [])
+      securityOptions: host.securityOptions ?? [], isPrivileged: host.isPrivileged ?? false,
+      addedCapabilities: (host.addedCapabilities ?? []).map(Self.capability),
+      droppedCapabilities: (host.droppedCapabilities ?? []).map(Self.capability),
+      seesHostProcesses: host.processes == "host")
+  }
+
+  private static func capability(_ name: String) -> String {
+    name.hasPrefix("CAP_") ? String(name.dropFirst(4)) : name
+  }
+
+  /// The name servers of a container's resolv.conf. 127.0.0.11 is the engine's own resolver, and whom that one asks stands in
+  /// a comment since Docker 25: `# ExtServers: [10.77.2.1 host(127.0.0.53)]`.
+  static func resolvers(_ text: String) -> [String] {
+    let lines = text.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    let servers = lines.filter { $0.first == "nameserver" && $0.count > 1 }.map { $0[1] }
+    let passedOn = lines.first { $0.starts(with: ["#", "ExtServers:"]) }.map { line in
+      line.dropFirst(2).map { $0.trimmingCharacters(in: ["[", "]"]) }
+    }
+    return servers.filter { $0 != "127.0.0.11" } + (servers.contains("127.0.0.11") ? passedOn ?? [] : [])
   }
 }

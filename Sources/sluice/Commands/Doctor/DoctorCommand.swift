@@ -1,20 +1,23 @@
 import ArgumentParser
 import Foundation
+import Serving
 import Settings
 
 struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor", abstract: "Check this host: what could get past the policy, and what keeps it from working.",
     discussion: """
-      Looks at kernel and privilege, the files, the running server, the table, every container of a Docker engine, and Podman's networks. Each \
-      finding says what mends it. Changes nothing. Exits with 1 if one is serious. As root it sees all of it.
+      Looks at kernel and privilege, the files, the running server, the rules, every container of the engines that it finds, and \
+      Podman's networks. Engines are asked at DOCKER_HOST, CONTAINER_HOST, the sockets of Docker and Podman, and those of users' own \
+      engines. Each finding says what mends it. Changes nothing. Exits with 1 if one is serious. As root it sees all of it.
 
-      Example:
+      Examples:
         sudo sluice doctor --config /etc/sluice/sluice.yaml
+        sudo --preserve-env=DOCKER_HOST sluice doctor
       """)
 
   @OptionGroup var configuration: ConfigurationOption
-  @Option(help: "The socket of the Docker engine.", completion: .file()) var docker = "/var/run/docker.sock"
+  @Option(help: "The socket of the only engine to ask.", completion: .file()) var docker: String?
   @Option(help: "The folder of Podman's networks.", completion: .directory)
   var podman = "/etc/containers/networks"
   @Flag(help: "Print one JSON object a line.") var json = false
@@ -24,13 +27,15 @@ struct DoctorCommand: ParsableCommand {
     var findings = HostDiagnosis.files(loaded, configuration: configuration.config)
     if let settings = loaded.settings {
       findings += HostDiagnosis.machine(settings)
-      findings += HostDiagnosis.server(settings)
+      findings += HostDiagnosis.server(settings, configuration: configuration.config)
       findings += ListenDiagnosis.addresses(settings.listen) + ListenDiagnosis.taken(settings.listen)
+      findings += ListenDiagnosis.outside(ListenCoverage.ofThisHost(settings).gaps)
       findings += ListenDiagnosis.podman(settings.listen, folder: podman)
       findings += HostDiagnosis.table(settings)
+      findings += HostDiagnosis.sets(settings)
       findings += HostDiagnosis.enclosure(settings)
       findings += DockerDiagnosis.findings(
-        settings, configuration: configuration.config, socket: docker)
+        settings, configuration: configuration.config, engines: EngineSockets(docker, .ofThisHost))
     }
     findings.sort { ($0.severity, $0.area, $0.text) < ($1.severity, $1.area, $1.text) }
     for finding in findings {
@@ -50,6 +55,7 @@ struct DoctorCommand: ParsableCommand {
     return switch severity {
     case .serious: TerminalStyle.bad(text)
     case .warning: TerminalStyle.doubtful(text)
+    case .remark: text
     case .ok: TerminalStyle.good(text)
     }
   }

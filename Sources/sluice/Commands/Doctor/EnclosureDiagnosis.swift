@@ -13,13 +13,17 @@ struct EnclosureDiagnosis {
   private let settings: Settings
   private let surroundings: Ruleset.Surroundings
 
+  init(_ settings: Settings, _ surroundings: Ruleset.Surroundings) {
+    self.settings = settings
+    self.surroundings = surroundings
+  }
+
   /// Nil where rules are not Sluice's to write.
   ///
   /// - Throws: when interfaces and routes cannot be read.
   init?(_ settings: Settings) throws(SystemError) {
     guard settings.firewall.mode == .managed else { return nil }
-    self.settings = settings
-    surroundings = try Ruleset.Surroundings(FirewallPlan(settings, settings.policies), state: settings.state)
+    self.init(settings, try Ruleset.Surroundings(FirewallPlan(settings, settings.policies), state: settings.state))
   }
 
   /// What `check` says of the enclosure, also that it cannot be told.
@@ -41,6 +45,10 @@ struct EnclosureDiagnosis {
       let server = settings.policies[Int(exposure.server)]
       let location = server.networks.first { $0.prefix == exposure.network }?.location ?? server.location
       return Diagnostic.warning(EnclosureText.text(of: exposure, server: server.name.text), at: location)
+    }
+    for displacement in report.displacements {
+      let server = settings.policies[Int(displacement.server)]
+      findings.append(.warning(EnclosureText.text(of: displacement, server: server.name.text), at: server.location))
     }
     for link in report.links where !link.others.isEmpty {
       guard let server = link.servers.first.map({ settings.policies[Int($0)] }) else { continue }
@@ -71,27 +79,36 @@ struct EnclosureDiagnosis {
     let report = EnclosureReport(surroundings.enclosure)
     var findings = report.exposures.map { exposure in
       Finding.serious(
-        "enclosure", EnclosureText.text(of: exposure, server: settings.policies[Int(exposure.server)].name.text),
+        .networkExposed, "enclosure",
+        EnclosureText.text(of: exposure, server: settings.policies[Int(exposure.server)].name.text),
         "\(EnclosureText.remedy(exposure)) in the policy, or a bridge of its own for the network")
+    }
+    findings += report.displacements.map { displacement in
+      .serious(
+        .networkElsewhere, "enclosure",
+        EnclosureText.text(of: displacement, server: settings.policies[Int(displacement.server)].name.text),
+        "\(EnclosureText.remedy(displacement)) in the policy, or the network with that name: docker network create "
+          + "-o com.docker.network.bridge.name=\(displacement.pinned) …")
     }
     for link in report.links where !link.others.isEmpty {
       findings.append(
         .warning(
-          "enclosure", EnclosureText.others(link.others, behind: link.interface),
+          .networkOthers, "enclosure", EnclosureText.others(link.others, behind: link.interface),
           "add what should be governed to a policy's `networks:`, and move the rest behind another interface"))
     }
     if let damage {
       findings.append(
         .serious(
-          "enclosure", damage, "write the network and the server's name that should stand there, or take the line out"))
+          .networkList, "enclosure", damage,
+          "write the network and the server's name that should stand there, or take the line out"))
     }
     findings += surroundings.held.map {
-      .warning("enclosure", EnclosureText.held($0), "give it a policy, or: \(EnclosureText.release($0))")
+      .warning(.networkHeld, "enclosure", EnclosureText.held($0), "give it a policy, or: \(EnclosureText.release($0))")
     }
     if !report.absent.isEmpty {
       findings.append(
         .warning(
-          "enclosure", EnclosureText.absent(report.absent),
+          .networkAbsent, "enclosure", EnclosureText.absent(report.absent),
           "make the network, or name its interface in the policy, `interface: NAME`; it is enclosed as soon as it is there"
         ))
     }
@@ -109,6 +126,9 @@ struct EnclosureDiagnosis {
 
   /// Networks that no policy governs any more, and that stay closed.
   var held: [HeldNetwork] { surroundings.held }
+
+  /// What lies behind enclosed interfaces and is no server's: nothing from there passes.
+  var cutOff: [IPPrefix] { surroundings.enclosure.links.flatMap(\.others) }
 
   /// Each interface behind which servers' networks lie, enclosed or not, with the servers' names.
   var serversByInterface: [String: Set<String>] {

@@ -20,8 +20,10 @@ enum HostDiagnosis {
       findings.append(
         diagnostic.severity == .error
           ? .serious(
-            "configuration", diagnostic.description, "see Documentation/configuration.md; `sluice check` prints all")
-          : .warning("configuration", diagnostic.description, "change it, or take it for what it is"))
+            .configurationError, "configuration", diagnostic.description,
+            "see Documentation/configuration.md; `sluice check` prints all")
+          : .warning(
+            .configurationWarning, "configuration", diagnostic.description, "change it, or take it for what it is"))
     }
     guard let settings = loaded.settings else { return findings }
     if findings.isEmpty {
@@ -32,24 +34,30 @@ enum HostDiagnosis {
       if status.st_mode & 0o022 != 0 {
         findings.append(
           .serious(
-            "files", "\(path) can be written by others than its owner (mode \(octal(status)))", "chmod go-w \(path)"))
+            .fileWritable, "files", "\(path) can be written by others than its owner (mode \(octal(status)))",
+            "chmod go-w \(path)"))
       }
       if status.st_uid != 0, status.st_uid != geteuid() {
         findings.append(
-          .warning("files", "\(path) belongs to uid \(status.st_uid), who can change the policy", "chown root \(path)"))
+          .warning(
+            .fileOwner, "files", "\(path) belongs to uid \(status.st_uid), who can change the policy",
+            "chown root \(path)"))
       }
     }
     if let path = Confinement.exposed(settings, configuration).first {
       findings.append(
         .warning(
-          "files", "\(path), which the firewall bridge goes by, lies in the audit log's folder, where serve may write",
+          .fileExposed, "files",
+          "\(path), which the firewall bridge goes by, lies in the audit log's folder, where serve may write",
           "give the audit log a folder of its own"))
     }
-    if let text = LogFolder.fault(settings) { findings.append(.serious("files", text, LogFolder.remedy(settings))) }
+    if let text = LogFolder.fault(settings) {
+      findings.append(.serious(.logFolder, "files", text, LogFolder.remedy(settings)))
+    }
     if let status = status(of: settings.audit.path), status.st_mode & 0o077 != 0 {
       findings.append(
         .warning(
-          "files", "the audit log \(settings.audit.path) can be read by others (mode \(octal(status)))",
+          .logReadable, "files", "the audit log \(settings.audit.path) can be read by others (mode \(octal(status)))",
           "chmod 600 \(settings.audit.path)"))
     }
     return findings
@@ -70,7 +78,7 @@ enum HostDiagnosis {
     guard settings.firewall.mode != .off else {
       return findings + [
         .warning(
-          "firewall",
+          .firewallOff, "firewall",
           "firewall.mode is off: names are filtered, addresses are not; a server can connect anywhere by address",
           "set firewall.mode to managed")
       ]
@@ -81,21 +89,24 @@ enum HostDiagnosis {
     } catch {
       findings.append(
         error.errno == EPERM
-          ? .warning("kernel", "the kernel's tables cannot be read without root", "run it with sudo")
+          ? .warning(.tablesUnread, "kernel", "the kernel's tables cannot be read without root", "run it with sudo")
           : error.errno == ENOENT
             ? .ok("kernel", "nf_tables can be read")
-            : .serious("kernel", "nf_tables cannot be used: \(error)", "load the module: modprobe nf_tables"))
+            : .serious(
+              .tablesUnusable, "kernel", "nf_tables cannot be used: \(error)", "load the module: modprobe nf_tables"))
     }
     if HostFile.number("/proc/sys/net/ipv4/ip_forward") == 0 {
       findings.append(
-        .warning("kernel", "the host forwards no IPv4: containers reach nothing", "sysctl -w net.ipv4.ip_forward=1"))
+        .warning(
+          .forwardingOff, "kernel", "the host forwards no IPv4: containers reach nothing",
+          "sysctl -w net.ipv4.ip_forward=1"))
     }
     if let count = HostFile.number("/proc/sys/net/netfilter/nf_conntrack_count"),
       let limit = HostFile.number("/proc/sys/net/netfilter/nf_conntrack_max"), count * 10 > limit * 9
     {
       findings.append(
         .warning(
-          "kernel", "\(count) of \(limit) connections are tracked: new ones are about to be dropped",
+          .connectionsFull, "kernel", "\(count) of \(limit) connections are tracked: new ones are about to be dropped",
           "sysctl -w net.netfilter.nf_conntrack_max=\(limit * 2)"))
     }
     return findings
@@ -106,53 +117,55 @@ enum HostDiagnosis {
     guard isSynchronised >= 0 else { return nil }
     guard isSynchronised == 0 else { return .ok("clock", "synchronised") }
     return .warning(
-      "clock", "not synchronised: `until:` ends late or early, and the log's times are not those of other logs",
+      .clock, "clock", "not synchronised: `until:` ends late or early, and the log's times are not those of other logs",
       "run an NTP client: apt-get install chrony")
   }
 
   // MARK: - The running server
 
-  static func server(_ settings: Settings) -> [Finding] {
+  static func server(_ settings: Settings, configuration: String) -> [Finding] {
     let status: ControlAPI.Status
     do {
       let response = try ControlClient(path: settings.control.path).call(.get, ControlAPI.Call.status.path)
       status = try ControlAPI.decode(ControlAPI.Status.self, response.body)
     } catch let error as SystemError where error.errno == EACCES || error.errno == EPERM {
-      return [.warning("server", "\(settings.control.path) is not for this user", "run it with sudo")]
+      return [.warning(.serverForbidden, "server", "\(settings.control.path) is not for this user", "run it with sudo")]
     } catch {
       return [
         .serious(
-          "server", "nobody serves at \(settings.control.path): containers resolve nothing",
-          "systemctl start sluice, or sluice serve --config …")
+          .serverAbsent, "server", "nobody serves at \(settings.control.path): containers resolve nothing",
+          "systemctl start sluice, or sluice serve --config \(configuration)")
       ]
     }
     var findings: [Finding] = []
     if status.bridge.state == "down" {
       findings.append(
         .serious(
-          "server", "the firewall bridge is down: allowed names get SERVFAIL", "restart sluice; its output says why"))
+          .bridgeDown, "server", "the firewall bridge is down: allowed names get SERVFAIL",
+          "restart sluice; its output says why"))
     }
     if status.bridge.degraded {
       findings.append(
         .serious(
-          "server", "the kernel may not hold what was granted",
+          .kernelBehind, "server", "the kernel may not hold what was granted",
           "see `sluice firewall diff` and `sluice grants --kernel`"))
     }
     if status.audit.blocked {
       findings.append(
         .serious(
-          "server", "the audit log cannot be written: denials and grants get SERVFAIL",
+          .logBlocked, "server", "the audit log cannot be written: denials and grants get SERVFAIL",
           "make room, or mend the owner of \(status.audit.path)"))
     }
     if let fault = status.audit.rotationFault {
       findings.append(
         .serious(
-          "server", LogFault.text(status.audit.path, fault),
+          .logUnrotated, "server", LogFault.text(status.audit.path, fault),
           "give the folder to the service's user: \(LogFolder.remedy(settings))"))
     }
     for upstream in status.upstreams where !upstream.healthy {
       findings.append(
-        .warning("server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
+        .warning(
+          .upstreamSilent, "server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
     }
     let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
     if status.policy.fingerprint != own, status.permits > 0 {
@@ -160,7 +173,9 @@ enum HostDiagnosis {
         .ok("server", "\(counted(status.permits, "permit")) beside what the files hold: see `sluice allow list`"))
     } else if status.policy.fingerprint != own {
       findings.append(
-        .warning("server", "another policy is in force than the files hold", "sluice reload --config …"))
+        .warning(
+          .policyDiffers, "server", "another policy is in force than the files hold",
+          "sluice reload --config \(configuration)"))
     }
     if findings.allSatisfy({ $0.severity == .ok }) {
       findings.append(.ok("server", "serving since \(status.since), policy \(own)"))
@@ -180,15 +195,31 @@ enum HostDiagnosis {
         difference.isEmpty
           ? .ok("table", "inet \(settings.firewall.table) is as the configuration wants it")
           : .serious(
-            "table",
+            .tableDiffers, "table",
             "inet \(settings.firewall.table) is not as the configuration wants it (\(difference.lines.count) lines differ)",
             "see `sluice firewall diff`; a running sluice puts it right, else `sluice firewall install`"))
     } catch {
       findings.append(
         .warning(
-          "table", "cannot be compared: \((error as? StartError)?.reason ?? "\(error)")", "apt-get install nftables"))
+          .tableUncompared, "table", "cannot be compared: \((error as? StartError)?.reason ?? "\(error)")",
+          "apt-get install nftables"))
     }
     return findings + nftables(isExclusive: settings.firewall.exclusive)
+  }
+
+  /// In a table of the user's own the rules are the user's: whether they do what its sets are for.
+  static func sets(_ settings: Settings) -> [Finding] {
+    guard settings.firewall.mode == .sets, geteuid() == 0 else { return [] }
+    do {
+      return try SetsDiagnosis(settings).findings
+    } catch {
+      return [
+        .warning(
+          .forwardUnread, "sets",
+          "which rules look into the sets is not known: \((error as? StartError)?.reason ?? "\(error)")",
+          "apt-get install nftables")
+      ]
+    }
   }
 
   /// nftables.service flushes every table at a reload, the managed one as well, unless its file brings the rules along.
@@ -211,7 +242,8 @@ enum HostDiagnosis {
     }
     return [
       .warning(
-        "table", "a reload of nftables.service takes the rules away for an instant: \(file) flushes every table",
+        .nftablesReload, "table",
+        "a reload of nftables.service takes the rules away for an instant: \(file) flushes every table",
         "echo 'include \"\(RememberedRules.folder)/*.nft\"' >>\(file) puts them into the same transaction")
     ]
   }
@@ -222,7 +254,10 @@ enum HostDiagnosis {
       guard let enclosure = try EnclosureDiagnosis(settings) else { return [] }
       return try enclosure.findings + WaysOut(enclosure).findings
     } catch {
-      return [.warning("enclosure", "interfaces and routes cannot be read: \(error)", "run it on the host itself")]
+      return [
+        .warning(
+          .interfacesUnread, "enclosure", "interfaces and routes cannot be read: \(error)", "run it on the host itself")
+      ]
     }
   }
 }

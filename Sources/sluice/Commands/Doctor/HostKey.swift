@@ -47,16 +47,14 @@ struct HostKey: Equatable {
 
   /// - Parameters:
   ///   - configuration: the path of the configuration.
-  ///   - engine: that of the engine that was asked.
-  static func all(_ settings: Settings, configuration: String, engine: String) -> [HostKey] {
+  ///   - engines: those of the engines that are asked.
+  static func all(_ settings: Settings, configuration: String, engines: [String]) -> [HostKey] {
     let listening = (HostFile.text("/proc/net/unix") ?? "").split(separator: "\n")
       .compactMap { line in line.firstIndex(of: "/").map { canonical(String(line[$0...])) } }
     let files = [configuration, settings.state] + settings.policies.map(\.location.file)
     let keys =
-      [
-        HostKey(path: canonical(engine), kind: .engine),
-        HostKey(path: canonical(settings.control.path), kind: .control),
-      ]
+      engines.map { HostKey(path: canonical($0), kind: .engine) }
+      + [HostKey(path: canonical(settings.control.path), kind: .control)]
       + Set(listening).sorted().compactMap { named($0) }
       + Set(files).sorted().map { HostKey(path: canonical($0), kind: .policy) }
     return keys

@@ -9,14 +9,25 @@ enum ListenDiagnosis {
   static func addresses(_ listen: [ListenAddress]) -> [Finding] {
     HostAddresses.absent(of: listen).map { address in
       .warning(
-        "listen", "\(address) is not there yet: no interface of this host has the address, and nobody can ask there",
+        .listenAbsent, "listen",
+        "\(address) is not there yet: no interface of this host has the address, and nobody can ask there",
         "make its network (docker network create --gateway \(address.address) …), or take it out of `listen:`")
     }
   }
 
   /// Those that a program other than Sluice has: serve cannot start.
   static func taken(_ listen: [ListenAddress]) -> [Finding] {
-    listen.flatMap { PortHolder.others($0) }.map { .serious("listen", $0.text, $0.remedy) }
+    listen.flatMap { PortHolder.others($0) }.map { .serious(.listenTaken, "listen", $0.text, $0.remedy) }
+  }
+
+  /// Those at which no policy knows who asks.
+  static func outside(_ gaps: [ListenCoverage.Gap]) -> [Finding] {
+    gaps.map { gap in
+      .warning(
+        .listenOutside, "listen", gap.text,
+        gap.candidate.map { "networks: the one around \(gap.listen) instead of \($0.network), or the other way round" }
+          ?? "a policy with the network around \(gap.listen), or take it out of `listen:`")
+    }
   }
 
   // MARK: - Podman
@@ -29,15 +40,17 @@ enum ListenDiagnosis {
   /// - Parameter folder: holds a file for each network (netavark; containers-common).
   static func podman(_ listen: [ListenAddress], folder: String) -> [Finding] {
     // Without the folder there is no Podman, or it has made no network yet.
-    let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    let files = HostFile.names(in: folder)
     var (networks, unread) = ([PodmanNetwork](), [Finding]())
-    for file in files.sorted() where file.hasSuffix(".json") {
+    for file in files where file.hasSuffix(".json") {
       guard let octets = FileManager.default.contents(atPath: "\(folder)/\(file)") else { continue }
       do {
         networks.append(try JSONDecoder().decode(PodmanNetwork.self, from: octets))
       } catch {
         unread.append(
-          .warning("podman", "\(folder)/\(file) is no network as netavark keeps one", "see podman network inspect"))
+          .warning(
+            .podmanFile, "podman", "\(folder)/\(file) is no network as netavark keeps one",
+            "podman network rm, and make it anew; or move the file away"))
       }
     }
     let isInstalled = aardvark.contains { FileManager.default.fileExists(atPath: $0) }
@@ -55,7 +68,7 @@ enum ListenDiagnosis {
         }
       }.map { gateway in
         Finding.serious(
-          "podman",
+          .podmanNetwork, "podman",
           "network \(network.name) has DNS of its own: aardvark-dns cannot bind \(gateway) port 53, where sluice listens, "
             + "and its containers do not start",
           "make the network without it: podman network create --disable-dns …, and podman run --dns \(gateway) …")
@@ -65,7 +78,7 @@ enum ListenDiagnosis {
     // Bound free, an address is taken before its network exists.
     return absent.filter { $0.port == 53 }.map { address in
       .warning(
-        "podman",
+        .podmanPort, "podman",
         "sluice has port 53 of \(address.address), which is not there yet: aardvark-dns, which is installed, gets none in a "
           + "network with that gateway",
         "make that network with podman network create --disable-dns …")

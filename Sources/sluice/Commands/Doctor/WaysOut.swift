@@ -43,7 +43,7 @@ struct WaysOut {
     let below = host.interface(index: interface.lower).map { " on \($0.name)" } ?? ""
     return [
       .serious(
-        "ways out",
+        .linkShared, "ways out",
         "\(interface.name) is \(interface.kind)\(below): its neighbours there are reached beside this host, and no rule sees it",
         "put the servers behind a bridge of their own")
     ]
@@ -53,7 +53,7 @@ struct WaysOut {
     guard bridge.kind == "bridge" else { return [] }
     return ports.filter { !["veth", "tun"].contains($0.kind) }.map { port in
       .serious(
-        "ways out",
+        .portForeign, "ways out",
         "\(port.name) (\(port.kind.isEmpty ? "a device" : port.kind)) is a port of \(bridge.name): what is behind it is reached "
           + "as a neighbour, below the rules",
         "take it out, and let this host route: ip link set \(port.name) nomaster")
@@ -67,7 +67,7 @@ struct WaysOut {
     }.map { upper in
       let lower = below.first { $0.index == upper.lower }?.name ?? governed.name
       return .serious(
-        "ways out",
+        .linkAbove, "ways out",
         "\(upper.name) (\(upper.kind)) stands on \(lower): frames for it come by \(upper.name) and not by \(governed.name), "
           + "which is the one that is enclosed",
         "remove it: ip link delete \(upper.name)")
@@ -91,14 +91,14 @@ struct WaysOut {
     guard !open.isEmpty else {
       return [
         .warning(
-          "ways out",
+          .neighboursFrames, "ways out",
           "\(names) are neighbours on \(bridge.name): frames that are not IP, or are tagged (802.1Q), pass between them past every rule",
           remedy)
       ]
     }
     return [
       .serious(
-        "ways out",
+        .neighboursOpen, "ways out",
         "\(names) are neighbours on \(bridge.name), which passes \(open.map(\.0).joined(separator: " and ")) between them "
           + "below the rules",
         "\(remedy), or: modprobe br_netfilter && sysctl -w "
@@ -117,7 +117,7 @@ struct WaysOut {
       let taken = names.filter { name in flowtable.devices.contains { Self.matches($0, name) } }.sorted()
       guard !taken.isEmpty else { return nil }
       return .serious(
-        "ways out",
+        .flowtableGoverned, "ways out",
         "flowtable \(flowtable.title) holds \(taken.joined(separator: ", ")): connections in it pass no chain, so that closing "
           + "an address does not end them, and nothing counts them",
         "take the interfaces of servers out of it: nft list flowtables")
@@ -125,8 +125,9 @@ struct WaysOut {
     return found.isEmpty
       ? [
         .warning(
-          "table", "there is a flowtable: connections in it pass no chain, so closing an address does not end them",
-          "keep the containers' interfaces out of it: nft list flowtables")
+          .flowtableOther, "table", "there is a flowtable: what comes back to a server by it passes no chain",
+          "keep servers' interfaces out of it, or: \(flowtables.map { "nft delete flowtable \($0.title)" }.joined(separator: "; "))"
+        )
       ] : found
   }
 

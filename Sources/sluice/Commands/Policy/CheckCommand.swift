@@ -24,7 +24,7 @@ struct CheckCommand: ParsableCommand {
     if let settings = loaded.settings {
       findings += LogFolder.check(settings) + ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
       findings += PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
-      findings += EnclosureDiagnosis.diagnose(settings)
+      findings += ListenCoverage.diagnose(settings) + EnclosureDiagnosis.diagnose(settings)
       if let missing = Privileges.missing(settings.user) { findings.append(missing) }
     }
     let failed = loaded.settings == nil || findings.contains { $0.severity == .error }

@@ -45,7 +45,7 @@ package struct Name: Hashable, Sendable {
       }
     }
     try Self.append(label, to: &wire)
-    try self.init(labels: wire)
+    self.init(labels: wire)
   }
 
   /// Reads presentation form with `\DDD` and `\.` escapes (RFC 1035 section 5.1); `.` is the root.
@@ -75,7 +75,7 @@ package struct Name: Hashable, Sendable {
       }
     }
     if !label.isEmpty { try Self.append(label, to: &wire) }
-    try self.init(labels: wire)
+    self.init(labels: wire)
   }
 
   /// As `init(presentation:)`; nil for what is no name, where it does not matter why.
@@ -84,8 +84,8 @@ package struct Name: Hashable, Sendable {
     self = name
   }
 
-  private init(labels: [UInt8]) throws(NameError) {
-    guard labels.count < NameWire.maxOctets else { throw .nameTooLong }
+  /// Takes labels that `append` made.
+  private init(labels: [UInt8]) {
     wire = labels + [0]
   }
 
@@ -107,7 +107,7 @@ package struct Name: Hashable, Sendable {
 
   /// The name without its leftmost label; nil for the root.
   package var parent: Name? {
-    guard let first = wire.first, first != 0, Int(first) + 1 < wire.count else { return nil }
+    guard let first = wire.first, Int(first) + 1 < wire.count else { return nil }
     return Name(octets: Array(wire[(Int(first) + 1)...]))
   }
 

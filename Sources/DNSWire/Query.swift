@@ -104,7 +104,6 @@ package struct Query: Equatable, Sendable {
       guard length <= NameWire.maxLabel else {
         throw fault(length & 0xC0 == 0xC0 ? .pointerNotAllowed : .labelType, at)
       }
-      guard at + length < message.count else { throw fault(.truncated, at) }
       guard at + length + 1 - start < NameWire.maxOctets else { throw fault(.nameTooLong, at) }
       labels += 1
       if length >= 45, Name.isHostnameOctet(UInt8(truncatingIfNeeded: length)) { familiarLengths += 1 }
@@ -160,7 +159,7 @@ enum OPT {
   static func checkOptions(_ message: Span<UInt8>, _ range: Range<Int>) throws(FormatError) {
     var at = range.lowerBound
     while at < range.upperBound {
-      guard at + 4 <= range.upperBound, let length = message.read16(at + 2) else { throw FormatError(.badOPT, at: at) }
+      guard let length = message.read16(at + 2) else { throw FormatError(.badOPT, at: at) }
       at += 4 + Int(length)
     }
     guard at == range.upperBound else { throw FormatError(.badOPT, at: range.upperBound) }

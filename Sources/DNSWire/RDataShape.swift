@@ -75,7 +75,7 @@ enum RDataShape {
     try plainName(message, record, at: &at)
     var last = -1
     while at < record.rdata.upperBound {
-      guard at + 4 <= record.rdata.upperBound, let key = message.read16(at), let length = message.read16(at + 2) else {
+      guard let key = message.read16(at), let length = message.read16(at + 2) else {
         throw FormatError(.recordData, at: at)
       }
       try require(Int(key) > last, record)

@@ -66,6 +66,13 @@ struct NameTests {
     #expect(throws: NameError.self) { try Name(hostname: text) }
   }
 
+  @Test("an empty text is no name, and not the root")
+  func empty() {
+    #expect(throws: NameError.empty) { try Name(hostname: "") }
+    #expect(throws: NameError.empty) { try Name(presentation: "") }
+    #expect(Name(written: "") == nil)
+  }
+
   @Test("a label of 63 octets and a name of 255 are read, one more is refused (threats W7)")
   func limits() throws {
     let label = { (count: Int) in String(repeating: "a", count: count) }
@@ -77,7 +84,9 @@ struct NameTests {
     #expect(throws: NameError.nameTooLong) { try Name(presentation: String(repeating: "a.", count: 128)) }
   }
 
-  @Test("a broken escape is refused (threats N10)", arguments: ["\\", "a\\", "\\25", "\\256", "\\2a5", "\\999.com"])
+  @Test(
+    "a broken escape is refused (threats N10)",
+    arguments: ["\\", "a\\", "\\25", "\\256", "\\2a5", "\\999.com", "\\00a", "\\0/1", "\\00:"])
   func brokenEscapes(_ text: String) {
     #expect(throws: NameError.escape) { try Name(presentation: text) }
   }

@@ -28,5 +28,19 @@ struct OctetsTests {
     #expect(!shifted)
   }
 
+  @Test("a number for which there is no room is left out whole", arguments: 0...4)
+  func room(_ capacity: Int) {
+    let short = [UInt8](capacity: capacity) { out in
+      let fits = out.append(bigEndian: 0x0102 as UInt16)
+      #expect(fits == (capacity >= 2))
+    }
+    #expect(short == (capacity >= 2 ? [1, 2] : []))
+    let long = [UInt8](capacity: capacity) { out in
+      let fits = out.append(bigEndian: 0x0102_0304 as UInt32)
+      #expect(fits == (capacity >= 4))
+    }
+    #expect(long == (capacity >= 4 ? [1, 2, 3, 4] : []))
+  }
+
   private func equal(_ left: [UInt8], _ right: [UInt8]) -> Bool { left.span.equals(right.span) }
 }

@@ -81,7 +81,9 @@ struct QueryTests {
     let longest = label(63) + label(63) + label(63) + label(61) + [0]
     #expect(longest.count == 255)
     #expect(try parse(head + longest + [0, 1, 0, 1]).1 == longest)
-    #expect(isFormatError(head + label(63) + label(63) + label(63) + label(62) + [0, 0, 1, 0, 1]))
+    let tooLong = head + label(63) + label(63) + label(63) + label(62) + [0, 0, 1, 0, 1]
+    #expect(
+      fault(tooLong) == .formatError(FormatError(.nameTooLong, at: 12 + 3 * 64), questionEnd: nil, edns: nil))
     #expect(isFormatError(head + [UInt8](repeating: 1, count: 2 * 140) + [0, 0, 1, 0, 1]))
   }
 
@@ -100,6 +102,9 @@ struct QueryTests {
   func badOPT() {
     var owner = Messages.opt()
     owner.insert(contentsOf: [1, 97], at: 0)
+    #expect(isFormatError(Messages.query("a.example", .A, opt: owner)))
+    owner = Messages.opt()
+    owner[0] = 1
     #expect(isFormatError(Messages.query("a.example", .A, opt: owner)))
     #expect(isFormatError(Messages.query("a.example", .A, opt: Messages.opt(options: [0, 10, 0, 9, 1]))))
     #expect(isFormatError(Messages.query("a.example", .A, opt: Messages.opt(options: [0, 10, 0]))))
@@ -149,7 +154,9 @@ struct QueryTests {
     let long = label(63) + label(63) + label(63)
     let whole = head + long + label(61) + [0, 0, 1, 0, 1]
     #expect(fault(whole) == .notImplemented(questionEnd: whole.count, edns: nil))
-    for name in [long + label(62) + [0], long + label(63) + [0], [0xC0, 12], [0x40, 0], label(5), [UInt8]()] {
+    for name in [
+      long + label(62) + [0], long + label(63) + [0], [0xC0, 12], [0x40, 0], label(64) + [0], label(5), [UInt8](),
+    ] {
       #expect(
         fault(head + name + [0, 1, 0, 1].prefix(name.isEmpty ? 0 : 4)) == .notImplemented(questionEnd: nil, edns: nil))
     }
@@ -171,6 +178,11 @@ struct QueryTests {
       fault(whole)
         == .notImplemented(questionEnd: end, edns: EDNS(udpPayloadSize: 1232, version: 0, dnssecOK: false)))
     #expect(fault(whole.dropLast()) == .notImplemented(questionEnd: end, edns: nil))
+    for (index, count) in [(7, 1), (9, 1), (11, 0), (11, 2)] as [(Int, UInt8)] {
+      var other = whole
+      other[index] = count
+      #expect(fault(other) == .notImplemented(questionEnd: end, edns: nil), "octet \(index) is \(count)")
+    }
   }
 
   @Test("no cut and no flipped bit makes the parser trap")

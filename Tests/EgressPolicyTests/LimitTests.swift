@@ -105,7 +105,7 @@ import Testing
   func over() throws {
     let policy = try server(
       rules: [try rule("a.example.com", until: 86_400, line: 3), try rule("b.example.com", until: 86_401, line: 4)],
-      prefixes: [try prefix(until: 1)])
+      prefixes: [try prefix(until: 1), try prefix(until: 86_401), try prefix()])
     #expect(
       PolicyLinter.check([policy], now: 86_400).map(\.description) == [
         "policy.yaml:3:5: warning: a.example.com ended at 1970-01-02T00:00:00Z: the entry admits nothing",

@@ -28,6 +28,19 @@ import Testing
     #expect(throws: NamePatternError.self) { try NamePattern(text) }
   }
 
+  @Test("a refusal says what is wrong")
+  func reasons() {
+    let wrong: [(String, NamePatternError)] = [
+      ("", .empty), (".", .root), ("*", .coversEverything), ("**", .coversEverything), ("**.", .coversEverything),
+      ("*.*.example.com", .misplacedWildcard), ("a.*.com", .misplacedWildcard), ("1.2.3", .address),
+      ("a b.com", .name(.character(1))),
+    ]
+    for (text, reason) in wrong {
+      let error = #expect(throws: NamePatternError.self) { try NamePattern(text) }
+      #expect(error?.reason == reason.reason, "\(text)")
+    }
+  }
+
   @Test("labels are at most 63 octets, names at most 255")
   func limits() throws {
     let label = String(repeating: "a", count: 63)

@@ -7,12 +7,13 @@ import Testing
 @Suite("What is allowed for a time beside the policy")
 struct PermitRuleTests {
   private func permit(
-    _ pattern: String, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes, server: String = "mcp"
+    _ pattern: String, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes, server: String = "mcp",
+    until: UInt64 = 100
   ) throws -> PermitRule {
     PermitRule(
       server: try ServerName(server),
       rule: EgressRule(
-        pattern: try NamePattern(pattern), ports: ports, types: types, until: 100,
+        pattern: try NamePattern(pattern), ports: ports, types: types, until: until,
         location: SourceLocation(file: "permit 1", line: 0, column: 0)))
   }
 
@@ -79,6 +80,31 @@ struct PermitRuleTests {
     let one = try permit("*.example.net", ports: ssh)
     #expect(try decisive("a.b.example.net", policy, [one, narrow])?.ports == .https)
     #expect(try decisive("example.net", policy, [one, try permit("example.net")])?.ports == .https)
+    let above = try permit("example.net", ports: ssh)
+    #expect(try decisive("a.example.net", policy, [above, try permit("a.example.net")])?.ports == .https)
+  }
+
+  @Test("what one of two permits for a pattern opened ends with it")
+  func endsAlone() throws {
+    let policy = try server(["api.example.com"])
+    let both = [
+      try permit("*.example.net", ports: ssh), try permit("*.example.net", until: 200),
+    ]
+    #expect(try decisive("a.example.net", policy, both)?.ports == self.both)
+    let later = PolicySnapshot([policy.adding(both).inForce(at: 150)])
+    guard case .allowed(let index) = later.verdict("a.example.net") else {
+      Issue.record("the later permit ended with the earlier one")
+      return
+    }
+    #expect(later.rule(server: 0, index: index).ports == .https)
+  }
+
+  @Test("the longest pattern can be allowed, though nothing is as long as a name below it")
+  func longest() throws {
+    let label = String(repeating: "a", count: 63)
+    let name = [label, label, label, String(repeating: "a", count: 59)].joined(separator: ".")
+    let policy = try server(["**.\(name)"])
+    #expect(policy.adding([try permit("**.\(name)", ports: ssh)]).rules.count == 2)
   }
 
   @Test("what is made of several entries is opened until the first of them ends, and allowed until the last")

@@ -146,6 +146,8 @@ import Testing
     for text in ["10.1.0.0/24", "10.3.0.0/16", "fd03::/32"] { #expect(try messages(private: text) == [], "\(text)") }
     #expect(try messages(cidr: "168.63.129.0/24").contains { $0.contains("metadata") })
     #expect(try messages(cidr: "45.11.0.0/16") == [])
+    #expect(try messages(cidr: "0.0.0.0/0") == ["0.0.0.0/0 opens every address"])
+    #expect(try messages(cidr: "::/0") == ["::/0 opens every address"])
   }
 
   @Test("mapped and catch-all networks are pointed out")
@@ -162,6 +164,8 @@ import Testing
     #expect(try domain("a.b.example.co.uk") == "example.co.uk")
     #expect(try domain("example.com") == "example.com")
     #expect(try domain("co.uk") == nil)
+    #expect(try domain("com") == nil && PublicSuffix.registrableDomain(of: .root) == nil)
+    #expect(try domain("a.nosuchtoplevel") == "a.nosuchtoplevel")
     #expect(try domain("x.user.github.io") == "user.github.io")
     #expect(try domain("www.ck") == "www.ck")
   }

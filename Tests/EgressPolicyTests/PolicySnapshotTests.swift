@@ -31,6 +31,25 @@ import Testing
     #expect(snapshot.verdict("example.com", server: -1) == .notListed)
   }
 
+  @Test("a pattern over the root, which no file can have, admits nothing")
+  func overRoot() throws {
+    for kind in [NamePattern.Kind.exact, .oneLabel, .anyLabels] {
+      let rule = EgressRule(pattern: NamePattern(kind: kind, suffix: .root), location: place())
+      let snapshot = PolicySnapshot([try server(rules: [rule])])
+      #expect(snapshot.verdict("com") == .notListed && snapshot.verdict([String]()) == .notListed)
+    }
+  }
+
+  @Test("no pattern matches what is no name: a label of 64 octets, more than 255 octets")
+  func noNames() throws {
+    let label = { (count: Int) in String(repeating: "a", count: count) }
+    let snapshot = PolicySnapshot([try server(["**.example.com", "**.\(label(63))"])])
+    #expect(snapshot.verdict([label(63), "example", "com"]) == .allowed(rule: 0))
+    #expect(snapshot.verdict([label(64), "example", "com"]) == .notListed)
+    #expect(snapshot.verdict([label(60), label(62), label(63), label(63)]) == .allowed(rule: 1))
+    #expect(snapshot.verdict([label(63), label(63), label(62), label(40), label(63)]) == .notListed)
+  }
+
   @Test("* stands for exactly one label and never for the apex")
   func oneLabel() throws {
     let snapshot = PolicySnapshot([try server(["*.example.com"])])

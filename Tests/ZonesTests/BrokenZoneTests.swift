@@ -19,6 +19,7 @@ struct BrokenZoneTests {
       (soa("lan.") + "a.lan. IN CNAME b.lan.\na.lan. IN CNAME c.lan.\n", 3, "CNAME"),
       (soa("lan.") + "lan. IN CNAME a.lan.\na.lan. IN A 127.0.0.1\n", 2, "CNAME"),
       (soa("lan.") + "a.lan. IN CNAME www.example.com.\n", 2, "in no local zone"),
+      (soa("b.lan.") + "a.b.lan. IN CNAME lan.\n", 2, "in no local zone"),
       (soa("lan.") + "a.lan. IN CNAME a.lan.\n", 2, "loops"),
       (soa("lan.") + "sub.lan. IN NS ns.lan.\n", 2, "delegation"),
       (soa("lan.") + "sub.lan. IN DNAME other.lan.\n", 2, "DNAME"),
@@ -45,6 +46,12 @@ struct BrokenZoneTests {
   func longLoop() {
     let links = (0..<9).map { "a\($0).lan. IN CNAME a\(($0 + 1) % 9).lan.\n" }
     #expect(faults(soa("lan.") + links.joined()).count == 9)
+  }
+
+  @Test("the servers of the root, which a zone of the root has to name, are passed over")
+  func rootServers() throws {
+    let zones = try zones(". IN SOA a. b. 1 2 3 4 5\n. IN NS localhost.\n" + soa("lan."))
+    #expect(try zones.answer("lan")?.responseCode == .NOERROR)
   }
 
   @Test("carriage returns, tabs, a missing last line end and the same record twice are no faults")

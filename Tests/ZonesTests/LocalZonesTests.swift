@@ -62,6 +62,13 @@ struct LocalZonesTests {
     #expect(try zones.answer("x.lan", .AAAA)?.responseCode == .NOERROR)
   }
 
+  @Test("a name in the data of another record is no alias")
+  func noAlias() throws {
+    let zones = try zones(soa("lan.") + "a.lan. IN PTR www.example.com.\n")
+    let answer = try #require(try zones.answer("a.lan", .PTR))
+    #expect(answer.responseCode == .NOERROR && answer.records.count == 1)
+  }
+
   @Test("an alias is followed inside the zones, its records first; asked for itself it is not")
   func alias() throws {
     let zones = try zones(

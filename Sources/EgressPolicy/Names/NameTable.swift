@@ -112,7 +112,7 @@ struct NameTable: ~Copyable, Sendable {
 
   private func wildcard(_ part: Part, _ name: Span<UInt8>) -> RuleSlot? {
     var starts = InlineArray<128, UInt8>(repeating: 0)
-    guard let depth = Self.labelStarts(of: name, into: &starts), depth > 0 else { return nil }
+    guard let depth = Self.labelStarts(of: name, into: &starts) else { return nil }
     var suffix = LabelHash(seed: hash.seed)
     var best: RuleSlot?
     var level = 1

@@ -42,12 +42,11 @@ package enum PublicSuffix {
       start = index
       break
     }
-    guard start > 0, !labels.isEmpty else { return nil }
+    guard start > 0 else { return nil }
     return (1..<start).reduce(name) { domain, _ in domain.parent ?? domain }
   }
 
   private static func isSuffix(_ labels: ArraySlice<String>) -> Bool {
-    if labels.count == 1 { return true }
     let marks = rules[labels.joined(separator: ".")] ?? []
     if marks.contains(.icannException) { return false }
     let parent = rules[labels.dropFirst().joined(separator: ".")] ?? []

@@ -45,9 +45,7 @@ extension EgressRule {
 extension PolicySnapshot {
   /// Of a policy of one server: the rule that decides on every name of a pattern that no longer pattern catches.
   fileprivate func decisive(_ pattern: NamePattern) -> EgressRule? {
-    let wire = pattern.sample
-    guard wire.count <= 255 else { return nil }
-    switch decide(server: 0, name: wire.span, type: .A) {
+    switch decide(server: 0, name: pattern.sample.span, type: .A) {
     case .allowed(let rule), .typeNotAllowed(let rule): return self.rule(server: 0, index: rule)
     case .notListed: return nil
     }

@@ -184,8 +184,8 @@ let package = Package(
     tests(
       of: "sluice",
       [
-        "AuditLog", "DNSWire", "EgressPolicy", "HostNetwork", "IPNetwork", "Resolver", "ResponseCache", "Settings",
-        "Zones",
+        "AuditLog", "ControlAPI", "DNSWire", "EgressPolicy", "HostNetwork", "IPNetwork", "Resolver", "ResponseCache",
+        "Serving", "Settings", "Zones",
       ]),
     .testTarget(
       name: "EndToEndTests",

@@ -63,7 +63,7 @@ extension Feeder {
       books = RefusalBooks(counts, dropped: closing.dropped(reading: kernel) ?? 0, at: WallClock.nanoseconds())
       bookTimes = BookTimes(closes: now &+ Self.bookPeriod, reads: now &+ Self.readingPause, settles: nil)
     } else {
-      books?.keep(plan.servers.map(\.name) + [Ruleset.hostName])
+      books?.keep(plan.servers.filter { !$0.isGone }.map(\.name) + [Ruleset.hostName])
     }
   }
 

@@ -2,7 +2,7 @@ package import EgressPolicy
 package import IPNetwork
 
 extension FirewallPlan {
-  private static let formatVersion: UInt16 = 3
+  private static let formatVersion: UInt16 = 4
 
   /// The fixed-layout form in which a plan travels to the bridge.
   package func encoded() -> [UInt8] {
@@ -40,7 +40,7 @@ extension FirewallPlan {
     listeners = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     upstreams = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     released = try reader.list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
-    for _ in 0..<(try reader.count(width: 15)) {
+    for _ in 0..<(try reader.count(width: 16)) {
       servers.append(try Server(from: &reader))
     }
     try reader.end()
@@ -83,6 +83,7 @@ extension FirewallPlan.Server {
     writer.bool(inbound != nil)
     writer.list(inbound ?? []) { $0.port($1) }
     writer.bool(asksDHCP)
+    writer.bool(isGone)
   }
 
   fileprivate init(from reader: inout OctetReader) throws(BridgeFormatError) {
@@ -110,6 +111,7 @@ extension FirewallPlan.Server {
     guard isInbound || ports.isEmpty else { throw .field }
     inbound = isInbound ? ports : nil
     asksDHCP = try reader.bool()
+    isGone = try reader.bool()
   }
 }
 

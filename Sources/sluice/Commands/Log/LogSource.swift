@@ -50,7 +50,9 @@ struct LogSource: ParsableArguments {
     let filter = LogFilter(
       server: server, decision: decision, name: name, since: try Self.time(since, "--since"),
       until: try Self.time(until, "--until"), limit: limit)
-    var reader = AuditReader(path: try logPath(), filter: filter)
+    let path = try logPath()
+    try KnownServers.check(server, config: configuration, log: path)
+    var reader = AuditReader(path: path, filter: filter)
     do throws(AuditStoreError) {
       try body(&reader)
     } catch {
@@ -67,9 +69,11 @@ struct LogSource: ParsableArguments {
     }
   }
 
+  private var configuration: String? { config ?? ConfigurationOption.installedIfReadable }
+
   private func logPath() throws -> String {
     if let path { return path }
-    guard let config = config ?? ConfigurationOption.installedIfReadable else { return AuditSettings.default.path }
+    guard let config = configuration else { return AuditSettings.default.path }
     return try ConfigurationOption.places(config).audit.path
   }
 

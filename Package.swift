@@ -184,8 +184,8 @@ let package = Package(
     tests(
       of: "sluice",
       [
-        "AuditLog", "AuditStore", "Control", "DNSWire", "EgressPolicy", "FirewallModel", "HostNetwork", "IPNetwork",
-        "LinuxIO", "Resolver", "ResponseCache", "Serving", "Settings", "Zones",
+        "AuditLog", "AuditStore", "Control", "ControlAPI", "DNSWire", "EgressPolicy", "FirewallModel", "HostNetwork",
+        "IPNetwork", "LinuxIO", "Resolver", "ResponseCache", "Serving", "Settings", "Zones",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(

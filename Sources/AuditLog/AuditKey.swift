@@ -57,11 +57,16 @@ extension AuditMembers {
 
   /// Members that are arrays of strings.
   package enum List: String, AuditKey {
-    case addresses, chain
+    case addresses, chain, changed
     case countersLost = "counters_lost"
+    case entriesAdded = "entries_added"
+    case entriesRemoved = "entries_removed"
+    case needsRestart = "needs_restart"
     case networksHeld = "networks_held"
     case networksOpen = "networks_open"
-    case others, ports, samples, types
+    case others, ports, samples
+    case sharedNames = "shared_names"
+    case types
 
     package static var begin: StaticString { "[" }
   }

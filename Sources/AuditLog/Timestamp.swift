@@ -15,6 +15,14 @@ package struct Timestamp: Sendable {
     return String(decoding: octets, as: UTF8.self)
   }
 
+  /// `seconds` since 1970: also of years that are too many nanoseconds for 64 bits.
+  package static func text(seconds: UInt64) -> String {
+    var timestamp = Timestamp()
+    timestamp.second = seconds
+    timestamp.format()
+    return String(decoding: timestamp.text, as: UTF8.self) + "000Z"
+  }
+
   /// Appends `nanoseconds` since 1970, cut to milliseconds.
   package mutating func append(_ nanoseconds: UInt64, to output: inout [UInt8]) {
     let milliseconds = nanoseconds / Self.millisecond

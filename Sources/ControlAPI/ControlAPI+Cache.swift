@@ -5,24 +5,24 @@ extension ControlAPI {
     package var name: String
     package var type: String
     package var rcode: String
-    /// Seconds that the answer may be handed out.
-    package var remaining: UInt32
+    /// Milliseconds that the answer may be handed out.
+    package var remainingMs: UInt64
     package var hits: UInt32
     package var addresses: [String]
     /// The names from the one asked for to the one that has the addresses.
     package var chain: [String]
-    /// Why it may not be handed out now, although it is there.
-    package var held: String?
+    /// Whether it may not be handed out now, although it is there: its addresses must be committed again first.
+    package var held: Bool
 
     package init(
-      server: String, name: String, type: String, rcode: String, remaining: UInt32, hits: UInt32, addresses: [String],
-      chain: [String], held: String? = nil
+      server: String, name: String, type: String, rcode: String, remainingMs: UInt64, hits: UInt32, addresses: [String],
+      chain: [String], held: Bool
     ) {
       self.server = server
       self.name = name
       self.type = type
       self.rcode = rcode
-      self.remaining = remaining
+      self.remainingMs = remainingMs
       self.hits = hits
       self.addresses = addresses
       self.chain = chain

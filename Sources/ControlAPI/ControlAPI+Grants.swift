@@ -27,12 +27,38 @@ extension ControlAPI {
     }
   }
 
+  /// A prefix that the policy opens without any name.
+  package struct OpenPrefix: Codable, Sendable {
+    package var server: String
+    package var prefix: String
+    /// `443/tcp` each, or `any` alone.
+    package var ports: [String]
+    /// Of its entry, `FILE:LINE`.
+    package var rule: String
+    package var maxBytes: UInt64?
+    /// When its entry ends, as `ControlAPI.time`.
+    package var until: String?
+
+    package init(
+      server: String, prefix: String, ports: [String], rule: String, maxBytes: UInt64? = nil, until: String? = nil
+    ) {
+      self.server = server
+      self.prefix = prefix
+      self.ports = ports
+      self.rule = rule
+      self.maxBytes = maxBytes
+      self.until = until
+    }
+  }
+
   /// The answer to `GET /v1/grants`.
   package struct GrantList: Codable, Sendable {
     package var grants: [Grant]
+    package var prefixes: [OpenPrefix]
 
-    package init(grants: [Grant]) {
+    package init(grants: [Grant], prefixes: [OpenPrefix]) {
       self.grants = grants
+      self.prefixes = prefixes
     }
   }
 }

@@ -9,8 +9,8 @@ extension ControlAPI {
     package var justification: String
     package var given: String
     package var until: String
-    /// Seconds.
-    package var remaining: UInt64
+    /// Milliseconds.
+    package var remainingMs: UInt64
     /// Who gave it.
     package var uid: UInt32
     package var pid: Int32
@@ -19,7 +19,7 @@ extension ControlAPI {
 
     package init(
       id: UInt64, server: String, name: String, ports: [String], types: [String], justification: String, given: String,
-      until: String, remaining: UInt64, uid: UInt32, pid: Int32, warnings: [String]? = nil
+      until: String, remainingMs: UInt64, uid: UInt32, pid: Int32, warnings: [String]? = nil
     ) {
       self.id = id
       self.server = server
@@ -29,7 +29,7 @@ extension ControlAPI {
       self.justification = justification
       self.given = given
       self.until = until
-      self.remaining = remaining
+      self.remainingMs = remainingMs
       self.uid = uid
       self.pid = pid
       self.warnings = warnings

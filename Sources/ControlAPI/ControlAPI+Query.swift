@@ -8,12 +8,15 @@ extension ControlAPI {
     package var type: String
     /// `allowed`, `not-listed`, `type-not-allowed`, or `unknown-client`.
     package var verdict: String
-    /// The rule that decided.
+    /// The entry that decided: `FILE:LINE`, and its pattern.
     package var rule: String?
+    package var pattern: String?
     /// Whence the answer came: `cache`, `resolved` (asked upstream, or committed again), or `local` (denials as well).
     package var from: String
     /// None where policy drops the query.
     package var rcode: String?
+    /// The extended error of the reply (RFC 8914): its code and text; none without one.
+    package var extendedError: ExtendedError?
     /// The reply as octets, in Base64 (RFC 4648).
     package var message: String?
     package var milliseconds: Double
@@ -23,22 +26,32 @@ extension ControlAPI {
     package var grants: [Grant]
 
     package init(
-      server: String? = nil, client: String, name: String, type: String, verdict: String, rule: String? = nil,
-      from: String, rcode: String? = nil, message: String? = nil, milliseconds: Double, cache: CacheEntry? = nil,
-      grants: [Grant]
+      server: String? = nil, client: String, name: String, type: String, verdict: String, from: String,
+      rcode: String? = nil,
+      message: String? = nil, milliseconds: Double
     ) {
       self.server = server
       self.client = client
       self.name = name
       self.type = type
       self.verdict = verdict
-      self.rule = rule
       self.from = from
       self.rcode = rcode
       self.message = message
       self.milliseconds = milliseconds
-      self.cache = cache
-      self.grants = grants
+      grants = []
+    }
+  }
+
+  /// What a reply says of its answer, for machines and for people.
+  package struct ExtendedError: Codable, Sendable {
+    /// Of the registry of RFC 8914 section 5.2.
+    package var code: UInt16
+    package var text: String
+
+    package init(code: UInt16, text: String) {
+      self.code = code
+      self.text = text
     }
   }
 }

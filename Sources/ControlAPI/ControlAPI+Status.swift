@@ -19,15 +19,20 @@ extension ControlAPI {
     package struct Upstream: Codable, Sendable {
       package var address: String
       package var healthy: Bool
+      /// Whether it answered anything since the start.
+      package var answered: Bool
       /// Of a round trip, smoothed; none before the first answer.
       package var latencyMs: Double?
       package var failures: UInt64
       /// Asked by TCP alone for a while, because of answers that were not its own.
       package var byTcp: Bool
 
-      package init(address: String, healthy: Bool, latencyMs: Double? = nil, failures: UInt64, byTcp: Bool) {
+      package init(
+        address: String, healthy: Bool, answered: Bool, latencyMs: Double? = nil, failures: UInt64, byTcp: Bool
+      ) {
         self.address = address
         self.healthy = healthy
+        self.answered = answered
         self.latencyMs = latencyMs
         self.failures = failures
         self.byTcp = byTcp
@@ -49,10 +54,10 @@ extension ControlAPI {
       package var enclosed: [String]
       /// What else lies behind them and loses its network, some of it.
       package var others: [Others]
-      /// Networks that are closed by their source alone, a sentence each.
-      package var exposed: [String]
-      /// Networks that lie behind another interface than their policy pins, a sentence each.
-      package var displaced: [String]
+      /// Networks that are closed by their source alone.
+      package var exposed: [Exposed]
+      /// Networks that lie behind another interface than their policy pins.
+      package var displaced: [Displaced]
       /// Networks of servers to which no interface leads now, some of them.
       package var absent: [String]
       /// Networks that no policy governs any more, and that stay closed.
@@ -60,7 +65,7 @@ extension ControlAPI {
 
       package init(
         mode: String, table: String? = nil, state: String, incarnation: UInt64, grants: Int, degraded: Bool,
-        enclosed: [String], others: [Others], exposed: [String], displaced: [String], absent: [String],
+        enclosed: [String], others: [Others], exposed: [Exposed], displaced: [Displaced], absent: [String],
         held: [Held]
       ) {
         self.mode = mode
@@ -85,6 +90,37 @@ extension ControlAPI {
       package init(interface: String, prefixes: [String]) {
         self.interface = interface
         self.prefixes = prefixes
+      }
+    }
+
+    /// A network that is closed by its source alone, although an interface leads to it.
+    package struct Exposed: Codable, Sendable {
+      package var network: String
+      package var server: String
+      package var interface: String
+      /// `default-route`, `upstream` or `interface-name`, as in the event `network-exposed`.
+      package var cause: String
+
+      package init(network: String, server: String, interface: String, cause: String) {
+        self.network = network
+        self.server = server
+        self.interface = interface
+        self.cause = cause
+      }
+    }
+
+    package struct Displaced: Codable, Sendable {
+      package var network: String
+      package var server: String
+      package var interface: String
+      /// The interface that the policy names.
+      package var pinned: String
+
+      package init(network: String, server: String, interface: String, pinned: String) {
+        self.network = network
+        self.server = server
+        self.interface = interface
+        self.pinned = pinned
       }
     }
 
@@ -133,6 +169,31 @@ extension ControlAPI {
       }
     }
 
+    /// Why allowed names may not be answered now, or not recorded.
+    package enum Fault: String, Codable, Sendable {
+      case auditBlocked = "audit-blocked"
+      case bridgeDown = "bridge-down"
+      case refusalLogTaken = "refusal-log-taken"
+      case enforcementDegraded = "enforcement-degraded"
+      /// None answers, or none did since the start.
+      case noUpstream = "no-upstream"
+
+      /// A sentence.
+      package var text: String {
+        switch self {
+        case .auditBlocked: "the audit log cannot be written"
+        case .bridgeDown: "the firewall bridge is down"
+        case .refusalLogTaken: "refused connections cannot be recorded: another program reads the kernel's log"
+        case .enforcementDegraded: "the kernel may not hold what was granted"
+        case .noUpstream: "no upstream answers"
+        }
+      }
+    }
+
+    /// Whether allowed names are answered; the same as `/readyz`.
+    package var ready: Bool
+    /// Why not; empty where it is.
+    package var faults: [Fault]
     package var version: String
     package var pid: Int
     package var since: String
@@ -142,6 +203,8 @@ extension ControlAPI {
     /// Those of `listen` that no interface of the host has yet; nil where all are there.
     package var listenAbsent: [String]?
     package var policy: Policy
+    /// What the files had otherwise when they were read last, and a reload does not take.
+    package var needsRestart: [Change]
     package var queries: Counts
     package var upstreams: [Upstream]
     package var upstreamExchanges: UInt64
@@ -159,11 +222,15 @@ extension ControlAPI {
     package var inFlight: Int
 
     package init(
-      version: String, pid: Int, since: String, uptime: UInt64, listen: [String], listenAbsent: [String]? = nil,
-      policy: Policy, queries: Counts, upstreams: [Upstream], upstreamExchanges: UInt64, upstreamWrongAnswers: UInt64,
+      faults: [Fault], version: String, pid: Int, since: String, uptime: UInt64, listen: [String],
+      listenAbsent: [String]? = nil,
+      policy: Policy, needsRestart: [Change], queries: Counts, upstreams: [Upstream], upstreamExchanges: UInt64,
+      upstreamWrongAnswers: UInt64,
       bridge: Bridge, audit: Audit, violations: PromiseViolations, lost: LostCounts, refusalLogRead: Bool, permits: Int,
       cacheEntries: Int, inFlight: Int
     ) {
+      ready = faults.isEmpty
+      self.faults = faults
       self.version = version
       self.pid = pid
       self.since = since
@@ -171,6 +238,7 @@ extension ControlAPI {
       self.listen = listen
       self.listenAbsent = listenAbsent
       self.policy = policy
+      self.needsRestart = needsRestart
       self.queries = queries
       self.upstreams = upstreams
       self.upstreamExchanges = upstreamExchanges

@@ -1,8 +1,9 @@
 import AuditLog
 import Foundation
 
-/// What the control API says, as `serve` writes it and the commands read it. Keys are in snake case; times are RFC 3339,
-/// durations seconds where the key does not say otherwise.
+/// What the control API says, as `serve` writes it and the commands read it. Keys are in snake case; times are RFC 3339 with
+/// milliseconds; what remains is in milliseconds, `remaining_ms`; ports are `443/tcp`, those of one element `protocol` and
+/// `port`; the place of a rule is `FILE:LINE`.
 package enum ControlAPI {
   /// The calls, by what stands behind the version in their path.
   package enum Call: String, Sendable {
@@ -13,6 +14,7 @@ package enum ControlAPI {
     case reload
     case permits
     case query
+    case explanation
 
     /// The path of a request, without parameters: `/v1/status`.
     package var path: String { "/\(ControlAPI.version)/\(rawValue)" }
@@ -67,6 +69,9 @@ package enum ControlAPI {
     (try? timeStyle.parse(text)).map { UInt64(max($0.timeIntervalSince1970, 0)) }
   }
 
-  /// RFC 3339 with milliseconds, UTC.
+  /// RFC 3339 with milliseconds, UTC: the one form of a time in JSON.
   package static func time(nanoseconds: UInt64) -> String { Timestamp.text(nanoseconds) }
+
+  /// The same, of seconds since 1970.
+  package static func time(seconds: UInt64) -> String { Timestamp.text(seconds: seconds) }
 }

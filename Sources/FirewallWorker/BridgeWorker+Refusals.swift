@@ -63,7 +63,7 @@ extension BridgeWorker {
       books = RefusalBooks(counts, dropped: closing.dropped(reading: kernel) ?? 0, at: WallClock.nanoseconds())
       bookTimes = BookTimes(closes: now &+ Self.bookPeriod, reads: now &+ Self.readingPause, settles: nil)
     } else {
-      books?.retain(plan.servers.map(\.name) + [Ruleset.hostName])
+      books?.retain(plan.servers.filter { !$0.isGone }.map(\.name) + [Ruleset.hostName])
     }
   }
 

@@ -72,7 +72,9 @@ struct TableInstaller {
     }
     // Its text makes a table that nothing owns.
     if leftovers.replacesTable { owner?.forget() }
-    return plan.servers.map { $0.opensAnyPort ? [.v4, .v6, .anyPort4, .anyPort6] : [.v4, .v6] }
+    return plan.servers.map { server in
+      server.isGone ? [] : server.opensAnyPort ? [.v4, .v6, .anyPort4, .anyPort6] : [.v4, .v6]
+    }
   }
 
   /// Another enclosure around the plan that is installed.
@@ -218,7 +220,7 @@ struct TableInstaller {
       for family in plan.addressFamilies {
         sets.formUnion(try usable(server, family, existing, table))
       }
-      guard !sets.isEmpty else {
+      guard !sets.isEmpty || server.isGone else {
         let names = plan.addressFamilies.map { "\(server.name)-\($0.rawValue)" }.joined(separator: " nor ")
         throw InstallationError(text: "\(table) holds neither set \(names)")
       }

@@ -1,7 +1,7 @@
 /// Finds the word that was probably meant.
-enum EditDistance {
+package enum EditDistance {
   /// The nearest of `words` when it is near enough to be a slip.
-  static func nearest(to text: String, among words: [String]) -> String? {
+  package static func nearest(to text: String, among words: [String]) -> String? {
     guard text.utf8.count <= 64 else { return nil }
     let ranked = words.map { (word: $0, distance: between(text.lowercased(), $0)) }
     guard let best = ranked.min(by: { $0.distance < $1.distance }) else { return nil }

@@ -8,6 +8,9 @@ package struct Settings: Sendable {
   package var listenLocations: [SourceLocation] = []
   /// Of the audit log's path, or of what has none.
   package var auditLocation = SourceLocation(file: "", line: 0, column: 0)
+  /// Of the keys that name the state folder and the control socket, or of what has none.
+  package var stateLocation = SourceLocation(file: "", line: 0, column: 0)
+  package var controlLocation = SourceLocation(file: "", line: 0, column: 0)
   package var workers: Int
   package var upstreams: [UpstreamAddress]
   package var zones: [ZoneSource]

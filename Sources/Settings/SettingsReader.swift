@@ -4,7 +4,7 @@ import IPNetwork
 
 /// Turns the main configuration document into `Settings`.
 struct SettingsReader {
-  private static let keys = [
+  static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
     "control", "metrics", "user", "watch", "release", "state", "permits",
   ]
@@ -55,6 +55,8 @@ struct SettingsReader {
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
     settings.auditLocation = audit(fields["audit"], in: root, &settings.audit)
     control(fields["control"], &settings.control)
+    settings.stateLocation = (fields["state"] ?? root).location
+    settings.controlLocation = (fields["control"] ?? root).location
     if let node = fields["metrics"] { settings.metrics = findings.metricsAddress(node) }
     if let node = fields["user"] { findings.read(node, into: &settings.user) }
     if let node = fields["release"] { settings.released = released(node, settings) }

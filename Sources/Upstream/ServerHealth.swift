@@ -27,6 +27,8 @@ struct ServerHealth {
   /// Whether it is asked before those that may not answer.
   var isTrusted: Bool { isHealthy && !isSuspect }
 
+  var hasAnswered: Bool { heardAt > 0 }
+
   var isMeasured: Bool { roundTrip != nil }
 
   /// Milliseconds; servers that were never asked come first, so that they get measured.

@@ -102,6 +102,8 @@ package final class UpstreamPool {
   package struct State: Sendable {
     package var address: String
     package var isHealthy: Bool
+    /// Whether it said anything since the start.
+    package var hasAnswered: Bool
     /// Whether it is being probed, because it did not answer a question.
     package var isSuspect: Bool
     /// Milliseconds of a round trip, smoothed; nil before the first answer.
@@ -117,10 +119,16 @@ package final class UpstreamPool {
     return servers.indices.map { server in
       let health = health[server]
       return State(
-        address: serverTexts[server], isHealthy: health.isHealthy, isSuspect: health.isSuspect,
+        address: serverTexts[server], isHealthy: health.isHealthy, hasAnswered: health.hasAnswered,
+        isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
         isByStream: watches[server].asksByStream(now: now))
     }
+  }
+
+  /// Finds out of each upstream whether it answers, before any client's question does.
+  package func probeAll() {
+    for server in servers.indices { probe(server) }
   }
 
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.

@@ -9,7 +9,7 @@ struct ControlAPITests {
   func roundTrip() throws {
     let query = ControlAPI.Query(
       server: "github-mcp", client: "10.77.1.2", name: "api.github.com.", type: "A", verdict: "allowed",
-      rule: "api.github.com", from: "cache", rcode: "NOERROR", milliseconds: 0.25, grants: [])
+      from: "cache", rcode: "NOERROR", milliseconds: 0.25)
     let octets = ControlAPI.encode(query)
     #expect(octets.last == UInt8(ascii: "\n"))
     let text = ControlAPI.line(octets)
@@ -27,7 +27,7 @@ struct ControlAPITests {
 
   @Test("every call has a path of its own below the version")
   func paths() {
-    let calls: [ControlAPI.Call] = [.status, .servers, .cache, .grants, .reload, .permits, .query]
+    let calls: [ControlAPI.Call] = [.status, .servers, .cache, .grants, .reload, .permits, .query, .explanation]
     #expect(Set(calls.map(\.path)).count == calls.count)
     #expect(calls.allSatisfy { $0.path == "/v1/\($0.rawValue)" })
   }
@@ -37,6 +37,9 @@ struct ControlAPITests {
     let text = ControlAPI.time(nanoseconds: 1_763_630_062_250_000_000)
     #expect(text == "2025-11-20T09:14:22.250Z")
     #expect(ControlAPI.seconds(text) == 1_763_630_062)
+    #expect(ControlAPI.time(seconds: 1_763_630_062) == "2025-11-20T09:14:22.000Z")
+    // Later than nanoseconds of 64 bits reach.
+    #expect(ControlAPI.time(seconds: 253_402_300_799) == "9999-12-31T23:59:59.000Z")
     for other in ["", "now", "2025-11-20", "1763630062"] { #expect(ControlAPI.seconds(other) == nil) }
   }
 

@@ -146,16 +146,24 @@ extension EndToEnd {
         #expect(before.status == 0 && before.text.contains("open            nothing"), "\(before)")
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         let after = try object(bed.sluice.command("explain", "--live", "--json", "10.77.1.2", "API.github.com").text)
-        #expect(after["decision"] as? String == "allow" && after["running policy"] as? String == "the same")
-        #expect((after["cached A"] as? String)?.hasSuffix("0 hits: 45.11.0.10") == true)
-        #expect((after["open"] as? String)?.hasPrefix("45.11.0.10 443/tcp for ") == true)
+        #expect(after["decision"] as? String == "allow" && after["ports"] as? [String] == ["443/tcp"])
+        let live = try #require(after["live"] as? [String: Any])
+        #expect(live["as_in_files"] as? Bool == true)
+        let cached = try #require((live["cache"] as? [[String: Any]])?.first)
+        #expect(cached["addresses"] as? [String] == ["45.11.0.10"] && cached["hits"] as? Int == 0)
+        let grant = try #require((live["grants"] as? [[String: Any]])?.first)
+        #expect(grant["address"] as? String == "45.11.0.10" && grant["port"] as? Int == 443)
+        let open = try bed.sluice.command("explain", "--live", "github-mcp", "45.11.0.10", "443/tcp").text
+        #expect(open.contains("open now for a name") && open.contains("for api.github.com on 443/tcp for "), "\(open)")
+        let closed = try bed.sluice.command("explain", "--live", "github-mcp", "45.11.0.66").text
+        #expect(closed.contains("open for no name"), "\(closed)")
         let text = TestbedSettings.standardPolicies.replacing("  - uploads.github.com\n", with: "")
         try Data(text.utf8).write(to: bed.sluice.policyFile)
         let other = try object(
           bed.sluice.command("explain", "--live", "--json", "github-mcp", "uploads.github.com").text)
         #expect(
           other["decision"] as? String == "block"
-            && (other["running policy"] as? String)?.hasPrefix("another one") == true)
+            && (other["live"] as? [String: Any])?["as_in_files"] as? Bool == false)
         #expect(
           try object(bed.sluice.command("explain", "--live", "--json", "192.0.2.1", "a.example").text)["server"] == nil)
       }
@@ -299,8 +307,14 @@ extension EndToEnd {
         #expect(changes.map { $0["server"] as? String } == ["github-mcp", "other-mcp"])
         #expect(changes[0]["added"] as? [String] == ["new.github.com"])
         #expect(changes[0]["removed"] as? [String] == ["uploads.github.com"])
-        #expect(changes[1]["altered"] as? [String] == ["api.github.com"])
-        #expect(changes[0]["altered"] as? [String] == ["onlya.github.com"])
+        func altered(_ index: Int) -> [String] {
+          (changes[index]["altered"] as? [[String: Any]] ?? []).map { change in
+            let texts = ["was", "now"].map { (change[$0] as? [String] ?? []).joined(separator: ",") }
+            return "\(change["entry"] ?? "") \(change["key"] ?? "") \(texts[0]) \(texts[1])"
+          }
+        }
+        #expect(altered(0) == ["onlya.github.com ports 443/tcp 80/tcp"])
+        #expect(altered(1) == ["api.github.com ports any 443/tcp"])
         #expect(reload["addresses_closed"] as? Int == 2)
         #expect(try !bed.connects("45.11.0.11"))
         // What is granted as before is still answered from the cache; what has other ports is asked anew.
@@ -315,6 +329,9 @@ extension EndToEnd {
         #expect(try !bed.connects("45.11.0.13", 443))
         let event = try #require(try bed.sluice.events().last { $0["code"] as? String == "policy-reloaded" })
         #expect(event["names_added"] as? Int == 1 && event["names_removed"] as? Int == 1 && event["uid"] as? Int == 0)
+        #expect(event["entries_added"] as? [String] == ["github-mcp: new.github.com"])
+        #expect(event["entries_removed"] as? [String] == ["github-mcp: uploads.github.com"])
+        #expect((event["changed"] as? [String])?.first == "github-mcp: onlya.github.com: ports: 443/tcp -> 80/tcp")
 
         try Data("server: github-mcp\nnetworks: [ nonsense ]\negress: [ 'a b' ]\n".utf8).write(
           to: bed.sluice.policyFile)
@@ -324,6 +341,65 @@ extension EndToEnd {
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         let policy = try #require(try object(bed.sluice.command("status", "--json").text)["policy"] as? [String: Any])
         #expect(policy["fingerprint"] as? String == reload["policy"] as? String)
+
+        // What only looks goes by the policy in force, and says so.
+        let explained = try bed.sluice.command("explain", "github-mcp", "new.github.com")
+        #expect(explained.status == 0 && explained.text.contains("policies.yaml:"), "\(explained)")
+        #expect(
+          explained.errors.contains("policies.yaml:2") && explained.errors.contains("in force"), "\(explained.errors)")
+        for open in [
+          try bed.sluice.command("grants"), try bed.sluice.command("grants", "--kernel"),
+          try bed.sluice.command("grants", "--server", "github-mcp"),
+        ] {
+          #expect(open.status == 0 && open.errors.contains("in force"), "\(open)")
+        }
+        #expect(try bed.sluice.command("grants").text.contains("onlya.github.com"))
+        #expect(try bed.sluice.command("grants", "--server", "gihub-mcp").errors.contains("did you mean github-mcp?"))
+        #expect(try bed.sluice.command("log", "--server", "gihub-mcp").errors.contains("there is no server gihub-mcp"))
+        #expect(try bed.sluice.command("log", "--server", "github-mcp").status == 0)
+        bed.sluice.stop()
+        #expect(try bed.sluice.command("explain", "github-mcp", "new.github.com").status == 1)
+      }
+    }
+
+    @Test(
+      "what cidr: opens is listed and explained; a refusal beside it says which entry; keys that need a restart are told"
+    )
+    func cidr() throws {
+      var settings = TestbedSettings()
+      settings.policies = settings.policies.replacing(
+        "  - uploads.github.com\n", with: "  - uploads.github.com\n  - { cidr: 45.11.0.64/30, ports: [ 443/tcp ] }\n")
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.connects("45.11.0.66"))
+        #expect(try bed.sluice.command("grants").text.contains("45.11.0.64/30"))
+        let row = try #require(try objects(bed.sluice.command("grants", "--json").text).last)
+        #expect(row["prefix"] as? String == "45.11.0.64/30" && row["ports"] as? [String] == ["443/tcp"])
+        let explained = try object(bed.sluice.command("explain", "github-mcp", "45.11.0.66", "443/tcp", "--json").text)
+        #expect(explained["decision"] as? String == "allow" && explained["code"] as? String == "cidr")
+        #expect(try !bed.connects("45.11.0.66", 80))
+        try eventually("the refusal is told") {
+          try bed.sluice.events().contains {
+            $0["code"] as? String == "wrong-port" && $0["address"] as? String == "45.11.0.66"
+              && $0["rule"] as? String == row["rule"] as? String
+          }
+        }
+
+        // Another server goes, and another upstream is named.
+        let (github, _) = try #require(
+          settings.policies.range(of: "---").map { (settings.policies[..<$0.lowerBound], $0.upperBound) })
+        try Data(github.utf8).write(to: bed.sluice.policyFile)
+        let file = bed.sluice.configurationFile
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        try Data(text.replacing("udp://\(Testbed.upstreamAddress)", with: "udp://192.0.2.77").utf8)
+          .write(to: URL(fileURLWithPath: file))
+        let reload = try bed.sluice.command("reload")
+        #expect(reload.status == 0 && reload.text.contains("other-mcp: removed"), "\(reload)")
+        #expect(
+          reload.text.contains("needs a restart: upstreams: udp://192.0.2.54:53 -> udp://192.0.2.77:53"), "\(reload)")
+        #expect(try bed.sluice.command("status").text.contains("needed for upstreams: "))
+        try eventually("nothing of the server is left") {
+          try !bed.nft("list table inet sluice").contains("other-mcp")
+        }
       }
     }
 

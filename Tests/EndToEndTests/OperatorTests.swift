@@ -31,7 +31,8 @@ extension EndToEnd {
         #expect(output.status == 0, "\(output.errors)")
         let permit = try object(output.text)
         #expect(permit["name"] as? String == "evil.example.com" && permit["uid"] as? Int == 0)
-        #expect(permit["ports"] as? [String] == ["443/tcp"] && (8...12).contains(permit["remaining"] as? Int ?? 0))
+        #expect(
+          permit["ports"] as? [String] == ["443/tcp"] && (8_000...12_000).contains(permit["remaining_ms"] as? Int ?? 0))
         #expect(try bed.dig("evil.example.com", "A", server: "10.77.1.1").status == "NOERROR")
         #expect(try bed.connects("45.11.0.66"))
         // The grant's least lifetime is a minute: it must not outlive the permit even if nothing takes it back.
@@ -196,7 +197,7 @@ extension EndToEnd {
         #expect(first.status == 0, "\(first.errors)")
         for part in [
           "rcode: NOERROR", "IN\tA\t45.11.0.10", ";; VERDICT: allowed, by ", "policies.yaml:4: api.github.com",
-          ";; FROM: resolved", ";; CACHE: NOERROR, ", ";; OPEN: 45.11.0.10 443/tcp for ",
+          ";; RESULT: NOERROR", ";; FROM: resolved", ";; CACHE: NOERROR, ", ";; OPEN: 45.11.0.10 443/tcp for ",
         ] { #expect(first.text.contains(part), "\(part) is not in \(first.text)") }
         #expect(try bed.connects("45.11.0.10"))
         let second = try object(
@@ -209,6 +210,9 @@ extension EndToEnd {
         let denied = try object(
           try bed.sluice.command("query", "--server", "github-mcp", "evil.example.com", "--json").text)
         #expect(denied["verdict"] as? String == "not-listed" && denied["rcode"] as? String == "NXDOMAIN")
+        let text = try bed.sluice.command("query", "--server", "github-mcp", "evil.example.com")
+        #expect(text.status == 1 && text.text.contains(";; RESULT: NXDOMAIN, EDE 15 (Blocked): "), "\(text.text)")
+        #expect(!text.text.contains("id: 0") && !text.text.contains("; Data:"), "\(text.text)")
         let typed = try object(
           try bed.sluice.command("query", "--server", "github-mcp", "api.github.com", "TXT", "--json").text)
         #expect(typed["verdict"] as? String == "type-not-allowed" && typed["rcode"] as? String == "NOERROR")
@@ -224,9 +228,9 @@ extension EndToEnd {
         let event = try bed.sluice.event(of: "evil.example.com", decision: "block")
         #expect(event["transport"] as? String == "control" && event["client"] as? String == "10.77.1.0")
         let asked = try bed.sluice.events().filter { $0["code"] as? String == "asked-by-operator" }
-        #expect(asked.count == 7 && asked.allSatisfy { $0["uid"] as? Int == 0 })
+        #expect(asked.count == 8 && asked.allSatisfy { $0["uid"] as? Int == 0 })
         #expect(
-          asked.first?["destination"] as? String == "API.github.com" && asked[4]["query_type"] as? String == "TXT")
+          asked.first?["destination"] as? String == "API.github.com" && asked[5]["query_type"] as? String == "TXT")
         #expect(asked[1]["server"] as? String == "github-mcp", "asked as a client, it is about the client's server")
         // What an operator asked, the container did not.
         let table = try bed.sluice.command("log", "--name", "evil.example.com").text

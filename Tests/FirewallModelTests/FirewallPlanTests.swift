@@ -26,6 +26,22 @@ import Testing
     }
   }
 
+  @Test("a server that is gone has its number and no set, chain or counter; one with a network is none")
+  func gone() throws {
+    var plan = FirewallPlan.sample()
+    let (kept, name) = (plan.servers[0].name, plan.servers[1].name)
+    #expect(try Ruleset.render(plan).contains(name))
+    plan.servers[1] = FirewallPlan.Server(name: name, prefixes: [], opensAnyPort: false)
+    #expect(try Ruleset.render(plan).contains("add chain inet sluice \(name)\n"), "its sets are still in use")
+    plan.servers[1].isGone = true
+    let text = try Ruleset.render(plan)
+    #expect(!text.contains(name) && text.contains("add chain inet sluice \(kept)\n"))
+    #expect(try FirewallPlan(decoding: plan.encoded()) == plan)
+    plan.servers[1].prefixes = [FirewallPlan.prefix("10.99.0.0/24")]
+    #expect(throws: FirewallPlanError.gone(index: 1)) { try plan.validate() }
+    #expect(throws: BridgeFormatError.self) { try FirewallPlan(decoding: plan.encoded()) }
+  }
+
   @Test(
     "a name that nft could misread is refused",
     arguments: ["", "a b", "a;b", "a{", "1a", "a\n", "über", "forward", "accept", "servers", "clients", "A"])

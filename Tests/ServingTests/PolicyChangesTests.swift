@@ -2,6 +2,7 @@ import Control
 import EgressPolicy
 import FirewallModel
 import Foundation
+import IPNetwork
 import TestSupport
 import Testing
 
@@ -27,6 +28,8 @@ private final class World {
   var told: [String] = []
   var wake: UInt64?
   var isLogBlocked = false
+  /// Whether something of a server that was taken away is in flight or open.
+  var isInUse = false
   /// How much of what was asked for has an end.
   var (bridgeReadings, compiled, activations) = (0, 0, 0)
 
@@ -105,7 +108,7 @@ private final class World {
   func activate(refusing reason: String? = nil, renumbers: Bool = false) throws {
     let proposal = try #require(proposals.last)
     var indexes = machine.inForce.indexes
-    indexes.assign(proposal.compiled?.policies ?? machine.inForce.policies)
+    indexes.assign(proposal.compiled?.policies ?? machine.inForce.policies) { [isInUse] _ in !isInUse }
     let applied = Activation.Applied(policy: "b", former: "a", servers: 1, serversChanged: 1)
     tell(
       .activated(reason.map { .refused($0) } ?? .inForce(applied), indexes: indexes, renumbers: renumbers))
@@ -149,6 +152,8 @@ private final class World {
   var names: [String] {
     machine.inForce.policies.flatMap { $0.rules.map(\.pattern.description) }
   }
+
+  struct NotInForce: Error {}
 
   var lastRefusal: String? {
     switch finished.last?.activation {
@@ -209,6 +214,71 @@ struct PolicyChangesTests {
     world.ask(.permit(try world.permit(1)))
     try world.compile()
     #expect(world.proposals.last?.settings.released.isEmpty == true)
+  }
+
+  @Test(
+    "a reload tells of every key beside the policies: what it takes, and what needs a restart until it is as before")
+  func keys() throws {
+    let world = try World()
+    let first = world.files
+    func reload(_ files: LoadedSettings) throws -> Adoption.Adopted {
+      world.files = files
+      world.ask(.files)
+      world.tell(.bridgeRead(nil))
+      try world.compile()
+      try world.adopt()
+      guard case .inForce(let adopted) = world.finished.last?.adoption else { throw World.NotInForce() }
+      return adopted
+    }
+    var read = try #require(first.settings)
+    read.listen = [ListenAddress(address: try #require(IPAddress("10.77.9.1")))]
+    read.permits.maxSeconds = 60
+    let adopted = try reload(LoadedSettings(settings: read, diagnostics: []))
+    #expect(adopted.settings?.taken.map(\.description) == ["permits.max: 1h -> 1m"])
+    let needed = "listen: 10.77.1.1:53 -> 10.77.9.1:53"
+    #expect(adopted.settings?.needsRestart.map(\.description) == [needed])
+    #expect(world.machine.inForce.needsRestart.map(\.description) == [needed])
+    #expect(world.told.last?.contains("\npermits.max: 1h -> 1m\nneeds a restart: \(needed)") == true, "\(world.told)")
+    // What is taken is in force; what needs a restart still needs it, until the files say it as before.
+    let again = try reload(LoadedSettings(settings: read, diagnostics: []))
+    #expect(again.settings?.taken.isEmpty == true && again.settings?.needsRestart.count == 1)
+    _ = try reload(first)
+    #expect(world.machine.inForce.needsRestart.isEmpty)
+  }
+
+  @Test("what a server left in the firewall goes once nothing of it is in use, and is tried again until then")
+  func remains() throws {
+    let world = try World(
+      World.agent("api.example.com") + "---\n" + World.agent("b.example.com", name: "other", network: 2))
+    world.files = try World.load(World.agent("api.example.com"))
+    world.ask(.files)
+    world.tell(.bridgeRead(nil))
+    try world.compile()
+    world.isInUse = true
+    try world.adopt()
+    #expect(world.machine.inForce.indexes.hasRemains)
+    // At once, in vain; then every five seconds.
+    #expect(world.proposals.last?.members == nil && world.proposals.count == 2)
+    try world.adopt()
+    #expect(world.machine.inForce.indexes.hasRemains && world.wake == 5_000)
+    world.pass(seconds: 5)
+    world.isInUse = false
+    world.tell(.woken)
+    #expect(world.proposals.count == 3)
+    try world.adopt()
+    #expect(!world.machine.inForce.indexes.hasRemains && world.wake == nil)
+    let plan = world.machine.inForce.indexes.plan(
+      for: world.machine.inForce.policies, world.machine.inForce.settings)
+    #expect(plan.servers.map(\.name) == ["agent", "other"] && plan.servers.map(\.isGone) == [false, true])
+    // It may come back, under its number.
+    world.files = try World.load(
+      World.agent("api.example.com") + "---\n" + World.agent("b.example.com", name: "other", network: 2))
+    world.ask(.files)
+    world.tell(.bridgeRead(nil))
+    try world.compile()
+    try world.adopt()
+    let back = world.machine.inForce.indexes.plan(for: world.machine.inForce.policies, world.machine.inForce.settings)
+    #expect(back.servers.map(\.isGone) == [false, false] && back.servers[1].prefixes.count == 1)
   }
 
   @Test("files that cannot be used change nothing, are told, and the next change begins")

@@ -62,6 +62,22 @@ struct UpstreamPoolTests {
     #expect(silent.arrivals.count { !$0.isProbe } == 1)
   }
 
+  @Test("each upstream is asked at the start, and is not said to answer before it has")
+  func atStart() throws {
+    let silent = try FakeUpstream { _ in [] }
+    let good = try answering(1)
+    defer {
+      silent.stop()
+      good.stop()
+    }
+    let asker = try Asker([silent, good], limits: Asker.impatient)
+    #expect(asker.pool.states.allSatisfy { $0.isHealthy && !$0.hasAnswered })
+    asker.pool.probeAll()
+    try asker.until { $0.states[1].hasAnswered && !$0.states[0].isHealthy }
+    #expect(!asker.pool.states[0].hasAnswered && asker.pool.states[1].isHealthy)
+    #expect(asker.pool.statistics.exchanges == 0 && asker.pool.statistics.failures == 0, "no client's question")
+  }
+
   @Test("thirty names of a zone that does not answer leave the upstreams healthy, and no other question waits longer")
   func silentNames() throws {
     let upstreams = try (0..<2).map { _ in try silentZone() }

@@ -1,9 +1,12 @@
 import AuditLog
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import IPNetwork
 import Resolver
 import ResponseCache
+import Serving
+import Settings
 import TestSupport
 import Testing
 import Zones
@@ -46,8 +49,8 @@ private struct Site {
 
   /// The fields of what `explain` says.
   static func explained(_ name: Name, _ type: RRType, _ snapshot: ResolverSnapshot) -> [String: String] {
-    let configuration = Explanation.Configuration(snapshot.policy, snapshot.zones, snapshot.rules, now: 0)
-    return Explanation(name, type, of: 0, in: configuration).values
+    let explainer = Explainer(snapshot.policy, snapshot.zones, snapshot.rules, mode: .managed, now: 0)
+    return ExplanationText(explainer.explain(name, type, of: 0)).values
   }
 
   func explained(_ name: String, _ type: RRType) throws -> [String: String] {
@@ -149,6 +152,120 @@ private final class Resolving {
     site.sinkhole = .addresses([try #require(IPAddress("192.0.2.1"))])
     #expect(try site.explained("evil.example.com", .A)["answer"] == "192.0.2.1")
     #expect(try site.explained("evil.example.com", .AAAA)["answer"] == "NODATA")
+  }
+
+  // MARK: - Addresses
+
+  private let file = SourceLocation(file: "policy.yaml", line: 7, column: 5)
+
+  /// Two servers: one with static prefixes, one that lets others in on a port.
+  private func explainer(
+    _ prefixes: [StaticPrefixRule], mode: FirewallSettings.Mode = .managed, now: UInt64 = 0
+  ) throws -> Explainer {
+    func server(
+      _ name: String, _ network: String, inbound: PortSet? = nil, _ prefixes: [StaticPrefixRule] = []
+    ) throws -> ServerPolicy {
+      ServerPolicy(
+        name: try ServerName(name),
+        networks: [ServerNetwork(prefix: try #require(IPPrefix(network)), location: file)], inbound: inbound,
+        rules: [], prefixes: prefixes, location: file)
+    }
+    let policies = [
+      try server("agent", "10.77.1.0/24", prefixes),
+      try server("tools", "10.77.2.0/24", inbound: PortSet([PortRule(8080, .tcp)])),
+    ]
+    let snapshot = try Site().snapshot()
+    return Explainer(PolicySnapshot(policies), snapshot.zones, snapshot.rules, mode: mode, now: now)
+  }
+
+  private func entry(
+    _ prefix: String, _ ports: PortSet = .https, maxBytes: UInt64? = nil, until: UInt64? = nil
+  ) throws -> StaticPrefixRule {
+    StaticPrefixRule(
+      prefix: try #require(IPPrefix(prefix)), ports: ports, maxBytes: maxBytes, until: until, location: file)
+  }
+
+  private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
+
+  @Test func `an address that an entry opens without a name is allowed by it, on its ports`() throws {
+    let explainer = try explainer([try entry("45.11.0.0/24", maxBytes: 1024), try entry("45.11.0.66/32", .any)])
+    let open = explainer.explain(try address("45.11.0.7"), PortRule(443, .tcp), of: 0)
+    #expect(open.decision == .allow && open.code == .cidr && open.rule == "policy.yaml:7")
+    #expect(open.pattern == "cidr: 45.11.0.0/24" && open.ports == ["443/tcp"] && open.maxBytes == 1024)
+    let other = explainer.explain(try address("45.11.0.7"), PortRule(80, .tcp), of: 0)
+    #expect(other.decision == .block && other.code == .wrongPort && other.pattern == "cidr: 45.11.0.0/24")
+    let both = explainer.explain(try address("45.11.0.66"), PortRule(80, .tcp), of: 0)
+    #expect(both.decision == .allow && both.pattern == "cidr: 45.11.0.66/32" && both.prefixes?.count == 2)
+    let text = ExplanationText(open).values
+    #expect(text["rule"] == "policy.yaml:7: cidr: 45.11.0.0/24" && text["reason"] == "open without a name")
+    #expect(text["ports"] == "443/tcp" && text["max-bytes"] == "1KiB" && text["answer"] == nil)
+  }
+
+  @Test func `an address that nothing opens waits for a name, and an entry whose time is over opens none`() throws {
+    let explainer = try explainer([try entry("45.11.0.0/24", until: 100)], now: 100)
+    for place in ["45.11.0.7", "192.0.2.1", "2001:db8::1"] {
+      let found = explainer.explain(try address(place), nil, of: 0)
+      #expect(found.decision == .block && found.code == .rawAddress && found.rule == nil, "\(place)")
+    }
+    #expect(explainer.explain(try address("45.11.0.7"), nil, of: nil).code == .unknownClient)
+  }
+
+  @Test func `the own network is free, and another server's only as both say`() throws {
+    let explainer = try explainer([try entry("10.77.2.0/24", PortSet([PortRule(8080, .tcp), PortRule(22, .tcp)]))])
+    #expect(explainer.explain(try address("10.77.1.9"), nil, of: 0).code == .ownNetwork)
+    let open = explainer.explain(try address("10.77.2.9"), PortRule(8080, .tcp), of: 0)
+    #expect(open.decision == .allow && open.code == .otherServer && open.other == "tools")
+    #expect(explainer.explain(try address("10.77.2.9"), PortRule(22, .tcp), of: 0).decision == .block)
+    // Back, nothing opens it.
+    #expect(explainer.explain(try address("10.77.1.9"), PortRule(22, .tcp), of: 1).decision == .block)
+  }
+
+  @Test func `where Sluice has no rule it says so`() throws {
+    let entries = [try entry("45.11.0.0/24")]
+    let sets = try explainer(entries, mode: .sets).explain(try address("45.11.0.7"), nil, of: 0)
+    #expect(sets.code == .notEnforced && sets.decision == .block)
+    let off = try explainer(entries, mode: .off).explain(try address("45.11.0.7"), nil, of: 0)
+    #expect(off.code == .notEnforced && off.decision == .allow)
+  }
+
+  @Test func `JSON has lists and numbers, and no sentence`() throws {
+    var site = Site()
+    site.sinkhole = .addresses([try #require(IPAddress("192.0.2.1"))])
+    let snapshot = try site.snapshot()
+    let explainer = Explainer(snapshot.policy, snapshot.zones, snapshot.rules, mode: .managed, now: 0)
+    func json(_ name: String) throws -> String {
+      ControlAPI.line(ControlAPI.encode(explainer.explain(try Name(presentation: name), .A, of: 0)))
+    }
+    #expect(
+      try json("api.example.com")
+        == #"{"answer":"upstream","code":"listed","decision":"allow","name":"api.example.com","opens":true,"#
+        + #""pattern":"api.example.com","ports":["443/tcp"],"rule":"policy.yaml:5","server":"agent","type":"A","#
+        + #""types":["A","AAAA"]}"#)
+    #expect(
+      try json("evil.example.com")
+        == #"{"addresses":["192.0.2.1"],"answer":"addresses","code":"not-listed","decision":"block","#
+        + #""name":"evil.example.com","server":"agent","type":"A"}"#)
+  }
+
+  @Test func `what other names at the same address have open, and their caps, is told`() throws {
+    var told = ControlAPI.Explanation(decision: .allow, code: .listed)
+    told.name = "api.example.com"
+    func grant(_ name: String, _ address: String) -> ControlAPI.Grant {
+      ControlAPI.Grant(
+        server: "agent", address: address, protocol: "tcp", port: 443, name: name, opened: "", remainingMs: 50_400)
+    }
+    var live = ControlAPI.Live(
+      policy: "f", asInFiles: true, permits: [], cache: [],
+      grants: [grant("api.example.com", "192.0.2.1"), grant("uploads.example.com", "192.0.2.1")])
+    live.sharedCaps = [
+      ControlAPI.SharedCap(address: "192.0.2.1", name: "uploads.example.com", maxBytes: 262_144, maxBytesPerHour: nil)
+    ]
+    told.live = live
+    let text = ExplanationText(told).values
+    #expect(text["open"] == "192.0.2.1 443/tcp for 51 s")
+    #expect(
+      text["shared"]
+        == "192.0.2.1 443/tcp is open for uploads.example.com too, whose max-bytes 256KiB holds here as well")
   }
 
   private let names = [

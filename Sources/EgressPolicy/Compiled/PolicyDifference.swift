@@ -1,3 +1,6 @@
+import DNSWire
+import IPNetwork
+
 /// What differs between two policies, server by server.
 package struct PolicyDifference: Equatable, Sendable {
   package struct Server: Equatable, Sendable {
@@ -9,13 +12,14 @@ package struct PolicyDifference: Equatable, Sendable {
 
     package var name: String
     package var kind: Kind
-    /// Patterns, sorted by their text.
+    /// Entries of its egress list, sorted by their text: patterns and, behind them, `cidr: PREFIX`.
     package var added: [String] = []
     package var removed: [String] = []
-    /// Patterns that stay with other ports, types, prefixes, limits or times.
-    package var altered: [String] = []
-    /// Networks, interface, inbound ports or static prefixes differ.
-    package var isElsewhere = false
+    /// How many of them are prefixes.
+    package var addedPrefixes = 0
+    package var removedPrefixes = 0
+    /// What is another value now: of entries that stay, and of the document itself.
+    package var altered: [ChangedValue] = []
   }
 
   /// Sorted by name; a server that decides and opens as before is not among them.
@@ -26,32 +30,82 @@ package struct PolicyDifference: Equatable, Sendable {
     let after = Set(current.map(\.name))
     for policy in current {
       guard let old = before[policy.name] else {
-        servers.append(Server(name: policy.name.text, kind: .added, added: Self.texts(policy.rules)))
+        let entries = Self.entries(policy)
+        servers.append(
+          Server(
+            name: policy.name.text, kind: .added, added: entries.patterns + entries.prefixes,
+            addedPrefixes: entries.prefixes.count))
         continue
       }
       if !policy.decidesLike(old) { servers.append(Self.change(from: old, to: policy)) }
     }
     for old in former where !after.contains(old.name) {
-      servers.append(Server(name: old.name.text, kind: .removed, removed: Self.texts(old.rules)))
+      let entries = Self.entries(old)
+      servers.append(
+        Server(
+          name: old.name.text, kind: .removed, removed: entries.patterns + entries.prefixes,
+          removedPrefixes: entries.prefixes.count))
     }
     servers.sort { $0.name < $1.name }
   }
 
   /// Patterns over all servers.
-  package var addedCount: Int { servers.reduce(0) { $0 + $1.added.count } }
-  package var removedCount: Int { servers.reduce(0) { $0 + $1.removed.count } }
+  package var addedCount: Int { servers.reduce(0) { $0 + $1.added.count - $1.addedPrefixes } }
+  package var removedCount: Int { servers.reduce(0) { $0 + $1.removed.count - $1.removedPrefixes } }
 
   private static func change(from old: ServerPolicy, to new: ServerPolicy) -> Server {
     let (before, after) = (profiles(old.rules), profiles(new.rules))
-    return Server(
-      name: new.name.text, kind: .changed,
-      added: after.keys.filter { before[$0] == nil }.map(\.description).sorted(),
-      removed: before.keys.filter { after[$0] == nil }.map(\.description).sorted(),
-      altered: after.filter { pattern, profiles in before[pattern].map { $0 != profiles } ?? false }.keys
-        .map(\.description).sorted(),
-      isElsewhere: new.interface != old.interface || new.inbound != old.inbound || new.asksDHCP != old.asksDHCP
-        || new.networks.map(\.prefix) != old.networks.map(\.prefix)
-        || !new.prefixes.elementsEqual(old.prefixes) { $0.opensLike($1) })
+    let (prefixesBefore, prefixesAfter) = (prefixes(old), prefixes(new))
+    var server = Server(name: new.name.text, kind: .changed)
+    let (came, went) = (
+      prefixesAfter.keys.filter { prefixesBefore[$0] == nil }, prefixesBefore.keys.filter { prefixesAfter[$0] == nil }
+    )
+    server.added = after.keys.filter { before[$0] == nil }.map(\.description).sorted() + came.sorted()
+    server.removed = before.keys.filter { after[$0] == nil }.map(\.description).sorted() + went.sorted()
+    (server.addedPrefixes, server.removedPrefixes) = (came.count, went.count)
+    server.altered = documentChanges(from: old, to: new)
+    for (pattern, now) in after {
+      guard let was = before[pattern], was != now else { continue }
+      server.altered += changes(of: pattern.description, from: was.map(\.values), to: now.map(\.values))
+    }
+    for (prefix, now) in prefixesAfter {
+      guard let was = prefixesBefore[prefix], was != now else { continue }
+      server.altered += changes(of: prefix, from: was.map(\.values), to: now.map(\.values))
+    }
+    server.altered.sort { ($0.entry ?? "", $0.key) < ($1.entry ?? "", $1.key) }
+    return server
+  }
+
+  /// The keys that stand beside the egress list.
+  private static func documentChanges(from old: ServerPolicy, to new: ServerPolicy) -> [ChangedValue] {
+    func values(_ policy: ServerPolicy) -> [(key: String, texts: [String])] {
+      [
+        ("networks", policy.networks.map(\.prefix.description)),
+        ("interface", policy.interface.map { [$0] } ?? []),
+        ("inbound", policy.inbound?.texts ?? []),
+        ("dhcp", policy.asksDHCP ? ["true"] : []),
+      ]
+    }
+    return zip(values(old), values(new)).compactMap { old, new in
+      ChangedValue(key: old.key, from: old.texts, to: new.texts)
+    }
+  }
+
+  /// What entries of one name open together is told where it differs, else how many entries there are.
+  private static func changes(of entry: String, from old: [EntryValues], to new: [EntryValues]) -> [ChangedValue] {
+    func merged(_ entries: [EntryValues], _ place: Int) -> [String] {
+      Set(entries.flatMap { $0[place].texts }).sorted()
+    }
+    guard let keys = new.first?.map(\.key) else { return [] }
+    let changes = keys.indices.compactMap { place in
+      ChangedValue(entry: entry, key: keys[place], from: merged(old, place), to: merged(new, place))
+    }
+    guard changes.isEmpty else { return changes }
+    func each(_ entries: [EntryValues]) -> [String] {
+      entries.map { $0.filter { !$0.texts.isEmpty }.map { "\($0.key): \($0.texts.joined(separator: " "))" } }
+        .map { $0.joined(separator: "; ") }.sorted()
+    }
+    return [ChangedValue(entry: entry, key: "entries", was: each(old), now: each(new))]
   }
 
   private static func profiles(_ rules: RuleList) -> [NamePattern: Set<RuleList.Profile>] {
@@ -62,7 +116,53 @@ package struct PolicyDifference: Equatable, Sendable {
     return found
   }
 
-  private static func texts(_ rules: RuleList) -> [String] {
-    Set(rules.indices.map { rules.pattern(at: $0) }).map(\.description).sorted()
+  /// What is open without a name, by `cidr: PREFIX`.
+  private static func prefixes(_ policy: ServerPolicy) -> [String: Set<StaticPrefixRule.Opening>] {
+    var found: [String: Set<StaticPrefixRule.Opening>] = [:]
+    for rule in policy.prefixes { found[rule.text, default: []].insert(rule.opening) }
+    return found
   }
+
+  private static func entries(_ policy: ServerPolicy) -> (patterns: [String], prefixes: [String]) {
+    let rules = policy.rules
+    return (
+      Set(rules.indices.map { rules.pattern(at: $0) }).map(\.description).sorted(),
+      Set(policy.prefixes.map(\.text)).sorted()
+    )
+  }
+}
+
+/// The keys of an entry in one order, each with its values as the files write them.
+private typealias EntryValues = [(key: String, texts: [String])]
+
+extension RuleList.Profile {
+  fileprivate var values: EntryValues {
+    [
+      ("ports", ports.texts), ("types", types.map(\.description)), ("private", privatePrefixes.map(\.description)),
+      ("max-bytes", maxBytes.texts), ("max-bytes-per-hour", maxBytesPerHour.texts),
+      ("until", until.map { [PolicyTime.text($0)] } ?? []),
+    ]
+  }
+}
+
+extension StaticPrefixRule {
+  /// As it stands in an egress list.
+  package var text: String { "cidr: \(prefix)" }
+
+  /// All but its prefix and its place.
+  fileprivate struct Opening: Hashable {
+    var ports: PortSet
+    var maxBytes: UInt64?
+    var until: UInt64?
+
+    var values: EntryValues {
+      [("ports", ports.texts), ("max-bytes", maxBytes.texts), ("until", until.map { [PolicyTime.text($0)] } ?? [])]
+    }
+  }
+
+  fileprivate var opening: Opening { Opening(ports: ports, maxBytes: maxBytes, until: until) }
+}
+
+extension UInt64? {
+  fileprivate var texts: [String] { map { ["\($0)"] } ?? [] }
 }

@@ -15,6 +15,9 @@ package final class PolicySnapshot: Sendable {
   /// Who asks, as the networks of the policy say. What is in force is the snapshot's own table.
   package let clients: ClientTable
 
+  /// How many patterns are listed over all servers, one that a server lists twice once.
+  package let nameCount: Int
+
   private let names: NameTable
   private let types: TypeTable
 
@@ -28,6 +31,7 @@ package final class PolicySnapshot: Sendable {
     nameHash = hash
     names = NameTable(servers.map(\.rules), hash: hash, hashMask: hashMask)
     types = TypeTable(names.merged)
+    nameCount = zip(names.merged, names.repeats).reduce(0) { $0 + $1.0.count - Set($1.1.map(\.second)).count }
     fingerprint = PolicyFingerprint.text(servers: servers, rules: names.merged, repeats: names.repeats)
     clients = ClientTable(servers)
   }

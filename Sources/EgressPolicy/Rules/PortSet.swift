@@ -66,10 +66,13 @@ package enum PortSet: Hashable, Sendable {
 }
 
 extension PortSet: CustomStringConvertible {
-  package var description: String {
+  package var description: String { texts.joined(separator: ", ") }
+
+  /// A text each, as events and JSON have them: `any` alone, or `443/tcp`.
+  package var texts: [String] {
     switch self {
-    case .any: "any"
-    case .ports(let ports): ports.map(\.description).joined(separator: ", ")
+    case .any: ["any"]
+    case .ports(let ports): ports.map(\.description)
     }
   }
 }

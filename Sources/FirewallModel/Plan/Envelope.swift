@@ -213,8 +213,13 @@ package struct ElementLimits {
 }
 
 extension FirewallPlan.Server {
-  /// Whether nothing leads to it any more: only its number and sets are kept. An interface would be closed for it.
-  fileprivate var isRetired: Bool { self == Self(name: name, prefixes: [], opensAnyPort: false) }
+  /// Whether nothing leads to it any more: only its number and sets are kept, and if it is gone the number alone. An interface
+  /// would be closed for it.
+  var isRetired: Bool {
+    var bare = Self(name: name, prefixes: [], opensAnyPort: false)
+    bare.isGone = isGone
+    return self == bare
+  }
 }
 
 extension [PortRule] {

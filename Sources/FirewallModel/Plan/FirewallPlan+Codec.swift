@@ -42,7 +42,7 @@ extension FirewallPlan {
     listeners = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     upstreams = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     released = try reader.list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
-    for _ in 0..<(try reader.count(width: 15)) {
+    for _ in 0..<(try reader.count(width: 16)) {
       servers.append(try Server(from: &reader))
     }
     try reader.end()
@@ -85,6 +85,7 @@ extension FirewallPlan.Server {
     writer.bool(inbound != nil)
     writer.list(inbound ?? []) { $0.port($1) }
     writer.bool(asksDHCP)
+    writer.bool(isGone)
   }
 
   fileprivate init(from reader: inout OctetReader) throws(BridgeFormatError) {
@@ -112,6 +113,7 @@ extension FirewallPlan.Server {
     guard isInbound || ports.isEmpty else { throw .field }
     inbound = isInbound ? ports : nil
     asksDHCP = try reader.bool()
+    isGone = try reader.bool()
   }
 }
 

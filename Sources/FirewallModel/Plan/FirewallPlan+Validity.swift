@@ -12,6 +12,7 @@ extension FirewallPlan {
     for (index, server) in servers.enumerated() {
       guard ServerName.fault(of: server.name) == nil else { throw .serverName(index: index) }
       guard names.insert(server.name).inserted else { throw .serverTwice(index: index) }
+      guard !server.isGone || server.isRetired else { throw .gone(index: index) }
       for prefix in Set(server.prefixes) where !prefixes.insert(prefix).inserted {
         throw .prefixTwice(index: index)
       }

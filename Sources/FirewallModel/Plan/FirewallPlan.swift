@@ -53,6 +53,8 @@ package struct FirewallPlan: Hashable, Sendable {
     package var inbound: [PortRule]?
     /// Whether it may ask the host for an address (DHCP, DHCPv6).
     package var asksDHCP: Bool
+    /// No policy has it any more and nothing of it is open: it has its number, and no set, chain or counter.
+    package var isGone = false
 
     package init(
       name: String, prefixes: [IPPrefix], opensAnyPort: Bool, staticRules: [StaticRule] = [],
@@ -154,6 +156,7 @@ package enum FirewallPlanError: Error, Hashable {
   case port(index: Int)
   case interface(index: Int)
   case caps(index: Int)
+  case gone(index: Int)
 
   /// What was wrong, as a sentence.
   package var reason: String {
@@ -167,6 +170,7 @@ package enum FirewallPlanError: Error, Hashable {
     case .port(let index): "server \(index) has a rule for a port that is none"
     case .interface(let index):
       "server \(index) has an interface of other characters than letters, digits, '-', '_' and '.'"
+    case .gone(let index): "server \(index) is gone and has networks or rules"
     case .caps(let index):
       "server \(index) has more than \(FirewallPlan.maximumCapCount) byte caps, one twice, or one of 0"
     }

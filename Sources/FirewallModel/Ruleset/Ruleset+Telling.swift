@@ -76,7 +76,7 @@ extension Ruleset {
   }
 
   package static func counters(of plan: FirewallPlan) -> [String] {
-    plan.servers.map { counter(of: $0.name) } + [hostCounter]
+    plan.servers.filter { !$0.isGone }.map { counter(of: $0.name) } + [hostCounter]
   }
 
   static func declareTelling(_ plan: FirewallPlan, in text: inout RulesetScript) {

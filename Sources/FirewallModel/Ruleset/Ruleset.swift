@@ -79,7 +79,7 @@ package enum Ruleset {
     if hooksDevices { hook(plan, surroundings, own, in: &text) }
     empty(plan, surroundings, leftovers, in: &text)
     fillMaps(plan, surroundings.held, owned, in: &text)
-    for (index, server) in plan.servers.enumerated() {
+    for (index, server) in plan.servers.enumerated() where !server.isGone {
       serverRules(server, own: own[index] ?? [], plan, in: &text)
     }
     sharedRules(plan, surroundings, in: &text)
@@ -207,6 +207,7 @@ package enum Ruleset {
   }
 
   private static func chains(of server: FirewallPlan.Server) -> [String] {
+    if server.isGone { return [] }
     var names = [server.name, RulesetReason.new.chain(server.name)] + boundChains(of: server)
     if server.interface != nil { names.append(RulesetReason.spoofed.chain(server.name)) }
     return names

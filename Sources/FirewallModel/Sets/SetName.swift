@@ -70,8 +70,9 @@ package struct SetName: Hashable, Sendable {
     return "{ type \(type); flags timeout; size \(FirewallPlan.setSize);\(statement) }"
   }
 
-  /// The sets that a managed table holds for `server`, those that open first.
+  /// The sets that a managed table holds for `server`, those that open first; none for one that is gone.
   package static func all(of server: FirewallPlan.Server) -> [SetName] {
+    if server.isGone { return [] }
     let kinds: [Kind] = server.opensAnyPort ? [.ports, .anyPort] : [.ports]
     return ([nil] + server.caps.map(Optional.some)).flatMap { cap in
       kinds.flatMap { kind in

@@ -8,6 +8,7 @@ import GrantLedger
 import IPNetwork
 import Resolver
 import ResponseCache
+import Settings
 
 extension ControlCallHandler {
   /// Lists answers, on another thread: there may be very many.
@@ -60,6 +61,7 @@ extension ControlCallHandler {
       holdings.append(Holding(key: key, element: element, remaining: until - now, age: now > opened ? now - opened : 0))
     }
     let held = holdings
+    let prefixes = try openPrefixes(of: places(request))
     Background.run {
       var grants = held.compactMap { $0.grant(snapshot, wall: wall) }
       // A and AAAA of one name, and aliases of it, may hold the same address.
@@ -67,8 +69,14 @@ extension ControlCallHandler {
         ($0.server, $0.name, $0.address, $0.port ?? 0, $0.remainingMs)
           < ($1.server, $1.name, $1.address, $1.port ?? 0, $1.remainingMs)
       }
-      completion(ControlResponse(json: ControlAPI.GrantList(grants: grants)))
+      completion(ControlResponse(json: ControlAPI.GrantList(grants: grants, prefixes: prefixes)))
     }
+  }
+
+  /// What is open for servers without any name; nothing where Sluice has no rule to do it with.
+  private func openPrefixes(of places: [Int]) -> [ControlAPI.OpenPrefix] {
+    guard settings.firewall.mode == .managed else { return [] }
+    return places.flatMap { service.snapshot.policy.servers[$0].openPrefixes }
   }
 
   /// Closes what is open for a name, or an address, or a server; answers that promised it are forgotten.
@@ -148,9 +156,11 @@ extension ControlAPI.Reload {
       policy: applied.policy, former: applied.former, servers: applied.servers,
       changes: (difference?.servers ?? []).map {
         ControlAPI.ServerDifference(
-          server: $0.name, kind: $0.kind.rawValue, added: $0.added, removed: $0.removed, altered: $0.altered,
-          elsewhere: $0.isElsewhere)
+          server: $0.name, kind: $0.kind.rawValue, added: $0.added, removed: $0.removed,
+          altered: $0.altered.map(ControlAPI.Change.init))
       },
+      settings: (applied.settings?.taken ?? []).map(ControlAPI.Change.init),
+      needsRestart: (applied.settings?.needsRestart ?? []).map(ControlAPI.Change.init),
       addressesClosed: applied.addressesClosed, flowsCut: applied.flowsCut,
       letGo: applied.letGo.map(ControlAPI.Status.Held.init), held: applied.isManaged)
   }
@@ -162,10 +172,10 @@ extension ControlAPI.CacheEntry {
     self.init(
       server: server, name: Name(canonical: listed.name.span).description, type: listed.type.description,
       rcode: listed.response.responseCode.description,
-      remaining: listed.response.remainingTTL(at: clock.monotonic), hits: listed.hits,
+      remainingMs: (listed.response.expires - min(clock.monotonic, listed.response.expires)) / 1_000_000,
+      hits: listed.hits,
       addresses: records.addresses.map(\.description), chain: records.chain,
-      held: listed.response.isServable(at: clock.monotonic, epoch: clock.epoch)
-        ? nil : "its addresses must be committed again first")
+      held: !listed.response.isServable(at: clock.monotonic, epoch: clock.epoch))
   }
 }
 

@@ -238,8 +238,8 @@ extension ControlCallHandler {
     case "healthz":
       completion(ControlResponse(contentType: "text/plain", body: Array("ok\n".utf8)))
     case "readyz":
-      let faults = faults()
-      let text = faults.isEmpty ? "ready\n" : faults.joined(separator: "\n") + "\n"
+      let faults = faults
+      let text = faults.isEmpty ? "ready\n" : faults.map { "\($0.text)\n" }.joined()
       completion(
         ControlResponse(status: faults.isEmpty ? 200 : 503, contentType: "text/plain", body: Array(text.utf8)))
     default:
@@ -249,16 +249,15 @@ extension ControlCallHandler {
   }
 
   /// Why allowed names may not be answered now.
-  private func faults() -> [String] {
+  var faults: [ControlAPI.Status.Fault] {
     let hasFirewall = settings.firewall.mode != .off
-    return [
-      audit.isBlocked ? "the audit log cannot be written" : nil,
-      hasFirewall && !service.enforcement.isBridgeUp ? "the firewall bridge is down" : nil,
-      hasFirewall && settings.audit.drops && !service.isRefusalLogRead
-        ? "refused connections cannot be recorded: another program reads the kernel's log" : nil,
-      hasFirewall && service.enforcement.incident.isOpen ? "the kernel may not hold what was granted" : nil,
-      service.upstream.states.contains { $0.isHealthy } ? nil : "no upstream answers",
-    ].compactMap { $0 }
+    var faults: [ControlAPI.Status.Fault] = []
+    if audit.isBlocked { faults.append(.auditBlocked) }
+    if hasFirewall, !service.enforcement.isBridgeUp { faults.append(.bridgeDown) }
+    if hasFirewall, settings.audit.drops, !service.isRefusalLogRead { faults.append(.refusalLogTaken) }
+    if hasFirewall, service.enforcement.incident.isOpen { faults.append(.enforcementDegraded) }
+    if !service.upstream.states.contains(where: { $0.isHealthy && $0.hasAnswered }) { faults.append(.noUpstream) }
+    return faults
   }
 
   private func reading() -> MetricsReading {

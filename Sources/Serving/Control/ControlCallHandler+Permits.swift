@@ -140,8 +140,8 @@ extension ControlAPI.Permit {
     self.init(
       id: permit.id, server: permit.allowed.server.text, name: rule.pattern.description, ports: rule.ports.texts,
       types: rule.types.map(\.description), justification: permit.justification,
-      given: ControlAPI.time(nanoseconds: permit.given), until: PolicyTime.text(permit.until),
-      remaining: (permit.deadline - min(now, permit.deadline) + 999_999_999) / 1_000_000_000, uid: permit.peer.uid,
+      given: ControlAPI.time(nanoseconds: permit.given), until: ControlAPI.time(seconds: permit.until),
+      remainingMs: (permit.deadline - min(now, permit.deadline)) / 1_000_000, uid: permit.peer.uid,
       pid: permit.peer.pid)
   }
 }

@@ -18,10 +18,7 @@ extension ControlCallHandler {
     let client = try client(request, snapshot)
     let serverIndex = snapshot.server(of: client)
     guard let name = try name(request) else { throw ControlAPI.CallError(400, "parameter name is missing") }
-    let text = request.query["type"] ?? "A"
-    guard let type = RRType(mnemonic: text.uppercased()) else {
-      throw ControlAPI.CallError(400, "type is '\(text)'; expected a mnemonic such as AAAA, or TYPE and a number")
-    }
+    let type = try type(request)
     service.recordChange(
       .askedByOperator, request, server: serverIndex.map { snapshot.policy.servers[$0].name.text },
       AuditMembers(.as, client).with(.queryType, type.description))
@@ -158,9 +155,11 @@ extension ControlAPI.Query {
     let header = reply.flatMap { Header($0.span) }
     self.init(
       server: asked.serverIndex.map { policy.servers[$0].name.text }, client: asked.client.description,
-      name: asked.name.description, type: asked.type.description, verdict: verdict,
-      rule: rule.map { "\($0.location): \($0.pattern)" }, from: from,
+      name: asked.name.description, type: asked.type.description, verdict: verdict, from: from,
       rcode: header.map { ResponseCode(rawValue: UInt16($0.flags & 0xF)).description },
-      message: reply.map { Data($0).base64EncodedString() }, milliseconds: milliseconds, grants: [])
+      message: reply.map { Data($0).base64EncodedString() }, milliseconds: milliseconds)
+    self.rule = rule?.location.description
+    pattern = rule?.pattern.description
+    extendedError = reply.flatMap { ReplyText.extendedError(of: $0) }
   }
 }

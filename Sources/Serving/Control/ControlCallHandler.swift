@@ -75,6 +75,7 @@ final class ControlCallHandler {
       case (.post, .permits, 2): try permit(request, completion)
       case (.delete, .permits, 2): try withdraw(request, completion)
       case (.post, .query, 2): try query(request, completion)
+      case (.get, .explanation, 2): try explain(request, completion)
       case (_, .some, 2):
         completion(.error(405, "\(request.path.joined(separator: "/")) does not take \(request.method.rawValue)"))
       default:
@@ -153,17 +154,18 @@ final class ControlCallHandler {
     let mode = settings.firewall.mode
     let absent = HostAddresses.absent(of: settings.listen).map(\.description)
     return ControlAPI.Status(
-      version: Release.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
+      faults: faults, version: Release.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
       uptime: (service.now - startedMonotonic) / 1_000_000_000, listen: settings.listen.map(\.description),
       listenAbsent: absent.isEmpty ? nil : absent,
       policy: ControlAPI.Status.Policy(
         fingerprint: policy.fingerprint, servers: policy.servers.count,
-        names: policy.servers.reduce(0) { $0 + $1.rules.count },
-        since: ControlAPI.time(nanoseconds: service.policySince)),
+        names: policy.nameCount, since: ControlAPI.time(nanoseconds: service.policySince)),
+      needsRestart: policies.needsRestart.map(ControlAPI.Change.init),
       queries: ControlAPI.Counts(),
       upstreams: service.upstream.states.map {
         ControlAPI.Status.Upstream(
-          address: $0.address, healthy: $0.isHealthy, latencyMs: $0.latency, failures: $0.failures,
+          address: $0.address, healthy: $0.isHealthy, answered: $0.hasAnswered, latencyMs: $0.latency,
+          failures: $0.failures,
           byTcp: $0.isByStream)
       }, upstreamExchanges: service.upstream.statistics.exchanges,
       upstreamWrongAnswers: service.upstream.statistics.wrongAnswers,
@@ -177,10 +179,10 @@ final class ControlCallHandler {
           ControlAPI.Status.Others(interface: $0.interface, prefixes: $0.others.map(\.description))
         },
         exposed: service.enclosure.report.exposures.map {
-          EnclosureText.text(of: $0, server: service.serverName($0.server) ?? "?")
+          ControlAPI.Status.Exposed($0, server: service.serverName($0.server) ?? "?")
         },
         displaced: service.enclosure.report.displacements.map {
-          EnclosureText.text(of: $0, server: service.serverName($0.server) ?? "?")
+          ControlAPI.Status.Displaced($0, server: service.serverName($0.server) ?? "?")
         }, absent: service.enclosure.report.absent.map(\.description),
         held: service.enclosure.held.map(ControlAPI.Status.Held.init)),
       audit: ControlAPI.Status.Audit(
@@ -192,6 +194,26 @@ final class ControlCallHandler {
       permits: policies.permits.count,
       cacheEntries: 0, inFlight: service.engine.resolutionCount)
   }
+}
+
+extension ControlAPI.Status.Exposed {
+  fileprivate init(_ exposure: EnclosureReport.Exposure, server: String) {
+    self.init(
+      network: exposure.network.description, server: server, interface: exposure.interface,
+      cause: EnclosureText.cause(of: exposure.gap))
+  }
+}
+
+extension ControlAPI.Status.Displaced {
+  fileprivate init(_ displacement: EnclosureReport.Displacement, server: String) {
+    self.init(
+      network: displacement.network.description, server: server, interface: displacement.interface,
+      pinned: displacement.pinned)
+  }
+}
+
+extension ControlAPI.Change {
+  init(_ change: ChangedValue) { self.init(entry: change.entry, key: change.key, was: change.was, now: change.now) }
 }
 
 extension ControlAPI.Status.Held {
@@ -238,11 +260,13 @@ extension ControlAPI.Counts {
   }
 
   private mutating func add(_ counts: QueryCounts) {
-    cached += counts.total(.cached)
+    // A failure that is remembered is a failure.
+    let remembered = counts.total(.cached, .SERVFAIL)
+    cached += counts.total(.cached) - remembered
     resolved += counts.total(.resolved)
     denied += counts.total(.denied)
     special += counts.total(.special)
-    failed += counts.total(.failed)
+    failed += counts.total(.failed) + remembered
     malformed += counts.total(.malformed)
     total = cached + resolved + denied + special + failed + malformed
   }

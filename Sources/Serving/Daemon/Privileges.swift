@@ -1,4 +1,3 @@
-package import EgressPolicy
 package import Settings
 import CLinux
 import Glibc
@@ -21,19 +20,14 @@ package enum Privileges {
     geteuid() == 0 ? try lookUp(user).get() : nil
   }
 
-  /// What keeps serve from becoming the user, on this host; nil where nothing does.
-  package static func missing(_ user: ServiceUser) -> Diagnostic? {
-    guard case .failure(let error) = lookUp(user) else { return nil }
-    return .warning("where root starts serve: \(error.reason)", at: user.location)
-  }
-
   /// The account of a user on this host; nil where serve could not become it.
   package static func known(_ user: ServiceUser) -> Account? {
     guard case .success(let account) = lookUp(user) else { return nil }
     return account
   }
 
-  private static func lookUp(_ user: ServiceUser) -> Result<Account, StartError> {
+  /// The account that serve would become, or why it could not.
+  static func lookUp(_ user: ServiceUser) -> Result<Account, StartError> {
     var account = Account(user: 0, group: 0)
     let error = unsafe sluice_find_user(user.name, &account.user, &account.group)
     guard error == 0 else {

@@ -126,6 +126,7 @@ package final class Service {
     if settings.watches { policies.watcher = try watch(policies) }
     service.startRhythms()
     service.tellStart(after: audit.former)
+    service.upstream.probeAll()
     let logWatch = LogWatch(audit, service, path: settings.audit.path)
     logWatch.start()
     let handler = ControlCallHandler(
@@ -233,7 +234,7 @@ package final class Service {
     }
   }
 
-  private var journalPath: String { GrantJournal.path(settings) }
+  private var journalPath: String { GrantJournal.path(settings.audit) }
 
   private func openJournal(
     _ entries: [JournalEntry], _ account: Privileges.Account?

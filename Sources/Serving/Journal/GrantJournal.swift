@@ -63,8 +63,8 @@ package final class GrantJournal {
   private static let fewestLines = 16_384
   private static let header = "sluice-grants 1\n"
 
-  /// Where the journal of a configuration lies: beside its log.
-  package static func path(_ settings: Settings) -> String { settings.audit.path + ".grants" }
+  /// Where the journal lies: beside the log.
+  package static func path(_ audit: AuditSettings) -> String { audit.path + ".grants" }
 
   private let path: String
   private var file: FileDescriptor

@@ -11,6 +11,8 @@ struct FirewallIndexes {
   private(set) var names: [String] = []
   /// Names that the policy in force does not have any more.
   private var retired: Set<String> = []
+  /// Those of them of which nothing is left.
+  private var gone: Set<String> = []
   private var byName: [String: UInt16] = [:]
   private var caps: [String: [ByteCap]] = [:]
 
@@ -55,13 +57,18 @@ struct FirewallIndexes {
       }
     }
     retired = Set(names).subtracting(current)
+    gone = Set(free.map { names[$0] }).intersection(retired)
     return renumbered
   }
 
-  /// What the bridge installs. A server that policy no longer has keeps its number and its sets until another one gets the
-  /// number, but no network leads to them.
+  /// Whether the firewall has sets and a chain of a server that no policy has.
+  var hasRemains: Bool { !retired.isSubset(of: gone) }
+
+  /// What the bridge installs. A server that policy no longer has keeps its sets until nothing of it is left, but no network
+  /// leads to them; its number until another one gets that.
   func plan(for policies: [ServerPolicy], _ settings: Settings) -> FirewallPlan {
     var servers = names.map { FirewallPlan.Server(name: $0, prefixes: [], opensAnyPort: false) }
+    for index in servers.indices { servers[index].isGone = gone.contains(servers[index].name) }
     for policy in policies {
       guard let index = byName[policy.name.text] else { continue }
       servers[Int(index)] = FirewallPlan.Server(policy, caps: caps(of: policy.name.text))

@@ -38,16 +38,6 @@ struct Permit: Sendable {
   }
 }
 
-extension PortSet {
-  /// A text each: `any`, or `443/tcp`.
-  var texts: [String] {
-    switch self {
-    case .any: ["any"]
-    case .ports(let ports): ports.map(\.description)
-    }
-  }
-}
-
 extension ResolutionService {
   /// False when it cannot be recorded: then nothing is allowed (P6).
   func record(permit: Permit) -> Bool {

@@ -25,6 +25,8 @@ struct PolicyChanges: ~Copyable {
     var compiledAt: UInt64
     /// The sets that the bridge found, by firewall index; nil where every server has all of them.
     var sets: [ServerSets]?
+    /// What the files had otherwise when they were read last, and a reload does not take.
+    var needsRestart: [ChangedValue] = []
   }
 
   /// Something that changes what is in force.
@@ -36,6 +38,8 @@ struct PolicyChanges: ~Copyable {
       case sets([ServerSets])
       /// A rule or a permit is over.
       case time
+      /// Of servers that no policy has any more something may still stand in the firewall.
+      case remains
       case permit(Permit)
       /// Permits end before their time.
       case withdraw(Set<UInt64>)
@@ -51,7 +55,7 @@ struct PolicyChanges: ~Copyable {
     var isNarrowing: Bool {
       switch kind {
       case .time, .withdraw: true
-      case .files, .sets, .permit: false
+      case .files, .sets, .permit, .remains: false
       }
     }
 
@@ -64,6 +68,7 @@ struct PolicyChanges: ~Copyable {
         case .withdraw: "permit-withdrawn"
         case .sets: "sets"
         case .time: "time"
+        case .remains: "remains"
         }
       return AuditMembers().with(peer?.members).with(.cause, cause)
     }
@@ -84,8 +89,10 @@ struct PolicyChanges: ~Copyable {
     var settings: Settings
     /// The sets that the bridge found.
     var sets: [ServerSets]?
-    /// Of the event that tells of it.
-    var members: AuditMembers
+    /// Of the event that tells of it; nil where policies stay as they are, and none does.
+    var members: AuditMembers?
+    /// Between what serve runs with and the files; nil where none were read.
+    var difference: SettingsDifference?
     /// False leaves rules and sets as they are.
     var changesRules = true
   }
@@ -209,7 +216,14 @@ struct PolicyChanges: ~Copyable {
       activated(activation, indexes, renumbers, moment, &actions)
     case .clockWasSet: schedule(moment, &actions)
     case .woken:
-      if isEndDue { ask(Change(kind: .time), moment, &actions) } else { schedule(moment, &actions) }
+      if !isEndDue, inForce.indexes.hasRemains {
+        ask(Change(kind: .remains), moment, &actions)
+        schedule(moment, &actions)
+      } else if isEndDue {
+        ask(Change(kind: .time), moment, &actions)
+      } else {
+        schedule(moment, &actions)
+      }
     }
     return actions
   }
@@ -234,6 +248,8 @@ struct PolicyChanges: ~Copyable {
     case .time:
       // One look at the clock, when its turn comes, serves all.
       if waiting.contains(where: { if case .time = $0.kind { true } else { false } }) { return }
+    case .remains:
+      if waiting.contains(where: { if case .remains = $0.kind { true } else { false } }) { return }
     case .sets(let sets):
       guard reportedSets != sets else { return }
       reportedSets = sets
@@ -255,10 +271,12 @@ struct PolicyChanges: ~Copyable {
       compile(readsFiles: true, moment, &actions)
     case .time, .withdraw: compile(moment, &actions)
     case .permit(let permit): actions.append(.record(permit))
+    case .remains: propose(Proposal(compiled: nil, settings: inForce.settings, sets: inForce.sets), &actions)
     case .sets(let sets):
       // A fact, whatever becomes of the rest.
       inForce.sets = sets
-      propose(nil, inForce.settings, change.members, &actions)
+      propose(
+        Proposal(compiled: nil, settings: inForce.settings, sets: inForce.sets, members: change.members), &actions)
     }
   }
 
@@ -283,7 +301,7 @@ struct PolicyChanges: ~Copyable {
     switch running?.change.kind {
     case .permit(let permit): permits.append(permit)
     case .withdraw(let ids): permits.removeAll { ids.contains($0.id) }
-    case .files, .sets, .time, nil: break
+    case .files, .sets, .time, .remains, nil: break
     }
     return permits.filter { !$0.isOver(wall: moment.seconds, monotonic: moment.monotonic) }
   }
@@ -306,6 +324,7 @@ struct PolicyChanges: ~Copyable {
       return
     }
     var settings = inForce.settings
+    var difference: SettingsDifference?
     if let loaded {
       // Also of a broken file: the one that mends it may lie in a folder that only it names.
       actions.append(.watch(loaded.folders))
@@ -313,25 +332,24 @@ struct PolicyChanges: ~Copyable {
       if let readingFailure {
         actions.append(.tell("sluice: the firewall bridge stays within what the files said before: \(readingFailure)"))
       }
+      difference = SettingsDifference(from: settings, to: read)
       (settings.released, settings.permits) = (read.released, read.permits)
       releasedByFiles = read.released
       self.running?.files = read.policies
     }
     guard let compiled else { return finishChange(.refused("no policy"), nil, moment, &actions) }
     var members = running.change.members
-    if let difference = compiled.difference {
-      members.append(.namesAdded, difference.addedCount)
-      members.append(.namesRemoved, difference.removedCount)
+    if let policies = compiled.difference {
+      members.append(policies, difference)
     }
-    propose(compiled, settings, members, &actions)
+    propose(
+      Proposal(compiled: compiled, settings: settings, sets: inForce.sets, members: members, difference: difference),
+      &actions)
   }
 
-  private mutating func propose(
-    _ compiled: CompiledPolicy?, _ settings: Settings, _ members: AuditMembers, _ actions: inout [Action]
-  ) {
-    var settings = settings
-    if let releasedByFiles { settings.released.removeAll { !releasedByFiles.contains($0) } }
-    let proposal = Proposal(compiled: compiled, settings: settings, sets: inForce.sets, members: members)
+  private mutating func propose(_ proposal: Proposal, _ actions: inout [Action]) {
+    var proposal = proposal
+    if let releasedByFiles { proposal.settings.released.removeAll { !releasedByFiles.contains($0) } }
     running?.proposal = proposal
     actions.append(.activate(proposal))
   }
@@ -359,7 +377,10 @@ struct PolicyChanges: ~Copyable {
     guard let running, var proposal = running.proposal else { return }
     var result = activation
     switch activation {
-    case .inForce:
+    case .inForce(var activated):
+      activated.settings = proposal.difference
+      result = .inForce(activated)
+      if let difference = proposal.difference { inForce.needsRestart = difference.needsRestart }
       // The firewall knows servers as before where it took no other rules.
       if proposal.changesRules { inForce.indexes = indexes }
       planIsLate = !proposal.changesRules
@@ -405,9 +426,13 @@ struct PolicyChanges: ~Copyable {
     case .time:
       actions.append(.tell("sluice: a rule's time is over: \(activation.text)"))
       endIsRefused = !isInForce
-    case .sets, .withdraw: break
+    case .sets, .withdraw, .remains: break
     }
     actions.append(.finish(change, activation, difference))
+    // At once after what took a server away; what then is still in use is looked at again later.
+    if isInForce, inForce.indexes.hasRemains {
+      if case .remains = change.kind {} else { ask(Change(kind: .remains), moment, &actions) }
+    }
     schedule(moment, &actions)
     beginNext(moment, &actions)
   }
@@ -423,7 +448,7 @@ struct PolicyChanges: ~Copyable {
     guard !planIsLate else { return actions.append(.wake(Self.retry)) }
     guard let end = ends.min() else {
       isEndDue = false
-      return actions.append(.wake(nil))
+      return actions.append(.wake(inForce.indexes.hasRemains ? Self.retry : nil))
     }
     let isOver = end <= now || permits.contains { $0.isOver(wall: now, monotonic: monotonic) }
     guard !isOver else { return actions.append(.wake(endIsRefused ? Self.retry : 0)) }
@@ -431,6 +456,6 @@ struct PolicyChanges: ~Copyable {
     // A clock that is set back leaves permits their deadline.
     let deadline = permits.map { ($0.deadline - min(monotonic, $0.deadline)) / 1_000_000 + 1 }.min() ?? .max
     let rest = min(end - now, Self.longestSleep) * 1_000 - wall % 1_000_000_000 / 1_000_000
-    actions.append(.wake(min(rest, deadline)))
+    actions.append(.wake(min(rest, deadline, inForce.indexes.hasRemains ? Self.retry : .max)))
   }
 }

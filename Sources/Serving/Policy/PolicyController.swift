@@ -90,6 +90,9 @@ final class PolicyController {
 
   var permits: [Permit] { changes.inForce.permits }
 
+  /// What the files had otherwise when they were read last, and only a restart takes.
+  var needsRestart: [ChangedValue] { changes.inForce.needsRestart }
+
   var permitSettings: PermitSettings { changes.inForce.settings.permits }
 
   /// The permits that there are, and those that wait.

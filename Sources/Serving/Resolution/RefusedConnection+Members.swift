@@ -1,4 +1,5 @@
 import AuditLog
+import EgressPolicy
 import FirewallModel
 import GrantLedger
 import IPNetwork
@@ -13,10 +14,21 @@ extension RefusedConnection {
   /// - Parameters:
   ///   - closed: what its server had open there, and has no more.
   ///   - held: the network that it came from, if no policy governs it any more.
-  func members(_ closed: GrantLedger.Closed?, _ held: HeldNetwork?, _ clock: QueryClock) -> AuditMembers {
+  ///   - entry: of the policy, which opens the address without a name.
+  func members(
+    _ closed: GrantLedger.Closed?, _ held: HeldNetwork?, entry: StaticPrefixRule? = nil, _ clock: QueryClock
+  ) -> AuditMembers {
     var members = AuditMembers(.address, destination).with(.protocol, protocolName)
     if hasPorts { members.append(.port, port) }
-    return members.with(closed?.members(clock)).with(remedy(held))
+    return members.with(closed?.members(clock)).with(remedy(held)).with(.rule, entry?.location.description)
+  }
+
+  /// Whether an entry opens what the packet was sent to.
+  func isOpened(by entry: StaticPrefixRule) -> Bool {
+    switch entry.ports {
+    case .any: true
+    case .ports(let ports): ports.contains { $0.transport.rawValue == transport && $0.port == port }
+    }
   }
 
   private var protocolName: String {

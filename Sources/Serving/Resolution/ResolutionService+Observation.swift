@@ -46,15 +46,27 @@ extension ResolutionService {
     let server = held?.server ?? index.flatMap(ruledName) ?? ""
     let clock = shared.clock()
     let moment = Moment(refusal.time, clock)
-    let (code, name, closed) = meaning(of: refusal, server: index, at: moment.monotonic)
+    let entry = index.flatMap { staticEntry(around: refusal.destination, of: $0) }
+    let (met, name, closed) = meaning(of: refusal, server: index, at: moment.monotonic)
+    // What an entry opens without a name is open, if not on this port.
+    let isOnOtherPort = entry.map { !refusal.isOpened(by: $0) } ?? false
+    let code = isOnOtherPort && (met == .rawAddress || met == .neverResolved) ? .wrongPort : met
+    let named = name == nil && (code == .wrongPort || code == .maxBytes) ? entry : nil
     if code == .grantLost, isCommitted(refusal, index, since: moment.monotonic) { violations.refused += 1 }
     let destination = name.map { $0.description } ?? refusal.destination.description
     let isStored = push(
       AuditRecordHeader(
         connection: code, transport: refusal.transport, port: refusal.port, payloadSize: refusal.length,
         client: refusal.source, clientPort: refusal.sourcePort, wallClock: refusal.time),
-      server: Array(server.utf8), destination: Array(destination.utf8), refusal.members(closed, held, clock))
+      server: Array(server.utf8), destination: Array(destination.utf8),
+      refusal.members(closed, held, entry: named, clock))
     if !isStored { refusalCounts.untold(refusal.server.flatMap(ruledName) ?? RefusalCounts.host) }
+  }
+
+  /// The entry of a server's policy that opens an address without a name; of several the one that stands first.
+  private func staticEntry(around address: IPAddress, of server: UInt16) -> StaticPrefixRule? {
+    guard let place = snapshot.server(firewallIndex: server) else { return nil }
+    return snapshot.policy.servers[place].prefixes.first { $0.prefix.contains(address) }
   }
 
   /// The name of the server whose rules the kernel had, also where the policy in force has it no more.
@@ -181,9 +193,22 @@ extension ResolutionService {
           .with(.port, destination.port)
           .with(.bytes, total.octets)
           .with(.packets, total.packets)
-          .with(.interval, interval))
+          .with(.interval, interval)
+          .with(otherNames(of: destination)))
     }
   }
+
+  /// The names besides for which the server has the address open now: what was sent may have been for each of them.
+  private func otherNames(of destination: VolumeTotals.Destination) -> AuditMembers? {
+    let element = GrantElement(
+      server: destination.server, address: destination.address, transport: destination.transport,
+      port: destination.port)
+    let others = engine.ledger.names(of: element, now: now).map(\.description).filter { $0 != destination.name }
+    return others.isEmpty ? nil : AuditMembers(.sharedNames, Array(others.suffix(Self.listedNames)))
+  }
+
+  /// As many as fit a line that people read.
+  private static let listedNames = 8
 
   // MARK: - Addresses in use
 

@@ -10,6 +10,7 @@ import IPNetwork
 import LinuxIO
 import Resolver
 import ResponseCache
+import Settings
 
 /// What became of putting another policy in force.
 enum Activation {
@@ -29,6 +30,8 @@ enum Activation {
     var isManaged = true
     var addressesClosed = 0
     var flowsCut = 0
+    /// Nil where no files were read.
+    var settings: SettingsDifference?
   }
 
   /// For the operator's terminal.
@@ -38,15 +41,24 @@ enum Activation {
     case .refused(let reason): return "refused, the former policy stays: \(reason)"
     case .inForce(let applied):
       let text = "policy \(applied.policy) is in force: \(counted(applied.servers, "server"))"
-      return applied.serversChanged == 0
-        ? "\(text); nothing changed; other keys need a restart"
+      let changed =
+        applied.serversChanged == 0
+        ? "\(text); no policy changed"
         : "\(text), \(applied.serversChanged) of them changed; \(counted(applied.addressesClosed, "address")) closed, "
-          + "\(counted(applied.flowsCut, "connection")) cut; other keys need a restart" + applied.letGoText
+          + "\(counted(applied.flowsCut, "connection")) cut"
+      return changed + applied.settingsText + applied.letGoText
     }
   }
 }
 
 extension Activation.Applied {
+  /// A line for each key beside the policies that is another one now.
+  fileprivate var settingsText: String {
+    guard let settings else { return "" }
+    return (settings.taken.map(\.description) + settings.needsRestart.map { "needs a restart: \($0)" })
+      .map { "\n\($0)" }.joined()
+  }
+
   /// A line for each network that no policy governs any more.
   fileprivate var letGoText: String {
     letGo.map {
@@ -80,9 +92,9 @@ extension ResolutionService {
   /// - Parameters:
   ///   - plan: nil leaves rules and sets as they are.
   ///   - renumbered: servers of which nothing may stay open, because the firewall knows their caps otherwise.
-  ///   - members: what else the event says.
+  ///   - members: what else the event says; nil where none tells of it.
   func activate(
-    _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: AuditMembers = AuditMembers(),
+    _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: AuditMembers? = AuditMembers(),
     _ completion: @escaping (Activation) -> Void
   ) {
     guard let bridge, let plan, bridge.plan != plan || holdsOthers(beside: plan) else {
@@ -92,7 +104,7 @@ extension ResolutionService {
     bridge.install(plan) { [unowned self] failure in
       advanceEnforcement(.installed)
       if let failure {
-        recordRefusedPolicy(errors: 1, members: members)
+        if let members { recordRefusedPolicy(errors: 1, members: members) }
         return completion(.refused("the firewall cannot take it: \(failure)"))
       }
       finishAdopting(snapshot, renumbered, members, completion)
@@ -109,7 +121,7 @@ extension ResolutionService {
   }
 
   private func finishAdopting(
-    _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: AuditMembers,
+    _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: AuditMembers?,
     _ completion: @escaping (Activation) -> Void
   ) {
     let former = self.snapshot
@@ -119,7 +131,7 @@ extension ResolutionService {
     forgetRefused(snapshot, additions)
     shared.current.replace(snapshot)
     self.snapshot = snapshot
-    policySince = shared.clock().wall
+    if members != nil { policySince = shared.clock().wall }
     let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)
     let added = Set(snapshot.servers.map(\.firewallIndex)).subtracting(former.servers.map(\.firewallIndex))
     // Their numbers may have been others' before.
@@ -134,6 +146,7 @@ extension ResolutionService {
     closeRefused(additions, since: former)
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
       (applied.addressesClosed, applied.flowsCut) = (closed, flows)
+      guard let members else { return completion(.inForce(applied)) }
       reloads.inForce += 1
       _ = push(
         AuditRecordHeader(service: .policyReloaded, wallClock: shared.clock().wall), server: everybody, destination: [],

@@ -32,8 +32,27 @@ struct ConfigurationOption: ParsableArguments {
     }
   }
 
+  /// Reads the configuration, and prints nothing.
+  static func read(_ config: String) -> LoadedSettings {
+    Progress.during("reading \(config)") { SettingsLoader.load(path: config) }
+  }
+
+  /// For a command that only looks: what is wrong with the files, and what it goes by instead.
+  static func tellUnusable(_ loaded: LoadedSettings, instead: String) {
+    for diagnostic in loaded.diagnostics where diagnostic.severity == .error {
+      StandardError.write(diagnostic.description)
+    }
+    StandardError.write("sluice: the configuration has errors: \(instead)")
+  }
+
+  /// A path as seen from the root.
+  static func absolute(_ path: String) -> String {
+    path.hasPrefix("/")
+      ? path : (FileManager.default.currentDirectoryPath as NSString).appendingPathComponent(path)
+  }
+
   static func load(_ config: String, quiet: Bool) throws -> Settings {
-    let loaded = Progress.during("reading \(config)") { SettingsLoader.load(path: config) }
+    let loaded = read(config)
     for diagnostic in loaded.diagnostics where !quiet || diagnostic.severity == .error {
       StandardError.write(diagnostic.description)
     }

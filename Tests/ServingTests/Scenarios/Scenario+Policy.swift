@@ -76,6 +76,40 @@ extension Scenario {
         .expect(.code(.SERVFAIL), for: "before"), .expect(.answer([Address.first]), for: "after"),
       ]),
     Scenario(
+      "a server that is taken away leaves nothing in the firewall once nothing of it is open, and one event tells of it",
+      [
+        .upstream(answers: api, [Address.first]), .ask("db-tools", api), .reload(policies(api, tools: nil)),
+        .expect(.reload(.inForce)), .expect(.gone("db-tools", true)), .expect(.gone("github-mcp", false)),
+        .expect(.done(["open \(Address.first)", "install", "close \(Address.first)", "install"])),
+        .expect(.events(.policyReloaded, 1)), .expect(.event(.policyReloaded, "entries_removed")),
+      ]),
+    Scenario(
+      "while a question of such a server is in flight its sets stay, and they go when it is over",
+      [
+        .upstream(answers: api, [Address.first]), .upstream(.holds), .ask("db-tools", api),
+        .reload(policies(api, tools: nil)), .expect(.reload(.inForce)), .expect(.gone("db-tools", false)),
+        .upstream(.answers), .expect(.code(.SERVFAIL)), .advance(.seconds(6)), .expect(.gone("db-tools", true)),
+      ]),
+    Scenario(
+      "what is open without a name is told with its entry, and which entry opens an address",
+      [
+        .reload(policies("api.github.com, { cidr: 45.11.0.0/24, ports: [ 443/tcp ] }")), .expect(.reload(.inForce)),
+        .expect(.event(.policyReloaded, "github-mcp: cidr: 45.11.0.0/24")), .look("grants", "github-mcp"),
+        .expect(.body(#""prefix":"45.11.0.0/24""#)), .look("grants", "db-tools"),
+        .expect(.body(#""prefixes":[]"#)), .look("explanation", "github-mcp", ["address": "45.11.0.9"]),
+        .expect(.body(#""code":"cidr","decision":"allow""#)),
+        .look("explanation", "db-tools", ["address": "45.11.0.9"]), .expect(.body(#""code":"raw-address""#)),
+        .look("explanation", "github-mcp", ["name": "api.github.com"]), .expect(.body(#""answer":"upstream""#)),
+        .look("explanation", "github-mcp"), .expect(.call(400)),
+      ]),
+    Scenario(
+      "before an upstream has answered serve is not ready, and says so",
+      [
+        .look("status", nil), .expect(.body(#""faults":["no-upstream"]"#)), .expect(.body(#""ready":false"#)),
+        .upstream(answers: api, [Address.first]), .ask("github-mcp", api), .look("status", nil),
+        .expect(.body(#""faults":[]"#)), .expect(.body(#""ready":true"#)),
+      ]),
+    Scenario(
       "files that cannot be used change nothing",
       [
         .upstream(answers: api, [Address.first]), .ask("github-mcp", api),

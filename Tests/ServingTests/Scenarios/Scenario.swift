@@ -211,6 +211,15 @@ struct Step: Sendable {
     call(.delete, "permits", server, [:], file, line)
   }
 
+  /// An operator looks.
+  static func look(
+    _ path: String, _ server: String?, _ query: [String: String] = [:], _ file: String = #filePath, _ line: Int = #line
+  ) -> Step {
+    Step("look at \(path)", file, line) {
+      try $0.look(path, query.merging(server.map { ["server": $0] } ?? [:]) { first, _ in first })
+    }
+  }
+
   private static func call(
     _ method: Stage.Method, _ path: String, _ server: String, _ query: [String: String], _ file: String, _ line: Int
   ) -> Step {
@@ -278,6 +287,10 @@ enum Expectation: Sendable {
   /// Status of the newest call of the control API.
   case call(Int)
   case calls(Int)
+  /// What stands in the newest answer of the control API.
+  case body(String)
+  /// The firewall has nothing more of a server but its number.
+  case gone(String, Bool)
   case permits(Int)
   /// Questions in flight.
   case inFlight(Int)
@@ -327,6 +340,9 @@ enum Expectation: Sendable {
     case .reloadWaits: return stage.reloads.count < stage.reloadsAsked ? nil : "every reload has its end"
     case .call(let status): return differs(stage.callStatuses.last, status)
     case .calls(let count): return differs(stage.callStatuses.count, count)
+    case .body(let text): return stage.lastBody.contains(text) ? nil : stage.lastBody
+    case .gone(let server, let isGone):
+      return differs(stage.bridge.plan.servers.first { $0.name == server }?.isGone, isGone)
     case .permits(let count): return differs(stage.policies.permits.count, count)
     case .inFlight(let count): return differs(stage.service.engine.resolutionCount, count)
     }

@@ -127,6 +127,7 @@ final class Stage {
   private final class ScriptedCalls: Sendable {
     private let came = Mutex<[ControlResponse]>([])
     var statuses: [Int] { came.withLock { $0.map(\.status) } }
+    var lastBody: String { came.withLock { String(decoding: $0.last?.body ?? [], as: UTF8.self) } }
     func add(_ response: ControlResponse) { came.withLock { $0.append(response) } }
   }
 
@@ -390,7 +391,16 @@ final class Stage {
     settle()
   }
 
+  /// The same, and waits for the answer: what may be long is written down on another thread.
+  func look(_ path: String, _ query: [String: String]) throws {
+    let answered = callStatuses.count
+    call(.get, path, query)
+    for _ in 0..<5_000 where callStatuses.count == answered { Thread.sleep(forTimeInterval: 0.001) }
+    guard callStatuses.count > answered else { throw Failure(description: "no answer within 5 s") }
+  }
+
   var callStatuses: [Int] { calls.statuses }
+  var lastBody: String { calls.lastBody }
 
   func setWall(by seconds: Int64) {
     clock.setWall(by: seconds)

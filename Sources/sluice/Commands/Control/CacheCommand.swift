@@ -82,7 +82,7 @@ struct CacheCommand: ParsableCommand {
     }
     let rows = entries.map { entry in
       [
-        entry.server, entry.name, entry.type, entry.rcode, "\(entry.remaining)s", "\(entry.hits)",
+        entry.server, entry.name, entry.type, entry.rcode, "\((entry.remainingMs + 999) / 1000)s", "\(entry.hits)",
         entry.addresses.isEmpty ? "-" : entry.addresses.joined(separator: ", "),
         entry.chain.isEmpty ? "-" : entry.chain.joined(separator: " > "),
       ]

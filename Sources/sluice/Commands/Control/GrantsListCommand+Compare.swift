@@ -9,30 +9,31 @@ import Settings
 
 extension GrantsListCommand {
   /// What the running server granted, one row for each address with port, as `grants` shows it.
-  func granted() throws -> [OpenGrant] {
-    let grants = try control.call(.get, .grants, [("server", server)], as: ControlAPI.GrantList.self).answer.grants
-    return Dictionary(grouping: grants) { ListedElementKey($0) }.compactMap { key, same in OpenGrant(key, same) }.sorted
-    {
-      ($0.server, $0.names.first ?? "", $0.address, $0.port) < ($1.server, $1.names.first ?? "", $1.address, $1.port)
-    }
+  /// And what is open without a name.
+  func granted() throws -> (rows: [OpenGrant], prefixes: [ControlAPI.OpenPrefix]) {
+    let list = try control.call(.get, .grants, [("server", server)], as: ControlAPI.GrantList.self).answer
+    let rows = Dictionary(grouping: list.grants) { ListedElementKey($0) }
+      .compactMap { key, same in OpenGrant(key, same) }
+      .sorted {
+        ($0.server, $0.names.first ?? "", $0.address, $0.port) < ($1.server, $1.names.first ?? "", $1.address, $1.port)
+      }
+    return (rows, list.prefixes)
   }
 
   /// Prints what only the server or only the kernel knows; exits with 1 if there is anything.
   ///
   /// The server is asked again after the kernel: what came or ended in between is no difference.
-  func compare(_ settings: Settings) throws {
-    let before = try granted()
+  func compare(_ table: OpenTable) throws {
+    let before = try granted().rows
     var open: [OpenGrant] = []
     do throws(SystemError) {
-      open = try OpenGrant.all(settings, server: server)
+      open = try OpenGrant.all(table, server: server)
     } catch {
-      let hint = error.errno == EPERM ? "; root or CAP_NET_ADMIN is needed" : ""
-      StandardError.write("sluice: the kernel's sets cannot be read: \(error)\(hint)")
-      throw ExitCode.failure
+      throw unreadable(error)
     }
     // What never expires in sets of the user's own is the user's.
-    if settings.firewall.mode == .sets { open.removeAll { $0.remainingMilliseconds == nil } }
-    let after = try granted()
+    if table.mode == .sets { open.removeAll { $0.remainingMilliseconds == nil } }
+    let after = try granted().rows
     let inKernel = Set(open.map(ListedElementKey.init))
     let known = Set((before + after).map(ListedElementKey.init))
     let lasting = Set(after.filter { ($0.remainingMilliseconds ?? .max) > Self.slack }.map(ListedElementKey.init))

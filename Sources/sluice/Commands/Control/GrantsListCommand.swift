@@ -1,6 +1,5 @@
-import Glibc
 import ArgumentParser
-import EgressPolicy
+import ControlAPI
 import Glibc
 import LinuxIO
 import Settings
@@ -8,11 +7,14 @@ import Settings
 struct GrantsListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
-    abstract: "Show which addresses are open for which server, and for which name.",
+    abstract: "Show which addresses are open for which server, and for which name, or without any.",
     discussion: """
       As root it reads the kernel's own sets, of which the configuration tells: it shows what is open and not what should be, works without a \
       running server, and BYTES and PACKETS count what the server sent to the address since it was opened; names come from \
       the journal beside the audit log. Otherwise it asks the running server what it granted.
+
+      What `cidr:` opens without a name follows, as the running server has it in force, else as the files say it; with \
+      --json it has `prefix` instead of `address`. While the files have an error, it goes by the running server.
 
       --kernel compares the two, prints every difference, and exits with 1 if there is one.
 
@@ -38,30 +40,51 @@ struct GrantsListCommand: ParsableCommand {
     guard kernel || control.control == nil || control.config != nil, let config = control.configuration else {
       return show(try granted())
     }
-    let settings = try ConfigurationOption.load(config, quiet: true)
-    guard settings.firewall.mode != .off else {
+    let loaded = ConfigurationOption.read(config)
+    guard let settings = loaded.settings else {
+      ConfigurationOption.tellUnusable(loaded, instead: "what follows goes by what the running sluice has in force")
+      return try show(try OpenTable(control, try ConfigurationOption.places(config).audit))
+    }
+    let table: OpenTable
+    do throws(SystemError) {
+      table = try OpenTable(settings)
+    } catch {
+      guard error.errno != EPERM || kernel else { return show(try granted()) }
+      throw unreadable(error)
+    }
+    try show(table)
+  }
+
+  private func show(_ table: OpenTable) throws {
+    guard table.mode != .off else {
       StandardError.write("sluice: firewall.mode is off: no address is opened or closed")
       throw ExitCode.failure
     }
-    if let server, !settings.policies.contains(where: { $0.name.text == server }) {
-      StandardError.write("sluice: there is no server \(server) in \(config)")
-      throw ExitCode.failure
-    }
-    if kernel { return try compare(settings) }
+    if let server, !table.servers.contains(server) { try KnownServers.refuse(server, table.servers) }
+    if kernel { return try compare(table) }
     do throws(SystemError) {
-      show(try OpenGrant.all(settings, server: server))
+      let rows = try OpenGrant.all(table, server: server)
+      show((rows, table.prefixes.filter { prefix in server == nil || prefix.server == server }))
     } catch {
       guard error.errno != EPERM else { return show(try granted()) }
-      StandardError.write("sluice: the kernel's sets cannot be read: \(error)")
-      throw ExitCode.failure
+      throw unreadable(error)
     }
   }
 
-  private func show(_ rows: [OpenGrant]) {
+  /// Says why the kernel tells nothing.
+  func unreadable(_ error: SystemError) -> ExitCode {
+    let hint = error.errno == EPERM ? "; root or CAP_NET_ADMIN is needed" : ""
+    StandardError.write("sluice: the kernel's sets cannot be read: \(error)\(hint)")
+    return .failure
+  }
+
+  private func show(_ open: (rows: [OpenGrant], prefixes: [ControlAPI.OpenPrefix])) {
     if json {
-      for row in rows { StandardOutput.write(row.json) }
+      for row in open.rows { StandardOutput.write(row.json) }
+      for prefix in open.prefixes { StandardOutput.write(ControlAPI.line(ControlAPI.encode(prefix))) }
     } else {
-      for line in AlignedColumns.lines(OpenGrant.heading, rows.map { $0.columns(times) }) { StandardOutput.write(line) }
+      let rows = open.rows.map { $0.columns(times) } + open.prefixes.map(\.columns)
+      for line in AlignedColumns.lines(OpenGrant.heading, rows) { StandardOutput.write(line) }
     }
   }
 }

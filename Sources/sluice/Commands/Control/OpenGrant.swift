@@ -25,27 +25,28 @@ struct OpenGrant {
   var octets: UInt64?
   var packets: UInt64?
 
-  static func all(_ settings: Settings, server: String?) throws(SystemError) -> [OpenGrant] {
-    let plan = FirewallPlan(settings, settings.policies)
+  /// Every element of the kernel's sets.
+  static func all(_ table: OpenTable, server: String?) throws(SystemError) -> [OpenGrant] {
+    let plan = table.plan
     let kernel = try KernelSets()
     let sets = try kernel.sets(family: plan.family, table: plan.table)
-    let path = GrantJournal.path(settings)
+    let path = table.journal
     var status = stat()
     // Of any owner, as serve ran: names are only shown.
     let owner = unsafe lstat(path, &status) == 0 ? status.st_uid : nil
     let journal = Dictionary(grouping: GrantJournal.read(path, owner: owner), by: \.server)
     var rows: [OpenGrant] = []
-    for owner in plan.servers where server == nil || owner.name == server {
-      let entries = Dictionary(grouping: journal[owner.name] ?? [], by: \.address)
+    for owner in table.servers where server == nil || owner == server {
+      let entries = Dictionary(grouping: journal[owner] ?? [], by: \.address)
       for family in plan.addressFamilies {
         for kind in [SetName.Kind.ports, .anyPort] {
-          let name = SetName(server: owner.name, family: family, kind: kind).text
+          let name = SetName(server: owner, family: family, kind: kind).text
           guard let set = sets[name] else { continue }
           let plain = SetShape(family: family, kind: .anyPort)
           let shape = set.fault(as: plain) == nil ? plain : SetShape(family: family, kind: kind)
           let found = try kernel.elements(
             KernelSet(family: plan.family, table: plan.table, name: name), shape: shape)
-          rows += found.map { OpenGrant(owner.name, $0, entries[$0.address] ?? []) }
+          rows += found.map { OpenGrant(owner, $0, entries[$0.address] ?? []) }
         }
       }
     }
@@ -89,7 +90,7 @@ struct OpenGrant {
     let listed = names.map(JSONText.quoted).joined(separator: ",")
     return "{\"server\":\(JSONText.quoted(server)),\"address\":\"\(address)\",\"protocol\":\"\(protocolName)\""
       + ",\"port\":\(transport == 0 ? "null" : "\(port)"),\"names\":[\(listed)]"
-      + ",\"opened\":\(openedText.map(JSONText.quoted) ?? "null")"
+      + ",\"opened\":\(opened.map { JSONText.quoted(ControlAPI.time(seconds: $0)) } ?? "null")"
       + ",\"remaining_ms\":\(number(remainingMilliseconds)),\"bytes\":\(number(octets))"
       + ",\"packets\":\(number(packets))}"
   }

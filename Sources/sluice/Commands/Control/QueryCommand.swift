@@ -11,7 +11,7 @@ struct QueryCommand: ParsableCommand {
     discussion: """
       The question goes the way of every query: an allowed name is forwarded and its addresses open, a denied one is an \
       event. Both are marked in the audit log, with the transport `control` and who asked. `sluice explain` says what \
-      would be answered without asking.
+      would be answered without asking. Exits with 1 where the answer is no success (NXDOMAIN, SERVFAIL, …), or there is none.
 
       Examples:
         sluice query --server github-mcp api.github.com
@@ -37,6 +37,11 @@ struct QueryCommand: ParsableCommand {
     let (query, octets) = try control.call(
       .post, .query, [("server", server), ("client", client), ("name", name), ("type", type)],
       as: ControlAPI.Query.self)
+    try show(query, octets)
+    if query.rcode != "NOERROR" { throw ExitCode.failure }
+  }
+
+  private func show(_ query: ControlAPI.Query, _ octets: [UInt8]) throws {
     if json { return StandardOutput.write(ControlAPI.line(octets)) }
     let message = query.message.flatMap { Data(base64Encoded: $0) }.flatMap {
       MessageText([UInt8]($0), received: WallClock.seconds(), milliseconds: UInt32(query.milliseconds))
@@ -45,19 +50,24 @@ struct QueryCommand: ParsableCommand {
       for data in message?.answerData ?? [] { StandardOutput.write(data) }
       return
     }
-    StandardOutput.write(message?.text ?? ";; no answer: policy drops what unknown clients ask\n")
+    // The message has no number of a client's, and its extended error is told in words.
+    let text = message?.text.replacing(", id: 0", with: "").split(separator: "\n", omittingEmptySubsequences: false)
+      .filter { query.extendedError == nil || !$0.contains("; Data: \\#") }.joined(separator: "\n")
+    StandardOutput.write(text ?? ";; no answer: policy drops what unknown clients ask\n")
     for line in Self.lines(query) { StandardOutput.write(";; \(line)") }
   }
 
   private static func lines(_ query: ControlAPI.Query) -> [String] {
     let asked = query.server.map { "\($0), from \(query.client)" } ?? "\(query.client), which is no server's client"
-    let verdict = query.rule.map { "\(query.verdict), by \($0)" } ?? query.verdict
-    let cache = query.cache.map { "\($0.rcode), \($0.remaining) s left" } ?? "nothing"
+    let verdict = query.rule.map { "\(query.verdict), by \($0): \(query.pattern ?? "")" } ?? query.verdict
+    let error = query.extendedError.map { ", \(ExtendedErrorName.text($0.code)): \($0.text)" } ?? ""
+    let cache = query.cache.map { "\($0.rcode), \(ExplanationText.seconds($0.remainingMs)) left" } ?? "nothing"
     let open = query.grants.map { grant in
-      "\(grant.address) \(grant.port.map { "\($0)/" } ?? "")\(grant.protocol) for \((grant.remainingMs + 999) / 1000) s"
+      "\(grant.address) \(grant.portText) for \(ExplanationText.seconds(grant.remainingMs))"
     }
     return [
-      "AS: \(asked)", "VERDICT: \(verdict)", "FROM: \(query.from)", "CACHE: \(cache)",
+      "AS: \(asked)", "VERDICT: \(verdict)", "RESULT: \(query.rcode ?? "none")\(error)", "FROM: \(query.from)",
+      "CACHE: \(cache)",
       "OPEN: \(open.isEmpty ? "nothing" : open.joined(separator: ", "))",
       "TIME: \(String(format: "%.1f", query.milliseconds)) ms",
     ]

@@ -17,9 +17,10 @@ struct ReloadCommand: ParsableCommand {
     let (reload, octets) = try server.call(.post, .reload, as: ControlAPI.Reload.self)
     if json { return StandardOutput.write(ControlAPI.line(octets)) }
     for change in reload.changes {
-      StandardOutput.write(
-        "\(change.server): \(change.kind)\(change.elsewhere ? "; networks, interface or prefixes differ" : "")")
-      for (sign, patterns) in [("+", change.added), ("-", change.removed), ("~", change.altered)] {
+      StandardOutput.write("\(change.server): \(change.kind)")
+      for (sign, patterns) in [
+        ("+", change.added), ("-", change.removed), ("~", change.altered.map(\.text)),
+      ] {
         for pattern in patterns.prefix(Self.shown) { StandardOutput.write("  \(sign) \(pattern)") }
         if patterns.count > Self.shown { StandardOutput.write("  \(sign) … and \(patterns.count - Self.shown) more") }
       }
@@ -31,12 +32,25 @@ struct ReloadCommand: ParsableCommand {
             + "`sluice firewall release \(gone.network)` opens it"
           : "\(gone.network) (\(gone.server)) is governed by no policy now, and open")
     }
-    let same = reload.changes.isEmpty ? "nothing changed" : "\(counted(reload.changes.count, "server")) changed"
+    for change in reload.settings { StandardOutput.write("configuration: \(change.text)") }
+    for change in reload.needsRestart {
+      StandardOutput.write("\(TerminalStyle.doubtful("needs a restart")): \(change.text)")
+    }
+    let same = reload.changes.isEmpty ? "no policy changed" : "\(counted(reload.changes.count, "server")) changed"
     StandardOutput.write(
       "policy \(reload.policy) is in force: \(same); \(counted(reload.addressesClosed, "address")) closed, \(counted(reload.flowsCut, "connection")) cut"
     )
   }
 
-  /// Names of a kind that are shown for a server.
+  /// Entries of a kind that are shown for a server.
   private static let shown = 50
+}
+
+extension ControlAPI.Change {
+  /// `db.example.com: ports: 443/tcp -> 443/tcp, 5432/tcp`.
+  var text: String {
+    let (before, after) = (was.joined(separator: ", "), now.joined(separator: ", "))
+    return "\(entry.map { "\($0): " } ?? "")\(key): \(before.isEmpty ? "none" : before) -> "
+      + "\(after.isEmpty ? "none" : after)"
+  }
 }

@@ -8,8 +8,10 @@ struct StatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status", abstract: "Show how the running server is: policy, queries, upstreams, firewall, audit log.",
     discussion: """
-      Exits with 1 when no server answers, when the firewall does not hold what was granted, or when the audit log cannot \
-      be written.
+      The first line says whether it is ready: whether allowed names are answered, and what is refused is recorded. Exits \
+      with 1 where it is not, and where no server answers: the audit log cannot be written, the firewall bridge is down, the \
+      firewall does not hold what was granted, another program reads the kernel's log of refused packets, or no upstream \
+      answers, or has answered yet.
       """)
 
   @OptionGroup var server: ControlOption
@@ -23,15 +25,15 @@ struct StatusCommand: ParsableCommand {
     } else {
       for line in lines(status) { StandardOutput.write(line) }
     }
-    if status.bridge.degraded || status.bridge.state == "down" || status.audit.blocked { throw ExitCode.failure }
+    if !status.ready { throw ExitCode.failure }
   }
 
   private func lines(_ status: ControlAPI.Status) -> [String] {
     let queries = status.queries
     let upstreams = status.upstreams.map { upstream in
-      let latency = upstream.latencyMs.map { String(format: "%.1f ms", $0) } ?? "not asked yet"
+      let latency = upstream.latencyMs.map { String(format: ", %.1f ms", $0) } ?? ""
       return
-        "\(upstream.address) \(upstream.healthy ? "healthy" : "unhealthy after \(upstream.failures) failures"), \(latency)"
+        "\(upstream.address) \(health(upstream))\(latency)"
         + (upstream.byTcp ? TerminalStyle.bad("; by TCP alone: answers came that were not its own") : "")
     }
     let bridge = status.bridge
@@ -43,6 +45,11 @@ struct StatusCommand: ParsableCommand {
     let audit = status.audit
     let rows: [(String, String)] =
       [
+        (
+          "ready",
+          status.ready
+            ? TerminalStyle.good("yes") : TerminalStyle.bad("no: \(status.faults.map(\.text).joined(separator: "; "))")
+        ),
         (
           "sluice",
           "\(status.version), pid \(status.pid), up \(Self.duration(status.uptime)), since \(times.text(status.since))"
@@ -58,7 +65,8 @@ struct StatusCommand: ParsableCommand {
             + "\(queries.special) special, \(queries.failed) failed, \(queries.malformed) malformed"
         ),
         ("cache", "\(counted(status.cacheEntries, "answer")); \(counted(status.inFlight, "question")) in flight"),
-      ] + upstreams.map { ("upstream", $0) } + [
+      ] + status.needsRestart.map { ("restart", TerminalStyle.doubtful("needed for \($0.text)")) }
+      + upstreams.map { ("upstream", $0) } + [
         ("firewall", firewall)
       ] + Self.enclosure(bridge) + [
         (
@@ -74,6 +82,11 @@ struct StatusCommand: ParsableCommand {
     return rows.map { TerminalStyle.heading($0.padding(toLength: 10, withPad: " ", startingAt: 0)) + $1 }
   }
 
+  private static func health(_ upstream: ControlAPI.Status.Upstream) -> String {
+    if !upstream.healthy { return TerminalStyle.bad("unhealthy after \(upstream.failures) failures") }
+    return upstream.answered ? "healthy" : TerminalStyle.doubtful("has not answered yet")
+  }
+
   private static func enclosure(_ bridge: ControlAPI.Status.Bridge) -> [(String, String)] {
     (bridge.enclosed.isEmpty ? [] : [("enclosed", bridge.enclosed.joined(separator: ", "))])
       + bridge.others.map {
@@ -81,8 +94,19 @@ struct StatusCommand: ParsableCommand {
           "others",
           TerminalStyle.doubtful("\($0.prefixes.joined(separator: ", ")) behind \($0.interface): of no server, cut off")
         )
-      } + bridge.exposed.map { ("exposed", TerminalStyle.bad($0)) }
-      + bridge.displaced.map { ("displaced", TerminalStyle.bad($0)) }
+      }
+      + bridge.exposed.map {
+        (
+          "exposed",
+          TerminalStyle.bad("\($0.network) (\($0.server)) behind \($0.interface): closed by its source alone")
+        )
+      }
+      + bridge.displaced.map {
+        (
+          "displaced",
+          TerminalStyle.bad("\($0.network) (\($0.server)) behind \($0.interface): its policy names \($0.pinned)")
+        )
+      }
       + (bridge.absent.isEmpty ? [] : [("absent", "\(bridge.absent.joined(separator: ", ")): behind no interface now")])
       + bridge.held.map {
         ("held", "\($0.network) (\($0.server)): open it with `sluice firewall release \($0.network)`")

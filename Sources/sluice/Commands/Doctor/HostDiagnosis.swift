@@ -167,6 +167,7 @@ enum HostDiagnosis {
         .warning(
           .upstreamSilent, "server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
     }
+    findings += restart(status, settings)
     let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
     if status.policy.fingerprint != own, status.permits > 0 {
       findings.append(
@@ -181,6 +182,21 @@ enum HostDiagnosis {
       findings.append(.ok("server", "serving since \(status.since), policy \(own)"))
     }
     return findings
+  }
+
+  /// What the files have otherwise than the server that runs, and no reload takes.
+  static func restart(_ status: ControlAPI.Status, _ settings: Settings) -> [Finding] {
+    var changes = status.needsRestart
+    for (key, was, now) in [
+      ("listen", status.listen, settings.listen.map(\.description)),
+      ("upstreams", status.upstreams.map(\.address), settings.upstreams.map(\.description)),
+    ] where Set(was) != Set(now) && !changes.contains(where: { $0.key == key }) {
+      changes.append(ControlAPI.Change(key: key, was: was, now: now))
+    }
+    return changes.map {
+      .warning(
+        "server", "the files have another value than the server that runs: \($0.text)", "systemctl restart sluice")
+    }
   }
 
   // MARK: - The table

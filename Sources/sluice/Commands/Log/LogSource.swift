@@ -57,7 +57,9 @@ struct LogSource: ParsableArguments {
 
   /// The same whatever the options say of times.
   func read(as filter: LogFilter, _ body: (inout AuditReader) throws(AuditStoreError) -> Void) throws {
-    var reader = AuditReader(path: try logPath(), filter: filter)
+    let path = try logPath()
+    try KnownServers.check(filter.server, config: configuration, log: path)
+    var reader = AuditReader(path: path, filter: filter)
     do throws(AuditStoreError) {
       try body(&reader)
     } catch {

@@ -75,7 +75,8 @@ struct AllowCommand: ParsableCommand {
       let rows = permits.map { permit in
         [
           "\(permit.id)", permit.server, permit.name, permit.ports.joined(separator: ", "),
-          permit.types.joined(separator: ", "), "\(permit.remaining)s", "\(permit.uid)", permit.justification,
+          permit.types.joined(separator: ", "), "\((permit.remainingMs + 999) / 1000)s", "\(permit.uid)",
+          permit.justification,
         ]
       }
       let heading = ["ID", "SERVER", "NAME", "PORTS", "TYPES", "REMAINING", "BY UID", "REASON"]

@@ -10,7 +10,11 @@ struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
     abstract: "Read everything that `serve` would and print every error, as file:line:column.",
-    discussion: "Starts nothing and changes nothing. Exits with 0 when `serve` would accept the configuration, else 1.")
+    discussion: """
+      Starts nothing and changes nothing. Exits with 0 when `serve` would accept the configuration, else 1. What serve finds \
+      on this host when it starts, its user and its folders, is looked at too: as root, who starts it, what is missing is an \
+      error, else a warning.
+      """)
 
   @OptionGroup var configuration: ConfigurationOption
   @Flag(help: "Print the effective policy: what each server may ask for, after merging.") var effective = false
@@ -25,7 +29,13 @@ struct CheckCommand: ParsableCommand {
       findings += LogFolder.check(settings) + ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
       findings += PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
       findings += ListenCoverage.diagnose(settings) + EnclosureDiagnosis.diagnose(settings)
-      if let missing = Privileges.missing(settings.user) { findings.append(missing) }
+      findings += StartConditions.diagnose(settings)
+      if settings.policies.isEmpty {
+        findings.append(
+          .warning(
+            "no server at all: every client is unknown",
+            at: SourceLocation(file: configuration.config, line: 0, column: 0)))
+      }
     }
     let failed = loaded.settings == nil || findings.contains { $0.severity == .error }
     if json {
@@ -36,9 +46,9 @@ struct CheckCommand: ParsableCommand {
       }
       if let settings = loaded.settings, !failed {
         if effective { print(EffectivePolicy(settings.policies).text) }
-        let names = settings.policies.reduce(0) { $0 + $1.rules.count }
+        let policy = PolicySnapshot(settings.policies)
         print(
-          "ok: \(counted(settings.policies.count, "server")), \(counted(names, "name")), policy \(PolicySnapshot(settings.policies).fingerprint)"
+          "ok: \(counted(settings.policies.count, "server")), \(counted(policy.nameCount, "name")), policy \(policy.fingerprint)"
         )
       }
     }

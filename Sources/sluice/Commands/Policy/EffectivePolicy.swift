@@ -40,15 +40,16 @@ struct EffectivePolicy {
     let servers = snapshot.servers.enumerated().map { index, server in
       let ends = ends(index)
       let rules = rules(index).map { rule in
-        "{\"host\":\(JSONText.quoted(rule.pattern.description)),\"ports\":\(JSONText.quoted(rule.ports.description)),"
+        "{\"host\":\(JSONText.quoted(rule.pattern.description)),\"ports\":\(JSONText.list(rule.ports.texts)),"
           + "\"types\":\(JSONText.list(rule.types.map(\.description))),"
           + "\"private\":\(JSONText.list(rule.privatePrefixes.map(\.description))),"
           + RuleLimits(rule, partUntil: ends[rule.pattern]).json
-          + "\"rule\":\(JSONText.quoted(rule.location.description))}"
+          + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(rule.location.description)))}"
       }
       let prefixes = server.prefixes.map { prefix in
-        "{\"cidr\":\(JSONText.quoted(prefix.prefix.description)),\"ports\":\(JSONText.quoted(prefix.ports.description)),"
-          + RuleLimits(prefix).json + "\"rule\":\(JSONText.quoted(prefix.location.description))}"
+        "{\"cidr\":\(JSONText.quoted(prefix.prefix.description)),\"ports\":\(JSONText.list(prefix.ports.texts)),"
+          + RuleLimits(prefix).json
+          + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(prefix.location.description)))}"
       }
       return "{\"server\":\(JSONText.quoted(server.name.text)),"
         + "\"networks\":\(JSONText.list(server.networks.map(\.prefix.description))),"

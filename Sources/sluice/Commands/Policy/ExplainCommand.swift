@@ -14,90 +14,189 @@ import Zones
 struct ExplainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "explain",
-    abstract: "Say what a client or server would get for a name, and which rule decides.",
+    abstract: "Say what a client or server would get for a name or an address, and which rule decides.",
     discussion: """
       Works on the configuration alone; nothing is asked and nothing opened. --live adds what the running server \
-      remembers and has open for the name.
+      remembers and has open: for a name also what is open for other names at its addresses. Of an address it says which \
+      `cidr:` entry opens it without a name. While the files have an error, the policy that the running server has in \
+      force is explained.
 
       Examples:
         sluice explain --config sluice.yaml 10.77.1.2 api.github.com
         sluice explain --config sluice.yaml github-mcp uploads.github.com AAAA
         sluice explain --config sluice.yaml --live 10.77.1.2 api.github.com
+        sluice explain --config sluice.yaml --live github-mcp 192.0.2.7 443/tcp
       """)
 
   @OptionGroup var configuration: ConfigurationOption
   @Argument(help: "A client's address, or the name of a server.", completion: ServerNames.completion)
   var clientOrServer: String
-  @Argument(help: "The name that would be asked for.") var name: String
-  @Argument(help: "The record type (a mnemonic, or TYPE123).") var type: String = "A"
+  @Argument(help: "The name that would be asked for, or an address that would be connected to.") var destination: String
+  @Argument(help: "The record type (a mnemonic, or TYPE123), A without it; of an address a port, any without it.")
+  var detail: String?
   @Flag(help: "Ask the running server as well: its policy, cache and grants.") var live = false
-  @Flag(help: "Print JSON.") var json = false
+  @Flag(help: "Print one JSON object.") var json = false
 
   func run() throws {
-    let settings = try configuration.load(quiet: true)
-    guard let type = RRType(mnemonic: type.uppercased()) else {
-      throw ValidationError(
-        "'\(type)' is no record type; expected a mnemonic such as AAAA, or TYPE and a number")
-    }
-    let wire: Name
-    do {
-      wire = try Name(presentation: name)
-    } catch {
-      throw ValidationError("'\(name)' is no domain name: \(error)")
-    }
-    var explanation = try explain(wire, type, settings)
-    if live { try addLive(to: &explanation, wire, settings) }
-    print(json ? explanation.json : explanation.text)
-  }
-
-  private func addLive(to explanation: inout Explanation, _ name: Name, _ settings: Settings) throws {
-    let caller = ControlCaller(socket: settings.control.path)
-    let status = try caller.call(.get, .status, as: ControlAPI.Status.self).answer
-    let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
-    let other = "another one, \(status.policy.fingerprint): see `sluice reload`"
-    let withPermits = "with \(counted(status.permits, "permit")) beside it, or another one: see `sluice allow list`"
-    explanation.add(
-      "running policy", status.policy.fingerprint == own ? "the same" : status.permits > 0 ? withPermits : other)
-    guard let server = explanation.server else { return }
-    let permits = try caller.call(.get, .permits, [("server", server)], as: ControlAPI.PermitList.self).answer.permits
-    for permit in permits {
-      explanation.add(
-        "permit \(permit.id)",
-        "\(permit.name) on \(permit.ports.joined(separator: ", ")) for \(permit.remaining) s more: \(permit.justification)"
-      )
-    }
-    let entries = try caller.call(
-      .get, .cache, [("server", server), ("name", name.description)], as: ControlAPI.CacheList.self
-    ).answer.entries
-    for entry in entries {
-      let addresses = entry.addresses.isEmpty ? "" : ": " + entry.addresses.joined(separator: ", ")
-      explanation.add(
-        "cached \(entry.type)", "\(entry.rcode), \(entry.remaining) s left, \(entry.hits) hits\(addresses)")
-    }
-    if entries.isEmpty { explanation.add("cached", "nothing") }
-    let grants = try caller.call(.get, .grants, [("server", server)], as: ControlAPI.GrantList.self).answer.grants
-      .filter { $0.name == name.description }
-    let open = grants.map { grant in
-      "\(grant.address) \(grant.port.map { "\($0)/" } ?? "")\(grant.protocol) for \((grant.remainingMs + 999) / 1000) s"
-    }
-    explanation.add("open", open.isEmpty ? "nothing" : open.joined(separator: ", "))
-  }
-
-  private func explain(_ wire: Name, _ type: RRType, _ settings: Settings) throws -> Explanation {
-    let zones = try ZoneFiles.load(settings)
-    let policy = PolicySnapshot(settings.policies)
-    let server: Int?
-    if let address = IPAddress(clientOrServer) {
-      server = policy.clients.server(of: address)
+    let subject = try Subject(destination, detail)
+    let loaded = ConfigurationOption.read(configuration.config)
+    var explanation: ControlAPI.Explanation
+    let caller: ControlCaller
+    if let settings = loaded.settings {
+      caller = ControlCaller(socket: settings.control.path)
+      explanation = try explain(subject, settings)
+      if json { explanation = explanation.named }
     } else {
-      server = settings.policies.firstIndex { $0.name.text == clientOrServer }
-      guard server != nil else {
+      caller = ControlCaller(socket: try ConfigurationOption.places(configuration.config).control.path)
+      ConfigurationOption.tellUnusable(
+        loaded, instead: "what follows is by the policy that the running sluice has in force")
+      explanation = try ask(subject, whose, caller)
+    }
+    if live { try addLive(to: &explanation, subject, loaded.settings, caller) }
+    StandardOutput.write(
+      json ? ControlAPI.line(ControlAPI.encode(explanation)) : ExplanationText(explanation).text)
+  }
+
+  /// What is explained.
+  private enum Subject {
+    case name(Name, RRType)
+    case address(IPAddress, PortRule?)
+
+    init(_ destination: String, _ detail: String?) throws {
+      if let address = IPAddress(destination) {
+        let port = try detail.map { text in
+          guard let port = PortRule(text) else {
+            throw ValidationError("'\(text)' is no port; expected one such as 443/tcp behind an address")
+          }
+          return port
+        }
+        self = .address(address.unmapped, port)
+        return
+      }
+      guard let type = RRType(mnemonic: (detail ?? "A").uppercased()) else {
         throw ValidationError(
-          "'\(clientOrServer)' is neither an address nor a server; servers: "
-            + settings.policies.map(\.name.text).joined(separator: ", "))
+          "'\(detail ?? "")' is no record type; expected a mnemonic such as AAAA, or TYPE and a number")
+      }
+      do {
+        self = .name(try Name(presentation: destination), type)
+      } catch {
+        throw ValidationError("'\(destination)' is no domain name: \(error)")
       }
     }
-    let configuration = Explanation.Configuration(policy, zones, ResolverRules(settings), now: WallClock.seconds())
-    return Explanation(wire, type, of: server, in: configuration)
+
+    /// As parameters of the control API.
+    var parameters: [(String, String?)] {
+      switch self {
+      case .name(let name, let type): [("name", name.description), ("type", type.description)]
+      case .address(let address, let port): [("address", address.description), ("port", port?.description)]
+      }
+    }
+  }
+
+  /// As a parameter of the control API.
+  private var whose: (String, String?) { (IPAddress(clientOrServer) == nil ? "server" : "client", clientOrServer) }
+
+  private func ask(
+    _ subject: Subject, _ whose: (String, String?), _ caller: ControlCaller
+  ) throws -> ControlAPI.Explanation {
+    try caller.call(.get, .explanation, [whose] + subject.parameters, as: ControlAPI.Explanation.self).answer
+  }
+
+  private func explain(_ subject: Subject, _ settings: Settings) throws -> ControlAPI.Explanation {
+    let policy = PolicySnapshot(settings.policies)
+    let explainer = Explainer(
+      policy, try ZoneFiles.load(settings), ResolverRules(settings), mode: settings.firewall.mode,
+      now: WallClock.seconds())
+    let client = IPAddress(clientOrServer)
+    let server = client.map { policy.clients.server(of: $0.unmapped) } ?? policy.server(named: clientOrServer)
+    guard client != nil || server != nil else {
+      throw ValidationError(
+        "'\(clientOrServer)' is neither an address nor a server; servers: "
+          + settings.policies.map(\.name.text).joined(separator: ", "))
+    }
+    var explanation =
+      switch subject {
+      case .name(let name, let type): explainer.explain(name, type, of: server)
+      case .address(let address, let port): explainer.explain(address, port, of: server)
+      }
+    explanation.client = client?.description
+    return explanation
+  }
+
+  private func addLive(
+    to explanation: inout ControlAPI.Explanation, _ subject: Subject, _ settings: Settings?, _ caller: ControlCaller
+  ) throws {
+    guard let server = explanation.server else { return }
+    let own: [(String, String?)] = [("server", server)]
+    let running = try caller.call(.get, .status, as: ControlAPI.Status.self).answer.policy.fingerprint
+    var cache: [ControlAPI.CacheEntry] = []
+    if case .name(let name, _) = subject {
+      cache = try caller.call(.get, .cache, own + [("name", name.description)], as: ControlAPI.CacheList.self).answer
+        .entries
+    }
+    let grants = try caller.call(.get, .grants, own, as: ControlAPI.GrantList.self).answer.grants
+    var live = ControlAPI.Live(
+      policy: running,
+      asInFiles: settings.map { PolicySnapshot($0.policies.inForceNow()).fingerprint == running } ?? false,
+      permits: try caller.call(.get, .permits, own, as: ControlAPI.PermitList.self).answer.permits, cache: cache,
+      grants: Self.concerned(grants, subject))
+    switch subject {
+    case .name(let name, _): live.sharedCaps = try sharedCaps(live.grants, beside: name.description, server, caller)
+    case .address(_, let port): explanation.take(live.grants, port)
+    }
+    explanation.live = live
+  }
+
+  /// What is open for a name, and for others at its addresses; or at an address.
+  private static func concerned(_ grants: [ControlAPI.Grant], _ subject: Subject) -> [ControlAPI.Grant] {
+    switch subject {
+    case .name(let name, _):
+      let addresses = Set(grants.filter { $0.name == name.description }.map(\.address))
+      return grants.filter { addresses.contains($0.address) }
+    case .address(let address, _): return grants.filter { $0.address == address.description }
+    }
+  }
+
+  /// The caps that other names at the same addresses have: they hold for every name there.
+  private func sharedCaps(
+    _ grants: [ControlAPI.Grant], beside name: String, _ server: String, _ caller: ControlCaller
+  ) throws -> [ControlAPI.SharedCap] {
+    var caps: [ControlAPI.SharedCap] = []
+    for (other, shared) in Dictionary(grouping: grants.filter { $0.name != name }, by: \.name).sorted(by: {
+      $0.key < $1.key
+    }) {
+      for (type, held) in Dictionary(grouping: shared, by: { $0.address.contains(":") ? RRType.AAAA : .A }) {
+        let found = try ask(.name(try Name(presentation: other), type), ("server", server), caller)
+        guard found.maxBytes != nil || found.maxBytesPerHour != nil else { continue }
+        caps += Set(held.map(\.address)).sorted().map {
+          ControlAPI.SharedCap(
+            address: $0, name: other, maxBytes: found.maxBytes, maxBytesPerHour: found.maxBytesPerHour)
+        }
+      }
+    }
+    return caps
+  }
+}
+
+extension ControlAPI.Explanation {
+  /// What is open now decides where nothing else opened the address.
+  fileprivate mutating func take(_ grants: [ControlAPI.Grant], _ port: PortRule?) {
+    let isOpen = grants.contains { grant in
+      grant.port == nil || port.map { grant.portText == $0.description } ?? true
+    }
+    guard isOpen, decision == .block, code == .rawAddress || code == .wrongPort || code == .notEnforced else { return }
+    (decision, code, rule, pattern) = (.allow, .granted, nil, nil)
+  }
+
+  /// With the places of entries as events name them, whatever folder the configuration was named from.
+  fileprivate var named: Self {
+    var named = self
+    named.rule = rule.map(ConfigurationOption.absolute)
+    named.prefixes = prefixes?.map { prefix in
+      var prefix = prefix
+      prefix.rule = ConfigurationOption.absolute(prefix.rule)
+      return prefix
+    }
+    return named
   }
 }

@@ -1,4 +1,5 @@
 import AuditLog
+import ControlAPI
 import EgressPolicy
 import Settings
 
@@ -49,5 +50,7 @@ struct RuleLimits {
 
   private static func number(_ value: UInt64?) -> String { value.map { "\($0)" } ?? "null" }
 
-  private static func time(_ value: UInt64?) -> String { value.map { JSONText.quoted(PolicyTime.text($0)) } ?? "null" }
+  private static func time(_ value: UInt64?) -> String {
+    value.map { JSONText.quoted(ControlAPI.time(seconds: $0)) } ?? "null"
+  }
 }

@@ -17,9 +17,11 @@ struct ServeCommand: ParsableCommand {
   @OptionGroup var configuration: ConfigurationOption
 
   func run() throws {
-    let settings = try configuration.load()
+    // Events name files, and are read from everywhere.
+    let path = ConfigurationOption.absolute(configuration.config)
+    let settings = try ConfigurationOption.load(path, quiet: false)
     do {
-      try Service(settings: settings, configurationPath: configuration.config).run()
+      try Service(settings: settings, configurationPath: path).run()
     } catch let error as StartError {
       StandardError.write("sluice: \(error.reason)")
       throw ExitCode.failure

@@ -1,0 +1,234 @@
+package import ControlAPI
+package import DNSWire
+package import EgressPolicy
+package import IPNetwork
+package import Resolver
+package import Settings
+package import Zones
+
+/// Says what a query or a connection of a server would get, and why: by one policy, its zones and its rules.
+package struct Explainer {
+  /// With the entries whose time is over.
+  private let whole: PolicySnapshot
+  private let inForce: PolicySnapshot
+  private let zones: LocalZones
+  private let rules: ResolverRules
+  private let mode: FirewallSettings.Mode
+
+  /// - Parameter now: seconds since 1970, at which the question is asked.
+  package init(
+    _ whole: PolicySnapshot, _ zones: LocalZones, _ rules: ResolverRules, mode: FirewallSettings.Mode, now: UInt64
+  ) {
+    self.whole = whole
+    self.zones = zones
+    self.rules = rules
+    self.mode = mode
+    inForce = PolicySnapshot(whole.servers.map { $0.inForce(at: now) })
+  }
+
+  // MARK: - Queries
+
+  /// What a query gets.
+  ///
+  /// - Parameter server: its place in the policy; nil for a client of none.
+  package func explain(_ name: Name, _ type: RRType, of server: Int?) -> ControlAPI.Explanation {
+    guard let server else {
+      var unknown = ControlAPI.Explanation(decision: .block, code: .unknownClient)
+      (unknown.name, unknown.type, unknown.answer) = (name.description, type.description, rules.unknownClients.answer)
+      return unknown
+    }
+    let question = DecidedQuestion(name: name, type: type, server: server, inForce, zones, rules)
+    var found = decided(question)
+    (found.server, found.name, found.type) = (inForce.servers[server].name.text, name.description, type.description)
+    guard let rule = question.rule else { return found }
+    found.rule = rule.location.description
+    found.pattern = rule.pattern.description
+    guard found.decision != .local else { return found }
+    found.types = rule.types.map(\.description)
+    guard found.decision == .allow else { return found }
+    found.ports = rule.ports.texts
+    found.private = rule.privatePrefixes.isEmpty ? nil : rule.privatePrefixes.map(\.description)
+    (found.maxBytes, found.maxBytesPerHour) = (rule.maxBytes, rule.maxBytesPerHour)
+    found.until = rule.until.map { ControlAPI.time(seconds: $0) }
+    if let end = firstEnd(of: rule.pattern, server), end != rule.until {
+      found.inPartUntil = ControlAPI.time(seconds: end)
+    }
+    return found
+  }
+
+  private func decided(_ question: DecidedQuestion) -> ControlAPI.Explanation {
+    let isListed = question.rule != nil
+    switch question.decision.enforcement {
+    case .deny(let denial):
+      var found = isListed ? ControlAPI.Explanation(decision: .block, code: .typeNotAllowed) : unlisted(question)
+      found.take(rules.answer(to: denial), question.type)
+      return found
+    case .answerLocally:
+      return isListed ? allowed(.localZone, opens: false) : local(.special, .localZone)
+    case .keepLabel:
+      return question.facts.labelCount == 0 ? local(.root, .nodata) : local(.singleLabel, .nxdomain)
+    case .reverse(let address):
+      var found = local(.reverseName, .openName)
+      found.address = address.description
+      let isLocal = Decision.ofUnopened(question.name.wire.span, zones: zones) != nil
+      found.answerElse = isLocal ? .localZone : .nxdomain
+      return found
+    case .withoutIPv6: return allowed(.nodata, opens: false)
+    case .openLocally: return allowed(.localZone, opens: opens(question.type))
+    case .resolve: return allowed(.upstream, opens: opens(question.type))
+    }
+  }
+
+  /// Whether addresses are opened before an answer of the type.
+  private func opens(_ type: RRType) -> Bool { rules.opensFirewall && (type == .A || type == .AAAA) }
+
+  private func allowed(_ answer: ControlAPI.Explanation.Answer, opens: Bool) -> ControlAPI.Explanation {
+    var found = ControlAPI.Explanation(decision: .allow, code: .listed)
+    (found.answer, found.opens) = (answer, opens)
+    return found
+  }
+
+  private func local(
+    _ code: ControlAPI.Explanation.Code, _ answer: ControlAPI.Explanation.Answer
+  ) -> ControlAPI.Explanation {
+    var found = ControlAPI.Explanation(decision: .local, code: code)
+    found.answer = answer
+    return found
+  }
+
+  /// Why no entry in force matches: none does, or its time is over.
+  private func unlisted(_ question: DecidedQuestion) -> ControlAPI.Explanation {
+    guard question.facts.isHostname else { return ControlAPI.Explanation(decision: .block, code: .notAHostName) }
+    switch whole.decide(server: question.server, name: question.name.wire.span, type: question.type) {
+    case .notListed: return ControlAPI.Explanation(decision: .block, code: .notListed)
+    case .allowed(let index), .typeNotAllowed(let index):
+      let rule = whole.rule(server: question.server, index: index)
+      var ended = ControlAPI.Explanation(decision: .block, code: .ended)
+      (ended.rule, ended.pattern) = (rule.location.description, rule.pattern.description)
+      ended.until = rule.until.map { ControlAPI.time(seconds: $0) }
+      return ended
+    }
+  }
+
+  /// The first end among the entries that stand for a pattern.
+  private func firstEnd(of pattern: NamePattern, _ server: Int) -> UInt64? {
+    let policy = inForce.servers[server]
+    guard policy.nextEnd(after: 0) != nil else { return nil }
+    return policy.rules.lazy.filter { $0.pattern == pattern }.compactMap(\.until).min()
+  }
+
+  // MARK: - Connections
+
+  /// What a connection of a server to an address gets that no name was resolved to.
+  ///
+  /// - Parameter port: nil for any.
+  package func explain(_ address: IPAddress, _ port: PortRule?, of server: Int?) -> ControlAPI.Explanation {
+    var found = connection(address, port, of: server)
+    (found.address, found.port) = (address.description, port?.description)
+    found.server = server.map { inForce.servers[$0].name.text }
+    return found
+  }
+
+  private func connection(_ address: IPAddress, _ port: PortRule?, of server: Int?) -> ControlAPI.Explanation {
+    guard let server else { return ControlAPI.Explanation(decision: .block, code: .unknownClient) }
+    let policy = inForce.servers[server]
+    guard mode == .managed else {
+      return ControlAPI.Explanation(decision: mode == .off ? .allow : .block, code: .notEnforced)
+    }
+    let owner = inForce.clients.server(of: address)
+    if owner == server { return ControlAPI.Explanation(decision: .allow, code: .ownNetwork) }
+    let around = policy.prefixes.filter { $0.prefix.contains(address) }
+    let open = around.filter { rule in port.map { PortSet([$0]).isWithin(rule.ports) } ?? true }
+    // What one server may reach is no way around what another one lets in.
+    if let owner {
+      let isLetIn = inForce.servers[owner].inbound.map { inbound in
+        port.map { PortSet([$0]).isWithin(inbound) } ?? true
+      }
+      var other = ControlAPI.Explanation(
+        decision: !open.isEmpty && isLetIn == true ? .allow : .block, code: .otherServer)
+      other.other = inForce.servers[owner].name.text
+      other.take(open.first ?? around.first, among: around, of: policy)
+      return other
+    }
+    var found =
+      around.isEmpty
+      ? ControlAPI.Explanation(decision: .block, code: .rawAddress)
+      : open.isEmpty
+        ? ControlAPI.Explanation(decision: .block, code: .wrongPort)
+        : ControlAPI.Explanation(decision: .allow, code: .cidr)
+    found.take(open.first ?? around.first, among: around, of: policy)
+    return found
+  }
+}
+
+/// A question of a server's client, and what is decided about it.
+private struct DecidedQuestion {
+  let name: Name
+  let type: RRType
+  let server: Int
+  let facts: QueryFacts
+  let decision: Decision
+  /// The entry that lists the name, whether for this type or not.
+  let rule: EgressRule?
+
+  init(
+    name: Name, type: RRType, server: Int, _ policy: PolicySnapshot, _ zones: LocalZones, _ rules: ResolverRules
+  ) {
+    (self.name, self.type, self.server) = (name, type, server)
+    facts = QueryFacts(name.wire.span, type, server: server, hash: policy.nameHash)
+    decision = Decision.of(
+      facts, name: name.wire.span, policy: policy, zones: zones,
+      answersIPv6: rules.answersIPv6(serverOpensIPv6: true))
+    switch decision.verdict {
+    case .allowed(let index), .typeNotAllowed(let index): rule = policy.rule(server: server, index: index)
+    case .notListed: rule = nil
+    }
+  }
+}
+
+extension ControlAPI.Explanation {
+  fileprivate mutating func take(_ sinkhole: SinkholeAnswer, _ type: RRType) {
+    switch sinkhole {
+    case .nxdomain: answer = .nxdomain
+    case .nodata: answer = .nodata
+    case .empty: answer = .refused
+    case .addresses(let all):
+      let found = all.filter { $0.type == type }
+      answer = found.isEmpty ? .nodata : .addresses
+      addresses = found.isEmpty ? nil : found.map(\.description)
+    }
+  }
+
+  /// The entry that decides, and all that open the address.
+  fileprivate mutating func take(_ rule: StaticPrefixRule?, among all: [StaticPrefixRule], of policy: ServerPolicy) {
+    guard let rule else { return }
+    (self.rule, pattern) = (rule.location.description, rule.text)
+    ports = rule.ports.texts
+    maxBytes = rule.maxBytes
+    until = rule.until.map { ControlAPI.time(seconds: $0) }
+    if all.count > 1 { prefixes = all.map { ControlAPI.OpenPrefix($0, of: policy) } }
+  }
+}
+
+extension ControlAPI.OpenPrefix {
+  package init(_ rule: StaticPrefixRule, of policy: ServerPolicy) {
+    self.init(
+      server: policy.name.text, prefix: rule.prefix.description, ports: rule.ports.texts,
+      rule: rule.location.description, maxBytes: rule.maxBytes, until: rule.until.map { ControlAPI.time(seconds: $0) })
+  }
+}
+
+extension ServerPolicy {
+  /// What is open without any name, as the control API tells it.
+  package var openPrefixes: [ControlAPI.OpenPrefix] { prefixes.map { ControlAPI.OpenPrefix($0, of: self) } }
+}
+
+extension ResolverRules.UnknownClients {
+  fileprivate var answer: ControlAPI.Explanation.Answer {
+    switch self {
+    case .nxdomain: .nxdomain
+    case .refused: .refused
+    case .drop: .drop
+    }
+  }
+}

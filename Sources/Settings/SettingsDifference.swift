@@ -1,0 +1,104 @@
+package import EgressPolicy
+import IPNetwork
+
+/// What differs between the configuration that serve runs with and the one that its files hold now; policies apart.
+package struct SettingsDifference: Equatable, Sendable {
+  /// What a reload puts in force.
+  package var taken: [ChangedValue] = []
+  /// What stays as it is until serve is started anew.
+  package var needsRestart: [ChangedValue] = []
+
+  package init(from running: Settings, to read: Settings) {
+    taken = Self.changes(running.reloaded, read.reloaded)
+    needsRestart = Self.changes(running.fixed, read.fixed)
+  }
+
+  /// The keys that are compared.
+  static func keys(of settings: Settings) -> [String] { (settings.reloaded + settings.fixed).map(\.key) }
+
+  private static func changes(_ was: [Settings.Value], _ now: [Settings.Value]) -> [ChangedValue] {
+    zip(was, now).compactMap { was, now in ChangedValue(key: was.key, from: was.texts, to: now.texts) }
+  }
+}
+
+/// Every key with its value, in the order of the documentation.
+extension Settings {
+  fileprivate typealias Value = (key: String, texts: [String])
+
+  /// The keys that a reload takes.
+  fileprivate var reloaded: [Value] {
+    [
+      ("release", released.map(\.description)), ("permits.max", [Self.time(permits.maxSeconds)]),
+      ("permits.ports", [permits.ports.rawValue]),
+    ]
+  }
+
+  /// The keys of which serve knows what it was started with.
+  fileprivate var fixed: [Value] {
+    [
+      ("listen", listen.map(\.description)), ("workers", ["\(workers)"]), ("upstreams", upstreams.map(\.description)),
+      ("zones", zones.map(\.text)), ("sinkhole.answer", sinkhole.answer.texts),
+      ("sinkhole.ttl", [Self.time(sinkhole.ttlSeconds)]), ("unknown-clients", [unknownClients.rawValue]),
+    ] + firewall.values
+      + [
+        ("cache.max-entries-per-server", ["\(cache.maxEntriesPerServer)"]),
+        ("cache.max-ttl", [Self.time(cache.maxTTL)]),
+        ("cache.max-negative-ttl", [Self.time(cache.maxNegativeTTL)]),
+      ] + audit.values
+      + [
+        ("control", [control.path]), ("metrics", metrics.map { [$0.description] } ?? []), ("user", [user.name]),
+        ("state", [state]), ("watch", ["\(watches)"]),
+      ]
+  }
+
+  /// As the files write a time.
+  fileprivate static func time(_ seconds: Int?) -> String {
+    guard let seconds, seconds > 0 else { return seconds == nil ? "off" : "0s" }
+    return Quantity.duration(seconds * 1000)
+  }
+}
+
+extension FirewallSettings {
+  fileprivate var values: [Settings.Value] {
+    [
+      ("firewall.mode", [mode.rawValue]), ("firewall.table", ["\(family.rawValue) \(table)"]),
+      ("firewall.min-lifetime", [Settings.time(minLifetime)]), ("firewall.grace", [Settings.time(grace)]),
+      ("firewall.max-lifetime", [Settings.time(maxLifetime)]),
+      ("firewall.deadline", [Quantity.duration(deadlineMilliseconds)]), ("firewall.input-fence", ["\(inputFence)"]),
+      ("firewall.max-elements-per-server", ["\(maxElementsPerServer)"]),
+      ("firewall.max-elements-per-name", ["\(maxElementsPerName)"]),
+      ("firewall.keep-in-use", [Settings.time(keepInUseSeconds)]), ("firewall.cut-flows", ["\(cutFlows)"]),
+      ("firewall.harvest", [Settings.time(harvestSeconds)]),
+    ]
+  }
+}
+
+extension AuditSettings {
+  fileprivate var values: [Settings.Value] {
+    [
+      ("audit.path", [path]), ("audit.max-size", [Quantity.size(maxSizeOctets)]), ("audit.keep", ["\(keep)"]),
+      ("audit.compress", ["\(compress)"]), ("audit.allowed", [allowed.rawValue]),
+      ("audit.volume", [Settings.time(volumeSeconds)]), ("audit.drops", ["\(drops)"]),
+    ]
+  }
+}
+
+extension ZoneSource {
+  fileprivate var text: String {
+    switch self {
+    case .file(let path, _): path
+    case .builtIn(let name): name
+    }
+  }
+}
+
+extension SinkholeSettings.Answer {
+  fileprivate var texts: [String] {
+    switch self {
+    case .nxdomain: ["nxdomain"]
+    case .nodata: ["nodata"]
+    case .refused: ["refused"]
+    case .addresses(let addresses): addresses.map(\.description)
+    }
+  }
+}

@@ -24,13 +24,22 @@ extension ControlAPI {
       package var failures: UInt64
       /// Asked by TCP alone for a while, because of answers that were not its own.
       package var byTcp: Bool
+      /// It is there, and refuses whatever it is asked.
+      package var refusing: Bool
+      /// Refusals since its last answer.
+      package var refusals: UInt64
+      /// The response code of the last of them.
+      package var refusedAs: String?
 
+      /// One that refused nothing.
       package init(address: String, healthy: Bool, latencyMs: Double? = nil, failures: UInt64, byTcp: Bool) {
         self.address = address
         self.healthy = healthy
         self.latencyMs = latencyMs
         self.failures = failures
         self.byTcp = byTcp
+        refusing = false
+        refusals = 0
       }
     }
 

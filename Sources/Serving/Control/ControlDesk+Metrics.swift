@@ -120,6 +120,10 @@ struct MetricsReading: Sendable {
     for state in upstreams {
       text.sample("sluice_upstream_healthy", ["upstream": state.address], state.isHealthy ? 1 : 0)
     }
+    text.family("sluice_upstream_refusing", .gauge, "1 while an upstream is there and refuses whatever it is asked.")
+    for state in upstreams {
+      text.sample("sluice_upstream_refusing", ["upstream": state.address], state.isRefusing ? 1 : 0)
+    }
     text.family("sluice_upstream_latency_seconds", .gauge, "Round trip to an upstream, smoothed.")
     for state in upstreams {
       if let latency = state.latency {
@@ -132,6 +136,7 @@ struct MetricsReading: Sendable {
         "messages", "Messages sent upstream, as an upstream counts them: questions, repetitions and probes.",
         upstream.messages
       ),
+      ("refusals", "Answers of upstreams that were none: SERVFAIL, REFUSED and the like.", upstream.refusals),
       ("probes", "Questions of our own, by which an upstream is judged.", upstream.probes),
       ("joined", "Questions that joined one in flight.", upstream.joined),
       ("failures", "Questions that no upstream answered.", upstream.failures),
@@ -258,6 +263,7 @@ extension ControlDesk {
         ? "refused connections cannot be recorded: another program reads the kernel's log" : nil,
       hasFirewall && service.enforcement.incident.isOpen ? "the kernel may not hold what was granted" : nil,
       service.upstream.states.contains { $0.isHealthy } ? nil : "no upstream answers",
+      service.upstream.states.contains { !$0.isHealthy || !$0.isRefusing } ? nil : "every upstream refuses",
     ].compactMap { $0 }
   }
 

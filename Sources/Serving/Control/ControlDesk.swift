@@ -161,11 +161,8 @@ final class ControlDesk {
         names: policy.servers.reduce(0) { $0 + $1.rules.count },
         since: ControlAPI.time(nanoseconds: service.policySince)),
       queries: ControlAPI.Counts(),
-      upstreams: service.upstream.states.map {
-        ControlAPI.Status.Upstream(
-          address: $0.address, healthy: $0.isHealthy, latencyMs: $0.latency, failures: $0.failures,
-          byTcp: $0.isByStream)
-      }, upstreamExchanges: service.upstream.statistics.exchanges,
+      upstreams: service.upstream.states.map(ControlAPI.Status.Upstream.init),
+      upstreamExchanges: service.upstream.statistics.exchanges,
       upstreamWrongAnswers: service.upstream.statistics.wrongAnswers,
       bridge: ControlAPI.Status.Bridge(
         mode: mode.rawValue, table: mode == .off ? nil : "\(settings.firewall.family) \(settings.firewall.table)",
@@ -242,5 +239,14 @@ extension ControlAPI.Counts {
     failed += counts.total(.failed)
     malformed += counts.total(.malformed)
     total = cached + resolved + denied + special + failed + malformed
+  }
+}
+
+extension ControlAPI.Status.Upstream {
+  init(_ state: UpstreamPool.State) {
+    self.init(
+      address: state.address, healthy: state.isHealthy, latencyMs: state.latency, failures: state.failures,
+      byTcp: state.isByStream)
+    (refusing, refusals, refusedAs) = (state.isRefusing, state.refusals, state.lastRefusal?.description)
   }
 }

@@ -31,6 +31,7 @@ struct StatusCommand: ParsableCommand {
       let latency = upstream.latencyMs.map { String(format: "%.1f ms", $0) } ?? "not asked yet"
       return
         "\(upstream.address) \(upstream.healthy ? "healthy" : "unhealthy after \(upstream.failures) failures"), \(latency)"
+        + (upstream.refusing ? TerminalStyle.bad("; says \(upstream.refusedAs ?? "no") to everything") : "")
         + (upstream.byTcp ? TerminalStyle.bad("; by TCP alone: answers came that were not its own") : "")
     }
     let bridge = status.bridge

@@ -68,6 +68,11 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   package static let crashed = AuditCode(rawValue: 50)
   package static let logDisturbed = AuditCode(rawValue: 51)
 
+  package static let upstreamBlocked = AuditCode(rawValue: 52)
+  package static let upstreamRefused = AuditCode(rawValue: 53)
+  package static let chainTooLong = AuditCode(rawValue: 54)
+  package static let familiesDiffer = AuditCode(rawValue: 55)
+
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
     /// A DNS query was decided: the record holds a wire name, and the event has a type and an rcode.
@@ -185,6 +190,12 @@ extension AuditCode {
     Row(.stopped, .service, "stopped", "sluice stopped", .observe),
     Row(.crashed, .service, "crashed", "the run before ended without stopping", .error),
     Row(.logDisturbed, .service, "log-disturbed", "the log was not as it should be", .error),
+    Row(.upstreamBlocked, .query, "upstream-blocked", "upstream blocks the name", .block),
+    Row(.upstreamRefused, .query, "upstream-refused", "upstream answered with a failure of its own", .error),
+    Row(.chainTooLong, .query, "chain-too-long", "answer leads through more names than are followed", .error),
+    Row(
+      .familiesDiffer, .query, "families-differ", "upstream has addresses of one family, and no such name of the other",
+      .observe),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -27,9 +27,12 @@ extension AuditMembers {
     case countedUntil = "counted_until"
     case counterLostSince = "counter_lost_since"
     case error, fault, former, interface, justification, network, opened, policy, `protocol`
+    case otherType = "other_type"
     case queryType = "query_type"
     case refusedAs = "refused_as"
-    case remedy, rule, since, until, upstream, version
+    case remedy, rule, since, until, upstream
+    case upstreamCode = "upstream_rcode"
+    case version
 
     package static var begin: StaticString { "\"" }
   }
@@ -48,7 +51,9 @@ extension AuditMembers {
     case interval, lifetime, names
     case namesAdded = "names_added"
     case namesRemoved = "names_removed"
-    case packets, permit, pid, port, records, refused, servers
+    case packets, permit, pid, port, records
+    case recordsCut = "records_cut"
+    case refused, servers
     case serversChanged = "servers_changed"
     case told, ttl, uid
 

@@ -26,7 +26,14 @@ extension ControlAPI {
       package var failures: UInt64
       /// Asked by TCP alone for a while, because of answers that were not its own.
       package var byTcp: Bool
+      /// It is there, and refuses whatever it is asked.
+      package var refusing: Bool
+      /// Refusals since its last answer.
+      package var refusals: UInt64
+      /// The response code of the last of them.
+      package var refusedAs: String?
 
+      /// One that refused nothing.
       package init(
         address: String, healthy: Bool, answered: Bool, latencyMs: Double? = nil, failures: UInt64, byTcp: Bool
       ) {
@@ -36,6 +43,8 @@ extension ControlAPI {
         self.latencyMs = latencyMs
         self.failures = failures
         self.byTcp = byTcp
+        refusing = false
+        refusals = 0
       }
     }
 
@@ -177,6 +186,8 @@ extension ControlAPI {
       case enforcementDegraded = "enforcement-degraded"
       /// None answers, or none did since the start.
       case noUpstream = "no-upstream"
+      /// Each that answers refuses whatever it is asked.
+      case upstreamsRefuse = "upstreams-refuse"
 
       /// A sentence.
       package var text: String {
@@ -186,6 +197,7 @@ extension ControlAPI {
         case .refusalLogTaken: "refused connections cannot be recorded: another program reads the kernel's log"
         case .enforcementDegraded: "the kernel may not hold what was granted"
         case .noUpstream: "no upstream answers"
+        case .upstreamsRefuse: "every upstream refuses"
         }
       }
     }

@@ -60,10 +60,12 @@ package struct Query: Equatable, Sendable {
     }
     guard header.opcode == .QUERY else {
       let end = questionEnd(header, message)
-      throw .notImplemented(questionEnd: end, edns: end.flatMap { onlyOptions(header, message, after: $0) })
+      let records = header.questionCount == 0 ? Header.octetCount : end
+      throw .notImplemented(questionEnd: end, edns: records.flatMap { onlyOptions(header, message, after: $0) })
     }
     guard header.questionCount == 1 else {
-      throw .formatError(FormatError(.count, at: 4), questionEnd: nil, edns: nil)
+      let edns = header.questionCount == 0 ? onlyOptions(header, message, after: Header.octetCount) : nil
+      throw .formatError(FormatError(.count, at: 4), questionEnd: nil, edns: edns)
     }
     var query = try question(header, message, name: &name)
     guard header.answerCount == 0, header.authorityCount == 0, header.additionalCount <= 1 else {
@@ -80,8 +82,12 @@ package struct Query: Equatable, Sendable {
     guard end == message.count else {
       throw .formatError(FormatError(.trailingOctets, at: end), questionEnd: query.questionEnd, edns: query.edns)
     }
-    if let edns = query.edns, edns.version != 0 {
-      throw .badVersion(questionEnd: query.questionEnd, edns: edns)
+    if let edns = query.edns {
+      // Of another version nothing but the framing of its options is known.
+      if edns.version != 0 { throw .badVersion(questionEnd: query.questionEnd, edns: edns) }
+      if let at = OPT.badCookie(message, (query.questionEnd + 11)..<end) {
+        throw .formatError(FormatError(.badOPT, at: at), questionEnd: query.questionEnd, edns: edns)
+      }
     }
     return query
   }
@@ -132,7 +138,8 @@ package struct Query: Equatable, Sendable {
     return EDNS(udpPayloadSize: size, version: message[start + 6], dnssecOK: flags & 0x8000 != 0)
   }
 
-  /// The OPT of a message of another opcode that looks like a query otherwise; nil where there is none.
+  /// The OPT of a message of another opcode, or without a question, that looks like a query otherwise; nil where there is
+  /// none.
   private static func onlyOptions(_ header: Header, _ message: Span<UInt8>, after question: Int) -> EDNS? {
     guard header.answerCount == 0, header.authorityCount == 0, header.additionalCount == 1 else { return nil }
     var end = question
@@ -164,4 +171,18 @@ enum OPT {
     }
     guard at == range.upperBound else { throw FormatError(.badOPT, at: range.upperBound) }
   }
+
+  /// Where a COOKIE stands that has a length which none has, in options that `checkOptions` has passed: 8 octets are the
+  /// client's, and 8 to 32 more the server's (RFC 7873 sections 4 and 5.2.2).
+  static func badCookie(_ message: Span<UInt8>, _ range: Range<Int>) -> Int? {
+    var at = range.lowerBound
+    while at < range.upperBound, let code = message.read16(at), let length = message.read16(at + 2) {
+      if code == cookie, length != 8, !(16...40).contains(length) { return at }
+      at += 4 + Int(length)
+    }
+    return nil
+  }
+
+  /// The code of COOKIE (RFC 7873 section 4).
+  private static let cookie: UInt16 = 10
 }

@@ -41,6 +41,15 @@ package struct RRType: BitwiseCopyable, RawRepresentable, Hashable, Sendable {
   package static let URI = RRType(rawValue: 256)
   package static let CAA = RRType(rawValue: 257)
 
+  /// AAAA for A, and A for AAAA.
+  package var otherFamily: RRType? {
+    switch self {
+    case .A: .AAAA
+    case .AAAA: .A
+    default: nil
+    }
+  }
+
   /// Types that no record has: 0, OPT, and the query and meta types 128–255 (RFC 6895 section 3.1).
   package var isMeta: Bool {
     rawValue == 0 || self == .OPT || (128...255).contains(rawValue)

@@ -9,6 +9,8 @@ package struct CachedHead: BitwiseCopyable, Sendable {
   package var authorityCount: UInt16
   /// What an OPT of the reply says about a failure (RFC 8914), if anything.
   package var extendedError: ExtendedErrorCode?
+  /// Why it is no answer, in the resolver's own numbers; 0 for an answer.
+  package var cause: UInt8 = 0
   /// End of the answer's TTL.
   package var expires: UInt64
   /// End of the grant behind the answer's addresses; `.max` when the answer opens nothing.
@@ -43,6 +45,7 @@ package struct CachedResponse: Sendable {
   package var answerCount: UInt16 { head.answerCount }
   package var authorityCount: UInt16 { head.authorityCount }
   package var extendedError: ExtendedErrorCode? { head.extendedError }
+  package var cause: UInt8 { head.cause }
   package var expires: UInt64 {
     get { head.expires }
     set { head.expires = newValue }
@@ -62,11 +65,11 @@ package struct CachedResponse: Sendable {
   package init(
     responseCode: ResponseCode, answerCount: UInt16 = 0, authorityCount: UInt16 = 0, sections: [UInt8] = [],
     ttlOffsets: [UInt16] = [], expires: UInt64, grantExpires: UInt64 = .max, epoch: UInt64 = CachedResponse.anyEpoch,
-    extendedError: ExtendedErrorCode? = nil
+    extendedError: ExtendedErrorCode? = nil, cause: UInt8 = 0
   ) {
     head = CachedHead(
       responseCode: responseCode, answerCount: answerCount, authorityCount: authorityCount,
-      extendedError: extendedError, expires: expires, grantExpires: grantExpires, epoch: epoch)
+      extendedError: extendedError, cause: cause, expires: expires, grantExpires: grantExpires, epoch: epoch)
     self.sections = sections
     self.ttlOffsets = ttlOffsets
   }

@@ -99,6 +99,16 @@ package final class ResponseCache: Sendable {
     return (finding, response)
   }
 
+  /// What the answer to a question is, whether it may be handed out at this moment or not; nil where none is alive.
+  package func head(_ name: Span<UInt8>, _ type: RRType, now: UInt64) -> CachedHead? {
+    let key = key(name, type)
+    return reader.shards.with(key) { shard in
+      guard let index = shard.find(key, name, type) else { return nil }
+      let head = shard.head(index)
+      return head.expires > now ? head : nil
+    }
+  }
+
   /// Stores an answer; a full shard gives up another one, never the ledger's record of a grant. One that is larger than
   /// a message is not kept.
   package func store(_ name: [UInt8], _ type: RRType, _ response: CachedResponse) {

@@ -7,18 +7,33 @@ import DNSWire
 ///               │  │        │ distrusted ──────────────► send by TCP
 ///               │  │        │ FORMERR, BADVERS to EDNS ──► send without EDNS
 ///               │  │        │ SERVFAIL, REFUSED ──┐
-///               │  └─ failed ─────────────────────┤
-///               └─────── next server ◄────────────┘ (none left: fail)
+///               │  ├─ failed ────────────────────┤
+///               │  └─ lapsed, and listened to on ┤
+///               └─────── next server ◄────────────┘ (none left: wait for what is listened to, then fail)
 ///
 /// A sans-IO state machine: time, ids and the order of servers come in; each event returns the one thing to do.
-/// A wrong answer is counted and ignored, and waiting goes on.
+/// A message that was sent is an *attempt*. When it lapses another one follows, and the first may still be answered: an
+/// upstream that is slow is heard until the time of the whole is up. A wrong answer is counted and ignored, and waiting
+/// goes on.
 struct Exchange: ~Copyable {
+  /// A message to be sent, and how long to wait for its answer. Times are nanoseconds of the monotonic clock.
+  struct Sending: Equatable {
+    /// By which the exchange is told what comes of it.
+    var attempt: Int
+    var server: Int
+    var kind: TransportKind
+    var message: [UInt8]
+    /// When `lapsed` is to be told.
+    var lapse: UInt64
+    /// When nothing is waited for any more.
+    var deadline: UInt64
+  }
+
   enum Action: Equatable {
     /// Keep waiting.
     case wait
-    /// End the call that is open, and have a transport of this kind send the message to the server.
-    case send(server: Int, by: TransportKind, message: [UInt8], deadline: UInt64)
-    case finish(message: [UInt8], server: Int)
+    case send(Sending)
+    case finish(message: [UInt8], server: Int, attempt: Int)
     case fail(UpstreamFailure)
   }
 
@@ -32,9 +47,16 @@ struct Exchange: ~Copyable {
   }
 
   private struct Attempt {
+    var number: Int
     var candidate: Int
     var kind: TransportKind
     var id: UInt16
+  }
+
+  /// What a server said instead of an answer.
+  struct Refusal: Equatable {
+    var server: Int
+    var code: ResponseCode
   }
 
   let name: [UInt8]
@@ -44,12 +66,21 @@ struct Exchange: ~Copyable {
   private var candidates: [Candidate]
   private var sends: [Int]
   private var streamUsed: [Bool]
-  private var attempt: Attempt?
+  /// By candidate: a datagram came that was not its answer.
+  private var isDoubtful: [Bool]
+  /// Those that may still be answered.
+  private var attempts: [Attempt] = []
+  private var attemptCount = 0
+  /// The attempt before whose lapse no other one is made.
+  private var current: Int?
+  private var lastCandidate = 0
   private var lastFailure = UpstreamFailure.timeout
-  /// Datagrams that came to our socket and were not the answer.
+  /// Datagrams that came to our sockets and were not the answer.
   private(set) var wrongAnswers = 0
   /// Answers to what was asked, whatever they said: the server lives.
   private(set) var answers = 0
+  /// In the order in which they came.
+  private(set) var refusals: [Refusal] = []
   /// Servers that refused our OPT and then answered the same without it. One that refuses both has another reason, which
   /// is the name's own.
   private(set) var refusedEDNS: [Int] = []
@@ -69,124 +100,177 @@ struct Exchange: ~Copyable {
     sends = [Int](repeating: 0, count: candidates.count)
     streamUsed = [Bool](repeating: false, count: candidates.count)
     isPlain = streamUsed
+    isDoubtful = streamUsed
     end = now + limits.total * Self.millisecond
   }
 
-  /// The server that is being waited for.
-  var currentServer: Int? { attempt.map { candidates[$0.candidate].server } }
+  /// Whether an answer to this attempt would still be taken.
+  func listens(to attempt: Int) -> Bool { attempts.contains { $0.number == attempt } }
+
+  /// Whether an answer of this server would still be taken.
+  func waits(for server: Int) -> Bool { attempts.contains { candidates[$0.candidate].server == server } }
 
   mutating func start(now: UInt64, id: UInt16) -> Action {
     send(to: 0, now: now, id: id)
   }
 
-  /// A message came by a transport of this kind. `id` is for the next message, should one be sent.
-  mutating func received(_ message: Span<UInt8>, by kind: TransportKind, now: UInt64, id: UInt16) -> Action {
-    guard let attempt, attempt.kind == kind else { return .wait }
+  /// A message came for an attempt. `id` is for the next message, should one be sent.
+  mutating func received(_ message: Span<UInt8>, for number: Int, now: UInt64, id: UInt16) -> Action {
+    guard let attempt = attempts.first(where: { $0.number == number }) else { return .wait }
     let isAnswer = UpstreamQuery.isAnswer(message, id: attempt.id, name: name, type: type)
-    if isAnswer, kind == .datagram || !Self.isTruncated(message) { return judge(message, attempt, now: now, id: id) }
-    guard kind.isForgeable else {
+    if isAnswer, attempt.kind == .datagram || !Self.isTruncated(message) {
+      return judge(message, attempt, now: now, id: id)
+    }
+    guard attempt.kind.isForgeable else {
       // On a connection there is no guessing: any message but the answer ends the attempt.
-      lastFailure = .network
-      return askNext(now: now, id: id)
+      return failed(.broken, attempt: number, now: now, id: id)
     }
     wrongAnswers += 1
+    isDoubtful[attempt.candidate] = true
     guard wrongAnswers >= limits.wrongAnswers, !streamUsed[attempt.candidate] else { return .wait }
-    return connect(attempt.candidate, now: now, id: id)
+    return turnToStream(attempt.candidate, now: now, id: id)
   }
 
-  /// Datagrams of the server that is being waited for are not believed any more.
-  mutating func distrusted(now: UInt64, id: UInt16) -> Action {
-    guard let attempt, attempt.kind == .datagram else { return .wait }
-    candidates[attempt.candidate].byStream = true
-    guard !streamUsed[attempt.candidate] else { return askNext(now: now, id: id) }
-    return connect(attempt.candidate, now: now, id: id)
+  /// Datagrams of a server are not believed any more.
+  mutating func distrusted(_ server: Int, now: UInt64, id: UInt16) -> Action {
+    guard let index = candidates.firstIndex(where: { $0.server == server }) else { return .wait }
+    candidates[index].byStream = true
+    guard attempts.contains(where: { $0.candidate == index && $0.kind.isForgeable }) else { return .wait }
+    return turnToStream(index, now: now, id: id)
   }
 
-  /// The message that was sent last has no answer. An ICMP error of a datagram is no reason to come here.
-  mutating func failed(_ failure: TransportFailure, now: UInt64, id: UInt16) -> Action {
-    lastFailure = failure.upstreamFailure
+  /// An attempt was waited for as long as was meant; it is listened to on, and another one is made.
+  mutating func lapsed(_ attempt: Int, now: UInt64, id: UInt16) -> Action {
+    guard attempt == current else { return .wait }
+    current = nil
     return askNext(now: now, id: id)
+  }
+
+  /// An attempt has no answer. An ICMP error of a datagram is no reason to come here.
+  mutating func failed(_ failure: TransportFailure, attempt: Int, now: UInt64, id: UInt16) -> Action {
+    guard listens(to: attempt) else { return .wait }
+    lastFailure = failure.upstreamFailure
+    forget { $0.number == attempt }
+    return proceed(now: now, id: id)
+  }
+
+  /// An attempt that lapsed cannot be listened to on.
+  mutating func abandon(_ attempt: Int) {
+    guard attempt != current else { return }
+    forget { $0.number == attempt }
   }
 
   private mutating func judge(_ message: Span<UInt8>, _ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
     answers += 1
-    if Self.isTruncated(message) {
-      // Whatever a truncated answer holds is ignored (RFC 2181 section 9). It came by a datagram, and after its stream a
-      // server is sent no other one.
-      return connect(attempt.candidate, now: now, id: id)
-    }
-    switch UpstreamQuery.responseCode(message) {
+    // Whatever a truncated answer holds is ignored (RFC 2181 section 9).
+    if Self.isTruncated(message) { return turnToStream(attempt.candidate, now: now, id: id) }
+    let code = UpstreamQuery.responseCode(message)
+    switch code {
     case .NOERROR, .NXDOMAIN:
       let copy = [UInt8](capacity: message.count) { $0.append(contentsOf: message) }
       let server = candidates[attempt.candidate].server
       if isPlain[attempt.candidate] { refusedEDNS.append(server) }
-      self.attempt = nil
-      return .finish(message: copy, server: server)
+      forget { _ in true }
+      return .finish(message: copy, server: server, attempt: attempt.number)
     case .FORMERR, .NOTIMP, .BADVERS:
-      return judgeRefusedEDNS(attempt, now: now, id: id)
+      return judgeRefusedEDNS(code, attempt, now: now, id: id)
     default:
-      return judgeRefusal(attempt, now: now, id: id)
+      return judgeRefusal(code, attempt.candidate, now: now, id: id)
     }
   }
 
   /// One retry without EDNS, and no toggling back (RFC 6891 section 6.2.2).
-  private mutating func judgeRefusedEDNS(_ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
-    guard candidates[attempt.candidate].withEDNS else { return judgeRefusal(attempt, now: now, id: id) }
-    candidates[attempt.candidate].withEDNS = false
-    isPlain[attempt.candidate] = true
-    lastFailure = .refused
-    guard attempt.kind == .datagram, sends[attempt.candidate] < limits.sendsPerServer else {
-      return askNext(now: now, id: id)
+  private mutating func judgeRefusedEDNS(
+    _ code: ResponseCode, _ attempt: Attempt, now: UInt64, id: UInt16
+  ) -> Action {
+    let candidate = attempt.candidate
+    guard candidates[candidate].withEDNS else { return judgeRefusal(code, candidate, now: now, id: id) }
+    candidates[candidate].withEDNS = false
+    isPlain[candidate] = true
+    refusals.append(Refusal(server: candidates[candidate].server, code: code))
+    // What was sent with it would be refused as well.
+    forget { $0.candidate == candidate }
+    guard attempt.kind == .datagram, sends[candidate] < limits.sendsPerServer, !streamUsed[candidate] else {
+      return proceed(now: now, id: id)
     }
-    return send(to: attempt.candidate, now: now, id: id)
+    return send(to: candidate, now: now, id: id)
   }
 
   /// The server has said what it will say: asking it again within this exchange would only be more traffic.
-  private mutating func judgeRefusal(_ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
-    lastFailure = .refused
-    sends[attempt.candidate] = limits.sendsPerServer
-    return askNext(now: now, id: id)
+  private mutating func judgeRefusal(
+    _ code: ResponseCode, _ candidate: Int, now: UInt64, id: UInt16
+  ) -> Action {
+    refusals.append(Refusal(server: candidates[candidate].server, code: code))
+    sends[candidate] = limits.sendsPerServer
+    forget { $0.candidate == candidate }
+    return proceed(now: now, id: id)
+  }
+
+  private mutating func forget(where condition: (Attempt) -> Bool) {
+    attempts.removeAll(where: condition)
+    if let number = current, !listens(to: number) { current = nil }
+  }
+
+  private mutating func proceed(now: UInt64, id: UInt16) -> Action {
+    current == nil ? askNext(now: now, id: id) : .wait
   }
 
   /// Turns to the next server that may be asked once more; the first round visits all of them.
   private mutating func askNext(now: UInt64, id: UInt16) -> Action {
-    guard let last = attempt?.candidate, now < end else {
-      attempt = nil
-      return .fail(lastFailure)
-    }
+    guard now < end else { return fail() }
     for step in 1...candidates.count {
-      let candidate = (last + step) % candidates.count
+      let candidate = (lastCandidate + step) % candidates.count
       if sends[candidate] < limits.sendsPerServer, !streamUsed[candidate] {
         return send(to: candidate, now: now, id: id)
       }
     }
-    attempt = nil
-    return .fail(lastFailure)
+    return attempts.isEmpty ? fail() : .wait
+  }
+
+  /// What a server said is told before that another one said nothing.
+  private mutating func fail() -> Action {
+    forget { _ in true }
+    return .fail(refusals.last.map { .refused($0.code, server: $0.server) } ?? lastFailure)
   }
 
   private mutating func send(to candidate: Int, now: UInt64, id: UInt16) -> Action {
-    guard now < end else {
-      attempt = nil
-      return .fail(lastFailure)
-    }
+    guard now < end else { return fail() }
     let target = candidates[candidate]
-    if target.byStream { return connect(candidate, now: now, id: id) }
+    // A server that answered with a wrong id does so again: one datagram more brings nothing.
+    if target.byStream || isDoubtful[candidate] { return connect(candidate, now: now, id: id) }
     // A second try of the same server waits twice as long: the first answer may only have been slow.
     let wait = min(target.wait << UInt64(sends[candidate]), limits.longestTry)
     sends[candidate] += 1
-    attempt = Attempt(candidate: candidate, kind: .datagram, id: id)
-    let message = UpstreamQuery.message(id: id, name: name, type: type, withEDNS: target.withEDNS)
-    return .send(
-      server: target.server, by: .datagram, message: message, deadline: min(now + wait * Self.millisecond, end))
+    return begin(candidate, .datagram, wait: wait, now: now, id: id)
+  }
+
+  /// Nothing that still comes by a datagram of the server is taken.
+  private mutating func turnToStream(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
+    forget { $0.candidate == candidate && $0.kind.isForgeable }
+    guard !streamUsed[candidate] else { return proceed(now: now, id: id) }
+    return connect(candidate, now: now, id: id)
   }
 
   private mutating func connect(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
     streamUsed[candidate] = true
+    return begin(candidate, .stream, wait: limits.longestTry, now: now, id: id)
+  }
+
+  /// - Parameter wait: milliseconds.
+  private mutating func begin(
+    _ candidate: Int, _ kind: TransportKind, wait: UInt64, now: UInt64, id: UInt16
+  ) -> Action {
     let target = candidates[candidate]
-    attempt = Attempt(candidate: candidate, kind: .stream, id: id)
-    let message = UpstreamQuery.message(id: id, name: name, type: type, withEDNS: target.withEDNS)
-    let deadline = min(now + limits.longestTry * Self.millisecond, end)
-    return .send(server: target.server, by: .stream, message: message, deadline: deadline)
+    let number = attemptCount
+    attemptCount += 1
+    attempts.append(Attempt(number: number, candidate: candidate, kind: kind, id: id))
+    current = number
+    lastCandidate = candidate
+    return .send(
+      Sending(
+        attempt: number, server: target.server, kind: kind,
+        message: UpstreamQuery.message(id: id, name: name, type: type, withEDNS: target.withEDNS),
+        lapse: min(now + wait * Self.millisecond, end), deadline: end))
   }
 
   private static func isTruncated(_ message: Span<UInt8>) -> Bool {

@@ -9,6 +9,9 @@ import DNSWire
 ///     healthy ── unanswered ─► suspect ── probe failed ─► unhealthy ──┐ a probe again, after 5 s, 10 s, … 40 s
 ///        ▲                        │                        │  ▲       │
 ///        └──────── heard ─────────┴────────────────────────┘  └───────┘
+///
+/// Nor does a question that is refused say anything: the name's own servers may be broken. After several one after the other a
+/// question of our own decides whether the server refuses whatever it is asked.
 struct ServerHealth {
   /// Smoothed round trip and its deviation in milliseconds (RFC 6298 section 2); nil before the first answer.
   private var roundTrip: (mean: Double, deviation: Double)?
@@ -17,6 +20,11 @@ struct ServerHealth {
   /// Being probed, because a question was not answered.
   private(set) var isSuspect = false
   private var heardAt: UInt64 = 0
+  /// Refusals since the last answer, and what was said last.
+  private(set) var refusals: UInt64 = 0
+  private(set) var lastRefusal: ResponseCode?
+  /// Whether our own question was refused too: it lives, and answers nothing.
+  private(set) var isRefusing = false
   private var plainUntil: UInt64 = 0
 
   /// Whether the server is to be asked with an OPT.
@@ -25,7 +33,7 @@ struct ServerHealth {
   var isHealthy: Bool { failures == 0 }
 
   /// Whether it is asked before those that may not answer.
-  var isTrusted: Bool { isHealthy && !isSuspect }
+  var isTrusted: Bool { isHealthy && !isSuspect && !isRefusing }
 
   var hasAnswered: Bool { heardAt > 0 }
 
@@ -47,6 +55,7 @@ struct ServerHealth {
   /// - Parameter milliseconds: nil for an answer that says nothing about the round trip.
   mutating func answered(after milliseconds: Double?, now: UInt64) {
     heard(now: now)
+    (refusals, lastRefusal, isRefusing) = (0, nil, false)
     guard let milliseconds else { return }
     guard let known = roundTrip else {
       roundTrip = (milliseconds, milliseconds / 2)
@@ -63,11 +72,21 @@ struct ServerHealth {
     isSuspect = false
   }
 
+  /// A question was answered with a code that is no answer; whether a question of our own is to decide now.
+  mutating func refused(_ code: ResponseCode, _ limits: UpstreamLimits) -> Bool {
+    refusals += 1
+    lastRefusal = code
+    return !isRefusing && refusals % limits.refusals == 0
+  }
+
+  /// Our own question was refused.
+  mutating func refusedProbe() { isRefusing = true }
+
   func wasHeard(since time: UInt64) -> Bool { heardAt >= time }
 
   /// A question that was sent then was not answered; whether the server is to be probed.
   mutating func unanswered(since sent: UInt64) -> Bool {
-    guard heardAt < sent, isTrusted else { return false }
+    guard heardAt < sent, isHealthy, !isSuspect else { return false }
     isSuspect = true
     return true
   }

@@ -25,6 +25,8 @@ package final class UpstreamPool {
     /// How often there were so many that a server was asked by TCP alone.
     package var mismatches: UInt64 = 0
     package var failures: UInt64 = 0
+    /// Answers that were none: SERVFAIL, REFUSED and the like.
+    package var refusals: UInt64 = 0
     /// Questions of our own, by which an upstream is judged.
     package var probes: UInt64 = 0
     /// Exchanges that ended unanswered, or did not begin, because others had a right to the slot.
@@ -38,23 +40,38 @@ package final class UpstreamPool {
     var probed: Int?
   }
 
-  private final class ExchangeInFlight: TransportClient {
-    let pool: UpstreamPool
+  private final class ExchangeInFlight {
     let question: Question
     var exchange: Exchange
     var completions: [(owner: Owner, call: Completion)] = []
     /// Its slot in `shares`.
     var slot: Shares<Owner>.Slot?
-    /// What carries the message that was sent last.
-    var call: (any TransportCall)?
-    var kind = TransportKind.datagram
-    var sentAt: UInt64 = 0
+    /// What was sent and may still be answered, the newest last.
+    var attempts: [Attempt] = []
+    /// When the newest is not waited for alone any more.
+    var lapse: TimerID?
 
     init(_ pool: UpstreamPool, _ question: Question, _ candidates: [Exchange.Candidate], _ now: UInt64) {
-      self.pool = pool
       self.question = question
       exchange = Exchange(
         name: question.name, type: question.type, candidates: candidates, limits: pool.limits, now: now)
+    }
+  }
+
+  /// A message of an exchange, on its way.
+  private final class Attempt: TransportClient {
+    let pool: UpstreamPool
+    let flight: Flight
+    let number: Int
+    let server: Int
+    let kind: TransportKind
+    let sentAt: UInt64
+    var call: (any TransportCall)?
+
+    init(_ pool: UpstreamPool, _ flight: Flight, _ sending: Exchange.Sending, _ now: UInt64) {
+      (self.pool, self.flight) = (pool, flight)
+      (number, server, kind) = (sending.attempt, sending.server, sending.kind)
+      sentAt = now
     }
 
     func transmitted() { pool.statistics.messages += 1 }
@@ -75,6 +92,9 @@ package final class UpstreamPool {
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
   private var flights: [Question: ExchangeInFlight] = [:]
+  /// Attempts that are listened to beside a newer one of the same exchange, and how many of them there may be.
+  private var earlierAttempts = 0
+  private let mostEarlierAttempts: Int
   private let transports: UpstreamTransports
   private var random = SecureRandom()
   package private(set) var statistics = Statistics()
@@ -92,6 +112,7 @@ package final class UpstreamPool {
     self.servers = servers
     serverTexts = servers.map(\.description)
     self.limits = limits
+    mostEarlierAttempts = DescriptorLimit.current / 8
     shares = Shares(
       capacity: min(limits.exchanges, DescriptorLimit.current / 2), leastAge: limits.leastAge * 1_000_000)
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
@@ -112,7 +133,15 @@ package final class UpstreamPool {
     package var failures: UInt64
     /// Whether it is asked by TCP alone, because of answers that were not its own.
     package var isByStream: Bool
+    /// Whether it refuses whatever it is asked, though it is there.
+    package var isRefusing: Bool
+    /// Refusals since its last answer, and the code of the last one.
+    package var refusals: UInt64
+    package var lastRefusal: ResponseCode?
   }
+
+  /// A server by its place in the configuration, as it is written there.
+  package func text(of server: Int) -> String { serverTexts[server] }
 
   package var states: [State] {
     let now = time
@@ -122,7 +151,8 @@ package final class UpstreamPool {
         address: serverTexts[server], isHealthy: health.isHealthy, hasAnswered: health.hasAnswered,
         isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
-        isByStream: watches[server].asksByStream(now: now))
+        isByStream: watches[server].asksByStream(now: now), isRefusing: health.isRefusing, refusals: health.refusals,
+        lastRefusal: health.lastRefusal)
     }
   }
 
@@ -215,15 +245,11 @@ package final class UpstreamPool {
   private func perform(_ action: Exchange.Action, _ flight: ExchangeInFlight) {
     switch action {
     case .wait: break
-    case .send(let server, let kind, let message, let deadline):
-      close(flight)
-      flight.sentAt = time
-      flight.kind = kind
-      flight.call = transports[kind].send(
-        message, to: servers[server], deadline: MonotonicTime(nanoseconds: deadline), for: flight)
-    case .finish(let message, let server):
+    case .send(let sending): send(sending, flight)
+    case .finish(let message, let server, let number):
       let now = time
-      let roundTrip = flight.kind.measuresRoundTrip ? Double(now - flight.sentAt) / 1_000_000 : nil
+      let attempt = flight.attempts.first { $0.number == number }
+      let roundTrip = attempt.flatMap { $0.kind.measuresRoundTrip ? Double(now - $0.sentAt) / 1_000_000 : nil }
       health[server].answered(after: roundTrip, now: now)
       let answer = UpstreamAnswer(message: message, server: servers[server], serverText: serverTexts[server])
       end(flight, .success(answer))
@@ -233,24 +259,84 @@ package final class UpstreamPool {
     }
   }
 
-  private func received(_ message: Span<UInt8>, _ flight: ExchangeInFlight) {
-    let (server, known) = (flight.exchange.currentServer, flight.exchange.wrongAnswers)
-    let answers = flight.exchange.answers
-    let action = flight.exchange.received(message, by: flight.kind, now: time, id: random.uint16())
-    if let server, flight.exchange.answers > answers { health[server].heard(now: time) }
-    if let server, flight.exchange.wrongAnswers > known { mismatched(server, flight.exchange.wrongAnswers - known) }
-    guard action != .wait else { return }
+  private func send(_ sending: Exchange.Sending, _ flight: ExchangeInFlight) {
+    closeUnheard(flight)
+    if let oldest = flight.attempts.first, earlierAttempts >= mostEarlierAttempts {
+      flight.exchange.abandon(oldest.number)
+      closeUnheard(flight)
+    }
+    if !flight.attempts.isEmpty { earlierAttempts += 1 }
+    let attempt = Attempt(self, flight, sending, time)
+    flight.attempts.append(attempt)
+    attempt.call = transports[sending.kind].send(
+      sending.message, to: servers[sending.server], deadline: MonotonicTime(nanoseconds: sending.deadline), for: attempt
+    )
+    arm(flight, sending)
+  }
+
+  private func arm(_ flight: ExchangeInFlight, _ sending: Exchange.Sending) {
+    disarm(flight)
+    // At the deadline the transport tells.
+    guard sending.lapse < sending.deadline else { return }
+    flight.lapse = reactor.schedule(at: MonotonicTime(nanoseconds: sending.lapse)) { [self] in
+      flight.lapse = nil
+      lapsed(sending, flight)
+    }
+  }
+
+  private func disarm(_ flight: ExchangeInFlight) {
+    if let timer = flight.lapse { reactor.cancel(timer) }
+    flight.lapse = nil
+  }
+
+  /// Ends the attempts to which the exchange does not listen any more.
+  private func closeUnheard(_ flight: ExchangeInFlight) {
+    for attempt in flight.attempts where !flight.exchange.listens(to: attempt.number) { close(attempt) }
+  }
+
+  private func close(_ attempt: Attempt) {
+    let flight = attempt.flight
+    guard let index = flight.attempts.firstIndex(where: { $0 === attempt }) else { return }
+    flight.attempts.remove(at: index)
+    if !flight.attempts.isEmpty { earlierAttempts -= 1 }
+    attempt.call?.end()
+    attempt.call = nil
+  }
+
+  private func received(_ message: Span<UInt8>, _ attempt: Attempt) {
+    let (flight, server) = (attempt.flight, attempt.server)
+    let (known, answers) = (flight.exchange.wrongAnswers, flight.exchange.answers)
+    let refusals = flight.exchange.refusals.count
+    let action = flight.exchange.received(message, for: attempt.number, now: time, id: random.uint16())
+    if flight.exchange.answers > answers { health[server].heard(now: time) }
+    if flight.exchange.refusals.count > refusals, let refusal = flight.exchange.refusals.last { refused(refusal) }
+    if flight.exchange.wrongAnswers > known { mismatched(server, flight.exchange.wrongAnswers - known) }
     account(flight)
+    perform(action, flight)
+    if case .finish = action { return }
+    closeUnheard(flight)
+  }
+
+  private func failed(_ failure: TransportFailure, _ attempt: Attempt) {
+    let flight = attempt.flight
+    if failure.isSilence { unanswered(attempt) }
+    let action = flight.exchange.failed(failure, attempt: attempt.number, now: time, id: random.uint16())
+    close(attempt)
     perform(action, flight)
   }
 
-  private func failed(_ failure: TransportFailure, _ flight: ExchangeInFlight) {
-    if failure.isSilence, let server = flight.exchange.currentServer,
-      health[server].unanswered(since: flight.sentAt)
-    {
-      probe(server)
-    }
-    perform(flight.exchange.failed(failure, now: time, id: random.uint16()), flight)
+  private func lapsed(_ sending: Exchange.Sending, _ flight: ExchangeInFlight) {
+    if let attempt = flight.attempts.first(where: { $0.number == sending.attempt }) { unanswered(attempt) }
+    perform(flight.exchange.lapsed(sending.attempt, now: time, id: random.uint16()), flight)
+  }
+
+  private func unanswered(_ attempt: Attempt) {
+    if health[attempt.server].unanswered(since: attempt.sentAt) { probe(attempt.server) }
+  }
+
+  private func refused(_ refusal: Exchange.Refusal) {
+    statistics.refusals += 1
+    if health[refusal.server].refused(refusal.code, limits) { probe(refusal.server) }
   }
 
   /// Asks an upstream for the name servers of the root (RFC 8109), which no client has a say in. Whatever it answers, it
@@ -260,17 +346,25 @@ package final class UpstreamPool {
     guard flights[question] == nil else { return }
     let now = time
     let flight = ExchangeInFlight(self, question, [candidate(server, now)], now)
-    flight.completions = [(0, { [self] _ in probed(server, since: now) })]
+    flight.completions = [(0, { [self] in probed(server, since: now, $0) })]
     flights[question] = flight
     statistics.probes += 1
     perform(flight.exchange.start(now: now, id: random.uint16()), flight)
   }
 
-  private func probed(_ server: Int, since start: UInt64) {
+  private func probed(_ server: Int, since start: UInt64, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
+    if case .failure(.refused) = result {
+      health[server].refusedProbe()
+      probe(server, at: time + limits.unhealthy * 1_000_000) { $0.isRefusing }
+    }
     guard !health[server].wasHeard(since: start) else { return }
-    let next = health[server].failed(now: time, limits)
+    probe(server, at: health[server].failed(now: time, limits)) { !$0.isHealthy }
+  }
+
+  /// Asks an upstream a question of our own later, if it is still to be asked then.
+  private func probe(_ server: Int, at next: UInt64, if condition: @escaping (ServerHealth) -> Bool) {
     _ = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [weak self] in
-      if let self, !health[server].isHealthy { probe(server) }
+      if let self, condition(health[server]) { probe(server) }
     }
   }
 
@@ -279,8 +373,9 @@ package final class UpstreamPool {
     guard watches[server].wrong(answers, now: time, limits) else { return }
     statistics.mismatches += 1
     onMismatch?(serverTexts[server])
-    for flight in flights.values where flight.exchange.currentServer == server {
-      perform(flight.exchange.distrusted(now: time, id: random.uint16()), flight)
+    for flight in flights.values where flight.exchange.waits(for: server) {
+      perform(flight.exchange.distrusted(server, now: time, id: random.uint16()), flight)
+      closeUnheard(flight)
     }
   }
 
@@ -290,21 +385,17 @@ package final class UpstreamPool {
     }
   }
 
-  private func close(_ flight: ExchangeInFlight) {
-    flight.call?.end()
-    flight.call = nil
-  }
-
   private func end(_ flight: ExchangeInFlight, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
     statistics.wrongAnswers += UInt64(flight.exchange.wrongAnswers)
     flights[flight.question] = nil
     release(flight)
+    disarm(flight)
     let completions = flight.completions
     flight.completions = []
     for completion in completions {
       completion.call(result)
     }
-    // What waits is served first; nothing of this call is heard any more.
-    close(flight)
+    // What waits is served first; nothing of these calls is heard any more.
+    for attempt in flight.attempts { close(attempt) }
   }
 }

@@ -29,7 +29,7 @@ enum UpstreamQuery {
     guard message.count >= end + 4, let header = Header(message),
       header.id == id, header.isResponse, header.opcode == .QUERY, header.questionCount == 1,
       message.read16(end) == type.rawValue, message.read16(end + 2) == RRClass.IN.rawValue
-    else { return isBareError(message, id: id) }
+    else { return isBareHeader(message, id: id) }
     for index in name.indices where NameWire.lowercased(message[Header.octetCount + index]) != name[index] {
       return false
     }
@@ -51,10 +51,15 @@ enum UpstreamQuery {
     }
   }
 
-  /// A server that can't parse our query at all may answer with a header and nothing else.
-  private static func isBareError(_ message: Span<UInt8>, id: UInt16) -> Bool {
-    guard message.count == Header.octetCount, let header = Header(message) else { return false }
-    return header.id == id && header.isResponse && header.questionCount == 0
-      && (header.responseCode == .FORMERR || header.responseCode == .NOTIMP)
+  /// A server that can't parse our query, will not answer it, or has no room for the answer may say so with a header and
+  /// nothing else.
+  private static func isBareHeader(_ message: Span<UInt8>, id: UInt16) -> Bool {
+    guard message.count == Header.octetCount, let header = Header(message),
+      header.id == id, header.isResponse, header.opcode == .QUERY, header.questionCount == 0
+    else { return false }
+    switch header.responseCode {
+    case .FORMERR, .SERVFAIL, .NOTIMP, .REFUSED: return true
+    default: return header.isTruncated
+    }
   }
 }

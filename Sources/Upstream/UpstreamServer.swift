@@ -35,8 +35,8 @@ package struct UpstreamAnswer: Sendable {
 package enum UpstreamFailure: Error, Equatable, Sendable {
   /// No server answered in time.
   case timeout
-  /// Every server answered with a failure of its own.
-  case refused
+  /// No server gave an answer, and this is what one of them said instead: the server's place in the configuration.
+  case refused(ResponseCode, server: Int)
   /// Sockets or the network failed.
   case network
   /// The server that asks has its share of exchanges, or this one was the oldest of too many.
@@ -53,9 +53,10 @@ package enum UpstreamFailure: Error, Equatable, Sendable {
 
 /// Bounds of asking upstream, each with its reason. Times are milliseconds.
 package struct UpstreamLimits: Sendable {
-  /// Docker's embedded DNS gives up after 4 s; the client must see our SERVFAIL, not its timeout.
+  /// How long an answer is waited for, whatever is sent again meanwhile: Docker's embedded DNS gives up after 4 s, and the
+  /// client must see our SERVFAIL, not its timeout.
   package var total: UInt64 = 3500
-  /// The first wait for a server whose round trip is not known.
+  /// The first wait for a server whose round trip is not known, before another message is sent.
   package var firstTry: UInt64 = 400
   package var shortestTry: UInt64 = 100
   package var longestTry: UInt64 = 1500
@@ -70,8 +71,11 @@ package struct UpstreamLimits: Sendable {
   package var mismatchWindow: UInt64 = 10_000
   /// How long a server is asked by TCP alone after that.
   package var byStream: UInt64 = 60_000
+  /// Refusals of a server one after the other, without an answer between them, before it is asked a question of our own.
+  package var refusals: UInt64 = 8
   /// Exchanges at a time, each of which has a socket: 3.5 s of silence at 1,000 new questions a second. Never more than
-  /// half of the descriptors that the process may open: clients, firewall and log need some too.
+  /// half of the descriptors that the process may open, and an eighth for messages that were sent before: clients,
+  /// firewall and log need some too.
   package var exchanges = 4096
   /// How long an exchange of a server that has its share is sure of its slot against the server's next one: longer than
   /// a name takes that has an answer (as Unbound's `jostle-timeout`).

@@ -115,6 +115,35 @@ struct QueryTests {
     #expect(fault(Messages.query("a.example", .A, opt: Messages.opt(options: many))) == nil)
   }
 
+  @Test("a COOKIE is of 8 octets, or of 16 to 40; any other is a format error with an OPT (RFC 7873 section 5.2.2)")
+  func cookies() {
+    func query(_ options: [UInt8], version: UInt8 = 0) -> [UInt8] {
+      Messages.query("a.example", .A, opt: Messages.opt(version: version, options: options))
+    }
+    func cookie(_ length: Int) -> [UInt8] {
+      Messages.be16(10) + Messages.be16(length) + [UInt8](repeating: 7, count: length)
+    }
+    let padding = Messages.be16(12) + Messages.be16(468) + [UInt8](repeating: 0, count: 468)
+    for length in 0...64 {
+      let isRight = length == 8 || (16...40).contains(length)
+      for options in [cookie(length), padding + cookie(length), cookie(8) + cookie(length), cookie(length) + padding] {
+        let fault = fault(query(options))
+        #expect((fault == nil) == isRight, "\(length) octets")
+        guard let fault else { continue }
+        guard case .formatError(_, let end, let edns) = fault else {
+          Issue.record("\(fault)")
+          continue
+        }
+        #expect(end == Messages.query("a.example", .A).count && edns?.version == 0)
+      }
+    }
+    // What another version's options mean is not known.
+    guard case .badVersion = fault(query(cookie(7), version: 1)) else {
+      Issue.record("not BADVERS")
+      return
+    }
+  }
+
   @Test("a TSIG in a query is a format error (threats W14)")
   func tsig() {
     var opt = Messages.opt()

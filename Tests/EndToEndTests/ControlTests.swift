@@ -18,7 +18,7 @@ extension EndToEnd {
       try Testbed.run { (bed: Testbed) throws in
         for _ in 0..<3 { #expect(try bed.dig("api.github.com", "A").status == "NOERROR") }
         for _ in 0..<2 { #expect(try bed.dig("evil.example.com", "A").status == "NXDOMAIN") }
-        #expect(try bed.dig("bad.github.com", "A").status == "SERVFAIL")
+        #expect(try bed.dig("bad.github.com", "A").text.contains("EDE: 15"))
         #expect(try bed.dig("localhost", "A").status == "NOERROR")
         #expect(try bed.dig("api.github.com", "AAAA", "+tcp").status == "NOERROR")
         let output = try bed.sluice.command("status", "--json")

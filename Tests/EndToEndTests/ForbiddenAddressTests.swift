@@ -42,7 +42,7 @@ extension EndToEnd {
 
     private func isRefused(_ bed: Testbed, _ name: String, _ type: String = "A") throws {
       let answer = try bed.dig(name, type)
-      #expect(answer.status == "SERVFAIL" && answer.values.isEmpty, "\(name)")
+      #expect(answer.status == "NOERROR" && answer.values.isEmpty, "\(name)")
       #expect(answer.text.contains("answer-not-public"), "\(name): \(answer.text)")
     }
 
@@ -93,7 +93,9 @@ extension EndToEnd {
           })
         // A link of which nothing is open: the next answer is judged by it.
         try bed.host.ip("address add 45.79.0.1/24 dev uplink")
-        try eventually("the link is refused") { try bed.dig("later.github.com", "A").status == "SERVFAIL" }
+        try eventually("the link is refused") {
+          try bed.dig("later.github.com", "A").text.contains("answer-not-public")
+        }
         try bed.host.ip("address del 45.79.0.1/24 dev uplink")
         try bed.host.ip("address del 45.11.0.10/32 dev uplink")
         try eventually("what the host gave back is answered") {

@@ -220,7 +220,7 @@ extension EndToEnd {
           try bed.sluice.command("query", "--client", "192.0.2.9", "api.github.com", "--json").text)
         #expect(stranger["verdict"] as? String == "unknown-client" && stranger["server"] == nil)
         let bad = try object(try bed.sluice.command("query", "--server", "github-mcp", "bad.github.com", "--json").text)
-        #expect(bad["rcode"] as? String == "SERVFAIL" && (bad["grants"] as? [Any])?.isEmpty == true)
+        #expect(bad["rcode"] as? String == "NOERROR" && (bad["grants"] as? [Any])?.isEmpty == true)
         #expect(try bed.sluice.command("query", "api.github.com").status == 64)
         #expect(try bed.sluice.command("query", "--server", "nobody", "api.github.com").status == 1)
         let wrong = try bed.sluice.command("query", "--server", "github-mcp", "a..b")

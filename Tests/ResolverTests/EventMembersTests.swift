@@ -43,17 +43,53 @@ import Testing
     #expect(text.contains(#","chain":["a.example","z.example"],"chain_length":3,"addresses":["192.0.2.1"],"#))
   }
 
-  @Test("an address that may not be answered is told, with what it is if that is worse than not public")
+  @Test("what an answer may not hold is told, with what is worse than not public, the rest, and what would admit it")
   func refused() {
-    func text(_ failure: ScrubError, _ refusal: ForbiddenAddresses.Reason?) -> String {
-      let members = EventMembers.refused(failure, upstream: "192.0.2.53:53") { _ in refusal }
+    let forbidden = ForbiddenAddresses(
+      serverNetworks: [
+        .init(prefix: prefix("10.77.1.0/24"), server: 1), .init(prefix: prefix("10.77.2.0/24"), server: 2),
+      ],
+      hostAddresses: [address("192.0.2.1")], onLink: [prefix("192.0.2.0/24")])
+    func text(_ refused: [String], others: [String] = []) -> String {
+      let members = EventMembers.refused(
+        refused.map(address), others: others.map(address), upstream: "192.0.2.53:53"
+      ) { forbidden.refusal(of: $0, private: $1, server: 1) }
       return String(decoding: members.octets, as: UTF8.self)
     }
     let upstream = #","upstream":"192.0.2.53:53""#
-    #expect(text(.invalid, .metadata) == upstream && text(.notPublic(nil), .metadata) == upstream)
-    let metadata = ScrubError.notPublic(address("169.254.169.254"))
-    #expect(text(metadata, .metadata) == upstream + #","addresses":["169.254.169.254"],"refused_as":"metadata""#)
-    #expect(text(metadata, .notPublic) == upstream + #","addresses":["169.254.169.254"]"#)
-    #expect(text(metadata, nil) == upstream + #","addresses":["169.254.169.254"]"#)
+    #expect(text([]) == upstream)
+    #expect(
+      text(["10.0.0.5", "10.0.0.6"], others: ["9.9.9.9"])
+        == upstream
+        + #","addresses":["10.0.0.5","10.0.0.6"],"others":["9.9.9.9"],"remedy":"private: [ 10.0.0.5/32, 10.0.0.6/32 ]""#
+    )
+    // On a link, and in the server's own network.
+    #expect(
+      text(["192.0.2.7"])
+        == upstream + #","addresses":["192.0.2.7"],"refused_as":"on-link","remedy":"private: [ 192.0.2.7/32 ]""#)
+    #expect(
+      text(["10.77.1.9"])
+        == upstream + #","addresses":["10.77.1.9"],"refused_as":"server-network","remedy":"private: [ 10.77.1.9/32 ]""#)
+    // An address that carries another one needs both.
+    #expect(
+      text(["64:ff9b::a00:5"])
+        == upstream
+        + #","addresses":["64:ff9b::a00:5"],"remedy":"private: [ \"64:ff9b::a00:5/128\", 10.0.0.5/32 ]""#)
+    // What nothing admits.
+    for (one, refusal) in [
+      ("169.254.169.254", "metadata"), ("192.0.2.1", "host-address"), ("127.0.0.1", "host-address"),
+      ("10.77.2.9", "server-network"),
+    ] {
+      #expect(text([one]) == upstream + #","addresses":["\#(one)"],"refused_as":"\#(refusal)""#)
+      #expect(!text(["10.0.0.5", one]).contains("remedy"))
+    }
+  }
+
+  @Test("how many records were cut is told where some were")
+  func cut() throws {
+    var cut = answer([], ["192.0.2.1"])
+    #expect(try !allowed(cut).contains("records_cut"))
+    cut.recordsCut = 536
+    #expect(try allowed(cut).hasSuffix(#","records_cut":536"#))
   }
 }

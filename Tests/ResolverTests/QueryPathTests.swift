@@ -286,6 +286,23 @@ struct QueryPathLocalTests {
     #expect(asker.counted(.special) == 1 && asker.counted(.denied) == 0)
   }
 
+  @Test(
+    "of a local name's addresses those that fit are answered, with TC, and by TCP all",
+    arguments: ["many.corp", "MaNy.cOrP"])
+  func localRecords(name: String) throws {
+    var world = try World()
+    world.zoneText =
+      "corp. 60 IN SOA a. b. 1 2 3 4 60\n" + (1...90).map { "many.corp. 60 IN A 127.0.1.\($0)\n" }.joined()
+    let asker = try Asker(world)
+    for (opt, transport, count) in [([], .udp, 30), (Messages.opt(), .udp, 74), ([], .tcp, 90)]
+      as [([UInt8], AuditTransport, Int)]
+    {
+      let reply = try asker.reply(Messages.query(name, .A, opt: opt), transport: transport)
+      #expect(reply.answers.count == count && reply.header.isTruncated == (count < 90))
+      #expect(reply.answers.allSatisfy { $0.owner == "many.corp" && $0.rdata.starts(with: [127, 0, 1]) })
+    }
+  }
+
   @Test("localhost is the loopback address")
   func localhost() throws {
     let asker = try Asker(try World())
@@ -577,7 +594,8 @@ struct QueryPathFailureTests {
 @Suite("The query path: the cache")
 struct QueryPathCacheTests {
   private func stored(
-    _ asker: Asker, expires: UInt64, grantExpires: UInt64, epoch: UInt64, error: ExtendedErrorCode? = nil
+    _ asker: Asker, expires: UInt64, grantExpires: UInt64, epoch: UInt64, error: ExtendedErrorCode? = nil,
+    cause: AuditCode? = nil
   ) {
     var writer = SectionWriter(question: Messages.name("api.example.com"))
     writer.append(.A, ttl: 0, rdata: [9, 9, 9, 9])
@@ -586,7 +604,8 @@ struct QueryPathCacheTests {
       CachedResponse(
         responseCode: error == nil ? .NOERROR : .SERVFAIL, answerCount: error == nil ? 1 : 0,
         sections: error == nil ? writer.octets : [], ttlOffsets: error == nil ? writer.ttlOffsets : [],
-        expires: expires, grantExpires: grantExpires, epoch: epoch, extendedError: error))
+        expires: expires, grantExpires: grantExpires, epoch: epoch, extendedError: error,
+        cause: cause?.rawValue ?? 0))
   }
 
   @Test("a hit is handed out only inside TTL, grant and epoch")
@@ -624,15 +643,18 @@ struct QueryPathCacheTests {
   @Test(
     "a remembered failure is recorded as what it was each time, never as allowed",
     arguments: [
-      (ExtendedErrorCode.blocked, AuditCode.answerNotPublic), (.invalidData, .answerInvalid),
-      (.noReachableAuthority, .upstreamUnreachable), (.networkError, .upstreamUnreachable),
+      (ExtendedErrorCode.blocked, AuditCode.answerNotPublic), (.blocked, .upstreamBlocked),
+      (.invalidData, .answerInvalid), (.invalidData, .chainTooLong), (.noReachableAuthority, .upstreamUnreachable),
+      (.networkError, .upstreamUnreachable), (.noReachableAuthority, .upstreamRefused),
     ], [false, true])
   func failure(codes: (ExtendedErrorCode, AuditCode), all: Bool) throws {
     var world = try World()
     world.allowedEvents = all ? .all : .none
     let asker = try Asker(world)
-    stored(asker, expires: asker.clock.monotonic + second, grantExpires: .max, epoch: .max, error: codes.0)
+    stored(
+      asker, expires: asker.clock.monotonic + second, grantExpires: .max, epoch: .max, error: codes.0, cause: codes.1)
     let reply = try asker.reply(Messages.query("api.example.com", .A, opt: Messages.opt()))
+    #expect(reply.extendedError?.text == "mcp: \(codes.1.token)", "as it was told the first time")
     #expect(reply.code == .SERVFAIL && reply.extendedError.map { UInt16($0.code) } == codes.0.rawValue)
     #expect(asker.recorded() == [codes.1])
   }

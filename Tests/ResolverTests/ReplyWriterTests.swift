@@ -79,7 +79,7 @@ struct ReplyWriterTests {
   }
 
   @Test(
-    "what does not fit is left out and TC set, at exactly the client's limit",
+    "records that do not fit are left out and TC set, at exactly the client's limit",
     arguments: [nil, 0, 511, 512, 513, 700, 1231, 1232, 1233, 4096, 65_535])
   func truncation(size: Int?) throws {
     let message = Messages.query("api.example.com", .A, opt: size.map { Messages.opt(size: $0) } ?? [])
@@ -89,8 +89,64 @@ struct ReplyWriterTests {
       let reply = try write(response(count), to: message)
       #expect(reply.octets.count <= limit)
       #expect(reply.header.isTruncated == (whole > limit), "\(count) records, \(whole) octets of \(limit)")
-      #expect(reply.answers.count == (whole > limit ? 0 : count))
+      #expect(reply.answers.count == min(count, (limit - message.count) / 100))
+      #expect(reply.answers.allSatisfy { $0.header.ttl == 300 && $0.rdata.count == 88 })
     }
+  }
+
+  /// A chain of so many links with names of 60 octets that share nothing, and so many addresses at its end.
+  private func chained(_ links: Int, _ addresses: Int, type: RRType = .A) -> CachedResponse {
+    var writer = SectionWriter(question: Messages.name("api.example.com"))
+    for link in 0..<links {
+      let label = String(repeating: Character(Unicode.Scalar(UInt8(97 + link))), count: 56)
+      writer.appendAlias(to: Messages.name("\(label).t\(link)"), ttl: 9)
+    }
+    for index in 0..<addresses {
+      writer.append(type, ttl: 9, rdata: [UInt8](repeating: UInt8(index & 255), count: type == .A ? 4 : 16))
+    }
+    return CachedResponse(
+      responseCode: .NOERROR, answerCount: UInt16(links + addresses), sections: writer.octets,
+      ttlOffsets: writer.ttlOffsets, expires: now + 300 * second)
+  }
+
+  @Test(
+    "some address always fits: behind its chain, or without it as the asked name's own", arguments: 0...11,
+    [nil, 512, 1232])
+  func partialChain(links: Int, size: Int?) throws {
+    let message = Messages.query("api.example.com", .A, opt: size.map { Messages.opt(size: $0) } ?? [])
+    for addresses in [1, 2, 20, 64] {
+      let reply = try write(chained(links, addresses), to: message)
+      #expect(reply.octets.count <= size ?? 512)
+      let found = reply.answers.filter { $0.header.type == .A }
+      #expect(!found.isEmpty && found.allSatisfy { $0.header.ttl == 300 })
+      #expect(found.map { Int($0.rdata[0]) } == Array(0..<found.count), "in their order")
+      #expect(reply.header.isTruncated == (reply.answers.count < links + addresses))
+      // Whatever is there hangs together from the asked name on.
+      var owner = "api.example.com"
+      for record in reply.answers {
+        #expect(record.owner == owner)
+        guard record.header.type == .CNAME else { continue }
+        owner = try reply.name(at: record.header.rdata.lowerBound)
+      }
+      // As many as there is room for.
+      let room = (size ?? 512) - reply.octets.count
+      #expect(found.count == addresses || room < 16)
+    }
+  }
+
+  @Test("of a denial whose SOA has no room behind its chain the chain is there, and TC")
+  func partialDenial() throws {
+    var writer = SectionWriter(question: Messages.name("api.example.com"))
+    for link in 0..<6 { writer.appendAlias(to: Messages.name(String(repeating: "\(link)", count: 56) + ".t"), ttl: 9) }
+    let soa = Messages.name("ns.example.net") + Messages.name("h.example.net") + [UInt8](repeating: 1, count: 20)
+    writer.append(owner: Messages.name(String(repeating: "z", count: 60)), .SOA, ttl: 9, rdata: soa)
+    let denial = CachedResponse(
+      responseCode: .NOERROR, answerCount: 6, authorityCount: 1, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
+      expires: now + 300 * second)
+    let cut = try write(denial, to: Messages.query("api.example.com", .A))
+    #expect(cut.header.isTruncated && cut.answers.count == 6 && cut.section(.authority).isEmpty)
+    let whole = try write(denial, to: Messages.query("api.example.com", .A, opt: Messages.opt()))
+    #expect(!whole.header.isTruncated && whole.section(.authority).count == 1)
   }
 
   @Test("over a stream nothing is cut")

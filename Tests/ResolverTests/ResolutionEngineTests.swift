@@ -461,16 +461,34 @@ struct EngineQuestionTests {
     _ = try talk.ask(api)
   }
 
-  @Test("an answer that is not public is SERVFAIL with EDE 15 and names the address; an invalid one is told apart")
+  @Test(
+    "what upstream says instead of an answer is SERVFAIL, and told with its code", arguments: [2, 4, 5, 9] as [UInt16])
+  func upstreamRefused(code: UInt16) throws {
+    let talk = try Conversation(try World())
+    let code = ResponseCode(rawValue: code)
+    let said = ResolutionEngine<Int>.UpstreamResult.refused(code, server: "udp://192.0.2.54")
+    let finished = try talk.finished(talk.engine.answered(try talk.ask(api), said, now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .upstreamRefused)
+    #expect(
+      String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
+        == #","upstream":"udp://192.0.2.54","upstream_rcode":"\#(code)""#)
+    #expect(try talk.finished(talk.submit(api)).event?.code == .upstreamRefused)
+  }
+
+  @Test("an answer that is not public is NODATA with EDE 15 and names the addresses; an invalid one is told apart")
   func refusedAnswers() throws {
     let talk = try Conversation(try World())
     let finished = try talk.finished(
       talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9"), a(api, "169.254.169.254")]))
-    #expect(finished.response.responseCode == .SERVFAIL && finished.response.extendedError == .blocked)
-    #expect(finished.response.sections.isEmpty && finished.event?.code == .answerNotPublic)
+    #expect(finished.response.responseCode == .NOERROR && finished.response.extendedError == .blocked)
+    #expect(finished.response.answerCount == 0 && finished.response.authorityCount == 1)
+    #expect(finished.response.remainingTTL(at: talk.now) == 5 && finished.event?.code == .answerNotPublic)
     #expect(
       String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
-        == #","upstream":"udp://192.0.2.54","addresses":["169.254.169.254"],"refused_as":"metadata""#)
+        == #","upstream":"udp://192.0.2.54","addresses":["169.254.169.254"],"refused_as":"metadata","others":["9.9.9.9"]"#
+    )
+    let again = try talk.finished(talk.submit(api))
+    #expect(again.response.responseCode == .NOERROR && again.event?.code == .answerNotPublic)
     #expect(talk.engine.ledger.elementCount == 0)
     let other = "x.deep.example.org"
     let invalid = try talk.finished(talk.answer(try talk.ask(other), other, [cname(other, other)]))
@@ -505,7 +523,8 @@ struct EngineQuestionTests {
     let closing = talk.engine.end(now: talk.now, as: .answerNotPublic, where: refused.contains)
     #expect(closing.closed.map(\.address) == [address("9.9.9.9")])
     let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
-    #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .answerNotPublic)
+    #expect(finished.response.responseCode == .NOERROR && finished.response.answerCount == 0)
+    #expect(finished.response.extendedError == .blocked && finished.event?.code == .answerNotPublic)
     #expect(talk.engine.questions(now: talk.now) { _, _ in true }.map(\.name.description) == [other])
   }
 

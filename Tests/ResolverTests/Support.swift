@@ -126,6 +126,13 @@ struct Reply {
 
   var answers: [Record] { section(.answer) }
 
+  /// The name that stands somewhere in the message.
+  func name(at offset: Int) throws -> String {
+    var budget = 64
+    let name = try wireName(octets.span, at: offset, &budget)
+    return NameWire.presentation(name.span)
+  }
+
   /// `owner TYPE value` of the answer section.
   var summaries: [String] {
     answers.map { record in

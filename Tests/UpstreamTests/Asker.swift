@@ -63,14 +63,14 @@ final class Asker {
   static var steady: UpstreamLimits { limits(first: 700, longest: 10_000) }
 
   /// For scripts in which all are silent.
-  static var impatient: UpstreamLimits { limits(first: 40, longest: 120) }
+  static var impatient: UpstreamLimits { limits(first: 40, longest: 120, total: 600) }
 
-  static func limits(first: UInt64, longest: UInt64) -> UpstreamLimits {
+  static func limits(first: UInt64, longest: UInt64, total: UInt64 = 30_000) -> UpstreamLimits {
     var limits = UpstreamLimits()
     limits.firstTry = first
     limits.shortestTry = first
     limits.longestTry = longest
-    limits.total = 30_000
+    limits.total = total
     return limits
   }
 }

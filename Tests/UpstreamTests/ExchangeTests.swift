@@ -21,46 +21,59 @@ struct ExchangeTests {
 
     mutating func start() -> Step { step { $0.start(now: $1, id: $2) } }
 
-    mutating func receive(_ message: [UInt8], after milliseconds: UInt64 = 1) -> Step {
+    /// A message for the attempt that was made last, or for an earlier one.
+    mutating func receive(_ message: [UInt8], after milliseconds: UInt64 = 1, for sent: Step? = nil) -> Step {
       now += milliseconds * 1_000_000
-      return step { $0.received(message.span, by: .datagram, now: $1, id: $2) }
+      let attempt = sent?.attempt ?? newest
+      return step { $0.received(message.span, for: attempt, now: $1, id: $2) }
     }
 
-    mutating func receiveStream(_ message: [UInt8]) -> Step {
-      now += 1_000_000
-      return step { $0.received(message.span, by: .stream, now: $1, id: $2) }
-    }
-
-    mutating func wait(until time: UInt64) -> Step {
+    /// The attempt that was made last has been waited for alone.
+    mutating func lapse(at time: UInt64) -> Step {
       now = time
-      return step { $0.failed(.timeout, now: $1, id: $2) }
+      let attempt = newest
+      return step { $0.lapsed(attempt, now: $1, id: $2) }
     }
 
-    mutating func lose() -> Step { step { $0.failed(.unreachable, now: $1, id: $2) } }
+    mutating func fail(_ sent: Step, _ failure: TransportFailure = .timeout, at time: UInt64? = nil) -> Step {
+      now = time ?? now
+      return step { $0.failed(failure, attempt: sent.attempt, now: $1, id: $2) }
+    }
+
+    mutating func distrust(_ server: Int) -> Step { step { $0.distrusted(server, now: $1, id: $2) } }
+
+    func listens(to sent: Step) -> Bool { exchange.listens(to: sent.attempt) }
+
+    private var newest = 0
 
     private mutating func step(_ body: (inout Exchange, UInt64, UInt16) -> Exchange.Action) -> Step {
       id += 1
-      return Step(body(&exchange, now, id), started: now)
+      let step = Step(body(&exchange, now, id), started: now)
+      if step.lapse > 0 { newest = step.attempt }
+      return step
     }
   }
 
-  /// An action, told shortly.
+  /// An action, told shortly: of a message the server and the milliseconds until another one is sent.
   private struct Step: Equatable, CustomStringConvertible {
     var description: String
+    var lapse: UInt64 = 0
     var deadline: UInt64 = 0
+    var attempt = 0
     var message: [UInt8] = []
 
     init(_ action: Exchange.Action, started: UInt64) {
       switch action {
       case .wait: description = "wait"
-      case .send(let server, let kind, let message, let deadline):
+      case .send(let sending):
         description =
-          "\(kind == .datagram ? "send" : "connect") \(server) \((deadline - started) / 1_000_000)"
-          + Self.edns(message)
-        (self.message, self.deadline) = (message, deadline)
-      case .finish(let message, let server):
+          "\(sending.kind == .datagram ? "send" : "connect") \(sending.server) "
+          + "\((sending.lapse - started) / 1_000_000)" + Self.edns(sending.message)
+        (message, lapse, deadline, attempt) = (sending.message, sending.lapse, sending.deadline, sending.attempt)
+      case .finish(let message, let server, let attempt):
         description = "finish \(server)"
-        self.message = message
+        (self.message, self.attempt) = (message, attempt)
+      case .fail(.refused(let code, let server)): description = "fail \(server) \(code)"
       case .fail(let failure): description = "fail \(failure)"
       }
     }
@@ -112,43 +125,88 @@ struct ExchangeTests {
     var talk = Conversation(servers: 2)
     let first = talk.start()
     for _ in 0..<5 { #expect(talk.receive([0]).description == "wait") }
-    #expect(talk.wait(until: first.deadline).description == "send 1 400")
+    let second = talk.lapse(at: first.lapse)
+    #expect(second.description == "send 1 400")
     for _ in 0..<2 { #expect(talk.receive([0]).description == "wait") }
     let connected = talk.receive([0])
     #expect(connected.description == "connect 1 1500")
-    #expect(talk.receive(answer(connected)).description == "wait")
-    #expect(talk.receiveStream(answer(connected)).description == "finish 1")
+    #expect(talk.receive(answer(second), for: second).description == "wait", "its datagrams are not believed any more")
+    #expect(talk.receive(answer(connected)).description == "finish 1")
   }
 
-  @Test("the answer to an earlier try is a wrong one")
-  func late() {
+  @Test("a server that sends one wrong answer to each datagram is asked by TCP the second time")
+  func wrongIDs() {
     var talk = Conversation()
     let first = talk.start()
-    let second = talk.wait(until: first.deadline)
-    #expect(second.description == "send 0 800")
-    #expect(first.id != second.id)
-    #expect(talk.receive(answer(first)).description == "wait")
-    #expect(talk.receive(answer(second)).description == "finish 0")
+    #expect(talk.receive(Messages.response("www.example.com", .A, id: first.id ^ 1)).description == "wait")
+    let connected = talk.lapse(at: first.lapse)
+    #expect(connected.description == "connect 0 1500")
+    #expect(talk.receive(answer(connected)).description == "finish 0")
   }
 
-  @Test("silence of all servers ends in two tries each and before the client gives up", arguments: 1...4)
+  @Test("a server without TCP that sent one wrong answer is heard on by its datagram")
+  func wrongOnce() {
+    var talk = Conversation()
+    let first = talk.start()
+    _ = talk.receive([0])
+    let connected = talk.lapse(at: first.lapse)
+    #expect(talk.fail(connected, .broken).description == "wait")
+    #expect(talk.receive(answer(first), for: first).description == "finish 0")
+  }
+
+  @Test(
+    "the answer to an earlier try is an answer, as long as the whole lasts",
+    arguments: [450, 1600, 2100, 3499] as [UInt64])
+  func late(milliseconds: UInt64) {
+    var talk = Conversation()
+    let start = talk.now
+    let first = talk.start()
+    let second = talk.lapse(at: first.lapse)
+    #expect(second.description == "send 0 800")
+    #expect(first.id != second.id)
+    if start + milliseconds * 1_000_000 > second.lapse {
+      #expect(talk.lapse(at: second.lapse).description == "wait", "nothing more is sent, and both are listened to")
+    }
+    #expect((talk.listens(to: first), talk.listens(to: second)) == (true, true))
+    talk.now = start + (milliseconds - 1) * 1_000_000
+    #expect(talk.receive(answer(second), for: first).description == "wait", "each has an id of its own")
+    let end = talk.receive(answer(first), after: 0, for: first)
+    #expect(end.description == "finish 0" && end.attempt == first.attempt)
+    #expect(talk.receive(answer(second), for: second).description == "wait")
+  }
+
+  @Test("an attempt that is abandoned is not heard any more, but for the one that is being waited for")
+  func abandoned() {
+    var talk = Conversation()
+    let first = talk.start()
+    let second = talk.lapse(at: first.lapse)
+    talk.exchange.abandon(first.attempt)
+    talk.exchange.abandon(second.attempt)
+    #expect(talk.receive(answer(first), for: first).description == "wait")
+    #expect(talk.receive(answer(second), for: second).description == "finish 0")
+  }
+
+  @Test("silence of all servers ends in two tries each, and exactly when the time of the whole is up", arguments: 1...4)
   func silence(servers: Int) {
     var talk = Conversation(servers: servers)
     let start = talk.now
     var step = talk.start()
-    var sends = [Int](repeating: 0, count: servers)
-    var order: [String] = []
-    while step.deadline > 0 {
-      let server = Int(step.description.split(separator: " ")[1]) ?? 0
-      sends[server] += 1
-      order.append("\(server)")
-      step = talk.wait(until: step.deadline)
+    let end = step.deadline
+    #expect(end - start == 3_500_000_000)
+    var tries: [(server: Int, step: Step)] = []
+    while step.lapse > 0 {
+      #expect(step.deadline == end, "each is listened to until the end")
+      tries.append((Int(step.description.split(separator: " ")[1]) ?? 0, step))
+      step = talk.lapse(at: step.lapse)
+    }
+    #expect(step.description == (talk.now < end ? "wait" : "fail timeout"))
+    if talk.now < end {
+      step = talk.fail(tries[0].step, at: end)
     }
     #expect(step.description == "fail timeout")
-    #expect(talk.now - start <= 3_500_000_000)
-    #expect(sends.allSatisfy { $0 <= 2 })
+    for server in 0..<servers { #expect((1...2).contains(tries.count { $0.server == server })) }
     // All are asked once before any is asked again.
-    #expect(Set(order.prefix(servers)).count == servers)
+    #expect(Set(tries.prefix(servers).map(\.server)).count == servers)
   }
 
   @Test("a truncated answer is asked for by TCP, whatever it holds")
@@ -156,7 +214,18 @@ struct ExchangeTests {
     var talk = Conversation()
     let connected = talk.receive(answer(talk.start(), flags: 0x8380))
     #expect(connected.description == "connect 0 1500")
-    #expect(talk.receiveStream(answer(connected)).description == "finish 0")
+    #expect(talk.receive(answer(connected)).description == "finish 0")
+  }
+
+  @Test("a header alone that says that the answer is truncated is asked for by TCP; one without the id is not")
+  func bareTruncation() {
+    var talk = Conversation()
+    let first = talk.start()
+    func bare(_ id: Int) -> [UInt8] { Messages.be16(id) + Messages.be16(0x8380) + [0, 0, 0, 0, 0, 0, 0, 0] }
+    #expect(talk.receive(bare(first.id ^ 1)).description == "wait")
+    let connected = talk.receive(bare(first.id))
+    #expect(connected.description == "connect 0 1500")
+    #expect(talk.receive(bare(connected.id)).description == "fail network", "by TCP there is room")
   }
 
   @Test("a wrong message by TCP ends that try", arguments: [0, 1, 2])
@@ -169,19 +238,34 @@ struct ExchangeTests {
       case 1: Messages.response("www.example.org", .A, id: connected.id)
       default: answer(connected, flags: 0x8380)
       }
-    connected = talk.receiveStream(message)
+    connected = talk.receive(message)
     #expect(connected.description == "fail network")
   }
 
   @Test("after TCP failed the next server is asked, and this one is not asked again")
   func streamLost() {
     var talk = Conversation(servers: 2)
-    _ = talk.receive(answer(talk.start(), flags: 0x8380))
-    let second = talk.lose()
+    let connected = talk.receive(answer(talk.start(), flags: 0x8380))
+    let second = talk.fail(connected, .unreachable)
     #expect(second.description == "send 1 400")
-    let third = talk.wait(until: second.deadline)
+    let third = talk.lapse(at: second.lapse)
     #expect(third.description == "send 1 800")
-    #expect(talk.wait(until: third.deadline).description == "fail timeout")
+    #expect(talk.lapse(at: third.lapse).description == "wait")
+    #expect(talk.fail(second, at: third.deadline).description == "fail timeout")
+  }
+
+  @Test("a server that is distrusted goes on by TCP, once, and another one's attempts stay")
+  func distrusted() {
+    var talk = Conversation(servers: 2)
+    let first = talk.start()
+    let second = talk.lapse(at: first.lapse)
+    let waits = (talk.exchange.waits(for: 0), talk.exchange.waits(for: 1))
+    #expect(waits == (true, true))
+    let connected = talk.distrust(0)
+    #expect(connected.description == "connect 0 1500")
+    #expect(talk.distrust(0).description == "wait")
+    #expect(talk.receive(answer(first), for: first).description == "wait")
+    #expect(talk.receive(answer(second), for: second).description == "finish 1")
   }
 
   @Test("a server's failure turns to the next; all of them failing is a failure at once", arguments: [2, 5, 9])
@@ -189,7 +273,31 @@ struct ExchangeTests {
     var talk = Conversation(servers: 2)
     let second = talk.receive(answer(talk.start(), code: code))
     #expect(second.description == "send 1 400")
-    #expect(talk.receive(answer(second, code: code)).description == "fail refused")
+    let said = ResponseCode(rawValue: UInt16(code))
+    #expect(talk.receive(answer(second, code: code)).description == "fail 1 \(said)")
+    #expect(talk.exchange.refusals == [.init(server: 0, code: said), .init(server: 1, code: said)])
+  }
+
+  @Test("what one server said is told, and not that the other one was silent", arguments: [false, true])
+  func refusedAndSilent(silentFirst: Bool) {
+    var talk = Conversation(servers: 2)
+    let first = talk.start()
+    let second = silentFirst ? talk.lapse(at: first.lapse) : talk.receive(answer(first, code: 5))
+    var third = silentFirst ? talk.receive(answer(second, code: 5)) : talk.lapse(at: second.lapse)
+    #expect(third.description == "send \(silentFirst ? 0 : 1) 800")
+    third = talk.lapse(at: third.lapse)
+    #expect(third.description == "wait", "the silent one may only be slow")
+    #expect(
+      talk.fail(silentFirst ? first : second, at: first.deadline).description == "fail \(silentFirst ? 1 : 0) REFUSED")
+  }
+
+  @Test("a refusal ends every attempt to that server")
+  func refusedLate() {
+    var talk = Conversation()
+    let first = talk.start()
+    let second = talk.lapse(at: first.lapse)
+    #expect(talk.receive(answer(first, code: 2), for: first).description == "fail 0 SERVFAIL")
+    #expect(talk.listens(to: second) == false)
   }
 
   @Test("a name that does not exist is an answer")
@@ -203,7 +311,8 @@ struct ExchangeTests {
     var talk = Conversation()
     let second = talk.receive(answer(talk.start(), code: code))
     #expect(second.description == "send 0 800 plain")
-    #expect(talk.receive(answer(second, code: code)).description == "fail refused")
+    let said = ResponseCode(rawValue: UInt16(code))
+    #expect(talk.receive(answer(second, code: code)).description == "fail 0 \(said)")
     #expect(talk.exchange.refusedEDNS.isEmpty, "what is refused with and without OPT is refused for another reason")
   }
 
@@ -226,7 +335,7 @@ struct ExchangeTests {
     #expect(talk.receive(message).description == "send 0 800 plain")
   }
 
-  @Test("a bare header that refuses EDNS is understood, and any other is not")
+  @Test("a bare header that is a refusal is understood, and any other is not")
   func bareHeader() {
     var talk = Conversation()
     let first = talk.start()
@@ -236,13 +345,18 @@ struct ExchangeTests {
     #expect(talk.receive(bare(0)).description == "wait")
     #expect(talk.receive(bare(3)).description == "wait")
     #expect(talk.receive(bare(1)).description == "send 0 800 plain")
+    for code in [2, 5] {
+      var other = Conversation()
+      _ = other.start()
+      #expect(other.receive(bare(code)).description == "fail 0 \(ResponseCode(rawValue: UInt16(code)))")
+    }
   }
 
   @Test("a try after EDNS was refused is still one of two")
   func plainBound() {
     var talk = Conversation()
-    let second = talk.wait(until: talk.start().deadline)
-    #expect(talk.receive(answer(second, code: 1)).description == "fail refused")
+    let second = talk.lapse(at: talk.start().lapse)
+    #expect(talk.receive(answer(second, code: 1)).description == "fail 0 FORMERR")
   }
 
   @Test("no script of the network makes it send more than two datagrams and one connection to a server")
@@ -252,23 +366,23 @@ struct ExchangeTests {
       let servers = Int(random.next() % 3) + 1
       var talk = Conversation(servers: servers)
       var step = talk.start()
+      var made: [Step] = [step]
       var sent: [String: Int] = [:]
       for _ in 0..<200 {
         let words = step.description.split(separator: " ")
         if words[0] == "send" || words[0] == "connect" { sent["\(words[0]) \(words[1])", default: 0] += 1 }
         guard words[0] != "fail", words[0] != "finish" else { break }
-        let last = step
-        switch random.next() % 8 {
-        case 0: step = talk.wait(until: max(talk.now, last.deadline))
-        case 1: step = talk.receive(answer(last, flags: 0x8380))
-        case 2: step = talk.receive(answer(last, code: Int(random.next() % 6)))
-        case 3: step = talk.receiveStream(answer(last, code: Int(random.next() % 6)))
-        case 4: step = talk.receiveStream([0])
-        case 5: step = talk.lose()
-        default: step = talk.receive([0])
+        let any = made[Int(random.next() % UInt64(made.count))]
+        switch random.next() % 10 {
+        case 0, 1: step = talk.lapse(at: max(talk.now, made[made.count - 1].lapse))
+        case 2: step = talk.receive(answer(any, flags: 0x8380), for: any)
+        case 3, 4: step = talk.receive(answer(any, code: Int(random.next() % 6)), for: any)
+        case 5: step = talk.fail(any, .broken)
+        case 6: step = talk.fail(any, at: max(talk.now, random.next() % 4 == 0 ? any.deadline : any.lapse))
+        case 7: step = talk.distrust(Int(random.next() % UInt64(servers)))
+        default: step = talk.receive([0], for: any)
         }
-        if step.description == "wait" { step.message = last.message }
-        if step.description == "wait" { step.deadline = last.deadline }
+        if step.lapse > 0 { made.append(step) }
       }
       for (what, count) in sent { #expect(count <= (what.hasPrefix("send") ? 2 : 1), "\(what)") }
       #expect(step.description.hasPrefix("fail") || step.description.hasPrefix("finish"))

@@ -68,7 +68,8 @@ struct StreamTests {
       [.octets(Array(FakeUpstream.framed(arrival.answer([UInt8](repeating: 1, count: 99))).prefix(octets))), .hold]
     }
     defer { upstream.stop() }
-    #expect(try Asker([upstream], limits: Asker.limits(first: 700, longest: 700)).ask().failure == .timeout)
+    #expect(
+      try Asker([upstream], limits: Asker.limits(first: 700, longest: 700, total: 1_000)).ask().failure == .timeout)
     #expect(upstream.count(overStream: true) == 1)
   }
 

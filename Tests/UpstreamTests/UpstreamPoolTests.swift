@@ -1,4 +1,5 @@
 import DNSWire
+import Foundation
 import IPNetwork
 import LinuxIO
 import TestSupport
@@ -141,7 +142,7 @@ struct UpstreamPoolTests {
     }
     defer { upstream.stop() }
     let asker = try Asker([upstream])
-    #expect(try asker.ask("odd.example").failure == .refused)
+    #expect(try asker.ask("odd.example").failure == .refused(.FORMERR, server: 0))
     #expect(try asker.ask("plain.example").mark == 3)
     #expect(upstream.arrivals.map(\.hasOPT) == [true, false, true])
   }
@@ -150,8 +151,61 @@ struct UpstreamPoolTests {
   func refused(code: UInt8) throws {
     let upstreams = try (0..<2).map { _ in try FakeUpstream { [.message($0.answer(code: code))] } }
     defer { for upstream in upstreams { upstream.stop() } }
-    #expect(try Asker(upstreams).ask().failure == .refused)
+    #expect(try Asker(upstreams).ask().failure == .refused(ResponseCode(rawValue: UInt16(code)), server: 1))
     for upstream in upstreams { #expect(upstream.arrivals.count == 1) }
+  }
+
+  @Test("an upstream that refuses one name stays trusted; one that refuses all is asked last, and first again later")
+  func refusesAll() throws {
+    let accepts = Synchronized<Bool>()
+    accepts.put(true)
+    let moody = try FakeUpstream { arrival in
+      let isOdd = arrival.octets.firstRange(of: Array("odd".utf8)) != nil
+      return [.message(accepts.current == nil || isOdd ? arrival.answer(code: 5) : arrival.answer([1]))]
+    }
+    let other = try answering(2)
+    defer {
+      moody.stop()
+      other.stop()
+    }
+    var limits = Asker.patient
+    limits.unhealthy = 50
+    let asker = try Asker([moody], limits: limits)
+    for number in 0..<8 {
+      #expect(try asker.ask("n\(number).odd.example").failure == .refused(.REFUSED, server: 0))
+    }
+    try asker.until { _ in moody.arrivals.contains(where: \.isProbe) }
+    #expect(try asker.ask().mark == 1)
+    #expect(asker.pool.states[0].isRefusing == false && asker.pool.states[0].refusals == 0)
+    _ = accepts.take()
+    for number in 0..<8 { _ = try asker.ask("n\(number).example") }
+    try asker.until { $0.states[0].isRefusing }
+    #expect(asker.pool.states[0].isHealthy && asker.pool.states[0].lastRefusal == .REFUSED)
+    accepts.put(true)
+    // By a question of our own, though no client asks.
+    try asker.until { !$0.states[0].isRefusing }
+    let both = try Asker([moody, other], limits: limits)
+    _ = accepts.take()
+    for number in 0..<8 { _ = try both.ask("m\(number).example") }
+    #expect(both.pool.statistics.refusals > 0)
+    try both.until { $0.states[0].isRefusing }
+    let asked = moody.arrivals.count { !$0.isProbe }
+    #expect(try both.ask("last.example").mark == 2)
+    #expect(moody.arrivals.count { !$0.isProbe } == asked)
+  }
+
+  @Test("an upstream that always needs longer than the longest try is heard, and stays healthy")
+  func slow() throws {
+    let upstream = try FakeUpstream { arrival in
+      Thread.sleep(forTimeInterval: 0.15)
+      return [.message(arrival.answer([5]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream], limits: Asker.limits(first: 40, longest: 60, total: 10_000))
+    for number in 0..<4 { #expect(try asker.ask("n\(number).example").mark == 5) }
+    try asker.settle()
+    #expect(asker.pool.states[0].isHealthy)
+    #expect((asker.pool.states[0].latency ?? 0) > 100, "measured from the message that was answered")
   }
 
   @Test("no route is a failure of the network, told as 23")
@@ -313,7 +367,7 @@ struct UpstreamPoolTests {
   func neverEDNS() throws {
     let upstream = try FakeUpstream { [.message($0.answer(code: 1))] }
     defer { upstream.stop() }
-    #expect(try Asker([upstream]).ask().failure == .refused)
+    #expect(try Asker([upstream]).ask().failure == .refused(.FORMERR, server: 0))
     #expect(upstream.arrivals.map(\.hasOPT) == [true, false])
   }
 

@@ -407,6 +407,7 @@ import Testing
     .interfacesUnread: "rtnetlink fails for no reason that a test could make",
     .bridgeDown: "serve ends with its bridge, FirewallFaultTests", .kernelBehind: "ReconciliationTests",
     .logBlocked: "AuditFaultTests", .logUnrotated: "AuditFaultTests", .upstreamSilent: "ResolutionTests",
+    .upstreamRefusing: "ResolutionTests", .listenTaken: "RulesFirstTests",
     .tableUncompared: "needs a host without nft", .nftablesReload: "EarlyRulesTests",
     .configurationWarning: "each has its own, SettingsLoaderTests", .fileExposed: "ConfinementFolderTests",
     .podmanFile: "ListenDiagnosisTests", .podmanNetwork: "ListenDiagnosisTests", .podmanPort: "DockerDiagnosisTests",

@@ -25,9 +25,11 @@ struct ErrorReply {
   func write(_ message: Span<UInt8>, into reply: inout OutputSpan<UInt8>) {
     guard message.count >= Header.octetCount else { return }
     let opcodeAndRD = UInt16(message[2] & 0x79) << 8
+    // A query's CD is copied (RFC 6840 section 5.6); other opcodes have other bits there, and get none of them back.
+    let checkingDisabled = message[2] & 0x78 == 0 ? UInt16(message[3] & 0x10) : 0
     reply.append(message[0])
     reply.append(message[1])
-    reply.append(bigEndian: 0x8080 | opcodeAndRD | UInt16(code.rawValue & 0xF))
+    reply.append(bigEndian: 0x8080 | opcodeAndRD | checkingDisabled | UInt16(code.rawValue & 0xF))
     let echoes = questionEnd.map { $0 <= message.count && $0 <= 300 } ?? false
     reply.append(bigEndian: UInt16(echoes ? 1 : 0))
     for _ in 0..<6 {

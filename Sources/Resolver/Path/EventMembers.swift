@@ -23,17 +23,29 @@ enum EventMembers {
     members.append(.ttl, answer.ttl)
     members.append(.lifetime, lifetime)
     members.append(.upstream, upstream)
+    if answer.recordsCut > 0 { members.append(.recordsCut, answer.recordsCut) }
     return members
   }
 
-  /// - Parameter judge: why an address may not be answered; told where it is public, or worse than not.
+  /// Of addresses that may not be answered: all of them, those beside them that might, why, and the line of the entry that
+  /// would admit them, where one would.
+  ///
+  /// - Parameter judge: why an address may not be answered with these prefixes as `private`; nil where it may.
   static func refused(
-    _ failure: ScrubError, upstream: String, judge: (IPAddress) -> ForbiddenAddresses.Reason?
+    _ addresses: [IPAddress], others: [IPAddress], upstream: String,
+    judge: (IPAddress, [IPPrefix]) -> ForbiddenAddresses.Reason?
   ) -> AuditMembers {
     var members = AuditMembers(.upstream, upstream)
-    if case .notPublic(let address?) = failure {
-      members.append(.addresses, [address])
-      if let refusal = judge(address), refusal != .notPublic { members.append(.refusedAs, refusal.rawValue) }
+    guard let first = addresses.first else { return members }
+    members.append(.addresses, addresses)
+    if let refusal = judge(first, []), refusal != .notPublic { members.append(.refusedAs, refusal.rawValue) }
+    if !others.isEmpty { members.append(.others, others) }
+    let prefixes = (addresses + addresses.flatMap(\.embedded)).filter { judge($0, []) != nil }.compactMap {
+      IPPrefix($0, length: $0.octetCount * 8)
+    }
+    if addresses.allSatisfy({ judge($0, prefixes) == nil }) {
+      let list = prefixes.map { $0.address.family == .v4 ? "\($0)" : "\"\($0)\"" }
+      members.append(.remedy, "private: [ \(list.joined(separator: ", ")) ]")
     }
     return members
   }

@@ -94,7 +94,8 @@ extension QueryPath {
       return failClosed(message, state, into: &reply)
     }
     let error = local.responseCode == .NXDOMAIN ? specialError(state) : nil
-    LocalReply.write(local, query, message, error: error, into: &reply)
+    let writer = ReplyWriter(query, now: clock.monotonic, isDatagram: source.isDatagram)
+    LocalReply.write(local, writer, message, error: error, into: &reply)
     state.cells.count(.special, reply[3], shard: shard)
     return .reply
   }

@@ -174,25 +174,28 @@ struct QueryPath: ~Copyable {
     _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
   ) -> Bool {
-    var failure: ExtendedErrorCode?
+    var cause: UInt8 = 0
     let writer = ReplyWriter(query, now: clock.monotonic, isDatagram: source.isDatagram)
     let finding = state.cacheReader.find(
       screened.octets.span.extracting(screened.name), hash: screened.key.hash, writer.query.type,
       at: ResponseCache.Moment(now: writer.now, epoch: clock.epoch)
     ) { head, sections, ttlOffsets in
-      failure = head.extendedError
+      cause = head.cause
       writer.answer(message, head, sections, ttlOffsets, into: &reply)
-      writer.appendOPT(head, head.extendedError == nil ? nil : (state.name, "cached-failure"), into: &reply)
+      writer.appendOPT(
+        head, head.cause == 0 ? nil : (state.name, AuditCode(rawValue: head.cause).token), into: &reply)
     }
     guard finding == .hit else { return false }
-    if failure != nil || snapshot.rules.allowedEvents == .all {
+    var verdict = QueryOutcome.cached
+    if cause != 0 || snapshot.rules.allowedEvents == .all {
+      if AuditCode(cause: cause)?.decision == .block { verdict = .denied }
       let code = ResponseCode(rawValue: UInt16(reply[3] & 0xF))
-      guard record(failure.map(AuditCode.init(ofCached:)) ?? .answered, state.name, code, octets: message.count) else {
+      guard record(AuditCode(cause: cause) ?? .answered, state.name, code, octets: message.count) else {
         _ = failClosed(message, state, into: &reply)
         return true
       }
     }
-    state.cells.count(.cached, reply[3], shard: shard)
+    state.cells.count(verdict, reply[3], shard: shard)
     return true
   }
 
@@ -223,13 +226,11 @@ struct QueryPath: ~Copyable {
 }
 
 extension AuditCode {
-  /// What a remembered failure was recorded as when it happened.
-  init(ofCached error: ExtendedErrorCode) {
-    switch error {
-    case .blocked: self = .answerNotPublic
-    case .invalidData: self = .answerInvalid
-    default: self = .upstreamUnreachable
-    }
+  /// What a remembered failure is recorded as; nil for an answer.
+  @inline(__always)
+  init?(cause: UInt8) {
+    guard cause != 0 else { return nil }
+    self.init(rawValue: cause)
   }
 }
 

@@ -39,7 +39,8 @@ package struct ReplyWriter {
     self.isDatagram = isDatagram
   }
 
-  private var limit: Int { Self.limit(query, isDatagram: isDatagram) }
+  /// The most octets that this client may get.
+  var limit: Int { Self.limit(query, isDatagram: isDatagram) }
 
   /// The most octets that this client may get.
   static func limit(_ query: Query, isDatagram: Bool) -> Int {
@@ -63,7 +64,7 @@ package struct ReplyWriter {
     reply.append(contentsOf: message.extracting(Header.octetCount..<query.questionEnd))
   }
 
-  /// Writes a whole reply from prepared sections; what does not fit is left out and TC set.
+  /// Writes a whole reply from prepared sections; records that do not fit are left out and TC set.
   package func answer(
     _ message: Span<UInt8>, _ response: borrowing CachedResponse, errorText: ErrorText? = nil,
     into reply: inout OutputSpan<UInt8>
@@ -72,7 +73,7 @@ package struct ReplyWriter {
     appendOPT(response.head, errorText, into: &reply)
   }
 
-  /// Writes a reply up to its OPT from prepared sections; what does not fit beside the OPT is left out and TC set.
+  /// Writes a reply up to its OPT from prepared sections; records that do not fit beside the OPT are left out and TC set.
   func answer(
     _ message: Span<UInt8>, _ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>,
     into reply: inout OutputSpan<UInt8>
@@ -86,9 +87,61 @@ package struct ReplyWriter {
       reply.patch16(head.answerCount, at: 6)
       reply.patch16(head.authorityCount, at: 8)
     } else {
+      appendWhatFits(head, sections, ttlOffsets, room: limit - base - optReserve(head), into: &reply)
       Self.setTruncated(&reply)
     }
   }
+
+  /// As many whole records as fit, in their order. Where that is the chain alone, as many as fit of what it leads to, as the
+  /// asked name's own: there are clients that take what is there and never ask by TCP (musl before 1.2.4).
+  ///
+  /// - Parameter room: octets that the records may take.
+  @inline(never)
+  private func appendWhatFits(
+    _ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>, room: Int,
+    into reply: inout OutputSpan<UInt8>
+  ) {
+    let ttl = head.remainingTTL(at: now)
+    let base = reply.count
+    let room = min(room, reply.freeCapacity)
+    var (end, count) = (0, 0)
+    while count < ttlOffsets.count, let next = Self.recordEnd(sections, Int(ttlOffsets[count])), next <= room {
+      end = next
+      count += 1
+    }
+    let isAnswered = (0..<count).contains { Self.type(sections, Int(ttlOffsets[$0])) == query.type.rawValue }
+    let answerCount = Int(head.answerCount)
+    let target = (min(count, answerCount)..<answerCount).first {
+      $0 < ttlOffsets.count && Self.type(sections, Int(ttlOffsets[$0])) == query.type.rawValue
+    }
+    guard !isAnswered, let target else {
+      reply.append(contentsOf: sections.extracting(0..<end))
+      for index in 0..<count { reply.patch32(ttl, at: base + Int(ttlOffsets[index])) }
+      let answers = min(count, answerCount)
+      reply.patch16(UInt16(truncatingIfNeeded: answers), at: 6)
+      return reply.patch16(UInt16(truncatingIfNeeded: count - answers), at: 8)
+    }
+    var answers: UInt16 = 0
+    for index in target..<min(answerCount, ttlOffsets.count) {
+      let at = Int(ttlOffsets[index])
+      // Type and class stand before the TTL, and the owner before them.
+      guard let end = Self.recordEnd(sections, at), reply.count - base + 2 + end - (at - 4) <= room else { break }
+      reply.append(bigEndian: 0xC000 | UInt16(Header.octetCount))
+      reply.append(contentsOf: sections.extracting((at - 4)..<at))
+      reply.append(bigEndian: ttl)
+      reply.append(contentsOf: sections.extracting((at + 4)..<end))
+      answers += 1
+    }
+    reply.patch16(answers, at: 6)
+  }
+
+  /// Where the record ends whose TTL stands at `offset`.
+  private static func recordEnd(_ sections: Span<UInt8>, _ offset: Int) -> Int? {
+    sections.read16(offset + 4).map { offset + 6 + Int($0) }
+  }
+
+  /// The type of the record whose TTL stands at `offset`.
+  private static func type(_ sections: Span<UInt8>, _ offset: Int) -> UInt16? { sections.read16(offset - 4) }
 
   /// Appends the OPT of a reply from prepared sections, if the query had one.
   ///

@@ -39,6 +39,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     package var waiting: [WaitingClient]
     package var response: CachedResponse
     package var event: Event?
+    /// What is recorded of the first who waited beside its own event.
+    package var remark: Event?
   }
 
   package enum Action {
@@ -54,6 +56,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   package enum UpstreamResult {
     case answer([UInt8], server: String)
     case failure(ExtendedErrorCode)
+    /// There was an answer, with a code that is a failure of the upstream's own.
+    case refused(ResponseCode, server: String)
     /// Not asked, or not to the end: others had a right to the slot. That says nothing of the name.
     case overloaded
   }
@@ -125,6 +129,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private var holders: [Shares<UInt16>.Slot: Ticket] = [:]
   private var nextTicket: Ticket = 1
   private var seen = SeenNames()
+  /// Names of which it was told that their families differ.
+  private var differing = SeenNames()
   private let wallSeconds: () -> UInt64
 
   /// - Parameter wallSeconds: seconds since 1970, for rules whose time ends.
@@ -174,6 +180,11 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     switch result {
     case .failure(let code):
       return .finish(fail(ticket, Failure(.upstreamUnreachable, code, storedFor: Self.failureTTL), now: now))
+    case .refused(let code, let server):
+      let members = AuditMembers(.upstream, server).with(.upstreamCode, code.description)
+      let failure = Failure(
+        .upstreamRefused, .noReachableAuthority, members: members, storedFor: Self.failureTTL)
+      return .finish(fail(ticket, failure, now: now))
     case .overloaded:
       return .finish(fail(ticket, .overloaded, now: now))
     case .answer(let message, let server):
@@ -182,14 +193,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
         let scrubber = Self.scrubber(for: first.question, forbidden)
         resolution.answer = try scrubber.scrub(message.span, name: first.question.name, type: first.question.type)
       } catch {
-        let isInvalid = error == .invalid
-        let members = EventMembers.refused(error, upstream: server) { [forbidden] in
-          Self.refusal(of: $0, first.question, forbidden)
-        }
-        let failure = Failure(
-          isInvalid ? .answerInvalid : .answerNotPublic, isInvalid ? .invalidData : .blocked, members: members,
-          storedFor: Self.failureTTL)
-        return .finish(fail(ticket, failure, now: now))
+        return .finish(fail(ticket, failure(error, first.question, upstream: server), now: now))
       }
       return grant(ticket, now: now, epoch: epoch)
     }
@@ -282,7 +286,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     if finding == .hit, let cached {
       // A failure is recorded for each client that gets it, from whichever thread (P6).
       let event =
-        cached.extendedError.map { Event(code: AuditCode(ofCached: $0), members: AuditMembers(), once: false) }
+        AuditCode(cause: cached.cause).map { Event(code: $0, members: AuditMembers(), once: false) }
         ?? Self.eventOfEveryAnswer(to: question)
       return .finish(Finished(waiting: [waiting], response: cached, event: event))
     }
@@ -403,9 +407,15 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   private mutating func revoked(_ ticket: Ticket, now: UInt64) -> Finished {
     let resolution = close(ticket)
+    let code = resolution?.revocation ?? .notListed
+    var response = Self.servfail(now: now)
+    // Refused as it would have been if it had come a moment later.
+    if code == .answerNotPublic, let question = resolution?.waiting.first?.question {
+      response = Self.sinkhole(.NOERROR, question, now: now)
+    }
     return Finished(
-      waiting: resolution?.waiting ?? [], response: Self.servfail(now: now),
-      event: Event(code: resolution?.revocation ?? .notListed, members: AuditMembers(), once: false))
+      waiting: resolution?.waiting ?? [], response: response,
+      event: Event(code: code, members: AuditMembers(), once: false))
   }
 
   private mutating func finishResolution(_ ticket: Ticket, grantExpires: UInt64, epoch: UInt64, now: UInt64) -> Finished
@@ -434,7 +444,29 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       // The promise is this answer's now: an older one must not be renewed on the strength of it (P2).
       cache.remove(question.name.span, question.type)
     }
-    return Finished(waiting: resolution.waiting, response: response, event: event(of: resolution, answer, now: now))
+    return Finished(
+      waiting: resolution.waiting, response: response, event: event(of: resolution, answer, now: now),
+      remark: difference(of: resolution, answer, now: now))
+  }
+
+  /// Told once of a name of which upstream has addresses of one family, and says of the other that there is no such name:
+  /// where a client asks for both, one of the answers may cost it the other (musl does so).
+  private mutating func difference(of resolution: Resolution, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
+    guard let question = resolution.waiting.first?.question, let rule = question.egressRule,
+      let type = question.type.otherFamily, answer.responseCode == .NXDOMAIN || !answer.addresses.isEmpty,
+      let other = question.state.cache.head(question.name.span, type, now: now), other.cause == 0
+    else { return nil }
+    // An answer with an SOA has no addresses, but at most a chain.
+    let isDifferent =
+      answer.responseCode == .NXDOMAIN
+      ? other.responseCode == .NOERROR && other.answerCount > 0 && other.authorityCount == 0
+      : other.responseCode == .NXDOMAIN
+    guard isDifferent,
+      differing.isNew(question.name, server: question.state.name, pattern: rule.pattern, now: now)
+    else { return nil }
+    return Event(
+      code: .familiesDiffer,
+      members: AuditMembers(.otherType, type.description).with(.upstream, resolution.upstream), once: true)
   }
 
   private mutating func event(of resolution: Resolution, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
@@ -491,11 +523,40 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     static var firewallUnavailable: Failure { Failure(.firewallUnavailable) }
   }
 
+  /// Why an answer cannot be used.
+  private func failure(_ error: ScrubError, _ question: PendingQuery, upstream: String) -> Failure {
+    switch error {
+    case .invalid:
+      return Failure(
+        .answerInvalid, .invalidData, members: AuditMembers(.upstream, upstream), storedFor: Self.failureTTL)
+    case .chainTooLong:
+      return Failure(
+        .chainTooLong, .invalidData, members: AuditMembers(.upstream, upstream), storedFor: Self.failureTTL)
+    case .notPublic(let refused, let others):
+      let isBlocked = !refused.isEmpty && refused.allSatisfy(\.isUnspecified)
+      let members = EventMembers.refused(refused, others: others, upstream: upstream) { [forbidden] address, prefixes in
+        forbidden.refusal(
+          of: address, private: (question.egressRule?.privatePrefixes ?? []) + prefixes,
+          server: question.state.firewallIndex)
+      }
+      return Failure(
+        isBlocked ? .upstreamBlocked : .answerNotPublic, .blocked,
+        members: isBlocked ? AuditMembers(.upstream, upstream).with(.addresses, refused.map(\.description)) : members,
+        storedFor: Self.failureTTL)
+    }
+  }
+
   private mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
     let resolution = close(ticket)
-    let response = CachedResponse(
-      responseCode: .SERVFAIL, expires: now + failure.storedFor, extendedError: failure.error)
-    if failure.storedFor > 0, let question = resolution?.waiting.first?.question {
+    let question = resolution?.waiting.first?.question
+    var response = CachedResponse(
+      responseCode: .SERVFAIL, expires: now + failure.storedFor, extendedError: failure.error,
+      cause: failure.code.rawValue)
+    // Refused addresses are no failure of the name, whose other family may be in use: some clients take SERVFAIL for both.
+    if failure.code.decision == .block, let question {
+      response = Self.sinkhole(.NOERROR, question, now: now, cause: failure.code)
+    }
+    if failure.storedFor > 0, let question {
       question.state.cache.store(question.name, question.type, response)
     }
     return Finished(
@@ -526,15 +587,24 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
         waiting: [waiting], response: CachedResponse(local: local, question, now: now),
         event: Event(code: .special, members: AuditMembers(), once: false))
     }
-    let soa = zones.sinkholeSOA
+    return Finished(
+      waiting: [waiting], response: Self.sinkhole(.NXDOMAIN, question, now: now),
+      event: Event(code: .notListed, members: AuditMembers(), once: false))
+  }
+
+  /// NXDOMAIN or NODATA with the SOA of denials, and the extended error *Blocked*.
+  ///
+  /// - Parameter cause: why, where it is remembered.
+  private static func sinkhole(
+    _ code: ResponseCode, _ question: PendingQuery, now: UInt64, cause: AuditCode? = nil
+  ) -> CachedResponse {
+    let soa = question.snapshot.zones.sinkholeSOA
     var writer = SectionWriter(question: question.name)
     writer.append(owner: [0], .SOA, ttl: soa.ttl, rdata: soa.rdata)
     let ttl = UInt64(min(question.snapshot.rules.sinkholeTTL, soa.ttl))
-    let response = CachedResponse(
-      responseCode: .NXDOMAIN, authorityCount: 1, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
-      expires: now + ttl * Self.second, extendedError: .blocked)
-    return Finished(
-      waiting: [waiting], response: response, event: Event(code: .notListed, members: AuditMembers(), once: false))
+    return CachedResponse(
+      responseCode: code, authorityCount: 1, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
+      expires: now + ttl * second, extendedError: .blocked, cause: cause?.rawValue ?? 0)
   }
 
   private static func servfail(now: UInt64) -> CachedResponse {
@@ -544,13 +614,6 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private static func key(of question: PendingQuery) -> GrantLedger.Key {
     GrantLedger.Key(
       server: question.state.firewallIndex, name: Name(canonical: question.name.span), type: question.type)
-  }
-
-  private static func refusal(
-    of address: IPAddress, _ question: PendingQuery, _ forbidden: ForbiddenAddresses
-  ) -> ForbiddenAddresses.Reason? {
-    forbidden.refusal(
-      of: address, private: question.egressRule?.privatePrefixes ?? [], server: question.state.firewallIndex)
   }
 
   private static func scrubber(for question: PendingQuery, _ forbidden: ForbiddenAddresses) -> Scrubber {

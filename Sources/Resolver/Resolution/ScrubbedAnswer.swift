@@ -14,12 +14,17 @@ package struct ScrubbedAnswer: Sendable {
   package var ttlOffsets: [UInt16]
   package var answerCount: UInt16
   package var authorityCount: UInt16
+  /// Records of the answer that were left out, because there were more than are handed out.
+  package var recordsCut = 0
 }
 
 /// Why an upstream's answer may not be used. No address of it is.
 package enum ScrubError: Error, Equatable, Sendable {
   /// Malformed, looping, contradicting itself, or with an rcode that forbids its records.
   case invalid
-  /// It holds an address that is not public, or leads to a name that never leaves the host.
-  case notPublic(IPAddress?)
+  /// More CNAMEs one after the other than are followed.
+  case chainTooLong
+  /// It holds addresses that may not be opened, beside others or not, or leads to a name that never leaves the host: then
+  /// there are none of either.
+  case notPublic(refused: [IPAddress], others: [IPAddress])
 }

@@ -10,7 +10,7 @@ package struct Scrubber {
   package static let maxChain = 11
   /// Addresses of one answer; more are cut (Cilium's and GKE's limits are 50 to 1,000).
   package static let maxAddresses = 64
-  /// Records looked at; a 64 KiB answer of nothing but A records has 4,000.
+  /// Records kept of the asked type, and as many of the others; a 64 KiB answer of nothing but A records has 4,000.
   static let maxRecords = 512
   /// Octets of sections that one answer may take.
   static let maxSections = 16_384
@@ -44,15 +44,24 @@ package struct Scrubber {
   package func scrub(
     _ message: Span<UInt8>, name: [UInt8], type: RRType
   ) throws(ScrubError) -> ScrubbedAnswer {
-    let (header, records) = try read(message)
-    guard header.responseCode == .NOERROR || header.responseCode == .NXDOMAIN else { throw .invalid }
+    let content = try read(message, type)
+    let (code, records) = (content.header.responseCode, content.records)
+    guard code == .NOERROR || code == .NXDOMAIN else { throw .invalid }
     let chain = try walk(records, message, from: name, type: type)
     let found = records.filter { $0.header.section == .answer && $0.header.type == type && $0.owner == chain.end }
-    if found.isEmpty || header.responseCode == .NXDOMAIN {
+    if found.isEmpty || code == .NXDOMAIN {
       guard found.isEmpty else { throw .invalid }
-      return try negative(header.responseCode, records, message, chain)
+      return try negative(code, records, message, chain)
     }
-    return try positive(found, message, type: type, chain)
+    return try positive(found, message, type: type, chain, cut: content.cut)
+  }
+
+  /// What matters of a message.
+  private struct Content {
+    var header: Header
+    var records: [Record] = []
+    /// How many records of the asked type were not looked at.
+    var cut = 0
   }
 
   /// The CNAMEs from the asked name on, followed and written.
@@ -65,22 +74,30 @@ package struct Scrubber {
     var ttl: UInt32
   }
 
-  private func read(_ message: Span<UInt8>) throws(ScrubError) -> (Header, [Record]) {
-    var records: [Record] = []
+  /// Every record is read to its end, and those kept that an answer may be made of.
+  private func read(_ message: Span<UInt8>, _ type: RRType) throws(ScrubError) -> Content {
     do {
-      let header = try Header(parsing: message)
+      var content = Content(header: try Header(parsing: message))
       var reader = try ResponseReader(message)
       // One pointer for each owner besides what a well-formed message has.
-      var budget = NameWire.pointerBudget + Self.maxRecords
+      var budget = NameWire.pointerBudget + 2 * Self.maxRecords
+      var (asked, others) = (0, 0)
       while let record = try reader.next(message) {
-        guard record.section != .additional else { continue }
-        guard records.count < Self.maxRecords else { throw ScrubError.invalid }
-        guard record.klass == .IN else { continue }
-        records.append(Record(owner: try wireName(message, at: record.owner, &budget), header: record))
+        guard record.section != .additional, record.klass == .IN else { continue }
+        if record.section == .answer, record.type == type {
+          asked += 1
+          guard asked <= Self.maxRecords else { continue }
+        } else {
+          guard record.type == .CNAME || record.type == .SOA else { continue }
+          others += 1
+          guard others <= Self.maxRecords else { continue }
+        }
+        content.records.append(Record(owner: try wireName(message, at: record.owner, &budget), header: record))
       }
+      content.cut = max(asked - Self.maxRecords, 0)
       // The upper eight bits of the code stand in the OPT (RFC 6891 section 6.1.3): BADVERS looks like NOERROR here.
       guard reader.edns.map({ $0.extendedCode == 0 }) ?? true else { throw ScrubError.invalid }
-      return (header, records)
+      return content
     } catch {
       throw .invalid
     }
@@ -96,13 +113,13 @@ package struct Scrubber {
         $0.header.section == .answer && $0.header.type == .CNAME && $0.owner == chain.end
       }
       guard let link = links.first else { return chain }
-      guard chain.targets.count < Self.maxChain else { throw .invalid }
       let target = try targetName(message, link.header)
       for other in links.dropFirst() {
         guard try targetName(message, other.header) == target else { throw .invalid }
       }
       guard target != name, !chain.targets.contains(target) else { throw .invalid }
-      guard admitsTarget(target) else { throw .notPublic(nil) }
+      guard chain.targets.count < Self.maxChain else { throw .chainTooLong }
+      guard admitsTarget(target) else { throw .notPublic(refused: [], others: []) }
       chain.ttl = min(chain.ttl, link.header.ttl)
       chain.writer.appendAlias(to: target, ttl: link.header.ttl)
       chain.targets.append(target)
@@ -112,28 +129,55 @@ package struct Scrubber {
   }
 
   private func positive(
-    _ found: [Record], _ message: Span<UInt8>, type: RRType, _ chain: Chain
+    _ found: [Record], _ message: Span<UInt8>, type: RRType, _ chain: Chain, cut: Int
   ) throws(ScrubError) -> ScrubbedAnswer {
     var (writer, ttl, count) = (chain.writer, chain.ttl, chain.targets.count)
-    var addresses: [IPAddress] = []
-    for record in found {
-      ttl = min(ttl, record.header.ttl)
-      if type == .A || type == .AAAA {
-        guard let address = IPAddress(octets: message.extracting(record.header.rdata)) else { throw .invalid }
-        guard admitsAddress(address) else { throw .notPublic(address) }
-        guard addresses.count < Self.maxAddresses, !addresses.contains(address) else { continue }
-        addresses.append(address)
-        writer.append(type, ttl: record.header.ttl, rdata: address.octets)
-      } else {
-        guard let rdata = try rebuilt(message, record.header) else { continue }
-        writer.append(type, ttl: record.header.ttl, rdata: rdata)
+    let addresses = type == .A || type == .AAAA ? try admitted(found, message) : []
+    var left = cut
+    if type == .A || type == .AAAA {
+      ttl = found.reduce(ttl) { min($0, $1.header.ttl) }
+      for (address, addressTTL) in addresses.prefix(Self.maxAddresses) {
+        writer.append(type, ttl: addressTTL, rdata: address.octets)
+        count += 1
       }
-      guard writer.octets.count <= Self.maxSections else { throw .invalid }
-      count += 1
+      left += max(addresses.count - Self.maxAddresses, 0)
+    } else {
+      for record in found {
+        ttl = min(ttl, record.header.ttl)
+        guard let rdata = try rebuilt(message, record.header) else { continue }
+        guard writer.octets.count + rdata.count < Self.maxSections else {
+          left += 1
+          continue
+        }
+        writer.append(type, ttl: record.header.ttl, rdata: rdata)
+        count += 1
+      }
+      // What has no room for anything is no answer without anything.
+      guard left == cut || count > chain.targets.count else { throw .invalid }
     }
     return ScrubbedAnswer(
-      responseCode: .NOERROR, chain: chain.targets, addresses: addresses, ttl: ttl, sections: writer.octets,
-      ttlOffsets: writer.ttlOffsets, answerCount: UInt16(truncatingIfNeeded: count), authorityCount: 0)
+      responseCode: .NOERROR, chain: chain.targets, addresses: addresses.prefix(Self.maxAddresses).map(\.address),
+      ttl: ttl, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
+      answerCount: UInt16(truncatingIfNeeded: count), authorityCount: 0, recordsCut: left)
+  }
+
+  /// The addresses of an RRset with their TTLs, each once. One that may not be opened refuses all of them.
+  private func admitted(
+    _ found: [Record], _ message: Span<UInt8>
+  ) throws(ScrubError) -> [(address: IPAddress, ttl: UInt32)] {
+    var addresses: [(address: IPAddress, ttl: UInt32)] = []
+    var known: Set<IPAddress> = []
+    for record in found {
+      guard let address = IPAddress(octets: message.extracting(record.header.rdata)) else { throw .invalid }
+      if known.insert(address).inserted { addresses.append((address, record.header.ttl)) }
+    }
+    let refused = addresses.map(\.address).filter { !admitsAddress($0) }
+    guard refused.isEmpty else {
+      let others = addresses.map(\.address).filter(admitsAddress)
+      throw .notPublic(
+        refused: Array(refused.prefix(Self.maxAddresses)), others: Array(others.prefix(Self.maxAddresses)))
+    }
+    return addresses
   }
 
   /// NXDOMAIN or NODATA: kept for min(SOA TTL, SOA MINIMUM), and not at all without an SOA (RFC 2308 section 5).

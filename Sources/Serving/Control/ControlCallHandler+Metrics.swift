@@ -120,6 +120,10 @@ struct MetricsReading: Sendable {
     for state in upstreams {
       text.sample("sluice_upstream_healthy", ["upstream": state.address], state.isHealthy ? 1 : 0)
     }
+    text.family("sluice_upstream_refusing", .gauge, "1 while an upstream is there and refuses whatever it is asked.")
+    for state in upstreams {
+      text.sample("sluice_upstream_refusing", ["upstream": state.address], state.isRefusing ? 1 : 0)
+    }
     text.family("sluice_upstream_latency_seconds", .gauge, "Round trip to an upstream, smoothed.")
     for state in upstreams {
       if let latency = state.latency {
@@ -132,6 +136,7 @@ struct MetricsReading: Sendable {
         "messages", "Messages sent upstream, as an upstream counts them: questions, repetitions and probes.",
         upstream.messages
       ),
+      ("refusals", "Answers of upstreams that were none: SERVFAIL, REFUSED and the like.", upstream.refusals),
       ("probes", "Questions of our own, by which an upstream is judged.", upstream.probes),
       ("joined", "Questions that joined one in flight.", upstream.joined),
       ("failures", "Questions that no upstream answered.", upstream.failures),
@@ -256,7 +261,12 @@ extension ControlCallHandler {
     if hasFirewall, !service.enforcement.isBridgeUp { faults.append(.bridgeDown) }
     if hasFirewall, settings.audit.drops, !service.isRefusalLogRead { faults.append(.refusalLogTaken) }
     if hasFirewall, service.enforcement.incident.isOpen { faults.append(.enforcementDegraded) }
-    if !service.upstream.states.contains(where: { $0.isHealthy && $0.hasAnswered }) { faults.append(.noUpstream) }
+    let answering = service.upstream.states.filter { $0.isHealthy && $0.hasAnswered }
+    if answering.isEmpty {
+      faults.append(.noUpstream)
+    } else if answering.allSatisfy(\.isRefusing) {
+      faults.append(.upstreamsRefuse)
+    }
     return faults
   }
 

@@ -162,12 +162,8 @@ final class ControlCallHandler {
         names: policy.nameCount, since: ControlAPI.time(nanoseconds: service.policySince)),
       needsRestart: policies.needsRestart.map(ControlAPI.Change.init),
       queries: ControlAPI.Counts(),
-      upstreams: service.upstream.states.map {
-        ControlAPI.Status.Upstream(
-          address: $0.address, healthy: $0.isHealthy, answered: $0.hasAnswered, latencyMs: $0.latency,
-          failures: $0.failures,
-          byTcp: $0.isByStream)
-      }, upstreamExchanges: service.upstream.statistics.exchanges,
+      upstreams: service.upstream.states.map(ControlAPI.Status.Upstream.init),
+      upstreamExchanges: service.upstream.statistics.exchanges,
       upstreamWrongAnswers: service.upstream.statistics.wrongAnswers,
       bridge: ControlAPI.Status.Bridge(
         mode: mode.rawValue, table: mode == .off ? nil : "\(settings.firewall.family) \(settings.firewall.table)",
@@ -269,5 +265,14 @@ extension ControlAPI.Counts {
     failed += counts.total(.failed) + remembered
     malformed += counts.total(.malformed)
     total = cached + resolved + denied + special + failed + malformed
+  }
+}
+
+extension ControlAPI.Status.Upstream {
+  init(_ state: UpstreamPool.State) {
+    self.init(
+      address: state.address, healthy: state.isHealthy, answered: state.hasAnswered, latencyMs: state.latency,
+      failures: state.failures, byTcp: state.isByStream)
+    (refusing, refusals, refusedAs) = (state.isRefusing, state.refusals, state.lastRefusal?.description)
   }
 }

@@ -199,7 +199,7 @@ final class ResolutionService {
     case .ask(let ticket, let name, let type):
       guard let owner = engine.question(of: ticket)?.server else { break }
       upstream.ask(name: name.span, type: type, for: owner) { [unowned self] result in
-        perform(engine.answered(ticket, Self.result(result), now: now, epoch: shared.epoch.current))
+        perform(engine.answered(ticket, self.result(result), now: now, epoch: shared.epoch.current))
       }
     case .commit(let ticket, let commits, let evictions):
       let key = engine.question(of: ticket)
@@ -241,12 +241,13 @@ final class ResolutionService {
     }
   }
 
-  private static func result(
+  private func result(
     _ result: Result<UpstreamAnswer, UpstreamFailure>
   ) -> ResolutionEngine<any ReplyPath>.UpstreamResult {
     switch result {
     case .success(let answer): .answer(answer.message, server: answer.serverText)
     case .failure(.overloaded): .overloaded
+    case .failure(.refused(let code, let server)): .refused(code, server: upstream.text(of: server))
     case .failure(let failure): .failure(failure.extendedError)
     }
   }
@@ -255,6 +256,9 @@ final class ResolutionService {
   private func answerWaiting(_ finished: ResolutionEngine<any ReplyPath>.Finished) {
     let clock = shared.clock()
     var mustRecord = true
+    if let remark = finished.remark, let question = finished.waiting.first?.question {
+      _ = record(remark.code, remark.members, finished.response, question, clock)
+    }
     for waiting in finished.waiting {
       let question = waiting.question
       var isRecorded = true

@@ -76,7 +76,27 @@ struct Step: Sendable {
     Step("deliver \(label)", file, line) { try $0.deliver(label) }
   }
 
+  /// As `ask`, without EDNS, as musl asks.
+  static func askPlainly(
+    _ server: String, _ name: String, as label: String, _ file: String = #filePath, _ line: Int = #line
+  ) -> Step {
+    Step("ask \(name) without EDNS", file, line) { try $0.ask(server, name, .A, as: label, plainly: true) }
+  }
+
   // MARK: - Upstreams
+
+  /// - Parameter records: `OWNER TTL TYPE DATA` each; an SOA stands in the authority section.
+  static func upstream(
+    says code: ResponseCode = .NOERROR, of name: String, _ type: RRType, _ records: [String],
+    _ file: String = #filePath, _ line: Int = #line
+  ) -> Step {
+    Step("upstreams say \(code) of \(name)", file, line) { stage in
+      let read = try records.map { try ScriptedRecord($0) }
+      stage.data[message: name, type] = .init(
+        code: code, answers: read.filter { $0.type != .SOA }.map(\.octets),
+        authorities: read.filter { $0.type == .SOA }.map(\.octets))
+    }
+  }
 
   static func upstream(
     answers name: String, _ addresses: [String], ttl: Int = 300, alias: String? = nil,
@@ -220,6 +240,11 @@ struct Step: Sendable {
     }
   }
 
+  /// Whether serve is ready is asked.
+  static func readiness(_ file: String = #filePath, _ line: Int = #line) -> Step {
+    Step("readyz", file, line) { $0.call(.get, "readyz", [:]) }
+  }
+
   private static func call(
     _ method: Stage.Method, _ path: String, _ server: String, _ query: [String: String], _ file: String, _ line: Int
   ) -> Step {
@@ -262,6 +287,14 @@ enum Expectation: Sendable {
   case ttl(UInt32)
   /// The client got this code and no address.
   case code(ResponseCode)
+  /// There is such a name, and no record of the asked type.
+  case nodata
+  /// What the extended error says beside its code.
+  case error(Int, String)
+  /// So many addresses of those, and no others; whether more are to be had by TCP; in at most so many octets.
+  case part(Int, of: [String], truncated: Bool, octets: Int)
+  /// The records of the answer, in order.
+  case types([RRType])
   /// The client waits.
   case noAnswer
   /// 443/tcp of the address is open for the server, in the kernel.
@@ -321,6 +354,18 @@ enum Expectation: Sendable {
     case .code(let code):
       let reply = try stage.reply(to: label)
       return differs(reply?.code, code) ?? differs(reply?.addresses, [])
+    case .nodata:
+      let reply = try stage.reply(to: label)
+      return differs(reply?.code, .NOERROR) ?? differs(reply?.addresses, [])
+    case .error(let code, let text):
+      let error = try stage.reply(to: label)?.error
+      return differs(error?.code, code) ?? differs(error?.text, text)
+    case .part(let count, let addresses, let truncated, let octets):
+      guard let reply = try stage.reply(to: label) else { return "no answer" }
+      return differs(reply.code, .NOERROR) ?? differs(reply.addresses.count, count)
+        ?? differs(Set(reply.addresses).subtracting(addresses), []) ?? differs(reply.isTruncated, truncated)
+        ?? (reply.octetCount <= octets ? nil : "\(reply.octetCount) octets")
+    case .types(let types): return differs(try stage.reply(to: label)?.types, types)
     case .noAnswer: return differs(try stage.reply(to: label)?.code, nil)
     case .open(let server, let address): return try stage.isOpen(server, address) ? nil : "it is closed"
     case .closed(let server, let address): return try stage.isOpen(server, address) ? "it is open" : nil

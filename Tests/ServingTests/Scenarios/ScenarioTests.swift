@@ -29,6 +29,21 @@ struct ScenarioTests {
   @Test("the order of what the bridge does", arguments: Scenario.ordering)
   func ordering(_ scenario: Scenario) throws { try scenario.play() }
 
+  @Test("one family and the other", arguments: Scenario.families)
+  func families(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("long answers", arguments: Scenario.long)
+  func long(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("addresses that no entry admits", arguments: Scenario.unlisted)
+  func unlisted(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("names beside the listed one", arguments: Scenario.beside)
+  func beside(_ scenario: Scenario) throws { try scenario.play() }
+
+  @Test("slow and refusing upstreams", arguments: Scenario.slow)
+  func slow(_ scenario: Scenario) throws { try scenario.play() }
+
   @Test("upstreams", arguments: Scenario.failingOver)
   func failingOver(_ scenario: Scenario) throws { try scenario.play() }
 }

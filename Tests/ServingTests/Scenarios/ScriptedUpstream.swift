@@ -13,17 +13,35 @@ struct UpstreamData {
     var alias: String?
   }
 
+  /// What is said of a name and type, whatever it is.
+  struct Message {
+    var code: ResponseCode
+    /// Octets of records.
+    var answers: [[UInt8]] = []
+    var authorities: [[UInt8]] = []
+  }
+
   private var records: [String: Records] = [:]
+  private var messages: [String: Message] = [:]
 
   subscript(name: String, type: RRType) -> Records? {
     get { records["\(name) \(type)"] }
     set { records["\(name) \(type)"] = newValue }
   }
 
+  subscript(message name: String, type: RRType) -> Message? {
+    get { messages["\(name) \(type)"] }
+    set { messages["\(name) \(type)"] = newValue }
+  }
+
   /// The answer to a query, as a resolver gives it.
   func answer(_ name: String, _ type: RRType, id: Int) -> [UInt8] {
     // A probe: whatever is said shows that the upstream is there.
     guard name != "." else { return Messages.response(".", type, id: id) }
+    if let found = self[message: name, type] {
+      return Messages.response(
+        name, type, id: id, code: Int(found.code.rawValue), answers: found.answers, authorities: found.authorities)
+    }
     guard let found = self[name, type] else {
       return Messages.response(
         name, type, id: id, code: 3,
@@ -44,18 +62,22 @@ final class ScriptedUpstream {
     case answers
     /// Reads, and says nothing.
     case silent
+    /// Reads, and answers when so many milliseconds have passed.
+    case slow(Int)
     /// Reads, and answers when it `answers` again.
     case holds
     /// Says a code and nothing else.
     case fails(ResponseCode)
     /// Answers with another id than was asked.
     case forges
+    /// Answers with a header and nothing else, in which TC is set.
+    case truncatesAll
   }
 
   let port: UInt16
   private let socket: FileDescriptor
   private var batch = DatagramBatch()
-  private var held: [(query: Query, back: DatagramReturn?)] = []
+  private var held: [(query: Query, back: DatagramReturn?, came: UInt64)] = []
   var conduct = Conduct.answers
   /// Datagrams that came.
   private(set) var arrivals = 0
@@ -96,8 +118,8 @@ final class ScriptedUpstream {
   }
 
   /// Reads what came, and answers what is to be answered; whether there was anything to do.
-  func takeTurn(_ data: UpstreamData) -> Bool {
-    var isBusy = answerHeld(data)
+  func takeTurn(_ data: UpstreamData, now: UInt64) -> Bool {
+    var isBusy = answerHeld(data, now)
     while let count = try? batch.receive(socket.raw, block: false), count > 0 {
       isBusy = true
       for index in 0..<count {
@@ -108,26 +130,34 @@ final class ScriptedUpstream {
         }
         guard let query = Query(octets) else { continue }
         if query.name != "." { questions.append("\(query.name) \(query.type)") }
-        held.append((query, batch.returnAddress(index)))
+        held.append((query, batch.returnAddress(index), now))
       }
-      _ = answerHeld(data)
+      _ = answerHeld(data, now)
     }
     return isBusy
   }
 
-  private func answerHeld(_ data: UpstreamData) -> Bool {
-    if case .holds = conduct { return false }
-    defer { held.removeAll() }
-    for (query, back) in held {
+  private func answerHeld(_ data: UpstreamData, _ now: UInt64) -> Bool {
+    var delay: UInt64 = 0
+    switch conduct {
+    case .holds: return false
+    case .slow(let milliseconds): delay = UInt64(milliseconds) * 1_000_000
+    default: break
+    }
+    let due = held.filter { $0.came + delay <= now }
+    held.removeAll { $0.came + delay <= now }
+    for (query, back, _) in due {
       switch conduct {
-      case .answers: back?.send(data.answer(query.name, query.type, id: query.id), on: socket.raw)
+      case .answers, .slow: back?.send(data.answer(query.name, query.type, id: query.id), on: socket.raw)
       case .fails(let code):
         let message = Messages.response(query.name, query.type, id: query.id, code: Int(code.rawValue))
         back?.send(message, on: socket.raw)
       case .forges: back?.send(data.answer(query.name, query.type, id: query.id ^ 1), on: socket.raw)
+      case .truncatesAll:
+        back?.send(Messages.be16(query.id) + Messages.be16(0x8380) + [0, 0, 0, 0, 0, 0, 0, 0], on: socket.raw)
       case .silent, .holds: break
       }
     }
-    return !held.isEmpty
+    return !due.isEmpty
   }
 }

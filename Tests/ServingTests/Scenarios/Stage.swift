@@ -254,7 +254,7 @@ final class Stage {
       rounds += 1
       guard rounds < Self.mostRounds else { return broken.append("it is never quiet") }
       var isBusy = bridge.takeTurn()
-      for upstream in upstreams where upstream.takeTurn(data) { isBusy = true }
+      for upstream in upstreams where upstream.takeTurn(data, now: clock.now) { isBusy = true }
       if compilesAtOnce, compile() { isBusy = true }
       reactor.turn()
       if service.isStopping, !reactor.isRunning { isStopped = true }
@@ -280,14 +280,15 @@ final class Stage {
 
   // MARK: - Clients
 
-  func ask(_ server: String, _ name: String, _ type: RRType, as label: String) throws {
-    if let question = try decide(server, name, type, as: label) { try hand(question, label) }
+  func ask(_ server: String, _ name: String, _ type: RRType, as label: String, plainly: Bool = false) throws {
+    let message = Messages.query(name, type, opt: plainly ? [] : Messages.opt())
+    if let question = try decide(server, message, type, as: label) { try hand(question, label) }
     settle()
   }
 
   /// The query path decides; nil where it answers by itself.
   private func decide(
-    _ server: String, _ name: String, _ type: RRType, as label: String
+    _ server: String, _ message: [UInt8], _ type: RRType, as label: String
   ) throws -> PendingQuery? {
     let snapshot = shared.current.load()
     guard let serverIndex = snapshot.policy.server(named: server) else {
@@ -301,7 +302,6 @@ final class Stage {
     let client = ScriptedClient()
     asked[label] = Asked(client: client, server: state.firewallIndex, type: type)
     lastLabel = label
-    let message = Messages.query(name, type, opt: Messages.opt())
     var outcome = QuerySession.Disposition.drop
     let reply = [UInt8](capacity: ReplyWriter.maxDatagram) { out in
       outcome = session.answer(message.span, from: source, into: &out)
@@ -321,7 +321,7 @@ final class Stage {
 
   /// As `ask`, but the question does not come to the resolver's thread before `deliver`.
   func decideOnly(_ server: String, _ name: String, as label: String) throws {
-    guard let question = try decide(server, name, .A, as: label) else {
+    guard let question = try decide(server, Messages.query(name, .A, opt: Messages.opt()), .A, as: label) else {
       throw Failure(description: "\(name) was answered by the query path")
     }
     decided[label] = question
@@ -386,7 +386,8 @@ final class Stage {
   private static let root = ControlPeer(pid: 1, uid: 0, gid: 0)
 
   func call(_ method: ControlRequest.Method, _ path: String, _ query: [String: String]) {
-    let request = ControlRequest(method: method, path: ["v1", path], query: query, peer: Self.root)
+    let request = ControlRequest(
+      method: method, path: path == "readyz" ? [path] : ["v1", path], query: query, peer: Self.root)
     service.handle(.control(request) { [calls] in calls.add($0) })
     settle()
   }
@@ -469,11 +470,25 @@ struct ScriptedReply {
   var addresses: [String] = []
   /// Seconds; of the addresses.
   var ttl: UInt32 = 0
+  var octetCount: Int
+  var isTruncated: Bool
+  /// Types of the answer section, in order.
+  var types: [RRType] = []
+  /// Code and text of the extended error.
+  var error: (code: Int, text: String)?
 
   init(_ octets: [UInt8]) throws {
     var reader = try ResponseReader(octets.span)
     code = reader.header.responseCode
-    while let record = try reader.next(octets.span), record.section == .answer {
+    isTruncated = reader.header.isTruncated
+    octetCount = octets.count
+    while let record = try reader.next(octets.span) {
+      let data = Array(octets[record.rdata])
+      if record.type == .OPT, data.count >= 6, data[0] == 0, data[1] == 15 {
+        error = (Int(data[4]) << 8 | Int(data[5]), String(decoding: data[6...], as: UTF8.self))
+      }
+      guard record.section == .answer else { continue }
+      types.append(record.type)
       guard [.A, .AAAA].contains(record.type), let address = IPAddress(octets: octets.span.extracting(record.rdata))
       else { continue }
       addresses.append(address.description)

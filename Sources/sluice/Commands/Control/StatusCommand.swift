@@ -33,7 +33,8 @@ struct StatusCommand: ParsableCommand {
     let upstreams = status.upstreams.map { upstream in
       let latency = upstream.latencyMs.map { String(format: ", %.1f ms", $0) } ?? ""
       return
-        "\(upstream.address) \(health(upstream))\(latency)"
+        "\(upstream.address) \(Self.health(upstream))\(latency)"
+        + (upstream.refusing ? TerminalStyle.bad("; says \(upstream.refusedAs ?? "no") to everything") : "")
         + (upstream.byTcp ? TerminalStyle.bad("; by TCP alone: answers came that were not its own") : "")
     }
     let bridge = status.bridge

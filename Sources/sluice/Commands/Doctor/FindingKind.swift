@@ -25,6 +25,7 @@ enum FindingKind: String, CaseIterable {
   case logBlocked = "log-blocked"
   case logUnrotated = "log-unrotated"
   case upstreamSilent = "upstream-silent"
+  case upstreamRefusing = "upstream-refusing"
   case policyDiffers = "policy-differs"
 
   // Rules

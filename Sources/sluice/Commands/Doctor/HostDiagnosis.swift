@@ -168,6 +168,12 @@ enum HostDiagnosis {
           .upstreamSilent, "server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
     }
     findings += restart(status, settings)
+    for upstream in status.upstreams where upstream.refusing {
+      findings.append(
+        .warning(
+          .upstreamRefusing, "server", "upstream \(upstream.address) says \(upstream.refusedAs ?? "no") to everything",
+          "let this host ask it (`allow-recursion`, `access-control`), or name another one in `upstreams:`"))
+    }
     let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
     if status.policy.fingerprint != own, status.permits > 0 {
       findings.append(

@@ -61,14 +61,14 @@ package final class UpstreamPool {
   /// A message of an exchange, on its way.
   private final class Attempt: TransportClient {
     let pool: UpstreamPool
-    let flight: Flight
+    let flight: ExchangeInFlight
     let number: Int
     let server: Int
     let kind: TransportKind
     let sentAt: UInt64
     var call: (any TransportCall)?
 
-    init(_ pool: UpstreamPool, _ flight: Flight, _ sending: Exchange.Sending, _ now: UInt64) {
+    init(_ pool: UpstreamPool, _ flight: ExchangeInFlight, _ sending: Exchange.Sending, _ now: UInt64) {
       (self.pool, self.flight) = (pool, flight)
       (number, server, kind) = (sending.attempt, sending.server, sending.kind)
       sentAt = now

@@ -34,7 +34,7 @@ import Testing
   @Test("a pattern over the root, which no file can have, admits nothing")
   func overRoot() throws {
     for kind in [NamePattern.Kind.exact, .oneLabel, .anyLabels] {
-      let rule = EgressRule(pattern: NamePattern(kind: kind, suffix: .root), location: place())
+      let rule = EgressRule(pattern: NamePattern(kind: kind, suffix: .root), location: location())
       let snapshot = PolicySnapshot([try server(rules: [rule])])
       #expect(snapshot.verdict("com") == .notListed && snapshot.verdict([String]()) == .notListed)
     }

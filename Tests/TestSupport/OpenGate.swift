@@ -1,4 +1,4 @@
-package import Resolver
+import Resolver
 
 /// An audit log that can be written, and whose writer never sleeps.
 package struct OpenGate: AuditGate {

@@ -128,7 +128,8 @@ def main():
     read = f"{options.sluice} log --path {log}"
     queries = [
         f"{read} --count --server github-mcp --decision block", f"{read} --count", f"{read} --count --json --decision block",
-        f"{read} --count --name '*.shop7*.example.com'", f"{read} --count --since 1h", f"{read} --limit 20 | tail -1",
+        f"{read} --count --name '*.shop7*.example.com'", f"{read} --count --client 10.77.3.0/24",
+        f"{read} --count --code granted --rule github-mcp.yaml:12", f"{read} --count --since 1h", f"{read} --limit 20 | tail -1",
         f"{read} --limit 20 --server files-11 --name 'img.*' | tail -1",
         f"{read} --server github-mcp --decision block | tail -1", f"{read} --json | tail -c 20",
         f"{options.sluice} log top --path {log} --limit 3 | sed -n 2p", f"{options.sluice} log top --path {log} --by server | sed -n 2p",

@@ -62,7 +62,10 @@ extension EndToEnd {
       #expect(try run("--count", "--json", "--server", "github-mcp").lines == ["{\"events\":43,\"records\":5045}"])
       #expect(try run("--count", "--name", "*.github.io", "--decision", "block").lines == ["12"])
       #expect(try run("--count", "--until", "2026-11-20 09:14:01.5Z").lines == ["1"])
-      #expect(try run("--count", "--server", "nobody").lines == ["0"])
+      #expect(try run("--count", "--name", "never.asked.example").lines == ["0"])
+      let mistyped = try run("--count", "--server", "gihub-mcp")
+      #expect(
+        mistyped.status == 1 && mistyped.lines.isEmpty && mistyped.errors.contains("there is no server gihub-mcp"))
       #expect(try run("--count", "--follow").status == 64)
       #expect(try run("--count", "--limit", "3").status == 64)
     }

@@ -212,7 +212,7 @@ extension EndToEnd {
         #expect(denied["verdict"] as? String == "not-listed" && denied["rcode"] as? String == "NXDOMAIN")
         let text = try bed.sluice.command("query", "--server", "github-mcp", "evil.example.com")
         #expect(text.status == 1 && text.text.contains(";; RESULT: NXDOMAIN, EDE 15 (Blocked): "), "\(text.text)")
-        #expect(!text.text.contains("id: 0") && !text.text.contains("; Data:"), "\(text.text)")
+        #expect(!text.text.contains("id: 0") && !text.text.contains("; EDE:"), "\(text.text)")
         let typed = try object(
           try bed.sluice.command("query", "--server", "github-mcp", "api.github.com", "TXT", "--json").text)
         #expect(typed["verdict"] as? String == "type-not-allowed" && typed["rcode"] as? String == "NOERROR")

@@ -52,7 +52,7 @@ struct QueryCommand: ParsableCommand {
     }
     // The message has no number of a client's, and its extended error is told in words.
     let text = message?.text.replacing(", id: 0", with: "").split(separator: "\n", omittingEmptySubsequences: false)
-      .filter { query.extendedError == nil || !$0.contains("; Data: \\#") }.joined(separator: "\n")
+      .filter { query.extendedError == nil || !$0.hasPrefix("; EDE:") }.joined(separator: "\n")
     StandardOutput.write(text ?? ";; no answer: policy drops what unknown clients ask\n")
     for line in Self.lines(query) { StandardOutput.write(";; \(line)") }
   }

@@ -84,7 +84,9 @@ struct StatusCommand: ParsableCommand {
   }
 
   private static func health(_ upstream: ControlAPI.Status.Upstream) -> String {
-    if !upstream.healthy { return TerminalStyle.bad("unhealthy after \(upstream.failures) failures") }
+    if !upstream.healthy {
+      return TerminalStyle.bad("unhealthy after \(counted(Int(clamping: upstream.failures), "failure"))")
+    }
     return upstream.answered ? "healthy" : TerminalStyle.doubtful("has not answered yet")
   }
 

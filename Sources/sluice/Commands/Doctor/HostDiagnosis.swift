@@ -219,7 +219,8 @@ enum HostDiagnosis {
           : .serious(
             .tableDiffers, "table",
             "inet \(settings.firewall.table) is not as the configuration wants it (\(difference.lines.count) lines differ)",
-            "see `sluice firewall diff`; a running sluice puts it right, else `sluice firewall install`"))
+            "see `sluice firewall diff`; a running sluice puts it right, once it is restarted where `sluice status` says that it must "
+              + "be; else `sluice firewall install`"))
     } catch {
       findings.append(
         .warning(

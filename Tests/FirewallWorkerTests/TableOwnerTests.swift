@@ -138,16 +138,14 @@ extension BridgeTests {
         #expect(try KernelSets().kind(family: .inet, table: "sluice") == .plain)
 
         // The kernel tells what became of the table, and of what closes, in the order in which it did.
-        let monitor = Process()
-        let told = Pipe()
-        monitor.executableURL = URL(filePath: "/usr/sbin/nft")
-        monitor.arguments = ["monitor"]
-        monitor.standardOutput = told
-        try monitor.run()
-        defer { monitor.terminate() }
+        let file = NSTemporaryDirectory() + "sluice-monitor-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        let started = try Kernel.run("nft monitor >\(file) & echo $!").trimmingCharacters(in: .whitespacesAndNewlines)
+        let monitor = try #require(Int32(started))
+        defer { kill(monitor, SIGKILL) }
         try Session.poll("nft listens") {
-          try String(contentsOfFile: "/proc/net/netlink", encoding: .utf8).split(separator: "\n").contains {
-            $0.split(separator: " ").prefix(3).dropFirst().elementsEqual(["12", "\(monitor.processIdentifier)"])
+          try String(contentsOfFile: "/proc/thread-self/net/netlink", encoding: .utf8).split(separator: "\n").contains {
+            $0.split(separator: " ").prefix(3).dropFirst().elementsEqual(["12", Substring(started)])
           }
         }
         let session = try Session(Self.exclusive)
@@ -161,17 +159,19 @@ extension BridgeTests {
         #expect(try session.commit([Self.element(1)]) == .committed)
         #expect(session.changes.isEmpty)
         try session.end()
-        monitor.terminate()
-        let lines = String(decoding: told.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self).split(
-          separator: "\n"
-        ).map(String.init)
-        func place(_ part: String, in lines: [String]) throws -> Int {
-          try #require(lines.firstIndex { $0.contains(part) }, "\(part) in \(lines)")
+        func lines() throws -> [String] {
+          try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").map(String.init)
         }
-        let awake = try place("add chain inet sluice/closing passing/hook", in: lines)
-        let gone = try place("delete table inet sluice", in: lines)
-        let back = try place("add rule inet sluice forward", in: lines)
-        let asleep = try place("delete chain inet sluice/closing passing/hook", in: lines)
+        let last = "delete chain inet sluice/closing passing/hook"
+        try Session.poll("all is told") { try lines().contains { $0.contains(last) } }
+        let told = try lines()
+        func place(_ part: String) throws -> Int {
+          try #require(told.firstIndex { $0.contains(part) }, "\(part) in \(told)")
+        }
+        let awake = try place("add chain inet sluice/closing passing/hook")
+        let gone = try place("delete table inet sluice")
+        let back = try place("add rule inet sluice forward")
+        let asleep = try place(last)
         #expect(awake < gone && gone < back && back < asleep)
       }
     }

@@ -172,7 +172,7 @@ package struct CommitQueue: ~Copyable {
 
   /// The next batch, when nothing is in flight and something waits.
   package mutating func next(now: MonotonicTime) -> Batch? {
-    guard isUp, flight == nil, !waiting.isEmpty else { return nil }
+    guard flight == nil, !waiting.isEmpty else { return nil }
     nextBatch &+= 1
     let units = take()
     let flight = Flight(

@@ -90,7 +90,8 @@ struct Exchange: ~Copyable {
       return next(now: now, id: id)
     }
     wrongAnswers += 1
-    guard wrongAnswers >= limits.wrongAnswers, !streamUsed[attempt.candidate] else { return .wait }
+    // A server gets no datagram after its stream: where one is waited for, the stream is still to come.
+    guard wrongAnswers >= limits.wrongAnswers else { return .wait }
     return connect(attempt.candidate, now: now, id: id)
   }
 
@@ -98,7 +99,6 @@ struct Exchange: ~Copyable {
   mutating func distrusted(now: UInt64, id: UInt16) -> Action {
     guard let attempt, attempt.kind == .datagram else { return .wait }
     candidates[attempt.candidate].byStream = true
-    guard !streamUsed[attempt.candidate] else { return next(now: now, id: id) }
     return connect(attempt.candidate, now: now, id: id)
   }
 
@@ -150,7 +150,7 @@ struct Exchange: ~Copyable {
 
   /// Turns to the next server that may be asked once more; the first round visits all of them.
   private mutating func next(now: UInt64, id: UInt16) -> Action {
-    guard let last = attempt?.candidate, now < end else {
+    guard let last = attempt?.candidate else {
       attempt = nil
       return .fail(lastFailure)
     }

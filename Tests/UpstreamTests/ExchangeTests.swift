@@ -36,6 +36,8 @@ struct ExchangeTests {
       return step { $0.failed(.timeout, now: $1, id: $2) }
     }
 
+    mutating func distrust() -> Step { step { $0.distrusted(now: $1, id: $2) } }
+
     mutating func lose() -> Step { step { $0.failed(.unreachable, now: $1, id: $2) } }
 
     private mutating func step(_ body: (inout Exchange, UInt64, UInt16) -> Exchange.Action) -> Step {
@@ -207,6 +209,31 @@ struct ExchangeTests {
     #expect(talk.exchange.refusedEDNS.isEmpty, "what is refused with and without OPT is refused for another reason")
   }
 
+  @Test("what is refused without EDNS is refused for good", arguments: [1, 4])
+  func plainFromTheStart(code: Int) {
+    var talk = Conversation(withEDNS: false)
+    #expect(talk.receive(answer(talk.start(), code: code)).description == "fail refused")
+    #expect(talk.exchange.refusedEDNS.isEmpty)
+  }
+
+  @Test("who is not believed any more is asked by TCP, once, and what came by TCP is believed")
+  func distrusted() {
+    var talk = Conversation()
+    _ = talk.start()
+    let connected = talk.distrust()
+    #expect(connected.description == "connect 0 1500")
+    #expect(talk.distrust().description == "wait")
+    #expect(talk.receiveStream(answer(connected)).description == "finish 0")
+    #expect(talk.distrust().description == "wait")
+  }
+
+  @Test("when the time of all tries is over no other one is begun")
+  func timeIsOver() {
+    var talk = Conversation(servers: 2)
+    _ = talk.start()
+    #expect(talk.wait(until: talk.now + UpstreamLimits().total * 1_000_000).description == "fail timeout")
+  }
+
   @Test("only a plain answer that succeeds shows that OPT was the reason", arguments: [0, 2, 3, 5])
   func plainSucceeds(code: Int) {
     var talk = Conversation()
@@ -235,6 +262,7 @@ struct ExchangeTests {
     }
     #expect(talk.receive(bare(0)).description == "wait")
     #expect(talk.receive(bare(3)).description == "wait")
+    #expect(talk.receive(bare(1) + [0]).description == "wait")
     #expect(talk.receive(bare(1)).description == "send 0 800 plain")
   }
 

@@ -160,7 +160,7 @@ let package = Package(
     tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
-    tests(of: "NFTables", ["CNetfilter", "FirewallModel", "IPNetwork", "LinuxIO"]),
+    tests(of: "NFTables", ["CNetfilter", "EgressPolicy", "FirewallModel", "IPNetwork", "LinuxIO"]),
     tests(of: "BridgeProcesses", ["FirewallModel", "LinuxIO"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the bridge too.

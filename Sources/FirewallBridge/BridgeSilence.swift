@@ -54,7 +54,6 @@ package struct BridgeSilence {
   ///
   /// - Parameter batchDeadline: of the batch that the bridge holds.
   package mutating func due(_ now: MonotonicTime, batchDeadline: MonotonicTime?) -> Action? {
-    guard isWatching else { return nil }
     guard let wake = nextWake(batchDeadline: batchDeadline), wake <= now else { return nil }
     guard probed != nil else {
       probed = now

@@ -172,7 +172,7 @@ package struct CommitQueue: ~Copyable {
 
   /// The next batch, when nothing is under way and something waits.
   package mutating func nextBatch(now: MonotonicTime) -> Batch? {
-    guard isUp, sent == nil, !waiting.isEmpty else { return nil }
+    guard sent == nil, !waiting.isEmpty else { return nil }
     nextBatch &+= 1
     let units = take()
     let sent = SentBatch(

@@ -21,7 +21,7 @@ extension GrantLedger {
     {
       return standing
     }
-    guard let other = addresses[address], other != server, let index = index(of: other),
+    guard let other = addresses[address], let index = index(of: other),
       let name = histories[index].standing(of: address, transport: transport, port: port, at: time)?.name
     else { return .neverResolved }
     return .resolvedByOther(name)

@@ -104,8 +104,6 @@ extension IPAddress: CustomStringConvertible {
     if rest.starts(with: [colon, colon]) {
       tail = []
       rest = rest.dropFirst(2)
-    } else if rest.first == colon {
-      return nil
     }
     while !rest.isEmpty {
       let group = rest.prefix { $0 != colon }

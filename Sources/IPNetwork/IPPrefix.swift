@@ -35,8 +35,8 @@ package struct IPPrefix: Hashable, Sendable {
     var length = address.octetCount * 8
     if parts.count == 2 {
       let digits = parts[1].utf8
-      guard (1...3).contains(digits.count), digits.allSatisfy({ (48...57).contains($0) }),
-        digits.count == 1 || digits.first != 48, let number = Int(parts[1])
+      guard digits.allSatisfy({ (48...57).contains($0) }), digits.count == 1 || digits.first != 48,
+        let number = Int(parts[1])
       else { return .failure(.length) }
       length = number
     }

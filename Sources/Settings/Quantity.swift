@@ -5,7 +5,7 @@ package enum Quantity {
 
   /// Decimal digits without sign; nil when there are none or too many.
   static func integer(_ text: some StringProtocol) -> Int? {
-    guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { return nil }
+    guard text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { return nil }
     return Int(text)
   }
 

@@ -11,9 +11,8 @@ struct MismatchWatch {
   /// Whether the server is asked by TCP only.
   func asksByStream(now: UInt64) -> Bool { now < streamUntil }
 
-  /// Wrong answers came; whether they are those beyond the bound.
+  /// Wrong answers came, one or more; whether they are those beyond the bound.
   mutating func wrong(_ answers: Int, now: UInt64, _ limits: UpstreamLimits) -> Bool {
-    guard answers > 0 else { return false }
     if now >= windowEnd {
       windowEnd = now + limits.mismatchWindow * 1_000_000
       count = 0

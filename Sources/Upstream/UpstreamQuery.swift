@@ -26,8 +26,8 @@ enum UpstreamQuery {
   /// Whether a message answers the query with this id and question (RFC 5452 section 9.1; the source is the socket's).
   static func isAnswer(_ message: Span<UInt8>, id: UInt16, name: [UInt8], type: RRType) -> Bool {
     let end = Header.octetCount + name.count
-    guard message.count >= end + 4, let header = Header(message),
-      header.id == id, header.isResponse, header.opcode == .QUERY, header.questionCount == 1,
+    guard let header = Header(message), header.id == id, header.isResponse, header.opcode == .QUERY,
+      header.questionCount == 1,
       message.read16(end) == type.rawValue, message.read16(end + 2) == RRClass.IN.rawValue
     else { return isBareHeader(message, id: id) }
     for index in name.indices where NameWire.lowercased(message[Header.octetCount + index]) != name[index] {

@@ -52,6 +52,25 @@ import Testing
     }
   }
 
+  @Test("a text is a string, and no other value")
+  func texts() {
+    #expect(AuditMembers(octets: Array(#","error":5,"policy":["a"]"#.utf8))[.error] == nil)
+    #expect(AuditMembers(octets: Array(#","error":5,"policy":["a"]"#.utf8))[.policy] == nil)
+    #expect(AuditMembers(octets: Array(#","chain":"a""#.utf8))[.chain] == nil)
+  }
+
+  @Test("escapes are undone, and half a pair of surrogates is no character")
+  func escapes() {
+    for (text, plain) in [
+      (#"a\n\r\t\b\f\"\\\/"#, "a\n\r\t\u{8}\u{C}\"\\/"), (#"\ud83d\udc3b"#, "\u{1F43B}"), (#"\u00e9x"#, "\u{E9}x"),
+      (#"\ud83d"#, "\u{FFFD}"), (#"\ud83dxyzxyz"#, "\u{FFFD}xyzxyz"), (#"\ud83d\u0041b"#, "\u{FFFD}b"),
+      (#"\ud83d\n0041"#, "\u{FFFD}\n0041"), (#"\u12"#, "\u{FFFD}"), (#"\"#, "\\"),
+    ] {
+      let undone = JSONEscapes.undo(Array(text.utf8)[...])
+      #expect(String(decoding: undone, as: UTF8.self) == plain, "\(text)")
+    }
+  }
+
   @Test("a surrogate stands only in a pair")
   func surrogates() {
     for (text, isGood) in [

@@ -135,6 +135,31 @@ import Testing
     #expect(AuditRingReader(ring).next(into: &got) == .corrupt)
   }
 
+  @Test("a ring has room for records that is a power of two, and not too small a one")
+  func sizes() {
+    for capacity in [AuditRing.minCapacity, 2 * AuditRing.minCapacity] {
+      #expect(AuditRing(HeapMemory(AuditRing.overhead + capacity).region) != nil)
+    }
+    for capacity in [0, 64, AuditRing.minCapacity / 2, 3 * AuditRing.minCapacity] {
+      #expect(AuditRing(HeapMemory(AuditRing.overhead + capacity).region) == nil, "\(capacity)")
+    }
+  }
+
+  @Test("a record that reaches beyond what was written, and more written than there is room for, are damage")
+  func damagedHead() {
+    let (ring, memory) = makeRing()
+    _ = ring.push(record())
+    let length = UInt8(ring.pending)
+    var got = AuditRecord()
+    for (octet, value) in [(0, length - 8), (1, 0x10)] as [(Int, UInt8)] {
+      memory.set(length, at: 0)
+      memory.set(0, at: 1)
+      memory.set(value, at: octet)
+      guard let again = AuditRing(memory.region) else { return #expect(Bool(false)) }
+      #expect(AuditRingReader(again).next(into: &got) == .corrupt, "octet \(octet) is \(value)")
+    }
+  }
+
   @Test("a mark to go on at the start that leads beyond what was written is damage")
   func damagedMark() {
     let (ring, memory) = makeRing()

@@ -369,6 +369,18 @@ struct EnforcementTests {
     #expect(world.ended.map(\.cause) == [.notShortened])
   }
 
+  @Test("none that could not be shortened are no trouble, and what is found later puts nothing off")
+  func overlongTimes() {
+    let world = World()
+    #expect(world.tell(.notShortened([])) == [] && !world.isOpen)
+    world.tell(.notShortened([element]))
+    let due = world.alarms
+    world.pass(milliseconds: 500)
+    world.tell(.notShortened([element]))
+    #expect(world.alarms == due)
+    #expect(world.sleep() && world.shortened == [[element]])
+  }
+
   // MARK: - Whatever comes
 
   /// P2 as the machine has it: an incident never ends unless everything was committed in the epoch of now, by a replay that

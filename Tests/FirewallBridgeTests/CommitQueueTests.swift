@@ -54,6 +54,31 @@ import FirewallModel
     #expect(queue.unitCount == 0)
   }
 
+  @Test("more grants than a message holds are refused, and no eviction is sent while a batch is in flight")
+  func largest() throws {
+    var queue = CommitQueue(plan: 1)
+    _ = queue.greeted(now: Self.at(0))
+    let most = (0..<UInt32(BridgeMessage.maximumGrants)).map { Self.grant($0) }
+    let refused = queue.submit(most + [Self.grant(.max)], deadline: Self.at(100))
+    #expect(Self.refused(refused) == .refused(BridgeRefusal(.overloaded)))
+    _ = try queue.submit([Self.grant(1)], deadline: Self.at(100)).get()
+    let batch = try Self.taken(queue.next(now: Self.at(0)))
+    queue.leave([Self.grant(9).element])
+    #expect(queue.nextEvictions().isEmpty)
+    _ = queue.answered(batch.identifier, refused: [])
+    #expect(queue.nextEvictions() == [Self.grant(9).element])
+  }
+
+  @Test("a batch of which every answer is late is not sent again")
+  func allLate() throws {
+    var queue = CommitQueue(plan: 1)
+    _ = queue.greeted(now: Self.at(0))
+    _ = try queue.submit([Self.grant(1)], deadline: Self.at(100)).get()
+    _ = try Self.taken(queue.next(now: Self.at(0)))
+    let again = queue.greeted(now: Self.at(200))
+    #expect(again.resend == nil && again.finished.map(\.outcome) == [.late])
+  }
+
   @Test("a batch stays small even when many wait")
   func batchLimit() throws {
     var limits = CommitQueue.Limits()

@@ -174,8 +174,19 @@ import Testing
     #expect(throws: BridgeFormatError.trailing) {
       try BridgeMessage(decoding: BridgeMessage.ping(request: 1).encoded() + [0])
     }
-    #expect(throws: BridgeFormatError.field) {
-      try BridgeMessage(decoding: BridgeMessage.removeTable(request: 1, table: "x; flush ruleset").encoded())
+    let wrong: [BridgeMessage] = [
+      .removeTable(request: 1, table: "x; flush ruleset"), .planPart(request: 1, index: 4, count: 4, octets: []),
+      .foreignChange(TableChange(rawValue: 128), servers: []),
+      .books([RefusalBook(server: "a b", refused: 1, told: 1, since: 1, cutSince: 0)]),
+      .hello(
+        BridgeGreeting(
+          incarnation: 1, refresh: .inPlace, generation: 1, plan: 1, servers: [ServerSets(rawValue: 64)])),
+    ]
+    for message in wrong {
+      #expect(throws: BridgeFormatError.field, "\(message)") { try BridgeMessage(decoding: message.encoded()) }
+    }
+    #expect(throws: BridgeFormatError.tooLong) {
+      try BridgeMessage(decoding: [UInt8](repeating: 1, count: BridgeMessage.maximumOctets + 1))
     }
   }
 }

@@ -47,6 +47,23 @@ struct EnvelopeTests {
     #expect(throws: BridgeFormatError.trailing) { try Envelope(decoding: octets + [0]) }
   }
 
+  @Test("another version, more octets than there may be, and ports of a server that has any are refused")
+  func contradictions() throws {
+    var octets = Self.envelope.encoded()
+    octets[0] ^= 1
+    #expect(throws: BridgeFormatError.version) { try Envelope(decoding: octets) }
+    octets[0] ^= 1
+    // Whether the ports are bounded stands behind the name.
+    let name = Array("github-mcp".utf8)
+    let flag = try #require(octets.indices.first { octets[$0...].starts(with: name) }) + name.count
+    try #require(octets[flag] == 1)
+    octets[flag] = 0
+    #expect(throws: BridgeFormatError.field) { try Envelope(decoding: octets) }
+    #expect(throws: BridgeFormatError.tooLong) {
+      try Envelope(decoding: [UInt8](repeating: 0, count: Envelope.maximumOctets + 1))
+    }
+  }
+
   /// Each makes one plan that goes beyond the files.
   private static let excesses: [(String, @Sendable (inout FirewallPlan) -> Void)] = [
     ("mode", { $0.mode = .sets }),
@@ -224,6 +241,13 @@ struct EnvelopeTests {
     #expect(limits.excess(of: Self.commit(open, server: 2)) != nil)
     #expect(limits.excess(of: Self.commit(open, milliseconds: 3_601_001)) != nil)
     #expect(Self.limits(.none).excess(of: Self.commit(open, port: 443)) != nil)
+    // Whatever port a permit may open, it is of a server of the files.
+    var envelope = Self.envelope
+    envelope.permitPorts = .any
+    let sets = [ServerSets](repeating: [.v4, .v6], count: 2)
+    #expect(envelope.limits(of: envelope.plan, sets: sets).excess(of: Self.commit(open, port: 22)) == nil)
+    envelope.reaches["github-mcp"] = nil
+    #expect(envelope.limits(of: envelope.plan, sets: sets).excess(of: Self.commit(open, port: 22)) != nil)
     #expect(Self.limits(.none).excess(of: Self.commit(open)) == nil)
   }
 

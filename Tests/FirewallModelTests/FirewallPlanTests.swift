@@ -1,3 +1,4 @@
+import EgressPolicy
 import IPNetwork
 import TestSupport
 import Testing
@@ -51,7 +52,9 @@ import Testing
     #expect(throws: FirewallPlanError.serverName(index: 1)) { try Ruleset.render(plan) }
   }
 
-  @Test("a table's name that is none is refused", arguments: ["", "a b", "x;", "\"x\"", "4"])
+  @Test(
+    "a table's name that is none is refused",
+    arguments: ["", "a b", "x;", "\"x\"", "4", String(repeating: "a", count: 64)])
   func tables(_ name: String) {
     #expect(throws: FirewallPlanError.tableName) { try Ruleset.render(.sample(table: name)) }
   }
@@ -76,6 +79,50 @@ import Testing
     plan = .sample()
     plan.family = .ip
     #expect(throws: FirewallPlanError.managedFamily) { try plan.validate() }
+  }
+
+  @Test("more servers than there may be, and bounds that are too many, equal or nothing, are refused")
+  func bounds() {
+    let caps = (1...UInt64(FirewallPlan.maximumCapCount + 1)).map { ByteCap(kind: .perHour, bytes: $0) }
+    var plan = FirewallPlan.sample()
+    plan.servers[1].caps = Array(caps.dropLast())
+    #expect(throws: Never.self) { try plan.validate() }
+    for wrong in [caps, [caps[0], caps[0]], [ByteCap(kind: .perHour, bytes: 0)]] {
+      plan.servers[1].caps = wrong
+      #expect(throws: FirewallPlanError.caps(index: 1)) { try plan.validate() }
+    }
+    plan = .sample()
+    plan.servers[0].staticRules[0].maxBytes = 0
+    #expect(throws: FirewallPlanError.caps(index: 0)) { try plan.validate() }
+    plan = .sample()
+    plan.servers = (0...FirewallPlan.maximumServerCount).map {
+      FirewallPlan.Server(name: "s\($0)", prefixes: [], opensAnyPort: false)
+    }
+    #expect(throws: FirewallPlanError.tooManyServers) { try plan.validate() }
+    plan.servers.removeLast()
+    #expect(throws: Never.self) { try plan.validate() }
+  }
+
+  @Test("another version of a plan, inbound ports of a server that has none, and host bits in a network are refused")
+  func contradictions() throws {
+    var plan = FirewallPlan.sample()
+    plan.servers[1].inbound = [PortRule(8080, .tcp)]
+    var octets = plan.encoded()
+    octets[0] ^= 1
+    #expect(throws: BridgeFormatError.version) { try FirewallPlan(decoding: octets) }
+    octets[0] ^= 1
+    // At the end: whether there is such a list, its count, a port of three octets, and DHCP.
+    let flag = octets.count - 9
+    try #require(octets[flag] == 1)
+    octets[flag] = 0
+    #expect(throws: BridgeFormatError.field) { try FirewallPlan(decoding: octets) }
+    for (text, isRight) in [("10.77.1.0", true), ("10.77.1.4", false)] {
+      var writer = OctetWriter()
+      writer.address(IPAddress(text)!)
+      writer.integer(24 as UInt8)
+      var reader = OctetReader(writer.octets)
+      #expect(((try? reader.prefix()) != nil) == isRight)
+    }
   }
 
   @Test("the longest prefix owns an address, whatever nests in what")
@@ -110,7 +157,11 @@ import Testing
     for name in FirewallPlan.sample().servers.flatMap(SetName.all(of:)) {
       #expect(SetName(name.text) == name)
     }
-    for text in ["clients-4", "servers-6", "x", "x-5", "-4", "a b-4"] {
+    #expect(SetName("a-4/max-5")?.cap == ByteCap(kind: .perConnection, bytes: 5))
+    for text in [
+      "clients-4", "servers-6", "x", "x-5", "-4", "a b-4", "a-4/max-5/x", "a-4/max-0", "a-4/max-05", "a-4/max-5-6",
+      "a-4/max", "a-4/", "a-4/min-5",
+    ] {
       #expect(SetName(text) == nil)
     }
   }

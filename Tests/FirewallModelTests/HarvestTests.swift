@@ -127,6 +127,11 @@ struct HarvestTests {
     #expect(
       book.read("a", [key: ElementCounts(octets: 400, packets: 4)]).map(\.1) == [ElementCounts(octets: 400, packets: 4)]
     )
+    // A counter that stands lower in one of both numbers began again.
+    for lower in [ElementCounts(octets: 900, packets: 3), ElementCounts(octets: 30, packets: 9)] {
+      #expect(book.read("a", [key: ElementCounts(octets: 400, packets: 4)]).count <= 1)
+      #expect(book.read("a", [key: lower]).map(\.1) == [lower])
+    }
     let unused = ElementCounts(octets: 0, packets: 0)
     #expect(book.missing("a", in: [:]) == [key])
     #expect(book.missing("a", in: [key: unused]).isEmpty)
@@ -159,5 +164,8 @@ struct HarvestTests {
     #expect(windows.step(reference, lifetime: 90_000, now: hour)?.startsAnew == true)
     windows.opened(reference, until: hour + 86_490 * Self.second, anew: true, now: hour)
     #expect(windows.step(reference, lifetime: 90_000, now: hour + Self.second) == nil)
+    // One that has ended is not the one that is opened next.
+    let later = hour + 86_490 * Self.second
+    #expect(windows.step(reference, lifetime: 90_000, now: later) == first)
   }
 }

@@ -22,6 +22,22 @@ struct RefusedPacketTests {
     #expect(packet.transport == 6 && packet.sourcePort == 40_188 && packet.port == 443 && packet.length == 60)
   }
 
+  @Test(
+    "no ports in a later fragment of IPv4, nor of a transport without; no packet with a header of less than 20 octets")
+  func withoutPorts() throws {
+    var fragment = Self.v4
+    fragment[7] = 1
+    let later = try #require(RefusedPacket(prefix: "", packet: fragment, time: 7))
+    #expect(later.port == 0 && later.sourcePort == 0 && later.transport == 6)
+    var ping = Self.v4
+    ping[9] = 1
+    let other = try #require(RefusedPacket(prefix: "", packet: ping, time: 7))
+    #expect(other.port == 0 && other.sourcePort == 0 && other.transport == 1)
+    var short = Self.v4
+    short[0] = 0x44
+    #expect(RefusedPacket(prefix: "", packet: short, time: 7) == nil)
+  }
+
   @Test("ports behind extension headers of IPv6, and none in a later fragment")
   func ipv6() throws {
     let ports: [UInt8] = [0, 53, 0x03, 0x55, 0, 8, 0, 0]

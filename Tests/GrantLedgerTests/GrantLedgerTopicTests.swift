@@ -141,6 +141,10 @@ struct AdoptionTests {
     #expect(Set(ledger.elements(ofServer: 0, now: 10)) == [element(1), element(2)])
     #expect(ledger.elements(of: a, now: 10) == nil)
     #expect(ledger.name(of: address(1), server: 0, now: 10)?.name == a.name)
+    var other = makeSmall()
+    #expect(other.adopt(a, element(3), until: 10, caps: 0, now: 10, epoch: 1) == false, "it is over")
+    #expect(other.adopt(a, element(3, server: 1), until: 20, caps: 0, now: 10, epoch: 1) == false, "of another server")
+    #expect(other.adopt(a, element(3), until: 20, caps: 0, now: 10, epoch: 1) == true)
     var held: [GrantElement: [UInt64]] = [:]
     ledger.forEachHolding(now: 10) { _, element, until, opened in held[element] = [until, opened] }
     #expect(held == [element(1): [50 * second, 3], element(2): [60 * second, 10]])
@@ -214,6 +218,25 @@ struct StandingTests {
     _ = ledger.end(now: 11 * second) { _ in true }
     let b = try Name(hostname: "b.example")
     #expect(standing(ledger, 2, now: 11 * second) == closed(b, 10 * second, 11 * second, .policy))
+  }
+
+  @Test("one port of an address that leaves takes no other with it")
+  func onePort() throws {
+    var ledger = makeSmall(elements: 3)
+    let targets: [(transport: UInt8, port: UInt16)] = [(6, 443), (17, 443), (6, 80)]
+    for (index, target) in targets.enumerated() {
+      let key = try key("n\(index).example")
+      let plan = try ledger.plan(
+        key, addresses: [address(1)], targets: [target], ttl: second, now: UInt64(index), epoch: 1)
+      ledger.committed(plan.commits, askedAt: UInt64(index), epoch: 1)
+      _ = ledger.promise(key, elements: plan.elements, answerUntil: second, now: UInt64(index), epoch: 1)
+    }
+    try ledger.answer("new.example", [2], ttl: 1, now: 10 * second)
+    let names = try (0..<3).map { try Name(hostname: "n\($0).example") }
+    let standings = targets.map {
+      ledger.standing(of: address(1), transport: $0.transport, port: $0.port, server: 0, at: 10 * second)
+    }
+    #expect(standings == [closed(names[0], 0, 10 * second, .room), .open(names[1]), .open(names[2])])
   }
 
   @Test("a packet met what there was at its time, whatever came after it")
@@ -319,6 +342,37 @@ struct PromiseTests {
     ledger.committed(plan.commits, askedAt: 0, epoch: 1)
     #expect(ledger.promise(key, elements: plan.elements + plan.elements, now: 0, epoch: 1) == 100 * second)
   }
+
+  @Test("what is not there, of another epoch or over is not promised, and not committed or shortened again")
+  func nothing() throws {
+    var ledger = makeSmall()
+    let key = try key("a.example")
+    let plan = try ledger.plan(key, [1], ttl: 100, now: 0)
+    #expect(ledger.renewal(of: [element(1)], now: 1, epoch: 2) == [], "it is not committed yet")
+    ledger.committed(plan.commits, askedAt: 0, epoch: 1)
+    let (unknown, over) = ([element(9)], 1000 * second)
+    #expect(ledger.promise(key, elements: unknown, now: 1, epoch: 1) == nil)
+    #expect(ledger.promise(key, elements: plan.elements, now: 1, epoch: 2) == nil)
+    #expect(ledger.promise(key, elements: plan.elements, now: over, epoch: 1) == nil)
+    #expect(ledger.renewal(of: plan.elements, now: 1, epoch: 2).map(\.element) == plan.elements)
+    #expect(ledger.renewal(of: plan.elements, now: 1, epoch: 1) == [])
+    #expect(ledger.renewal(of: unknown, now: 1, epoch: 2) == [])
+    #expect(ledger.renewal(of: plan.elements, now: over, epoch: 2) == [])
+    #expect(ledger.shortening(of: plan.elements, now: 1).map(\.element) == plan.elements)
+    #expect(ledger.shortening(of: unknown, now: 1) == [] && ledger.shortening(of: plan.elements, now: over) == [])
+    #expect(ledger.names(of: element(9), now: 1) == [])
+  }
+
+  @Test("an answer without addresses holds nothing, and one of more than a name may have is refused")
+  func counts() throws {
+    var ledger = makeSmall(elements: 10, perName: 2)
+    let key = try key("a.example")
+    let plan = try ledger.plan(key, [], ttl: 100, now: 0)
+    #expect(plan.elements == [] && plan.commits == [] && ledger.dump().isEmpty)
+    ledger.checkConsistency(now: 0)
+    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(key, [1, 2, 3], ttl: 100, now: 0) }
+    #expect(try ledger.plan(key, [1, 2], ttl: 100, now: 0).commits.count == 2)
+  }
 }
 
 @Suite("The grant ledger: addresses in use")
@@ -340,6 +394,9 @@ struct InUseTests {
     #expect(ledger.due(within: 1000 * second, bound: bound, now: 140 * second) == [])
     #expect(ledger.extend([element(1)], by: 90 * second, bound: bound, now: 140 * second) == [])
     #expect(ledger.extend([element(1)], by: .max, bound: bound, now: 151 * second) == [])
+    // What was asked for and is not open cannot be in use.
+    _ = try ledger.plan(try key("c.example"), [3], ttl: 1, now: 151 * second)
+    #expect(ledger.extend([element(3)], by: 90 * second, bound: .max, now: 152 * second) == [])
   }
 
   @Test("an element whose holders are not found among the latest ones is not kept open")

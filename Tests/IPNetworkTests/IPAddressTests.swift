@@ -20,6 +20,7 @@ struct IPAddressTests {
     arguments: [
       "", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "1.2.3.4 ", "1..2.3", ":", ":::", "1:2", "::1::", "12345::",
       "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7::8", "fe80::1%eth0", "::1.2.3", "g::", "1:2:3:4:5:6:7:", "0x1.2.3.4",
+      "1:2:3:4:5:6:7:8:", "::1:", ":1:2:3:4:5:6:7:8", ":1::",
     ])
   func refusedText(_ text: String) {
     #expect(IPAddress(text) == nil)
@@ -60,5 +61,48 @@ struct IPAddressTests {
   func unmapped() throws {
     #expect(try #require(IPAddress("::ffff:10.1.2.3")).unmapped == IPAddress("10.1.2.3"))
     #expect(try #require(IPAddress("::1")).unmapped == IPAddress("::1"))
+    #expect(try #require(IPAddress("1::ffff:a01:203")).unmapped == IPAddress("1::ffff:a01:203"))
+    #expect(try #require(IPAddress("10.1.2.3")).unmapped == IPAddress("10.1.2.3"))
+  }
+
+  @Test("an IPv4 address holds no other one")
+  func embedded() throws {
+    for text in ["8.8.8.8", "10.0.0.1"] { #expect(try #require(IPAddress(text)).embedded == []) }
+    #expect(try #require(IPAddress("::ffff:10.0.0.1")).embedded == [IPAddress("10.0.0.1")])
+  }
+
+  @Test("octets for which there is no room are left out whole", arguments: 0...16)
+  func room(_ capacity: Int) throws {
+    let (four, six) = (try #require(IPAddress("192.0.2.1")), try #require(IPAddress("2001:db8::1")))
+    #expect([UInt8](capacity: capacity) { four.append(to: &$0) } == (capacity >= 4 ? four.octets : []))
+    #expect([UInt8](capacity: capacity) { six.append(to: &$0) } == (capacity >= 16 ? six.octets : []))
+  }
+
+  @Test("a prefix has a length of digits that its family has, and no bit beyond it")
+  func prefixes() throws {
+    for (text, error) in [
+      ("10.0.0.0/33", .length), ("10.0.0.0/+8", .length), ("10.0.0.0/-8", .length), ("10.0.0.0/", .length),
+      ("10.0.0.0/08", .length), ("10.0.0.0/1000", .length), ("::/129", .length), ("10.0.0/8", .address),
+      ("10.0.0.1/8", .hostBits(try .parse("10.0.0.0/8"))), ("fd00:1::/8", .hostBits(try .parse("fd00::/8"))),
+      ("fd00::1/64", .hostBits(try .parse("fd00::/64"))),
+    ] as [(String, IPPrefixError)] {
+      #expect(throws: error, "\(text)") { try IPPrefix.parse(text) }
+    }
+    let address = try #require(IPAddress("10.1.2.3"))
+    #expect(IPPrefix(address, length: -1) == nil && IPPrefix(address, length: 33) == nil)
+    #expect(IPPrefix(address, length: 8)?.description == "10.0.0.0/8")
+    let network = try IPPrefix.parse("2001:db8::/32")
+    #expect(network.contains(try #require(IPAddress("2001:db8:1::1"))))
+    #expect(!network.contains(try #require(IPAddress("2001:db9::1"))))
+  }
+
+  @Test("ranges end where their network does, also where one ends with the one around it")
+  func ranges() throws {
+    let entries = [
+      (prefix: try IPPrefix.parse("10.0.0.0/24"), owner: 0), (prefix: try IPPrefix.parse("10.0.0.128/25"), owner: 1),
+    ]
+    let ranges = DisjointRanges(entries, family: .v4).ranges
+    #expect(ranges.map(\.owner) == [0, 1])
+    #expect(ranges.map { $0.last - $0.first } == [127, 127])
   }
 }

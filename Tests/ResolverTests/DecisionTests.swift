@@ -75,6 +75,60 @@ struct DecisionTests {
     #expect(!after.grantsAsBefore(before, server: 0, name: Messages.name("api.example.com"), type: .AAAA))
   }
 
+  @Test func `what would be opened or bounded otherwise does not stay open over a change of policy`() throws {
+    let world = try World()
+    func rule(_ text: [String] = [], max: UInt64? = nil, hour: UInt64? = nil) throws -> EgressRule {
+      EgressRule(
+        pattern: try NamePattern("api.example.com"), privatePrefixes: text.map(prefix), maxBytes: max,
+        maxBytesPerHour: hour, location: SourceLocation(file: "policy.yaml", line: 1, column: 1))
+    }
+    func snapshot(
+      _ rule: EgressRule, opensIPv6: Bool = true, plain: Set<IPAddress.Family> = [], caps: [ByteCap] = []
+    ) throws -> ResolverSnapshot {
+      var world = world
+      world.rules = [rule]
+      let made = try world.snapshot()
+      return ResolverSnapshot(
+        policy: made.policy, zones: made.zones, rules: made.rules,
+        servers: made.servers.enumerated().map { index, state in
+          ServerState(
+            name: "s\(index)", cache: state.cache, firewallIndex: UInt16(index), interface: nil, opensIPv6: opensIPv6,
+            plainFamilies: plain, byteCaps: caps)
+        })
+    }
+    func stays(_ after: ResolverSnapshot, _ before: ResolverSnapshot) -> Bool {
+      after.grantsAsBefore(before, server: 0, name: Messages.name("api.example.com"), type: .A)
+    }
+    let before = try snapshot(rule())
+    #expect(stays(try snapshot(rule()), before))
+    #expect(!stays(try snapshot(rule(), opensIPv6: false), before))
+    #expect(!stays(try snapshot(rule(), plain: [.v4]), before))
+    #expect(!stays(try snapshot(rule(["10.0.0.0/8"])), before))
+    #expect(!stays(try snapshot(rule(max: 5)), before))
+    #expect(!stays(try snapshot(rule(hour: 5)), before))
+    let caps = [5, 6].map { ByteCap(kind: .perConnection, bytes: $0) }
+    let capped = try snapshot(rule(max: 5), caps: [caps[0]])
+    #expect(stays(try snapshot(rule(max: 5), caps: caps), capped))
+    #expect(!stays(try snapshot(rule(max: 5), caps: caps.reversed()), capped))
+    #expect(!stays(try snapshot(rule(max: 5), caps: [caps[1]]), capped))
+  }
+
+  @Test func `an interface is looked up when another one than the known comes up`() throws {
+    let state = ServerState(
+      name: "mcp", cache: ResponseCache(maxEntries: 10, hash: NameHash(seed: 1)), firewallIndex: 0, interface: "br-x")
+    var asked = 0
+    func admits(_ index: UInt32) -> Bool {
+      state.admits(interface: index) { _ in
+        asked += 1
+        return 7
+      }
+    }
+    for _ in 0..<3 { #expect(admits(7)) }
+    #expect(asked == 1)
+    #expect(!admits(8) && !admits(0) && admits(7))
+    #expect(asked == 2)
+  }
+
   @Test func `the facts of a name are those of a query for it`() throws {
     var random = SeededRandom(seed: 0xFAC7)
     for _ in 0..<2000 {

@@ -362,6 +362,19 @@ struct QueryPathLocalTests {
     }
   }
 
+  @Test("a label that is too long, or no nibble, makes no address")
+  func noPointer() {
+    let nibbles = [[UInt8]](repeating: [1, 49], count: 30).flatMap { $0 }
+    for name in [
+      [11] + [UInt8](repeating: 57, count: 11) + Messages.name("in-addr.arpa"),
+      [2, 49] + Messages.name("in-addr.arpa"), [3, 97, 1, 98] + nibbles + Messages.name("ip6.arpa"),
+    ] {
+      #expect(ReverseName.address(name.span) == nil, "\(name)")
+    }
+    let whole = [1, 97, 1, 98] + nibbles + Messages.name("ip6.arpa")
+    #expect(ReverseName.address(whole.span) != nil)
+  }
+
   @Test("a local zone's routable address is never handed out without policy, and opened first with it")
   func localZone() throws {
     var world = try World(["db.corp.example"])
@@ -682,6 +695,20 @@ struct QueryPathCacheTests {
     let reply = try asker.reply(Messages.query("api.example.com", .AAAA))
     #expect(reply.code == .NOERROR && reply.answers.isEmpty)
     #expect(asker.recorded() == (all ? [.answered] : []))
+  }
+
+  @Test("that a listed name has no IPv6 address here is not said without its record")
+  func withoutIPv6Unrecorded() throws {
+    var world = try World()
+    world.allowedEvents = .all
+    world.opensIPv6 = false
+    let asker = try Asker(world, ringCapacity: 4096)
+    let query = Messages.query("api.example.com", .AAAA)
+    var said = 0
+    while try asker.reply(query).code == .NOERROR, said < 1000 { said += 1 }
+    #expect(said < 1000)
+    #expect(try asker.reply(query).code == .SERVFAIL)
+    #expect(asker.recorded() == Array(repeating: .answered, count: said))
   }
 }
 

@@ -2,6 +2,7 @@ import DNSWire
 import ResponseCache
 import TestSupport
 import Testing
+import Zones
 
 @testable import Resolver
 
@@ -208,11 +209,42 @@ struct ReplyWriterTests {
   @Test("a short buffer cuts nothing in the middle of a record")
   func shortBuffer() throws {
     let message = Messages.query("api.example.com", .A, opt: Messages.opt())
-    for capacity in message.count..<(message.count + 60) {
+    for capacity in (message.count - 11)..<(message.count + 60) {
       let octets = try write(
         response(0, error: .otherError), to: message, text: (Array("mcp".utf8), "set-full"), capacity: capacity
       ).octets
       #expect(octets.count <= capacity)
     }
+  }
+
+  @Test("a local answer stays within 512 octets and within its buffer, and its records are whole")
+  func localAnswer() throws {
+    var world = try World()
+    world.zoneText =
+      "lan. 60 IN SOA lan. lan. 1 2 3 4 5\n" + (1...60).map { "many.lan. 60 IN A 127.0.0.\($0)\n" }.joined()
+    let name = Messages.name("many.lan")
+    let answer = try #require(try world.snapshot().zones.answer(name: name.span, type: .A))
+    let message = Messages.query("many.lan", .A, opt: Messages.opt())
+    let query = try screen(message)
+    for capacity in query.questionEnd...600 {
+      let octets = [UInt8](capacity: capacity) { LocalReply.write(answer, query, message.span, into: &$0) }
+      #expect(octets.count <= 512)
+      #expect(try Reply(octets).answers.count == (min(capacity, 501) - query.questionEnd) / 24)
+    }
+  }
+
+  @Test("what stands outside a reply is not changed, and what has no header gets no reply")
+  func outside() {
+    let octets = [UInt8](capacity: 8) { out in
+      ReplyWriter.setTruncated(&out)
+      for octet: UInt8 in 1...3 { out.append(octet) }
+      for offset in [-1, 2, 3, 7] { out.patch16(0xFFFF, at: offset) }
+    }
+    #expect(octets == [1, 2, 3])
+    let short: [UInt8] = [1, 2, 3]
+    let reply = [UInt8](capacity: 100) { out in
+      ErrorReply(.notImplemented(questionEnd: nil, edns: nil))?.write(short.span, into: &out)
+    }
+    #expect(reply == [])
   }
 }

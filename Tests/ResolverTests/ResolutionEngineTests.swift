@@ -144,6 +144,9 @@ struct EngineShareTests {
     #expect(displaced.waiting.map(\.question.name) == [Messages.name("n0.cdn.example.net")])
     _ = try talk.ask(api, client: "10.77.2.2")
     #expect(talk.engine.resolutionCount == count)
+    // One that is asked already needs no slot.
+    let same = talk.engine.makeRoom(for: other, now: talk.now)
+    #expect(same?.waiting.count == nil && talk.engine.resolutionCount == count)
     talk.now += 1_000_000_000
     let second = talk.engine.makeRoom(for: own, now: talk.now)
     #expect(second?.waiting.first?.question.name == Messages.name("n1.cdn.example.net"))

@@ -103,6 +103,32 @@ struct ScrubberChainTests {
     #expect(glue.addresses.isEmpty && glue.answerCount == 1 && glue.authorityCount == 0)
   }
 
+  @Test("additional data is never read, however much it is")
+  func manyAdditionals() throws {
+    let more = [[UInt8]](repeating: a("x.example.net", "8.8.8.8"), count: 2 * Scrubber.maxRecords)
+    #expect(try scrub([a("www.example.com", "9.9.9.9")], additionals: more).texts == ["9.9.9.9"])
+  }
+
+  @Test("512 records are looked at, one more refuses the answer")
+  func manyRecords() throws {
+    func records(_ count: Int) -> [[UInt8]] {
+      [a("www.example.com", "9.9.9.9")] + [[UInt8]](repeating: a("x", "8.8.8.8"), count: count - 1)
+    }
+    #expect(try scrub(records(Scrubber.maxRecords)).texts == ["9.9.9.9"])
+    #expect(throws: ScrubError.invalid) { try scrub(records(Scrubber.maxRecords + 1)) }
+  }
+
+  @Test("an answer whose records take more than 16,384 octets is refused")
+  func manyOctets() throws {
+    // Each takes twelve octets and its data.
+    func records(_ count: Int) -> [[UInt8]] {
+      let text: [UInt8] = [243] + [UInt8](repeating: 97, count: 243)
+      return [[UInt8]](repeating: Messages.record("www.example.com", .TXT, text), count: count)
+    }
+    #expect(try scrub(records(64), type: .TXT).sections.count == Scrubber.maxSections)
+    #expect(throws: ScrubError.invalid) { try scrub(records(65), type: .TXT) }
+  }
+
   @Test("another type or class in the answer is dropped")
   func typeAndClass() throws {
     let answer = try scrub([
@@ -363,6 +389,17 @@ struct ScrubberTimeTests {
     for authorities in unknownClients {
       let answer = try scrub([], code: 3, authorities: authorities)
       #expect(answer.ttl == 0 && answer.authorityCount == 0 && answer.responseCode == .NXDOMAIN)
+    }
+  }
+
+  @Test("the SOA of a chain's end keeps its name, though as many octets of the question stand at the end of another")
+  func ownerOfSOA() throws {
+    for (target, zone) in [
+      ("www.example.net", "example.net"), ("b.a.zone.of.example.net", "a.zone.of.example.net"),
+      ("b.example.com", "example.com"),
+    ] {
+      let answer = try scrub([cname("www.example.com", target)], code: 3, authorities: [Messages.soa(zone)])
+      #expect(try answer.reply().section(.authority).map(\.owner) == [zone])
     }
   }
 

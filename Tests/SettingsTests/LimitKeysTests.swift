@@ -221,7 +221,9 @@ import Testing
     #expect(directory.findings() == [])
   }
 
-  @Test("an interface is a name that nft text holds as it is", arguments: ["a/b", "a:b", "a$b", "a b", "é", "a*"])
+  @Test(
+    "an interface is a name that nft text holds as it is",
+    arguments: ["a/b", "a:b", "a$b", "a b", "é", "a*", ".", "..", "abcdefghijklmnop"])
   func interfaces(name: String) throws {
     let findings = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\ninterface: \"\(name)\"\negress: []").findings
     #expect(findings.count == 1 && findings[0].contains("policy.yaml:3:12: error: "), "\(findings)")

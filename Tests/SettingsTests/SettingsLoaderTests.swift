@@ -154,6 +154,10 @@ import Testing
       "sinkhole: nxdomain", "unknown-clients: off", "firewall: { mode: auto }", "firewall: { table: sluice }",
       "firewall: { table: bridge sluice }", "firewall: { table: inet set }", "firewall: { table: \"inet a;b\" }",
       "firewall: { table: inet 9a }", "control: [ a ]", "control:", "user: \"a b\"", "user: \"-a\"", "user: nobody",
+      "user: null", "user: ~", "user: \"\"", "user: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+      "firewall: { table: inet sluice more }",
+      "firewall: { table: inet aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa }",
+      "metrics: 192.0.2.1:9153", "metrics: 127.0.0.1", "metrics: \"[::2]:9153\"", "metrics: localhost:9153",
       "cache: []",
       "zones: missing.zone", "zones: [ missing.zone ]",
     ])
@@ -248,6 +252,25 @@ import Testing
     #expect(try load("[ { address: udp://192.0.2.54 } ]").findings.count == 1)
     #expect(try load("[ { address: udp://192.0.2.54, insecure: false } ]").findings.count == 1)
     #expect(try load("[ { address: udp://192.0.2.54, insecure: true }, udp://192.0.2.55 ]").findings.count == 1)
+  }
+
+  @Test("figures are served on loopback alone, or not; a user may be called null")
+  func metrics() throws {
+    for value in ["off", "no"] {
+      let (settings, findings) = try loadConfig(config("metrics: \(value)"))
+      #expect(settings != nil && settings?.metrics == nil && findings == [], "\(findings)")
+    }
+    for value in ["127.0.0.1:9153", "\"[::1]:9153\"", "\"[::ffff:127.0.0.1]:9153\""] {
+      #expect(try loadConfig(config("metrics: \(value)")).settings?.metrics?.port == 9153, "\(value)")
+    }
+    #expect(try loadConfig(config("user: \"null\"")).settings?.user.name == "null")
+  }
+
+  @Test("a file is named from the root, or from the folder of the file that names it")
+  func paths() {
+    #expect(ConfigFiles.resolve("/a/b.yaml", from: "/etc/sluice.yaml") == "/a/b.yaml")
+    #expect(ConfigFiles.resolve("b.yaml", from: "/etc/sluice.yaml") == "/etc/b.yaml")
+    #expect(ConfigFiles.resolve("b.yaml", from: "sluice.yaml") == "b.yaml")
   }
 
   @Test("missing keys are named one by one")

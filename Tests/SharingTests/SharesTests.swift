@@ -21,6 +21,15 @@ struct SharesTests {
     #expect(shares.admission(of: "a", now: 0) == .refused)
   }
 
+  @Test("an owner at its share whose oldest entry is younger than the clock is refused")
+  func clock() {
+    var shares = Shares<String>(capacity: 1, leastAge: 10)
+    _ = shares.enter("a", now: 100)
+    #expect(shares.admission(of: "a", now: 50) == .refused)
+    #expect(shares.admission(of: "a", now: 109) == .refused)
+    #expect(shares.admission(of: "a", now: 110) != .refused)
+  }
+
   @Test("where others hold all there is, the oldest entry of the greediest goes for one who has less")
   func displacing() throws {
     var shares = Shares<String>(capacity: 100, leastAge: 10)

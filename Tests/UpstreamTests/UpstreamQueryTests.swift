@@ -30,6 +30,16 @@ struct UpstreamQueryTests {
     }
   }
 
+  @Test("the OPT of an answer with records adds nothing to its code, that of one without does")
+  func extendedCode() {
+    let opt = [0] + Messages.be16(41) + Messages.be16(1232) + [1, 0, 0, 0] + Messages.be16(0)
+    let record = Messages.record("www.example.com", .A, [192, 0, 2, 1])
+    let empty = Messages.response("www.example.com", .A, additionals: [opt])
+    let full = Messages.response("www.example.com", .A, answers: [record], additionals: [opt])
+    #expect(UpstreamQuery.responseCode(empty.span) == .BADVERS)
+    #expect(UpstreamQuery.responseCode(full.span) == .NOERROR)
+  }
+
   @Test("no octet sequence of the network traps, and none but the answer is one")
   func hostile() {
     var random = SeededRandom(seed: 11)

@@ -27,7 +27,7 @@ enum ReverseName {
     var at = 0
     while at < labels.count {
       let length = Int(labels[at])
-      guard (1...3).contains(length), at + length < labels.count, parts < 4 else { return nil }
+      guard (1...3).contains(length), at + length < labels.count else { return nil }
       var part: UInt32 = 0
       for index in (at + 1)...(at + length) {
         guard (48...57).contains(labels[index]) else { return nil }

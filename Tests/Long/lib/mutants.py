@@ -10,41 +10,64 @@ HEADER = """#include <stdbool.h>
 
 extern unsigned mutants_on;
 extern unsigned char *mutants_seen;
+void mutants_note(unsigned n);
+unsigned mutants_number(void);
 
 /// A guard's condition: true where mutant n is on. It notes that n was asked and would have decided otherwise.
 static inline bool mutant_guard(unsigned n, bool holds) {
   if (holds) return true;
-  mutants_seen[n] = 1;
+  if (!mutants_seen[n]) mutants_note(n);
   return n == mutants_on;
 }
 
 /// The condition of an early exit: false where mutant n is on.
 static inline bool mutant_exit(unsigned n, bool leaves) {
   if (!leaves) return false;
-  mutants_seen[n] = 1;
+  if (!mutants_seen[n]) mutants_note(n);
   return n != mutants_on;
 }
 """
-# Before `main`, and so before a sandbox; from a file and not from the environment, which programs that are started lose.
+# Before `main`. A process that a sandbox keeps from the file has the number from the environment, and notes on its error output.
 SOURCE = """#include "mutants.h"
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static unsigned char nowhere[%(count)d];
+static unsigned char own[%(count)d];
+static bool tells;
 unsigned mutants_on = ~0u;
-unsigned char *mutants_seen = nowhere;
+unsigned char *mutants_seen = own;
+
+void mutants_note(unsigned n) {
+  mutants_seen[n] = 1;
+  if (tells) dprintf(2, "\\nmutant %%u\\n", n);
+}
+
+unsigned mutants_number(void) { return mutants_on; }
 
 __attribute__((constructor)) static void mutants_begin(void) {
+  struct stat status;
   int file = open("%(state)s", O_RDWR | O_CLOEXEC);
-  if (file < 0) return;
-  unsigned char *state = mmap(0, 4 + %(count)d, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  close(file);
-  if (state == MAP_FAILED) return;
-  mutants_on = *(unsigned *)state;
-  mutants_seen = state + 4;
+  if (file >= 0 && fstat(file, &status) == 0 && status.st_size == 4 + %(count)d) {
+    unsigned char *state = mmap(0, 4 + %(count)d, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (state != MAP_FAILED) {
+      mutants_on = *(unsigned *)state;
+      mutants_seen = state + 4;
+    }
+  } else {
+    const char *number = getenv("SLUICE_MUTANT");
+    tells = number != 0;
+    if (number) mutants_on = (unsigned)strtoul(number, 0, 10);
+  }
+  if (file >= 0) close(file);
 }
 """
+# What is started by the programs under test has this environment and no other.
+STARTER = "Sources/LinuxIO/Processes/ChildProcess.swift"
+ENVIRONMENT = '"LC_ALL=C"]'
 MANIFEST = """
 for target in package.targets where target.type != .test && target.type != .system && target.path == nil {
   if target.name != "CLinux" { target.dependencies.append("CMutants") }
@@ -226,6 +249,10 @@ def rewritten(text, of_file):
         condition = text[guard.start:guard.end]
         call = "mutant_guard" if guard.kind == "guard" else "mutant_exit"
         text = f"{text[:guard.start]}{call}({guard.number}, {condition}){text[guard.end:]}"
+    if of_file[0].path == STARTER:
+        if text.count(ENVIRONMENT) != 1:
+            raise ValueError(f"{STARTER} gives no environment that ends in {ENVIRONMENT}")
+        text = text.replace(ENVIRONMENT, '"LC_ALL=C", "SLUICE_MUTANT=\\(mutants_number())"]')
     return "public import CMutants\n" + text
 
 

@@ -142,9 +142,11 @@ struct AdoptionTests {
     #expect(ledger.elements(of: a, now: 10) == nil)
     #expect(ledger.name(of: address(1), server: 0, now: 10)?.name == a.name)
     var other = makeSmall()
-    #expect(other.adopt(a, element(3), until: 10, caps: 0, now: 10, epoch: 1) == false, "it is over")
-    #expect(other.adopt(a, element(3, server: 1), until: 20, caps: 0, now: 10, epoch: 1) == false, "of another server")
-    #expect(other.adopt(a, element(3), until: 20, caps: 0, now: 10, epoch: 1) == true)
+    #expect(other.takeOver(.init(key: a, element: element(3), until: 10), now: 10, epoch: 1) == false, "it is over")
+    #expect(
+      other.takeOver(.init(key: a, element: element(3, server: 1), until: 20), now: 10, epoch: 1) == false,
+      "of another server")
+    #expect(other.takeOver(.init(key: a, element: element(3), until: 20), now: 10, epoch: 1) == true)
     var held: [GrantElement: [UInt64]] = [:]
     ledger.forEachHolding(now: 10) { _, element, until, opened in held[element] = [until, opened] }
     #expect(held == [element(1): [50 * second, 3], element(2): [60 * second, 10]])
@@ -227,7 +229,8 @@ struct StandingTests {
     for (index, target) in targets.enumerated() {
       let key = try key("n\(index).example")
       let plan = try ledger.plan(
-        key, addresses: [address(1)], targets: [target], ttl: second, now: UInt64(index), epoch: 1)
+        GrantLedger.Answer(key: key, addresses: [address(1)], targets: [target], ttl: second), now: UInt64(index),
+        epoch: 1)
       ledger.committed(plan.commits, askedAt: UInt64(index), epoch: 1)
       _ = ledger.promise(key, elements: plan.elements, answerUntil: second, now: UInt64(index), epoch: 1)
     }
@@ -370,7 +373,7 @@ struct PromiseTests {
     let plan = try ledger.plan(key, [], ttl: 100, now: 0)
     #expect(plan.elements == [] && plan.commits == [] && ledger.dump().isEmpty)
     ledger.checkConsistency(now: 0)
-    #expect(throws: GrantLedger.Refusal.setFull) { try ledger.plan(key, [1, 2, 3], ttl: 100, now: 0) }
+    #expect(throws: GrantLedger.CapacityError.setFull) { try ledger.plan(key, [1, 2, 3], ttl: 100, now: 0) }
     #expect(try ledger.plan(key, [1, 2], ttl: 100, now: 0).commits.count == 2)
   }
 }

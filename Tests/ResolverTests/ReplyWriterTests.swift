@@ -226,8 +226,9 @@ struct ReplyWriterTests {
     let answer = try #require(try world.snapshot().zones.answer(name: name.span, type: .A))
     let message = Messages.query("many.lan", .A, opt: Messages.opt())
     let query = try screen(message)
+    let writer = ReplyWriter(query, now: 0, isDatagram: true)
     for capacity in query.questionEnd...600 {
-      let octets = [UInt8](capacity: capacity) { LocalReply.write(answer, query, message.span, into: &$0) }
+      let octets = [UInt8](capacity: capacity) { LocalReply.write(answer, writer, message.span, into: &$0) }
       #expect(octets.count <= 512)
       #expect(try Reply(octets).answers.count == (min(capacity, 501) - query.questionEnd) / 24)
     }

@@ -85,7 +85,8 @@ package struct Query: Equatable, Sendable {
     if let edns = query.edns {
       // Of another version nothing but the framing of its options is known.
       if edns.version != 0 { throw .badVersion(questionEnd: query.questionEnd, edns: edns) }
-      if let at = OPT.badCookie(message, (query.questionEnd + 11)..<end) {
+      let options = query.questionEnd + 11
+      if options < end, let at = OPT.badCookie(message, options..<end) {
         throw .formatError(FormatError(.badOPT, at: at), questionEnd: query.questionEnd, edns: edns)
       }
     }

@@ -252,6 +252,7 @@ struct Exchange: ~Copyable {
   }
 
   private mutating func connect(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
+    guard now < end else { return fail() }
     streamUsed[candidate] = true
     return begin(candidate, .stream, wait: limits.longestTry, now: now, id: id)
   }

@@ -669,6 +669,7 @@ struct QueryPathCacheTests {
     let reply = try asker.reply(Messages.query("api.example.com", .A, opt: Messages.opt()))
     #expect(reply.extendedError?.text == "mcp: \(codes.1.token)", "as it was told the first time")
     #expect(reply.code == .SERVFAIL && reply.extendedError.map { UInt16($0.code) } == codes.0.rawValue)
+    #expect(asker.counted(codes.1.decision == .block ? .denied : .cached) == 1)
     #expect(asker.recorded() == [codes.1])
   }
 

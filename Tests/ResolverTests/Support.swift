@@ -139,7 +139,7 @@ struct Reply {
       let value: String =
         switch record.header.type {
         case .A, .AAAA: IPAddress(octets: record.rdata.span)?.description ?? "?"
-        case .CNAME, .PTR: NameWire.presentation(record.rdata.span)
+        case .CNAME, .PTR: (try? name(at: record.header.rdata.lowerBound)) ?? "?"
         default: "\(record.rdata.count) octets"
         }
       return "\(record.owner) \(record.header.type) \(value)"

@@ -344,11 +344,11 @@ struct ExchangeTests {
     }
     #expect(talk.receive(bare(0)).description == "wait")
     #expect(talk.receive(bare(3)).description == "wait")
-    #expect(talk.receive(bare(1)).description == "send 0 800 plain")
-    for code in [2, 5] {
+    for code in [1, 2, 5] {
       var other = Conversation()
-      _ = other.start()
-      #expect(other.receive(bare(code)).description == "fail 0 \(ResponseCode(rawValue: UInt16(code)))")
+      let said = code == 1 ? "send 0 800 plain" : "fail 0 \(ResponseCode(rawValue: UInt16(code)))"
+      #expect(other.start().id == first.id)
+      #expect(other.receive(bare(code)).description == said)
     }
   }
 

@@ -186,16 +186,18 @@ struct QueryPath: ~Copyable {
         head, head.cause == 0 ? nil : (state.name, AuditCode(rawValue: head.cause).token), into: &reply)
     }
     guard finding == .hit else { return false }
-    var verdict = QueryOutcome.cached
     if cause != 0 || snapshot.rules.allowedEvents == .all {
-      if AuditCode(cause: cause)?.decision == .block { verdict = .denied }
       let code = ResponseCode(rawValue: UInt16(reply[3] & 0xF))
       guard record(AuditCode(cause: cause) ?? .answered, state.name, code, octets: message.count) else {
         _ = failClosed(message, state, into: &reply)
         return true
       }
+      if AuditCode(cause: cause)?.decision == .block {
+        state.cells.count(.denied, reply[3], lane: lane)
+        return true
+      }
     }
-    state.cells.count(verdict, reply[3], shard: shard)
+    state.cells.count(.cached, reply[3], shard: shard)
     return true
   }
 

@@ -268,7 +268,7 @@ extension Scenario {
   static let beside: [Scenario] = [
     Scenario(
       "C15: a service's name is denied at once, and the host's is answered",
-      policy("{ host: packages.example.org, ports: [ 80/tcp ] }"),
+      policy("{ host: packages.example.org, ports: [ 80/tcp, 443/tcp ] }"),
       [
         .upstream(
           of: "_http._tcp.packages.example.org", .SRV,

@@ -221,13 +221,13 @@ struct PolicyChangesTests {
   func keys() throws {
     let world = try World()
     let first = world.files
-    func reload(_ files: LoadedSettings) throws -> Adoption.Adopted {
+    func reload(_ files: LoadedSettings) throws -> Activation.Applied {
       world.files = files
       world.ask(.files)
       world.tell(.bridgeRead(nil))
       try world.compile()
-      try world.adopt()
-      guard case .inForce(let adopted) = world.finished.last?.adoption else { throw World.NotInForce() }
+      try world.activate()
+      guard case .inForce(let adopted) = world.finished.last?.activation else { throw World.NotInForce() }
       return adopted
     }
     var read = try #require(first.settings)
@@ -255,17 +255,17 @@ struct PolicyChangesTests {
     world.tell(.bridgeRead(nil))
     try world.compile()
     world.isInUse = true
-    try world.adopt()
+    try world.activate()
     #expect(world.machine.inForce.indexes.hasRemains)
     // At once, in vain; then every five seconds.
     #expect(world.proposals.last?.members == nil && world.proposals.count == 2)
-    try world.adopt()
+    try world.activate()
     #expect(world.machine.inForce.indexes.hasRemains && world.wake == 5_000)
     world.pass(seconds: 5)
     world.isInUse = false
     world.tell(.woken)
     #expect(world.proposals.count == 3)
-    try world.adopt()
+    try world.activate()
     #expect(!world.machine.inForce.indexes.hasRemains && world.wake == nil)
     let plan = world.machine.inForce.indexes.plan(
       for: world.machine.inForce.policies, world.machine.inForce.settings)
@@ -276,7 +276,7 @@ struct PolicyChangesTests {
     world.ask(.files)
     world.tell(.bridgeRead(nil))
     try world.compile()
-    try world.adopt()
+    try world.activate()
     let back = world.machine.inForce.indexes.plan(for: world.machine.inForce.policies, world.machine.inForce.settings)
     #expect(back.servers.map(\.isGone) == [false, false] && back.servers[1].prefixes.count == 1)
   }

@@ -193,7 +193,7 @@ struct QueryPath: ~Copyable {
         return true
       }
       if AuditCode(cause: cause)?.decision == .block {
-        state.cells.count(.denied, reply[3], lane: lane)
+        state.cells.count(.denied, reply[3], shard: shard)
         return true
       }
     }

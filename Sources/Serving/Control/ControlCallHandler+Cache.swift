@@ -61,7 +61,7 @@ extension ControlCallHandler {
       holdings.append(Holding(key: key, element: element, remaining: until - now, age: now > opened ? now - opened : 0))
     }
     let held = holdings
-    let prefixes = try openPrefixes(of: places(request))
+    let prefixes = try openPrefixes(of: serverIndexes(request))
     Background.run {
       var grants = held.compactMap { $0.grant(snapshot, wall: wall) }
       // A and AAAA of one name, and aliases of it, may hold the same address.

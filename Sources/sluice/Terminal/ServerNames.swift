@@ -32,7 +32,7 @@ enum ServerNames {
       let socket =
         try named
         ?? (words.contains { $0.hasPrefix("--config") || $0 == "-c" }
-          ? SettingsLoader.places(path: config).control.path : ControlSettings.default.path)
+          ? SettingsLoader.paths(path: config).control.path : ControlSettings.default.path)
       let response = try ControlClient(path: socket).call(.get, ControlAPI.Call.servers.path)
       return try ControlAPI.decode(ControlAPI.ServerList.self, response.body).servers.map(\.server)
     } catch {

@@ -43,7 +43,7 @@ struct GrantsListCommand: ParsableCommand {
     let loaded = ConfigurationOption.read(config)
     guard let settings = loaded.settings else {
       ConfigurationOption.tellUnusable(loaded, instead: "what follows goes by what the running sluice has in force")
-      return try show(try OpenTable(control, try ConfigurationOption.places(config).audit))
+      return try show(try OpenTable(control, try ConfigurationOption.paths(config).audit))
     }
     let table: OpenTable
     do throws(SystemError) {

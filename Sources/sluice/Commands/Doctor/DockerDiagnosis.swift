@@ -128,7 +128,7 @@ struct DockerDiagnosis {
     return [
       .serious(
         .containerOutside, area,
-        "container \(name) on \(places) asks sluice and is in no server's network: it gets no name, and reaches every address",
+        "container \(name) on \(networks) asks sluice and is in no server's network: it gets no name, and reaches every address",
         "networks: [ \(wanted) ] in a policy, then sluice reload; they name \(named.joined(separator: "; "))")
     ]
   }

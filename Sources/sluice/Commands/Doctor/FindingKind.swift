@@ -27,11 +27,13 @@ enum FindingKind: String, CaseIterable {
   case upstreamSilent = "upstream-silent"
   case upstreamRefusing = "upstream-refusing"
   case policyDiffers = "policy-differs"
+  case restartNeeded = "restart-needed"
 
   // Rules
   case tableDiffers = "table-differs"
   case tableUncompared = "table-uncompared"
   case nftablesReload = "nftables-reload"
+  case nftablesRefused = "nftables-refused"
   case setUnused = "set-unused"
   case forwardOpen = "forward-open"
   case forwardUnknown = "forward-unknown"

@@ -201,7 +201,8 @@ enum HostDiagnosis {
     }
     return changes.map {
       .warning(
-        "server", "the files have another value than the server that runs: \($0.text)", "systemctl restart sluice")
+        .restartNeeded, "server", "the files have another value than the server that runs: \($0.text)",
+        "systemctl restart sluice")
     }
   }
 
@@ -258,7 +259,7 @@ enum HostDiagnosis {
     guard !isExclusive else {
       return [
         .warning(
-          "table",
+          .nftablesRefused, "table",
           "a reload of nftables.service is refused: \(file) includes the rules of a table that is Sluice's alone",
           "take the line that includes \"\(RememberedRules.folder)/*.nft\" out of \(file)")
       ]

@@ -79,7 +79,8 @@ struct SetsDiagnosis {
   /// An address of a network that is not its first.
   private func client(of network: IPPrefix) -> IPAddress {
     let first = network.address
-    let second = IPAddress(octets: (first.octets.dropLast() + [(first.octets.last ?? 0) | 2]).span)
+    let octets = first.octets.dropLast() + [(first.octets.last ?? 0) | 2]
+    let second = IPAddress(octets: octets.span)
     return second.flatMap { network.contains($0) ? $0 : nil } ?? first
   }
 

@@ -10,7 +10,7 @@ struct PolicySuggestion {
   private struct RefusedAnswer {
     var evidence = DenialEvidence()
     var addresses: Set<String> = []
-    /// Words of `ForbiddenAddresses.Refusal`; none for what is just not public.
+    /// Words of `ForbiddenAddresses.Reason`; none for what is just not public.
     var refusals: Set<String> = []
   }
 
@@ -22,7 +22,7 @@ struct PolicySuggestion {
   /// Types that a rule admits without a word.
   private static let ordinaryTypes: Set<String> = ["A", "AAAA"]
   /// What `private:` admits; the others no line does.
-  private static let admitted: Set<String> = [ForbiddenAddresses.Refusal.onLink.rawValue]
+  private static let admitted: Set<String> = [ForbiddenAddresses.Reason.onLink.rawValue]
 
   private let server: String
   /// The server's policy, where the configuration has it.

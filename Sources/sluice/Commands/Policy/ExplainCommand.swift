@@ -47,7 +47,7 @@ struct ExplainCommand: ParsableCommand {
       explanation = try explain(subject, settings)
       if json { explanation = explanation.named }
     } else {
-      caller = ControlCaller(socket: try ConfigurationOption.places(configuration.config).control.path)
+      caller = ControlCaller(socket: try ConfigurationOption.paths(configuration.config).control.path)
       ConfigurationOption.tellUnusable(
         loaded, instead: "what follows is by the policy that the running sluice has in force")
       explanation = try ask(subject, whose, caller)

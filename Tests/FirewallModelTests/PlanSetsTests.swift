@@ -7,14 +7,14 @@ import Testing
 @testable import FirewallModel
 
 @Suite("Sets, and the places of elements in them")
-struct SetPlacesTests {
+struct PlanSetsTests {
   private func element(_ address: String, server: UInt16 = 0, anyPort: Bool = false) -> GrantElement {
     GrantElement(
       server: server, address: IPAddress(address)!, transport: anyPort ? 0 : 6, port: anyPort ? 0 : 443)
   }
 
   private func refusal(_ element: GrantElement, _ sets: [ServerSets]) -> BridgeRefusal.Reason? {
-    switch PlanSets(.sample(), sets).place(element) {
+    switch PlanSets(.sample(), sets).reference(element) {
     case .success: nil
     case .failure(let refusal): refusal.refusal.reason
     }

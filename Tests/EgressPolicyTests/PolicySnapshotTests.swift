@@ -145,6 +145,7 @@ import Testing
     #expect(merged.location == location(3))
     #expect(snapshot.rule(server: 0, index: 1).types == [.A, .AAAA])
     #expect(snapshot.effectiveRules(server: 0) == [0, 1])
+    #expect(snapshot.nameCount == 2, "a name that is listed twice is one")
   }
 
   @Test("servers do not share rules")

@@ -62,7 +62,7 @@ import FirewallModel
     let refused = queue.submit(most + [Self.grant(.max)], deadline: Self.at(100))
     #expect(Self.refused(refused) == .refused(BridgeRefusal(.overloaded)))
     _ = try queue.submit([Self.grant(1)], deadline: Self.at(100)).get()
-    let batch = try Self.taken(queue.next(now: Self.at(0)))
+    let batch = try Self.taken(queue.nextBatch(now: Self.at(0)))
     queue.leave([Self.grant(9).element])
     #expect(queue.nextEvictions().isEmpty)
     _ = queue.answered(batch.identifier, refused: [])
@@ -74,7 +74,7 @@ import FirewallModel
     var queue = CommitQueue(plan: 1)
     _ = queue.greeted(now: Self.at(0))
     _ = try queue.submit([Self.grant(1)], deadline: Self.at(100)).get()
-    _ = try Self.taken(queue.next(now: Self.at(0)))
+    _ = try Self.taken(queue.nextBatch(now: Self.at(0)))
     let again = queue.greeted(now: Self.at(200))
     #expect(again.resend == nil && again.finished.map(\.outcome) == [.late])
   }

@@ -70,7 +70,7 @@ import Testing
       diagnosis.vsock = vsock
       diagnosis.keys = keys
       let ways = WaysOut(
-        places: enclosure.places, host: host, bridgeFilter: bridgeFilter, flowtables: flowtables)
+        serversByInterface: enclosure.serversByInterface, host: host, bridgeFilter: bridgeFilter, flowtables: flowtables)
       let coverage = ListenCoverage(settings.listen.map(\.address), settings.policies, host: host)
       return diagnosis.findings + enclosure.findings + ways.findings + ListenDiagnosis.outside(coverage.gaps)
     }
@@ -409,6 +409,8 @@ import Testing
     .logBlocked: "AuditFaultTests", .logUnrotated: "AuditFaultTests", .upstreamSilent: "ResolutionTests",
     .upstreamRefusing: "ResolutionTests", .listenTaken: "RulesFirstTests",
     .tableUncompared: "needs a host without nft", .nftablesReload: "EarlyRulesTests",
+    .nftablesRefused: "the machine's nftables.service is not a test's to change",
+    .restartNeeded: "a restart is followed by no finding, PolicyChangesTests has what is compared",
     .configurationWarning: "each has its own, SettingsLoaderTests", .fileExposed: "ConfinementFolderTests",
     .podmanFile: "ListenDiagnosisTests", .podmanNetwork: "ListenDiagnosisTests", .podmanPort: "DockerDiagnosisTests",
     .setUnused: "SetsDiagnosisTests", .forwardOpen: "SetsDiagnosisTests", .forwardClosed: "SetsDiagnosisTests",

@@ -57,7 +57,7 @@ enum RouteMessage {
 
   /// struct ifaddrmsg: family, prefix length, flags, scope, index (4).
   static func address(_ octets: Span<UInt8>) -> HostNetwork.Address? {
-    guard let index = NetlinkSpan.number(octets, at: 4, as: UInt32.self) else { return nil }
+    guard octets.count >= 8, let index = NetlinkSpan.number(octets, at: 4, as: UInt32.self) else { return nil }
     let family = octets[0]
     let length = Int(octets[1])
     var local: IPAddress?
@@ -83,7 +83,7 @@ enum RouteMessage {
   static func forEachRoute(
     _ octets: Span<UInt8>, hops: [UInt32: [Hop]], _ each: (HostNetwork.Route) -> Void
   ) {
-    guard let flags = NetlinkSpan.number(octets, at: 8, as: UInt32.self) else { return }
+    guard octets.count >= 12, let flags = NetlinkSpan.number(octets, at: 8, as: UInt32.self) else { return }
     let family = octets[0]
     // Learned exceptions (path MTU, redirects) belong to a route that is listed by itself.
     guard Int(octets[7]) == SLUICE_ROUTE_UNICAST, flags & UInt32(SLUICE_ROUTE_CLONED) == 0,
@@ -144,7 +144,7 @@ enum RouteMessage {
     case SLUICE_ROUTE_GATEWAY: hop.gateway = ipAddress(value, family)
     case SLUICE_ROUTE_VIA:
       // struct rtvia: family (2), address.
-      guard let family = NetlinkSpan.number(value, at: 0, as: UInt16.self) else { return }
+      guard value.count > 2, let family = NetlinkSpan.number(value, at: 0, as: UInt16.self) else { return }
       hop.gateway = ipAddress(value.extracting(droppingFirst: 2), UInt8(truncatingIfNeeded: family))
     default: break
     }

@@ -71,7 +71,8 @@ struct QueryTests {
 
   @Test("the obsolete label types are format errors (threats W6)", arguments: [0x40, 0x80, 0x7F, 0xBF])
   func labelTypes(_ octet: UInt8) {
-    #expect(isFormatError(Array(plain.prefix(12)) + [octet] + [UInt8](repeating: 97, count: 80) + [0, 0, 1, 0, 1]))
+    let message = Array(plain.prefix(12)) + [octet] + [UInt8](repeating: 97, count: 80) + [0, 0, 1, 0, 1]
+    #expect(fault(message) == .formatError(FormatError(.labelType, at: 12), questionEnd: nil, edns: nil))
   }
 
   @Test("a name of 255 octets is read, one of 256 is not (threats W7)")

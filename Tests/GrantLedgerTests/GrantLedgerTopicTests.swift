@@ -239,7 +239,7 @@ struct StandingTests {
     let standings = targets.map {
       ledger.standing(of: address(1), transport: $0.transport, port: $0.port, server: 0, at: 10 * second)
     }
-    #expect(standings == [closed(names[0], 0, 10 * second, .room), .open(names[1]), .open(names[2])])
+    #expect(standings == [.wrongPort(names[2]), .open(names[1]), .open(names[2])])
   }
 
   @Test("a packet met what there was at its time, whatever came after it")

@@ -141,6 +141,10 @@ extension EndToEnd {
         )
         let doctor = try bed.sluice.command("doctor").text
         #expect(doctor.contains("serious  listen: \(transport) 10.77.1.1:53 is taken by python3"), "\(doctor)")
+        // What it says mends it: "stop it".
+        other.signal(SIGKILL)
+        _ = try other.status(within: 5)
+        #expect(try !bed.sluice.command("doctor").text.contains("is taken by"))
         #expect(try hasTable(bed))
         #expect(try !bed.connects("45.11.0.66"))
       }

@@ -410,8 +410,6 @@ import Testing
     .tableUncompared: "needs a host without nft", .nftablesReload: "EarlyRulesTests",
     .configurationWarning: "each has its own, SettingsLoaderTests", .fileExposed: "ConfinementFolderTests",
     .podmanFile: "ListenDiagnosisTests", .podmanNetwork: "ListenDiagnosisTests", .podmanPort: "DockerDiagnosisTests",
-    .setUnused: "SetsDiagnosisTests", .forwardOpen: "SetsDiagnosisTests", .forwardClosed: "SetsDiagnosisTests",
-    .forwardUnknown: "a remark for what cannot be told", .forwardUnread: "needs a host without nft",
     .engineAbsent: "EngineSocketsTests", .engineUnasked: "EngineSocketsTests",
   ]
 

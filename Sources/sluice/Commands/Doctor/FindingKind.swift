@@ -31,11 +31,6 @@ enum FindingKind: String, CaseIterable {
   case tableDiffers = "table-differs"
   case tableUncompared = "table-uncompared"
   case nftablesReload = "nftables-reload"
-  case setUnused = "set-unused"
-  case forwardOpen = "forward-open"
-  case forwardUnknown = "forward-unknown"
-  case forwardClosed = "forward-closed"
-  case forwardUnread = "forward-unread"
 
   // Networks and interfaces
   case interfacesUnread = "interfaces-unread"

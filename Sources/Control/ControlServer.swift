@@ -4,6 +4,7 @@ package import LinuxIO
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Synchronization
 
 /// HTTP/1.1 for an operator's tools, on a thread of its own: calls on a Unix socket, and metrics on loopback.
 package final class ControlServer: Sendable {
@@ -28,6 +29,7 @@ package final class ControlServer: Sendable {
   private let channels: [any Channel]
   /// Nil where the socket was passed in: its path is not removed here.
   private let path: String?
+  private let isStopped = Atomic(false)
 
   /// Listens on a Unix socket, and by TCP where `metrics` says so.
   ///
@@ -70,8 +72,9 @@ package final class ControlServer: Sendable {
     try group.next().submit(body).wait()
   }
 
-  /// Ends every connection and removes the socket.
+  /// Ends every connection and removes the socket, once: the next server's may be there already.
   package func stop() {
+    guard !isStopped.exchange(true, ordering: .relaxed) else { return }
     if let path { _ = unsafe unlink(path) }
     for channel in channels { channel.close(promise: nil) }
     group.end()

@@ -66,6 +66,18 @@ struct ControlServerTests {
       try text(client.call(.post, "/a%2Fb//c", body: Array("hello".utf8))) == "POST [\"a/b\", \"c\"] [] hello \(who)")
   }
 
+  @Test("a server takes its own socket along, and not the next one's")
+  func stoppedTwice() throws {
+    let folder = try Folder()
+    let former = try ControlServer(path: folder.socket, handler: echo)
+    former.stop()
+    #expect(!FileManager.default.fileExists(atPath: folder.socket))
+    let server = try ControlServer(path: folder.socket, handler: echo)
+    defer { server.stop() }
+    former.stop()
+    #expect(try ControlClient(path: folder.socket).call(.get, "/a").status == 200)
+  }
+
   @Test("several calls on one connection, in one piece and in many, are answered in order")
   func pipelined() throws {
     let folder = try Folder()

@@ -413,8 +413,6 @@ import Testing
     .restartNeeded: "a restart is followed by no finding, PolicyChangesTests has what is compared",
     .configurationWarning: "each has its own, SettingsLoaderTests", .fileExposed: "ConfinementFolderTests",
     .podmanFile: "ListenDiagnosisTests", .podmanNetwork: "ListenDiagnosisTests", .podmanPort: "DockerDiagnosisTests",
-    .setUnused: "SetsDiagnosisTests", .forwardOpen: "SetsDiagnosisTests", .forwardClosed: "SetsDiagnosisTests",
-    .forwardUnknown: "a remark for what cannot be told", .forwardUnread: "needs a host without nft",
     .engineAbsent: "EngineSocketsTests", .engineUnasked: "EngineSocketsTests",
   ]
 

@@ -93,6 +93,8 @@ package final class Service {
     let remembered = bridge == nil ? [] : GrantJournal.read(journalPath, owner: account?.user)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
     let control = try openControl(account)
+    // Whatever fails from here on leaves no socket behind.
+    defer { control?.stop() }
     let sandbox = try Confinement.sandbox(
       settings, configuration: configurationPath, keepsAbstractSockets: manager?.isAbstract ?? false)
     try Privileges.lower(to: account)
@@ -129,6 +131,8 @@ package final class Service {
     service.upstream.probeAll()
     let logWatch = LogWatch(audit, service, path: settings.audit.path)
     logWatch.start()
+    let strangerWatch = StrangerWatch(service)
+    strangerWatch.start()
     let handler = ControlCallHandler(
       service: service, policies: policies, settings: settings, audit: audit, started: WallClock.nanoseconds(),
       mailbox: mailbox)
@@ -158,7 +162,7 @@ package final class Service {
     control?.stop()
     listener.stop()
     for thread in threads { thread.join() }
-    withExtendedLifetime(logWatch) { audit.stop() }
+    withExtendedLifetime((logWatch, strangerWatch)) { audit.stop() }
     _ = consume lock
     if let failure { throw failure }
   }

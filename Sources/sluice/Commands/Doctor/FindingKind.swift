@@ -34,11 +34,6 @@ enum FindingKind: String, CaseIterable {
   case tableUncompared = "table-uncompared"
   case nftablesReload = "nftables-reload"
   case nftablesRefused = "nftables-refused"
-  case setUnused = "set-unused"
-  case forwardOpen = "forward-open"
-  case forwardUnknown = "forward-unknown"
-  case forwardClosed = "forward-closed"
-  case forwardUnread = "forward-unread"
 
   // Networks and interfaces
   case interfacesUnread = "interfaces-unread"

@@ -231,21 +231,6 @@ enum HostDiagnosis {
     return findings + nftables(isExclusive: settings.firewall.exclusive)
   }
 
-  /// In a table of the user's own the rules are the user's: whether they do what its sets are for.
-  static func sets(_ settings: Settings) -> [Finding] {
-    guard settings.firewall.mode == .sets, geteuid() == 0 else { return [] }
-    do {
-      return try SetsDiagnosis(settings).findings
-    } catch {
-      return [
-        .warning(
-          .forwardUnread, "sets",
-          "which rules look into the sets is not known: \((error as? StartError)?.reason ?? "\(error)")",
-          "apt-get install nftables")
-      ]
-    }
-  }
-
   /// nftables.service flushes every table at a reload, the managed one as well, unless its file brings the rules along.
   ///
   /// A table that is Sluice's alone it leaves out, and a file that brings its rules along is refused.

@@ -71,7 +71,7 @@ extension EndToEnd {
         try eventually("serve ends", within: 10) { !bed.sluice.isRunning }
         #expect(bed.sluice.errors.contains("a thread that answers cannot be started"), "\(bed.sluice.errors)")
         let events = try bed.sluice.events().dropFirst(before)
-        #expect(events.compactMap { $0["code"] as? String } == ["service-started", "service-stopped"])
+        #expect(events.compactMap { $0["code"] as? String }.suffix(2) == ["started", "stopped"])
         #expect((events.last?["error"] as? String)?.hasPrefix("a thread that answers cannot be started") == true)
       }
     }

@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import NFTables
 
@@ -12,6 +13,9 @@ final class TableOwner {
   private(set) var table: String?
   /// Whether the kernel keeps a table whose owner ends (Linux 6.9).
   let isSupported: Bool
+  /// How often, and after how many microseconds, a table is asked for again that a former feeder may still have: it ends when
+  /// the kernel has closed its sockets, for which it waits.
+  private static let (attempts, rhythm): (Int, UInt32) = (60, 5_000)
 
   init(_ socket: NetlinkSocket) {
     self.socket = socket
@@ -30,7 +34,12 @@ final class TableOwner {
     guard isSupported else { return false }
     var batch = NetlinkBatch(table: table)
     batch.addTable(outlivesOwner: true)
-    return note(table, socket.carryOut(batch))
+    var error = socket.carryOut(batch)
+    for _ in 1..<Self.attempts where error == EPERM {
+      usleep(Self.rhythm)
+      error = socket.carryOut(batch)
+    }
+    return note(table, error)
   }
 
   /// Puts an empty one in the place of a table, in one transaction; false where that is refused, and the former stands.

@@ -14,6 +14,17 @@ import Testing
 
 private let keepsTables = (try? NetlinkSocket()).map { TableOwner($0).isSupported } ?? false
 
+/// An owner that ends on another thread than it began.
+private final class FormerOwner: @unchecked Sendable {
+  private var owner: TableOwner?
+
+  init() throws { owner = TableOwner(try NetlinkSocket()) }
+
+  func take(_ table: String) -> Bool { owner?.take(table) == true }
+
+  func end() { owner = nil }
+}
+
 extension BridgeTests {
   @Suite(
     "A table that is Sluice's alone",
@@ -64,6 +75,20 @@ extension BridgeTests {
         #expect(next.take("sluice"))
         #expect(try KernelSets().chains(family: .inet, table: "sluice") == ["later"])
         #expect((try? Kernel.run("nft delete table inet sluice")) == nil)
+      }
+    }
+
+    @Test("one that a former owner has for an instant more is waited for")
+    func former() throws {
+      try Kernel.inNamespace {
+        let former = try FormerOwner()
+        #expect(former.take("sluice"))
+        let owner = TableOwner(try NetlinkSocket())
+        Thread.detachNewThread {
+          usleep(50_000)
+          former.end()
+        }
+        #expect(owner.take("sluice"))
       }
     }
 
@@ -125,6 +150,54 @@ extension BridgeTests {
         try later.turn("it is put back") { later.changes.contains(.reinstalled) }
         #expect(try Self.list() == wanted)
         try later.end()
+      }
+    }
+
+    @Test("one that others may flush gives way while nothing passes, and what closed is away when it is whole")
+    func replaced() throws {
+      try Kernel.inNamespace {
+        let former = try Session()
+        try former.waitUp()
+        let wanted = try Self.list()
+        try former.end()
+        #expect(try KernelSets().kind(family: .inet, table: "sluice") == .plain)
+
+        // The kernel tells what became of the table, and of what closes, in the order in which it did.
+        let file = NSTemporaryDirectory() + "sluice-monitor-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        let started = try Kernel.run("nft monitor >\(file) & echo $!").trimmingCharacters(in: .whitespacesAndNewlines)
+        let monitor = try #require(Int32(started))
+        defer { kill(monitor, SIGKILL) }
+        try Session.poll("nft listens") {
+          try String(contentsOfFile: "/proc/thread-self/net/netlink", encoding: .utf8).split(separator: "\n").contains {
+            $0.split(separator: " ").prefix(3).dropFirst().elementsEqual(["12", Substring(started)])
+          }
+        }
+        let session = try Session(Self.exclusive)
+        try session.waitUp()
+        #expect(try Self.list() == wanted)
+        #expect(try KernelSets().kind(family: .inet, table: "sluice") == .persistent)
+        try Session.poll("nothing is closed") {
+          try KernelSets().chains(family: .inet, table: "sluice/closing").allSatisfy { !$0.hasSuffix("/hook") }
+        }
+        Self.harm()
+        #expect(try session.commit([Self.element(1)]) == .committed)
+        #expect(session.changes.isEmpty)
+        try session.end()
+        func lines() throws -> [String] {
+          try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").map(String.init)
+        }
+        let last = "delete chain inet sluice/closing passing/hook"
+        try Session.poll("all is told") { try lines().contains { $0.contains(last) } }
+        let told = try lines()
+        func place(_ part: String) throws -> Int {
+          try #require(told.firstIndex { $0.contains(part) }, "\(part) in \(told)")
+        }
+        let awake = try place("add chain inet sluice/closing passing/hook")
+        let gone = try place("delete table inet sluice")
+        let back = try place("add rule inet sluice forward")
+        let asleep = try place(last)
+        #expect(awake < gone && gone < back && back < asleep)
       }
     }
   }

@@ -13,7 +13,7 @@ final class TableOwner {
   private(set) var table: String?
   /// Whether the kernel keeps a table whose owner ends (Linux 6.9).
   let isSupported: Bool
-  /// How often, and after how many microseconds, a table is asked for again that a former feeder may still have: it ends when
+  /// How often, and after how many microseconds, a table is asked for again that a former worker may still have: it ends when
   /// the kernel has closed its sockets, for which it waits.
   private static let (attempts, rhythm): (Int, UInt32) = (60, 5_000)
 

@@ -131,7 +131,7 @@ package final class Service {
     service.upstream.probeAll()
     let logWatch = LogWatch(audit, service, path: settings.audit.path)
     logWatch.start()
-    let strangerWatch = StrangerWatch(service)
+    let strangerWatch = UnknownClientWatch(service)
     strangerWatch.start()
     let handler = ControlCallHandler(
       service: service, policies: policies, settings: settings, audit: audit, started: WallClock.nanoseconds(),

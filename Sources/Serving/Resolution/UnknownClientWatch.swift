@@ -3,7 +3,7 @@ import Resolver
 
 /// When to say that clients ask which no policy knows: a container that is meant to be governed may be one of them, and it
 /// looks guarded, since it gets no name.
-struct StrangerNotice {
+struct UnknownClientNotice {
   /// Nanoseconds between two notices, however many ask.
   static let pause: UInt64 = 600_000_000_000
 
@@ -26,19 +26,19 @@ struct StrangerNotice {
 }
 
 /// Says on the standard error that clients ask which no policy knows.
-final class StrangerWatch {
+final class UnknownClientWatch {
   /// Milliseconds between two looks at the counters.
   private static let rhythm: UInt64 = 1_000
 
   private let service: ResolutionService
-  private var notice = StrangerNotice()
+  private var notice = UnknownClientNotice()
 
   init(_ service: ResolutionService) {
     self.service = service
   }
 
   func start() {
-    if let text = notice.text(service.snapshot.strangers.total(.denied), now: service.now) {
+    if let text = notice.text(service.snapshot.unknownClients.total(.denied), now: service.now) {
       StandardError.write("sluice: \(text)")
     }
     _ = service.reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.rhythm)) { [weak self] in

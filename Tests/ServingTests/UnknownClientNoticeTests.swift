@@ -3,14 +3,14 @@ import Testing
 @testable import Serving
 
 /// When it is said that clients ask which no policy knows.
-@Suite struct StrangerNoticeTests {
+@Suite struct UnknownClientNoticeTests {
   @Test func `the first query is told at once, those behind it together, and nothing without one`() {
-    var notice = StrangerNotice()
+    var notice = UnknownClientNotice()
     #expect(notice.text(0, now: 0) == nil)
     #expect(notice.text(1, now: 5)?.hasPrefix("warning: 1 query of clients in no server's network") == true)
     #expect(notice.text(40, now: 6) == nil)
-    #expect(notice.text(41, now: 4 + StrangerNotice.pause) == nil)
-    #expect(notice.text(41, now: 5 + StrangerNotice.pause)?.hasPrefix("warning: 40 queries") == true)
-    #expect(notice.text(41, now: 5 + 3 * StrangerNotice.pause) == nil)
+    #expect(notice.text(41, now: 4 + UnknownClientNotice.pause) == nil)
+    #expect(notice.text(41, now: 5 + UnknownClientNotice.pause)?.hasPrefix("warning: 40 queries") == true)
+    #expect(notice.text(41, now: 5 + 3 * UnknownClientNotice.pause) == nil)
   }
 }

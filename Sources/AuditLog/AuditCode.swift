@@ -8,70 +8,74 @@ package enum AuditDecision: String, Sendable, CaseIterable {
 
 /// Why a decision was made: an open registry of stable numbers and tokens. Numbers are what rings and windows hold, which
 /// outlive the process; tokens are what the log holds.
+@usableFromInline
 package struct AuditCode: RawRepresentable, Hashable, Sendable {
-  package let rawValue: UInt8
+  @usableFromInline package let rawValue: UInt8
 
+  @inlinable
   package init(rawValue: UInt8) {
     self.rawValue = rawValue
   }
 
-  package static let notListed = AuditCode(rawValue: 1)
-  package static let typeNotAllowed = AuditCode(rawValue: 2)
-  package static let classNotAllowed = AuditCode(rawValue: 3)
-  package static let unknownClient = AuditCode(rawValue: 4)
-  package static let answerNotPublic = AuditCode(rawValue: 5)
-  package static let answerInvalid = AuditCode(rawValue: 6)
-  package static let firewallUnavailable = AuditCode(rawValue: 7)
-  package static let setFull = AuditCode(rawValue: 8)
-  package static let upstreamUnreachable = AuditCode(rawValue: 9)
-  package static let overloaded = AuditCode(rawValue: 10)
-  package static let granted = AuditCode(rawValue: 11)
-  package static let answered = AuditCode(rawValue: 12)
-  package static let special = AuditCode(rawValue: 13)
-  package static let policyReloaded = AuditCode(rawValue: 15)
-  package static let policyRefused = AuditCode(rawValue: 16)
-  package static let neverResolved = AuditCode(rawValue: 17)
-  package static let wrongPort = AuditCode(rawValue: 18)
-  package static let expired = AuditCode(rawValue: 19)
-  package static let rawAddress = AuditCode(rawValue: 20)
-  package static let otherResolver = AuditCode(rawValue: 21)
-  package static let dnsOverTLS = AuditCode(rawValue: 22)
-  package static let dnsOverHTTPS = AuditCode(rawValue: 23)
-  package static let spoofedSource = AuditCode(rawValue: 24)
-  package static let hostFence = AuditCode(rawValue: 25)
-  package static let maxBytes = AuditCode(rawValue: 26)
-  package static let maxBytesPerHour = AuditCode(rawValue: 27)
-  package static let egressVolume = AuditCode(rawValue: 28)
-  package static let enforcementDegraded = AuditCode(rawValue: 29)
-  package static let enforcementRestored = AuditCode(rawValue: 30)
-  package static let revoked = AuditCode(rawValue: 31)
-  package static let cacheFlushed = AuditCode(rawValue: 32)
-  package static let grantsRevoked = AuditCode(rawValue: 33)
-  package static let allowedForTime = AuditCode(rawValue: 34)
-  package static let allowanceEnded = AuditCode(rawValue: 35)
-  package static let askedByOperator = AuditCode(rawValue: 36)
+  @inlinable package static func == (left: Self, right: Self) -> Bool { left.rawValue == right.rawValue }
 
-  package static let networkHeld = AuditCode(rawValue: 37)
-  package static let inboundRefused = AuditCode(rawValue: 38)
-  package static let upstreamMismatch = AuditCode(rawValue: 39)
-  package static let interfaceEnclosed = AuditCode(rawValue: 40)
-  package static let networkExposed = AuditCode(rawValue: 41)
-  package static let refusals = AuditCode(rawValue: 42)
-  package static let withdrawn = AuditCode(rawValue: 43)
-  package static let grantLost = AuditCode(rawValue: 44)
+  @inlinable package static var notListed: Self { Self(rawValue: 1) }
+  @inlinable package static var typeNotAllowed: Self { Self(rawValue: 2) }
+  @inlinable package static var classNotAllowed: Self { Self(rawValue: 3) }
+  @inlinable package static var unknownClient: Self { Self(rawValue: 4) }
+  @inlinable package static var answerNotPublic: Self { Self(rawValue: 5) }
+  @inlinable package static var answerInvalid: Self { Self(rawValue: 6) }
+  @inlinable package static var firewallUnavailable: Self { Self(rawValue: 7) }
+  @inlinable package static var setFull: Self { Self(rawValue: 8) }
+  @inlinable package static var upstreamUnreachable: Self { Self(rawValue: 9) }
+  @inlinable package static var overloaded: Self { Self(rawValue: 10) }
+  @inlinable package static var granted: Self { Self(rawValue: 11) }
+  @inlinable package static var answered: Self { Self(rawValue: 12) }
+  @inlinable package static var special: Self { Self(rawValue: 13) }
+  @inlinable package static var policyReloaded: Self { Self(rawValue: 15) }
+  @inlinable package static var policyRefused: Self { Self(rawValue: 16) }
+  @inlinable package static var neverResolved: Self { Self(rawValue: 17) }
+  @inlinable package static var wrongPort: Self { Self(rawValue: 18) }
+  @inlinable package static var expired: Self { Self(rawValue: 19) }
+  @inlinable package static var rawAddress: Self { Self(rawValue: 20) }
+  @inlinable package static var otherResolver: Self { Self(rawValue: 21) }
+  @inlinable package static var dnsOverTLS: Self { Self(rawValue: 22) }
+  @inlinable package static var dnsOverHTTPS: Self { Self(rawValue: 23) }
+  @inlinable package static var spoofedSource: Self { Self(rawValue: 24) }
+  @inlinable package static var hostFence: Self { Self(rawValue: 25) }
+  @inlinable package static var maxBytes: Self { Self(rawValue: 26) }
+  @inlinable package static var maxBytesPerHour: Self { Self(rawValue: 27) }
+  @inlinable package static var egressVolume: Self { Self(rawValue: 28) }
+  @inlinable package static var enforcementDegraded: Self { Self(rawValue: 29) }
+  @inlinable package static var enforcementRestored: Self { Self(rawValue: 30) }
+  @inlinable package static var revoked: Self { Self(rawValue: 31) }
+  @inlinable package static var cacheFlushed: Self { Self(rawValue: 32) }
+  @inlinable package static var grantsRevoked: Self { Self(rawValue: 33) }
+  @inlinable package static var allowedForTime: Self { Self(rawValue: 34) }
+  @inlinable package static var allowanceEnded: Self { Self(rawValue: 35) }
+  @inlinable package static var askedByOperator: Self { Self(rawValue: 36) }
 
-  package static let noise = AuditCode(rawValue: 45)
-  package static let logQuota = AuditCode(rawValue: 46)
-  package static let summary = AuditCode(rawValue: 47)
-  package static let started = AuditCode(rawValue: 48)
-  package static let stopped = AuditCode(rawValue: 49)
-  package static let crashed = AuditCode(rawValue: 50)
-  package static let logDisturbed = AuditCode(rawValue: 51)
+  @inlinable package static var networkHeld: Self { Self(rawValue: 37) }
+  @inlinable package static var inboundRefused: Self { Self(rawValue: 38) }
+  @inlinable package static var upstreamMismatch: Self { Self(rawValue: 39) }
+  @inlinable package static var interfaceEnclosed: Self { Self(rawValue: 40) }
+  @inlinable package static var networkExposed: Self { Self(rawValue: 41) }
+  @inlinable package static var refusals: Self { Self(rawValue: 42) }
+  @inlinable package static var withdrawn: Self { Self(rawValue: 43) }
+  @inlinable package static var grantLost: Self { Self(rawValue: 44) }
 
-  package static let upstreamBlocked = AuditCode(rawValue: 52)
-  package static let upstreamRefused = AuditCode(rawValue: 53)
-  package static let chainTooLong = AuditCode(rawValue: 54)
-  package static let familiesDiffer = AuditCode(rawValue: 55)
+  @inlinable package static var noise: Self { Self(rawValue: 45) }
+  @inlinable package static var logQuota: Self { Self(rawValue: 46) }
+  @inlinable package static var summary: Self { Self(rawValue: 47) }
+  @inlinable package static var started: Self { Self(rawValue: 48) }
+  @inlinable package static var stopped: Self { Self(rawValue: 49) }
+  @inlinable package static var crashed: Self { Self(rawValue: 50) }
+  @inlinable package static var logDisturbed: Self { Self(rawValue: 51) }
+
+  @inlinable package static var upstreamBlocked: Self { Self(rawValue: 52) }
+  @inlinable package static var upstreamRefused: Self { Self(rawValue: 53) }
+  @inlinable package static var chainTooLong: Self { Self(rawValue: 54) }
+  @inlinable package static var familiesDiffer: Self { Self(rawValue: 55) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {

@@ -1,15 +1,17 @@
 /// The twelve octets at the start of every message (RFC 1035 section 4.1.1).
+@usableFromInline
 package struct Header: Equatable, Sendable {
-  package static let octetCount = 12
+  @inlinable package static var octetCount: Int { 12 }
 
-  package var id: UInt16
+  @usableFromInline package var id: UInt16
   /// QR, opcode, AA, TC, RD, RA, Z, AD, CD, RCODE from the highest bit to the lowest.
-  package var flags: UInt16
-  package var questionCount: UInt16
-  package var answerCount: UInt16
-  package var authorityCount: UInt16
-  package var additionalCount: UInt16
+  @usableFromInline package var flags: UInt16
+  @usableFromInline package var questionCount: UInt16
+  @usableFromInline package var answerCount: UInt16
+  @usableFromInline package var authorityCount: UInt16
+  @usableFromInline package var additionalCount: UInt16
 
+  @inlinable
   package init(
     id: UInt16, flags: UInt16, questionCount: UInt16 = 0, answerCount: UInt16 = 0, authorityCount: UInt16 = 0,
     additionalCount: UInt16 = 0
@@ -29,7 +31,7 @@ package struct Header: Equatable, Sendable {
   }
 
   /// Nil for fewer than twelve octets.
-  @inline(__always)
+  @inlinable @inline(__always)
   package init?(_ message: Span<UInt8>) {
     guard message.count >= Self.octetCount else { return nil }
     func field(_ index: Int) -> UInt16 {
@@ -40,16 +42,16 @@ package struct Header: Equatable, Sendable {
       additionalCount: field(5))
   }
 
-  package var isResponse: Bool { flags & 0x8000 != 0 }
-  package var opcode: Opcode { Opcode(rawValue: UInt8(flags >> 11 & 0xF)) }
-  package var isAuthoritative: Bool { flags & 0x0400 != 0 }
-  package var isTruncated: Bool { flags & 0x0200 != 0 }
-  package var recursionDesired: Bool { flags & 0x0100 != 0 }
-  package var recursionAvailable: Bool { flags & 0x0080 != 0 }
-  package var authenticData: Bool { flags & 0x0020 != 0 }
-  package var checkingDisabled: Bool { flags & 0x0010 != 0 }
+  @inlinable package var isResponse: Bool { flags & 0x8000 != 0 }
+  @inlinable package var opcode: Opcode { Opcode(rawValue: UInt8(flags >> 11 & 0xF)) }
+  @inlinable package var isAuthoritative: Bool { flags & 0x0400 != 0 }
+  @inlinable package var isTruncated: Bool { flags & 0x0200 != 0 }
+  @inlinable package var recursionDesired: Bool { flags & 0x0100 != 0 }
+  @inlinable package var recursionAvailable: Bool { flags & 0x0080 != 0 }
+  @inlinable package var authenticData: Bool { flags & 0x0020 != 0 }
+  @inlinable package var checkingDisabled: Bool { flags & 0x0010 != 0 }
   /// The lower four bits; an OPT may add eight.
-  package var responseCode: ResponseCode { ResponseCode(rawValue: flags & 0xF) }
+  @inlinable package var responseCode: ResponseCode { ResponseCode(rawValue: flags & 0xF) }
 
   /// Appends the twelve octets, if there is room for all of them.
   package func append(to output: inout OutputSpan<UInt8>) {

@@ -1,11 +1,13 @@
 /// A keyed 64-bit hash of a canonical wire name: one multiplication for every eight octets. The key is drawn at random,
 /// so that no client can aim names at one place of a table.
+@usableFromInline
 package struct NameHash: Equatable, Sendable {
   /// The key of this process: tables that share it can be searched with one hash.
   package static let ofProcess = NameHash(seed: .random(in: .min ... .max))
 
-  package let seed: UInt64
+  @usableFromInline package let seed: UInt64
 
+  @inlinable
   package init(seed: UInt64) {
     self.seed = seed
   }

@@ -1,12 +1,13 @@
 /// Readers of names over borrowed octets: iterative, every index guarded, bounded by a budget per message.
+@usableFromInline
 package enum NameWire {
   /// Octets of the longest name, its root octet included (RFC 1035 section 2.3.4).
-  package static let maxOctets = 255
+  @inlinable package static var maxOctets: Int { 255 }
   /// Octets of the longest label.
-  package static let maxLabel = 63
+  @inlinable package static var maxLabel: Int { 63 }
   /// Compression pointers followed in one message. A well-formed answer of 64 records has fewer than 70; the chains of
   /// CVE-2026-64194 have thousands. Readers of whole answers allow one more for each name.
-  package static let pointerBudget = 128
+  @inlinable package static var pointerBudget: Int { 128 }
 
   /// Appends a name in canonical form: lower case (ASCII only, RFC 4343), uncompressed, with its root octet.
   ///

@@ -1,45 +1,47 @@
 /// A resource record type (IANA registry "DNS Parameters"); unknown values are as good as known ones (RFC 3597).
+@usableFromInline
 package struct RRType: BitwiseCopyable, RawRepresentable, Hashable, Sendable {
-  package let rawValue: UInt16
+  @usableFromInline package let rawValue: UInt16
 
+  @inlinable
   package init(rawValue: UInt16) {
     self.rawValue = rawValue
   }
 
   @inlinable package static func == (left: Self, right: Self) -> Bool { left.rawValue == right.rawValue }
 
-  package static let A = RRType(rawValue: 1)
-  package static let NS = RRType(rawValue: 2)
-  package static let CNAME = RRType(rawValue: 5)
-  package static let SOA = RRType(rawValue: 6)
-  package static let PTR = RRType(rawValue: 12)
-  package static let HINFO = RRType(rawValue: 13)
-  package static let MX = RRType(rawValue: 15)
-  package static let TXT = RRType(rawValue: 16)
-  package static let AAAA = RRType(rawValue: 28)
-  package static let SRV = RRType(rawValue: 33)
-  package static let NAPTR = RRType(rawValue: 35)
-  package static let DNAME = RRType(rawValue: 39)
-  package static let OPT = RRType(rawValue: 41)
-  package static let DS = RRType(rawValue: 43)
-  package static let SSHFP = RRType(rawValue: 44)
-  package static let RRSIG = RRType(rawValue: 46)
-  package static let NSEC = RRType(rawValue: 47)
-  package static let DNSKEY = RRType(rawValue: 48)
-  package static let NSEC3 = RRType(rawValue: 50)
-  package static let TLSA = RRType(rawValue: 52)
-  package static let SVCB = RRType(rawValue: 64)
-  package static let HTTPS = RRType(rawValue: 65)
-  package static let SPF = RRType(rawValue: 99)
-  package static let TKEY = RRType(rawValue: 249)
-  package static let TSIG = RRType(rawValue: 250)
-  package static let IXFR = RRType(rawValue: 251)
-  package static let AXFR = RRType(rawValue: 252)
-  package static let MAILB = RRType(rawValue: 253)
-  package static let MAILA = RRType(rawValue: 254)
-  package static let ANY = RRType(rawValue: 255)
-  package static let URI = RRType(rawValue: 256)
-  package static let CAA = RRType(rawValue: 257)
+  @inlinable package static var A: Self { Self(rawValue: 1) }
+  @inlinable package static var NS: Self { Self(rawValue: 2) }
+  @inlinable package static var CNAME: Self { Self(rawValue: 5) }
+  @inlinable package static var SOA: Self { Self(rawValue: 6) }
+  @inlinable package static var PTR: Self { Self(rawValue: 12) }
+  @inlinable package static var HINFO: Self { Self(rawValue: 13) }
+  @inlinable package static var MX: Self { Self(rawValue: 15) }
+  @inlinable package static var TXT: Self { Self(rawValue: 16) }
+  @inlinable package static var AAAA: Self { Self(rawValue: 28) }
+  @inlinable package static var SRV: Self { Self(rawValue: 33) }
+  @inlinable package static var NAPTR: Self { Self(rawValue: 35) }
+  @inlinable package static var DNAME: Self { Self(rawValue: 39) }
+  @inlinable package static var OPT: Self { Self(rawValue: 41) }
+  @inlinable package static var DS: Self { Self(rawValue: 43) }
+  @inlinable package static var SSHFP: Self { Self(rawValue: 44) }
+  @inlinable package static var RRSIG: Self { Self(rawValue: 46) }
+  @inlinable package static var NSEC: Self { Self(rawValue: 47) }
+  @inlinable package static var DNSKEY: Self { Self(rawValue: 48) }
+  @inlinable package static var NSEC3: Self { Self(rawValue: 50) }
+  @inlinable package static var TLSA: Self { Self(rawValue: 52) }
+  @inlinable package static var SVCB: Self { Self(rawValue: 64) }
+  @inlinable package static var HTTPS: Self { Self(rawValue: 65) }
+  @inlinable package static var SPF: Self { Self(rawValue: 99) }
+  @inlinable package static var TKEY: Self { Self(rawValue: 249) }
+  @inlinable package static var TSIG: Self { Self(rawValue: 250) }
+  @inlinable package static var IXFR: Self { Self(rawValue: 251) }
+  @inlinable package static var AXFR: Self { Self(rawValue: 252) }
+  @inlinable package static var MAILB: Self { Self(rawValue: 253) }
+  @inlinable package static var MAILA: Self { Self(rawValue: 254) }
+  @inlinable package static var ANY: Self { Self(rawValue: 255) }
+  @inlinable package static var URI: Self { Self(rawValue: 256) }
+  @inlinable package static var CAA: Self { Self(rawValue: 257) }
 
   /// AAAA for A, and A for AAAA.
   package var otherFamily: RRType? {
@@ -66,7 +68,7 @@ extension RRType: CustomStringConvertible {
   ]
 
   /// The mnemonic, or `TYPE123` (RFC 3597 section 5).
-  package var description: String {
+  @usableFromInline package var description: String {
     Self.mnemonics.first { $0.0 == self }?.1 ?? "TYPE\(rawValue)"
   }
 

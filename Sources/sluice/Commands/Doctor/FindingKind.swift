@@ -8,6 +8,7 @@ enum FindingKind: String, CaseIterable {
   case fileExposed = "file-exposed"
   case logFolder = "log-folder"
   case logReadable = "log-readable"
+  case controlFolder = "control-folder"
 
   // The machine
   case clock
@@ -31,6 +32,11 @@ enum FindingKind: String, CaseIterable {
   case tableDiffers = "table-differs"
   case tableUncompared = "table-uncompared"
   case nftablesReload = "nftables-reload"
+  case setUnused = "set-unused"
+  case forwardOpen = "forward-open"
+  case forwardUnknown = "forward-unknown"
+  case forwardClosed = "forward-closed"
+  case forwardUnread = "forward-unread"
 
   // Networks and interfaces
   case interfacesUnread = "interfaces-unread"

@@ -79,7 +79,13 @@ extension EndToEnd {
         try follow("log-readable", bed)
         let folder = bed.folder.path
         _ = unsafe chown(folder, 0, 0)
+        #expect(try doctor(bed).findings.contains { $0.kind == "control-folder" })
         try follow("log-folder", bed)
+        _ = unsafe chown(folder, 0, 0)
+        try follow("control-folder", bed)
+        bed.sluice.stop()
+        #expect(!FileManager.default.fileExists(atPath: bed.folder.appending(path: "control.sock").path))
+        try bed.sluice.startAgain()
         try bed.host.must("sysctl -q -w net.ipv4.ip_forward=0")
         try follow("forwarding-off", bed)
 
@@ -111,6 +117,48 @@ extension EndToEnd {
           try bed.host.ip("address add 10.77.9.1/24 dev br-guest")
         }
         try Data(lines.utf8).write(to: configuration)
+      }
+    }
+
+    @Test(
+      "one wrong digit in networks is told by check, at the start, when a client asks, and by doctor until it is right")
+    func wrongDigit() throws {
+      var settings = TestbedSettings()
+      settings.listen = "[ 10.77.1.1 ]"
+      // Nothing else of a server lies behind the client's bridge, which would close it.
+      settings.policies = "server: github-mcp\nnetworks: [ 10.99.1.0/24 ]\negress: [ api.github.com ]\n"
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let told = "10.77.1.1 is in no server's network"
+        #expect(bed.sluice.errors.contains("listen: \(told)") && bed.sluice.errors.contains("10.99.1.0/24"))
+        #expect(try bed.sluice.command("check").errors.contains(told))
+        _ = try bed.dig("api.github.com", "A")
+        try eventually("the client's question is told") {
+          bed.sluice.errors.contains("of clients in no server's network: they get no name")
+        }
+        try follow("listen-outside", bed, says: "instead of 10.99.1.0/24") {
+          try Data(TestbedSettings.standardPolicies.utf8).write(to: bed.sluice.policyFile)
+        }
+        #expect(try bed.sluice.command("reload").status == 0)
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+      }
+    }
+
+    @Test("an interface that is not the network's bridge is told by check, serve, status and doctor until it is right")
+    func displaced() throws {
+      var settings = TestbedSettings()
+      settings.policies = TestbedSettings.standardPolicies.replacing(
+        "server: github-mcp\n", with: "server: github-mcp\ninterface: br-wrong\n")
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let told = "network 10.77.1.0/24 of github-mcp lies behind br-mcp, and its policy pins br-wrong"
+        try eventually("serve tells it") { bed.sluice.errors.contains("warning: \(told)") }
+        #expect(try bed.sluice.command("check").errors.contains(told))
+        #expect(try bed.sluice.command("status").text.contains("displaced \(told)"))
+        try follow("network-elsewhere", bed, says: "interface: br-mcp in the policy") {
+          let text = settings.policies.replacing("br-wrong", with: "br-mcp")
+          try Data(text.utf8).write(to: bed.sluice.policyFile)
+        }
+        #expect(try bed.sluice.command("reload").status == 0)
+        try eventually("a name is answered") { try bed.dig("api.github.com", "A").status == "NOERROR" }
       }
     }
 

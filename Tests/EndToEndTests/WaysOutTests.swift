@@ -169,6 +169,22 @@ extension EndToEnd {
         }
         #expect(try saying("-v \(bed.sluice.policyFile.path):/policy.yaml:ro") == [])
 
+        // Outside every server's network, and in one of them and another; by the engine's words what is advised.
+        try engine.docker("network create --subnet 10.90.0.0/24 other")
+        try engine.docker("run -d --name outside --network other --dns 10.77.1.1 \(closed) test/busybox sleep 600")
+        let outside = try serious()
+        #expect(outside.count == 1 && outside.allSatisfy { $0.contains("asks sluice and is in no server's network") })
+        try engine.docker("rm -f outside")
+        try engine.docker("run -d --name tried --ip 10.78.1.9 \(own) \(closed) test/busybox sleep 600")
+        try engine.docker("network connect other tried")
+        let both = try serious()
+        let told = "container tried has the address 10.90.0."
+        #expect(both.count == 1 && both.allSatisfy { $0.contains(told) }, "\(both)")
+        try engine.docker("network disconnect other tried")
+        #expect(try serious() == [])
+        try engine.docker("rm -f tried")
+        #expect(try saying("--cap-add NET_ADMIN").count == 1)
+
         // A port that nothing lists, by the engine's proxy.
         let published = try saying("-p 18081:8081")
         #expect(

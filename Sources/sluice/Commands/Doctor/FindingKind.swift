@@ -8,6 +8,7 @@ enum FindingKind: String, CaseIterable {
   case fileExposed = "file-exposed"
   case logFolder = "log-folder"
   case logReadable = "log-readable"
+  case controlFolder = "control-folder"
 
   // The machine
   case clock
@@ -34,6 +35,11 @@ enum FindingKind: String, CaseIterable {
   case tableUncompared = "table-uncompared"
   case nftablesReload = "nftables-reload"
   case nftablesRefused = "nftables-refused"
+  case setUnused = "set-unused"
+  case forwardOpen = "forward-open"
+  case forwardUnknown = "forward-unknown"
+  case forwardClosed = "forward-closed"
+  case forwardUnread = "forward-unread"
 
   // Networks and interfaces
   case interfacesUnread = "interfaces-unread"

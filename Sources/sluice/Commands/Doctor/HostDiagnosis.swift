@@ -54,6 +54,9 @@ enum HostDiagnosis {
     if let text = LogFolder.fault(settings) {
       findings.append(.serious(.logFolder, "files", text, LogFolder.remedy(settings)))
     }
+    if let text = ControlFolder.fault(settings) {
+      findings.append(.warning(.controlFolder, "files", text, ControlFolder.remedy(settings)))
+    }
     if let status = status(of: settings.audit.path), status.st_mode & 0o077 != 0 {
       findings.append(
         .warning(
@@ -229,6 +232,21 @@ enum HostDiagnosis {
           "apt-get install nftables"))
     }
     return findings + nftables(isExclusive: settings.firewall.exclusive)
+  }
+
+  /// In a table of the user's own the rules are the user's: whether they do what its sets are for.
+  static func sets(_ settings: Settings) -> [Finding] {
+    guard settings.firewall.mode == .sets, geteuid() == 0 else { return [] }
+    do {
+      return try SetsDiagnosis(settings).findings
+    } catch {
+      return [
+        .warning(
+          .forwardUnread, "sets",
+          "which rules look into the sets is not known: \((error as? StartError)?.reason ?? "\(error)")",
+          "apt-get install nftables")
+      ]
+    }
   }
 
   /// nftables.service flushes every table at a reload, the managed one as well, unless its file brings the rules along.

@@ -70,7 +70,8 @@ import Testing
       diagnosis.vsock = vsock
       diagnosis.keys = keys
       let ways = WaysOut(
-        serversByInterface: enclosure.serversByInterface, host: host, bridgeFilter: bridgeFilter, flowtables: flowtables)
+        serversByInterface: enclosure.serversByInterface, host: host, bridgeFilter: bridgeFilter, flowtables: flowtables
+      )
       let coverage = ListenCoverage(settings.listen.map(\.address), settings.policies, host: host)
       return diagnosis.findings + enclosure.findings + ways.findings + ListenDiagnosis.outside(coverage.gaps)
     }

@@ -230,7 +230,7 @@ struct ReplyWriterTests {
     for capacity in query.questionEnd...600 {
       let octets = [UInt8](capacity: capacity) { LocalReply.write(answer, writer, message.span, into: &$0) }
       #expect(octets.count <= 512)
-      #expect(try Reply(octets).answers.count == (min(capacity, 501) - query.questionEnd) / 24)
+      #expect(try Reply(octets).answers.count == (min(capacity, 501) - query.questionEnd) / 16)
     }
   }
 

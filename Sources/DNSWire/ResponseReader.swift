@@ -21,6 +21,10 @@ package struct RecordHeader: Equatable, Sendable {
 /// Every name of a record, in its data too, was followed to its end and its data checked against its type before the
 /// record is returned. Octets after the last record are tolerated.
 package struct ResponseReader: Sendable {
+  /// Compression pointers followed in one message beyond the first of each name: thousands of addresses behind a target whose
+  /// own name ends in a pointer. The chains of CVE-2026-64194 have more.
+  package static let pointerBudget = 4_096
+
   package let header: Header
   /// Where the question's name starts and ends, and what it asks; nil if the message has none.
   package private(set) var question: (name: Int, end: Int, type: RRType, klass: RRClass)?
@@ -28,7 +32,7 @@ package struct ResponseReader: Sendable {
   package private(set) var edns: (extendedCode: UInt8, version: UInt8)?
   private var offset: Int
   /// Compression pointers beyond the first of each name that may still be followed, in the whole message.
-  private var pointers = NameWire.pointerBudget
+  private var pointers = Self.pointerBudget
   private var remaining: (answer: Int, authority: Int, additional: Int)
 
   /// Reads header and question. Throws for more than one question.

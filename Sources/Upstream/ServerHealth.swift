@@ -20,6 +20,7 @@ struct ServerHealth {
   /// Being probed, because a question was not answered.
   private(set) var isSuspect = false
   private var heardAt: UInt64 = 0
+  private var answeredAt: UInt64 = 0
   /// Refusals since the last answer, and what was said last.
   private(set) var refusals: UInt64 = 0
   private(set) var lastRefusal: ResponseCode?
@@ -55,7 +56,7 @@ struct ServerHealth {
   /// - Parameter milliseconds: nil for an answer that says nothing about the round trip.
   mutating func answered(after milliseconds: Double?, now: UInt64) {
     heard(now: now)
-    (refusals, lastRefusal, isRefusing) = (0, nil, false)
+    (refusals, lastRefusal, isRefusing, answeredAt) = (0, nil, false, now)
     guard let milliseconds else { return }
     guard let known = roundTrip else {
       roundTrip = (milliseconds, milliseconds / 2)
@@ -79,8 +80,11 @@ struct ServerHealth {
     return !isRefusing && refusals % limits.refusals == 0
   }
 
-  /// Our own question was refused.
-  mutating func refusedProbe() { isRefusing = true }
+  /// Our own question was refused. That alone says nothing, there are upstreams that serve some zones only: it decides where
+  /// clients were refused too, and nothing was answered of late. The refusal of our own is counted already.
+  mutating func refusedProbe(now: UInt64, _ limits: UpstreamLimits) {
+    isRefusing = refusals > limits.refusals && now - min(answeredAt, now) >= limits.unhealthy * 1_000_000
+  }
 
   func wasHeard(since time: UInt64) -> Bool { heardAt >= time }
 

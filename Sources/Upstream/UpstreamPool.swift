@@ -92,6 +92,8 @@ package final class UpstreamPool {
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
   private var flights: [Question: ExchangeInFlight] = [:]
+  /// By upstream: when it is asked next though no client asks.
+  private var nextProbes: [Int: TimerID] = [:]
   /// Attempts that are listened to beside a newer one of the same exchange, and how many of them there may be.
   private var earlierAttempts = 0
   private let mostEarlierAttempts: Int
@@ -354,17 +356,20 @@ package final class UpstreamPool {
 
   private func probed(_ server: Int, since start: UInt64, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
     if case .failure(.refused) = result {
-      health[server].refusedProbe()
-      probe(server, at: time + limits.unhealthy * 1_000_000) { $0.isRefusing }
+      health[server].refusedProbe(now: time, limits)
+      if health[server].isRefusing { probe(server, at: time + limits.unhealthy * 1_000_000) }
     }
     guard !health[server].wasHeard(since: start) else { return }
-    probe(server, at: health[server].failed(now: time, limits)) { !$0.isHealthy }
+    probe(server, at: health[server].failed(now: time, limits))
   }
 
-  /// Asks an upstream a question of our own later, if it is still to be asked then.
-  private func probe(_ server: Int, at next: UInt64, if condition: @escaping (ServerHealth) -> Bool) {
-    _ = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [weak self] in
-      if let self, condition(health[server]) { probe(server) }
+  /// Asks an upstream a question of our own later, and then alone, if it still refuses or does not answer.
+  private func probe(_ server: Int, at next: UInt64) {
+    if let timer = nextProbes[server] { reactor.cancel(timer) }
+    nextProbes[server] = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [weak self] in
+      guard let self else { return }
+      nextProbes[server] = nil
+      if health[server].isRefusing || !health[server].isHealthy { probe(server) }
     }
   }
 

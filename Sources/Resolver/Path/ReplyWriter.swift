@@ -114,7 +114,8 @@ package struct ReplyWriter {
     let target = (min(count, answerCount)..<answerCount).first {
       $0 < ttlOffsets.count && Self.type(sections, Int(ttlOffsets[$0])) == query.type.rawValue
     }
-    guard !isAnswered, let target else {
+    // Names in other data may point into what would be left out.
+    guard !isAnswered, query.type == .A || query.type == .AAAA, let target else {
       reply.append(contentsOf: sections.extracting(0..<end))
       for index in 0..<count { reply.patch32(ttl, at: base + Int(ttlOffsets[index])) }
       let answers = min(count, answerCount)

@@ -80,7 +80,7 @@ package struct Scrubber {
       var content = Content(header: try Header(parsing: message))
       var reader = try ResponseReader(message)
       // One pointer for each owner besides what a well-formed message has.
-      var budget = NameWire.pointerBudget + 2 * Self.maxRecords
+      var budget = ResponseReader.pointerBudget + 2 * Self.maxRecords
       var (asked, others) = (0, 0)
       while let record = try reader.next(message) {
         guard record.section != .additional, record.klass == .IN else { continue }

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,6 +33,8 @@ static int refuse(const char *text, const char *reason) {
 }
 
 int sluice_nftables_apply(int socket) {
+  // It must not keep the table owned when the worker that it writes for is gone.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (!speaks_netfilter(socket)) return refuse("the owner's socket", "is none of nf_tables");
   void *library = dlopen("libnftables.so.1", RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) return refuse("libnftables cannot be loaded", dlerror());

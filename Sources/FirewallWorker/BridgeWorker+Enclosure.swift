@@ -58,11 +58,13 @@ extension BridgeWorker {
     return sets
   }
 
-  /// Writes the table. Nothing passes while one that other programs may change gives way to one that is Sluice's alone.
+  /// Writes the table. Nothing passes while one that other programs may change gives way to one that is Sluice's alone. That is
+  /// done at the start alone, before anything is promised by what is open in it, and where nft would take the new one.
   private func write(
     _ plan: FirewallPlan, _ next: Ruleset.Surroundings
   ) throws(TableInstaller.InstallationError) -> [ServerSets] {
-    guard installer.mustReplace(plan) else { return try installer.install(plan, next) }
+    guard incarnation == 1, writer == nil, installer.mustReplace(plan) else { return try installer.install(plan, next) }
+    try installer.checkReplacement(plan, next)
     prepareToClose(plan, next)
     closing.wake()
     do {

@@ -20,7 +20,7 @@ final class BridgeWorker {
   /// The state folder.
   let state: Int32?
   let planFile: SharedPlanFile
-  private let incarnation: UInt64
+  let incarnation: UInt64
   let kernel: KernelSets
   private let transaction: ElementTransaction
   let watcher: ChangeWatcher

@@ -77,6 +77,20 @@ struct TableInstaller {
     }
   }
 
+  /// Whether nft would take the plan's table in the place of the one that is there, which stays as it is.
+  func checkReplacement(_ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings) throws(InstallationError) {
+    var all = Ruleset.Leftovers()
+    all.replacesTable = true
+    do {
+      let text = try Ruleset.render(plan, surroundings, removing: all)
+      try NftProgram.apply(text, checkOnly: true, watch: watch)
+    } catch let failure as NftProgram.NftError {
+      throw InstallationError(text: failure.text)
+    } catch {
+      throw InstallationError(text: "the plan is not valid: \(error)")
+    }
+  }
+
   /// Another enclosure around the plan that is installed.
   func enclose(
     _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings, instead former: Ruleset.Surroundings

@@ -61,10 +61,14 @@ package final class NetlinkSocket {
   /// for.
   package func takeBack() {
     _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
-    do throws(SystemError) {
-      while try unsafe receive(waiting: false, { _ in }) {}
-    } catch {
-      // What cannot be read is gone as well.
+    var isLeft = true
+    while isLeft {
+      do throws(SystemError) {
+        isLeft = try unsafe receive(waiting: false) { _ in }
+      } catch {
+        // What did not fit is gone; what came before and behind it is still there.
+        isLeft = error.errno == ENOBUFS
+      }
     }
     if let sendBuffer { setBuffer(SO_SNDBUFFORCE, sendBuffer) }
     if let receiveBuffer { setBuffer(SO_RCVBUFFORCE, receiveBuffer) }

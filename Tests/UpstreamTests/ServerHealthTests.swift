@@ -68,4 +68,24 @@ struct ServerHealthTests {
     #expect(!health.takesEDNS(now: 60 * second - 1))
     #expect(health.takesEDNS(now: 60 * second))
   }
+
+  @Test("our own question decides that a server refuses everything where clients were refused, and not by itself")
+  func refusesAll() {
+    let late = 100 * second
+    var health = ServerHealth()
+    // It serves some zones, and not the root.
+    _ = health.refused(.REFUSED, limits)
+    health.refusedProbe(now: late, limits)
+    #expect(!health.isRefusing)
+    for _ in 0..<limits.refusals { _ = health.refused(.REFUSED, limits) }
+    health.refusedProbe(now: late, limits)
+    #expect(health.isRefusing && !health.isTrusted)
+    health.answered(after: 1, now: late)
+    #expect(!health.isRefusing)
+    for _ in 0...limits.refusals { _ = health.refused(.REFUSED, limits) }
+    health.refusedProbe(now: late + limits.unhealthy * 1_000_000 - 1, limits)
+    #expect(!health.isRefusing, "something was answered of late")
+    health.refusedProbe(now: late + limits.unhealthy * 1_000_000, limits)
+    #expect(health.isRefusing)
+  }
 }

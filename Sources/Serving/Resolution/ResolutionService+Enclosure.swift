@@ -29,16 +29,16 @@ extension ResolutionService {
       }
       _ = push(
         AuditRecordHeader(service: .interfaceEnclosed, wallClock: wall),
-        server: link.servers.first.flatMap { serverName($0) }.map { Array($0.utf8) } ?? everybody,
+        server: link.servers.first.flatMap { planName($0) }.map { Array($0.utf8) } ?? everybody,
         destination: Array(link.interface.utf8),
         AuditMembers(.interface, link.interface).with(.others, link.others.map(\.description)))
     }
     for displacement in report.displacements where !former.displacements.contains(displacement) {
-      let server = serverName(displacement.server) ?? "?"
+      let server = planName(displacement.server) ?? "?"
       StandardError.write("sluice: warning: \(EnclosureText.text(of: displacement, server: server))")
     }
     for exposure in report.exposures where !former.exposures.contains(exposure) {
-      let server = serverName(exposure.server) ?? "?"
+      let server = planName(exposure.server) ?? "?"
       StandardError.write("sluice: warning: \(EnclosureText.text(of: exposure, server: server))")
       _ = push(
         AuditRecordHeader(service: .networkExposed, wallClock: wall), server: Array(server.utf8),
@@ -47,6 +47,12 @@ extension ResolutionService {
           .with(.interface, exposure.interface)
           .with(.cause, EnclosureText.cause(of: exposure.gap)))
     }
+  }
+
+  /// The name of a server of the plan that a report is of: it comes while that is installed, before its policy is in force.
+  private func planName(_ index: UInt16) -> String? {
+    guard let plan = bridge?.plan, Int(index) < plan.servers.count else { return serverName(index) }
+    return plan.servers[Int(index)].name
   }
 
   /// Tells of listen addresses at which policy knows no client, once for each state of the host and the policy.

@@ -5,8 +5,8 @@ package enum NameWire {
   @inlinable package static var maxOctets: Int { 255 }
   /// Octets of the longest label.
   @inlinable package static var maxLabel: Int { 63 }
-  /// Compression pointers followed in one message. A well-formed answer of 64 records has fewer than 70; the chains of
-  /// CVE-2026-64194 have thousands. Readers of whole answers allow one more for each name.
+  /// Compression pointers followed for one name, and in a query; the chains of CVE-2026-64194 have thousands. Whole answers
+  /// have a budget of their own (`ResponseReader.pointerBudget`).
   @inlinable package static var pointerBudget: Int { 128 }
 
   /// Appends a name in canonical form: lower case (ASCII only, RFC 4343), uncompressed, with its root octet.

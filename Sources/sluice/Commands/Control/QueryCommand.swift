@@ -53,7 +53,9 @@ struct QueryCommand: ParsableCommand {
     // The message has no number of a client's, and its extended error is told in words.
     let text = message?.text.replacing(", id: 0", with: "").split(separator: "\n", omittingEmptySubsequences: false)
       .filter { query.extendedError == nil || !$0.hasPrefix("; EDE:") }.joined(separator: "\n")
-    StandardOutput.write(text ?? (query.message == nil ? ";; no answer: policy drops what unknown clients ask\n" : ";; the answer cannot be read\n"))
+    let without =
+      query.message == nil ? "no answer: policy drops what unknown clients ask" : "the answer cannot be read"
+    StandardOutput.write(text ?? ";; \(without)\n")
     for line in Self.lines(query) { StandardOutput.write(";; \(line)") }
   }
 

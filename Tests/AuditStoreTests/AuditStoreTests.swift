@@ -160,10 +160,12 @@ import Testing
     do {
       let first = try openStore(scratch.log)
       #expect(first.former == .unknown)
+      first.begin()
       first.stop()
     }
     let second = try openStore(scratch.log)
     #expect(second.former == .stopped)
+    second.begin()
     push(second, 1)
     // What a killed run leaves.
     let killed = Scratch()
@@ -175,6 +177,32 @@ import Testing
     guard case .broken(let began) = third.former else { throw Impossible() }
     #expect(began >= before && began <= WallClock.nanoseconds())
     third.stop()
+  }
+
+  @Test("a start that fails is no run: what is known of the run before it stays")
+  func failedStart() throws {
+    let (scratch, killed) = (Scratch(), Scratch())
+    func former(_ log: String) throws -> FormerRun {
+      let failed = try openStore(log)
+      failed.stop()
+      return failed.former
+    }
+    #expect(try former(scratch.log) == .unknown)
+    let before = WallClock.nanoseconds()
+    do {
+      let run = try openStore(scratch.log)
+      #expect(run.former == .unknown)
+      run.begin()
+      // What a killed run leaves.
+      try FileManager.default.copyItem(atPath: scratch.log + ".ring", toPath: killed.log + ".ring")
+      run.stop()
+    }
+    let after = WallClock.nanoseconds()
+    for _ in 0..<3 { #expect(try former(scratch.log) == .stopped) }
+    for _ in 0..<3 {
+      guard case .broken(let began) = try former(killed.log) else { throw Impossible() }
+      #expect(began >= before && began <= after)
+    }
   }
 
   @Test("a file that is no ring is set aside, whole, and told")

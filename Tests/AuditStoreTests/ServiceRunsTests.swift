@@ -55,6 +55,20 @@ struct ServiceRunsTests {
     #expect(runs.map(\.last) == [30, 60].map(Self.time) && runs.map(\.end) == [.crashed, .none])
   }
 
+  @Test("a start that failed is no run, whatever it wrote of the run before it")
+  func failedStart() throws {
+    let killed = [Self.line(100, 0, "started"), Self.line(199, 30, "policy-reloaded")]
+    let alone = try Self.runs(killed[0], killed[1])
+    #expect(alone.map(\.last) == [Self.time(30)] && alone.map(\.end) == [.none])
+    let followed = try Self.runs(
+      killed[0], killed[1], Self.line(300, 60, "crashed", #","began":"2026-11-20T09:10:10.000Z""#),
+      Self.line(300, 60, "started"))
+    #expect(followed.map(\.began) == [0, 60].map(Self.time) && followed.map(\.end) == [.crashed, .none])
+    let stopped = try Self.runs(
+      killed[0], Self.line(100, 40, "stopped"), Self.line(200, 50, "policy-reloaded"), Self.line(300, 60, "started"))
+    #expect(stopped.map(\.last) == [40, 60].map(Self.time) && stopped.map(\.end) == [.stopped, .none])
+  }
+
   @Test("a run whose start is in no file any more begins where the next one says, or with its first event")
   func rotatedAway() throws {
     let crashed = try Self.runs(

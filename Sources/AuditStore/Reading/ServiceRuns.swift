@@ -85,13 +85,14 @@ package struct ServiceRuns: LogSink {
     }
   }
 
-  /// With what a start wrote of the rings of the run before it, under the number before its own, as that run's.
+  /// With what a start wrote of the rings of the run before it, under the number before its own, as that run's. A start that
+  /// failed wrote that and no `started`: it never served, and is no run. What it wrote behind a stop is of no run.
   private var joined: [UInt64: Evidence] {
     var joined: [UInt64: Evidence] = [:]
     var before: UInt64?
     for (number, evidence) in found.sorted(by: { $0.key < $1.key }) {
-      if let run = before, evidence.started == nil, found[number + 1] != nil {
-        joined[run]?.add(evidence)
+      if let run = before, evidence.started == nil {
+        if joined[run]?.stopped == nil { joined[run]?.add(evidence) }
       } else {
         joined[number] = evidence
         before = number

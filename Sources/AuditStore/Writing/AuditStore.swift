@@ -7,7 +7,7 @@ import Synchronization
 /// asked for one that compresses rotated files.
 ///
 /// Order of use: make it (opens the files, writes what a killed run left), `hand(to:)` if privileges are lowered,
-/// `start` on the lowered side, and `stop` last. After privileges are lowered the writer still renames and makes files
+/// `start` on the lowered side, `begin` once it serves, and `stop` last. After privileges are lowered the writer still renames and makes files
 /// in the log's directory: the directory must belong to that user. One that was made here is handed over too.
 ///
 /// **At least once.** A record is freed when the line that tells or counts it was written. After SIGKILL at any point
@@ -37,8 +37,9 @@ package final class AuditStore: Sendable {
   private let path: String
   private let directory: LogDirectory
   private let ringFile: RingFile
-  /// How the run before this one ended.
+  /// How the last run that began ended.
   package let former: FormerRun
+  private let hasBegun = Atomic<Bool>(false)
   /// Held open for its lock.
   private let ringDescriptor: FileDescriptor
   private let waiting: Mutex<AuditWriter?>
@@ -73,7 +74,7 @@ package final class AuditStore: Sendable {
         }
       }
       // The run that recovers and the run that serves make ids of their own.
-      let ringFile = try RingFile.empty(ringDescriptor, settings.geometry, run: run + 1)
+      let ringFile = try RingFile.empty(ringDescriptor, settings.geometry, run: run + 1, former: former)
       self.ringFile = ringFile
       let compressor =
         settings.compress && settings.keep > 0
@@ -189,6 +190,13 @@ package final class AuditStore: Sendable {
     }
   }
 
+  /// From now on this run is the one whose end the next start tells of. One that ends before, because something that serve
+  /// needs cannot be had, leaves what the file says of the run before it.
+  package func begin() {
+    ringFile.markBegun()
+    hasBegun.store(true, ordering: .releasing)
+  }
+
   /// Opens the file at the log's path anew, as after a rotation by another program (SIGHUP).
   package func reopen() {
     shared.mustReopen.store(true, ordering: .releasing)
@@ -202,7 +210,7 @@ package final class AuditStore: Sendable {
     let running = thread.withLock { $0.take() }
     if let running {
       running.join()
-      if !shared.isBlocked.load(ordering: .acquiring) { ringFile.markStopped() }
+      if hasBegun.load(ordering: .acquiring), !shared.isBlocked.load(ordering: .acquiring) { ringFile.markStopped() }
     }
     // After the writer, who alone moves files.
     shared.compressor?.stop()

@@ -1,4 +1,4 @@
-/// How the run of serve that wrote the log before this one ended.
+/// How the last run of serve that began before this one ended. A start that failed is no run.
 package enum FormerRun: Equatable, Sendable {
   /// There was none, or what it left is gone.
   case unknown

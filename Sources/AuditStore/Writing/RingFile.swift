@@ -40,14 +40,15 @@ final class RingFile: Sendable {
     static let ringOctets = 16
     static let windowOctets = 24
     static let run = 32
-    /// How the run ended, and when it began.
+    /// How the last run that began ended, and when it began.
     static let end = 128
     static let start = 136
     static let magic = 144
   }
 
-  /// What stands in `Word.end`; 0 in files of earlier versions.
+  /// What stands in `Word.end`; 0 in files of earlier versions, and where no run began.
   private enum End {
+    static let unknown: UInt64 = 0
     static let none: UInt64 = 0x52554E
     static let stopped: UInt64 = 0x53544F50
   }
@@ -92,8 +93,11 @@ final class RingFile: Sendable {
   }
 
   /// Makes the file anew, every page of it reserved, so that a full disk cannot end the process by SIGBUS.
-  static func empty(_ file: borrowing FileDescriptor, _ geometry: Geometry, run: UInt64) throws(SystemError) -> RingFile
-  {
+  ///
+  /// - Parameter former: what the file says until `markBegun`.
+  static func empty(
+    _ file: borrowing FileDescriptor, _ geometry: Geometry, run: UInt64, former: FormerRun
+  ) throws(SystemError) -> RingFile {
     guard geometry.isValid else { throw SystemError(call: "lay out the ring file", errno: EINVAL) }
     guard ftruncate(file.raw, 0) == 0 else { throw SystemError(call: "ftruncate", errno: errno) }
     let result = posix_fallocate(file.raw, 0, off_t(geometry.total))
@@ -103,8 +107,14 @@ final class RingFile: Sendable {
     made.region.storeReleasing(UInt64(geometry.ringOctets), Word.ringOctets)
     made.region.storeReleasing(UInt64(geometry.windowOctets), Word.windowOctets)
     made.region.storeReleasing(run, Word.run)
-    made.region.storeReleasing(End.none, Word.end)
-    made.region.storeReleasing(WallClock.nanoseconds(), Word.start)
+    let (end, start): (UInt64, UInt64) =
+      switch former {
+      case .unknown: (End.unknown, 0)
+      case .stopped: (End.stopped, 0)
+      case .broken(let began): (End.none, began)
+      }
+    made.region.storeReleasing(end, Word.end)
+    made.region.storeReleasing(start, Word.start)
     made.region.storeReleasing(magic, Word.magic)
     return made
   }
@@ -118,10 +128,16 @@ final class RingFile: Sendable {
   /// The number of the run that made the file: the next is greater.
   var run: UInt64 { region.loadAcquiring(Word.run) }
 
+  /// The run that made the file begins to serve.
+  func markBegun() {
+    region.storeReleasing(WallClock.nanoseconds(), Word.start)
+    region.storeReleasing(End.none, Word.end)
+  }
+
   /// The run that made the file ends with everything told.
   func markStopped() { region.storeReleasing(End.stopped, Word.end) }
 
-  /// How the run that made the file ended.
+  /// How the run that made the file ended, or where it never began, the one before it.
   var former: FormerRun {
     switch region.loadAcquiring(Word.end) {
     case End.stopped: .stopped

@@ -127,7 +127,7 @@ package final class Service {
     }
     if settings.watches { policies.watcher = try watch(policies) }
     service.startRhythms()
-    service.tellStart(after: audit.former)
+    service.tellStart(in: audit)
     service.upstream.probeAll()
     let logWatch = LogWatch(audit, service, path: settings.audit.path)
     logWatch.start()

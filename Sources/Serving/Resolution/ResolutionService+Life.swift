@@ -9,8 +9,10 @@ import Resolver
 /// When this run began and ended, and how the one before it did, as events: what the log does not tell of while no
 /// serve ran is no silence of the servers.
 extension ResolutionService {
-  func tellStart(after former: FormerRun) {
-    if case .broken(let began) = former {
+  /// - Parameter audit: the log, of which this run is one from now on.
+  func tellStart(in audit: AuditStore) {
+    audit.begin()
+    if case .broken(let began) = audit.former {
       record(.crashed, AuditMembers(.began, ControlAPI.time(nanoseconds: began)))
       StandardError.write("sluice: the run before this one ended without stopping")
     }

@@ -15,6 +15,17 @@ package struct Timestamp: Sendable {
     return String(decoding: octets, as: UTF8.self)
   }
 
+  /// `milliseconds` since 1970, cut to 1970: also of years that are too many nanoseconds for 64 bits.
+  package static func text(milliseconds: Int64) -> String {
+    let (seconds, rest) = UInt64(clamping: milliseconds).quotientAndRemainder(dividingBy: 1000)
+    var timestamp = Timestamp()
+    timestamp.second = seconds
+    timestamp.format()
+    var octets = timestamp.text
+    append(rest, digits: 3, to: &octets)
+    return String(decoding: octets, as: UTF8.self) + "Z"
+  }
+
   /// `seconds` since 1970: also of years that are too many nanoseconds for 64 bits.
   package static func text(seconds: UInt64) -> String {
     var timestamp = Timestamp()

@@ -137,6 +137,14 @@ import Testing
     }
   }
 
+  @Test("times that are too late for nanoseconds in 64 bits, or before 1970, have a text too")
+  func farTimes() {
+    #expect(Timestamp.text(milliseconds: 42) == "1970-01-01T00:00:00.042Z")
+    #expect(Timestamp.text(milliseconds: -1) == "1970-01-01T00:00:00.000Z")
+    #expect(Timestamp.text(milliseconds: 253_402_300_799_999) == "9999-12-31T23:59:59.999Z")
+    #expect(Timestamp.text(milliseconds: .max).hasSuffix("Z"))
+  }
+
   @Test("ids are unique and grow, within a run and from run to run")
   func ids() throws {
     var ids: [String] = []

@@ -56,5 +56,7 @@ struct RunsTextTests {
         + #""first_event":"1970-01-01T00:01:40.000Z","last_event":"1970-01-01T00:03:20.000Z","version":"0.1.0","#
         + #""error":"no\u000abridge"}"#)
     #expect(RunsText.json(Self.runs[2]).contains(#""until":null,"end":null"#))
+    let far = Self.run(253_402_300_799, last: 253_402_300_799, .none)
+    #expect(RunsText.json(far).contains(#""last_event":"9999-12-31T23:59:59.000Z""#))
   }
 }

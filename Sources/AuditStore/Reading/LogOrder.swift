@@ -8,7 +8,7 @@ package struct LogOrder {
   private var number = 0
 
   /// - Parameter reach: lines, at least 1.
-  package init(reach: Int = 65_536) { self.reach = max(reach, 1) }
+  package init(reach: Int = 65_536) { self.reach = min(max(reach, 1), .max / 2) }
 
   /// Takes a line; gives `body` what is sure to come before all that follows.
   package mutating func add(_ line: LogLine, _ body: (LogLine) -> Void) {

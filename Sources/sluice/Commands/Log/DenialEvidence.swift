@@ -45,7 +45,7 @@ struct DenialEvidence {
 
   private var times: String {
     guard let interval else { return "" }
-    func text(_ milliseconds: Int64) -> String { Timestamp.text(UInt64(clamping: milliseconds) * 1_000_000) }
+    func text(_ milliseconds: Int64) -> String { Timestamp.text(milliseconds: milliseconds) }
     return ", \(text(interval.lowerBound)) to \(text(interval.upperBound))"
   }
 }

@@ -30,6 +30,12 @@ struct LogCommand: ParsableCommand {
   /// Lines among which what is shown is put in the order of its time.
   private static let leastLookback = 65_536
 
+  /// How many of the last lines are read for the newest `limit` by their time.
+  static func lookback(for limit: Int) -> Int {
+    guard limit <= Int.max / 4 else { return .max }
+    return limit == 0 ? 0 : max(4 * limit, leastLookback)
+  }
+
   func validate() throws {
     if count, follow || output.limit != nil {
       throw ValidationError("--count goes with neither --follow nor --limit")
@@ -60,7 +66,7 @@ struct LogCommand: ParsableCommand {
       }
     }
     // The newest by their time may have been written before others.
-    let lookback = limit.map { $0 == 0 ? 0 : max(4 * $0, Self.leastLookback) }
+    let lookback = limit.map(Self.lookback)
     try source.read(selection.filter, limit: lookback) { reader throws(AuditStoreError) in
       var order = LogOrder(reach: max(lookback ?? 0, Self.leastLookback))
       let position = try reader.readBatches { batch in

@@ -74,7 +74,7 @@ struct LogTopCommand: ParsableCommand {
 
   private static func json(_ by: String, _ row: LogTally.Row) -> String {
     let decisions = row.decisions.map(JSONText.quoted).joined(separator: ",")
-    let last = row.last.map { JSONText.quoted(Timestamp.text(UInt64($0) * 1_000_000)) } ?? "null"
+    let last = row.last.map { JSONText.quoted(Timestamp.text(milliseconds: $0)) } ?? "null"
     return "{\"\(by)\":\(JSONText.quoted(row.key)),\"count\":\(row.count),\"decisions\":[\(decisions)]"
       + ",\"last\":\(last)}"
   }

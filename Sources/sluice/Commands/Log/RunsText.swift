@@ -77,7 +77,7 @@ struct RunsText {
 
   static func json(_ run: ServiceRuns.Run) -> String {
     func time(_ milliseconds: Int64?) -> String {
-      milliseconds.map { JSONText.quoted(Timestamp.text(UInt64(clamping: $0) * 1_000_000)) } ?? "null"
+      milliseconds.map { JSONText.quoted(Timestamp.text(milliseconds: $0)) } ?? "null"
     }
     func text(_ value: String?) -> String { value.map(JSONText.quoted) ?? "null" }
     return "{\"from\":\(time(run.began)),\"until\":\(time(run.stopped)),"

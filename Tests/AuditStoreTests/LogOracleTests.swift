@@ -293,6 +293,54 @@ import Testing
     #expect(partial.isPartial && partial.first(100).count <= 50)
   }
 
+  private static func line(_ name: String, _ code: String) -> String {
+    #"{"ts":"2026-11-20T09:14:10.000Z","server":"s","destination":"\#(name)","decision":"observe","code":"\#(code)"}"#
+      + "\n"
+  }
+
+  @Test("a name is found with the dot of the root behind it as well")
+  func rootDot() throws {
+    let scratch = Scratch()
+    let text = Self.line("api.github.com", "granted") + Self.line("other.example.com", "granted")
+    try text.write(toFile: scratch.log, atomically: false, encoding: .utf8)
+    for (name, count) in [("api.github.com.", 1), ("*.COM.", 2), (".", 0), ("", 0)] {
+      var reader = AuditReader(path: scratch.log, filter: LogFilter(name: name))
+      #expect(try Int(reader.count().events) == count, "\(name)")
+    }
+  }
+
+  @Test("that an operator asked is none of what servers do most")
+  func operatorsTally() throws {
+    var tally = LogTally(by: .server)
+    for code in ["asked-by-operator", "not-listed", "asked-by-operator"] {
+      tally.add(try #require(LogLine(Array(Self.line("x", code).utf8.dropLast())[...])))
+    }
+    #expect(tally.first(10).map(\.count) == [1])
+  }
+
+  @Test("the order of time takes any reach and any limit")
+  func largestOrder() throws {
+    var order = LogOrder(reach: .max)
+    var count = 0
+    for name in ["a", "b", "c"] {
+      order.add(try #require(LogLine(Array(Self.line(name, "granted").utf8.dropLast())[...]))) { _ in count += 1 }
+    }
+    #expect(count == 0)
+    order.end(limit: .max) { _ in count += 1 }
+    #expect(count == 3)
+  }
+
+  @Test("a log is there with its rotated files alone, compressed or not")
+  func isThere() throws {
+    for suffix in ["", ".1", ".1.zst", ".7"] {
+      let scratch = Scratch()
+      let reader = AuditReader(path: scratch.log, filter: LogFilter())
+      #expect(!reader.isThere)
+      try "".write(toFile: scratch.log + suffix, atomically: false, encoding: .utf8)
+      #expect(reader.isThere, "\(suffix)")
+    }
+  }
+
   @Test("files whose events are all too old or too new are not even read; a clock that was set back does not hide them")
   func skipped() throws {
     func line(_ day: Int, _ hour: Int, _ name: String) -> String {

@@ -87,6 +87,15 @@ extension EndToEnd {
       #expect(try names("--limit", "2", "--json") == ["four", "five"])
       #expect(try names("--json") == ["two", "four", "one", "five", "three"])
       #expect(try names("--limit", "0").isEmpty)
+      #expect(try names("--limit", "\(Int.max)") == ["one", "two", "three", "four", "five"])
+    }
+
+    @Test("a path at which there is no log is an error, and no empty table", arguments: ["", "top", "policy", "runs"])
+    func noLog(_ command: String) throws {
+      let executable = try #require(Machine.executable)
+      let words = [executable, "log"] + (command.isEmpty ? [] : [command])
+      let output = try Command.run(words + ["--path", "/nowhere/audit.jsonl"])
+      #expect(output.status == 1 && output.errors.contains("there is no log at /nowhere/audit.jsonl"), "\(output)")
     }
 
     /// Of the service itself, at a second of a minute, of the run with this number.
@@ -111,6 +120,9 @@ extension EndToEnd {
       #expect(changes.lines.count == 2, "\(changes.text)")
       #expect(changes.text.contains("2026-11-20 09:14:20Z  policy-reloaded  *       uid 0, pid 4711  2 names added"))
       #expect(try run(["policy", "--json"], on: log).lines == [log.split(separator: "\n")[1]])
+      let mistyped = try run(["policy", "--server", "agnet"], on: log)
+      #expect(mistyped.status == 1 && mistyped.lines.isEmpty && mistyped.errors.contains("there is no server agnet"))
+      #expect(try run(["policy", "--server", "agent"], on: log).lines.count == 2)
       #expect(try run(["runs", "--utc"], on: log).lines.count == 3)
       #expect(try run(["runs", "--json"], on: log).lines.count == 2)
       #expect(try run(["runs", "--json", "--since", "2026-11-20T09:14:35Z"], on: log).lines.count == 1)

@@ -70,8 +70,17 @@ struct LogOptionTests {
     #expect(refusal("log", "runs", "--server", "s") == "Unknown option '--server'")
     #expect(refusal("log", "runs", "--at", "02:00", "--json")?.contains("--at goes with none") == true)
     #expect(refusal("log", "runs", "--at", "soon")?.contains("yesterday 14:00") == true)
+    #expect(refusal("log", "runs", "--at", "2999-01-01 02:00")?.contains("a time to come") == true)
+    #expect(refusal("log", "runs", "--at", "now") == nil)
     #expect(refusal("log", "suggest")?.contains("--server") == true)
     #expect(refusal("log", "top", "--limit", "0") != nil)
+  }
+
+  @Test("any number of events may be asked for")
+  func lookback() {
+    #expect(LogCommand.lookback(for: 0) == 0 && LogCommand.lookback(for: 3) == 65_536)
+    #expect(LogCommand.lookback(for: 100_000) == 400_000 && LogCommand.lookback(for: .max / 4) == .max / 4 * 4)
+    #expect(LogCommand.lookback(for: .max / 4 + 1) == .max && LogCommand.lookback(for: .max) == .max)
   }
 
   @Test("the filters stand in the help and in the completions of the command itself")

@@ -31,6 +31,19 @@ struct PolicyChangeTextTests {
     #expect(text.details == ["networks held: 10.77.9.0/24"])
   }
 
+  @Test("a server that is gone is known by what came, went or changed of it")
+  func lists() throws {
+    let line = try LoggedEvent(
+      destination: "", code: "policy-reloaded", decision: "observe", type: nil, client: nil, server: "*",
+      members: #","policy":"0a1b","former":"0000","servers":3,"names_added":1,"names_removed":1,"#
+        + #""entries_added":["web: a.example.com"],"entries_removed":["gone: b.example.com"],"#
+        + #""changed":["other: ttl: was 1, now 2"]"#
+    ).line
+    let change = try #require(PolicyChangeText.changes([line]).first)
+    for server in ["web", "gone", "other"] { #expect(change.lists(server), "\(server)") }
+    for server in ["we", "nope", "a.example.com", "0a1b"] { #expect(!change.lists(server), "\(server)") }
+  }
+
   @Test("a start is a change where another policy was in force before, also by a reload that was long ago")
   func starts() throws {
     func event(_ code: String, _ policy: String, _ second: Int, _ members: String = "") throws -> LogLine {

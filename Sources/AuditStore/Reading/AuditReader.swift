@@ -53,6 +53,9 @@ package struct AuditReader {
 
   // MARK: - What is there
 
+  /// Whether the log has any file, or one that cannot be opened, which reading tells of.
+  package var isThere: Bool { files.areThere }
+
   /// Gives `body` every event that is there and passes the filter, newest last.
   ///
   /// - Throws: when a file is there and cannot be read; without any file there is nothing to read.

@@ -9,6 +9,21 @@ struct LogFiles: Sendable {
 
   let path: String
 
+  /// Whether any of the files is there; true as well where that cannot be told, which is for the reader to say.
+  var areThere: Bool {
+    do throws(SystemError) {
+      for number in 0...Self.maxNumber {
+        for suffix in number == 0 ? [""] : Self.suffixes
+        where try LogSourceFile(path: number == 0 ? path : "\(path).\(number)\(suffix)") != nil {
+          return true
+        }
+      }
+      return false
+    } catch {
+      return true
+    }
+  }
+
   /// Opens the files, newest first and in that order: a rotation meanwhile shows one twice, and hides none; what is
   /// shown twice, by name or because it is there compressed as well, is left out.
   ///

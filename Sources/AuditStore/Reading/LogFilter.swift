@@ -65,7 +65,7 @@ struct CompiledFilter: Sendable {
     server = filter.server.map { Array($0.utf8) }
     decision = filter.decision.map { Array($0.lowercased().utf8) }
     // An address is compared as the log has it, however it is written.
-    glob = filter.name.map { Array((IPAddress($0)?.description ?? $0.lowercased()).utf8) }
+    glob = filter.name.map { Array((IPAddress($0)?.description ?? Self.withoutRoot($0.lowercased())).utf8) }
     client = filter.client
     clientText =
       switch filter.client {
@@ -79,6 +79,11 @@ struct CompiledFilter: Sendable {
     ruleGlobs = filter.rule.map(Self.ruleGlobs) ?? []
     since = filter.since.map { Int64(($0.timeIntervalSince1970 * 1000).rounded()) }
     until = filter.until.map { Int64(($0.timeIntervalSince1970 * 1000).rounded()) }
+  }
+
+  /// The log has names without the dot of the root behind them. One that is escaped belongs to a label.
+  private static func withoutRoot(_ name: String) -> String {
+    name.utf8.count > 1 && name.hasSuffix(".") && !name.hasSuffix("\\.") ? String(name.dropLast()) : name
   }
 
   /// Whether a member alone refuses its line: most lines end there, long before their own end.

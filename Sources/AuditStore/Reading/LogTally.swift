@@ -44,10 +44,11 @@ package struct LogTally: LogSink {
   package mutating func add(_ line: borrowing LogLine) {
     // What no policy is about would be the most frequent on most hosts.
     if let code = line[.code], AuditCode.special.isSpelled(code) { return }
+    // What an operator asked in a client's name, the client did not; and that it was asked, no server did.
+    if line.isByOperator { return }
+    if let code = line[.code], AuditCode.askedByOperator.isSpelled(code) { return }
     // Some events of the service itself are about nothing that has a name.
     guard let key = line[member], !key.isEmpty else { return }
-    // What an operator asked in a client's name, the client did not.
-    guard !line.isByOperator else { return }
     let index = entry(for: key)
     entries[index].count &+= line.count
     if let decision = line[.decision] { entries[index].decisions |= bit(of: decision) }

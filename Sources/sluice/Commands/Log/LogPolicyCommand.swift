@@ -41,7 +41,10 @@ struct LogPolicyCommand: ParsableCommand {
       order.end { lines.append($0) }
     }
     let (since, until) = try source.interval()
-    var changes = PolicyChangeText.changes(lines).filter { change in
+    let all = PolicyChangeText.changes(lines)
+    // One that is in no configuration any more may have had no event of its own.
+    if let server = about.server, !all.contains(where: { $0.lists(server) }) { try source.check(server) }
+    var changes = all.filter { change in
       let second = Double(change.line.time ?? 0) / 1000
       return second >= since?.timeIntervalSince1970 ?? 0 && second <= until?.timeIntervalSince1970 ?? .infinity
         && (about.server == nil || ["*", about.server].contains(change.line.text(.server)))

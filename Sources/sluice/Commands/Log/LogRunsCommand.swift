@@ -27,7 +27,9 @@ struct LogRunsCommand: ParsableCommand {
 
   func validate() throws {
     try log.refuseAll(but: Set(output.given))
-    _ = try LogSource.time(at, "--at")
+    if let at, let moment = try LogSource.time(at, "--at"), moment > Date() {
+      throw ValidationError("--at is '\(at)', a time to come; expected one that is over, or now")
+    }
     if at != nil, source.since != nil || source.until != nil || !output.given.isEmpty {
       throw ValidationError("--at goes with none of --since, --until, --limit and --json")
     }

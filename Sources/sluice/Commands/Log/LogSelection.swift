@@ -26,7 +26,7 @@ struct LogSelection: ParsableArguments {
     completion: .list(LogSelection.codes))
   var code: [String] = []
   @Option(help: "Only questions of this type, such as A or HTTPS.") var type: String?
-  @Option(help: "Only what this entry of the policy allowed: FILE:LINE, or FILE for all of its entries.")
+  @Option(help: "Only what this entry of the policy decided: FILE:LINE, or FILE for all of its entries.")
   var rule: String?
 
   private static let decisions = AuditDecision.allCases.map(\.rawValue)

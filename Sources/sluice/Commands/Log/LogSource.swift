@@ -58,8 +58,13 @@ struct LogSource: ParsableArguments {
   /// The same whatever the options say of times.
   func read(as filter: LogFilter, _ body: (inout AuditReader) throws(AuditStoreError) -> Void) throws {
     let path = try logPath()
-    try KnownServers.check(filter.server, config: configuration, log: path)
     var reader = AuditReader(path: path, filter: filter)
+    if !reader.isThere {
+      StandardError.write("sluice: there is no log at \(path)")
+      // One that the configuration names may not have begun.
+      if self.path != nil { throw ExitCode.failure }
+    }
+    try KnownServers.check(filter.server, config: configuration, log: path)
     do throws(AuditStoreError) {
       try body(&reader)
     } catch {
@@ -83,6 +88,11 @@ struct LogSource: ParsableArguments {
 
   /// The configuration that is named, or the one that is installed.
   var configuration: String? { config ?? ConfigurationOption.installedIfReadable }
+
+  /// Prints that there is no such server, and exits with 1, unless the configuration or the log has it.
+  func check(_ server: String?) throws {
+    try KnownServers.check(server, config: configuration, log: logPath())
+  }
 
   private func logPath() throws -> String {
     if let path { return path }

@@ -10,6 +10,14 @@ struct PolicyChangeText {
     let event: AuditEvent
     /// The fingerprint of the policy that was in force before, where the event tells of another one.
     let former: String?
+
+    /// Whether what came, went or changed is of this server.
+    func lists(_ server: String) -> Bool {
+      AuditMembers.List.allCases.contains { key in
+        PolicyChangeText.sign(of: key) != nil
+          && (event.members[key] ?? []).contains { PolicyChangeText.isItem($0, of: server) }
+      }
+    }
   }
 
   static let codes: [AuditCode] = [
@@ -83,16 +91,25 @@ struct PolicyChangeText {
   private static func details(_ members: AuditMembers, of server: String?) -> [String] {
     AuditMembers.List.allCases.flatMap { key -> [String] in
       let items = members[key] ?? []
-      switch key.rawValue {
-      case "entries_added", "entries_removed", "changed":
-        let sign = key.rawValue == "changed" ? "~" : key.rawValue == "entries_added" ? "+" : "-"
-        return items.filter { item in server.map { item.hasPrefix("\($0): ") } ?? true }.map { "\(sign) \(safe($0))" }
-      default:
-        let name = key.rawValue.replacing("_", with: " ")
-        return items.isEmpty ? [] : ["\(name): \(items.map(safe).joined(separator: ", "))"]
+      if let sign = sign(of: key) {
+        return items.filter { item in server.map { isItem(item, of: $0) } ?? true }.map { "\(sign) \(safe($0))" }
       }
+      let name = key.rawValue.replacing("_", with: " ")
+      return items.isEmpty ? [] : ["\(name): \(items.map(safe).joined(separator: ", "))"]
     }
   }
+
+  /// What stands before the items of a list whose items are each of a server; nil for other lists.
+  private static func sign(of list: AuditMembers.List) -> String? {
+    switch list.rawValue {
+    case "entries_added": "+"
+    case "entries_removed": "-"
+    case "changed": "~"
+    default: nil
+    }
+  }
+
+  private static func isItem(_ item: String, of server: String) -> Bool { item.hasPrefix("\(server): ") }
 
   /// On one line, and without what a terminal would obey.
   private static func safe(_ text: String) -> String {

@@ -20,7 +20,7 @@ extension ControlAPI {
       case root
       case singleLabel = "single-label"
       case reverseName = "reverse-name"
-      /// Of an address: Sluice has no rule in this `firewall.mode`.
+      /// Of an address: Sluice has no rule in this `firewall.mode`, or none for a client of no server.
       case notEnforced = "not-enforced"
       /// Of an address: an entry opens it without a name.
       case cidr
@@ -28,7 +28,11 @@ extension ControlAPI {
       case granted
       case ownNetwork = "own-network"
       case otherServer = "other-server"
-      /// An entry opens it, but not this port.
+      /// It is the host's own, which takes this port.
+      case host
+      /// It is the host's own, which servers reach nothing of but the resolver.
+      case hostFence = "host-fence"
+      /// An entry opens it, or a name does now, but not this port.
       case wrongPort = "wrong-port"
       /// Nothing opens it but a name that resolves to it.
       case rawAddress = "raw-address"

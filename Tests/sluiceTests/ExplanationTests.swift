@@ -49,7 +49,7 @@ private struct Site {
 
   /// The fields of what `explain` says.
   static func explained(_ name: Name, _ type: RRType, _ snapshot: ResolverSnapshot) -> [String: String] {
-    let explainer = Explainer(snapshot.policy, snapshot.zones, snapshot.rules, mode: .managed, now: 0)
+    let explainer = Explainer(snapshot.policy, snapshot.zones, snapshot.rules, ExplainedHost(mode: .managed), now: 0)
     return ExplanationText(explainer.explain(name, type, of: 0)).values
   }
 
@@ -160,7 +160,7 @@ private final class Resolving {
 
   /// Two servers: one with static prefixes, one that lets others in on a port.
   private func explainer(
-    _ prefixes: [StaticPrefixRule], mode: FirewallSettings.Mode = .managed, now: UInt64 = 0
+    _ prefixes: [StaticPrefixRule], _ host: ExplainedHost = ExplainedHost(mode: .managed), now: UInt64 = 0
   ) throws -> Explainer {
     func server(
       _ name: String, _ network: String, inbound: PortSet? = nil, _ prefixes: [StaticPrefixRule] = []
@@ -175,7 +175,7 @@ private final class Resolving {
       try server("tools", "10.77.2.0/24", inbound: PortSet([PortRule(8080, .tcp)])),
     ]
     let snapshot = try Site().snapshot()
-    return Explainer(PolicySnapshot(policies), snapshot.zones, snapshot.rules, mode: mode, now: now)
+    return Explainer(PolicySnapshot(policies), snapshot.zones, snapshot.rules, host, now: now)
   }
 
   private func entry(
@@ -207,7 +207,6 @@ private final class Resolving {
       let found = explainer.explain(try address(place), nil, of: 0)
       #expect(found.decision == .block && found.code == .rawAddress && found.rule == nil, "\(place)")
     }
-    #expect(explainer.explain(try address("45.11.0.7"), nil, of: nil).code == .unknownClient)
   }
 
   @Test func `the own network is free, and another server's only as both say`() throws {
@@ -222,17 +221,80 @@ private final class Resolving {
 
   @Test func `where Sluice has no rule it says so`() throws {
     let entries = [try entry("45.11.0.0/24")]
-    let sets = try explainer(entries, mode: .sets).explain(try address("45.11.0.7"), nil, of: 0)
+    let sets = try explainer(entries, ExplainedHost(mode: .sets)).explain(try address("45.11.0.7"), nil, of: 0)
     #expect(sets.code == .notEnforced && sets.decision == .block)
-    let off = try explainer(entries, mode: .off).explain(try address("45.11.0.7"), nil, of: 0)
+    let off = try explainer(entries, ExplainedHost(mode: .off)).explain(try address("45.11.0.7"), nil, of: 0)
     #expect(off.code == .notEnforced && off.decision == .allow)
+  }
+
+  @Test func `the host itself is fenced but for the resolver's port, in whatever network its address is`() throws {
+    let own: Set<IPAddress> = [try address("10.77.1.1"), try address("10.77.2.1"), try address("192.0.2.1")]
+    let listen = [ListenAddress(address: try address("10.77.1.1"))]
+    let entries = [try entry("192.0.2.0/24", .any)]
+    let fenced = try explainer(entries, ExplainedHost(mode: .managed, addresses: own, listen: listen))
+    for place in ["10.77.1.1", "10.77.2.1", "192.0.2.1"] {
+      for port in [PortRule(22, .tcp), nil] {
+        let found = fenced.explain(try address(place), port, of: 0)
+        #expect(found.decision == .block && found.code == .hostFence && found.rule == nil, "\(place)")
+      }
+    }
+    for transport in [PortRule.Transport.tcp, .udp] {
+      let resolver = fenced.explain(try address("10.77.1.1"), PortRule(53, transport), of: 0)
+      #expect(resolver.decision == .allow && resolver.code == .host)
+      #expect(fenced.explain(try address("10.77.2.1"), PortRule(53, transport), of: 0).code == .hostFence)
+    }
+    #expect(fenced.explain(try address("10.77.1.9"), nil, of: 0).code == .ownNetwork)
+    #expect(fenced.explain(try address("192.0.2.2"), nil, of: 0).code == .cidr)
+    let text = ExplanationText(fenced.explain(try address("10.77.1.1"), PortRule(22, .tcp), of: 0)).values
+    #expect(text["reason"] == "the host itself, and not the resolver's port")
+    let open = try explainer(entries, ExplainedHost(mode: .managed, isFenced: false, addresses: own))
+    #expect(open.explain(try address("10.77.1.1"), PortRule(22, .tcp), of: 0).decision == .allow)
+    let everywhere = ExplainedHost(
+      mode: .managed, addresses: own, listen: [ListenAddress(address: try address("0.0.0.0"))])
+    let found = try explainer(entries, everywhere).explain(try address("10.77.2.1"), PortRule(53, .udp), of: 0)
+    #expect(found.code == .host)
+  }
+
+  @Test func `nothing keeps a client of no server from an address, but where its network is closed`() throws {
+    let closed = [try #require(IPPrefix("10.88.0.0/16"))]
+    let explainer = try explainer([], ExplainedHost(mode: .managed, closed: closed))
+    func explain(_ client: String, _ place: String, _ port: PortRule? = nil) throws -> ControlAPI.Explanation {
+      explainer.explain(try address(place), port, of: nil, client: try address(client))
+    }
+    let free = try explain("10.9.9.9", "45.11.0.7")
+    #expect(free.decision == .allow && free.code == .notEnforced && free.server == nil)
+    #expect(ExplanationText(free).values["rule"]?.hasPrefix("the client is in no server's network") == true)
+    let held = try explain("10.88.1.2", "45.11.0.7")
+    #expect(held.decision == .block && held.code == .unknownClient)
+    let letIn = try explain("10.9.9.9", "10.77.2.9", PortRule(8080, .tcp))
+    #expect(letIn.decision == .allow && letIn.code == .otherServer && letIn.other == "tools")
+    #expect(try explain("10.9.9.9", "10.77.2.9", PortRule(22, .tcp)).decision == .block)
+    #expect(try explain("10.9.9.9", "10.77.1.9").decision == .block)
+  }
+
+  @Test func `what is open for a name on another port only is a wrong port`() throws {
+    let grant = ControlAPI.Grant(
+      server: "agent", address: "45.11.0.119", protocol: "tcp", port: 443, name: "api.example.com", opened: "",
+      remainingMs: 50_400)
+    func explained(_ port: PortRule?, _ grants: [ControlAPI.Grant]) throws -> ControlAPI.Explanation {
+      var found = try explainer([]).explain(try address("45.11.0.119"), port, of: 0)
+      found.take(grants, port)
+      return found
+    }
+    let other = try explained(PortRule(80, .tcp), [grant])
+    #expect(other.decision == .block && other.code == .wrongPort && other.ports == ["443/tcp"])
+    #expect(ExplanationText(other).values["reason"] == "open, but not on this port")
+    let open = try explained(PortRule(443, .tcp), [grant])
+    #expect(open.decision == .allow && open.code == .granted)
+    #expect(try explained(nil, [grant]).code == .granted)
+    #expect(try explained(PortRule(80, .tcp), []).code == .rawAddress)
   }
 
   @Test func `JSON has lists and numbers, and no sentence`() throws {
     var site = Site()
     site.sinkhole = .addresses([try #require(IPAddress("192.0.2.1"))])
     let snapshot = try site.snapshot()
-    let explainer = Explainer(snapshot.policy, snapshot.zones, snapshot.rules, mode: .managed, now: 0)
+    let explainer = Explainer(snapshot.policy, snapshot.zones, snapshot.rules, ExplainedHost(mode: .managed), now: 0)
     func json(_ name: String) throws -> String {
       ControlAPI.line(ControlAPI.encode(explainer.explain(try Name(presentation: name), .A, of: 0)))
     }

@@ -13,8 +13,8 @@ extension ControlCallHandler {
     try check(request, ["server", "client", "name", "type", "address", "port"])
     let place = try asker(request)
     let explainer = Explainer(
-      service.snapshot.policy, service.snapshot.zones, service.snapshot.rules, mode: settings.firewall.mode,
-      now: policies.clock.seconds())
+      service.snapshot.policy, service.snapshot.zones, service.snapshot.rules,
+      ExplainedHost(settings, closed: service.enclosure.closed), now: policies.clock.seconds())
     var explanation: ControlAPI.Explanation
     switch (try name(request), request.query["address"]) {
     case (let name?, nil):
@@ -25,7 +25,9 @@ extension ControlCallHandler {
       guard let address = IPAddress(text) else {
         throw ControlAPI.CallError(400, "address is '\(text)'; expected IPv4 or IPv6")
       }
-      explanation = explainer.explain(address.unmapped, try port(request), of: place)
+      explanation = explainer.explain(
+        address.unmapped, try port(request), of: place,
+        client: request.query["client"].flatMap { IPAddress($0)?.unmapped })
     default: throw ControlAPI.CallError(400, "say what to explain: name or address")
     }
     explanation.client = request.query["client"]

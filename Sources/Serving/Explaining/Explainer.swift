@@ -3,7 +3,6 @@ package import DNSWire
 package import EgressPolicy
 package import IPNetwork
 package import Resolver
-package import Settings
 package import Zones
 
 /// Says what a query or a connection of a server would get, and why: by one policy, its zones and its rules.
@@ -13,16 +12,16 @@ package struct Explainer {
   private let inForce: PolicySnapshot
   private let zones: LocalZones
   private let rules: ResolverRules
-  private let mode: FirewallSettings.Mode
+  private let host: ExplainedHost
 
   /// - Parameter now: seconds since 1970, at which the question is asked.
   package init(
-    _ whole: PolicySnapshot, _ zones: LocalZones, _ rules: ResolverRules, mode: FirewallSettings.Mode, now: UInt64
+    _ whole: PolicySnapshot, _ zones: LocalZones, _ rules: ResolverRules, _ host: ExplainedHost, now: UInt64
   ) {
     self.whole = whole
     self.zones = zones
     self.rules = rules
-    self.mode = mode
+    self.host = host
     inForce = PolicySnapshot(whole.servers.map { $0.inForce(at: now) })
   }
 
@@ -119,21 +118,31 @@ package struct Explainer {
 
   // MARK: - Connections
 
-  /// What a connection of a server to an address gets that no name was resolved to.
+  /// What a connection to an address gets that no name was resolved to.
   ///
-  /// - Parameter port: nil for any.
-  package func explain(_ address: IPAddress, _ port: PortRule?, of server: Int?) -> ControlAPI.Explanation {
-    var found = connection(address, port, of: server)
+  /// - Parameters:
+  ///   - port: nil for any.
+  ///   - server: its place in the policy; nil for a client of none.
+  ///   - client: the address that it comes from, where one is known.
+  package func explain(
+    _ address: IPAddress, _ port: PortRule?, of server: Int?, client: IPAddress? = nil
+  ) -> ControlAPI.Explanation {
+    var found = connection(address, port, of: server, client)
     (found.address, found.port) = (address.description, port?.description)
     found.server = server.map { inForce.servers[$0].name.text }
     return found
   }
 
-  private func connection(_ address: IPAddress, _ port: PortRule?, of server: Int?) -> ControlAPI.Explanation {
-    guard let server else { return ControlAPI.Explanation(decision: .block, code: .unknownClient) }
+  private func connection(
+    _ address: IPAddress, _ port: PortRule?, of server: Int?, _ client: IPAddress?
+  ) -> ControlAPI.Explanation {
+    if let decision = host.unenforced { return ControlAPI.Explanation(decision: decision, code: .notEnforced) }
+    guard let server else { return unknown(address, port, client) }
     let policy = inForce.servers[server]
-    guard mode == .managed else {
-      return ControlAPI.Explanation(decision: mode == .off ? .allow : .block, code: .notEnforced)
+    if host.has(address) {
+      return host.takes(port, at: address, of: policy)
+        ? ControlAPI.Explanation(decision: .allow, code: .host)
+        : ControlAPI.Explanation(decision: .block, code: .hostFence)
     }
     let owner = inForce.clients.server(of: address)
     if owner == server { return ControlAPI.Explanation(decision: .allow, code: .ownNetwork) }
@@ -141,11 +150,8 @@ package struct Explainer {
     let open = around.filter { rule in port.map { PortSet([$0]).isWithin(rule.ports) } ?? true }
     // What one server may reach is no way around what another one lets in.
     if let owner {
-      let isLetIn = inForce.servers[owner].inbound.map { inbound in
-        port.map { PortSet([$0]).isWithin(inbound) } ?? true
-      }
       var other = ControlAPI.Explanation(
-        decision: !open.isEmpty && isLetIn == true ? .allow : .block, code: .otherServer)
+        decision: !open.isEmpty && letsIn(owner, port) ? .allow : .block, code: .otherServer)
       other.other = inForce.servers[owner].name.text
       other.take(open.first ?? around.first, among: around, of: policy)
       return other
@@ -158,6 +164,23 @@ package struct Explainer {
         : ControlAPI.Explanation(decision: .allow, code: .cidr)
     found.take(open.first ?? around.first, among: around, of: policy)
     return found
+  }
+
+  /// A client of no server has no rule, but where its network is closed, or what it connects to is a server's.
+  private func unknown(_ address: IPAddress, _ port: PortRule?, _ client: IPAddress?) -> ControlAPI.Explanation {
+    if let client, host.refuses(client) { return ControlAPI.Explanation(decision: .block, code: .unknownClient) }
+    guard !host.has(address), let owner = inForce.clients.server(of: address) else {
+      return ControlAPI.Explanation(decision: .allow, code: .notEnforced)
+    }
+    var other = ControlAPI.Explanation(decision: letsIn(owner, port) ? .allow : .block, code: .otherServer)
+    other.other = inForce.servers[owner].name.text
+    return other
+  }
+
+  /// Whether a server's `inbound:` has the port; nil stands for any one of it.
+  private func letsIn(_ server: Int, _ port: PortRule?) -> Bool {
+    guard let inbound = inForce.servers[server].inbound else { return false }
+    return port.map { PortSet([$0]).isWithin(inbound) } ?? true
   }
 }
 

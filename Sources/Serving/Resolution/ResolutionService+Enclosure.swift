@@ -14,6 +14,9 @@ struct EnclosureState {
   var held: [HeldNetwork] = []
   /// Listen addresses at which policy knows no client.
   var gaps: [ListenCoverage.Gap] = []
+
+  /// Networks of no server whose clients are refused.
+  var closed: [IPPrefix] { held.map(\.prefix) + report.links.flatMap(\.others) }
 }
 
 extension ResolutionService {

@@ -1,8 +1,10 @@
 import ArgumentParser
+import BridgeProcesses
 import Control
 import ControlAPI
 import DNSWire
 import EgressPolicy
+import FirewallModel
 import Foundation
 import IPNetwork
 import LinuxIO
@@ -105,8 +107,8 @@ struct ExplainCommand: ParsableCommand {
   private func explain(_ subject: Subject, _ settings: Settings) throws -> ControlAPI.Explanation {
     let policy = PolicySnapshot(settings.policies)
     let explainer = Explainer(
-      policy, try ZoneFiles.load(settings), ResolverRules(settings), mode: settings.firewall.mode,
-      now: WallClock.seconds())
+      policy, try ZoneFiles.load(settings), ResolverRules(settings),
+      ExplainedHost(settings, closed: Self.closed(settings)), now: WallClock.seconds())
     let client = IPAddress(clientOrServer)
     let server = client.map { policy.clients.server(of: $0.unmapped) } ?? policy.server(named: clientOrServer)
     guard client != nil || server != nil else {
@@ -117,10 +119,21 @@ struct ExplainCommand: ParsableCommand {
     var explanation =
       switch subject {
       case .name(let name, let type): explainer.explain(name, type, of: server)
-      case .address(let address, let port): explainer.explain(address, port, of: server)
+      case .address(let address, let port): explainer.explain(address, port, of: server, client: client?.unmapped)
       }
     explanation.client = client?.description
     return explanation
+  }
+
+  /// Networks of no server whose clients are refused; none for a user who may not read which.
+  private static func closed(_ settings: Settings) -> [IPPrefix] {
+    do throws(SystemError) {
+      let plan = FirewallPlan(settings, settings.policies.inForceNow())
+      let surroundings = try Ruleset.Surroundings(plan, state: settings.state)
+      return surroundings.held.map(\.prefix) + surroundings.enclosure.links.flatMap(\.others)
+    } catch {
+      return []
+    }
   }
 
   private func addLive(
@@ -180,12 +193,19 @@ struct ExplainCommand: ParsableCommand {
 
 extension ControlAPI.Explanation {
   /// What is open now decides where nothing else opened the address.
-  fileprivate mutating func take(_ grants: [ControlAPI.Grant], _ port: PortRule?) {
+  mutating func take(_ grants: [ControlAPI.Grant], _ port: PortRule?) {
+    guard !grants.isEmpty, decision == .block, code == .rawAddress || code == .wrongPort || code == .notEnforced else {
+      return
+    }
     let isOpen = grants.contains { grant in
       grant.port == nil || port.map { grant.portText == $0.description } ?? true
     }
-    guard isOpen, decision == .block, code == .rawAddress || code == .wrongPort || code == .notEnforced else { return }
-    (decision, code, rule, pattern) = (.allow, .granted, nil, nil)
+    if isOpen {
+      (decision, code, rule, pattern) = (.allow, .granted, nil, nil)
+    } else if code != .notEnforced {
+      code = .wrongPort
+      ports = Set((ports ?? []) + grants.map(\.portText)).sorted()
+    }
   }
 
   /// With the places of entries as events name them, whatever folder the configuration was named from.

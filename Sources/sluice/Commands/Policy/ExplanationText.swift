@@ -67,7 +67,9 @@ struct ExplanationText {
     case .granted: "open now for a name"
     case .ownNetwork: "the server's own network"
     case .otherServer: "in the network of server \(told.other ?? "?")"
-    case .wrongPort: "open without a name, but not on this port"
+    case .host: "the host itself, which takes it"
+    case .hostFence: "the host itself, and not the resolver's port"
+    case .wrongPort: "open, but not on this port"
     case .rawAddress: "open for no name"
     case .notEnforced: "no rule of Sluice's decides"
     }
@@ -76,7 +78,10 @@ struct ExplanationText {
   private static func rule(_ told: ControlAPI.Explanation) -> String? {
     let place = told.rule.map { "\($0): \(told.pattern ?? "")" }
     return switch told.code {
-    case .unknownClient: "the address is in no server's network"
+    case .unknownClient:
+      told.address == nil
+        ? "the address is in no server's network"
+        : "the client is in no server's network, and its own stays closed or lies behind a server's interface"
     case .notListed: "no entry of the egress list matches"
     case .notAHostName: "only letters, digits, '-' and '_' can match"
     case .ended: "\(place ?? ""), which ended\(told.until.map { " at \($0)" } ?? "")"
@@ -85,14 +90,19 @@ struct ExplanationText {
     case .reverseName: "answered from what is open for the server, never forwarded"
     case .rawAddress: "no entry with cidr: holds it; a name that resolves to it opens it for a time"
     case .notEnforced:
-      told.decision == .allow
-        ? "firewall.mode is off: addresses are not filtered"
-        : "firewall.mode is sets: what is open without a name, your own rules say"
+      told.decision == .block
+        ? "firewall.mode is sets: what is open without a name, your own rules say"
+        : told.server == nil
+          ? "the client is in no server's network: nothing keeps it from any address, unless a server's interface does"
+          : "firewall.mode is off: addresses are not filtered"
+    case .hostFence: "servers reach nothing of the host but the resolver, whatever cidr: lists (firewall.input-fence)"
     case .otherServer:
       told.decision == .allow
         ? place
-        : "\(place.map { "\($0), but " } ?? "")`inbound:` of server \(told.other ?? "?") and a cidr: entry must list it"
-    case .ownNetwork: nil
+        : told.server == nil
+          ? "`inbound:` of server \(told.other ?? "?") must list it"
+          : "\(place.map { "\($0), but " } ?? "")`inbound:` of server \(told.other ?? "?") and a cidr: entry must list it"
+    case .ownNetwork, .host: nil
     case .listed, .typeNotAllowed, .cidr, .granted, .wrongPort: place
     }
   }

@@ -65,16 +65,18 @@ struct ListedElementKey: Hashable {
   let address: String
   let transport: UInt8
   let port: UInt16
+}
 
+extension ListedElementKey {
   init(_ grant: OpenGrant) {
-    (server, address, transport, port) = (grant.server, grant.address.description, grant.transport, grant.port)
+    self.init(
+      server: grant.server, address: grant.address.description, transport: grant.transport, port: grant.port)
   }
 
   init(_ grant: ControlAPI.Grant) {
-    server = grant.server
-    address = grant.address
-    transport = TransportName.number(grant.protocol) ?? 0
-    port = grant.port ?? 0
+    self.init(
+      server: grant.server, address: grant.address, transport: TransportName.number(grant.protocol) ?? 0,
+      port: grant.port ?? 0)
   }
 }
 

@@ -10,8 +10,8 @@ struct GrantsListCommand: ParsableCommand {
     abstract: "Show which addresses are open for which server, and for which name, or without any.",
     discussion: """
       As root it reads the kernel's own sets, of which the configuration tells: it shows what is open and not what should be, works without a \
-      running server, and BYTES and PACKETS count what the server sent to the address since it was opened; names come from \
-      the journal beside the audit log. Otherwise it asks the running server what it granted.
+      running server, and BYTES and PACKETS count what the server sent to the address since it was opened; names and \
+      OPENED come from the running server, and without one from the journal beside the audit log. Otherwise it asks the running server what it granted.
 
       What `cidr:` opens without a name follows, as the running server has it in force, else as the files say it; with \
       --json it has `prefix` instead of `address`. While the files have an error, it goes by the running server.

@@ -34,10 +34,9 @@ struct OpenGrant {
     var status = stat()
     // Of any owner, as serve ran: names are only shown.
     let owner = unsafe lstat(path, &status) == 0 ? status.st_uid : nil
-    let journal = Dictionary(grouping: GrantJournal.read(path, owner: owner), by: \.server)
+    let known = KnownOpenings(granted: table.granted, journal: GrantJournal.read(path, owner: owner))
     var rows: [OpenGrant] = []
     for owner in table.servers where server == nil || owner == server {
-      let entries = Dictionary(grouping: journal[owner] ?? [], by: \.address)
       for family in plan.addressFamilies {
         for kind in [SetName.Kind.ports, .anyPort] {
           let name = SetName(server: owner, family: family, kind: kind).text
@@ -46,7 +45,7 @@ struct OpenGrant {
           let shape = set.fault(as: plain) == nil ? plain : SetShape(family: family, kind: kind)
           let found = try kernel.elements(
             KernelSet(family: plan.family, table: plan.table, name: name), shape: shape)
-          rows += found.map { OpenGrant(owner, $0, entries[$0.address] ?? []) }
+          rows += found.map { OpenGrant(owner, $0, known) }
         }
       }
     }
@@ -55,16 +54,14 @@ struct OpenGrant {
     }
   }
 
-  private init(_ server: String, _ found: KernelSets.Found, _ entries: [JournalEntry]) {
+  private init(_ server: String, _ found: KernelSets.Found, _ known: KnownOpenings) {
     self.server = server
     address = found.address
     transport = found.transport
     port = found.port
-    let own = entries.filter {
-      found.transport == 0 || ($0.transport, $0.port) == (found.transport, found.port)
-    }
-    names = Set(own.map(\.name.description)).sorted()
-    opened = own.map(\.opened).min()
+    (names, opened) = known.find(
+      ListedElementKey(
+        server: server, address: found.address.description, transport: found.transport, port: found.port))
     remainingMilliseconds = found.remainingMilliseconds
     octets = found.octets
     packets = found.packets

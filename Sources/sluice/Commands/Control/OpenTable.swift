@@ -15,6 +15,8 @@ struct OpenTable {
   let servers: [String]
   /// The path of the names' journal.
   let journal: String
+  /// What the running server has open; none where none answers.
+  let granted: [ControlAPI.Grant]
   /// What is open without a name.
   let prefixes: [ControlAPI.OpenPrefix]
 
@@ -24,9 +26,9 @@ struct OpenTable {
     servers = settings.policies.map(\.name.text)
     journal = GrantJournal.path(settings.audit)
     if let running = Self.running(settings.control) {
-      prefixes = running
+      (granted, prefixes) = (running.grants, running.prefixes)
     } else {
-      prefixes = try Self.installed(settings)
+      (granted, prefixes) = ([], try Self.installed(settings))
     }
   }
 
@@ -39,26 +41,27 @@ struct OpenTable {
       mode: mode == .sets ? .sets : .managed, family: Self.family(words.first), table: words.last ?? "", servers: [])
     servers = try control.call(.get, .servers, as: ControlAPI.ServerList.self).answer.servers.map(\.server)
     journal = GrantJournal.path(audit)
-    prefixes = try control.call(.get, .grants, as: ControlAPI.GrantList.self).answer.prefixes
+    let running = try control.call(.get, .grants, as: ControlAPI.GrantList.self).answer
+    (granted, prefixes) = (running.grants, running.prefixes)
   }
 
   private static func family(_ word: String?) -> FirewallPlan.Family {
     [.ip, .ip6].first { $0.name == word } ?? .inet
   }
 
-  /// Those of the policy in force; nil where no server answers.
-  private static func running(_ control: ControlSettings) -> [ControlAPI.OpenPrefix]? {
+  /// What is open by the policy in force; nil where no server answers.
+  private static func running(_ control: ControlSettings) -> ControlAPI.GrantList? {
     do {
       let response = try ControlClient(path: control.path).call(.get, ControlAPI.Call.grants.path)
       guard response.status == 200 else { return nil }
-      return try ControlAPI.decode(ControlAPI.GrantList.self, response.body).prefixes
+      return try ControlAPI.decode(ControlAPI.GrantList.self, response.body)
     } catch {
       // None runs there, or another version: the kernel's chains tell what of the files is in force.
       return nil
     }
   }
 
-  /// Those of the files whose server has its chain in the kernel.
+  /// Prefixes of the files whose server has its chain in the kernel.
   private static func installed(_ settings: Settings) throws(SystemError) -> [ControlAPI.OpenPrefix] {
     let policies = settings.policies.inForceNow().filter { !$0.prefixes.isEmpty }
     guard settings.firewall.mode == .managed, !policies.isEmpty else { return [] }

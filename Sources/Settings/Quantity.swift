@@ -1,7 +1,8 @@
+import EgressPolicy
+
 /// Numbers with units as the configuration writes them: `250ms`, `1h`, `64MiB`.
 package enum Quantity {
   private static let durations = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)]
-  private static let sizes = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)]
 
   /// Decimal digits without sign; nil when there are none or too many.
   static func integer(_ text: some StringProtocol) -> Int? {
@@ -28,13 +29,13 @@ package enum Quantity {
     return total
   }
 
-  static func octets(_ text: String) -> Int? { value(text, sizes) }
+  static func octets(_ text: String) -> Int? { value(text, OctetCount.units) }
 
   /// A duration in milliseconds, in the largest unit that divides it.
   static func duration(_ milliseconds: Int) -> String { present(milliseconds, durations.reversed()) }
 
   /// Octets, in the largest unit that divides them.
-  package static func size(_ octets: Int) -> String { present(octets, sizes) }
+  package static func size(_ octets: Int) -> String { present(octets, OctetCount.units) }
 
   private static func value(_ text: String, _ units: [(String, Int)]) -> Int? {
     let digits = text.prefix { $0.isASCII && $0.isNumber }

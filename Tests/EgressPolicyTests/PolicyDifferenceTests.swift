@@ -72,11 +72,17 @@ struct PolicyDifferenceTests {
       try told(EgressRule(pattern: pattern, privatePrefixes: [network], location: place))
         == ["db.example.com: private: none -> 10.0.5.0/24"])
     #expect(
-      try told(EgressRule(pattern: pattern, maxBytes: 1000, maxBytesPerHour: 2000, location: place))
-        == ["db.example.com: max-bytes: none -> 1000", "db.example.com: max-bytes-per-hour: none -> 2000"])
+      try told(EgressRule(pattern: pattern, maxBytes: 262_144, maxBytesPerHour: 2000, location: place))
+        == ["db.example.com: max-bytes: none -> 256KiB", "db.example.com: max-bytes-per-hour: none -> 2000B"])
     #expect(
       try told(EgressRule(pattern: pattern, until: 1_798_740_000, location: place))
         == ["db.example.com: until: none -> 2026-12-31T18:00:00Z"])
+  }
+
+  @Test("octets are told in the largest unit that divides them")
+  func sizes() {
+    let counts: [UInt64] = [1 << 10, 1 << 20, 3 << 30, 1025, 0]
+    #expect(counts.map(OctetCount.text) == ["1KiB", "1MiB", "3GiB", "1025B", "0"])
   }
 
   @Test("what is open without a name is an entry too: it comes, goes and changes")
@@ -88,7 +94,7 @@ struct PolicyDifferenceTests {
     let wider = try policy([], [StaticPrefixRule(prefix: one, ports: .any, maxBytes: 9, location: place)])
     #expect(
       try told(old, wider)
-        == ["cidr: 198.51.100.0/24: max-bytes: none -> 9", "cidr: 198.51.100.0/24: ports: 443/tcp -> any"])
+        == ["cidr: 198.51.100.0/24: max-bytes: none -> 9B", "cidr: 198.51.100.0/24: ports: 443/tcp -> any"])
     let difference = PolicyDifference(from: [old], to: [other])
     #expect(difference.addedCount == 0 && difference.removedCount == 0, "no names")
     #expect(PolicyDifference(from: [], to: [old]).servers.first?.added == ["cidr: 198.51.100.0/24"])

@@ -164,5 +164,6 @@ extension StaticPrefixRule {
 }
 
 extension UInt64? {
-  fileprivate var texts: [String] { map { ["\($0)"] } ?? [] }
+  /// Of a cap.
+  fileprivate var texts: [String] { map { [OctetCount.text($0)] } ?? [] }
 }

@@ -100,6 +100,9 @@ extension ControlAPI {
     /// The fingerprint in force, and whether it is that of the files.
     package var policy: String
     package var asInFiles: Bool
+    /// What the running server decides, where its policy is another one than that of the files.
+    package var running: Running?
+    /// Those that allow the name.
     package var permits: [Permit]
     package var cache: [CacheEntry]
     /// What is open for the name, and for other names at the same addresses; or at the address.
@@ -116,6 +119,19 @@ extension ControlAPI {
       self.cache = cache
       self.grants = grants
       sharedCaps = []
+    }
+  }
+
+  /// A decision by the policy in force.
+  package struct Running: Codable, Sendable {
+    package var decision: Explanation.Decision
+    package var code: Explanation.Code
+    /// Of the entry that decides: `FILE:LINE`, and as it is written.
+    package var rule: String?
+    package var pattern: String?
+
+    package init(_ told: Explanation) {
+      (decision, code, rule, pattern) = (told.decision, told.code, told.rule, told.pattern)
     }
   }
 

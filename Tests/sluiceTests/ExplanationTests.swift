@@ -309,6 +309,31 @@ private final class Resolving {
         + #""name":"evil.example.com","server":"agent","type":"A"}"#)
   }
 
+  @Test func `a permit is told of the names that it allows, and the running decision beside that of the files`() throws
+  {
+    func permit(_ name: String) -> ControlAPI.Permit {
+      ControlAPI.Permit(
+        id: 3, server: "agent", name: name, ports: ["443/tcp"], types: ["A"], justification: "test", given: "",
+        until: "", remainingMs: 1000, uid: 0, pid: 1)
+    }
+    func allows(_ pattern: String, _ name: String) throws -> Bool {
+      permit(pattern).allows(try Name(presentation: name))
+    }
+    #expect(try allows("api.example.com", "API.example.com"))
+    #expect(try !allows("api.example.com", "x.api.example.com"))
+    #expect(try allows("*.example.com", "a.example.com") && !allows("*.example.com", "a.b.example.com"))
+    #expect(try allows("**.example.com", "a.b.example.com") && !allows("**.example.com", "example.com"))
+    #expect(try !allows("**.example.com", "aexample.com"))
+    var told = ControlAPI.Explanation(decision: .block, code: .notListed)
+    told.name = "api.example.com"
+    var live = ControlAPI.Live(policy: "f", asInFiles: false, permits: [], cache: [], grants: [])
+    var running = ControlAPI.Explanation(decision: .allow, code: .listed)
+    (running.rule, running.pattern) = ("permit:3", "api.example.com")
+    live.running = ControlAPI.Running(running)
+    told.live = live
+    #expect(ExplanationText(told).values["running decision"] == "allow, listed: permit:3: api.example.com")
+  }
+
   @Test func `what other names at the same address have open, and their caps, is told`() throws {
     var told = ControlAPI.Explanation(decision: .allow, code: .listed)
     told.name = "api.example.com"

@@ -148,11 +148,17 @@ struct ExplainCommand: ParsableCommand {
         .entries
     }
     let grants = try caller.call(.get, .grants, own, as: ControlAPI.GrantList.self).answer.grants
+    let permits = try caller.call(.get, .permits, own, as: ControlAPI.PermitList.self).answer.permits
     var live = ControlAPI.Live(
       policy: running,
       asInFiles: settings.map { PolicySnapshot($0.policies.inForceNow()).fingerprint == running } ?? false,
-      permits: try caller.call(.get, .permits, own, as: ControlAPI.PermitList.self).answer.permits, cache: cache,
-      grants: Self.concerned(grants, subject))
+      permits: Self.concerned(permits, subject), cache: cache, grants: Self.concerned(grants, subject))
+    // Without usable files the explanation is the running server's already.
+    if settings != nil, !live.asInFiles {
+      var told = try ask(subject, ("server", server), caller)
+      if case .address(_, let port) = subject { told.take(live.grants, port) }
+      live.running = ControlAPI.Running(told)
+    }
     switch subject {
     case .name(let name, _): live.sharedCaps = try sharedCaps(live.grants, beside: name.description, server, caller)
     case .address(_, let port): explanation.take(live.grants, port)
@@ -167,6 +173,14 @@ struct ExplainCommand: ParsableCommand {
       let addresses = Set(grants.filter { $0.name == name.description }.map(\.address))
       return grants.filter { addresses.contains($0.address) }
     case .address(let address, _): return grants.filter { $0.address == address.description }
+    }
+  }
+
+  /// The permits that allow a name; an address is open by none of them without one.
+  private static func concerned(_ permits: [ControlAPI.Permit], _ subject: Subject) -> [ControlAPI.Permit] {
+    switch subject {
+    case .name(let name, _): permits.filter { $0.allows(name) }
+    case .address: []
     }
   }
 
@@ -188,6 +202,19 @@ struct ExplainCommand: ParsableCommand {
       }
     }
     return caps
+  }
+}
+
+extension ControlAPI.Permit {
+  /// Whether its pattern matches a name.
+  func allows(_ asked: Name) -> Bool {
+    let asked = asked.description
+    // Names with octets that are escaped match no pattern.
+    guard !asked.contains("\\") else { return false }
+    if name.hasPrefix("**.") { return asked.hasSuffix(name.dropFirst(2)) }
+    guard name.hasPrefix("*.") else { return asked == name }
+    let suffix = name.dropFirst()
+    return asked.hasSuffix(suffix) && !asked.dropLast(suffix.count).contains(".")
   }
 }
 

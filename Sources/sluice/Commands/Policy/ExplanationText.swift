@@ -126,6 +126,7 @@ struct ExplanationText {
 
   private mutating func add(_ live: ControlAPI.Live, _ told: ControlAPI.Explanation) {
     fields.append(("running policy", Self.policy(live)))
+    if let running = live.running { fields.append(("running decision", Self.decision(running))) }
     for permit in live.permits {
       fields.append(
         (
@@ -167,8 +168,13 @@ struct ExplanationText {
   private static func policy(_ live: ControlAPI.Live) -> String {
     if live.asInFiles { return "the same" }
     return live.permits.isEmpty
-      ? "another one, \(live.policy): see `sluice reload`"
+      ? "another one, \(live.policy), or permits beside it: see `sluice reload` and `sluice allow list`"
       : "with \(counted(live.permits.count, "permit")) beside it, or another one: see `sluice allow list`"
+  }
+
+  private static func decision(_ running: ControlAPI.Running) -> String {
+    let place = running.rule.map { ": \($0)\(running.pattern.map { ": \($0)" } ?? "")" } ?? ""
+    return "\(running.decision.rawValue), \(running.code.rawValue)\(place)"
   }
 
   /// Whole seconds, the one that has begun as well.

@@ -16,6 +16,8 @@ struct ForwardRuleset {
   private(set) var rules: [String: [[JSONValue]]] = [:]
   /// By family, table and name.
   private(set) var sets: Set<String> = []
+  /// Those of them that hold addresses without ports.
+  private(set) var plainSets: Set<String> = []
   /// The elements of maps, by family, table and name.
   private(set) var maps: [String: JSONValue] = [:]
 
@@ -35,6 +37,7 @@ struct ForwardRuleset {
         rules[name, default: []].append(statements)
       } else if let set = object["set"], let name = Self.name(set, set["name"]) {
         sets.insert(name)
+        if set["type"]?.text != nil { plainSets.insert(name) }
       } else if let map = object["map"], let name = Self.name(map, map["name"]) {
         maps[name] = map["elem"] ?? .array([])
       }
@@ -51,6 +54,11 @@ struct ForwardRuleset {
   /// What of the same table has a name.
   static func sibling(_ name: String, of chain: String) -> String {
     chain.split(separator: " ").prefix(2).joined(separator: " ") + " " + name
+  }
+
+  /// Puts a rule in thought behind those of a chain.
+  mutating func append(_ rule: [JSONValue], to chain: String) {
+    rules[chain, default: []].append(rule)
   }
 
   /// Those that a packet of a family passes, in order.

@@ -1,12 +1,32 @@
 import Foundation
 import IPNetwork
 
-/// The first packet of a connection, sent in thought through every chain that hooks forward: whether rules that are not Sluice's
-/// look into the sets that it feeds, and refuse what is not in them.
+/// A packet that begins something, sent in thought through every chain that hooks forward: whether rules that are not
+/// Sluice's look into the sets that it feeds, and refuse what is not in them.
 struct ForwardTrial {
+  /// What a packet carries.
+  enum Content: Hashable, CaseIterable {
+    case https
+    /// TCP to a port that rules have no reason to name.
+    case otherTCP
+    case quic
+    /// An echo request of ICMP or ICMPv6, by the packet's family.
+    case echo
+
+    /// Nil for what has no ports.
+    var port: Int? {
+      switch self {
+      case .https, .quic: 443
+      case .otherTCP: 4444
+      case .echo: nil
+      }
+    }
+  }
+
   /// As it arrives from a server.
   struct Packet {
     var source: IPAddress
+    var content = Content.https
     /// The server's interface; nil where it is not known.
     var interface: String?
     /// The interface by which the host reaches the Internet; nil where it is not known.
@@ -15,6 +35,24 @@ struct ForwardTrial {
     var sets: Set<String>
     /// Whether these hold where it goes.
     var isOpen: Bool
+
+    /// As nft calls it where it names what a rule is for.
+    var layer: String {
+      switch content {
+      case .https, .otherTCP: "tcp"
+      case .quic: "udp"
+      case .echo: source.family == .v4 ? "icmp" : "icmpv6"
+      }
+    }
+
+    /// Its number in the IP header.
+    var number: Int {
+      switch content {
+      case .https, .otherTCP: 6
+      case .quic: 17
+      case .echo: source.family == .v4 ? 1 : 58
+      }
+    }
 
     /// An address for documentation (RFC 5737, RFC 3849), which nothing else can mean.
     var destination: IPAddress {
@@ -26,10 +64,18 @@ struct ForwardTrial {
   /// What may become of it: both where that hangs on what cannot be told here.
   struct Outcome: Equatable {
     var passes = false
-    /// The chains that may refuse it.
-    var refusals: Set<String> = []
+    /// Whether something that cannot be followed was taken to let it through.
+    var isGuessed = false
+    /// The chains with a rule that may refuse it.
+    var refusingRules: Set<String> = []
+    /// The chains that may refuse it by their policy.
+    var refusingPolicies: Set<String> = []
     /// Sets of Sluice's that were looked into.
     var sets: Set<String> = []
+
+    var refusals: Set<String> { refusingRules.union(refusingPolicies) }
+    /// Whether nothing that cannot be told here could refuse it.
+    var certainlyPasses: Bool { passes && refusals.isEmpty && !isGuessed }
   }
 
   /// Rules looked at for one packet; a ruleset with more ways than that is not told.
@@ -65,7 +111,7 @@ struct ForwardTrial {
           switch exit {
           case .accepted(let mark): next.insert(mark)
           case .returned(let mark):
-            if chain.isClosed { outcome.refusals.insert(chain.name) } else { next.insert(mark) }
+            if chain.isClosed { outcome.refusingPolicies.insert(chain.name) } else { next.insert(mark) }
           }
         }
       }
@@ -83,7 +129,7 @@ struct ForwardTrial {
       for mark in alive {
         steps += 1
         // Beyond the bounds anything may become of it. The kernel's own bound of jumps is 16.
-        guard steps < Self.bound, depth < 17 else { return exits.union([.accepted(nil), .returned(nil)]) }
+        guard steps < Self.bound, depth < 17 else { return exits.union(guess()).union([.returned(nil)]) }
         let ways = apply(rule, in: chain, mark, depth)
         exits.formUnion(ways.exits)
         behind.formUnion(ways.behind)
@@ -113,17 +159,17 @@ struct ForwardTrial {
       case "xt":
         switch (value["type"]?.text, value["name"]?.text) {
         case ("target", "REJECT"), ("target", "DROP"), ("target", "TARPIT"):
-          outcome.refusals.insert(chain)
+          outcome.refusingRules.insert(chain)
           return ([], behind)
         case ("target", "MARK"), ("target", "CONNMARK"): mark = nil
         case ("target", "LOG"), ("target", "NFLOG"), ("target", "CT"), ("target", "TCPMSS"): break
-        case ("target", _): return ([.accepted(nil)], behind.union([mark]))
+        case ("target", _): return (guess(), behind.union([mark]))
         default: behind.insert(mark)
         }
       case "vmap":
         // Which of its verdicts is not told: any of them, or none.
         let verdicts = verdicts(of: value["data"], in: chain)
-        guard let verdicts else { return ([.accepted(nil)], behind.union([mark])) }
+        guard let verdicts else { return (guess(), behind.union([mark])) }
         var exits: Set<Exit> = []
         for verdict in verdicts {
           let ways = end(verdict, in: chain, mark, depth)
@@ -138,6 +184,12 @@ struct ForwardTrial {
     return ([], behind.union([mark]))
   }
 
+  /// The way on behind what cannot be followed.
+  private mutating func guess() -> Set<Exit> {
+    outcome.isGuessed = true
+    return [.accepted(nil)]
+  }
+
   /// What a verdict does; nil for a statement that is none.
   private mutating func end(
     _ statement: JSONValue, in chain: String, _ mark: Int?, _ depth: Int
@@ -146,12 +198,12 @@ struct ForwardTrial {
     switch kind {
     case "accept": return ([.accepted(mark)], [])
     case "drop", "reject":
-      outcome.refusals.insert(chain)
+      outcome.refusingRules.insert(chain)
       return ([], [])
     case "return": return ([.returned(mark)], [])
-    case "queue": return ([.accepted(nil)], [])
+    case "queue": return (guess(), [])
     case "jump", "goto":
-      guard let target = value["target"]?.text else { return ([.accepted(nil)], []) }
+      guard let target = value["target"]?.text else { return (guess(), []) }
       let exits = walk(ForwardRuleset.sibling(target, of: chain), mark, depth: depth + 1)
       guard kind == "jump" else { return (exits, []) }
       var (kept, behind): (Set<Exit>, Set<Int?>) = ([], [])
@@ -181,14 +233,14 @@ extension ForwardTrial {
   /// Whether a match holds; nil where that cannot be told.
   private mutating func holds(_ match: JSONValue, in chain: String, _ mark: Int?) -> Bool? {
     guard let left = match["left"], let right = match["right"] else { return nil }
+    // nft puts a look at the protocol before what looks into its header: without it a rule ends there, negated or not.
+    guard hasHeaders(of: left) else { return false }
     let isNegated = match["op"]?.text == "!="
     guard ["==", "!=", "in"].contains(match["op"]?.text) else { return nil }
     let holds: Bool?
     if let name = right.text, name.hasPrefix("@") {
       let set = ForwardRuleset.sibling(String(name.dropFirst()), of: chain)
       guard packet.sets.contains(set) else { return nil }
-      // Of a set for ports of the other family nothing is looked up.
-      guard concernsFamily(left) else { return isNegated }
       outcome.sets.insert(set)
       holds = packet.isOpen
     } else {
@@ -197,10 +249,18 @@ extension ForwardTrial {
     return holds.map { $0 != isNegated }
   }
 
-  private func concernsFamily(_ left: JSONValue) -> Bool {
-    let parts: [JSONValue] = if case .array(let list)? = left["concat"] { list } else { [left] }
-    let other = packet.source.family == .v4 ? "ip6" : "ip"
-    return !parts.contains { $0["payload"]?["protocol"]?.text == other }
+  /// Whether the packet has the headers that an expression reads.
+  private func hasHeaders(of left: JSONValue) -> Bool {
+    for key in ["concat", "&", "|", "^"] {
+      if case .array(let parts)? = left[key] { return parts.allSatisfy(hasHeaders) }
+    }
+    switch left["payload"]?["protocol"]?.text {
+    case "ip": return packet.source.family == .v4
+    case "ip6": return packet.source.family == .v6
+    case let layer? where ["tcp", "udp", "icmp", "icmpv6", "sctp", "dccp", "udplite"].contains(layer):
+      return layer == packet.layer
+    default: return true
+    }
   }
 
   private func equals(_ left: JSONValue, _ right: JSONValue, _ mark: Int?) -> Bool? {
@@ -228,7 +288,7 @@ extension ForwardTrial {
       if let outgoing = packet.outgoing { return Self.name(outgoing, right) }
       // It is not the one by which it came.
       return packet.interface.flatMap { Self.name($0, right) } == true ? false : nil
-    case "l4proto": return right.text.map { $0 == "tcp" } ?? right.number.map { $0 == 6 }
+    case "l4proto": return isProtocol(right)
     case "nfproto": return right.text.map { $0 == (isFour ? "ipv4" : "ipv6") }
     case "protocol": return right.text.map { $0 == (isFour ? "ip" : "ip6") }
     case "mark":
@@ -236,6 +296,11 @@ extension ForwardTrial {
       return mark == wanted
     default: return nil
     }
+  }
+
+  private func isProtocol(_ right: JSONValue) -> Bool? {
+    right.text.map { $0 == packet.layer || packet.layer == "icmpv6" && $0 == "ipv6-icmp" }
+      ?? right.number.map { $0 == packet.number }
   }
 
   private static func name(_ name: String, _ right: JSONValue) -> Bool? {
@@ -256,9 +321,10 @@ extension ForwardTrial {
     switch (layer, field) {
     case ("ip", "saddr"), ("ip6", "saddr"): return address(packet.source, layer, right)
     case ("ip", "daddr"), ("ip6", "daddr"): return address(packet.destination, layer, right)
-    case ("ip", "protocol"), ("ip6", "nexthdr"): return right.text.map { $0 == "tcp" }
-    case ("tcp", "dport"), ("th", "dport"): return port(443, right)
-    case ("udp", _), ("icmp", _), ("icmpv6", _), ("sctp", _): return false
+    case ("ip", "protocol"), ("ip6", "nexthdr"): return isProtocol(right)
+    case ("tcp", "dport"), ("udp", "dport"), ("th", "dport"): return packet.content.port.flatMap { port($0, right) }
+    case ("icmp", "type"), ("icmpv6", "type"):
+      return right.text.map { $0 == "echo-request" } ?? right.number.map { $0 == (layer == "icmp" ? 8 : 128) }
     default: return nil
     }
   }

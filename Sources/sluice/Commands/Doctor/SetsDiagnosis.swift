@@ -25,63 +25,158 @@ struct SetsDiagnosis {
   private var table: String { "\(settings.firewall.family) \(settings.firewall.table)" }
 
   private func findings(_ server: FirewallPlan.Server, _ family: IPAddress.Family) -> [Finding] {
-    let names = SetName.all(of: server).filter { $0.family == family }.map { "\(table) \($0.text)" }
-    let sets = Set(names.filter(ruleset.sets.contains))
-    guard let network = server.prefixes.first(where: { $0.address.family == family }), !sets.isEmpty else { return [] }
-    var packet = ForwardTrial.Packet(
-      source: client(of: network), interface: server.interface ?? interface(of: network),
-      outgoing: uplink(family), sets: sets, isOpen: false)
-    let closed = ForwardTrial.outcome(of: packet, in: ruleset)
-    packet.isOpen = true
-    let open = ForwardTrial.outcome(of: packet, in: ruleset)
-    let (what, shown) = ("\(server.name) sends from \(network)", sets.sorted().joined(separator: ", "))
-    guard !closed.sets.union(open.sets).isEmpty else {
-      return [
+    let names = SetName.all(of: server).filter { name in
+      name.family == family && ruleset.sets.contains("\(table) \(name.text)")
+    }
+    guard !names.isEmpty else { return [] }
+    return server.prefixes.filter { $0.address.family == family }.flatMap { network in
+      findings(Trials(server: server, network: network, names: names, packet: packet(of: server, network, names)))
+    }
+  }
+
+  /// What a server sends from one of its networks.
+  private struct Trials {
+    var server: FirewallPlan.Server
+    var network: IPPrefix
+    /// Those of its sets, of the network's family, that are there.
+    var names: [SetName]
+    /// One that others are made of.
+    var packet: ForwardTrial.Packet
+
+    var what: String { "\(server.name) sends from \(network)" }
+
+    /// To an address that is in no set.
+    var closed: [ForwardTrial.Packet] {
+      SetsDiagnosis.hosts(of: network).flatMap { source in
+        ForwardTrial.Content.allCases.map { content in
+          var packet = packet
+          (packet.source, packet.content, packet.isOpen) = (source, content, false)
+          return packet
+        }
+      }
+    }
+  }
+
+  private func packet(
+    of server: FirewallPlan.Server, _ network: IPPrefix, _ names: [SetName]
+  ) -> ForwardTrial.Packet {
+    let hosts = Self.hosts(of: network)
+    // The first is often the host's own.
+    return ForwardTrial.Packet(
+      source: hosts.count > 1 ? hosts[1] : network.address, interface: server.interface ?? interface(of: network),
+      outgoing: uplink(network.address.family), sets: Set(names.map { "\(table) \($0.text)" }), isOpen: true)
+  }
+
+  private func findings(_ trials: Trials) -> [Finding] {
+    let closed = trials.closed.map { ($0, ForwardTrial.outcome(of: $0, in: ruleset)) }
+    let open = ForwardTrial.outcome(of: trials.packet, in: ruleset)
+    let shown = trials.packet.sets.sorted().joined(separator: ", ")
+    var findings: [Finding] = []
+    if open.sets.isEmpty, closed.allSatisfy({ $0.1.sets.isEmpty }) {
+      findings.append(
         .serious(
           .setUnused, "sets",
-          "no chain that hooks forward looks into \(shown) for what \(what): what is in it decides nothing",
-          "load rules that do, such as those of Examples/sets; nft list chains shows what hooks forward")
-      ]
+          "no chain that hooks forward looks into \(shown) for what \(trials.what): what is in it decides nothing",
+          "load rules that do, such as those of Examples/sets; nft list chains shows what hooks forward"))
     }
-    var findings: [Finding] = []
-    switch (closed.passes || hasLegacyRules, closed.refusals.isEmpty) {
-    case (true, true) where !hasLegacyRules:
+    let passing = hasLegacyRules ? [] : closed.filter { $0.1.certainlyPasses }.map { $0.0 }
+    let untold = closed.filter { hasLegacyRules || $0.1.passes }.map { $0.0 }
+    let refusals = closed.reduce(into: Set<String>()) { $0.formUnion($1.1.refusals) }.sorted()
+    if !passing.isEmpty {
       findings.append(
         .serious(
           .forwardOpen, "sets",
-          "no chain that hooks forward refuses what \(what) to an address that is not in \(shown)",
+          "no chain that hooks forward refuses what \(trials.what) to an address that is not in \(shown): "
+            + Self.list(passing, of: trials),
           "refuse behind the look-up what is not in it; rules in DOCKER-USER need its jump: iptables -I FORWARD -j DOCKER-USER"
         ))
-    case (true, _):
+    } else if !findings.isEmpty {
+      return findings
+    } else if let first = untold.first {
       findings.append(
         .remark(
           .forwardUnknown, "sets",
-          "whether what \(what) to an address that is not in \(shown) is refused hangs on conditions that cannot be told here",
-          "try it from a container: nc -w 3 \(packet.destination) 443 must be refused"))
-    case (false, _):
+          "whether what \(trials.what) to an address that is not in \(shown) is refused hangs on conditions that "
+            + "cannot be told here: \(Self.list(untold, of: trials))",
+          "try it from a container: \(Self.attempt(first)) must be refused"))
+    } else {
       findings.append(
         .ok(
           "sets",
-          "what \(what) to an address that is not in \(shown) is refused by \(closed.refusals.sorted().joined(separator: ", "))"
-        ))
+          "what \(trials.what) to an address that is not in \(shown) is refused by "
+            + "\(refusals.joined(separator: ", ")) (tried: \(Self.list(closed.map { $0.0 }, of: trials)))"))
     }
-    if !open.passes {
-      let chains = open.refusals.sorted().joined(separator: ", ")
-      findings.append(
-        .warning(
-          .forwardClosed, "sets", "what \(what) to an address in \(shown) is refused by \(chains)",
-          "accept it there, behind what refuses: nft add rule \(chains) \(packet.interface.map { "iifname \"\($0)\" " } ?? "")accept"
-        ))
-    }
+    if !open.passes { findings.append(shut(trials, open)) }
     return findings
   }
 
-  /// An address of a network that is not its first.
-  private func client(of network: IPPrefix) -> IPAddress {
-    let first = network.address
-    let octets = Array(first.octets.dropLast() + [(first.octets.last ?? 0) | 2])
-    let second = IPAddress(octets: octets.span)
-    return second.flatMap { network.contains($0) ? $0 : nil } ?? first
+  /// What the sets hold is refused. A command is printed only where it is sure to open what they hold, and it opens
+  /// nothing else.
+  private func shut(_ trials: Trials, _ outcome: ForwardTrial.Outcome) -> Finding {
+    let chains = outcome.refusals.sorted()
+    let lookups = trials.names.filter { $0.cap == nil }.map { name in
+      let isPlain = ruleset.plainSets.contains("\(table) \(name.text)")
+      let header = name.family == .v4 ? "ip" : "ip6"
+      return "\(header) daddr\(isPlain ? "" : " . meta l4proto . th dport") @\(name.text) accept"
+    }
+    let remedy: String
+    if let chain = chains.first(where: { !$0.hasPrefix("\(table) ") }) {
+      remedy =
+        "\(chain) cannot look into a set of another table: mark in \(table) what the set holds, and accept that mark "
+        + "before what refuses, as Examples/sets/docker-user does"
+    } else if chains.count == 1, outcome.refusingRules.isEmpty, isReached(chains[0], by: trials.packet) {
+      let header = trials.network.address.family == .v4 ? "ip" : "ip6"
+      let from = "\(trials.packet.interface.map { "iifname \"\($0)\" " } ?? "")\(header) saddr \(trials.network)"
+      remedy = lookups.map { "nft add rule \(chains[0]) \(from) \($0)" }.joined(separator: "; ")
+    } else {
+      remedy =
+        "accept what the set holds, and only that, before what refuses: \(lookups.joined(separator: "; ")) in "
+        + chains.joined(separator: ", ")
+    }
+    return .warning(
+      .forwardClosed, "sets",
+      "what \(trials.what) to an address in \(trials.packet.sets.sorted().joined(separator: ", ")) is refused by "
+        + chains.joined(separator: ", "), remedy)
+  }
+
+  /// Whether a rule that is added to a chain would let a packet through: it may have left the chain before.
+  private func isReached(_ chain: String, by packet: ForwardTrial.Packet) -> Bool {
+    var mended = ruleset
+    mended.append([.object(["accept": .other])], to: chain)
+    return ForwardTrial.outcome(of: packet, in: mended).certainlyPasses
+  }
+
+  /// The first, the second and the last host of a network.
+  private static func hosts(of network: IPPrefix) -> [IPAddress] {
+    let (first, last) = (network.address, network.last)
+    let isFour = first.family == .v4
+    let hosts: [IPAddress]
+    if network.length >= (isFour ? 31 : 127) {
+      hosts = [first, last]
+    } else if isFour {
+      // The last address is the broadcast's.
+      hosts = [first.low | 1, first.low | 2, last.low - 1].map { IPAddress(v4: UInt32(truncatingIfNeeded: $0)) }
+    } else {
+      hosts = [IPAddress(high: first.high, low: first.low | 1), IPAddress(high: first.high, low: first.low | 2), last]
+    }
+    return Set(hosts).sorted()
+  }
+
+  /// `tcp/443, icmp from 10.77.1.2`: from which hosts is said where it is not all that were tried.
+  private static func list(_ packets: [ForwardTrial.Packet], of trials: Trials) -> String {
+    let tried = hosts(of: trials.network)
+    return ForwardTrial.Content.allCases.compactMap { content in
+      let some = packets.filter { $0.content == content }
+      guard let first = some.first else { return nil }
+      let shown = "\(first.layer)\(content.port.map { "/\($0)" } ?? "")"
+      return some.count == tried.count
+        ? shown : "\(shown) from \(some.map(\.source.description).joined(separator: " and "))"
+    }.joined(separator: ", ")
+  }
+
+  private static func attempt(_ packet: ForwardTrial.Packet) -> String {
+    guard let port = packet.content.port else { return "ping -c 1 -W 3 \(packet.destination)" }
+    return "nc \(packet.layer == "udp" ? "-u " : "")-w 3 \(packet.destination) \(port)"
   }
 
   private func interface(of network: IPPrefix) -> String? {

@@ -106,6 +106,19 @@ import Testing
     #expect(found.findings.contains { $0.remedy?.hasPrefix("inbound: [ 8081/tcp ]") ?? false })
   }
 
+  @Test func `it is told whether --dns or the resolv.conf of a container names whom it asks`() {
+    let named = serious(diagnosis([container("a") { $0.resolvers = ["192.0.2.53"] }]))
+    #expect(named == ["container a has --dns 192.0.2.53, where sluice does not listen"])
+    let inFile = serious(
+      diagnosis([
+        container("a") {
+          $0.resolvers = ["192.0.2.53"]
+          $0.hasResolversOfFile = true
+        }
+      ]))
+    #expect(inFile == ["container a has 192.0.2.53 in its resolv.conf, where sluice does not listen"])
+  }
+
   // MARK: - Volumes
 
   private static let keys = [

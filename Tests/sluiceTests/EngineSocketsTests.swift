@@ -96,7 +96,9 @@ import Testing
     }
   }
 
-  private static func answers(_ host: String, resolverFile: String = "/nowhere") -> [String: String] {
+  private static func answers(
+    _ host: String, resolverFile: String = "/nowhere", ports: String = "null"
+  ) -> [String: String] {
     [
       "/version": #"{"Version": "28.1.0", "Components": [{"Name": "Engine"}]}"#,
       "/info": #"{"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"]}"#,
@@ -110,7 +112,8 @@ import Testing
       {"Id": "c1", "Name": "/web", "Path": "sh", "ResolvConfPath": "\(resolverFile)", "Config": {"Labels": {"a": "b"}},
        "HostConfig": {"NetworkMode": "iso", \(host)},
        "Mounts": [{"Source": "/run/docker.sock", "Destination": "/d.sock", "RW": false}],
-       "NetworkSettings": {"Networks": {"iso": {"IPAddress": "10.77.1.2", "GlobalIPv6Address": ""}}}}
+       "NetworkSettings": {"Ports": \(ports),
+         "Networks": {"iso": {"IPAddress": "10.77.1.2", "GlobalIPv6Address": ""}}}}
       """,
     ]
   }
@@ -135,6 +138,19 @@ import Testing
     #expect(engine.network(of: IPAddress("fd00::9")!) == "fd00::9/128")
   }
 
+  @Test func `ports are those that the engine made, -P or not`() throws {
+    let fake = try FakeEngine(
+      Self.answers(
+        #""Dns": ["10.77.1.1"], "PortBindings": {"1/tcp": [{"HostIp": "", "HostPort": "0"}]}"#,
+        ports:
+          #"{"1/tcp": [{"HostIp": "", "HostPort": "9"}], "2/tcp": [{"HostIp": "", "HostPort": "53"}], "3/tcp": null}"#
+      ))
+    defer { fake.stop() }
+    let container = try #require(try DockerEngine(socket: fake.socket).containers.first)
+    #expect(container.published.mapValues { $0.map(\.hostPort) } == ["1/tcp": ["9"], "2/tcp": ["53"]])
+    #expect(!container.hasResolversOfFile)
+  }
+
   @Test func `Podman and rootless engines are known by what they say of themselves`() throws {
     var answers = Self.answers(#""Dns": null"#)
     answers["/version"] = #"{"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}"#
@@ -156,6 +172,7 @@ import Testing
       "nameserver 127.0.0.11\n\n# Based on host file: '/etc/resolv.conf' (internal resolver)\n"
         + "# ExtServers: [10.77.1.1 host(127.0.0.53)]\n", ["10.77.1.1", "host(127.0.0.53)"]
     ),
+    ("nameserver\t10.77.2.1\r\nnameserver \t 192.0.2.53\n", ["10.77.2.1", "192.0.2.53"]),
     ("", []),
   ])
   func `without --dns a container asks whom its resolv.conf names`(text: String, expected: [String]) throws {
@@ -164,6 +181,8 @@ import Testing
     defer { try? FileManager.default.removeItem(at: file) }
     let fake = try FakeEngine(Self.answers(#""Dns": []"#, resolverFile: file.path))
     defer { fake.stop() }
-    #expect(try DockerEngine(socket: fake.socket).containers.map(\.resolvers) == [expected])
+    let containers = try DockerEngine(socket: fake.socket).containers
+    #expect(containers.map(\.resolvers) == [expected])
+    #expect(containers.map(\.hasResolversOfFile) == [true])
   }
 }

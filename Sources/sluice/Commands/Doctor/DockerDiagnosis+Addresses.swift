@@ -28,7 +28,8 @@ extension DockerDiagnosis {
       return [
         .serious(
           .containerOtherResolver, area,
-          "container \(name) has --dns \(strangers.joined(separator: ", ")), where sluice does not listen",
+          "container \(name) has \(container.hasResolversOfFile ? "" : "--dns ")\(strangers.joined(separator: ", "))"
+            + "\(container.hasResolversOfFile ? " in its resolv.conf" : ""), where sluice does not listen",
           "\(run) and no other")
       ]
     }
@@ -36,7 +37,8 @@ extension DockerDiagnosis {
     return [
       .warning(
         .containerSeveralResolvers, area,
-        "container \(name) has several --dns: a denial by one may be asked of the next", "\(run) once")
+        "container \(name) has several \(container.hasResolversOfFile ? "name servers in its resolv.conf" : "--dns"): "
+          + "a denial by one may be asked of the next", "\(run) once")
     ]
   }
 

@@ -28,6 +28,8 @@ struct DockerEngine: Equatable {
     var droppedCapabilities: [String] = []
     /// Whether it is in the host's PID namespace.
     var seesHostProcesses = false
+    /// Whether its resolvers stand in its resolv.conf alone, and no --dns named them.
+    var hasResolversOfFile = false
 
     var shownName: String { name.hasPrefix("/") ? String(name.dropFirst()) : name }
     var addresses: [IPAddress] { networks.values.flatMap(\.addresses).sorted() }
@@ -272,8 +274,13 @@ extension DockerEngine {
 
     struct NetworkSettings: Decodable {
       var networks: [String: Endpoint]?
+      /// As the engine made them: `-P` leaves the choice to it, and stands in no `PortBindings`.
+      var published: [String: [Binding]?]?
 
-      enum CodingKeys: String, CodingKey { case networks = "Networks" }
+      enum CodingKeys: String, CodingKey {
+        case networks = "Networks"
+        case published = "Ports"
+      }
     }
 
     struct Configuration: Decodable {
@@ -314,12 +321,13 @@ extension DockerEngine.Container {
     self.init(
       id: told.id, name: told.name, program: told.path ?? "", labels: told.configuration?.labels ?? [:],
       networkMode: host.networkMode, resolvers: resolvers,
-      published: (host.published ?? [:]).compactMapValues(\.self),
+      published: (host.published ?? [:]).compactMapValues(\.self)
+        .merging((told.networkSettings.published ?? [:]).compactMapValues(\.self)) { $1.isEmpty ? $0 : $1 },
       networks: told.networkSettings.networks ?? [:], volumes: volumes,
       securityOptions: host.securityOptions ?? [], isPrivileged: host.isPrivileged ?? false,
       addedCapabilities: (host.addedCapabilities ?? []).map(Self.capability),
       droppedCapabilities: (host.droppedCapabilities ?? []).map(Self.capability),
-      seesHostProcesses: host.processes == "host")
+      seesHostProcesses: host.processes == "host", hasResolversOfFile: named.isEmpty)
   }
 
   private static func capability(_ name: String) -> String {
@@ -329,7 +337,9 @@ extension DockerEngine.Container {
   /// The name servers of a container's resolv.conf. 127.0.0.11 is the engine's own resolver, and whom that one asks stands in
   /// a comment since Docker 25: `# ExtServers: [10.77.2.1 host(127.0.0.53)]`.
   static func resolvers(_ text: String) -> [String] {
-    let lines = text.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    let lines = text.split(whereSeparator: \.isNewline).map {
+      $0.split(whereSeparator: \.isWhitespace).map(String.init)
+    }
     let servers = lines.filter { $0.first == "nameserver" && $0.count > 1 }.map { $0[1] }
     let passedOn = lines.first { $0.starts(with: ["#", "ExtServers:"]) }.map { line in
       line.dropFirst(2).map { $0.trimmingCharacters(in: ["[", "]"]) }

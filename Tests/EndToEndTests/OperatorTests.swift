@@ -132,14 +132,15 @@ extension EndToEnd {
         for (name, duration, words, status, text) in [
           ("a.example", "8d", [], 64, "7d at most"), ("a.example", "1", [], 64, "expected a time"),
           ("a.example", "0s", [], 64, "expected a time"), ("**.com", "1h", [], 1, "covers a public suffix"),
-          ("https://a.example/", "1h", [], 1, "the host name alone"), ("192.0.2.1", "1h", [], 1, "is an address"),
+          ("https://a.example/", "1h", [], 1, "is a URL, expected a.example"),
+          ("192.0.2.1", "1h", [], 1, "is an address"),
           ("a.example", "1h", ["--ports", "443"], 1, "expected"),
           ("a.example", "1h", ["--types", "ANY"], 1, "expected"),
           (
             "a.example", "1h", ["--ports", Array(repeating: "443/tcp", count: 65).joined(separator: ",")], 1,
             "64 of each"
           ),
-          ("a\": [ b ]\nports: any", "1h", [], 1, "no host name"),
+          ("a\": [ b ]\nports: any", "1h", [], 1, "is several texts"),
         ] as [(String, String, [String], Int32, String)] {
           let output = try Command.run(
             [

@@ -36,14 +36,19 @@ extension EndToEnd {
       }
     }
 
-    @Test("a serve that root did not start stays who it is, whatever `user` says")
-    func staysItself() throws {
+    /// A testbed whose serve is to be started by another user than root, with the capabilities that it needs.
+    private func started(as uid: UInt32) -> TestbedSettings {
       var settings = TestbedSettings()
-      let uid: UInt32 = 54_321
       settings.launcher = ["setpriv", "--reuid=\(uid)", "--regid=\(uid)", "--clear-groups"]
       settings.launcher += ["--inh-caps=+net_admin,+net_bind_service", "--ambient-caps=+net_admin,+net_bind_service"]
       settings.startsSluice = false
-      try Testbed.run(settings) { (bed: Testbed) throws in
+      return settings
+    }
+
+    @Test("a serve that root did not start stays who it is, whatever `user` says")
+    func staysItself() throws {
+      let uid: UInt32 = 54_321
+      try Testbed.run(started(as: uid)) { (bed: Testbed) throws in
         _ = unsafe chown(bed.folder.path, uid, uid)
         try bed.sluice.start()
         #expect(try bed.dig("api.github.com", "A").values == ["45.11.0.10"])
@@ -54,12 +59,8 @@ extension EndToEnd {
 
     @Test("a thread that answers and cannot be started ends serve, and the log has its end")
     func noThread() throws {
-      var settings = TestbedSettings()
       let uid: UInt32 = 54_322
-      settings.launcher = ["setpriv", "--reuid=\(uid)", "--regid=\(uid)", "--clear-groups"]
-      settings.launcher += ["--inh-caps=+net_admin,+net_bind_service", "--ambient-caps=+net_admin,+net_bind_service"]
-      settings.startsSluice = false
-      try Testbed.run(settings) { (bed: Testbed) throws in
+      try Testbed.run(started(as: uid)) { (bed: Testbed) throws in
         _ = unsafe chown(bed.folder.path, uid, uid)
         try bed.sluice.start()
         // All threads of the user: the last that serve starts are those that answer.

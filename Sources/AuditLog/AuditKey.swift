@@ -104,7 +104,7 @@ extension [UInt8] {
   mutating func append(key: some AuditKey, isFirst: Bool = false) {
     if !isFirst { append(UInt8(ascii: ",")) }
     append(UInt8(ascii: "\""))
-    append(contentsOf: key.rawValue.utf8)
+    append(octets: key.rawValue.utf8.span)
     append(UInt8(ascii: "\""))
     append(UInt8(ascii: ":"))
   }

@@ -30,6 +30,18 @@ extension AuditMembers {
     octets.append(jsonQuoted: value)
   }
 
+  /// `file:line`; the file alone where the line is 0.
+  package mutating func append(_ key: Text, file: String, line: Int) {
+    octets.append(key: key)
+    octets.append(UInt8(ascii: "\""))
+    octets.append(jsonEscaped: file)
+    if line > 0 {
+      octets.append(UInt8(ascii: ":"))
+      octets.append(decimal: UInt64(line))
+    }
+    octets.append(UInt8(ascii: "\""))
+  }
+
   /// An address as a string.
   package mutating func append(_ key: Text, _ value: IPAddress) {
     octets.append(key: key)
@@ -56,6 +68,17 @@ extension AuditMembers {
     append(key, items) { octets, address in
       octets.append(UInt8(ascii: "\""))
       octets.append(address: address)
+      octets.append(UInt8(ascii: "\""))
+    }
+  }
+
+  /// `port/transport`, each a string.
+  package mutating func append(_ key: List, ports: [(port: UInt16, transport: String)]) {
+    append(key, ports) { octets, item in
+      octets.append(UInt8(ascii: "\""))
+      octets.append(decimal: UInt64(item.port))
+      octets.append(UInt8(ascii: "/"))
+      octets.append(jsonEscaped: item.transport)
       octets.append(UInt8(ascii: "\""))
     }
   }

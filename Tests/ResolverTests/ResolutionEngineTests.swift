@@ -9,9 +9,16 @@ import Testing
 
 @testable import Resolver
 
+/// A client's path that leads nowhere, with a number to know it by.
+private struct Seat: ReplyPath {
+  var number: Int
+
+  func send(_ message: [UInt8]) {}
+}
+
 /// An engine with a clock that the test turns, and everything that was said to it.
 private final class Conversation {
-  typealias Engine = ResolutionEngine<Int>
+  typealias Engine = ResolutionEngine
 
   /// Seconds since 1970.
   static let wall: UInt64 = 1_000_000
@@ -20,7 +27,7 @@ private final class Conversation {
   var snapshot: ResolverSnapshot
   var now = 1000 * second
   var epoch: UInt64 = 1
-  private var nextWaiter = 0
+  private var seats = 0
 
   init(
     _ snapshot: ResolverSnapshot, minimum: UInt64 = 60, grace: UInt64 = 30, maximum: UInt64 = 3600,
@@ -60,8 +67,8 @@ private final class Conversation {
   }
 
   func submit(_ name: String, _ type: RRType = .A, client: String = "10.77.1.2") throws -> Engine.Action {
-    nextWaiter += 1
-    return engine.submit(try question(name, type, client: client), nextWaiter, now: now, epoch: epoch)
+    seats += 1
+    return engine.submit(try question(name, type, client: client), Seat(number: seats), now: now, epoch: epoch)
   }
 
   struct Unexpected: Error {}
@@ -128,7 +135,7 @@ struct EngineShareTests {
   @Test("one server's questions, as many as there may be, do not keep another's out: its own oldest goes")
   func displacing() throws {
     let talk = try Conversation(World())
-    let count = ResolutionEngine<Int>.maxResolutions
+    let count = ResolutionEngine.maxResolutions
     for number in 0..<count { _ = try talk.ask("n\(number).cdn.example.net") }
     // Alone and full, the server gets no other one for a moment, and then one for its oldest.
     let own = try talk.question("own.cdn.example.net")
@@ -241,7 +248,7 @@ struct EngineCommitTests {
     let talk = try Conversation(try World())
     let ticket = try talk.ask(api)
     _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")]))
-    let result: ResolutionEngine<Int>.CommitResult = kind == 0 ? .unavailable : .setFull
+    let result: ResolutionEngine.CommitResult = kind == 0 ? .unavailable : .setFull
     let finished = try talk.finished(talk.engine.committed(ticket, result, now: talk.now, epoch: 1))
     #expect(finished.response.responseCode == .SERVFAIL && finished.response.sections.isEmpty)
     #expect(finished.response.extendedError == .otherError)
@@ -269,7 +276,7 @@ struct EngineCommitTests {
     arguments: [false, true])
   func restless(isCached: Bool) throws {
     let talk = try Conversation(try World())
-    var action: ResolutionEngine<Int>.Action?
+    var action: ResolutionEngine.Action?
     if isCached {
       try talk.open(api, ["9.9.9.9"])
       talk.epoch += 1
@@ -400,7 +407,8 @@ struct EngineQuestionTests {
       return
     }
     let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
-    #expect(finished.waiting.map(\.waiter) == [1, 2, 3, 4, 5, 6, 10] && talk.engine.resolutionCount == 3)
+    #expect(
+      finished.waiting.map { ($0.path as? Seat)?.number } == [1, 2, 3, 4, 5, 6, 10] && talk.engine.resolutionCount == 3)
   }
 
   @Test("a PTR whose event finds no room in the ring is let go like any other question")
@@ -469,7 +477,7 @@ struct EngineQuestionTests {
   func upstreamRefused(code: UInt16) throws {
     let talk = try Conversation(try World())
     let code = ResponseCode(rawValue: code)
-    let said = ResolutionEngine<Int>.UpstreamResult.refused(code, server: "udp://192.0.2.54")
+    let said = ResolutionEngine.UpstreamResult.refused(code, server: "udp://192.0.2.54")
     let finished = try talk.finished(talk.engine.answered(try talk.ask(api), said, now: talk.now, epoch: 1))
     #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .upstreamRefused)
     #expect(
@@ -692,7 +700,7 @@ struct NoOutlivingTests {
         kernel.ends = [:]
       }
       let name = names[Int.random(in: 0..<4, using: &random)]
-      var action: ResolutionEngine<Int>.Action? = try talk.submit(name)
+      var action: ResolutionEngine.Action? = try talk.submit(name)
       var steps = 0
       while steps < 20 {
         steps += 1

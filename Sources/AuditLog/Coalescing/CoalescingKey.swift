@@ -68,7 +68,7 @@ struct CoalescingKey {
     append(client?.high ?? 0)
     append(client?.low ?? 0)
     octets.append(UInt8(truncatingIfNeeded: record.server.count))
-    append(span.extracting(record.server))
+    octets.append(octets: span.extracting(record.server))
     let name =
       switch kind {
       case .name: record.name
@@ -76,7 +76,7 @@ struct CoalescingKey {
       case .clientGroup, .serverGroup, .clientAggregate, .serverAggregate, .summary, .quota, .totals: 0..<0
       }
     octets.append(UInt8(truncatingIfNeeded: name.count))
-    append(span.extracting(name))
+    octets.append(octets: span.extracting(name))
     if kind == .name, !header.code.isQuery { octets.append(header.transport?.rawValue ?? UInt8.max) }
     if members { append(Self.hash(span.extracting(record.members))) }
     hash = Self.hash(octets.span)
@@ -109,8 +109,8 @@ struct CoalescingKey {
   mutating func setGrant(of record: borrowing AuditRecord, domain: Int, hasClient: Bool) {
     set(hasClient ? .domainGroup : .serverGroup, record, domain: domain)
     let span = record.octets.span
-    if !hasClient { append(span.extracting((record.name.lowerBound + domain)..<record.name.upperBound)) }
-    append(span.extracting(Self.rule(of: record)))
+    if !hasClient { octets.append(octets: span.extracting((record.name.lowerBound + domain)..<record.name.upperBound)) }
+    octets.append(octets: span.extracting(Self.rule(of: record)))
     hash = Self.hash(octets.span)
   }
 
@@ -123,7 +123,7 @@ struct CoalescingKey {
     if !record.header.code.isQuery {
       octets.append(record.header.transport?.rawValue ?? UInt8.max)
       append(UInt64(record.header.type.rawValue))
-      append(record.octets.span.extracting(Self.address(of: record)))
+      octets.append(octets: record.octets.span.extracting(Self.address(of: record)))
     }
     hash = Self.hash(octets.span)
   }
@@ -145,7 +145,7 @@ struct CoalescingKey {
   /// Becomes a key that was read back.
   mutating func set(_ octets: [UInt8]) {
     self.octets.removeAll(keepingCapacity: true)
-    append(octets.span)
+    self.octets.append(octets: octets.span)
     hash = Self.hash(self.octets.span)
   }
 
@@ -156,10 +156,6 @@ struct CoalescingKey {
 
   private mutating func append(_ value: UInt64) {
     unsafe withUnsafeBytes(of: value.bigEndian) { unsafe octets.append(contentsOf: $0) }
-  }
-
-  private mutating func append(_ span: Span<UInt8>) {
-    unsafe span.withUnsafeBufferPointer { unsafe octets.append(contentsOf: $0) }
   }
 
   /// A multiply-and-fold hash over 8 octets a step, seeded so that no client can choose names that share a bucket.

@@ -63,22 +63,41 @@ extension [UInt8] {
     }
   }
 
+  /// Octets as they are.
+  mutating func append(octets: Span<UInt8>) {
+    unsafe octets.withUnsafeBufferPointer { unsafe append(contentsOf: $0) }  // used within the call only
+  }
+
   /// A JSON string, ASCII only: text that is not becomes `\uXXXX` by UTF-16 unit.
   package mutating func append(jsonQuoted text: String) {
     append(UInt8(ascii: "\""))
-    if text.utf8.allSatisfy({ $0 < 0x80 }) {
-      for octet in text.utf8 { append(jsonEscaped: octet) }
-    } else {
-      for unit in text.utf16 {
-        if unit < 0x80 {
-          append(jsonEscaped: UInt8(unit))
-        } else {
-          append(ascii: "\\u")
-          append(hexadecimal: UInt64(unit), digits: 4)
-        }
+    append(jsonEscaped: text)
+    append(UInt8(ascii: "\""))
+  }
+
+  /// The inside of such a string.
+  mutating func append(jsonEscaped text: String) {
+    let octets = text.utf8.span
+    if Self.isPlain(octets) { return append(octets: octets) }
+    for unit in text.utf16 {
+      if unit < 0x80 {
+        append(jsonEscaped: UInt8(unit))
+      } else {
+        append(ascii: "\\u")
+        append(hexadecimal: UInt64(unit), digits: 4)
       }
     }
-    append(UInt8(ascii: "\""))
+  }
+
+  /// Whether octets stand in a JSON string as they are: printable ASCII, no quote, no backslash.
+  private static func isPlain(_ octets: Span<UInt8>) -> Bool {
+    for index in octets.indices {
+      switch octets[index] {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"), 0x00..<0x20, 0x7F...0xFF: return false
+      default: break
+      }
+    }
+    return true
   }
 
   /// A wire name in presentation form (as `NameWire.presentation`), escaped once more for a JSON string.

@@ -98,8 +98,8 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   package func pattern(at index: Int) -> NamePattern {
     let entry = entries[index]
     let start = Int(entry.nameStart)
-    let octets = Array(names[start..<(start + Int(entry.nameLength))])
-    return NamePattern(kind: entry.kind, suffix: Name(canonical: octets.span))
+    let octets = names.span.extracting(start..<(start + Int(entry.nameLength)))
+    return NamePattern(kind: entry.kind, suffix: Name(canonical: octets))
   }
 
   package func kind(at index: Int) -> NamePattern.Kind { entries[index].kind }

@@ -11,14 +11,14 @@ enum EventMembers {
     _ answer: ScrubbedAnswer, rule: EgressRule, lifetime: UInt32, upstream: String
   ) -> AuditMembers {
     var members = AuditMembers(capacity: 224)
-    members.append(.rule, rule.location.description)
+    members.append(.rule, file: rule.location.file, line: rule.location.line)
     let ends = answer.chain.count > 2 ? [answer.chain[0], answer.chain[answer.chain.count - 1]] : answer.chain
     members.append(.chain, names: ends)
     if answer.chain.count > 2 { members.append(.chainLength, answer.chain.count) }
     members.append(.addresses, answer.addresses)
     switch rule.ports {
     case .any: members.append(.ports, ["any"])
-    case .ports(let ports): members.append(.ports, ports.map(\.description))
+    case .ports(let ports): members.append(.ports, ports: ports.map { ($0.port, $0.transport.name) })
     }
     members.append(.ttl, answer.ttl)
     members.append(.lifetime, lifetime)

@@ -25,13 +25,15 @@ struct SeenNames {
     var oldest = 0
     var lastUsed: UInt64 = 0
 
-    /// False for one that is known.
-    mutating func insert(_ hash: Int, now: UInt64) -> Bool {
+    /// Whether it is new, and by how many names more are known then.
+    mutating func insert(_ hash: Int, now: UInt64) -> (isNew: Bool, difference: Int) {
       lastUsed = now
-      if let time = times[hash], now < time + SeenNames.memory { return false }
-      guard times.updateValue(now, forKey: hash) == nil else {
-        // It stays where it stands, and leaves a little early.
-        return true
+      let before = times.count
+      if let time = times.updateValue(now, forKey: hash) {
+        // One whose time is over stays where it stands, and leaves a little early.
+        guard now < time + SeenNames.memory else { return (true, 0) }
+        times[hash] = time
+        return (false, 0)
       }
       if order.count < SeenNames.namesPerPattern {
         order.append(hash)
@@ -40,7 +42,7 @@ struct SeenNames {
         order[oldest] = hash
         oldest = (oldest + 1) % order.count
       }
-      return true
+      return (true, times.count - before)
     }
   }
 
@@ -52,9 +54,8 @@ struct SeenNames {
   /// - Parameter name: canonical wire octets.
   mutating func isNew(_ name: [UInt8], server: [UInt8], pattern: NamePattern, now: UInt64) -> Bool {
     let key = Key(server: server, pattern: pattern)
-    let before = patterns[key]?.times.count ?? 0
-    let isNew = patterns[key, default: Names()].insert(Self.hash(name), now: now)
-    count += (patterns[key]?.times.count ?? 0) - before
+    let (isNew, difference) = patterns[key, default: Names()].insert(Self.hash(name), now: now)
+    count += difference
     if count > Self.namesInAll { forget(keeping: key) }
     return isNew
   }

@@ -3,7 +3,9 @@ package import EgressPolicy
 package import IPNetwork
 
 /// A question that policy allowed and that the query path could not answer by itself.
-package struct PendingQuery: Sendable {
+///
+/// A class: it goes through many hands, and each would keep a count of everything that it holds.
+package final class PendingQuery: Sendable {
   package enum Kind: Sendable {
     /// Ask upstream, unless the cache or the ledger can answer by now.
     case resolve
@@ -13,22 +15,43 @@ package struct PendingQuery: Sendable {
     case reverse(IPAddress)
   }
 
-  package var snapshot: ResolverSnapshot
-  package var server: Int
+  package let snapshot: ResolverSnapshot
+  /// Index of the server in the policy.
+  package let server: Int
   /// Index of the rule that decided; nil where none did, as for a PTR.
-  package var rule: Int?
+  package let rule: Int?
   /// Canonical wire name.
-  package var name: [UInt8]
-  package var type: RRType
-  package var kind: Kind
-  package var source: QuerySource
-  package var query: Query
+  package let name: [UInt8]
+  package let type: RRType
+  package let kind: Kind
+  package let source: QuerySource
+  package let query: Query
   /// When its batch was received: nanoseconds of the monotonic clock.
-  package var arrived: UInt64 = 0
+  package let arrived: UInt64
   /// The client's message, for its id, flags and question.
-  package var message: [UInt8]
+  package let message: [UInt8]
+
+  /// - Parameters:
+  ///   - rule: index of the rule that decided.
+  ///   - name: canonical wire name.
+  ///   - arrived: nanoseconds of the monotonic clock.
+  package init(
+    snapshot: ResolverSnapshot, server: Int, rule: Int?, name: [UInt8], type: RRType, kind: Kind,
+    source: QuerySource, query: Query, arrived: UInt64 = 0, message: [UInt8]
+  ) {
+    self.snapshot = snapshot
+    self.server = server
+    self.rule = rule
+    self.name = name
+    self.type = type
+    self.kind = kind
+    self.source = source
+    self.query = query
+    self.arrived = arrived
+    self.message = message
+  }
 
   package var state: ServerState { snapshot.servers[server] }
-  /// The rule that decided.
+  /// The rule that decided; made anew each time.
   package var egressRule: EgressRule? { rule.map { snapshot.policy.rule(server: server, index: $0) } }
 }

@@ -9,9 +9,9 @@ extension ResolutionEngine {
   /// Turns away a question that was decided by a policy which a reload has replaced, and that the new one denies.
   ///
   /// SERVFAIL and not the sinkhole: the client asks again and gets what holds now.
-  package func refuse(_ question: PendingQuery, _ waiter: Waiter, now: UInt64) -> Finished {
+  package func refuse(_ question: PendingQuery, _ path: any ReplyPath, now: UInt64) -> Finished {
     Finished(
-      waiting: [WaitingClient(question: question, waiter: waiter)],
+      waiting: [WaitingClient(question: question, path: path)],
       response: CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .blocked),
       event: Event(code: .notListed, members: AuditMembers(), once: false))
   }

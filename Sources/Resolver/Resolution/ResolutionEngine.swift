@@ -13,15 +13,15 @@ import Zones
 ///        │                  │                       │
 ///        └── finish         └── finish (negative)   └── commit again, when the firewall's epoch moved meanwhile
 ///
-/// A sans-IO state machine on one thread: every event returns the one thing to do next. `Waiter` is whatever the
-/// transport needs to send a reply; the engine only carries it. Identical questions of a server in flight are one.
-package struct ResolutionEngine<Waiter>: ~Copyable {
+/// A sans-IO state machine on one thread: every event returns the one thing to do next. A reply's path is only carried.
+/// Identical questions of a server in flight are one.
+package struct ResolutionEngine: ~Copyable {
   package typealias Ticket = UInt64
 
   /// A client that waits.
   package struct WaitingClient {
     package var question: PendingQuery
-    package var waiter: Waiter
+    package var path: any ReplyPath
   }
 
   /// What the audit log gets when a question is finished.
@@ -83,6 +83,8 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private final class Resolution {
     let key: GrantLedger.Key
     let slot: Shares<UInt16>.Slot
+    /// The rule that decided; nil where none did.
+    let rule: EgressRule?
     var waiting: [WaitingClient]
     var answer: ScrubbedAnswer?
     var plan: GrantLedger.Plan?
@@ -101,6 +103,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     init(_ key: GrantLedger.Key, _ slot: Shares<UInt16>.Slot, _ first: WaitingClient) {
       self.key = key
       self.slot = slot
+      rule = first.question.egressRule
       waiting = [first]
     }
   }
@@ -155,9 +158,9 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
 
   /// A question that policy allowed arrives.
   package mutating func submit(
-    _ question: PendingQuery, _ waiter: Waiter, now: UInt64, epoch: UInt64
+    _ question: PendingQuery, _ path: any ReplyPath, now: UInt64, epoch: UInt64
   ) -> Action {
-    let waiting = WaitingClient(question: question, waiter: waiter)
+    let waiting = WaitingClient(question: question, path: path)
     switch question.kind {
     case .reverse(let address):
       return .finish(reverse(address, waiting, now: now))
@@ -190,7 +193,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     case .answer(let message, let server):
       resolution.upstream = server
       do throws(ScrubError) {
-        let scrubber = Self.scrubber(for: first.question, forbidden)
+        let scrubber = Self.scrubber(for: first.question, resolution.rule, forbidden)
         resolution.answer = try scrubber.scrub(message.span, name: first.question.name, type: first.question.type)
       } catch {
         return .finish(fail(ticket, failure(error, first.question, upstream: server), now: now))
@@ -282,7 +285,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       resolutions[ticket]?.waiting.append(waiting)
       return .wait
     }
-    let (finding, cached) = question.state.cache.answer(question.name.span, question.type, now: now, epoch: epoch)
+    let (finding, cached) = question.state.cache.answer(key.name.wire.span, question.type, now: now, epoch: epoch)
     if finding == .hit, let cached {
       // A failure is recorded for each client that gets it, from whichever thread (P6).
       let event =
@@ -305,7 +308,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       resolutions[ticket]?.waiting.append(waiting)
       return .wait
     }
-    guard let answer = question.snapshot.zones.answer(name: question.name.span, type: question.type),
+    guard let answer = question.snapshot.zones.answer(name: key.name.wire.span, type: question.type),
       let ticket = open(key, waiting, now: now)
     else { return .finish(refuse(waiting, .overloaded, now: now)) }
     resolutions[ticket]?.answer = ScrubbedAnswer(local: answer, name: question.name)
@@ -334,7 +337,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
     guard !answer.addresses.isEmpty, first.question.snapshot.rules.opensFirewall else {
       return .finish(finishResolution(ticket, grantExpires: .max, epoch: CachedResponse.anyEpoch, now: now))
     }
-    guard let rule = first.question.egressRule else { return .finish(revoked(ticket, now: now)) }
+    guard let rule = resolution.rule else { return .finish(revoked(ticket, now: now)) }
     var notAfter = UInt64.max
     if let until = rule.firstEnd {
       // The process that takes it back at that time, and cuts its connections, may not live to do so: then the kernel ends it.
@@ -424,9 +427,10 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       return Finished(waiting: [], response: Self.servfail(now: now), event: nil)
     }
     let cache = question.state.cache
+    let name = resolution.key.name.wire
     if resolution.isRenewal {
-      cache.renew(question.name.span, question.type, grantExpires: grantExpires, epoch: epoch)
-      let cached = cache.answer(question.name.span, question.type, now: now, epoch: epoch).response
+      cache.renew(name.span, question.type, grantExpires: grantExpires, epoch: epoch)
+      let cached = cache.answer(name.span, question.type, now: now, epoch: epoch).response
       return Finished(
         waiting: resolution.waiting, response: cached ?? Self.servfail(now: now),
         event: cached == nil ? nil : Self.eventOfEveryAnswer(to: question))
@@ -439,10 +443,10 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
       sections: answer.sections, ttlOffsets: answer.ttlOffsets,
       expires: now + UInt64(answer.ttl) * Self.second, grantExpires: grantExpires, epoch: epoch)
     if answer.ttl > 0 {
-      cache.store(question.name, question.type, response)
+      cache.store(name, question.type, response)
     } else {
       // The promise is this answer's now: an older one must not be renewed on the strength of it (P2).
-      cache.remove(question.name.span, question.type)
+      cache.remove(name.span, question.type)
     }
     return Finished(
       waiting: resolution.waiting, response: response, event: event(of: resolution, answer, now: now),
@@ -452,9 +456,10 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   /// Told once of a name of which upstream has addresses of one family, and says of the other that there is no such name:
   /// where a client asks for both, one of the answers may cost it the other (musl does so).
   private mutating func difference(of resolution: Resolution, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
-    guard let question = resolution.waiting.first?.question, let rule = question.egressRule,
+    let name = resolution.key.name.wire
+    guard let question = resolution.waiting.first?.question, let rule = resolution.rule,
       let type = question.type.otherFamily, answer.responseCode == .NXDOMAIN || !answer.addresses.isEmpty,
-      let other = question.state.cache.head(question.name.span, type, now: now), other.cause == 0
+      let other = question.state.cache.head(name.span, type, now: now), other.cause == 0
     else { return nil }
     // An answer with an SOA has no addresses, but at most a chain.
     let isDifferent =
@@ -472,7 +477,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   private mutating func event(of resolution: Resolution, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
     guard let question = resolution.waiting.first?.question else { return nil }
     let opened = resolution.plan.map { !$0.commits.isEmpty } ?? false
-    guard let rule = question.egressRule else { return Self.eventOfEveryAnswer(to: question) }
+    guard let rule = resolution.rule else { return Self.eventOfEveryAnswer(to: question) }
     // A name under a pattern carries what the server chose to put into it.
     let isNew =
       rule.pattern.kind != .exact
@@ -573,6 +578,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   /// A PTR of an open address is answered with the name it was opened for; every other PTR is denied.
   private func reverse(_ address: IPAddress, _ waiting: WaitingClient, now: UInt64) -> Finished {
     let question = waiting.question
+    let name = question.name
     let zones = question.snapshot.zones
     if let open = ledger.name(of: address, server: question.state.firewallIndex, now: now) {
       var writer = SectionWriter(question: question.name)
@@ -582,7 +588,7 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
         expires: open.until)
       return Finished(waiting: [waiting], response: response, event: Self.eventOfEveryAnswer(to: question))
     }
-    if let local = Decision.ofUnopened(question.name.span, zones: zones) {
+    if let local = Decision.ofUnopened(name.span, zones: zones) {
       return Finished(
         waiting: [waiting], response: CachedResponse(local: local, question, now: now),
         event: Event(code: .special, members: AuditMembers(), once: false))
@@ -612,14 +618,17 @@ package struct ResolutionEngine<Waiter>: ~Copyable {
   }
 
   private static func key(of question: PendingQuery) -> GrantLedger.Key {
-    GrantLedger.Key(
-      server: question.state.firewallIndex, name: Name(canonical: question.name.span), type: question.type)
+    let name = question.name
+    return GrantLedger.Key(
+      server: question.state.firewallIndex, name: Name(canonical: name.span), type: question.type)
   }
 
-  private static func scrubber(for question: PendingQuery, _ forbidden: ForbiddenAddresses) -> Scrubber {
+  private static func scrubber(
+    for question: PendingQuery, _ rule: EgressRule?, _ forbidden: ForbiddenAddresses
+  ) -> Scrubber {
     let snapshot = question.snapshot
     let server = question.server
-    let prefixes = question.egressRule?.privatePrefixes ?? []
+    let prefixes = rule?.privatePrefixes ?? []
     let isListed = { (name: [UInt8]) -> Bool in
       if case .allowed = snapshot.policy.decide(server: server, name: name.span, type: .A) { true } else { false }
     }

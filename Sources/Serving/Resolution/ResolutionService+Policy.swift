@@ -232,7 +232,7 @@ extension ResolutionService {
   ///
   /// - Parameter lapsed: elements that closed by themselves and whose connections are cut as well.
   func close(
-    _ ended: ResolutionEngine<any ReplyPath>.Closing, since former: ResolverSnapshot,
+    _ ended: ResolutionEngine.Closing, since former: ResolverSnapshot,
     members: AuditMembers = AuditMembers(), cutting lapsed: [GrantElement] = [],
     completion: @escaping (Int, Int) -> Void
   ) {

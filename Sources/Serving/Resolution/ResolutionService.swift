@@ -43,7 +43,7 @@ final class ResolutionService {
   let shard: Int
   let options: FirewallOptions
   let journal: GrantJournal?
-  var engine: ResolutionEngine<any ReplyPath>
+  var engine: ResolutionEngine
   /// The policy in force, as this thread knows it.
   var snapshot: ResolverSnapshot
   /// The host's network, as far as answers may not lead there.
@@ -193,7 +193,7 @@ final class ResolutionService {
 
   var now: UInt64 { reactor.time.nanoseconds }
 
-  private func perform(_ action: ResolutionEngine<any ReplyPath>.Action?) {
+  private func perform(_ action: ResolutionEngine.Action?) {
     switch action {
     case nil, .wait: break
     case .ask(let ticket, let name, let type):
@@ -216,7 +216,7 @@ final class ResolutionService {
 
   func commit(
     _ commits: [GrantCommit], evicting evictions: [GrantElement] = [],
-    _ completion: @escaping (ResolutionEngine<any ReplyPath>.CommitResult) -> Void
+    _ completion: @escaping (ResolutionEngine.CommitResult) -> Void
   ) {
     guard !commits.isEmpty else {
       bridge?.evict(evictions)
@@ -243,7 +243,7 @@ final class ResolutionService {
 
   private func result(
     _ result: Result<UpstreamAnswer, UpstreamFailure>
-  ) -> ResolutionEngine<any ReplyPath>.UpstreamResult {
+  ) -> ResolutionEngine.UpstreamResult {
     switch result {
     case .success(let answer): .answer(answer.message, server: answer.serverText)
     case .failure(.overloaded): .overloaded
@@ -253,7 +253,7 @@ final class ResolutionService {
   }
 
   /// Records what must be recorded, then answers every query that waited.
-  private func answerWaiting(_ finished: ResolutionEngine<any ReplyPath>.Finished) {
+  private func answerWaiting(_ finished: ResolutionEngine.Finished) {
     let clock = shared.clock()
     var mustRecord = true
     if let remark = finished.remark, let question = finished.waiting.first?.question {
@@ -267,7 +267,8 @@ final class ResolutionService {
         mustRecord = !(event.once && isRecorded)
         // What was not recorded is not handed out from the cache either.
         if !isRecorded {
-          question.state.cache.remove(question.name.span, question.type)
+          let name = question.name
+          question.state.cache.remove(name.span, question.type)
           engine.wasNotRecorded(question)
         }
       } else if let further = finished.event?.further {
@@ -283,7 +284,7 @@ final class ResolutionService {
   }
 
   private static func verdict(
-    _ event: ResolutionEngine<any ReplyPath>.Event?, _ isRecorded: Bool
+    _ event: ResolutionEngine.Event?, _ isRecorded: Bool
   ) -> QueryOutcome {
     guard isRecorded else { return .failed }
     return switch event?.code.decision {
@@ -322,8 +323,8 @@ final class ResolutionService {
   }
 
   private func send(
-    _ response: CachedResponse, _ event: ResolutionEngine<any ReplyPath>.Event?, _ isRecorded: Bool,
-    _ waiting: ResolutionEngine<any ReplyPath>.WaitingClient, _ clock: QueryClock
+    _ response: CachedResponse, _ event: ResolutionEngine.Event?, _ isRecorded: Bool,
+    _ waiting: ResolutionEngine.WaitingClient, _ clock: QueryClock
   ) {
     let question = waiting.question
     var answer = response
@@ -335,11 +336,12 @@ final class ResolutionService {
     let text = token.map { (server: question.state.name, token: $0) }
     let isDatagram = question.source.isDatagram
     let room = isDatagram ? ReplyWriter.maxDatagram : ReplyWriter.streamRoom(question.message.count, answer)
+    let message = question.message
     let octets = [UInt8](capacity: room) { out in
       ReplyWriter(question.query, now: clock.monotonic, isDatagram: isDatagram).answer(
-        question.message.span, answer, errorText: answer.extendedError == nil ? nil : text, into: &out)
+        message.span, answer, errorText: answer.extendedError == nil ? nil : text, into: &out)
     }
-    waiting.waiter.send(octets)
+    waiting.path.send(octets)
   }
 
   /// Longer than the longest exchange and commit together.

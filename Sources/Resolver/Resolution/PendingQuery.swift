@@ -4,6 +4,7 @@ package import IPNetwork
 
 /// A question that policy allowed and that the query path could not answer by itself.
 package struct PendingQuery: Sendable {
+  /// How the question is finished.
   package enum Kind: Sendable {
     /// Ask upstream, unless the cache or the ledger can answer by now.
     case resolve

@@ -55,15 +55,18 @@ extension AuditMembers {
     append(key, number: UInt64(clamping: value))
   }
 
+  /// A number in decimal digits.
   @usableFromInline package mutating func append(_ key: Number, number: UInt64) {
     octets.append(key: key)
     octets.append(decimal: number)
   }
 
+  /// An array of strings; text that is not ASCII becomes `\uXXXX`.
   package mutating func append(_ key: List, _ items: [String]) {
     append(key, items) { $0.append(jsonQuoted: $1) }
   }
 
+  /// An array of addresses, each as a string.
   package mutating func append(_ key: List, _ items: [IPAddress]) {
     append(key, items) { octets, address in
       octets.append(UInt8(ascii: "\""))
@@ -118,21 +121,25 @@ extension AuditMembers {
 
   package init(_ key: List, _ items: [IPAddress]) { append(key, items) }
 
+  /// The same with a text behind; with nothing more for nil.
   package consuming func with(_ key: Text, _ value: String?) -> AuditMembers {
     append(key, value)
     return self
   }
 
+  /// The same with a number behind; a negative one becomes 0.
   package consuming func with(_ key: Number, _ value: some BinaryInteger) -> AuditMembers {
     append(key, value)
     return self
   }
 
+  /// The same with an array of strings behind.
   package consuming func with(_ key: List, _ items: [String]) -> AuditMembers {
     append(key, items)
     return self
   }
 
+  /// The same with the members of `others` behind, in their order; with nothing more for nil.
   package consuming func with(_ others: AuditMembers?) -> AuditMembers {
     if let others { append(others) }
     return self

@@ -25,6 +25,7 @@ package struct BridgeSource {
 /// How the bridge's processes are started, by serve and by each other: this executable again, with its descriptors at fixed
 /// numbers.
 package enum BridgeStart {
+  /// What a process of the bridge is started as: the argument behind `bridge`.
   package enum Role: String {
     case supervisor = "--supervisor"
     case worker = "--worker"

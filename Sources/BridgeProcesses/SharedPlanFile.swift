@@ -27,6 +27,9 @@ package struct SharedPlanFile {
     var slots: (UInt64, UInt64) { self == .plan ? (1, 2) : (3, 4) }
   }
 
+  /// A new file of incarnation 0 with what is given; without a plan none is active.
+  ///
+  /// - Throws: where the kernel gives no file, and `EFBIG` for what is longer than a slot.
   package static func make(_ plan: FirewallPlan?, _ envelope: Envelope? = nil) throws(SystemError) -> SharedPlanFile {
     let descriptor = unsafe sluice_memory_file("sluice-plan")
     guard descriptor >= 0 else { throw SystemError(call: "memfd_create", errno: -descriptor) }
@@ -48,6 +51,7 @@ package struct SharedPlanFile {
   /// - Parameter plan: encoded.
   package func store(_ plan: [UInt8]) throws(SystemError) { try store(plan, .plan) }
 
+  /// Makes an envelope the active one; `EFBIG` where it is longer than a slot.
   package func store(_ envelope: Envelope) throws(SystemError) { try store(envelope.encoded(), .envelope) }
 
   private func store(_ octets: [UInt8], _ page: Page) throws(SystemError) {
@@ -59,6 +63,7 @@ package struct SharedPlanFile {
     try write(word: slot, at: page.rawValue)
   }
 
+  /// No plan is active any more; the envelope stays.
   package func forget() throws(SystemError) {
     try write(word: 0, at: Page.plan.rawValue)
   }

@@ -160,6 +160,7 @@ package struct StateFolder {
     _ = fsync(descriptor)
   }
 
+  /// Removes the list of governed networks, after the table that held them; nothing happens where it cannot be removed.
   package func forgetNetworks() { _ = unsafe unlinkat(descriptor, listName, 0) }
 
   /// Runs `body` while no other process changes what lies in the folder.

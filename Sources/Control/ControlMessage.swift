@@ -2,6 +2,7 @@ import Glibc
 
 /// One call of the control API, as its handler sees it.
 package struct ControlRequest: Sendable {
+  /// The methods of HTTP that a call can have (RFC 9110 section 9).
   package enum Method: String, Sendable {
     case get = "GET"
     case post = "POST"
@@ -44,6 +45,7 @@ package struct ControlPeer: Equatable, Sendable {
   package static let nobody = ControlPeer(pid: -1, uid: .max, gid: .max)
 }
 
+/// What a call is answered: status of HTTP, media type and body.
 package struct ControlResponse: Sendable {
   package var status: Int
   package var contentType: String

@@ -1,6 +1,7 @@
 extension ControlAPI {
   /// The answer to `GET /v1/status`: how the running server is.
   package struct Status: Codable, Sendable {
+    /// The policy in force.
     package struct Policy: Codable, Sendable {
       package var fingerprint: String
       package var servers: Int
@@ -16,6 +17,7 @@ extension ControlAPI {
       }
     }
 
+    /// One upstream, and how it answers.
     package struct Upstream: Codable, Sendable {
       package var address: String
       package var healthy: Bool
@@ -48,6 +50,7 @@ extension ControlAPI {
       }
     }
 
+    /// The bridge, and what its firewall holds.
     package struct Bridge: Codable, Sendable {
       /// `managed`, `sets` or `off`.
       package var mode: String
@@ -92,6 +95,7 @@ extension ControlAPI {
       }
     }
 
+    /// Networks of no server behind an interface that is a server's.
     package struct Others: Codable, Sendable {
       package var interface: String
       package var prefixes: [String]
@@ -118,6 +122,7 @@ extension ControlAPI {
       }
     }
 
+    /// A network that lies behind another interface than its policy pins.
     package struct Displaced: Codable, Sendable {
       package var network: String
       package var server: String
@@ -133,6 +138,7 @@ extension ControlAPI {
       }
     }
 
+    /// A network that no policy governs any more, and that stays closed until it is released.
     package struct Held: Codable, Sendable {
       package var network: String
       /// Whose document governed it last.
@@ -144,6 +150,7 @@ extension ControlAPI {
       }
     }
 
+    /// The audit log and its writer; counts are since the start.
     package struct Audit: Codable, Sendable {
       package var path: String
       package var blocked: Bool

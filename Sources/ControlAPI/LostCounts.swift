@@ -15,6 +15,7 @@ package struct LostCounts: Sendable, Codable {
     [("connections", connections), ("events", events), ("evictions", evictions), ("revocations", revocations)]
   }
 
+  /// Counts an event that found no room in the ring, under connections where it is of a refused one.
   package mutating func countUnrecorded(isConnection: Bool) {
     if isConnection { connections += 1 } else { events += 1 }
   }

@@ -1,5 +1,6 @@
 /// The transport of a grant as people and machines read it: `any`, `tcp`, `udp`, or the IP protocol's number.
 package enum TransportName {
+  /// The name of an IP protocol's number; 0 stands for any.
   package static func text(_ transport: UInt8) -> String {
     switch transport {
     case 0: "any"

@@ -1,5 +1,6 @@
 /// Octets that are not what they should be, and where.
 package struct FormatError: Error, Equatable, Sendable {
+  /// What is wrong with the octets.
   package enum Kind: Equatable, Sendable {
     /// The message ends inside a field.
     case truncated

@@ -126,6 +126,7 @@ package struct Name: Hashable, Sendable {
     labels.allSatisfy { $0.allSatisfy(Self.isHostnameOctet) }
   }
 
+  /// Whether an octet is an ASCII letter, a digit, a hyphen or an underscore.
   package static func isHostnameOctet(_ octet: UInt8) -> Bool {
     switch octet {
     case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "_"): true

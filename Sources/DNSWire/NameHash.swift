@@ -12,6 +12,7 @@ package struct NameHash: Equatable, Sendable {
     self.seed = seed
   }
 
+  /// The hash of a name: its wire octets, lower case and uncompressed.
   package func callAsFunction(_ name: Span<UInt8>) -> UInt64 {
     var state = seed ^ 0x9E37_79B9_7F4A_7C15
     var index = 0

@@ -1,5 +1,6 @@
 /// A record of a message: where its parts stand.
 package struct RecordHeader: Equatable, Sendable {
+  /// The sections of a message behind the question (RFC 1035 section 4.1).
   package enum Section: Sendable {
     case answer
     case authority

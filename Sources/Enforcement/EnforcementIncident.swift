@@ -69,6 +69,7 @@ package struct EnforcementIncident: Sendable {
     searches += 1
   }
 
+  /// One search of those that `foundForeignElements` asked for has ended.
   package mutating func removedForeignElements() {
     searches -= 1
   }

@@ -45,6 +45,7 @@ package struct BridgeRequestFailure: Error, Hashable, CustomStringConvertible {
 
 /// Serve's end of the bridge. Lives on the reactor's thread; nothing here ever waits for the bridge.
 package final class BridgeLink {
+  /// Learns what became of the grants of one answer; called once, on the reactor's thread.
   package typealias CommitCompletion = (CommitOutcome) -> Void
 
   private struct Request {
@@ -236,6 +237,7 @@ package final class BridgeLink {
     request(nextRequest, [.closeBooks(request: nextRequest)]) { completion($0.failure) }
   }
 
+  /// Learns that the bridge has done all that it was asked before, or why it does not answer.
   package func ping(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
     nextRequest &+= 1
     request(nextRequest, [.ping(request: nextRequest)]) { completion($0.failure) }

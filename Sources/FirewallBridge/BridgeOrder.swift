@@ -3,6 +3,7 @@
 /// The bridge does one thing after the other, and says so in that order: what is opened after a revocation stays open, what
 /// is revoked after an opening stays closed, and room is made before it is used. P2 and P3 rest on it. Performs nothing.
 package struct BridgeOrder {
+  /// What is acknowledged: a batch of grants, or a request, each by its number.
   package enum Work: Hashable, Sendable {
     case batch(UInt32)
     case request(UInt32)

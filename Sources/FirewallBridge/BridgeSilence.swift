@@ -7,6 +7,7 @@ package import LinuxIO
 /// feeding loop says is an echo. Without one for half a second beside such a batch, or for a second else, what the kernel
 /// holds is not known any more.
 package struct BridgeSilence {
+  /// What is to be done about a silence.
   package enum Action: Hashable, Sendable {
     /// Ask for an echo.
     case probe

@@ -19,6 +19,7 @@ package enum CommitOutcome: Hashable, Sendable {
 /// What waits is shared out among servers (see `Shares`), and they take turns in every batch, so that the answers of one
 /// server, however many and large they are, do not make another's late. What an answer evicts waits and goes with it.
 package struct CommitQueue: ~Copyable {
+  /// How much may wait, and how much goes at once.
   package struct Limits: Sendable {
     /// Grants of all answers that may wait; far above what a deadline of 250 ms lets through a healthy bridge.
     package var waitingGrants = 32_768

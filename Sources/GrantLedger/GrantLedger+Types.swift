@@ -146,6 +146,7 @@ extension GrantLedger {
       self.maximum = maximum
     }
 
+    /// How long an answer's addresses are open, in nanoseconds like `ttl`.
     package func lifetime(ofTTL ttl: UInt64) -> UInt64 {
       min(max(ttl + grace, minimum), maximum)
     }

@@ -82,10 +82,12 @@ package struct HostNetwork: Hashable, Sendable {
     self.routes = routes
   }
 
+  /// The interface that the kernel numbers so, if there is one.
   package func interface(index: UInt32) -> Interface? {
     interfaces.first { $0.index == index }
   }
 
+  /// The interface of that name, if there is one.
   package func interface(named name: String) -> Interface? {
     interfaces.first { $0.name == name }
   }

@@ -19,6 +19,7 @@ package enum CloudMetadata {
 
   private static let table = PrefixTable(prefixes.map { ($0, 1) })
 
+  /// Whether a cloud's metadata service may be there.
   package static func contains(_ address: IPAddress) -> Bool {
     table.lookup(address) != nil
   }

@@ -1,5 +1,6 @@
 /// An IPv4 or IPv6 address as a number, so that comparing and masking cost a few instructions.
 package struct IPAddress: Hashable, Sendable {
+  /// The version of the Internet Protocol.
   package enum Family: UInt8, Sendable {
     case v4 = 4
     case v6 = 6

@@ -45,6 +45,7 @@ package struct IPPrefix: Hashable, Sendable {
     return .success(prefix)
   }
 
+  /// Whether the address lies in the network; none of the other family does.
   package func contains(_ other: IPAddress) -> Bool {
     other.family == address.family && other.masked(length) == address
   }

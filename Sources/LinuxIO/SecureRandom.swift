@@ -7,10 +7,12 @@ package struct SecureRandom {
 
   package init() {}
 
+  /// The next 16 random bits.
   package mutating func uint16() -> UInt16 {
     UInt16(truncatingIfNeeded: take(2))
   }
 
+  /// The next 64 random bits.
   package mutating func uint64() -> UInt64 {
     take(8)
   }

@@ -113,6 +113,7 @@ package final class ElementTransaction {
     return commit()
   }
 
+  /// Deletes the table of a set with all that is in it; the kernel's error number, or 0.
   package func deleteTable(_ set: KernelSet) -> Int32 {
     begin()
     putTable(NFT_MSG_DELTABLE, set)

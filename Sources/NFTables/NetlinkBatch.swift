@@ -8,6 +8,7 @@ import LinuxIO
 package struct NetlinkBatch {
   /// What a packet has to meet.
   package enum Match {
+    /// How what a packet has is held against a value.
     package enum Comparison {
       case equal, atLeast, atMost
     }
@@ -26,6 +27,7 @@ package struct NetlinkBatch {
     case payload(offset: UInt32, [UInt8], Comparison)
   }
 
+  /// What becomes of a packet that met everything before it.
   package enum Verdict: Equatable {
     case drop, accept
     case jump(String)
@@ -34,6 +36,7 @@ package struct NetlinkBatch {
   // The numbers of <linux/netfilter.h>, which does not go together with the C library's headers.
   private static let (drop, accept): (UInt32, UInt32) = (0, 1)
 
+  /// Where a base chain meets packets, as the kernel numbers it.
   package enum Hook: UInt32 {
     /// Every packet that comes in, before anything is decided about it: prerouting.
     case arrival = 0
@@ -88,6 +91,7 @@ package struct NetlinkBatch {
   /// NFT_TABLE_F_PERSIST, which the headers of Debian 12 lack.
   static let persists: UInt32 = 4
 
+  /// Deletes the table with all that is in it; the whole batch fails where there is none.
   package mutating func deleteTable() { table(NFT_MSG_DELTABLE, nil) }
 
   private mutating func table(_ type: nf_tables_msg_types, _ flags: UInt32?) {

@@ -40,6 +40,7 @@ package final class NetlinkSocket {
     unsafe mnl_socket_close(socket)
   }
 
+  /// A number that no message of this socket had before, until 32 bits are used up; replies bear it.
   package func nextSequence() -> UInt32 {
     sequence &+= 1
     return sequence

@@ -80,8 +80,10 @@ package struct CachedResponse: Sendable {
     self.ttlOffsets = ttlOffsets.indices.map { ttlOffsets[$0] }
   }
 
+  /// Seconds of TTL that may be handed out at `now` (P3), as `CachedHead` says.
   package func remainingTTL(at now: UInt64) -> UInt32 { head.remainingTTL(at: now) }
 
+  /// Whether it may be handed out at `now` without asking the firewall again (P2), as `CachedHead` says.
   package func isServable(at now: UInt64, epoch current: UInt64) -> Bool {
     head.isServable(at: now, epoch: current)
   }

@@ -2,6 +2,7 @@ package import EgressPolicy
 
 /// One entry of an egress list that stands in no file, read and checked as if it did.
 package enum EgressEntry {
+  /// Why the entry is refused.
   package struct EntryError: Error {
     /// A sentence each.
     package let problems: [String]

@@ -58,6 +58,7 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
 
 /// A server that allowed questions are forwarded to.
 package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
+  /// How questions reach it: plain DNS, or DNS over TLS (RFC 7858).
   package enum Scheme: String, Sendable {
     case udp
     case tls
@@ -90,6 +91,7 @@ package enum ZoneSource: Hashable, Sendable {
 
 /// What a denied query gets.
 package struct SinkholeSettings: Hashable, Sendable {
+  /// What the reply says: a response code, no data, or addresses of the operator's.
   package enum Answer: Hashable, Sendable {
     case nxdomain
     case nodata
@@ -110,6 +112,7 @@ package enum UnknownClientAnswer: String, Sendable {
 
 /// How resolved addresses are opened.
 package struct FirewallSettings: Hashable, Sendable {
+  /// Who writes the firewall.
   package enum Mode: String, Sendable {
     /// Table, sets and rules are Sluice's.
     case managed
@@ -118,6 +121,7 @@ package struct FirewallSettings: Hashable, Sendable {
     case off
   }
 
+  /// The address family of the table, as nft names it.
   package enum Family: String, Sendable {
     case inet
     case ip
@@ -149,6 +153,7 @@ package struct FirewallSettings: Hashable, Sendable {
 
 /// What operators may allow for a time beside the policies.
 package struct PermitSettings: Hashable, Sendable {
+  /// Which ports a permit may open.
   package enum Ports: String, Sendable {
     /// Those that an entry of the server opens, and that of an entry that names none.
     case listed

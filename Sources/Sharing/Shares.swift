@@ -13,6 +13,7 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
   /// Names an entry; never used again for another one.
   @usableFromInline package typealias Slot = UInt64
 
+  /// Whether there is room for another entry of an owner.
   @frozen @usableFromInline
   package enum Admission: Equatable, Sendable {
     case free
@@ -136,6 +137,7 @@ package struct Shares<Owner: Hashable & Sendable>: Sendable {
     trim(owner)
   }
 
+  /// The entry in a slot is gone; nothing happens for one that holds none.
   @inlinable
   package mutating func leave(_ slot: Slot) {
     guard let entry = entries.removeValue(forKey: slot) else { return }

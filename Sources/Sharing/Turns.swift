@@ -16,6 +16,7 @@ package struct Turns<Owner: Hashable, Item> {
   @inlinable
   package var isEmpty: Bool { waiting == 0 }
 
+  /// Puts a piece of work behind the owner's others.
   @inlinable
   package mutating func append(_ item: Item, of owner: Owner) {
     waiting += 1

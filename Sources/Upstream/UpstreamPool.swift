@@ -11,6 +11,7 @@ import Sharing
 /// Exchanges are shared out among those who ask (see `Shares`): names without an answer take their own asker's slots.
 /// Nor do they say anything of an upstream: that is found out by a question of our own (see `ServerHealth`).
 package final class UpstreamPool {
+  /// Learns the answer or why there is none; called once, on the reactor's thread.
   package typealias Completion = (Result<UpstreamAnswer, UpstreamFailure>) -> Void
   /// The server for which is asked, by the firewall's index.
   package typealias Owner = UInt16

@@ -3,6 +3,7 @@ import IPNetwork
 
 /// Why a line is no event that this version can read.
 package struct AuditEventError: Error, Equatable {
+  /// What keeps a line from being read.
   package enum Kind: Sendable {
     /// It is not laid out as `EventEncoder` does it: other keys or another order, or a value that is none of its key's.
     case form

@@ -3,12 +3,14 @@ package import IPNetwork
 
 /// JSON and names as octets, appended to a buffer that is used again; no `String` on the way.
 extension [UInt8] {
+  /// Text that is ASCII and needs no escape, as it stands.
   package mutating func append(ascii text: StaticString) {
     for index in 0..<text.utf8CodeUnitCount {
       append(unsafe text.utf8Start[index])  // index < utf8CodeUnitCount
     }
   }
 
+  /// A number in decimal digits, without leading zeros.
   package mutating func append(decimal value: UInt64) {
     if value < 10 {
       append(UInt8(ascii: "0") + UInt8(value))
@@ -33,6 +35,7 @@ extension [UInt8] {
     }
   }
 
+  /// The lowest `digits` hexadecimal digits of a number, zeros in front.
   package mutating func append(hexadecimal value: UInt64, digits: Int) {
     for digit in (0..<digits).reversed() {
       append(Self.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(digit * 4)) & 15))

@@ -8,6 +8,7 @@ import IPNetwork
 ///
 ///     0 head │ 8 the producer's copy of tail │ 64 tail │ 128 the consumer sleeps │ 192 records …
 package final class AuditRing: Sendable {
+  /// What became of a record that was pushed.
   package enum PushResult: Sendable {
     case stored
     /// Stored; the consumer had declared itself asleep and must be woken.

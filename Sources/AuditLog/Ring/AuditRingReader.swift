@@ -1,5 +1,6 @@
 /// The consumer's end of a ring: reads ahead, and frees what it read only when told that it is safe elsewhere.
 package final class AuditRingReader {
+  /// What stands where the reader is.
   package enum Step: Sendable {
     case record
     case empty
@@ -44,5 +45,6 @@ package final class AuditRingReader {
   /// Asks for a wake-up by the next push; false when there is something to read already.
   package func declareAsleep() -> Bool { ring.declareAsleep(at: position) }
 
+  /// Takes back `declareAsleep`: no push asks for a wake-up any more.
   package func declareAwake() { ring.declareAwake() }
 }

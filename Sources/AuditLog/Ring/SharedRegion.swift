@@ -95,11 +95,13 @@ package struct SharedRegion: @unchecked Sendable {
     return unsafe (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self)  // checked and aligned, above
   }
 
+  /// The word at an offset in octets, a multiple of 8. What was stored before it was released is seen after this.
   @inline(__always)
   package func loadAcquiring(_ offset: Int) -> UInt64 {
     unsafe word(offset).pointee.load(ordering: .acquiring)
   }
 
+  /// Stores the word at an offset in octets, a multiple of 8, behind all that was stored before.
   @inline(__always)
   package func storeReleasing(_ value: UInt64, _ offset: Int) {
     unsafe word(offset).pointee.store(value, ordering: .releasing)

@@ -222,11 +222,13 @@ package struct LogBatch: LogSink {
 
   package var count: Int { ranges.count }
 
+  /// Copies the line behind the others.
   package mutating func add(_ line: borrowing LogLine) {
     if octets.isEmpty { octets.reserveCapacity(4096) }
     ranges.append(line.moved(to: &octets))
   }
 
+  /// All that was added since the last part; nil where nothing was.
   package mutating func part(isEnd: Bool) -> LogBatch? {
     guard !ranges.isEmpty else { return nil }
     let part = self
@@ -234,6 +236,7 @@ package struct LogBatch: LogSink {
     return part
   }
 
+  /// Calls `body` with each line, in the order in which they were added.
   package func forEach(_ body: (LogLine) -> Void) {
     for range in ranges { body(LogLine(octets, range)) }
   }
@@ -247,13 +250,16 @@ package struct LogCount: LogSink {
 
   package init() {}
 
+  /// Counts an event, and the records that it stands for.
   package mutating func add(_ line: borrowing LogLine) {
     events += 1
     records &+= line.count
   }
 
+  /// Nothing is handed on before the end.
   package func part(isEnd: Bool) -> Never? { nil }
 
+  /// Adds what another thread counted.
   package mutating func add(_ other: LogCount) {
     events += other.events
     records &+= other.records

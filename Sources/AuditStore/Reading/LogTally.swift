@@ -2,6 +2,7 @@ import AuditLog
 
 /// Counts events by one of their members in bounded memory: of more than `capacity` values the rarer half goes.
 package struct LogTally: LogSink {
+  /// A value of the member, and what is known of the events that have it.
   package struct Row: Sendable {
     /// Safe to print.
     package let key: String
@@ -41,6 +42,7 @@ package struct LogTally: LogSink {
     self.capacity = max(capacity, 2)
   }
 
+  /// Counts an event by its value; left out is what no policy is about, what an operator asked, what lacks the member.
   package mutating func add(_ line: borrowing LogLine) {
     // What no policy is about would be the most frequent on most hosts.
     if let code = line[.code], AuditCode.special.isSpelled(code) { return }
@@ -56,6 +58,7 @@ package struct LogTally: LogSink {
     if entries.count > capacity { shrink() }
   }
 
+  /// Nothing is handed on before the end.
   package func part(isEnd: Bool) -> Never? { nil }
 
   /// Takes in what another one counted by the same member.

@@ -2,7 +2,9 @@ import AuditLog
 
 /// When serve ran, by what its runs wrote: each event bears the number of its run.
 package struct ServiceRuns: LogSink {
+  /// One run of serve, from its start to its end, as far as the log tells of it.
   package struct Run: Equatable, Sendable {
+    /// How a run ended.
     package enum End: String, Sendable {
       case stopped
       case crashed
@@ -52,6 +54,7 @@ package struct ServiceRuns: LogSink {
 
   package init() {}
 
+  /// Notes what an event says of the run that wrote it; one without number or time says nothing.
   package mutating func add(_ line: borrowing LogLine) {
     guard let run = line.run, let time = line.time else { return }
     var evidence = Evidence(first: time, last: time)
@@ -64,8 +67,10 @@ package struct ServiceRuns: LogSink {
     found[run, default: Evidence()].add(evidence)
   }
 
+  /// Nothing is handed on before the end.
   package func part(isEnd: Bool) -> Never? { nil }
 
+  /// Adds what another thread found; a run may have events in both.
   package mutating func add(_ other: ServiceRuns) {
     found.merge(other.found) { evidence, other in
       var evidence = evidence

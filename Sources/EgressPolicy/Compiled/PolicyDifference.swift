@@ -3,7 +3,9 @@ import IPNetwork
 
 /// What differs between two policies, server by server.
 package struct PolicyDifference: Equatable, Sendable {
+  /// What became of one server.
   package struct Server: Equatable, Sendable {
+    /// Whether one of the policies alone has the server, or both have it.
     package enum Kind: String, Sendable {
       case added
       case removed

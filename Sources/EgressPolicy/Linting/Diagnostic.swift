@@ -1,5 +1,6 @@
 /// One finding in the configuration: what is wrong, where, and what was expected.
 package struct Diagnostic: Error, Hashable, Sendable {
+  /// Whether the configuration is refused for it.
   package enum Severity: String, Sendable {
     case error
     case warning
@@ -15,10 +16,12 @@ package struct Diagnostic: Error, Hashable, Sendable {
     self.message = message
   }
 
+  /// A finding for which the configuration is refused.
   package static func error(_ message: String, at location: SourceLocation) -> Self {
     Diagnostic(.error, at: location, message)
   }
 
+  /// A finding that is told, and refuses nothing.
   package static func warning(_ message: String, at location: SourceLocation) -> Self {
     Diagnostic(.warning, at: location, message)
   }

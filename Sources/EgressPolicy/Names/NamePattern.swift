@@ -2,6 +2,7 @@ package import DNSWire
 
 /// What a rule says about names: one name, or everything one or more labels below a suffix.
 package struct NamePattern: Hashable, Sendable {
+  /// Which names at or below the suffix are meant.
   package enum Kind: UInt8, BitwiseCopyable, Sendable {
     case exact
     /// `*`: exactly one label in front of the suffix.

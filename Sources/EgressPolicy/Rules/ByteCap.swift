@@ -1,5 +1,6 @@
 /// A bound on what a server may send to a destination.
 package struct ByteCap: Hashable, Sendable, Comparable {
+  /// What the octets are counted over: one connection, or all that goes to the destination within an hour.
   package enum Kind: UInt8, Sendable {
     case perConnection = 1
     case perHour = 2

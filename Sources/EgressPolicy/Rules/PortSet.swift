@@ -57,8 +57,10 @@ package enum PortSet: Hashable, Sendable {
     self = .ports(Array(Set(ports)).sorted())
   }
 
+  /// Whether `other` opens every port that this one opens.
   package func isWithin(_ other: PortSet) -> Bool { other.union(self) == other }
 
+  /// All ports that either of them opens.
   package func union(_ other: PortSet) -> PortSet {
     guard case .ports(let left) = self, case .ports(let right) = other else { return .any }
     return left == right ? self : PortSet(left + right)

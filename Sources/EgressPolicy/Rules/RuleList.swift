@@ -85,6 +85,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   package var startIndex: Int { 0 }
   package var endIndex: Int { entries.count }
 
+  /// The rule as it was appended; its profile is put together again.
   package subscript(index: Int) -> EgressRule {
     let entry = entries[index]
     let profile = profiles[Int(entry.profile)]
@@ -102,13 +103,16 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     return NamePattern(kind: entry.kind, suffix: Name(canonical: octets))
   }
 
-  package func kind(at index: Int) -> NamePattern.Kind { entries[index].kind }
+  /// The kind of a rule's pattern, without making the rule.
+  func kind(at index: Int) -> NamePattern.Kind { entries[index].kind }
 
+  /// Where a rule stands, without making the rule; line and column are cut to what 32 and 16 bits hold.
   package func location(at index: Int) -> SourceLocation {
     let entry = entries[index]
     return SourceLocation(file: files[Int(entry.file)], line: Int(entry.line), column: Int(entry.column))
   }
 
+  /// Adds a rule behind the others.
   package mutating func append(_ rule: EgressRule) {
     let profile = Profile(rule)
     let wire = rule.pattern.suffix.wire
@@ -120,6 +124,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     names.append(contentsOf: wire)
   }
 
+  /// Makes room for so many rules; that of their names grows as they come.
   package mutating func reserveCapacity(_ count: Int) {
     entries.reserveCapacity(count)
   }

@@ -1,5 +1,6 @@
 /// The last readings of element counters, by set: tells what is new in the next one, whatever became of the element between.
 package struct CounterReadings {
+  /// What one set's elements have counted, by their keys.
   package typealias Readings = [ElementKey: ElementCounts]
 
   /// Only what has counted anything; of a set that is in the plan at least nothing.

@@ -153,6 +153,7 @@ package struct Envelope: Hashable, Sendable {
 
 /// What the elements of one plan may be.
 package struct ElementLimits {
+  /// What the elements of one server may be.
   package struct Server {
     /// nil for every port and protocol.
     var ports: Set<PortRule>?

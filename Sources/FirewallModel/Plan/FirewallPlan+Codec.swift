@@ -1,5 +1,5 @@
-package import EgressPolicy
-package import IPNetwork
+import EgressPolicy
+import IPNetwork
 
 extension FirewallPlan {
   private static let formatVersion: UInt16 = 4
@@ -56,7 +56,7 @@ extension FirewallPlan {
   /// Tells plans apart, so that an index of one is never taken for an index of another (FNV-1a).
   package var fingerprint: UInt64 { Self.fingerprint(of: encoded()) }
 
-  package static func fingerprint(of octets: [UInt8]) -> UInt64 {
+  static func fingerprint(of octets: [UInt8]) -> UInt64 {
     octets.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
   }
 }
@@ -118,7 +118,7 @@ extension FirewallPlan.Server {
 }
 
 extension OctetWriter {
-  package mutating func prefix(_ prefix: IPPrefix) {
+  mutating func prefix(_ prefix: IPPrefix) {
     address(prefix.address)
     integer(UInt8(prefix.length))
   }
@@ -128,7 +128,7 @@ extension OctetWriter {
     integer(endpoint.port)
   }
 
-  package mutating func port(_ port: PortRule) {
+  mutating func port(_ port: PortRule) {
     integer(port.transport.rawValue)
     integer(port.port)
   }
@@ -139,12 +139,12 @@ extension OctetReader {
     FirewallPlan.Endpoint(address: try address(), port: try integer())
   }
 
-  package mutating func port() throws(BridgeFormatError) -> PortRule {
+  mutating func port() throws(BridgeFormatError) -> PortRule {
     guard let transport = PortRule.Transport(rawValue: try integer()) else { throw .field }
     return PortRule(try integer(), transport)
   }
 
-  package mutating func prefix() throws(BridgeFormatError) -> IPPrefix {
+  mutating func prefix() throws(BridgeFormatError) -> IPPrefix {
     let address = try address()
     let length = Int(try integer(UInt8.self))
     guard let prefix = IPPrefix(address, length: length), prefix.address == address else { throw .field }

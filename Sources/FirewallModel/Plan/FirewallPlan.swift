@@ -38,6 +38,7 @@ package struct FirewallPlan: Hashable, Sendable {
     }
   }
 
+  /// A server as the firewall knows it; its place in the list is the number that elements and events have.
   package struct Server: Hashable, Sendable {
     /// A valid `ServerName`: it names the server's chain and, with a suffix, its sets.
     package var name: String

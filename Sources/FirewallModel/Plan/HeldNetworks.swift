@@ -18,6 +18,7 @@ package struct HeldNetworks: Hashable, Sendable {
   /// Networks that may be held at a time; a host has far fewer, and each costs a rule's element.
   package static let maximumHeld = 4_096
 
+  /// More networks were governed once than the list holds: none is forgotten, so that the plan is refused.
   package struct TooManyError: Error, CustomStringConvertible {
     package var description: String {
       "more than \(HeldNetworks.maximumHeld) networks that no policy governs any more: "

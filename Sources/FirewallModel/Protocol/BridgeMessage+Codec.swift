@@ -1,5 +1,5 @@
 import EgressPolicy
-package import GrantLedger
+import GrantLedger
 import IPNetwork
 
 extension BridgeMessage {
@@ -47,6 +47,7 @@ extension BridgeMessage {
     }
   }
 
+  /// The message in octets, at most `maximumOctets` where its lists keep to their bounds.
   package func encoded() -> [UInt8] {
     var writer = OctetWriter(capacity: 256)
     writer.integer(Self.version)
@@ -253,21 +254,21 @@ extension BridgeMessage {
 }
 
 extension OctetWriter {
-  package mutating func list<T>(_ items: [T], _ write: (inout OctetWriter, T) -> Void) {
+  mutating func list<T>(_ items: [T], _ write: (inout OctetWriter, T) -> Void) {
     integer(UInt32(items.count))
     for item in items {
       write(&self, item)
     }
   }
 
-  package mutating func element(_ element: GrantElement) {
+  mutating func element(_ element: GrantElement) {
     integer(element.server)
     address(element.address)
     integer(element.transport)
     integer(element.port)
   }
 
-  package mutating func grant(_ grant: UnitGrant) {
+  mutating func grant(_ grant: UnitGrant) {
     integer(grant.unit)
     element(grant.commit.element)
     integer(grant.commit.lifetimeMilliseconds)
@@ -275,7 +276,7 @@ extension OctetWriter {
     bool(grant.commit.shortens)
   }
 
-  package mutating func refused(_ connection: RefusedConnection) {
+  mutating func refused(_ connection: RefusedConnection) {
     bool(connection.server != nil)
     integer(connection.server ?? 0)
     integer(connection.kind.rawValue)
@@ -288,14 +289,14 @@ extension OctetWriter {
     integer(connection.time)
   }
 
-  package mutating func refusal(_ refusal: BridgeRefusal) {
+  mutating func refusal(_ refusal: BridgeRefusal) {
     integer(refusal.reason.rawValue)
     integer(UInt32(bitPattern: refusal.errno))
   }
 }
 
 extension OctetReader {
-  package mutating func list<T>(
+  mutating func list<T>(
     width: Int, _ read: (inout OctetReader) throws(BridgeFormatError) -> T
   ) throws(BridgeFormatError) -> [T] {
     let count = try count(width: width)
@@ -307,7 +308,7 @@ extension OctetReader {
     return items
   }
 
-  package mutating func element() throws(BridgeFormatError) -> GrantElement {
+  mutating func element() throws(BridgeFormatError) -> GrantElement {
     let server: UInt16 = try integer()
     let address = try address()
     let transport: UInt8 = try integer()
@@ -317,7 +318,7 @@ extension OctetReader {
     return GrantElement(server: server, address: address, transport: transport, port: port)
   }
 
-  package mutating func grant() throws(BridgeFormatError) -> UnitGrant {
+  mutating func grant() throws(BridgeFormatError) -> UnitGrant {
     let unit: UInt32 = try integer()
     let element = try element()
     let lifetime: UInt32 = try integer()
@@ -328,7 +329,7 @@ extension OctetReader {
     return UnitGrant(unit: unit, commit: commit)
   }
 
-  package mutating func refused() throws(BridgeFormatError) -> RefusedConnection {
+  mutating func refused() throws(BridgeFormatError) -> RefusedConnection {
     let isKnown = try bool()
     let server: UInt16 = try integer()
     guard let kind = RefusedConnection.Kind(rawValue: try integer()) else { throw .field }
@@ -338,12 +339,12 @@ extension OctetReader {
       time: try integer())
   }
 
-  package mutating func refusal() throws(BridgeFormatError) -> BridgeRefusal {
+  mutating func refusal() throws(BridgeFormatError) -> BridgeRefusal {
     guard let reason = BridgeRefusal.Reason(rawValue: try integer()) else { throw .field }
     return BridgeRefusal(reason, errno: Int32(bitPattern: try integer()))
   }
 
-  package mutating func greeting() throws(BridgeFormatError) -> BridgeGreeting {
+  mutating func greeting() throws(BridgeFormatError) -> BridgeGreeting {
     let incarnation: UInt64 = try integer()
     guard let refresh = RefreshMethod(rawValue: try integer()) else { throw .field }
     return BridgeGreeting(

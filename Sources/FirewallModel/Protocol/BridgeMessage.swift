@@ -14,6 +14,7 @@ package struct UnitGrant: Hashable, Sendable {
 
 /// Why the kernel, or the bridge before it, did not take a unit.
 package struct BridgeRefusal: Hashable, Sendable, CustomStringConvertible {
+  /// Why, as a number of the protocol.
   package enum Reason: UInt8, Sendable {
     case setFull = 1
     case missingSet = 2
@@ -80,6 +81,7 @@ package struct ElementVolume: Hashable, Sendable {
 
 /// A packet that the table refused, as the kernel's log told the bridge.
 package struct RefusedConnection: Hashable, Sendable {
+  /// Which rule refused it, as a number of the protocol.
   package enum Kind: UInt8, Sendable {
     /// Nothing admitted it.
     case closed = 1

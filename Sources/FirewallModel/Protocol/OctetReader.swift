@@ -1,4 +1,4 @@
-package import IPNetwork
+import IPNetwork
 
 /// Why octets are no message and no plan of the protocol.
 package enum BridgeFormatError: Error, Hashable {
@@ -11,17 +11,17 @@ package enum BridgeFormatError: Error, Hashable {
 }
 
 /// Reads fixed little-endian fields from the front of an array; never past its end.
-package struct OctetReader {
+struct OctetReader {
   private let octets: [UInt8]
-  package private(set) var offset = 0
+  private(set) var offset = 0
 
-  package init(_ octets: [UInt8]) {
+  init(_ octets: [UInt8]) {
     self.octets = octets
   }
 
-  package var remaining: Int { octets.count - offset }
+  var remaining: Int { octets.count - offset }
 
-  package mutating func integer<T: FixedWidthInteger & UnsignedInteger>(_: T.Type = T.self) throws(BridgeFormatError)
+  mutating func integer<T: FixedWidthInteger & UnsignedInteger>(_: T.Type = T.self) throws(BridgeFormatError)
     -> T
   {
     let width = T.bitWidth / 8
@@ -34,7 +34,7 @@ package struct OctetReader {
     return value
   }
 
-  package mutating func bool() throws(BridgeFormatError) -> Bool {
+  mutating func bool() throws(BridgeFormatError) -> Bool {
     switch try integer(UInt8.self) {
     case 0: return false
     case 1: return true
@@ -42,14 +42,14 @@ package struct OctetReader {
     }
   }
 
-  package mutating func bytes(_ count: Int) throws(BridgeFormatError) -> [UInt8] {
+  mutating func bytes(_ count: Int) throws(BridgeFormatError) -> [UInt8] {
     guard count >= 0, remaining >= count else { throw .truncated }
     offset += count
     return Array(octets[(offset - count)..<offset])
   }
 
   /// UTF-8 text behind a 16-bit length.
-  package mutating func text(limit: Int) throws(BridgeFormatError) -> String {
+  mutating func text(limit: Int) throws(BridgeFormatError) -> String {
     let count = Int(try integer(UInt16.self))
     guard count <= limit else { throw .tooLong }
     guard let text = String(validating: try bytes(count), as: UTF8.self) else { throw .field }
@@ -57,13 +57,13 @@ package struct OctetReader {
   }
 
   /// A count whose elements take at least `width` octets each, so that no count can outgrow the octets behind it.
-  package mutating func count(width: Int) throws(BridgeFormatError) -> Int {
+  mutating func count(width: Int) throws(BridgeFormatError) -> Int {
     let count = Int(try integer(UInt32.self))
     guard count <= remaining / max(width, 1) else { throw .truncated }
     return count
   }
 
-  package mutating func address() throws(BridgeFormatError) -> IPAddress {
+  mutating func address() throws(BridgeFormatError) -> IPAddress {
     guard let family = IPAddress.Family(rawValue: try integer(UInt8.self)) else { throw .field }
     let high = try integer(UInt64.self)
     let low = try integer(UInt64.self)
@@ -71,7 +71,7 @@ package struct OctetReader {
     return family == .v6 ? IPAddress(high: high, low: low) : IPAddress(v4: UInt32(truncatingIfNeeded: low))
   }
 
-  package func end() throws(BridgeFormatError) {
+  func end() throws(BridgeFormatError) {
     guard remaining == 0 else { throw .trailing }
   }
 }
@@ -84,22 +84,23 @@ package struct OctetWriter {
     octets.reserveCapacity(capacity)
   }
 
+  /// Appends a number, its lowest octet first.
   package mutating func integer<T: FixedWidthInteger & UnsignedInteger>(_ value: T) {
     for index in 0..<(T.bitWidth / 8) {
       octets.append(UInt8(truncatingIfNeeded: value >> T(8 * index)))
     }
   }
 
-  package mutating func bool(_ value: Bool) {
+  mutating func bool(_ value: Bool) {
     octets.append(value ? 1 : 0)
   }
 
-  package mutating func bytes(_ bytes: [UInt8]) {
+  mutating func bytes(_ bytes: [UInt8]) {
     octets.append(contentsOf: bytes)
   }
 
   /// Cuts text that is longer than `limit` octets at the end of a character.
-  package mutating func text(_ text: String, limit: Int) {
+  mutating func text(_ text: String, limit: Int) {
     var kept = Substring(text)
     while kept.utf8.count > limit {
       kept.removeLast()
@@ -108,7 +109,7 @@ package struct OctetWriter {
     octets.append(contentsOf: kept.utf8)
   }
 
-  package mutating func address(_ address: IPAddress) {
+  mutating func address(_ address: IPAddress) {
     octets.append(address.family.rawValue)
     integer(address.high)
     integer(address.low)

@@ -16,6 +16,7 @@ package struct TableChanges: Equatable {
 
   package var isHarmful: Bool { !changes.isDisjoint(with: Self.harmful) }
 
+  /// Adds what the kernel told of another time.
   package mutating func formUnion(_ other: Self) {
     changes.formUnion(other.changes)
     sets.formUnion(other.sets)

@@ -5,6 +5,7 @@ package struct EnclosureReport: Hashable, Sendable {
   /// Links and exposures that are told of, each at most; 200 octets each fit a message.
   package static let maximumEntries = 120
 
+  /// An interface from which nothing passes but what its servers may.
   package struct Link: Hashable, Sendable {
     package var interface: String
     /// Indexes in the plan's list of servers, some of them.
@@ -13,6 +14,7 @@ package struct EnclosureReport: Hashable, Sendable {
     package var others: [IPPrefix]
   }
 
+  /// A network that is closed by its source alone, although an interface leads to it, and why.
   package struct Exposure: Hashable, Sendable {
     /// Index in the plan's list of servers.
     package var server: UInt16
@@ -65,7 +67,7 @@ package struct EnclosureReport: Hashable, Sendable {
 }
 
 extension OctetWriter {
-  package mutating func enclosure(_ report: EnclosureReport) {
+  mutating func enclosure(_ report: EnclosureReport) {
     list(report.links) { writer, link in
       writer.text(link.interface, limit: FirewallPlan.maximumInterfaceOctets)
       writer.list(link.servers) { $0.integer($1) }
@@ -94,7 +96,7 @@ extension OctetWriter {
 }
 
 extension OctetReader {
-  package mutating func enclosure() throws(BridgeFormatError) -> EnclosureReport {
+  mutating func enclosure() throws(BridgeFormatError) -> EnclosureReport {
     let links = try list(width: 10) { reader throws(BridgeFormatError) in
       EnclosureReport.Link(
         interface: try reader.text(limit: FirewallPlan.maximumInterfaceOctets),

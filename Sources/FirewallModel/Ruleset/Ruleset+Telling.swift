@@ -75,6 +75,7 @@ extension Ruleset {
     return name
   }
 
+  /// The names of the counters that a plan needs: one for each server that is not gone, and the host's.
   package static func counters(of plan: FirewallPlan) -> [String] {
     plan.servers.filter { !$0.isGone }.map { counter(of: $0.name) } + [hostCounter]
   }

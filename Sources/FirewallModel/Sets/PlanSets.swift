@@ -65,6 +65,7 @@ package struct PlanSets {
   /// Whether the set admits packets, and so counts them.
   package func counts(_ set: Int) -> Bool { set < openingCount }
 
+  /// The index of the server whose opening set it is; nil for a set that only bounds.
   package func server(of set: Int) -> UInt16? { set < openingCount ? UInt16(clamping: set / 4) : nil }
 
   /// Whether the set is in the kernel, as far as the installation knows.

@@ -3,6 +3,7 @@ package import IPNetwork
 
 /// A set of a server: which addresses it holds, whether it keeps their ports apart, and whether it opens or bounds.
 package struct SetName: Hashable, Sendable {
+  /// Whether the set keeps ports apart.
   package enum Kind: UInt8, Sendable {
     /// Address, protocol and port.
     case ports

@@ -34,11 +34,13 @@ package struct DescriptorPair: ~Copyable {
     try DescriptorPair(call: "socketpair") { ends in unsafe sluice_socket_pair(ofMessages ? 1 : 0, &ends) }
   }
 
+  /// Closes the first one, once; `first` is -1 then.
   package mutating func closeFirst() {
     if first >= 0 { close(first) }
     first = -1
   }
 
+  /// Closes the second one, once; `second` is -1 then.
   package mutating func closeSecond() {
     if second >= 0 { close(second) }
     second = -1

@@ -90,6 +90,7 @@ package struct Folder: ~Copyable, Sendable {
   /// Takes a name away; of a folder none.
   package func remove(_ name: String) { _ = unsafe unlinkat(descriptor.raw, name, 0) }
 
+  /// Gives an entry of the folder another name, in place of what bore that; throws as rename(2) says.
   package func rename(_ name: String, to other: String) throws(SystemError) {
     guard unsafe renameat(descriptor.raw, name, descriptor.raw, other) == 0 else {
       throw SystemError(call: "rename", errno: errno)

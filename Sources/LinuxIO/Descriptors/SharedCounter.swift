@@ -40,5 +40,6 @@ package final class SharedCounter: @unchecked Sendable {
   @inline(__always)
   package var value: UInt64 { unsafe word.pointee.load(ordering: .acquiring) }
 
+  /// Adds one, from any process and thread that has the page.
   package func add() { _ = unsafe word.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing) }
 }

@@ -6,6 +6,7 @@ import Glibc
 /// It has one owner and is reaped once. Until then the kernel gives its id to no other process, so that `kill` meets none.
 /// One that is let go lives on.
 package struct ChildProcess: ~Copyable, Sendable {
+  /// What became of the program, as waitpid(2) tells.
   package enum Change: Hashable, Sendable {
     case stopped
     case continued

@@ -3,6 +3,7 @@ import Glibc
 /// One end of the socket between a helper and what keeps it: the supervisor asks, the helper answers, and each sees by its end
 /// that the other is gone.
 package struct LifeLine {
+  /// What was heard at this end.
   package enum Word: Hashable, Sendable {
     case nothing
     /// The other side asked, or answered.

@@ -3,12 +3,14 @@ import Glibc
 
 /// Whole messages over one end of a socketpair of `SOCK_SEQPACKET`; octets where it is one of `SOCK_STREAM`.
 package enum MessageSocket {
+  /// What came of reading: a message, none for now, or the other end is gone.
   package enum Received {
     case octets([UInt8])
     case nothing
     case closed
   }
 
+  /// What came of sending.
   package enum Sent {
     case sent
     case wouldBlock

@@ -4,6 +4,7 @@
 ///       ▲               │ └─── stopped for longer than a standstill ─► killed │
 ///       └── ended, after the delay of a row of short lives ◄──────────────────┘
 package struct Supervisor: ~Copyable {
+  /// What is to be done about the helper.
   package enum Action: Hashable, Sendable {
     case start
     case kill
@@ -109,11 +110,13 @@ package struct Supervisor: ~Copyable {
     delay = delay == 0 ? limits.firstDelay : min(delay * 2, limits.longestDelay)
   }
 
+  /// The helper was stopped by a signal: it is given up when it is not continued within a standstill.
   package mutating func stopped(_ now: MonotonicTime) {
     let end = now.adding(milliseconds: limits.standstill)
     change { $0.killAt = $0.killAt ?? end }
   }
 
+  /// The helper was continued by a signal.
   package mutating func continued() {
     change { $0.killAt = nil }
   }

@@ -8,10 +8,12 @@ package struct MonotonicTime: Comparable, Hashable, Sendable {
     self.nanoseconds = nanoseconds
   }
 
+  /// The moment of the call.
   package static func now() -> MonotonicTime {
     MonotonicTime(nanoseconds: read(CLOCK_MONOTONIC))
   }
 
+  /// The moment that many milliseconds later.
   package func adding(milliseconds: UInt64) -> MonotonicTime {
     MonotonicTime(nanoseconds: nanoseconds + milliseconds * 1_000_000)
   }

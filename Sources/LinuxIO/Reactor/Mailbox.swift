@@ -12,6 +12,7 @@ package final class Mailbox<Message: Sendable>: Sendable {
   /// Becomes readable when a message waits.
   package var readiness: Int32 { wake.descriptor }
 
+  /// Puts a message behind the others, from any thread, and wakes the reactor where it was the first.
   package func post(_ message: Message) {
     let wasEmpty = messages.withLock { messages in
       messages.append(message)

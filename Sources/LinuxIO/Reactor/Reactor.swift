@@ -8,6 +8,7 @@ package struct ReadyEvents: Sendable {
   package var isClosed: Bool
 }
 
+/// Names a timer of one reactor, so that it can be cancelled.
 package struct TimerID: Hashable, Sendable {
   fileprivate var number: UInt64
 }
@@ -103,6 +104,7 @@ package final class Reactor {
     TimerID(number: timers.insert(time, work))
   }
 
+  /// The timer's work is not done any more; nothing happens where it was done, or cancelled before.
   package func cancel(_ timer: TimerID) {
     timers.cancel(timer.number)
   }
@@ -152,6 +154,7 @@ package final class Reactor {
     }
   }
 
+  /// Has `run` return when what is being done is done.
   package func stop() {
     isRunning = false
   }

@@ -3,6 +3,7 @@ import Glibc
 
 /// A socket that the service manager opened and handed over when it started this process (sd_listen_fds(3)).
 package struct PassedSocket: Equatable, Sendable {
+  /// What the socket is for, and where it is bound.
   package enum Kind: Equatable, Sendable {
     case datagram(SocketAddress)
     /// A TCP socket that listens.

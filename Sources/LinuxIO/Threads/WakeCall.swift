@@ -15,6 +15,7 @@ package final class WakeCall: Sendable {
   /// Readable from the first call on, until the calls are taken.
   package var descriptor: Int32 { event.raw }
 
+  /// Makes the descriptor readable until it is drained.
   package func call() { sluice_eventfd_post(event.raw) }
 
   /// Takes all calls there were.

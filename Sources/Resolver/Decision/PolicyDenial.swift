@@ -4,6 +4,7 @@ package import IPNetwork
 
 /// How a query is turned away.
 package struct PolicyDenial: Equatable, Sendable {
+  /// What the client is answered.
   package enum Answer: Equatable, Sendable {
     /// What the configuration's `sinkhole` says.
     case sinkhole

@@ -6,6 +6,7 @@ package import IPNetwork
 ///
 /// A class: it goes through many hands, and each would keep a count of everything that it holds.
 package final class PendingQuery: Sendable {
+  /// How the question is finished.
   package enum Kind: Sendable {
     /// Ask upstream, unless the cache or the ledger can answer by now.
     case resolve

@@ -16,6 +16,7 @@ import Zones
 /// A sans-IO state machine on one thread: every event returns the one thing to do next. A reply's path is only carried.
 /// Identical questions of a server in flight are one.
 package struct ResolutionEngine: ~Copyable {
+  /// Names a question in flight between two events of the engine.
   package typealias Ticket = UInt64
 
   /// A client that waits.
@@ -35,6 +36,7 @@ package struct ResolutionEngine: ~Copyable {
     package var further: AuditCode?
   }
 
+  /// The answer to a question, for all who wait for it.
   package struct Finished {
     package var waiting: [WaitingClient]
     package var response: CachedResponse
@@ -43,6 +45,7 @@ package struct ResolutionEngine: ~Copyable {
     package var remark: Event?
   }
 
+  /// The one thing that is to be done after an event.
   package enum Action {
     /// Joined a question in flight.
     case wait

@@ -13,6 +13,7 @@ package final class FirewallEpoch: Sendable {
 
   package var current: UInt64 { value.load(ordering: .acquiring) &+ alarms() }
 
+  /// Ends the epoch: what was committed in it is committed again before an answer leaves.
   package func advance() {
     value.wrappingAdd(1, ordering: .acquiringAndReleasing)
   }

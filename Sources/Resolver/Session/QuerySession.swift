@@ -11,6 +11,7 @@ package import IPNetwork
 /// while the log cannot be written nothing is answered that would have to be recorded, and the writer hears of a record
 /// before its reply leaves.
 package struct QuerySession: ~Copyable {
+  /// What becomes of a query: its reply is written, it is dropped, or the resolver's thread finishes it.
   package enum Disposition: Sendable {
     case reply
     case drop

@@ -11,6 +11,7 @@ package final class CurrentSnapshot: Sendable {
 
   package var generation: UInt64 { count.load(ordering: .acquiring) }
 
+  /// The snapshot in force now.
   package func load() -> ResolverSnapshot {
     value.withLock { $0 }
   }

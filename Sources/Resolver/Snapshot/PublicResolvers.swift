@@ -30,6 +30,7 @@ package enum PublicResolvers {
 
   private static let table = PrefixTable(prefixes.map { ($0, 1) })
 
+  /// Whether a public resolver answers at the address.
   package static func contains(_ address: IPAddress) -> Bool {
     table.lookup(address) != nil
   }

@@ -118,6 +118,7 @@ package final class ServerState: Sendable {
     return true
   }
 
+  /// Gives back a slot that `enter` took.
   package func leave() {
     waiting.wrappingSubtract(1, ordering: .relaxed)
   }

@@ -6,6 +6,7 @@ package import Settings
 /// Who on this host has a port that Sluice listens at: by the kernel's tables of sockets and the descriptors of processes
 /// (proc(5)). The process is known to root, and to the user whose process it is.
 package struct PortHolder: Hashable, Sendable {
+  /// The transport whose port it is.
   package enum Transport: String, CaseIterable, Sendable {
     case tcp = "TCP"
     case udp = "UDP"

@@ -84,7 +84,7 @@ let package = Package(
       ]),
     layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
     layer("FirewallBridge", ["LinuxIO", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
-    // All that runs with CAP_NET_ADMIN.
+    // All that decides what is done with CAP_NET_ADMIN.
     layer(
       "FirewallWorker",
       [

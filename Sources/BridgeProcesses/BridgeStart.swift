@@ -29,20 +29,22 @@ package enum BridgeStart {
   package enum Role: String {
     case supervisor = "--supervisor"
     case worker = "--worker"
-    /// Reads the configuration for the worker that started it.
-    case reader = "--envelope"
-    /// Writes rules for the worker that started it, by the socket that owns the table.
-    case writer = "--rules"
+    /// Reads the configuration's files for the worker that started it, and makes the envelope of them.
+    case envelope = "--envelope"
+    /// Installs rules for the worker that started it, by the socket that owns the table.
+    case rules = "--rules"
+    /// Installs rules that were rendered earlier, for `sluice firewall install`.
+    case earlierRules = "--earlier-rules"
   }
 
   package static let ownExecutable = "/proc/self/exe"
   /// The socketpair's other end, which all workers have one after the other.
   package static let socketDescriptor: Int32 = 3
-  /// The netlink socket of a writer.
+  /// The netlink socket of what installs rules.
   package static let ownerDescriptor: Int32 = 3
   /// The plan and the envelope (`SharedPlanFile`).
   package static let planFileDescriptor: Int32 = 4
-  /// The state folder.
+  /// The bridge's part of the state folder.
   package static let stateDescriptor: Int32 = 5
   /// The page in which alarms are counted (`SharedCounter`).
   package static let alarmsDescriptor: Int32 = 6

@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -55,13 +56,35 @@ static int keep_only(uint64_t keep) {
 
 int sluice_privileges_keep_net_admin(void) { return keep_only((uint64_t)1 << CAP_NET_ADMIN); }
 
-int sluice_privileges_become(uint32_t user, uint32_t group) {
-  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return errno;
+int sluice_privileges_drop_all(void) { return keep_only(0); }
+
+static int become(uint32_t user, uint32_t group) {
   if (setgroups(0, NULL) != 0 || setresgid(group, group, group) != 0 || setresuid(user, user, user) != 0) return errno;
   return 0;
 }
 
-int sluice_privileges_drop_all(void) { return keep_only(0); }
+int sluice_privileges_leave_root(uint32_t user, uint32_t group) {
+  // While the process still may: without the bounding set nothing that is executed later gains a capability either. Where it
+  // may not, another user gains none by no_new_privs.
+  (void)drop_bounding(0);
+  return become(user, group);
+}
+
+int sluice_privileges_become_with_capabilities(uint32_t user, uint32_t group) {
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return errno;
+  return become(user, group);
+}
+
+int sluice_find_user(const char *name, uint32_t *user, uint32_t *group) {
+  struct passwd entry, *found = NULL;
+  char buffer[16384];
+  int error = getpwnam_r(name, &entry, buffer, sizeof buffer, &found);
+  if (error) return error;
+  if (!found) return ENOENT;
+  *user = entry.pw_uid;
+  *group = entry.pw_gid;
+  return 0;
+}
 
 static int fill_actions(posix_spawn_file_actions_t *actions, const int *fds, int *moved, int count) {
   for (int i = 0; i < count; i++) {

@@ -4,10 +4,11 @@ package import FirewallModel
 import Glibc
 import LinuxIO
 
-/// The processes that alone may change the firewall: a supervisor, and the worker that it keeps alive.
+/// The processes that alone may change the firewall: a supervisor, the worker that it keeps alive, and what those start.
 ///
-/// Both are this executable started again (`BridgeStart`); each restarts the other, because serve itself has no privilege
-/// to do it. The socketpair's end is shared, so what serve sent waits for the next worker when one dies.
+/// All are this executable started again, each in its role (`BridgeStart.Role`). Supervisor and worker restart each other,
+/// because serve itself has no privilege to do it. The socketpair's end is shared, so what serve sent waits for the next
+/// worker when one dies.
 package enum BridgeProcess {
   /// The hidden subcommand: `arguments` are what follows it. Returns the exit code.
   ///
@@ -20,7 +21,7 @@ package enum BridgeProcess {
       return complain(strange, code: 64)
     }
     let source = BridgeSource(arguments.dropFirst())
-    if role == .reader {
+    if role == .envelope {
       guard let source else { return complain(strange, code: 64) }
       return EnvelopeReading.run(source.path) { path in
         switch read(path) {
@@ -29,7 +30,12 @@ package enum BridgeProcess {
         }
       }
     }
-    if role == .writer { return sluice_nftables_apply(BridgeStart.ownerDescriptor) }
+    // The worker's, which is confined already.
+    if role == .rules { return sluice_nftables_apply(BridgeStart.ownerDescriptor) }
+    if role == .earlierRules {
+      guard let table = arguments.dropFirst().first else { return complain(strange, code: 64) }
+      return installEarlierRules(table)
+    }
     guard sluice_is_message_socket(BridgeStart.socketDescriptor) != 0 else { return complain(strange, code: 64) }
     sluice_ignore_stop_requests()
     // What others do to the table must reach serve before its caches answer from it, however busy the machine is.
@@ -62,6 +68,23 @@ package enum BridgeProcess {
     return BridgeSupervisor(found: found, source: source).run()
   }
 
+  /// Confined like a supervisor, whatever the caller of the command may do; what goes wrong is told as a sentence.
+  private static func installEarlierRules(_ table: String) -> Int32 {
+    let error = sluice_privileges_keep_net_admin()
+    guard error == 0 else { return complain("privileges cannot be lowered: error \(error)", code: 1) }
+    do throws(SystemError) {
+      try BridgeSandbox.enter(state: nil, reads: [])
+    } catch {
+      return complain("this process cannot be confined: \(error)", code: 1)
+    }
+    do throws(EarlierRuleset.InstallationError) {
+      try EarlierRuleset.apply(EarlierRuleset.standardInput(), table: table)
+      return 0
+    } catch {
+      return complain(error.text, code: 1)
+    }
+  }
+
   private static var state: Int32? {
     StateFolder.isFolder(BridgeStart.stateDescriptor) ? BridgeStart.stateDescriptor : nil
   }
@@ -72,7 +95,7 @@ package enum BridgeProcess {
     guard StateFolder.isFolder(folder), unsafe fstat(folder, &status) == 0, geteuid() == 0, status.st_uid != 0 else {
       return
     }
-    _ = sluice_privileges_become(status.st_uid, status.st_gid)
+    _ = sluice_privileges_become_with_capabilities(status.st_uid, status.st_gid)
   }
 
   /// The worker's netlink sockets are closed when this returns.
@@ -96,9 +119,12 @@ package enum BridgeProcess {
     return code
   }
 
+  /// What its lines on the standard error begin with.
+  static let beginning = "sluice bridge: "
+
   /// Says something that serve need not be believed to pass on: to the standard error that serve was started with.
   static func writeError(_ text: String) {
-    let line = Array("sluice bridge: \(text)\n".utf8)
+    let line = Array("\(beginning)\(text)\n".utf8)
     _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
   }
 }

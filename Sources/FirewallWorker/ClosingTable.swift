@@ -6,10 +6,10 @@ import Synchronization
 /// Holds the closing rules ready in the kernel, asleep, and wakes them at the first word of a foreign change.
 ///
 /// The table belongs to the socket here: a foreign `flush ruleset` leaves it, and whatever way the process ends the kernel
-/// takes it away. Waking it is one small message, so that no encoding, program or lookup lies between the notification and
-/// the first packet that is dropped.
+/// takes it away. Waking it is one send of a small batch, four messages between those that begin and end it, so that no
+/// encoding, program or lookup lies between the notification and the first packet that is dropped.
 ///
-/// Two threads use it: the alarm wakes it, and the worker, which knows when the table is whole, lets it sleep again. A number
+/// Two threads of the worker use its socket in turns: the alarm wakes it, and the worker, which knows when the table is whole, lets it sleep again. A number
 /// counts the wakings, so that the worker never undoes one that it has not looked behind: when a waking returns, the kernel
 /// has told every listener of the change before it, because both are transactions.
 final class ClosingTable: Sendable {

@@ -1,4 +1,7 @@
+import BridgeProcesses
+import CLinux
 import FirewallModel
+import Glibc
 package import LinuxIO
 import NFTables
 
@@ -9,10 +12,87 @@ package enum EarlierRuleset {
     package var text: String
   }
 
+  private static let maximumComplaint = 1_500
+
   /// Applies `Ruleset.render`'s text of table `inet TABLE` in one transaction; sets that are there keep their elements.
   ///
-  /// - Throws: where another program made the table that is there, or nft refuses the text.
+  /// A process of the bridge does it, with CAP_NET_ADMIN alone and in the bridge's sandbox, whatever this one may do: what nft
+  /// reads was kept in a file. It gets the text whole or not at all.
+  ///
+  /// - Throws: where another program made the table that is there, nft refuses the text, or the process cannot be confined.
   package static func install(_ text: String, table: String) throws(InstallationError) {
+    let complaint: String
+    do throws(SystemError) {
+      let input = try file(of: text)
+      var output = try DescriptorPair.pipe()
+      let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
+      defer { close(null) }
+      var process = try ChildProcess.start(
+        BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.earlierRules.rawValue, table],
+        descriptors: [input.raw, null, output.second])
+      _ = consume input
+      output.closeSecond()
+      complaint = said(by: output.first)
+      if process.wait() == 0 { return }
+    } catch {
+      throw InstallationError(text: "what installs them cannot be started: \(error)")
+    }
+    throw InstallationError(text: complaint.isEmpty ? "what installs them ended without a word" : complaint)
+  }
+
+  /// Whether table `inet TABLE` is in the kernel and is a managed one.
+  ///
+  /// - Throws: where the kernel cannot be asked.
+  package static func isInstalled(table: String) throws(SystemError) -> Bool {
+    TableInstaller.isOurs(try KernelSets().sets(family: .inet, table: table))
+  }
+
+  /// A file in memory with a text, to be read from its beginning.
+  private static func file(of text: String) throws(SystemError) -> FileDescriptor {
+    let raw = unsafe sluice_memory_file("sluice-rules")
+    guard raw >= 0 else { throw SystemError(call: "memfd_create", errno: -raw) }
+    let file = FileDescriptor(raw)
+    var octets = Array(text.utf8)[...]
+    while !octets.isEmpty {
+      // As many octets as the slice has.
+      let count = unsafe octets.withUnsafeBytes { unsafe write(file.raw, $0.baseAddress, $0.count) }
+      guard count > 0 else { throw SystemError(call: "write", errno: errno) }
+      octets = octets.dropFirst(count)
+    }
+    guard lseek(file.raw, 0, SEEK_SET) == 0 else { throw SystemError(call: "lseek", errno: errno) }
+    return file
+  }
+
+  /// What a process says until its end, without what the bridge begins its lines with.
+  private static func said(by descriptor: Int32) -> String {
+    var complaint: [UInt8] = []
+    readToEnd(descriptor) { complaint.append(contentsOf: $0.prefix(maximumComplaint - complaint.count)) }
+    let text = String(decoding: complaint, as: UTF8.self)
+    let start = BridgeProcess.beginning
+    let rest = text.hasPrefix(start) ? text.dropFirst(start.count) : text[...]
+    return String(rest.last == "\n" ? rest.dropLast() : rest)
+  }
+
+  private static func readToEnd(_ descriptor: Int32, _ take: (ArraySlice<UInt8>) -> Void) {
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    while true {
+      // At most as many octets as the array has.
+      let count = unsafe read(descriptor, &chunk, chunk.count)
+      guard count > 0 || (count < 0 && errno == EINTR) else { return }
+      take(chunk.prefix(max(count, 0)))
+    }
+  }
+
+  // MARK: The process
+
+  /// The text that `install` handed over.
+  static func standardInput() -> String {
+    var octets: [UInt8] = []
+    readToEnd(0) { octets.append(contentsOf: $0) }
+    return String(decoding: octets, as: UTF8.self)
+  }
+
+  static func apply(_ text: String, table: String) throws(InstallationError) {
     let (kernel, isForeign): (KernelSets, Bool)
     do throws(SystemError) {
       kernel = try KernelSets()
@@ -28,12 +108,5 @@ package enum EarlierRuleset {
     } catch {
       throw InstallationError(text: error.text)
     }
-  }
-
-  /// Whether table `inet TABLE` is in the kernel and is a managed one.
-  ///
-  /// - Throws: where the kernel cannot be asked.
-  package static func isInstalled(table: String) throws(SystemError) -> Bool {
-    TableInstaller.isOurs(try KernelSets().sets(family: .inet, table: table))
   }
 }

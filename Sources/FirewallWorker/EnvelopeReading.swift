@@ -4,8 +4,8 @@ import FirewallModel
 import Glibc
 import LinuxIO
 
-/// A process that reads the configuration's files, writes the envelope that they make, and ends: what parses files has no
-/// privilege, and what has one parses none.
+/// A process that reads the configuration's files, writes the envelope that they make, and ends: of the bridge, what parses
+/// files has no privilege, and what has one parses none.
 final class EnvelopeReading {
   enum Outcome {
     case envelope(Envelope)
@@ -33,7 +33,7 @@ final class EnvelopeReading {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
     process = try ChildProcess.start(
-      BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.reader.rawValue, path],
+      BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.envelope.rawValue, path],
       descriptors: [null, output.second, 2])
     output.closeSecond()
     _ = fcntl(output.first, F_SETFL, O_NONBLOCK)

@@ -35,7 +35,7 @@ enum NftProgram {
     do throws(SystemError) {
       if let owner {
         run = try Run(
-          BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.writer.rawValue], owner: owner)
+          BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.rules.rawValue], owner: owner)
       } else {
         run = try Run(path, checkOnly ? [path, "-c", "-f", "-"] : [path, "-f", "-"])
       }

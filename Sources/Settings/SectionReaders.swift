@@ -1,13 +1,31 @@
 import EgressPolicy
 import IPNetwork
 
+extension SettingsReader {
+  /// The keys of each section of the configuration; what reads a section has them from here.
+  static let sections = [
+    "sinkhole": ["answer", "ttl"],
+    "firewall": [
+      "mode", "table", "min-lifetime", "grace", "max-lifetime", "deadline", "input-fence", "max-elements-per-server",
+      "max-elements-per-name", "keep-in-use", "cut-flows", "harvest", "exclusive",
+    ],
+    "cache": ["max-entries-per-server", "max-ttl", "max-negative-ttl"],
+    "audit": ["path", "max-size", "keep", "compress", "allowed", "volume", "drops"],
+    "permits": ["max", "ports"],
+  ]
+}
+
 /// The sections of the main configuration. Every bound is far from legitimate use and keeps arithmetic and memory
 /// small.
 extension FieldReader {
   private static let day = 86_400
 
+  private mutating func fields(_ node: YAMLNode, ofSection name: String) -> [String: YAMLNode] {
+    fields(node, of: name, keys: SettingsReader.sections[name, default: []])
+  }
+
   mutating func read(_ node: YAMLNode, into sinkhole: inout SinkholeSettings) {
-    let fields = fields(node, of: "sinkhole", keys: ["answer", "ttl"])
+    let fields = fields(node, ofSection: "sinkhole")
     if let node = fields["answer"], let answer = sinkholeAnswer(node) { sinkhole.answer = answer }
     if let node = fields["ttl"] { sinkhole.ttlSeconds = seconds(node, in: 0...3600) ?? sinkhole.ttlSeconds }
   }
@@ -45,11 +63,7 @@ extension FieldReader {
   }
 
   mutating func read(_ node: YAMLNode, into firewall: inout FirewallSettings) {
-    let keys = [
-      "mode", "table", "min-lifetime", "grace", "max-lifetime", "deadline", "input-fence", "max-elements-per-server",
-      "max-elements-per-name", "keep-in-use", "cut-flows", "harvest", "exclusive",
-    ]
-    let fields = fields(node, of: "firewall", keys: keys)
+    let fields = fields(node, ofSection: "firewall")
     if let node = fields["mode"] { firewall.mode = word(node, [.managed, .sets, .off]) ?? firewall.mode }
     if let node = fields["table"], let (family, name) = table(node) {
       firewall.family = family
@@ -115,13 +129,13 @@ extension FieldReader {
   }
 
   mutating func read(_ node: YAMLNode, into permits: inout PermitSettings) {
-    let fields = fields(node, of: "permits", keys: ["max", "ports"])
+    let fields = fields(node, ofSection: "permits")
     if let node = fields["max"] { permits.maxSeconds = secondsOrOff(node, in: 1...(7 * Self.day)).map { $0 ?? 0 } ?? 0 }
     if let node = fields["ports"] { permits.ports = word(node, [.listed, .any]) ?? permits.ports }
   }
 
   mutating func read(_ node: YAMLNode, into cache: inout CacheSettings) {
-    let fields = fields(node, of: "cache", keys: ["max-entries-per-server", "max-ttl", "max-negative-ttl"])
+    let fields = fields(node, ofSection: "cache")
     if let node = fields["max-entries-per-server"] {
       cache.maxEntriesPerServer = integer(node, in: 1...10_000_000) ?? cache.maxEntriesPerServer
     }
@@ -133,8 +147,7 @@ extension FieldReader {
 
   /// Returns where the path is written, if it is.
   mutating func read(_ node: YAMLNode, into audit: inout AuditSettings) -> SourceLocation? {
-    let fields = fields(
-      node, of: "audit", keys: ["path", "max-size", "keep", "compress", "allowed", "volume", "drops"])
+    let fields = fields(node, ofSection: "audit")
     if let node = fields["path"] { audit.path = text(node, expected: "the path of a file") ?? audit.path }
     if let node = fields["max-size"] {
       audit.maxSizeOctets = octets(node, in: (64 << 10)...(64 << 30)) ?? audit.maxSizeOctets

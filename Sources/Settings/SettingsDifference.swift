@@ -68,7 +68,7 @@ extension FirewallSettings {
       ("firewall.max-elements-per-server", ["\(maxElementsPerServer)"]),
       ("firewall.max-elements-per-name", ["\(maxElementsPerName)"]),
       ("firewall.keep-in-use", [Settings.time(keepInUseSeconds)]), ("firewall.cut-flows", ["\(cutFlows)"]),
-      ("firewall.harvest", [Settings.time(harvestSeconds)]),
+      ("firewall.harvest", [Settings.time(harvestSeconds)]), ("firewall.exclusive", ["\(exclusive)"]),
     ]
   }
 }

@@ -81,6 +81,41 @@ extension EndToEnd {
       }
     }
 
+    @Test("what reads remembered rules may change the firewall and nothing else, whatever installs them")
+    func confined() throws {
+      try run { bed, state in
+        #expect(try bed.sluice.command("firewall", "remember", "--state", state).status == 0)
+        try breakPolicy(bed)
+        // A shell in the place of nft gets the text, and complains of what it may do.
+        let file = URL(filePath: "\(state)/rules.nft")
+        let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n", maxSplits: 3)
+        let script = """
+          while read -r key value; do
+            case $key in CapPrm:|CapEff:|CapBnd:|NoNewPrivs:|Seccomp:) echo "$key $value" >&2 ;; esac
+          done < /proc/self/status
+          if read -r line < /etc/passwd; then echo "files are read" >&2; fi
+          exit 1
+
+          """
+        try Data(
+          (lines.prefix(3).map { $0 + "\n" }.joined() + script + "# end of the rules\n").utf8
+        ).write(to: file)
+        let install = #"mount --bind "$(readlink -f /bin/sh)" /usr/sbin/nft && exec "$@""#
+        let executable = try #require(Machine.executable)
+        let output = try Command.run(
+          [
+            "unshare", "--mount", "sh", "-c", install, "sh", executable, "firewall", "install", "--state", state,
+            "--config", bed.sluice.configurationFile,
+          ], in: bed.host, within: 30)
+        #expect(output.status == 1 && output.errors.contains("nft refused the ruleset"), "\(output.errors)")
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+          #expect(output.errors.contains("\(set): 0000000000001000"), "CAP_NET_ADMIN alone: \(output.errors)")
+        }
+        #expect(output.errors.contains("NoNewPrivs: 1") && output.errors.contains("Seccomp: 2"), "\(output.errors)")
+        #expect(!output.errors.contains("files are read"), "\(output.errors)")
+      }
+    }
+
     @Test("with a broken configuration and nothing remembered it fails, and says why")
     func forgotten() throws {
       try run { bed, state in

@@ -38,8 +38,9 @@ struct ProcessTableTests {
   func names() throws {
     try Self.check("as", "supervisor", has: ["\(BridgeStart.Role.supervisor.rawValue)`"])
     try Self.check("as", "worker", has: ["\(BridgeStart.Role.worker.rawValue)`"])
-    try Self.check("as", "reader", has: ["\(BridgeStart.Role.reader.rawValue)`"])
-    try Self.check("as", "nft", has: [NftProgram.path, "sluice bridge \(BridgeStart.Role.writer.rawValue)`"])
+    try Self.check("as", "reader", has: ["\(BridgeStart.Role.envelope.rawValue)`"])
+    let roles = [BridgeStart.Role.rules, .earlierRules].map { "sluice bridge \($0.rawValue)`" }
+    try Self.check("as", "nft", has: [NftProgram.path] + roles)
   }
 
   @Test("a worker is given up and started again as the table says")

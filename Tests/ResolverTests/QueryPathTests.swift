@@ -413,6 +413,7 @@ struct QueryPathFailureTests {
       let reply = try asker.reply(Messages.query(name, type, opt: Messages.opt()), from: client)
       #expect(reply.code == .SERVFAIL && reply.answers.isEmpty && reply.section(.authority).isEmpty)
       #expect(reply.extendedError?.code == 0)
+      #expect(reply.extendedError?.text.hasSuffix(": audit-full") == true, "\(reply.extendedError?.text ?? "")")
     }
     #expect(asker.recorded().count == denied)
     #expect(try asker.reply(query).code == .NXDOMAIN)

@@ -16,6 +16,13 @@ private struct Seat: ReplyPath {
   func send(_ message: [UInt8]) {}
 }
 
+extension ResolutionEngine.Finished {
+  /// Whether it was ended for this reason, as the event says.
+  fileprivate func isInterrupted(by why: Interruption) -> Bool {
+    event?.code == .interrupted && event?.members.octets == why.members.octets && event?.once == false
+  }
+}
+
 /// An engine with a clock that the test turns, and everything that was said to it.
 private final class Conversation {
   typealias Engine = ResolutionEngine
@@ -69,6 +76,11 @@ private final class Conversation {
   func submit(_ name: String, _ type: RRType = .A, client: String = "10.77.1.2") throws -> Engine.Action {
     seats += 1
     return engine.submit(try question(name, type, client: client), Seat(number: seats), now: now, epoch: epoch)
+  }
+
+  /// Takes an answer out of the server's cache.
+  func forget(_ name: String) throws {
+    try question(name).state.cache.remove(Messages.name(name).span, .A)
   }
 
   struct Unexpected: Error {}
@@ -222,7 +234,7 @@ struct EngineCommitTests {
     // Over by now, although it was not taken out of the policy yet.
     let over = "d.example.com"
     let last = try talk.finished(talk.answer(try talk.ask(over), over, [a(over, "1.1.1.1")]))
-    #expect(last.response.responseCode == .SERVFAIL && last.event?.code == .notListed)
+    #expect(last.response.responseCode == .SERVFAIL && last.isInterrupted(by: .time))
   }
 
   @Test("every port of the rule is opened for every address")
@@ -638,22 +650,45 @@ struct EngineQuestionTests {
   }
 
   @Test(
-    "a name that policy drops takes its questions in flight with it: nothing is opened any more",
-    arguments: [false, true])
-  func revoked(committing: Bool) throws {
+    "what ends before its time takes its questions in flight with it: nothing is opened, and the event says why",
+    arguments: [false, true], [Interruption.policy, .operator])
+  func revoked(committing: Bool, why: Interruption) throws {
     let talk = try Conversation(try World())
     let ticket = try talk.ask(api)
     if committing { _ = try talk.commits(talk.answer(ticket, api, [a(api, "9.9.9.9")])) }
-    let closed = talk.engine.end(now: talk.now) { $0.name.description == api }
+    let closed = talk.engine.end(now: talk.now, as: why == .policy ? .policy : .operator) { $0.name.description == api }
     #expect(closed.closed.count == (committing ? 1 : 0))
     let action =
       committing
       ? talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1)
       : talk.answer(ticket, api, [a(api, "9.9.9.9")])
     let finished = try talk.finished(action)
-    #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .notListed)
+    #expect(finished.response.responseCode == .SERVFAIL && finished.isInterrupted(by: why))
     #expect(finished.waiting.count == 1 && talk.cachedTTL(api) == nil)
     #expect(talk.engine.ledger.elementCount == 0 && talk.engine.resolutionCount == 0)
+  }
+
+  @Test("a renewal whose answer left the cache meanwhile is SERVFAIL with a record")
+  func renewalOfNothing() throws {
+    let talk = try Conversation(try World())
+    try talk.open(api, ["9.9.9.9"], ttl: 300)
+    talk.epoch += 1
+    guard case .commit(let ticket, let commits, _) = try talk.submit(api) else { throw Conversation.Unexpected() }
+    #expect(commits.count == 1)
+    try talk.forget(api)
+    let finished = try talk.finished(
+      talk.engine.committed(ticket, .committed, now: talk.now, epoch: talk.epoch))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.isInterrupted(by: .cache))
+  }
+
+  @Test("what is turned away because of a reload or the end of the service is a failure, whatever lists the name")
+  func turnedAway() throws {
+    let talk = try Conversation(try World())
+    for why in [Interruption.policy, .stopping] {
+      let finished = talk.engine.refuse(try talk.question(api), Seat(number: 7), why, now: talk.now)
+      #expect(finished.response.responseCode == .SERVFAIL && finished.isInterrupted(by: why))
+      #expect(finished.event?.code.decision == .error && finished.waiting.map { ($0.path as? Seat)?.number } == [7])
+    }
   }
 
   @Test("what policy still lists is not disturbed by the end of something else")

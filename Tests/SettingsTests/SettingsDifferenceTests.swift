@@ -36,13 +36,52 @@ import Testing
       ])
   }
 
-  @Test("every key of the configuration is looked at, but the policies, of which a reload tells more")
+  /// Another value than the default for each key that can be changed, as the files write it.
+  private static let others = [
+    "listen": #"[ "127.0.0.1:5354" ]"#, "workers": "200", "upstreams": "[ udp://127.0.0.3 ]", "zones": "[]",
+    "sinkhole.answer": "refused", "sinkhole.ttl": "6s", "unknown-clients": "drop", "firewall.mode": "sets",
+    "firewall.table": "inet other", "firewall.min-lifetime": "61s", "firewall.grace": "31s",
+    "firewall.max-lifetime": "2h", "firewall.deadline": "251ms", "firewall.input-fence": "off",
+    "firewall.max-elements-per-server": "16", "firewall.max-elements-per-name": "1", "firewall.keep-in-use": "90s",
+    "firewall.cut-flows": "off", "firewall.harvest": "11s", "firewall.exclusive": "on",
+    "cache.max-entries-per-server": "1", "cache.max-ttl": "2h", "cache.max-negative-ttl": "6m",
+    "audit.path": "/tmp/other.jsonl", "audit.max-size": "65MiB", "audit.keep": "11", "audit.compress": "on",
+    "audit.allowed": "all", "audit.volume": "1h", "audit.drops": "off", "control": "/tmp/other.sock",
+    "metrics": "127.0.0.1:9153", "user": "other", "watch": "on", "state": "/tmp/other", "release": "[ 10.1.0.0/24 ]",
+    "permits.max": "1h", "permits.ports": "any",
+  ]
+
+  /// A configuration in which one key is otherwise.
+  private func text(with key: String?) -> String {
+    var fields = [
+      "listen": #"[ "127.0.0.1:5353" ]"#, "upstreams": "[ udp://127.0.0.2 ]", "policies": "policy.yaml",
+      "audit": "{ path: /tmp/audit.jsonl }",
+    ]
+    if let key, let value = Self.others[key] {
+      let parts = key.split(separator: ".").map(String.init)
+      switch (parts.first, parts.last) {
+      case ("audit", let last?) where last != "path": fields["audit"] = "{ path: /tmp/audit.jsonl, \(last): \(value) }"
+      case (let first?, let last?): fields[first] = first == last ? value : "{ \(last): \(value) }"
+      default: break
+      }
+    }
+    return fields.map { "\($0): \($1)\n" }.joined()
+  }
+
+  @Test("of every key of every section a change is told by its name; of the policies a reload tells more")
   func keys() throws {
-    let running = try #require(loadConfig(config()).settings)
-    let looked = Set(SettingsDifference.keys(of: running).map { $0.prefix { $0 != "." } }.map(String.init))
-    #expect(looked.union(["policies"]) == Set(SettingsReader.keys))
-    // And of each section.
-    let sections = Set(SettingsDifference.keys(of: running).filter { $0.contains(".") })
-    #expect(sections.count == 2 + 2 + 12 + 3 + 7, "\(sections.sorted())")
+    let sections = SettingsReader.sections
+    let all = Set(SettingsReader.keys).subtracting(sections.keys).subtracting(["policies"])
+      .union(sections.flatMap { section, keys in keys.map { "\(section).\($0)" } })
+    #expect(Set(sections.keys).isSubset(of: SettingsReader.keys))
+    let running = try #require(loadConfig(text(with: nil)).settings)
+    #expect(SettingsDifference.keys(of: running).sorted() == all.sorted())
+    #expect(Self.others.keys.sorted() == all.sorted(), "a key without another value to try")
+    for key in all.sorted() {
+      let loaded = try loadConfig(text(with: key))
+      let difference = SettingsDifference(
+        from: running, to: try #require(loaded.settings, "\(key): \(loaded.findings)"))
+      #expect((difference.taken + difference.needsRestart).map(\.key) == [key], "\(key)")
+    }
   }
 }

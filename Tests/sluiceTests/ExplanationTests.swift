@@ -19,6 +19,8 @@ private struct Site {
   var zone = ""
   var opensFirewall = true
   var opensIPv6 = true
+  /// Whether the user's table has a set for the server's IPv6 addresses.
+  var serverOpensIPv6 = true
   var sinkhole = ResolverRules.Sinkhole.nxdomain
 
   private var rules: ResolverRules {
@@ -43,13 +45,13 @@ private struct Site {
       servers: [
         ServerState(
           name: "agent", cache: ResponseCache(maxEntries: 100, hash: NameHash(seed: 1)), firewallIndex: 0,
-          interface: nil)
+          interface: nil, opensIPv6: serverOpensIPv6)
       ])
   }
 
   /// The fields of what `explain` says.
   static func explained(_ name: Name, _ type: RRType, _ snapshot: ResolverSnapshot) -> [String: String] {
-    let explainer = Explainer(snapshot.policy, snapshot.zones, snapshot.rules, ExplainedHost(mode: .managed), now: 0)
+    let explainer = Explainer(snapshot, ExplainedHost(mode: .managed), now: 0)
     return ExplanationText(explainer.explain(name, type, of: 0)).values
   }
 
@@ -124,6 +126,11 @@ private final class Resolving {
     #expect(try site.explained("api.example.com", .A)["answer"]?.hasPrefix("asked upstream; addresses opened") == true)
     site.opensFirewall = false
     #expect(try site.explained("api.example.com", .AAAA)["answer"] == "asked upstream")
+    // A table of the user's own, with a set of IPv4 alone for this server.
+    site = Site()
+    site.serverOpensIPv6 = false
+    let own = try site.explained("api.example.com", .AAAA)
+    #expect(own["decision"] == "allow" && own["answer"] == "NODATA: the firewall has no set for IPv6 addresses")
   }
 
   @Test func `a listed single label is never forwarded`() throws {
@@ -294,7 +301,7 @@ private final class Resolving {
     var site = Site()
     site.sinkhole = .addresses([try #require(IPAddress("192.0.2.1"))])
     let snapshot = try site.snapshot()
-    let explainer = Explainer(snapshot.policy, snapshot.zones, snapshot.rules, ExplainedHost(mode: .managed), now: 0)
+    let explainer = Explainer(snapshot, ExplainedHost(mode: .managed), now: 0)
     func json(_ name: String) throws -> String {
       ControlAPI.line(ControlAPI.encode(explainer.explain(try Name(presentation: name), .A, of: 0)))
     }
@@ -379,7 +386,8 @@ private final class Resolving {
       "void. 60 IN SOA void. void. 1 2 3 4 5\ndb. 60 IN SOA db. db. 1 2 3 4 5\ndb. 60 IN A 192.0.2.9\n",
     ])
     site.opensFirewall = random.below(4) > 0
-    site.opensIPv6 = random.below(2) > 0
+    site.opensIPv6 = random.below(3) > 0
+    site.serverOpensIPv6 = random.below(3) > 0
     let addresses = ["192.0.2.1", "2001:db8::1"].prefix(random.below(3)).compactMap { IPAddress($0) }
     let sinkholes: [ResolverRules.Sinkhole] = [.nxdomain, .nodata, .refused, .addresses(addresses)]
     site.sinkhole = random.pick(sinkholes)

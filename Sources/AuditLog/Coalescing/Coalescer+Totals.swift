@@ -15,7 +15,7 @@ extension Coalescer {
   }
 
   /// What sums are made of: the members of the events, and what it is called how many there were at a time.
-  private struct Totals {
+  struct Totals {
     /// Up to two.
     let members: [AuditMembers.Number]
     /// Nil where it is not said.

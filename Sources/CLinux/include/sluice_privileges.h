@@ -7,8 +7,15 @@
 /// no_new_privs, not dumpable. Returns 0 or an errno.
 int sluice_privileges_keep_net_admin(void);
 
-/// Becomes a user and a group, without others, and keeps the permitted capabilities. Returns 0 or an errno.
-int sluice_privileges_become(uint32_t user, uint32_t group);
+/// Becomes a user and a group for good, without other groups and with no capability left, where the process was root's.
+/// Returns 0 or an errno.
+int sluice_privileges_leave_root(uint32_t user, uint32_t group);
+
+/// Becomes a user and a group, without other groups, and keeps the permitted capabilities. Returns 0 or an errno.
+int sluice_privileges_become_with_capabilities(uint32_t user, uint32_t group);
+
+/// Looks an account up. Returns 0, ENOENT when there is none, or another errno.
+int sluice_find_user(const char *name, uint32_t *user, uint32_t *group);
 
 /// Gives up every capability for good. Returns 0 or an errno.
 int sluice_privileges_drop_all(void);

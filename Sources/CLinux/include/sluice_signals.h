@@ -8,10 +8,4 @@ int sluice_signals_new(void);
 /// Takes one signal: its number, or 0 when none waits.
 int sluice_signals_take(int fd);
 
-/// Becomes `uid` and `gid` for good, with no other group. Returns 0 or an errno.
-int sluice_become(unsigned uid, unsigned gid);
-
-/// Looks an account up. Returns 0, ENOENT when there is none, or another errno.
-int sluice_find_user(const char *name, unsigned *uid, unsigned *gid);
-
 #endif

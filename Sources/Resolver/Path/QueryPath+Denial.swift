@@ -73,13 +73,16 @@ extension QueryPath {
   }
 
   /// SERVFAIL because the decision cannot be recorded or carried out (P6, P7).
+  ///
+  /// - Parameter token: why; nil where it cannot be recorded.
   func failClosed(
-    _ message: Span<UInt8>, _ state: ServerState?, into reply: inout OutputSpan<UInt8>
+    _ message: Span<UInt8>, _ state: ServerState?, token: StaticString? = nil, into reply: inout OutputSpan<UInt8>
   ) -> Disposition {
     state?.cells.count(.failed, 2, shard: shard)
     reply.removeAll()
     let error = ReplyWriter.ExtendedError(
-      code: .otherError, server: state?.name ?? Self.unknown, token: auditIsBlocked ? "audit-blocked" : "overloaded")
+      code: .otherError, server: state?.name ?? Self.unknown,
+      token: token ?? ReplyWriter.unrecorded(isBlocked: auditIsBlocked))
     ReplyWriter.begin(query, message, .SERVFAIL, into: &reply)
     ReplyWriter.appendOPT(query, error, into: &reply)
     return .reply
@@ -101,7 +104,7 @@ extension QueryPath {
   }
 
   /// Answers a single label or the root. The root exists: resolvers that prime ask for its NS.
-  mutating func denyLabel(
+  mutating func keepLabel(
     _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
   ) -> Disposition {

@@ -154,7 +154,7 @@ struct QueryPath: ~Copyable {
       return pend(.reverse(address), rule: nil, message, server, snapshot)
         ? .pending : overloaded(message, state, into: &reply)
     case .keepLabel:
-      return denyLabel(message, state, snapshot, into: &reply)
+      return keepLabel(message, state, snapshot, into: &reply)
     case .withoutIPv6:
       guard
         snapshot.rules.allowedEvents != .all
@@ -223,7 +223,7 @@ struct QueryPath: ~Copyable {
     _ message: Span<UInt8>, _ state: ServerState, into reply: inout OutputSpan<UInt8>
   ) -> Disposition {
     _ = record(.overloaded, state.name, .SERVFAIL, octets: message.count)
-    return failClosed(message, state, into: &reply)
+    return failClosed(message, state, token: auditIsBlocked ? nil : AuditCode.overloaded.token, into: &reply)
   }
 }
 

@@ -26,6 +26,10 @@ package struct ReplyWriter {
   /// What the text of an extended error is made of: server and reason code.
   package typealias ErrorText = (server: [UInt8], token: StaticString)
 
+  /// The token where a decision could not be recorded (P6): the log cannot be written, or a ring is full because more is
+  /// recorded than is written. Neither is an audit code, since there is no event.
+  package static func unrecorded(isBlocked: Bool) -> StaticString { isBlocked ? "audit-blocked" : "audit-full" }
+
   let query: Query
   /// Nanoseconds of the monotonic clock.
   let now: UInt64

@@ -6,14 +6,14 @@ import IPNetwork
 import ResponseCache
 
 extension ResolutionEngine {
-  /// Turns away a question that was decided by a policy which a reload has replaced, and that the new one denies.
-  ///
-  /// SERVFAIL and not the sinkhole: the client asks again and gets what holds now.
-  package func refuse(_ question: PendingQuery, _ path: any ReplyPath, now: UInt64) -> Finished {
+  /// Turns away a question that was decided by a policy which a reload has replaced, or that comes while the service stops.
+  package func refuse(
+    _ question: PendingQuery, _ path: any ReplyPath, _ interruption: Interruption, now: UInt64
+  ) -> Finished {
     Finished(
       waiting: [WaitingClient(question: question, path: path)],
-      response: CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .blocked),
-      event: Event(code: .notListed, members: AuditMembers(), once: false))
+      response: CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .otherError),
+      event: Event(interruption))
   }
 }
 

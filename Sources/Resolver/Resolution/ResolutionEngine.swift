@@ -34,6 +34,14 @@ package struct ResolutionEngine: ~Copyable {
     package var once: Bool
     /// What is recorded of the clients whom `once` leaves out; nil for nothing.
     package var further: AuditCode?
+
+    init(code: AuditCode, members: AuditMembers, once: Bool, further: AuditCode? = nil) {
+      (self.code, self.members, self.once, self.further) = (code, members, once, further)
+    }
+
+    init(_ interruption: Interruption) {
+      self.init(code: .interrupted, members: interruption.members, once: false)
+    }
   }
 
   /// The answer to a question, for all who wait for it.
@@ -99,7 +107,7 @@ package struct ResolutionEngine: ~Copyable {
     /// True until upstream answered: an upstream is heard once.
     var isAsking = false
     /// Why the question, allowed when it came, is not answered any more.
-    var revocation: AuditCode?
+    var revocation: Revocation?
     /// True while an answer that is in the cache is committed again.
     var isRenewal = false
 
@@ -181,7 +189,7 @@ package struct ResolutionEngine: ~Copyable {
     guard let resolution = resolutions[ticket], resolution.isAsking, let first = resolution.waiting.first else {
       return nil
     }
-    guard resolution.revocation == nil else { return .finish(revoked(ticket, now: now)) }
+    if let revocation = resolution.revocation { return .finish(ended(ticket, by: revocation, now: now)) }
     resolution.isAsking = false
     switch result {
     case .failure(let code):
@@ -208,7 +216,7 @@ package struct ResolutionEngine: ~Copyable {
   /// The firewall acknowledged, or did not.
   package mutating func committed(_ ticket: Ticket, _ result: CommitResult, now: UInt64, epoch: UInt64) -> Action? {
     guard let resolution = resolutions[ticket], let plan = resolution.plan else { return nil }
-    guard resolution.revocation == nil else { return .finish(revoked(ticket, now: now)) }
+    if let revocation = resolution.revocation { return .finish(ended(ticket, by: revocation, now: now)) }
     switch result {
     case .setFull:
       return .finish(fail(ticket, .setFull, now: now))
@@ -230,12 +238,13 @@ package struct ResolutionEngine: ~Copyable {
 
   /// Why something ends before its time: what is recorded of questions in flight, and for the record of what was open.
   package struct Revocation {
-    var code: AuditCode
+    /// Nil where a later question gets no such answer either: `answer-not-public`.
+    var interruption: Interruption?
     var ending: GrantLedger.Ending
 
-    package static var notListed: Revocation { Revocation(code: .notListed, ending: .policy) }
-    package static var answerNotPublic: Revocation { Revocation(code: .answerNotPublic, ending: .policy) }
-    package static var `operator`: Revocation { Revocation(code: .notListed, ending: .operator) }
+    package static var policy: Revocation { Revocation(interruption: .policy, ending: .policy) }
+    package static var answerNotPublic: Revocation { Revocation(interruption: nil, ending: .policy) }
+    package static var `operator`: Revocation { Revocation(interruption: .operator, ending: .operator) }
   }
 
   /// Ends what policy no longer allows: grants, and questions in flight, which open nothing any more.
@@ -245,13 +254,13 @@ package struct ResolutionEngine: ~Copyable {
   ///   - revocation: why.
   ///   - keeping: what of such a question stays open all the same.
   package mutating func end(
-    now: UInt64, servers: Set<UInt16>? = nil, as revocation: Revocation = .notListed,
+    now: UInt64, servers: Set<UInt16>? = nil, as revocation: Revocation = .policy,
     where condition: (GrantLedger.Key) -> Bool,
     keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false }
   ) -> Closing {
     for (ticket, resolution) in resolutions
     where servers?.contains(resolution.key.server) ?? true && condition(resolution.key) {
-      resolutions[ticket]?.revocation = revocation.code
+      resolutions[ticket]?.revocation = revocation
       // A question that comes after this was decided by the policy in force now.
       inFlight[resolution.key] = nil
     }
@@ -340,12 +349,12 @@ package struct ResolutionEngine: ~Copyable {
     guard !answer.addresses.isEmpty, first.question.snapshot.rules.opensFirewall else {
       return .finish(finishResolution(ticket, grantExpires: .max, epoch: CachedResponse.anyEpoch, now: now))
     }
-    guard let rule = resolution.rule else { return .finish(revoked(ticket, now: now)) }
+    guard let rule = resolution.rule else { return .finish(interrupted(ticket, .policy, now: now)) }
     var notAfter = UInt64.max
     if let until = rule.firstEnd {
       // The process that takes it back at that time, and cuts its connections, may not live to do so: then the kernel ends it.
       let left = until - min(wallSeconds(), until)
-      if left == 0, rule.until == until { return .finish(revoked(ticket, now: now)) }
+      if left == 0, rule.until == until { return .finish(interrupted(ticket, .time, now: now)) }
       if left <= UInt32.max { notAfter = now + left * Self.second + Self.takeBackTime }
       resolution.answer?.ttl = min(answer.ttl, UInt32(clamping: left))
     }
@@ -411,17 +420,19 @@ package struct ResolutionEngine: ~Copyable {
     return resolution
   }
 
-  private mutating func revoked(_ ticket: Ticket, now: UInt64) -> Finished {
-    let resolution = close(ticket)
-    let code = resolution?.revocation ?? .notListed
-    var response = Self.servfail(now: now)
+  private mutating func interrupted(_ ticket: Ticket, _ interruption: Interruption, now: UInt64) -> Finished {
+    Finished(
+      waiting: close(ticket)?.waiting ?? [], response: Self.servfail(now: now), event: Event(interruption))
+  }
+
+  private mutating func ended(_ ticket: Ticket, by revocation: Revocation, now: UInt64) -> Finished {
+    if let interruption = revocation.interruption { return interrupted(ticket, interruption, now: now) }
     // Refused as it would have been if it had come a moment later.
-    if code == .answerNotPublic, let question = resolution?.waiting.first?.question {
-      response = Self.sinkhole(.NOERROR, question, now: now)
-    }
+    let resolution = close(ticket)
+    let response = resolution?.waiting.first.map { Self.sinkhole(.NOERROR, $0.question, now: now) }
     return Finished(
-      waiting: resolution?.waiting ?? [], response: response,
-      event: Event(code: code, members: AuditMembers(), once: false))
+      waiting: resolution?.waiting ?? [], response: response ?? Self.servfail(now: now),
+      event: Event(code: .answerNotPublic, members: AuditMembers(), once: false))
   }
 
   private mutating func finishResolution(_ ticket: Ticket, grantExpires: UInt64, epoch: UInt64, now: UInt64) -> Finished
@@ -436,7 +447,7 @@ package struct ResolutionEngine: ~Copyable {
       let cached = cache.answer(name.span, question.type, now: now, epoch: epoch).response
       return Finished(
         waiting: resolution.waiting, response: cached ?? Self.servfail(now: now),
-        event: cached == nil ? nil : Self.eventOfEveryAnswer(to: question))
+        event: cached == nil ? Event(.cache) : Self.eventOfEveryAnswer(to: question))
     }
     guard let answer = resolution.answer else {
       return Finished(waiting: resolution.waiting, response: Self.servfail(now: now), event: nil)

@@ -13,8 +13,7 @@ extension ControlCallHandler {
     try check(request, ["server", "client", "name", "type", "address", "port"])
     let place = try asker(request)
     let explainer = Explainer(
-      service.snapshot.policy, service.snapshot.zones, service.snapshot.rules,
-      ExplainedHost(settings, closed: service.enclosure.closed), now: policies.clock.seconds())
+      service.snapshot, ExplainedHost(settings, closed: service.enclosure.closed), now: policies.clock.seconds())
     var explanation: ControlAPI.Explanation
     switch (try name(request), request.query["address"]) {
     case (let name?, nil):

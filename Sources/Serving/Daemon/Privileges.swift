@@ -47,7 +47,7 @@ package enum Privileges {
   /// Becomes `account`, if one is given, and gives up every capability for good (P7: or does not start).
   static func lower(to account: Account?) throws(StartError) {
     if let account, geteuid() == 0 {
-      let error = sluice_become(account.user, account.group)
+      let error = sluice_privileges_leave_root(account.user, account.group)
       guard error == 0 else { throw StartError("privileges cannot be lowered: \(SystemError.text(error))") }
     }
     let error = sluice_privileges_drop_all()

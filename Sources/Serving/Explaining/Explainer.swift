@@ -7,6 +7,9 @@ package import Zones
 
 /// Says what a query or a connection of a server would get, and why: by one policy, its zones and its rules.
 package struct Explainer {
+  /// Servers of which the firewall has no set for IPv6 addresses, by their place in the policy. The files alone do not say:
+  /// there may be some in mode `sets`, where the sets are the user's.
+  package var withoutIPv6: Set<Int> = []
   /// With the entries whose time is over.
   private let whole: PolicySnapshot
   private let inForce: PolicySnapshot
@@ -25,6 +28,14 @@ package struct Explainer {
     inForce = PolicySnapshot(whole.servers.map { $0.inForce(at: now) })
   }
 
+  /// By what is in force, with the sets that the bridge found for each server.
+  ///
+  /// - Parameter now: seconds since 1970, at which the question is asked.
+  package init(_ snapshot: ResolverSnapshot, _ host: ExplainedHost, now: UInt64) {
+    self.init(snapshot.policy, snapshot.zones, snapshot.rules, host, now: now)
+    withoutIPv6 = Set(snapshot.servers.indices.filter { !snapshot.servers[$0].opensIPv6 })
+  }
+
   // MARK: - Queries
 
   /// What a query gets.
@@ -36,7 +47,7 @@ package struct Explainer {
       (unknown.name, unknown.type, unknown.answer) = (name.description, type.description, rules.unknownClients.answer)
       return unknown
     }
-    let question = DecidedQuestion(name: name, type: type, server: server, inForce, zones, rules)
+    let question = question(name, type, of: server)
     var found = decided(question)
     (found.server, found.name, found.type) = (inForce.servers[server].name.text, name.description, type.description)
     guard let rule = question.rule else { return found }
@@ -53,6 +64,19 @@ package struct Explainer {
       found.inPartUntil = ControlAPI.time(seconds: end)
     }
     return found
+  }
+
+  private func question(_ name: Name, _ type: RRType, of server: Int) -> DecidedQuestion {
+    let facts = QueryFacts(name.wire.span, type, server: server, hash: inForce.nameHash)
+    let decision = Decision.of(
+      facts, name: name.wire.span, policy: inForce, zones: zones,
+      answersIPv6: rules.answersIPv6(serverOpensIPv6: !withoutIPv6.contains(server)))
+    let rule: EgressRule? =
+      switch decision.verdict {
+      case .allowed(let index), .typeNotAllowed(let index): inForce.rule(server: server, index: index)
+      case .notListed: nil
+      }
+    return DecidedQuestion(name: name, type: type, server: server, facts: facts, decision: decision, rule: rule)
   }
 
   private func decided(_ question: DecidedQuestion) -> ControlAPI.Explanation {
@@ -193,20 +217,6 @@ private struct DecidedQuestion {
   let decision: Decision
   /// The entry that lists the name, whether for this type or not.
   let rule: EgressRule?
-
-  init(
-    name: Name, type: RRType, server: Int, _ policy: PolicySnapshot, _ zones: LocalZones, _ rules: ResolverRules
-  ) {
-    (self.name, self.type, self.server) = (name, type, server)
-    facts = QueryFacts(name.wire.span, type, server: server, hash: policy.nameHash)
-    decision = Decision.of(
-      facts, name: name.wire.span, policy: policy, zones: zones,
-      answersIPv6: rules.answersIPv6(serverOpensIPv6: true))
-    switch decision.verdict {
-    case .allowed(let index), .typeNotAllowed(let index): rule = policy.rule(server: server, index: index)
-    case .notListed: rule = nil
-    }
-  }
 }
 
 extension ControlAPI.Explanation {

@@ -178,7 +178,7 @@ final class ResolutionService {
 
   private func take(_ question: PendingQuery, _ path: any ReplyPath) {
     guard !isStopping, question.snapshot === snapshot || isStillAllowed(question) else {
-      return answerWaiting(engine.refuse(question, path, now: now))
+      return answerWaiting(engine.refuse(question, path, isStopping ? .stopping : .policy, now: now))
     }
     while let displaced = engine.makeRoom(for: question, now: now) { answerWaiting(displaced) }
     perform(engine.submit(question, path, now: now, epoch: shared.epoch.current))
@@ -331,7 +331,7 @@ final class ResolutionService {
     var token = event?.code.token
     if !isRecorded {
       answer = CachedResponse(responseCode: .SERVFAIL, expires: clock.monotonic, extendedError: .otherError)
-      token = "audit-blocked"
+      token = ReplyWriter.unrecorded(isBlocked: shared.audit.isBlocked)
     }
     let text = token.map { (server: question.state.name, token: $0) }
     let isDatagram = question.source.isDatagram

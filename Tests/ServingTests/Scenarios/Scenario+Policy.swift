@@ -47,7 +47,7 @@ extension Scenario {
       [
         .upstream(answers: api, [Address.first]), .upstream(.holds), .ask("github-mcp", api), .reload(withoutAPI),
         .expect(.reload(.inForce)), .upstream(.answers), .expect(.code(.SERVFAIL)), .expect(.done([])),
-        .expect(.events(.notListed, 1)),
+        .expect(.events(.interrupted, 1)), .expect(.events(.notListed, 0)),
       ]),
     Scenario(
       "a question whose address is being opened when its name goes is not answered, and the address is closed",
@@ -60,7 +60,8 @@ extension Scenario {
       "a question that was decided before its name went is turned away",
       [
         .upstream(answers: api, [Address.first]), .decide("github-mcp", api), .reload(withoutAPI), .deliver(api),
-        .expect(.code(.SERVFAIL)), .expect(.questions(0)), .expect(.events(.notListed, 1)),
+        .expect(.code(.SERVFAIL)), .expect(.questions(0)), .expect(.events(.interrupted, 1)),
+        .expect(.events(.notListed, 0)),
       ]),
     Scenario(
       "a question that was decided before a change that does not touch it is answered",
@@ -246,7 +247,7 @@ extension Scenario {
       [
         .upstream(answers: status, [Address.first]), .permit("github-mcp", status, seconds: 60),
         .advance(.milliseconds(59_900)), .bridge(.busy), .ask("github-mcp", status), .advance(.milliseconds(200)),
-        .expect(.code(.SERVFAIL)), .expect(.events(.notListed, 1)), .bridge(.acknowledges), .expect(.permits(0)),
+        .expect(.code(.SERVFAIL)), .expect(.events(.interrupted, 1)), .bridge(.acknowledges), .expect(.permits(0)),
         .expect(.closed("github-mcp", Address.first)),
       ]),
     Scenario(

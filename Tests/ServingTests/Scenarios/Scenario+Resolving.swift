@@ -151,7 +151,8 @@ extension Scenario {
       "who asks after serve was to end is turned away",
       [
         .upstream(answers: api, [Address.first]), .upstream(.holds), .ask("github-mcp", api), .stop(),
-        .ask("db-tools", api, as: "late"), .expect(.code(.SERVFAIL)), .expect(.noAnswer, for: api),
+        .ask("db-tools", api, as: "late"), .expect(.code(.SERVFAIL)), .expect(.events(.interrupted, 1)),
+        .expect(.events(.notListed, 0)), .expect(.noAnswer, for: api),
         .upstream(.answers), .expect(.answer([Address.first]), for: api),
       ]),
     Scenario(

@@ -8,6 +8,7 @@ import FirewallModel
 import Foundation
 import IPNetwork
 import LinuxIO
+import NFTables
 import Resolver
 import Serving
 import Settings
@@ -106,9 +107,10 @@ struct ExplainCommand: ParsableCommand {
 
   private func explain(_ subject: Subject, _ settings: Settings) throws -> ControlAPI.Explanation {
     let policy = PolicySnapshot(settings.policies)
-    let explainer = Explainer(
+    var explainer = Explainer(
       policy, try ZoneFiles.load(settings), ResolverRules(settings),
       ExplainedHost(settings, closed: Self.closed(settings)), now: WallClock.seconds())
+    explainer.withoutIPv6 = Self.withoutIPv6(settings)
     let client = IPAddress(clientOrServer)
     let server = client.map { policy.clients.server(of: $0.unmapped) } ?? policy.server(named: clientOrServer)
     guard client != nil || server != nil else {
@@ -123,6 +125,22 @@ struct ExplainCommand: ParsableCommand {
       }
     explanation.client = client?.description
     return explanation
+  }
+
+  /// Servers without a set for IPv6 addresses in the user's own table; none for a user who may not look, or without a table.
+  private static func withoutIPv6(_ settings: Settings) -> Set<Int> {
+    guard settings.firewall.mode == .sets else { return [] }
+    let plan = FirewallPlan(settings, [])
+    do throws(SystemError) {
+      let sets = try KernelSets().sets(family: plan.family, table: plan.table)
+      guard !sets.isEmpty else { return [] }
+      return Set(
+        settings.policies.indices.filter {
+          sets[SetName(server: settings.policies[$0].name.text, family: .v6, kind: .ports).text] == nil
+        })
+    } catch {
+      return []
+    }
   }
 
   /// Networks of no server whose clients are refused; none for a user who may not read which.

@@ -235,7 +235,8 @@ package struct LogBatch: LogSink {
   }
 
   package func forEach(_ body: (LogLine) -> Void) {
-    for range in ranges { body(LogLine(octets, range)) }
+    let block = octets + repeatElement(0, count: LineBlocks.slack)
+    for range in ranges { body(LogLine(block, range)) }
   }
 }
 

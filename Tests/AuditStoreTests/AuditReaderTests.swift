@@ -51,6 +51,31 @@ import Testing
     #expect(try ids(scratch.log, LogFilter(limit: count)) == ["1", "2", "3", "4", "5", "6"].suffix(count))
   }
 
+  @Test("a member that is looked for is read in the last line too, however that one ends", arguments: 0...20)
+  func lastOctets(length: Int) throws {
+    let text = String(repeating: "x", count: length)
+    let endings = [
+      #""remedy":"\#(text)""#, #""addresses":["\#(text)"]"#, #""\#(text)":0"#, #""a":{"\#(text)":["\#(text)"]}"#,
+    ]
+    for ending in endings {
+      let scratch = Scratch()
+      let line = #"{"ts":"2026-11-20T09:00:00.000Z","decision":"block",\#(ending)}"#
+      try "\(line)\n".write(toFile: scratch.log, atomically: false, encoding: .utf8)
+      for limit in [nil, 1] {
+        var times: [ClosedRange<Int64>?] = []
+        func note(_ line: LogLine) { times.append(line.interval) }
+        var reader = AuditReader(path: scratch.log, filter: LogFilter(limit: limit))
+        var order = LogOrder()
+        try reader.read { line in
+          note(line)
+          order.add(line, note)
+        }
+        order.end(note)
+        #expect(times == Array(repeating: 1_795_165_200_000...1_795_165_200_000, count: 2), "\(line) \(limit ?? -1)")
+      }
+    }
+  }
+
   @Test("server, decision, name and time each narrow, and together")
   func filters() throws {
     let scratch = try log([Array(1...20), Array(21...40)])

@@ -15,6 +15,16 @@ import Testing
     #expect(try findings(patterns) == [])
   }
 
+  @Test("a finding begins with its place, and where it stands in no file with its severity")
+  func places() {
+    func text(_ file: String, _ line: Int) -> String {
+      Diagnostic.warning("stays closed", at: SourceLocation(file: file, line: line, column: line)).description
+    }
+    #expect(text("a.yaml", 3) == "a.yaml:3:3: warning: stays closed")
+    #expect(text("a.yaml", 0) == "a.yaml: warning: stays closed")
+    #expect(text("", 0) == "warning: stays closed")
+  }
+
   @Test(
     "a wildcard over a public suffix is an error",
     arguments: [

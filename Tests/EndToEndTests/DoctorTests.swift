@@ -133,7 +133,7 @@ extension EndToEnd {
         #expect(try bed.sluice.command("check").errors.contains(told))
         _ = try bed.dig("api.github.com", "A")
         try eventually("the client's question is told") {
-          bed.sluice.errors.contains("of clients in no server's network: they get no name")
+          bed.sluice.errors.contains("of clients that no policy knows: they get no name")
         }
         try follow("listen-outside", bed, says: "instead of 10.99.1.0/24") {
           try Data(TestbedSettings.standardPolicies.utf8).write(to: bed.sluice.policyFile)

@@ -415,6 +415,7 @@ import Testing
     .configurationWarning: "each has its own, SettingsLoaderTests", .fileExposed: "ConfinementFolderTests",
     .podmanFile: "ListenDiagnosisTests", .podmanNetwork: "ListenDiagnosisTests", .podmanPort: "DockerDiagnosisTests",
     .setUnused: "SetsDiagnosisTests", .forwardOpen: "SetsDiagnosisTests", .forwardClosed: "SetsDiagnosisTests",
+    .queriesRefused: "HostFiltersTests", .openRefused: "HostFiltersTests",
     .forwardUnknown: "a remark for what cannot be told", .forwardUnread: "needs a host without nft",
     .engineAbsent: "EngineSocketsTests", .engineUnasked: "EngineSocketsTests",
   ]

@@ -25,11 +25,12 @@ package struct LogLine: Sendable {
     private static let keys = allCases.map { Array($0.key.utf8) }
   }
 
-  /// The line stands among others.
+  /// The line stands among others; behind its newline are `LineBlocks.slack` octets at least, whatever they are.
   private let block: [UInt8]
   private let ranges: EventMemberRanges
 
   init(_ block: [UInt8], _ ranges: EventMemberRanges) {
+    assert(ranges.line.upperBound + 1 + LineBlocks.slack <= block.count, "a line that is read past its end")
     self.block = block
     self.ranges = ranges
   }
@@ -58,8 +59,9 @@ package struct LogLine: Sendable {
   /// The same event, without what it stood among.
   func alone() -> LogLine {
     var octets: [UInt8] = []
-    octets.reserveCapacity(ranges.line.count + 1)
+    octets.reserveCapacity(ranges.line.count + 1 + LineBlocks.slack)
     let ranges = moved(to: &octets)
+    octets.append(contentsOf: repeatElement(0, count: LineBlocks.slack))
     return LogLine(octets, ranges)
   }
 

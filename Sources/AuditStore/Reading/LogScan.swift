@@ -238,7 +238,8 @@ package struct LogBatch: LogSink {
 
   /// Calls `body` with each line, in the order in which they were added.
   package func forEach(_ body: (LogLine) -> Void) {
-    for range in ranges { body(LogLine(octets, range)) }
+    let block = octets + repeatElement(0, count: LineBlocks.slack)
+    for range in ranges { body(LogLine(block, range)) }
   }
 }
 

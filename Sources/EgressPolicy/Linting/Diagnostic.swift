@@ -28,8 +28,11 @@ package struct Diagnostic: Error, Hashable, Sendable {
 }
 
 extension Diagnostic: CustomStringConvertible {
-  /// `file:line:column: error: message`.
-  package var description: String { "\(location.full): \(severity.rawValue): \(message)" }
+  /// `file:line:column: error: message`; what stands in no file begins with its severity.
+  package var description: String {
+    let text = "\(severity.rawValue): \(message)"
+    return location.file.isEmpty ? text : "\(location.full): \(text)"
+  }
 }
 
 extension Diagnostic: Comparable {

@@ -380,7 +380,8 @@ package final class Service {
       let workers = try openWorkers(shared, audit, sharing: true)
       StandardError.write(
         "sluice: warning: nothing can be bound beside the UDP sockets that were passed (\(error)): "
-          + "all workers read those, and who floods has no queue of its own")
+          + "all workers read those, and who floods has no queue of its own; ListenDatagram= of each address "
+          + "\(settings.workers + 1) times, with ReusePort=yes, gives each a socket")
       return workers
     }
   }

@@ -20,8 +20,9 @@ struct UnknownClientNotice {
     let count = total - told
     (told, last) = (total, now)
     return
-      "warning: \(count) \(count == 1 ? "query" : "queries") of clients in no server's network: they get no name, and nothing "
-      + "keeps them from any address; `sluice log --decision block` names them, `sluice doctor` says what mends it"
+      "warning: \(count) \(count == 1 ? "query" : "queries") of clients that no policy knows: they get no name, and unless "
+      + "their network or interface is a server's they reach every address; `sluice log --decision block` names them, "
+      + "`sluice doctor` says what mends it"
   }
 }
 

@@ -76,7 +76,7 @@ struct StatusCommand: ParsableCommand {
             + ", \(audit.pending) of \(audit.room) octets waiting"
             + (audit.blocked ? TerminalStyle.bad("; BLOCKED: the log cannot be written") : "")
             + (audit.rotationFault.map { TerminalStyle.bad("; NOT ROTATED: \($0)") } ?? "")
-            + (audit.replaced > 0 ? "; taken away \(audit.replaced) times" : "")
+            + (audit.replaced > 0 ? "; taken away \(counted(audit.replaced, "time"))" : "")
         ),
         ("promises", PromiseText.text(status.violations).map(TerminalStyle.bad) ?? "no violation seen"),
       ] + Self.lost(status) + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])

@@ -32,7 +32,7 @@ struct DoctorCommand: ParsableCommand {
       findings += ListenDiagnosis.outside(ListenCoverage.ofThisHost(settings).gaps)
       findings += ListenDiagnosis.podman(settings.listen, folder: podman)
       findings += HostDiagnosis.table(settings)
-      findings += HostDiagnosis.sets(settings)
+      findings += HostDiagnosis.sets(settings) + HostDiagnosis.filters(settings)
       findings += HostDiagnosis.enclosure(settings)
       findings += DockerDiagnosis.findings(
         settings, configuration: configuration.config, engines: EngineSockets(docker, .ofThisHost))

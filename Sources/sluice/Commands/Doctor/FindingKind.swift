@@ -40,6 +40,8 @@ enum FindingKind: String, CaseIterable {
   case forwardUnknown = "forward-unknown"
   case forwardClosed = "forward-closed"
   case forwardUnread = "forward-unread"
+  case queriesRefused = "queries-refused"
+  case openRefused = "open-refused"
 
   // Networks and interfaces
   case interfacesUnread = "interfaces-unread"

@@ -1,11 +1,15 @@
 import Foundation
 import IPNetwork
 
-/// The chains that packets which the host forwards go through, as `nft -j list ruleset` prints them (libnftables-json(5)).
+/// The chains that packets go through which the host forwards or takes, as `nft -j list ruleset` prints them (libnftables-json(5)).
 struct ForwardRuleset {
+  /// What a chain hooks.
+  enum Hook: String { case forward, input }
+
   struct BaseChain {
     /// Family, table and chain, as `inet filter-mcp forward`.
     var name: String
+    var hook: Hook
     var priority: Int
     /// Whether its policy is drop.
     var isClosed: Bool
@@ -27,10 +31,10 @@ struct ForwardRuleset {
     guard case .array(let objects)? = listing["nftables"] else { return }
     for object in objects {
       if let chain = object["chain"], let name = Self.name(chain, chain["name"]) {
-        guard chain["hook"]?.text == "forward" else { continue }
+        guard let hook = chain["hook"]?.text.flatMap({ Hook(rawValue: $0) }) else { continue }
         bases.append(
           BaseChain(
-            name: name, priority: chain["prio"]?.number ?? 0, isClosed: chain["policy"]?.text == "drop"))
+            name: name, hook: hook, priority: chain["prio"]?.number ?? 0, isClosed: chain["policy"]?.text == "drop"))
       } else if let rule = object["rule"], let name = Self.name(rule, rule["chain"]),
         case .array(let statements)? = rule["expr"]
       {
@@ -61,11 +65,18 @@ struct ForwardRuleset {
     rules[chain, default: []].append(rule)
   }
 
-  /// Those that a packet of a family passes, in order.
-  func forward(_ family: IPAddress.Family) -> [BaseChain] {
+  /// Those of a hook that a packet of a family passes, in order.
+  func chains(_ hook: Hook, of family: IPAddress.Family) -> [BaseChain] {
     let own = family == .v4 ? "ip" : "ip6"
-    return bases.filter { chain in ["inet ", "\(own) "].contains { chain.name.hasPrefix($0) } }
-      .sorted { $0.priority < $1.priority }
+    return bases.filter { chain in
+      chain.hook == hook && ["inet ", "\(own) "].contains { chain.name.hasPrefix($0) }
+    }
+    .sorted { $0.priority < $1.priority }
+  }
+
+  /// Takes a table away in thought, and those whose names begin with its own and a slash.
+  mutating func remove(_ table: String) {
+    bases.removeAll { ["\(table) ", "\(table)/"].contains(where: $0.name.hasPrefix) }
   }
 }
 

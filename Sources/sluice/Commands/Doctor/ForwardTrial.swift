@@ -1,21 +1,27 @@
 import Foundation
 import IPNetwork
 
-/// A packet that begins something, sent in thought through every chain that hooks forward: whether rules that are not
-/// Sluice's look into the sets that it feeds, and refuse what is not in them.
+/// A packet that begins something, sent in thought through every chain of a hook: whether rules that are not Sluice's look
+/// into the sets that it feeds and refuse what is not in them, or refuse what Sluice lets through.
 struct ForwardTrial {
   /// What a packet carries.
-  enum Content: Hashable, CaseIterable {
+  enum Content: Hashable {
     case https
     /// TCP to a port that rules have no reason to name.
     case otherTCP
     case quic
     /// An echo request of ICMP or ICMPv6, by the packet's family.
     case echo
+    /// UDP to the port of a resolver.
+    case query(Int)
+
+    /// What is tried of what the host forwards.
+    static let forwarded: [Content] = [.https, .otherTCP, .quic, .echo]
 
     /// Nil for what has no ports.
     var port: Int? {
       switch self {
+      case .query(let port): port
       case .https, .quic: 443
       case .otherTCP: 4444
       case .echo: nil
@@ -35,12 +41,20 @@ struct ForwardTrial {
     var sets: Set<String>
     /// Whether these hold where it goes.
     var isOpen: Bool
+    var hook = ForwardRuleset.Hook.forward
+    /// Where it goes; nil for an address that nothing else can mean.
+    var target: IPAddress?
+    /// Whether it belongs to a connection that the kernel tracks: queries to Sluice do not.
+    var isTracked = true
+    /// Whether what asks for nothing but a connection's state, in a way of which nft does not tell which, is taken to mean the
+    /// answers to what was let through before.
+    var takesStatesForAnswers = false
 
     /// As nft calls it where it names what a rule is for.
     var layer: String {
       switch content {
       case .https, .otherTCP: "tcp"
-      case .quic: "udp"
+      case .quic, .query: "udp"
       case .echo: source.family == .v4 ? "icmp" : "icmpv6"
       }
     }
@@ -49,14 +63,15 @@ struct ForwardTrial {
     var number: Int {
       switch content {
       case .https, .otherTCP: 6
-      case .quic: 17
+      case .quic, .query: 17
       case .echo: source.family == .v4 ? 1 : 58
       }
     }
 
-    /// An address for documentation (RFC 5737, RFC 3849), which nothing else can mean.
+    /// Without a target an address for documentation (RFC 5737, RFC 3849).
     var destination: IPAddress {
-      source.family == .v4
+      if let target { return target }
+      return source.family == .v4
         ? IPAddress(v4: 198 << 24 | 51 << 16 | 100 << 8 | 1) : IPAddress(high: 0x2001_0DB8_FFFF_0000, low: 1)
     }
   }
@@ -70,6 +85,8 @@ struct ForwardTrial {
     var refusingRules: Set<String> = []
     /// The chains that may refuse it by their policy.
     var refusingPolicies: Set<String> = []
+    /// The chains of the hook on whose way it may be refused.
+    var refusingBases: Set<String> = []
     /// Sets of Sluice's that were looked into.
     var sets: Set<String> = []
 
@@ -104,8 +121,9 @@ struct ForwardTrial {
 
   private mutating func run() -> Outcome {
     var marks: Set<Int?> = [0]
-    for chain in ruleset.forward(packet.source.family) {
+    for chain in ruleset.chains(packet.hook, of: packet.source.family) {
       var next: Set<Int?> = []
+      let refusals = outcome.refusals
       for mark in marks {
         for exit in walk(chain.name, mark, depth: 0) {
           switch exit {
@@ -116,6 +134,7 @@ struct ForwardTrial {
         }
       }
       marks = next
+      if outcome.refusals != refusals { outcome.refusingBases.insert(chain.name) }
     }
     outcome.passes = !marks.isEmpty
     return outcome
@@ -164,6 +183,11 @@ struct ForwardTrial {
         case ("target", "MARK"), ("target", "CONNMARK"): mark = nil
         case ("target", "LOG"), ("target", "NFLOG"), ("target", "CT"), ("target", "TCPMSS"): break
         case ("target", _): return (guess(), behind.union([mark]))
+        case ("match", "conntrack"), ("match", "state"):
+          guard packet.isTracked, !packet.takesStatesForAnswers || rule.contains(where: Self.namesPort) else {
+            return ([], behind.union([mark]))
+          }
+          behind.insert(mark)
         default: behind.insert(mark)
         }
       case "vmap":
@@ -182,6 +206,12 @@ struct ForwardTrial {
       }
     }
     return ([], behind.union([mark]))
+  }
+
+  /// Whether a statement is a match of ports, as nft tells it or as iptables has it.
+  private static func namesPort(_ statement: JSONValue) -> Bool {
+    statement["match"]?["left"]?["payload"]?["field"]?.text == "dport"
+      || ["tcp", "udp", "multiport", "set"].contains(statement["xt"]?["name"]?.text)
   }
 
   /// The way on behind what cannot be followed.
@@ -309,7 +339,8 @@ extension ForwardTrial {
 
   private func connection(_ key: String, _ right: JSONValue) -> Bool? {
     switch key {
-    case "state": right.text.map { $0 == "new" }
+    case "state": right.text.map { $0 == (packet.isTracked ? "new" : "untracked") }
+    case _ where !packet.isTracked: false
     // Nothing translates its destination.
     case "status": right.text.flatMap { ["dnat", "assured", "seen-reply", "dying"].contains($0) ? false : nil }
     case "direction": right.text.map { $0 == "original" }

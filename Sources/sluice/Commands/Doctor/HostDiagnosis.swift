@@ -249,6 +249,21 @@ enum HostDiagnosis {
     }
   }
 
+  /// What the host's other rules make of that which Sluice's let through.
+  static func filters(_ settings: Settings) -> [Finding] {
+    guard settings.firewall.mode == .managed, geteuid() == 0 else { return [] }
+    do {
+      return try HostFilters(settings)?.findings ?? []
+    } catch {
+      return [
+        .warning(
+          .forwardUnread, "filter",
+          "what other rules refuse is not known: \((error as? StartError)?.reason ?? "\(error)")",
+          "apt-get install nftables")
+      ]
+    }
+  }
+
   /// nftables.service flushes every table at a reload, the managed one as well, unless its file brings the rules along.
   ///
   /// A table that is Sluice's alone it leaves out, and a file that brings its rules along is refused.

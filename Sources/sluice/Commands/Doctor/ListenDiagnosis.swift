@@ -70,7 +70,7 @@ enum ListenDiagnosis {
         Finding.serious(
           .podmanNetwork, "podman",
           "network \(network.name) has DNS of its own: aardvark-dns cannot bind \(gateway) port 53, where sluice listens, "
-            + "and its containers do not start",
+            + "and its containers do not start, or by the version of Podman without that DNS",
           "make the network without it: podman network create --disable-dns …, and podman run --dns \(gateway) …")
       }
     }

@@ -48,7 +48,7 @@ struct SetsDiagnosis {
     /// To an address that is in no set.
     var closed: [ForwardTrial.Packet] {
       SetsDiagnosis.hosts(of: network).flatMap { source in
-        ForwardTrial.Content.allCases.map { content in
+        ForwardTrial.Content.forwarded.map { content in
           var packet = packet
           (packet.source, packet.content, packet.isOpen) = (source, content, false)
           return packet
@@ -60,11 +60,9 @@ struct SetsDiagnosis {
   private func packet(
     of server: FirewallPlan.Server, _ network: IPPrefix, _ names: [SetName]
   ) -> ForwardTrial.Packet {
-    let hosts = Self.hosts(of: network)
-    // The first is often the host's own.
-    return ForwardTrial.Packet(
-      source: hosts.count > 1 ? hosts[1] : network.address, interface: server.interface ?? interface(of: network),
-      outgoing: uplink(network.address.family), sets: Set(names.map { "\(table) \($0.text)" }), isOpen: true)
+    ForwardTrial.Packet(
+      source: Self.client(of: network), interface: server.interface ?? host.interface(of: network),
+      outgoing: host.uplink(network.address.family), sets: Set(names.map { "\(table) \($0.text)" }), isOpen: true)
   }
 
   private func findings(_ trials: Trials) -> [Finding] {
@@ -146,6 +144,12 @@ struct SetsDiagnosis {
     return ForwardTrial.outcome(of: packet, in: mended).certainlyPasses
   }
 
+  /// One that a network's packets come from: the first host is often the machine itself.
+  static func client(of network: IPPrefix) -> IPAddress {
+    let hosts = hosts(of: network)
+    return hosts.count > 1 ? hosts[1] : network.address
+  }
+
   /// The first, the second and the last host of a network.
   private static func hosts(of network: IPPrefix) -> [IPAddress] {
     let (first, last) = (network.address, network.last)
@@ -165,7 +169,7 @@ struct SetsDiagnosis {
   /// `tcp/443, icmp from 10.77.1.2`: from which hosts is said where it is not all that were tried.
   private static func list(_ packets: [ForwardTrial.Packet], of trials: Trials) -> String {
     let tried = hosts(of: trials.network)
-    return ForwardTrial.Content.allCases.compactMap { content in
+    return ForwardTrial.Content.forwarded.compactMap { content in
       let some = packets.filter { $0.content == content }
       guard let first = some.first else { return nil }
       let shown = "\(first.layer)\(content.port.map { "/\($0)" } ?? "")"
@@ -178,15 +182,18 @@ struct SetsDiagnosis {
     guard let port = packet.content.port else { return "ping -c 1 -W 3 \(packet.destination)" }
     return "nc \(packet.layer == "udp" ? "-u " : "")-w 3 \(packet.destination) \(port)"
   }
+}
 
-  private func interface(of network: IPPrefix) -> String? {
-    host.addresses.first { $0.network.overlaps(network) }.flatMap { host.interface(index: $0.interface)?.name }
+extension HostNetwork {
+  /// The interface that has an address in a network.
+  func interface(of network: IPPrefix) -> String? {
+    addresses.first { $0.network.overlaps(network) }.flatMap { interface(index: $0.interface)?.name }
   }
 
   /// By which interface the host reaches what it has no other route to.
-  private func uplink(_ family: IPAddress.Family) -> String? {
-    host.routes.first { $0.destination.length == 0 && $0.destination.address.family == family }
-      .flatMap { host.interface(index: $0.interface)?.name }
+  func uplink(_ family: IPAddress.Family) -> String? {
+    routes.first { $0.destination.length == 0 && $0.destination.address.family == family }
+      .flatMap { interface(index: $0.interface)?.name }
   }
 }
 

@@ -235,7 +235,9 @@ extension ResolutionService {
     for start in stride(from: 0, to: commits.count, by: FirewallOptions.unit) {
       let unit = Array(commits[start..<min(start + FirewallOptions.unit, commits.count)])
       commit(unit) { [unowned self] result in
-        if case .committed = result { engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch) }
+        guard case .committed = result else { return }
+        engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
+        keepRecord(ofHolders: unit.map(\.element))
       }
     }
   }

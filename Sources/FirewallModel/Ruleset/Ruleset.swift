@@ -14,8 +14,8 @@ import IPNetwork
 ///        ├────── ip saddr @held-… ──► host/held: refused
 ///        ├────── what belongs to a connection that the rules accepted ──► accepted
 ///        └────── ip daddr @clients-… ──► host/inbound: listed in @inbound-…, else refused
-///     SERVER: without bounds: answered, to open elements ► neighbour discovery, own network ► bounds of bytes
-///             ► new: SERVER/new ► open elements ► accepted before ► refused
+///     SERVER: without bounds: answered, to open elements ► neighbour discovery, own network
+///             ► of no connection: SERVER/unconnected, told by a bucket and dropped ► bounds of bytes ► new: SERVER/new ► open elements ► accepted before ► refused
 ///     SERVER/new: to another server's network only as its `inbound` says ► open elements, static: marked, accepted
 ///     input ── an upstream's address from the wrong interface ──► dropped
 ///        ├──── by a link ──► input/INTERFACE ── its servers' networks ──► host/fence, else refused as spoofed
@@ -208,7 +208,9 @@ package enum Ruleset {
 
   private static func chains(of server: FirewallPlan.Server) -> [String] {
     if server.isGone { return [] }
-    var names = [server.name, RulesetReason.new.chain(server.name)] + boundChains(of: server)
+    var names =
+      [server.name, RulesetReason.new.chain(server.name), RulesetReason.unconnected.chain(server.name)]
+      + boundChains(of: server)
     if server.interface != nil { names.append(RulesetReason.spoofed.chain(server.name)) }
     return names
   }
@@ -485,3 +487,5 @@ struct RulesetScript {
     line("add rule", chain, rule)
   }
 }
+  /// It belongs to no connection.
+  case unconnected

@@ -113,6 +113,7 @@ extension ResolutionService {
     case .spoofed: return (.spoofedSource, nil, nil)
     case .held: return (.networkHeld, nil, nil)
     case .inbound: return (.inboundRefused, nil, nil)
+    case .unconnected: return (.noConnection, name, nil)
     case .host: return (refusal.port == 53 ? .otherResolver : .hostFence, nil, nil)
     case .closed: break
     }

@@ -427,8 +427,33 @@ package enum Ruleset {
 
   private static func isMap(_ text: String) -> Bool { text.hasPrefix("servers") }
 
-  /// Whether the text is the name of a map or set of networks that a ruleset can have.
+  /// Before the names of what a table begins with that is to let nothing pass until its rules are in.
+  package static let closingPrefix = "closing/"
+
+  /// Its chains, each before those that it leads to.
+  private static let closingChains = ["arriving/hook", "passing/hook", "arriving", "passing"].map { closingPrefix + $0 }
+
+  /// What takes all of that away, behind a ruleset.
+  ///
+  /// - Parameters:
+  ///   - chains: of the table; as `sets`.
+  package static func opening(_ table: String, chains: Set<String>, sets: Set<String>) -> String {
+    var text = RulesetScript(table: "inet \(table)")
+    let mine = closingChains.filter(chains.contains)
+    for chain in mine { text.line("flush chain", chain) }
+    for chain in mine { text.line("delete chain", chain) }
+    for set in sets.filter(isClosing).sorted() { text.line("delete set", set) }
+    return text.text
+  }
+
+  /// Whether the text is the name of one of its sets.
+  package static func isClosing(_ set: String) -> Bool {
+    ["links", "networks-4", "networks-6"].contains { set == closingPrefix + $0 }
+  }
+
+  /// Whether the text is the name of a map or set of networks that a ruleset can have, or can begin with.
   package static func isNetworkTable(_ text: String) -> Bool {
+    if isClosing(text) { return true }
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 2, let length = UInt8(parts[1]), length <= 128, String(length) == parts[1] else {
       return false
@@ -468,6 +493,8 @@ enum RulesetReason: String {
   case maxBytes = "max-bytes"
   case maxBytesPerHour = "max-bytes-per-hour"
   case spoofed
+  /// It belongs to no connection.
+  case unconnected
   /// No refusal: where the first packet of a connection is looked at.
   case new
 
@@ -487,5 +514,3 @@ struct RulesetScript {
     line("add rule", chain, rule)
   }
 }
-  /// It belongs to no connection.
-  case unconnected

@@ -78,6 +78,8 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var familiesDiffer: Self { Self(rawValue: 55) }
   @inlinable package static var interrupted: Self { Self(rawValue: 61) }
 
+  @inlinable package static var noConnection: Self { Self(rawValue: 57) }
+
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
     /// A DNS query was decided: the record holds a wire name, and the event has a type and an rcode.
@@ -202,6 +204,7 @@ extension AuditCode {
       .familiesDiffer, .query, "families-differ", "upstream has addresses of one family, and no such name of the other",
       .observe),
     Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
+    Row(.noConnection, .connection, "no-connection", "packet of no connection", .block),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

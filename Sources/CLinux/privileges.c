@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -122,6 +123,68 @@ int sluice_spawn(const char *path, char *const argv[], char *const envp[], const
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return error == 0 ? pid : -error;
+}
+
+// What a child that shares the caller's memory needs until it is another program.
+struct dependent {
+  const char *path;
+  char *const *argv;
+  char *const *envp;
+  const int *moved;
+  int count;
+  pid_t parent;
+  int error;
+};
+
+// posix_spawn(3) has no attribute for the signal. The caller stands still until this is another program, or has ended.
+static int become_dependent(void *argument) {
+  struct dependent *self = argument;
+  struct sigaction plain = {.sa_handler = SIG_DFL};
+  // Those that the kernel or the C library keeps to itself are refused, and need nothing.
+  for (int number = 1; number < NSIG; number++) sigaction(number, &plain, NULL);
+  sigset_t none;
+  sigemptyset(&none);
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || setpgid(0, 0) != 0) goto failed;
+  // A parent that ended before the line above sends no signal any more.
+  if (getppid() != self->parent) return 127;
+  for (int i = 0; i < self->count; i++) {
+    if (dup2(self->moved[i], i) < 0) goto failed;
+  }
+  if (close_range((unsigned)self->count, ~0U, 0) != 0 || sigprocmask(SIG_SETMASK, &none, NULL) != 0) goto failed;
+  execve(self->path, self->argv, self->envp);
+failed:
+  self->error = errno;
+  return 127;
+}
+
+int sluice_spawn_dependent(const char *path, char *const argv[], char *const envp[], const int *fds, int count) {
+  enum { limit = 8, stack_size = 1 << 16 };
+  int moved[limit] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  if (count < 0 || count > limit) return -EINVAL;
+  char *stack = malloc(stack_size);
+  if (stack == NULL) return -ENOMEM;
+  struct dependent child = {path, argv, envp, moved, count, getpid(), 0};
+  for (int i = 0; i < count && child.error == 0; i++) {
+    moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
+    if (moved[i] < 0) child.error = errno;
+  }
+  pid_t pid = -1;
+  if (child.error == 0) {
+    sigset_t all, former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    // The stack grows down from its end, which malloc has aligned.
+    pid = clone(become_dependent, stack + stack_size, CLONE_VM | CLONE_VFORK | SIGCHLD, &child);
+    if (pid < 0) child.error = errno;
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+  }
+  for (int i = 0; i < count; i++) {
+    if (moved[i] >= 0) close(moved[i]);
+  }
+  free(stack);
+  if (child.error == 0) return pid;
+  if (pid > 0) waitpid(pid, NULL, 0);
+  return -child.error;
 }
 
 int sluice_child_signals(void) {

@@ -161,6 +161,7 @@ extension ElementWriter {
       case "max-bytes": kind = .maxBytes
       case "max-bytes-per-hour": kind = .maxBytesPerHour
       case "spoofed": kind = .spoofed
+      case "unconnected" where words[1] != "host": kind = .unconnected
       case "held" where words[1] == "host": kind = .held
       case "inbound" where words[1] == "host": kind = .inbound
       default: return nil

@@ -27,10 +27,26 @@ struct ClosingRules: Hashable {
   /// Closes nothing.
   var isEmpty: Bool { interfaces.isEmpty && networks.isEmpty }
 
-  /// Before the kernel puts fragments together, and before any other program's rules.
-  private static let arrival = -500
-  /// Before the plan's own chain.
-  private static let passage = -20
+  /// What the rules are called in a table, and where they stand.
+  private struct Names {
+    /// Before each name.
+    var prefix = ""
+    /// Counts what is dropped.
+    var counter: String?
+    /// Before the kernel puts fragments together, and before any other program's rules.
+    var arrival = -500
+    /// Before the plan's own chain.
+    var passage = -20
+
+    var arriving: String { prefix + "arriving" }
+    var passing: String { prefix + "passing" }
+    var links: String { prefix + "links" }
+    func set(_ family: IPAddress.Family) -> String { "\(prefix)networks-\(family.rawValue)" }
+  }
+
+  private static let own = Names(counter: counter)
+  /// Behind those of the table of their own, which count.
+  private static let first = Names(prefix: Ruleset.closingPrefix, arrival: -499, passage: -19)
 
   /// The batch that makes the table, instead of the one that is there.
   ///
@@ -39,45 +55,58 @@ struct ClosingRules: Hashable {
     var batch = NetlinkBatch(table: table)
     if replaces { batch.deleteTable() }
     batch.addTable()
-    let families = [IPAddress.Family.v4, .v6].filter { family in networks.contains { $0.address.family == family } }
-    for family in families {
-      let ranges = DisjointRanges(networks.map { (prefix: $0, owner: 0) }, family: family).ranges
-      batch.addRanges(Self.set(family), family, ranges.map { $0.first...$0.last })
-    }
-    if !interfaces.isEmpty { batch.addInterfaces(Self.links, interfaces) }
     batch.addCounter(Self.counter)
-    for chain in [Self.arriving, Self.passing] { batch.addChain(chain) }
-    batch.addRule(Self.arriving, [.loopback], .accept)
-    for chain in [Self.arriving, Self.passing] { batch.addRule(chain, .neighbourDiscovery, .accept) }
-    // A wildcard means every address, the host's or not: what is not goes by the other chain.
-    for listener in listeners where families.contains(listener.address.family) {
-      for transport: UInt8 in [6, 17] { batch.addRule(Self.arriving, .question(to: listener, transport), .accept) }
-    }
-    for chain in [Self.arriving, Self.passing] {
-      if !interfaces.isEmpty { Self.drop(chain, [.interface(in: Self.links)], in: &batch) }
-      for family in families { Self.drop(chain, .family(family) + [.source(family, in: Self.set(family))], in: &batch) }
-    }
-    for family in families {
-      Self.drop(Self.passing, .family(family) + [.destination(family, in: Self.set(family))], in: &batch)
-    }
-    if awake { Self.wake(&batch) }
+    fill(Self.own, in: &batch)
+    if awake { Self.wake(Self.own, &batch) }
     return batch
   }
 
-  private static func drop(_ chain: String, _ matches: [NetlinkBatch.Match], in batch: inout NetlinkBatch) {
-    batch.addRule(chain, matches, .drop, counter: counter)
+  /// Has the plan's own table begin with these rules, awake, in the transaction that makes it. They are no table that ends with
+  /// a process: whatever ends before the plan's rules are in, they are. What installs those takes these away, as what an earlier
+  /// plan left (`Ruleset.isClosing`).
+  func begin(_ batch: inout NetlinkBatch) {
+    guard !isEmpty else { return }
+    fill(Self.first, in: &batch)
+    Self.wake(Self.first, &batch)
+  }
+
+  private func fill(_ names: Names, in batch: inout NetlinkBatch) {
+    let families = [IPAddress.Family.v4, .v6].filter { family in networks.contains { $0.address.family == family } }
+    for family in families {
+      let ranges = DisjointRanges(networks.map { (prefix: $0, owner: 0) }, family: family).ranges
+      batch.addRanges(names.set(family), family, ranges.map { $0.first...$0.last })
+    }
+    if !interfaces.isEmpty { batch.addInterfaces(names.links, interfaces) }
+    for chain in [names.arriving, names.passing] { batch.addChain(chain) }
+    batch.addRule(names.arriving, [.loopback], .accept)
+    for chain in [names.arriving, names.passing] { batch.addRule(chain, .neighbourDiscovery, .accept) }
+    // A wildcard means every address, the host's or not: what is not goes by the other chain.
+    for listener in listeners where families.contains(listener.address.family) {
+      let source = names.set(listener.address.family)
+      for transport: UInt8 in [6, 17] {
+        batch.addRule(names.arriving, .question(to: listener, transport, from: source), .accept)
+      }
+    }
+    func drop(_ chain: String, _ matches: [NetlinkBatch.Match]) {
+      batch.addRule(chain, matches, .drop, counter: names.counter)
+    }
+    for chain in [names.arriving, names.passing] {
+      if !interfaces.isEmpty { drop(chain, [.interface(in: names.links)]) }
+      for family in families { drop(chain, .family(family) + [.source(family, in: names.set(family))]) }
+    }
+    for family in families { drop(names.passing, .family(family) + [.destination(family, in: names.set(family))]) }
   }
 
   /// The batch that puts the rules in the packets' way.
   func waking() -> NetlinkBatch {
     var batch = NetlinkBatch(table: table)
-    Self.wake(&batch)
+    Self.wake(Self.own, &batch)
     return batch
   }
 
-  private static func wake(_ batch: inout NetlinkBatch) {
+  private static func wake(_ names: Names, _ batch: inout NetlinkBatch) {
     for (hook, priority, rules) in [
-      (NetlinkBatch.Hook.arrival, arrival, arriving), (.passage, passage, passing),
+      (NetlinkBatch.Hook.arrival, names.arrival, names.arriving), (.passage, names.passage, names.passing),
     ] {
       let chain = "\(rules)/hook"
       batch.addChain(chain, hook: hook, priority: priority)
@@ -88,7 +117,7 @@ struct ClosingRules: Hashable {
   /// The batch that takes them out of the packets' way.
   func sleeping() -> NetlinkBatch {
     var batch = NetlinkBatch(table: table)
-    for rules in [Self.arriving, Self.passing] { batch.deleteChain("\(rules)/hook") }
+    for rules in [Self.own.arriving, Self.own.passing] { batch.deleteChain("\(rules)/hook") }
     return batch
   }
 
@@ -98,11 +127,8 @@ struct ClosingRules: Hashable {
     return batch
   }
 
-  private static let (arriving, passing) = ("arriving", "passing")
-  private static let links = "links"
   /// Counts what is dropped.
   static let counter = "dropped"
-  private static func set(_ family: IPAddress.Family) -> String { "networks-\(family.rawValue)" }
 }
 
 extension [NetlinkBatch.Match] {
@@ -115,10 +141,14 @@ extension [NetlinkBatch.Match] {
   fileprivate static func family(_ family: IPAddress.Family) -> Self { [.family(family)] }
 
   /// A question from a governed network to an address and port of the resolver.
-  fileprivate static func question(to listener: FirewallPlan.Endpoint, _ transport: UInt8) -> Self {
+  ///
+  /// - Parameter networks: the set of those of its family.
+  fileprivate static func question(
+    to listener: FirewallPlan.Endpoint, _ transport: UInt8, from networks: String
+  ) -> Self {
     let family = listener.address.family
     let port = [UInt8(listener.port >> 8), UInt8(truncatingIfNeeded: listener.port)]
-    var matches: Self = .family(family) + [.source(family, in: "networks-\(family.rawValue)")]
+    var matches: Self = .family(family) + [.source(family, in: networks)]
     if listener.address.value != 0 { matches.append(.address(listener.address)) }
     return matches + [.transport(transport), .payload(offset: 2, port, .equal)]
   }

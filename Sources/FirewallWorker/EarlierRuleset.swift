@@ -93,18 +93,19 @@ package enum EarlierRuleset {
   }
 
   static func apply(_ text: String, table: String) throws(InstallationError) {
-    let (kernel, isForeign): (KernelSets, Bool)
+    let (kernel, isForeign, opening): (KernelSets, Bool, String)
     do throws(SystemError) {
       kernel = try KernelSets()
       let sets = try kernel.sets(family: .inet, table: table)
       let chains = try kernel.chains(family: .inet, table: table)
       isForeign = !chains.isEmpty && !TableInstaller.isOurs(sets)
+      opening = Ruleset.opening(table, chains: chains, sets: Set(sets.keys))
     } catch {
       throw InstallationError(text: "table inet \(table) cannot be read: \(error)")
     }
     guard !isForeign else { throw InstallationError(text: "table inet \(table) exists and is not of our making") }
     do throws(NftProgram.NftError) {
-      try NftProgram.apply(TableInstaller.text(text, table: table, in: kernel))
+      try NftProgram.apply(TableInstaller.text(text, table: table, in: kernel) + opening)
     } catch {
       throw InstallationError(text: error.text)
     }

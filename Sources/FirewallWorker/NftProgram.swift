@@ -1,4 +1,5 @@
 import BridgeProcesses
+import CLinux
 import Glibc
 import LinuxIO
 
@@ -31,13 +32,13 @@ enum NftProgram {
     _ text: String, checkOnly: Bool = false, owner: Int32? = nil, watch: Watch? = nil,
     started: (Int32) -> Void = { _ in }
   ) throws(NftError) {
-    var run: Run
+    var run: NftRun
     do throws(SystemError) {
       if let owner {
-        run = try Run(
+        run = try NftRun(
           BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.rules.rawValue], owner: owner)
       } else {
-        run = try Run(path, checkOnly ? [path, "-c", "-f", "-"] : [path, "-f", "-"])
+        run = try NftRun(path, checkOnly ? [path, "-c", "-f", "-"] : [path, "-f", "-"])
       }
     } catch {
       throw NftError(text: "\(path) cannot be started: \(error)")
@@ -54,27 +55,46 @@ enum NftProgram {
   }
 }
 
-/// nft at work, with our ends of its pipes.
-private struct Run: ~Copyable {
+/// nft at work, with our ends of what it reads and writes.
+///
+/// A text that is cut at the end of a line may be a ruleset all the same, and not the one that was meant: a part without the
+/// rules that come later. So nft must not take the end of this process for the end of the text. It reads from a socket whose
+/// other end it holds too: what nothing closes ends only by `shutdown`, which is called when all of the text was sent. And it
+/// ends with the thread that started it, which it would wait for in vain.
+struct NftRun: ~Copyable {
   private static let maximumComplaint = 1_500
 
   var process: ChildProcess
-  /// `second` stays in this process.
+  /// `second` is this process's, and nft's too.
   private var input: DescriptorPair
   /// `first` stays in this process.
   private let output: DescriptorPair
 
   init(_ program: String, _ arguments: [String], owner: Int32? = nil) throws(SystemError) {
-    var input = try DescriptorPair.pipe()
+    var input = try DescriptorPair.sockets(ofMessages: false)
     var output = try DescriptorPair.pipe()
     let null = unsafe open("/dev/null", O_WRONLY | O_CLOEXEC)
     defer { close(null) }
     process = try ChildProcess.start(
-      program, arguments, descriptors: [input.first, null, output.second] + (owner.map { [$0] } ?? []))
+      program, arguments,
+      descriptors: [input.first, null, output.second] + (owner.map { [$0] } ?? []) + [input.second],
+      endsWithThread: true)
     input.closeFirst()
     output.closeSecond()
     self.input = input
     self.output = output
+  }
+
+  /// Sends a part of the text, as much as there is room for. Returns the octets, or a negative error number.
+  func send(_ octets: ArraySlice<UInt8>) -> Int {
+    // The slice with its count.
+    unsafe octets.withUnsafeBytes { Int(unsafe sluice_message_send(input.second, $0.baseAddress, UInt64($0.count), 0)) }
+  }
+
+  /// The text is whole.
+  mutating func finish() {
+    shutdown(input.second, Int32(SHUT_WR))
+    input.closeSecond()
   }
 
   /// Feeds the text and collects what nft complains about, both without ever blocking for good; closes its input.
@@ -85,7 +105,6 @@ private struct Run: ~Copyable {
     var written = 0
     var complaint: [UInt8] = []
     var isLate = false
-    _ = fcntl(input.second, F_SETFL, O_NONBLOCK)
     let limit = MonotonicTime.now().nanoseconds &+ patienceMilliseconds &* 1_000_000
     while true {
       let now = MonotonicTime.now().nanoseconds
@@ -107,9 +126,11 @@ private struct Run: ~Copyable {
       watch?.tick()
       if waits[1].revents != 0 { watch?.act() }
       if input.second >= 0, waits[2].revents != 0 {
-        let count = unsafe octets[written...].withUnsafeBytes { unsafe write(input.second, $0.baseAddress, $0.count) }
+        let count = send(octets[written...])
         written += max(count, 0)
-        if written == octets.count || (count < 0 && errno != EAGAIN) {
+        if written == octets.count {
+          finish()
+        } else if count < 0, count != -Int(EAGAIN) {
           input.closeSecond()
         }
       }

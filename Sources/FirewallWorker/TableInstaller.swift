@@ -24,7 +24,7 @@ struct TableInstaller {
 
   /// Whether a table bears the marks of a managed one: no other program's is ever changed or removed.
   static func isOurs(_ sets: [String: SetDescription]) -> Bool {
-    sets["clients-4"] != nil && sets["servers-4"] != nil
+    sets["clients-4"] != nil && sets["servers-4"] != nil || sets.keys.contains(where: Ruleset.isClosing)
   }
 
   /// Whether a managed table is there, or it cannot be known.
@@ -59,9 +59,10 @@ struct TableInstaller {
       leftovers = Ruleset.Leftovers()
       leftovers.replacesTable = true
     }
-    let isReplaced = makeExclusive(plan, takes: !leftovers.replacesTable, isClosed: isClosed)
-    if isReplaced { leftovers = Ruleset.Leftovers() }
+    let isReplaced = makeExclusive(
+      plan, surroundings, takes: !leftovers.replacesTable, isClosed: isClosed)
     do {
+      if isReplaced { leftovers = try self.leftovers(plan, surroundings, try read(plan)) }
       try apply(to: plan) { () throws(FirewallPlanError) in
         try Ruleset.render(plan, surroundings, removing: leftovers)
       }
@@ -116,11 +117,14 @@ struct TableInstaller {
     }
   }
 
-  /// Makes the table Sluice's alone where the plan wants that and it can be; returns whether an empty one took its place.
-  private func makeExclusive(_ plan: FirewallPlan, takes: Bool, isClosed: Bool) -> Bool {
+  /// Makes the table Sluice's alone where the plan wants that and it can be; returns whether one that lets nothing pass took its
+  /// place.
+  private func makeExclusive(
+    _ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings, takes: Bool, isClosed: Bool
+  ) -> Bool {
     guard plan.isExclusive, let owner else { return false }
     if takes, owner.take(plan.table) { return false }
-    return isClosed && owner.replace(plan.table)
+    return isClosed && owner.replace(plan.table, closedBy: ClosingRules(plan, surroundings))
   }
 
   /// A text without its first line where the table is there and stays when its owner ends: nft cannot say so, and to name it

@@ -42,12 +42,15 @@ final class TableOwner {
     return note(table, error)
   }
 
-  /// Puts an empty one in the place of a table, in one transaction; false where that is refused, and the former stands.
-  func replace(_ table: String) -> Bool {
+  /// Puts another one in the place of a table, in one transaction; false where that is refused, and the former stands.
+  ///
+  /// - Parameter rules: what it begins with; without them it is empty.
+  func replace(_ table: String, closedBy rules: ClosingRules? = nil) -> Bool {
     guard isSupported else { return false }
     var batch = NetlinkBatch(table: table)
     batch.deleteTable()
     batch.addTable(outlivesOwner: true)
+    rules?.begin(&batch)
     return note(table, socket.carryOut(batch))
   }
 

@@ -51,12 +51,12 @@ extension GrantLedger {
   /// What was open for a server and is not any more: the latest `limit`, the latest end last.
   package func forEachClosed(
     ofServer server: UInt16, now: UInt64, limit: Int,
-    _ body: (_ key: Key, _ element: GrantElement, _ opened: UInt64) -> Void
+    _ body: (_ key: Key, _ element: GrantElement, _ closed: UInt64, _ opened: UInt64) -> Void
   ) {
     guard let index = index(of: server) else { return }
     for (address, span) in histories[index].closed(now: now, limit: limit) {
-      body(
-        span.key, GrantElement(server: server, address: address, transport: span.transport, port: span.port), span.from)
+      let element = GrantElement(server: server, address: address, transport: span.transport, port: span.port)
+      body(span.key, element, span.until, span.from)
     }
   }
 

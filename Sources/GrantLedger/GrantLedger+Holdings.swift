@@ -60,7 +60,8 @@ extension GrantLedger {
     }
   }
 
-  /// The same in slices: what is open all the while is visited once, what comes or goes meanwhile perhaps.
+  /// The same in slices: what is open all the while is visited once, what comes or goes meanwhile perhaps. `body` gets until
+  /// when the question wants the element, whatever the kernel has acknowledged.
   ///
   /// - Parameter count: visits after which the slice ends, with the name that it is at; names that hold nothing open count
   ///   like visits.
@@ -75,9 +76,9 @@ extension GrantLedger {
       while cursor.question < grants.questions.numbers.upperBound {
         guard left > 0 else { return true }
         left -= 1
-        grants.forEachHolding(of: cursor.question, now: now) {
+        grants.forEachOpenHold(of: cursor.question, now: now) { key, hold, opening in
           left -= 1
-          body($0, $1, $2, $3)
+          body(key, opening.element, hold.until, opening.opened)
         }
         cursor.question += 1
       }
@@ -86,7 +87,19 @@ extension GrantLedger {
     return false
   }
 
-  /// The same for one question.
+  /// Until when a question wants the elements of those that it holds, whatever the kernel has acknowledged.
+  package func wanted(_ elements: [GrantElement], by key: Key) -> [(element: GrantElement, until: UInt64)] {
+    guard let index = index(of: key.server) else { return [] }
+    return servers[index].wanted(elements, by: key)
+  }
+
+  /// The questions that hold an element now, and until when each wants it: of more than are worth looking through, the latest.
+  package func holders(of element: GrantElement, now: UInt64) -> [(key: Key, until: UInt64)] {
+    guard let index = index(of: element.server) else { return [] }
+    return servers[index].holders(of: element, now: now)
+  }
+
+  /// The same as `forEachHolding` for one question.
   package func forEachHolding(
     of key: Key, now: UInt64, _ body: (_ key: Key, _ element: GrantElement, _ until: UInt64, _ opened: UInt64) -> Void
   ) {
@@ -117,18 +130,48 @@ extension ServerGrants {
     if let question = questionSlots[key] { forEachHolding(of: question, now: now, body) }
   }
 
-  /// Of the number of a question that is gone nothing is held.
   func forEachHolding(
     of question: Slot, now: UInt64, _ body: (GrantLedger.Key, GrantElement, UInt64, UInt64) -> Void
   ) {
+    forEachOpenHold(of: question, now: now) { key, hold, opening in
+      body(key, opening.element, min(hold.until, opening.committedUntil), opening.opened)
+    }
+  }
+
+  /// Of the number of a question that is gone nothing is held.
+  func forEachOpenHold(of question: Slot, now: UInt64, _ body: (GrantLedger.Key, Hold, Opening) -> Void) {
     let key = questions[question].key
     var hold = questions[question].firstHold
     while hold != .none {
       let opening = openings[holds[hold].opening]
-      let until = min(holds[hold].until, opening.committedUntil)
-      if until > now { body(key, opening.element, until, opening.opened) }
+      if min(holds[hold].until, opening.committedUntil) > now { body(key, holds[hold], opening) }
       hold = holds[hold].nextOfQuestion
     }
+  }
+
+  func wanted(_ elements: [GrantElement], by key: GrantLedger.Key) -> [(element: GrantElement, until: UInt64)] {
+    guard let question = questionSlots[key] else { return [] }
+    let chosen: Set<GrantElement>? = elements.count > 8 ? Set(elements) : nil
+    var wanted: [(element: GrantElement, until: UInt64)] = []
+    var hold = questions[question].firstHold
+    while hold != .none {
+      let element = openings[holds[hold].opening].element
+      if chosen?.contains(element) ?? elements.contains(element) { wanted.append((element, holds[hold].until)) }
+      hold = holds[hold].nextOfQuestion
+    }
+    return wanted
+  }
+
+  func holders(of element: GrantElement, now: UInt64) -> [(key: GrantLedger.Key, until: UInt64)] {
+    let slot = opening(of: element)
+    guard slot != .none else { return [] }
+    var holders: [(key: GrantLedger.Key, until: UInt64)] = []
+    var hold = openings[slot].lastHold
+    for _ in 0..<Self.maxHoldsSearched where hold != .none {
+      if holds[hold].until > now { holders.append((questions[holds[hold].question].key, holds[hold].until)) }
+      hold = holds[hold].previousOfOpening
+    }
+    return holders
   }
 
   func promisedElements(of key: GrantLedger.Key, now: UInt64) -> [GrantElement]? {

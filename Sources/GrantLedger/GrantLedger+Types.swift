@@ -82,6 +82,16 @@ extension GrantLedger {
     }
   }
 
+  /// What ended before its time.
+  package struct Ended {
+    /// Elements that no other question of their server holds.
+    package var closed: [GrantElement] = []
+    /// What others hold, for a shorter time.
+    package var shortened: [GrantCommit] = []
+    /// Each element once for each question that held it.
+    package var released: [(key: Key, element: GrantElement)] = []
+  }
+
   /// Why nothing can be opened.
   package enum CapacityError: Error, Equatable, Sendable {
     /// The server or the name holds as many elements as it may and live answers promise too many of them, or as many

@@ -140,13 +140,13 @@ package struct GrantLedger: ~Copyable {
   ///   - servers: the servers whose questions are looked at; nil for all of them.
   ///   - ending: why, for the record.
   ///   - keeping: what of such a question stays open all the same.
-  /// - Returns: what no other question of its server holds, to be closed in the kernel, and commits for what others
-  ///   hold for a shorter time.
+  /// - Returns: what no other question of its server holds, to be closed in the kernel, commits for what others
+  ///   hold for a shorter time, and what each of the questions held.
   package mutating func end(
     now: UInt64, servers selected: Set<UInt16>? = nil, as ending: Ending = .policy, where condition: (Key) -> Bool,
     keeping: (Key, GrantElement) -> Bool = { _, _ in false }
-  ) -> (closed: [GrantElement], shortened: [GrantCommit]) {
-    var (closed, shortened): ([GrantElement], [GrantCommit]) = ([], [])
+  ) -> Ended {
+    var ended = Ended()
     // What is held and what is remembered are the same questions.
     var judged: [Key: Bool] = [:]
     func isEnding(_ key: Key) -> Bool {
@@ -156,10 +156,10 @@ package struct GrantLedger: ~Copyable {
       return isEnding
     }
     for index in selected?.compactMap({ index(of: $0) }) ?? Array(servers.indices) {
-      servers[index].end(now: now, &closed, &shortened, where: isEnding, keeping: keeping)
+      servers[index].end(now: now, &ended, where: isEnding, keeping: keeping)
       histories[index].ended(ending, now: now, server: UInt16(index), where: isEnding, keeping: keeping)
     }
-    return (closed, shortened)
+    return ended
   }
 
   /// Takes over what the kernel holds already, at start. It counts to the limits and is exempt from eviction until

@@ -3,7 +3,7 @@ import DNSWire
 extension ServerGrants {
   /// Ends what is held for the questions that `condition` selects, but for what `keeping` says.
   mutating func end(
-    now: UInt64, _ closed: inout [GrantElement], _ shortened: inout [GrantCommit],
+    now: UInt64, _ ended: inout GrantLedger.Ended,
     where condition: (GrantLedger.Key) -> Bool, keeping: (GrantLedger.Key, GrantElement) -> Bool
   ) {
     expire(now)
@@ -24,6 +24,7 @@ extension ServerGrants {
             openings[opening].mark = pass
             freed.append(opening)
           }
+          ended.released.append((key, openings[opening].element))
           removeHold(hold)
           enqueue(opening)
         }
@@ -33,7 +34,7 @@ extension ServerGrants {
     for slot in freed {
       let rest = rest(of: slot, now: now)
       guard rest.until > now else {
-        closed.append(openings[slot].element)
+        ended.closed.append(openings[slot].element)
         close(slot)
         continue
       }
@@ -46,7 +47,7 @@ extension ServerGrants {
         openings[slot].since = now
         openings[slot].requestCaps(rest.caps, now: now)
         dueOpenings.set(slot, due: rest.until)
-        if let commit = shortening(of: openings[slot].element, now: now) { shortened.append(commit) }
+        if let commit = shortening(of: openings[slot].element, now: now) { ended.shortened.append(commit) }
       }
       enqueue(slot)
     }

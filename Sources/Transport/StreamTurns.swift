@@ -9,8 +9,11 @@ final class StreamTurns {
   static let messages = 8
   /// Turns before the event loop looks at its sockets.
   private static let turnsAtOnce = 4
-  /// An event loop goes on with tasks that are due until none is: only one that is not due yet lets it look at sockets.
-  private static let pause = TimeAmount.microseconds(20)
+  /// An event loop goes on with tasks that are due until none is: only one that is not due yet lets it look at sockets. Where
+  /// the machine is slow it takes its time until it looks at what is due, as the turns took theirs.
+  private static let shortestPause = TimeAmount.microseconds(20)
+
+  static func pause(after work: TimeAmount) -> TimeAmount { max(shortestPause, .nanoseconds(work.nanoseconds / 8)) }
 
   private let loop: any EventLoop
   private var waiting = Turns<ConnectionSlots.Owner, StreamHandler>()
@@ -28,6 +31,7 @@ final class StreamTurns {
 
   private func serve() {
     isUnderWay = true
+    let began = NIODeadline.now()
     for _ in 0..<Self.turnsAtOnce {
       guard let handler = waiting.next() else { break }
       if handler.takeTurn() { waiting.append(handler, of: handler.owner) }
@@ -37,6 +41,6 @@ final class StreamTurns {
       return
     }
     let turns = NIOLoopBound(self, eventLoop: loop)
-    _ = loop.scheduleTask(in: Self.pause) { turns.value.serve() }
+    _ = loop.scheduleTask(in: Self.pause(after: NIODeadline.now() - began)) { turns.value.serve() }
   }
 }

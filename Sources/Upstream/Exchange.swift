@@ -5,7 +5,7 @@ import DNSWire
 ///     start ─► send ──► received: good ──────────────────► finish
 ///               ▲  │        │ TC, or many wrong ones ────► send by TCP ─► received ─► finish
 ///               │  │        │ distrusted ──────────────► send by TCP
-///               │  │        │ FORMERR, BADVERS to EDNS ──► send without EDNS
+///               │  │        │ FORMERR, BADVERS to EDNS ──► send, or send by TCP, without EDNS
 ///               │  │        │ SERVFAIL, REFUSED ──┐
 ///               │  ├─ failed ────────────────────┤
 ///               │  └─ lapsed, and listened to on ┤
@@ -179,7 +179,8 @@ struct Exchange: ~Copyable {
     }
   }
 
-  /// One retry without EDNS, and no toggling back (RFC 6891 section 6.2.2).
+  /// One retry without EDNS, and no toggling back (RFC 6891 section 6.2.2): by TCP where OPT was refused there, where a
+  /// connection with it is under way, and where all datagrams were sent with it.
   private mutating func judgeRefusedEDNS(
     _ code: ResponseCode, _ attempt: Attempt, now: UInt64, id: UInt16
   ) -> Action {
@@ -190,10 +191,11 @@ struct Exchange: ~Copyable {
     refusals.append(Refusal(server: candidates[candidate].server, code: code))
     // What was sent with it would be refused as well.
     forget { $0.candidate == candidate }
-    guard attempt.kind == .datagram, sends[candidate] < limits.sendsPerServer, !streamUsed[candidate] else {
-      return proceed(now: now, id: id)
+    switch attempt.kind {
+    case .datagram where sends[candidate] < limits.sendsPerServer && !streamUsed[candidate]:
+      return send(to: candidate, now: now, id: id)
+    case .datagram, .stream: return connect(candidate, now: now, id: id)
     }
-    return send(to: candidate, now: now, id: id)
   }
 
   /// The server has said what it will say: asking it again within this exchange would only be more traffic.

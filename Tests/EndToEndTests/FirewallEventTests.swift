@@ -131,16 +131,32 @@ extension EndToEnd {
       }
     }
 
-    @Test("a stop closes the books: what was refused and not told is in the log, whenever it was")
+    /// Sends segments that belong to no connection: they begin and reset one.
+    private func unconnected(_ bed: Testbed, _ address: String, _ count: Int) throws {
+      let script =
+        "import socket,struct\nu=socket.socket(socket.AF_INET,socket.SOCK_RAW,socket.IPPROTO_TCP)\n"
+        + "for n in range(\(count)): u.sendto(struct.pack('!HHIIBBHHH',4000,443,1,1,0x50,6,0,0,0),('\(address)',0))"
+      #expect(try Command.run(["python3", "-c", script], in: bed.client).status == 0)
+    }
+
+    @Test("a stop closes the books: what was refused and not told is in the log, of connections and of none")
     func lastBooks() throws {
       try Testbed.run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         try noise(bed, "[('45.11.9.1', 9)] * 3000")
+        // Open or not: what belongs to no connection does not pass.
+        try unconnected(bed, "45.11.0.10", 200)
+        try unconnected(bed, "45.11.9.1", 200)
+        let single = try event(bed, "no-connection", address: "45.11.0.10")
+        #expect(single["destination"] as? String == "api.github.com" && single["port"] as? Int == 443, "\(single)")
         bed.sluice.stop()
         let events = try bed.sluice.events()
         let books = try #require(events.first { $0["code"] as? String == "refusals" }, "\(events)")
-        #expect(books["refused"] as? Int == 3_000, "\(books)")
+        #expect(books["refused"] as? Int == 3_400, "\(books)")
         var counted = 0
-        for event in events where event["code"] as? String == "raw-address" { counted += event["count"] as? Int ?? 0 }
+        for event in events where ["raw-address", "no-connection"].contains(event["code"] as? String) {
+          counted += event["count"] as? Int ?? 0
+        }
         #expect(counted == books["told"] as? Int, "\(events)")
         #expect(events.last { $0["server"] as? String == "*" }?["code"] as? String == "stopped")
       }

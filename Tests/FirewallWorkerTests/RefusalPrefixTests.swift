@@ -25,9 +25,11 @@ struct RefusalPrefixTests {
       #expect(kind("sluice db_tools max-bytes ")! == (.maxBytes, 1))
       #expect(kind("sluice db_tools max-bytes-per-hour ")! == (.maxBytesPerHour, 1))
       #expect(kind("sluice github-mcp spoofed ")! == (.spoofed, 0))
+      #expect(kind("sluice github-mcp unconnected ")! == (.unconnected, 0))
       #expect(kind("sluice host ")! == (.host, nil))
       for foreign in [
-        "", "sluice", "sluice nobody ", "other github-mcp ", "sluice github-mcp why not ", "sluice github-mcp odd ",
+        "", "sluice", "sluice host unconnected ", "sluice host spoofed or not ", "sluice nobody ", "other github-mcp ",
+        "sluice github-mcp why not ", "sluice github-mcp odd ",
       ] {
         #expect(kind(foreign) == nil, "\(foreign)")
       }

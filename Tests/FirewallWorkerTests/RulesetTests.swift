@@ -81,7 +81,8 @@ struct RulesetTests {
         ])
       #expect(
         try kernel.chains(family: .inet, table: "sluice") == [
-          "db_tools", "db_tools/new", "forward", "host/arriving", "host/fence", "host/held", "host/inbound",
+          "db_tools", "db_tools/new", "db_tools/unconnected", "forward", "host/arriving", "host/fence", "host/held",
+          "host/inbound",
           "host/queries/input", "host/queries/untracked", "host/refused/prohibited", "host/refused/reset",
           "host/responses/untracked",
           "host/unreachable/output", "input", "mine", "output",

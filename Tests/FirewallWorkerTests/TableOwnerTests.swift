@@ -153,6 +153,40 @@ extension BridgeTests {
       }
     }
 
+    @Test(
+      "what takes its place begins closed: a bridge that ends before the rules are in leaves it so",
+      arguments: [false, true])
+    func killed(isInstalledByCommand: Bool) throws {
+      try Kernel.inNamespace {
+        let former = try Session()
+        try former.waitUp()
+        let wanted = try Self.list()
+        try former.end()
+        let closing = ["closing/arriving", "closing/arriving/hook", "closing/passing", "closing/passing/hook"]
+        do {
+          let owner = TableOwner(try NetlinkSocket())
+          #expect(owner.replace("sluice", closedBy: ClosingRules(Self.exclusive, Ruleset.Surroundings())))
+        }
+        // Its owner ended, as a process that is killed does.
+        try Session.poll("it is anyone's") { (try? Kernel.run("nft add counter inet sluice free")) != nil }
+        try Kernel.run("nft delete counter inet sluice free")
+        #expect(try KernelSets().chains(family: .inet, table: "sluice") == Set(closing))
+        #expect(TableInstaller.isOurs(try KernelSets().sets(family: .inet, table: "sluice")))
+        let text = try Self.list()
+        #expect(
+          text.contains("ip saddr @closing/networks-4 drop") && text.contains("ip daddr @closing/networks-4 drop"))
+        #expect(text.contains("hook prerouting priority -499") && text.contains("hook forward priority -19"))
+        if isInstalledByCommand {
+          try EarlierRuleset.install(Ruleset.render(.sample()), table: "sluice")
+          #expect(try Self.list() == wanted)
+        }
+        let session = try Session(Self.exclusive)
+        try session.waitUp()
+        #expect(try Self.list() == wanted, "the rules are in, and what closed is away")
+        try session.end()
+      }
+    }
+
     @Test("one that others may flush gives way while nothing passes, and what closed is away when it is whole")
     func replaced() throws {
       try Kernel.inNamespace {
@@ -197,9 +231,12 @@ extension BridgeTests {
         let awake = try place("add chain inet sluice/closing passing/hook")
         let gone = try place("delete table inet sluice")
         let back = try place("add rule inet sluice forward")
+        let born = try place("add chain inet sluice closing/passing/hook")
+        let opened = try place("delete chain inet sluice closing/passing/hook")
         let asleep = try place(last)
         let shown = told.filter { !$0.contains("add rule") }
         #expect(awake < gone && gone < back && back < asleep, "\(shown)")
+        #expect(gone < born && born < back && back < opened, "\(shown)")
       }
     }
   }

@@ -253,7 +253,8 @@ struct EvictionTests {
     #expect(plan.evictions == [element(2)])
     let names = ledger.names(of: element(1), now: 10 * second).map(\.description)
     #expect(names == ["b.example"])
-    let (closed, shortened) = ledger.end(now: 10 * second) { $0.name.description == "b.example" }
+    let outcome = ledger.end(now: 10 * second) { $0.name.description == "b.example" }
+    let (closed, shortened) = (outcome.closed, outcome.shortened)
     #expect(closed == [element(1)] && shortened.isEmpty)
   }
 

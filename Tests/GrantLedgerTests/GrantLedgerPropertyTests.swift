@@ -211,7 +211,8 @@ private struct World: ~Copyable {
     _ condition: (GrantLedger.Key) -> Bool, servers: () -> Set<UInt16>?
   ) {
     let before = ledger.dump().filter { $0.until > now }
-    let (closed, short) = ledger.end(now: now, servers: servers(), where: condition)
+    let outcome = ledger.end(now: now, servers: servers(), where: condition)
+    let (closed, short) = (outcome.closed, outcome.shortened)
     let ended = before.filter { condition($0.key) }
     var expected: (closed: Set<GrantElement>, short: [GrantElement: UInt64]) = ([], [:])
     for element in Set(ended.map(\.element)) {

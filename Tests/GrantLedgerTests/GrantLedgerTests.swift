@@ -275,7 +275,8 @@ struct GrantLedgerOracleTests {
         epoch += 1
         kernel = [:]
       case 1:
-        let (closed, shortened) = ledger.end(now: now) { $0 == key }
+        let outcome = ledger.end(now: now) { $0 == key }
+        let (closed, shortened) = (outcome.closed, outcome.shortened)
         let ended = Set(closed)
         let held = Set(oracle.asks.filter { $0.key == key && $0.until > now }.map(\.element))
         let others = Set(oracle.asks.filter { $0.key != key && $0.until > now }.map(\.element))

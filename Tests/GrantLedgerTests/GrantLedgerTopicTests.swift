@@ -83,7 +83,8 @@ struct EndingTests {
     try ledger.answer("long.example", [1], ttl: 1000, now: 0)
     let short = try key("short.example")
     #expect(try ledger.open(short, [1], ttl: 100, now: 0) == 100 * second)
-    let (closed, shortened) = ledger.end(now: 10 * second, servers: [0]) { $0.name.description == "long.example" }
+    let outcome = ledger.end(now: 10 * second, servers: [0]) { $0.name.description == "long.example" }
+    let (closed, shortened) = (outcome.closed, outcome.shortened)
     let commit = GrantCommit(element: element(1), lifetimeMilliseconds: 90_000, shortens: true)
     #expect(closed.isEmpty && shortened == [commit])
     let isHeld = [ledger.holds(element(1), now: 100 * second - 1), ledger.holds(element(1), now: 100 * second)]

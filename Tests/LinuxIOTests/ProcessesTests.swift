@@ -62,6 +62,57 @@ struct ProcessesTests {
     #expect(kill(pid, 0) != 0, "it was reaped")
   }
 
+  /// The process that a thread started.
+  private final class Started: Sendable {
+    let pid = Atomic<Int32>(-1)
+  }
+
+  @Test(
+    "a program that is to end with the thread that started it does, and another one does not", arguments: [false, true])
+  func dependent(endsWithThread: Bool) throws {
+    let started = Started()
+    let thread = try NamedThread("short") {
+      let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
+      defer { close(null) }
+      do throws(SystemError) {
+        let child = try ChildProcess.start(
+          "/bin/sleep", ["sleep", endsWithThread ? "1000" : "0.2"], descriptors: [null, null, null],
+          endsWithThread: endsWithThread)
+        started.pid.store(child.pid, ordering: .releasing)
+      } catch {
+        // Without a process the number is asked for in vain.
+      }
+    }
+    thread.join()
+    let pid = started.pid.load(ordering: .acquiring)
+    try #require(pid > 0)
+    var child = ChildProcess(pid: pid)
+    #expect(child.wait() & 0x7F == (endsWithThread ? SIGKILL : 0))
+  }
+
+  @Test(
+    "a program that ends with its thread has the descriptors that it is given, no others, and its signals at their defaults"
+  )
+  func dependentStart() throws {
+    var pipe = try DescriptorPair.pipe()
+    var child = try ChildProcess.start(
+      "/bin/sh", ["sh", "-c", "ls -m /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status"],
+      descriptors: [pipe.first, pipe.second, pipe.second], endsWithThread: true)
+    pipe.closeSecond()
+    var text: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1_024)
+    while case let count = unsafe read(pipe.first, &chunk, chunk.count), count > 0 { text += chunk.prefix(count) }
+    let status = child.wait()
+    #expect(status == 0)
+    // 3 is the folder that is listed.
+    #expect(
+      String(decoding: text, as: UTF8.self)
+        == "0, 1, 2, 3\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n")
+    #expect(throws: SystemError(call: "posix_spawn", errno: ENOENT)) {
+      _ = try ChildProcess.start("/nowhere/at/all", ["all"], descriptors: [], endsWithThread: true).pid
+    }
+  }
+
   // MARK: Descriptors and life lines
 
   @Test("a pair closes what it still has when it goes, and what was taken stays open")

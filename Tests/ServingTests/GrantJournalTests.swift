@@ -8,12 +8,12 @@ import Testing
 
 @Suite("The journal of grants")
 struct GrantJournalTests {
-  private static func entry(_ number: UInt32, name: String = "api.example.com", opened: UInt64 = 7) throws
-    -> JournalEntry
-  {
+  private static func entry(
+    _ number: UInt32, name: String = "api.example.com", opened: UInt64 = 7, until: UInt64? = nil
+  ) throws -> JournalEntry {
     JournalEntry(
       server: "github-mcp", name: try Name(hostname: name), type: .A, address: IPAddress(v4: number), transport: 6,
-      port: 443, opened: opened)
+      port: 443, opened: opened, until: until)
   }
 
   private func inFolder(_ body: (String) throws -> Void) throws {
@@ -35,6 +35,70 @@ struct GrantJournalTests {
       #expect(GrantJournal.read(path) == expected)
       var state = stat()
       #expect(unsafe stat(path, &state) == 0 && state.st_mode & 0o777 == 0o600)
+    }
+  }
+
+  @Test("until when each is held is what was written of it last, also where it is less")
+  func ends() throws {
+    try inFolder { path in
+      let journal = try GrantJournal(path: path, entries: [try Self.entry(1, until: 5), try Self.entry(2)], owner: nil)
+      journal.append([try Self.entry(3, until: .max), try Self.entry(4, until: .max), try Self.entry(1, until: 90)])
+      #expect(journal.flush())
+      journal.append([try Self.entry(1, opened: 9, until: 80), try Self.entry(5, until: 80)])
+      #expect(journal.flush())
+      let expected = [
+        try Self.entry(2), try Self.entry(3, until: .max), try Self.entry(4, until: .max), try Self.entry(1, until: 80),
+        try Self.entry(5, until: 80),
+      ]
+      #expect(GrantJournal.read(path) == expected)
+      // A rewriting keeps them.
+      journal.beginRewriting()
+      journal.rewrite([try Self.entry(1, until: 80)])
+      journal.append([try Self.entry(2, until: 7)])
+      #expect(journal.flush())
+      journal.endRewriting()
+      #expect(GrantJournal.read(path) == [try Self.entry(1, until: 80), try Self.entry(2, until: 7)])
+    }
+  }
+
+  @Test("a version that knows no ends reads every line of an opening, and passes over the others; its own have no end")
+  func versions() throws {
+    try inFolder { path in
+      let journal = try GrantJournal(path: path, entries: [try Self.entry(1, until: 5)], owner: nil)
+      journal.append([try Self.entry(2, until: 6), try Self.entry(3)])
+      #expect(journal.flush())
+      let lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map(String.init)
+      #expect(lines.first == "sluice-grants 1")
+      #expect(lines.dropFirst().filter { $0.split(separator: " ").count == 7 }.count == 3)
+      #expect(lines.dropFirst().filter { JournalEntry($0) == nil } == ["until 5", "until 6", "until -"])
+      try "sluice-grants 1\n\(try Self.entry(4).line)".write(toFile: path, atomically: true, encoding: .utf8)
+      #expect(GrantJournal.read(path) == [try Self.entry(4)])
+    }
+  }
+
+  @Test("a server may be called as the lines of ends begin")
+  func serverOfThatName() throws {
+    try inFolder { path in
+      var entries = [try Self.entry(1, until: 5), try Self.entry(2, until: 5)]
+      entries[0].server = "until"
+      _ = try GrantJournal(path: path, entries: entries, owner: nil)
+      #expect(GrantJournal.read(path) == entries)
+    }
+  }
+
+  @Test("an end that is torn is of no line that comes behind it")
+  func tornEnd() throws {
+    try inFolder { path in
+      let journal = try GrantJournal(path: path, entries: [], owner: nil)
+      journal.append([try Self.entry(1, until: 123_456)])
+      #expect(journal.flush())
+      let handle = try #require(FileHandle(forWritingAtPath: path))
+      try handle.seekToEnd()
+      handle.write(Data("until 999\n".utf8))
+      try handle.close()
+      journal.append([try Self.entry(2, until: 123_456)])
+      #expect(journal.flush())
+      #expect(GrantJournal.read(path).map(\.until) == [123_456, 123_456])
     }
   }
 

@@ -96,6 +96,38 @@ struct StreamListenerTests {
     let position = try #require(bed.servers.firstIndex(of: "s1"))
     #expect(position < 64, "answered after \(position) of the other server's")
   }
+
+  @Test(
+    "the listener's thread looks at sockets while it serves what it has read: a query that comes then does not wait for all"
+  )
+  func meanwhile() throws {
+    let bed = try Bed(servers: 2, StreamLimits())
+    defer { bed.stop() }
+    let hostile = try (0..<64).map { _ in try bed.connect(0) }
+    let neighbour = try bed.connect(1)
+    for client in hostile + [neighbour] { #expect(try client.ask()) }
+    bed.forget()
+    // As many as it reads at once of each.
+    let count = 100
+    for client in hostile { try client.send(count: count) }
+    try bed.eventually("it is at work") { bed.isRecorded(1_000) }
+    let before = bed.servers.count
+    try neighbour.send(count: 1)
+    #expect(try neighbour.receive())
+    try bed.eventually("every query is answered") {
+      for client in hostile { _ = try? client.take() }
+      return bed.isRecorded(64 * count + 1)
+    }
+    let position = try #require(bed.servers.firstIndex(of: "s1"))
+    #expect(position - before < 64 * count / 4, "answered after \(position - before) more of the other server's")
+  }
+
+  @Test("the pause between turns is never shorter than the event loop needs, nor than an eighth of them")
+  func pauses() {
+    #expect(StreamTurns.pause(after: .nanoseconds(0)) == .microseconds(20))
+    #expect(StreamTurns.pause(after: .microseconds(100)) == .microseconds(20))
+    #expect(StreamTurns.pause(after: .milliseconds(8)) == .milliseconds(1))
+  }
 }
 
 /// A listener with policies that list nothing: every query is denied, and recorded in the order of the answers.

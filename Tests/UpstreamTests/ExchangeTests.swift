@@ -352,14 +352,50 @@ struct ExchangeTests {
     }
   }
 
-  @Test("a try after EDNS was refused is still one of two")
+  @Test("a datagram after EDNS was refused is still one of two: where both were sent the retry is a connection")
   func plainBound() {
     var talk = Conversation()
     let second = talk.lapse(at: talk.start().lapse)
-    #expect(talk.receive(answer(second, code: 1)).description == "fail 0 FORMERR")
+    let third = talk.receive(answer(second, code: 1))
+    #expect(third.description == "connect 0 1500 plain")
+    #expect(talk.receive(answer(third)).description == "finish 0")
+    #expect(talk.exchange.refusedEDNS == [0])
   }
 
-  @Test("no script of the network makes it send more than two datagrams and one connection to a server")
+  @Test("EDNS that is refused by TCP, after a doubtful datagram or of a distrusted server, is left out once")
+  func plainByStream() {
+    for isDistrusted in [false, true] {
+      var talk = Conversation()
+      let first = talk.start()
+      var connected: Step
+      if isDistrusted {
+        connected = talk.distrust(0)
+      } else {
+        #expect(talk.receive([0]).description == "wait")
+        connected = talk.lapse(at: first.lapse)
+      }
+      #expect(connected.description == "connect 0 1500")
+      let plain = talk.receive(answer(connected, code: 1))
+      #expect(plain.description == "connect 0 1500 plain")
+      #expect(talk.receive(answer(plain)).description == "finish 0")
+      #expect(talk.exchange.refusedEDNS == [0], "it is known, and asked without from the start")
+    }
+  }
+
+  @Test("EDNS that is refused by a late datagram ends the connection with it, and is left out of the next")
+  func plainBesideStream() {
+    var talk = Conversation()
+    let first = talk.start()
+    #expect(talk.receive([0]).description == "wait")
+    let connected = talk.lapse(at: first.lapse)
+    let plain = talk.receive(answer(first, code: 1), for: first)
+    #expect(plain.description == "connect 0 1500 plain" && !talk.listens(to: connected))
+    #expect(talk.receive(answer(plain, code: 1)).description == "fail 0 FORMERR", "and no third time")
+  }
+
+  @Test(
+    "no script of the network makes it send more than two datagrams and one connection, and one without EDNS, to a server"
+  )
   func amplification() {
     var random = SeededRandom(seed: 25)
     for _ in 0..<20_000 {
@@ -370,7 +406,10 @@ struct ExchangeTests {
       var sent: [String: Int] = [:]
       for _ in 0..<200 {
         let words = step.description.split(separator: " ")
-        if words[0] == "send" || words[0] == "connect" { sent["\(words[0]) \(words[1])", default: 0] += 1 }
+        let isPlain = words[0] == "connect" && words.last == "plain"
+        if words[0] == "send" || words[0] == "connect" {
+          sent["\(words[0]) \(words[1])\(isPlain ? " plain" : "")", default: 0] += 1
+        }
         guard words[0] != "fail", words[0] != "finish" else { break }
         let any = made[Int(random.next() % UInt64(made.count))]
         switch random.next() % 10 {

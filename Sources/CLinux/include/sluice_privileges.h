@@ -24,6 +24,9 @@ int sluice_privileges_drop_all(void);
 /// all signals are unblocked and at their defaults. Returns the child's pid or a negative errno.
 int sluice_spawn(const char *path, char *const argv[], char *const envp[], const int *fds, int count);
 
+/// The same, of a child that the kernel kills when the calling thread ends, however that ends.
+int sluice_spawn_dependent(const char *path, char *const argv[], char *const envp[], const int *fds, int count);
+
 /// A non-blocking descriptor that becomes readable when a child changed state; blocks SIGCHLD for the calling thread.
 /// Returns a descriptor or a negative errno.
 int sluice_child_signals(void);

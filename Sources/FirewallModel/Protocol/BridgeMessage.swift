@@ -97,6 +97,8 @@ package struct RefusedConnection: Hashable, Sendable {
     case held = 6
     /// It was meant for a server that admits no connection at this port.
     case inbound = 7
+    /// It belongs to no connection: a reset after its end, a segment out of its window, flags that no connection begins with.
+    case unconnected = 8
   }
 
   /// The index in the plan's list of servers; nil where only the source says whose it was.

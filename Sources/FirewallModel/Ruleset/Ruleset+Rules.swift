@@ -31,7 +31,10 @@ extension Ruleset {
       text.rule(chain, "\(range.matches("daddr")) \(direct) accept")
     }
     // A packet that belongs to no connection counts against none: it would be a way around every bound.
-    text.rule(chain, "ct state \(server.caps.isEmpty ? "invalid" : "invalid,untracked") counter drop")
+    let unconnected = RulesetReason.unconnected
+    text.rule(
+      chain,
+      "ct state \(server.caps.isEmpty ? "invalid" : "invalid,untracked") goto \(unconnected.chain(chain))")
     bounds(server, in: &text)
     // Its element may be gone, or another name may open the address: the largest bound of all holds even so.
     let connectionCaps = server.caps.filter { $0.kind == .perConnection }
@@ -70,6 +73,9 @@ extension Ruleset {
       excess.set = .bytes
       refuse(over, excess, families, in: &text)
     }
+    // As many as the server likes, and none of them begins a connection. An answer would be one to no connection, too.
+    tellForged(unconnected.chain(chain), "", Telling(server.name, plan, reason: unconnected.rawValue), in: &text)
+    text.rule(unconnected.chain(chain), "drop")
     guard server.interface != nil else { return }
     let spoofed = RulesetReason.spoofed
     tellForged(spoofed.chain(chain), "", Telling(server.name, plan, reason: spoofed.rawValue), in: &text)
@@ -366,7 +372,7 @@ extension Ruleset {
 
   /// What a server may do with the host itself.
   private static func fenceRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
-    text.rule(fence, "\(routingHeader) counter drop")
+    text.rule(fence, "\(routingHeader) counter name \(counter(of: nil)) drop")
     text.rule(fence, "icmp type { destination-unreachable, time-exceeded, parameter-problem } accept")
     text.rule(
       fence, "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, \(routerSolicitation) } ip6 hoplimit 255 accept")

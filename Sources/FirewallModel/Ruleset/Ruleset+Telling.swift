@@ -184,8 +184,8 @@ extension Ruleset {
     }
   }
 
-  /// Counts what did not come from where it says, and tells of as much as the bucket holds: what is forged has no
-  /// destinations of its own.
+  /// Counts what did not come from where it says, or belongs to no connection, and tells of as much as the bucket holds: what
+  /// is forged has no destinations of its own.
   static func tellForged(
     _ chain: String, _ match: String = "", _ telling: Telling, in text: inout RulesetScript
   ) {

@@ -14,8 +14,8 @@ import IPNetwork
 ///        ├────── ip saddr @held-… ──► host/held: refused
 ///        ├────── what belongs to a connection that the rules accepted ──► accepted
 ///        └────── ip daddr @clients-… ──► host/inbound: listed in @inbound-…, else refused
-///     SERVER: without bounds: answered, to open elements ► neighbour discovery, own network ► bounds of bytes
-///             ► new: SERVER/new ► open elements ► accepted before ► refused
+///     SERVER: without bounds: answered, to open elements ► neighbour discovery, own network
+///             ► of no connection: SERVER/unconnected, told by a bucket and dropped ► bounds of bytes ► new: SERVER/new ► open elements ► accepted before ► refused
 ///     SERVER/new: to another server's network only as its `inbound` says ► open elements, static: marked, accepted
 ///     input ── an upstream's address from the wrong interface ──► dropped
 ///        ├──── by a link ──► input/INTERFACE ── its servers' networks ──► host/fence, else refused as spoofed
@@ -208,7 +208,9 @@ package enum Ruleset {
 
   private static func chains(of server: FirewallPlan.Server) -> [String] {
     if server.isGone { return [] }
-    var names = [server.name, RulesetReason.new.chain(server.name)] + boundChains(of: server)
+    var names =
+      [server.name, RulesetReason.new.chain(server.name), RulesetReason.unconnected.chain(server.name)]
+      + boundChains(of: server)
     if server.interface != nil { names.append(RulesetReason.spoofed.chain(server.name)) }
     return names
   }
@@ -425,8 +427,33 @@ package enum Ruleset {
 
   private static func isMap(_ text: String) -> Bool { text.hasPrefix("servers") }
 
-  /// Whether the text is the name of a map or set of networks that a ruleset can have.
+  /// Before the names of what a table begins with that is to let nothing pass until its rules are in.
+  package static let closingPrefix = "closing/"
+
+  /// Its chains, each before those that it leads to.
+  private static let closingChains = ["arriving/hook", "passing/hook", "arriving", "passing"].map { closingPrefix + $0 }
+
+  /// What takes all of that away, behind a ruleset.
+  ///
+  /// - Parameters:
+  ///   - chains: of the table; as `sets`.
+  package static func opening(_ table: String, chains: Set<String>, sets: Set<String>) -> String {
+    var text = RulesetScript(table: "inet \(table)")
+    let mine = closingChains.filter(chains.contains)
+    for chain in mine { text.line("flush chain", chain) }
+    for chain in mine { text.line("delete chain", chain) }
+    for set in sets.filter(isClosing).sorted() { text.line("delete set", set) }
+    return text.text
+  }
+
+  /// Whether the text is the name of one of its sets.
+  package static func isClosing(_ set: String) -> Bool {
+    ["links", "networks-4", "networks-6"].contains { set == closingPrefix + $0 }
+  }
+
+  /// Whether the text is the name of a map or set of networks that a ruleset can have, or can begin with.
   package static func isNetworkTable(_ text: String) -> Bool {
+    if isClosing(text) { return true }
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 2, let length = UInt8(parts[1]), length <= 128, String(length) == parts[1] else {
       return false
@@ -466,6 +493,8 @@ enum RulesetReason: String {
   case maxBytes = "max-bytes"
   case maxBytesPerHour = "max-bytes-per-hour"
   case spoofed
+  /// It belongs to no connection.
+  case unconnected
   /// No refusal: where the first packet of a connection is looked at.
   case new
 

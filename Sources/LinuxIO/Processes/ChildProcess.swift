@@ -26,10 +26,12 @@ package struct ChildProcess: ~Copyable, Sendable {
 
   /// Starts a program with nothing inherited but what is named.
   ///
-  /// - Parameter descriptors: `descriptors[i]` becomes descriptor i; eight at the most, which stay the caller's here.
+  /// - Parameters:
+  ///   - descriptors: `descriptors[i]` becomes descriptor i; eight at the most, which stay the caller's here.
+  ///   - endsWithThread: the kernel kills it when the calling thread ends, in whatever way.
   /// - Throws: when there is no process; what a program cannot do after its start its end tells.
   package static func start(
-    _ path: String, _ arguments: [String], descriptors: [Int32]
+    _ path: String, _ arguments: [String], descriptors: [Int32], endsWithThread: Bool = false
   ) throws(SystemError) -> ChildProcess {
     var argv = unsafe arguments.map { unsafe strdup($0) } + [nil]
     var envp = unsafe environment.map { unsafe strdup($0) } + [nil]
@@ -38,7 +40,11 @@ package struct ChildProcess: ~Copyable, Sendable {
       unsafe envp.forEach { unsafe free($0) }
     }
     // Both lists end with nil, and the descriptors come with their count.
-    let pid = unsafe sluice_spawn(path, &argv, &envp, descriptors, Int32(descriptors.count))
+    let count = Int32(descriptors.count)
+    let pid =
+      endsWithThread
+      ? unsafe sluice_spawn_dependent(path, &argv, &envp, descriptors, count)
+      : unsafe sluice_spawn(path, &argv, &envp, descriptors, count)
     guard pid > 0 else { throw SystemError(call: "posix_spawn", errno: -pid) }
     return ChildProcess(pid: pid)
   }

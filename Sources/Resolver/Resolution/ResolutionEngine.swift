@@ -51,6 +51,14 @@ package struct ResolutionEngine: ~Copyable {
     package var event: Event?
     /// What is recorded of the first who waited beside its own event.
     package var remark: Event?
+    /// What the answer promises without a commit, since others had opened it.
+    package var promised: Planned?
+  }
+
+  /// What an answer holds, or will: for the grants' journal.
+  package struct Planned {
+    package var key: GrantLedger.Key
+    package var elements: [GrantElement]
   }
 
   /// The one thing that is to be done after an event.
@@ -81,14 +89,22 @@ package struct ResolutionEngine: ~Copyable {
     case unavailable
   }
 
-  /// What a ticket's commit would open, for the grants' journal.
+  /// The question that a ticket stands for.
   package func question(of ticket: Ticket) -> GrantLedger.Key? { resolutions[ticket]?.key }
 
+  /// What a ticket's answer will hold.
+  package func planned(by ticket: Ticket) -> Planned? {
+    guard let resolution = resolutions[ticket] else { return nil }
+    return Self.planned(resolution)
+  }
+
   /// What was asked of the firewall and has not become a promise yet.
-  package func forEachPending(_ body: (GrantLedger.Key, GrantElement) -> Void) {
-    for resolution in resolutions.values {
-      for commit in resolution.plan?.commits ?? [] { body(resolution.key, commit.element) }
-    }
+  package func forEachPending(_ body: (Planned) -> Void) {
+    for resolution in resolutions.values { if let planned = Self.planned(resolution) { body(planned) } }
+  }
+
+  private static func planned(_ resolution: Resolution) -> Planned? {
+    resolution.plan.map { Planned(key: resolution.key, elements: $0.elements) }
   }
 
   private final class Resolution {
@@ -234,6 +250,8 @@ package struct ResolutionEngine: ~Copyable {
     package var closed: [GrantElement]
     /// What others still need, but not for as long.
     package var shortened: [GrantCommit]
+    /// What each question held of it.
+    package var released: [(key: GrantLedger.Key, element: GrantElement)] = []
   }
 
   /// Why something ends before its time: what is recorded of questions in flight, and for the record of what was open.
@@ -265,7 +283,7 @@ package struct ResolutionEngine: ~Copyable {
       inFlight[resolution.key] = nil
     }
     let ended = ledger.end(now: now, servers: servers, as: revocation.ending, where: condition, keeping: keeping)
-    return Closing(closed: ended.closed, shortened: ended.shortened)
+    return Closing(closed: ended.closed, shortened: ended.shortened, released: ended.released)
   }
 
   /// The questions of answers that hold an address which `condition` selects: given, or on their way to the client.
@@ -462,9 +480,10 @@ package struct ResolutionEngine: ~Copyable {
       // The promise is this answer's now: an older one must not be renewed on the strength of it (P2).
       cache.remove(name.span, question.type)
     }
+    let isCommitted = resolution.plan?.commits.isEmpty ?? false
     return Finished(
       waiting: resolution.waiting, response: response, event: event(of: resolution, answer, now: now),
-      remark: difference(of: resolution, answer, now: now))
+      remark: difference(of: resolution, answer, now: now), promised: isCommitted ? Self.planned(resolution) : nil)
   }
 
   /// Told once of a name of which upstream has addresses of one family, and says of the other that there is no such name:

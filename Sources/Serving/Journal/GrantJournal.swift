@@ -16,9 +16,13 @@ package struct JournalEntry: Hashable, Sendable {
   package var port: UInt16
   /// Seconds since 1970 of the first opening.
   package var opened: UInt64
+  /// Until when the name holds it: milliseconds of the monotonic clock, which ends with the kernel's sets. Nil in journals of
+  /// versions that did not know.
+  package var until: UInt64?
 
   package init(
-    server: String, name: Name, type: RRType, address: IPAddress, transport: UInt8, port: UInt16, opened: UInt64
+    server: String, name: Name, type: RRType, address: IPAddress, transport: UInt8, port: UInt16, opened: UInt64,
+    until: UInt64? = nil
   ) {
     self.server = server
     self.name = name
@@ -27,6 +31,7 @@ package struct JournalEntry: Hashable, Sendable {
     self.transport = transport
     self.port = port
     self.opened = opened
+    self.until = until
   }
 
   /// `server name type address transport port opened`, single blanks between.
@@ -49,6 +54,7 @@ package struct JournalEntry: Hashable, Sendable {
   fileprivate var identity: JournalEntry {
     var entry = self
     entry.opened = 0
+    entry.until = nil
     return entry
   }
 }
@@ -58,6 +64,9 @@ package struct JournalEntry: Hashable, Sendable {
 /// Lines are written before the answer that they belong to leaves, so a killed process loses none of them: what was
 /// written lies with the kernel. Many lines are one write: `append` keeps them until `flush`. After a crash of the host
 /// the sets are gone and the journal means nothing.
+///
+/// A line `until MILLISECONDS` before the lines of openings says until when those are held; of an opening the last line counts.
+/// Versions that know no ends pass over it.
 package final class GrantJournal {
   /// Fewer lines are never worth a rewriting.
   private static let fewestLines = 16_384
@@ -71,7 +80,7 @@ package final class GrantJournal {
   private var lines: Int
   private var isFailing = false
   /// Lines that are not written yet.
-  private var pending: [UInt8] = []
+  private var pending = Lines()
   private var rewriting: Rewriting?
   /// What cannot be rewritten is not tried again at every line.
   private var leastLines = GrantJournal.fewestLines
@@ -98,21 +107,54 @@ package final class GrantJournal {
     }
   }
 
+  /// Lines in the making. Each of them begins with an end of its own: what was written before it may be torn.
+  private struct Lines {
+    private(set) var octets: [UInt8] = []
+    private(set) var count = 0
+    private var end: UInt64??
+
+    mutating func add(_ entries: [JournalEntry]) {
+      for entry in entries {
+        if end != .some(entry.until) {
+          octets.append(contentsOf: GrantJournal.line(ofEnd: entry.until).utf8)
+          end = .some(entry.until)
+          count += 1
+        }
+        octets.append(contentsOf: entry.line.utf8)
+        count += 1
+      }
+    }
+
+    mutating func removeAll() {
+      octets.removeAll(keepingCapacity: true)
+      (count, end) = (0, nil)
+    }
+  }
+
+  private static func line(ofEnd until: UInt64?) -> String { endWord + (until.map { "\($0)" } ?? "-") + "\n" }
+
+  private static let endWord = "until "
+
   /// What a journal says, what was opened or renewed last at the end; empty when there is none. A torn or foreign line is passed over.
   ///
   /// - Parameter owner: whose file is taken beside root's, where root reads it.
   package static func read(_ path: String, owner: UInt32? = nil) -> [JournalEntry] {
     guard let text = contents(of: path, owner), text.hasPrefix(header) else { return [] }
-    // A renewal is written like an opening: the first line tells when it was opened, the last one which name came last.
-    var seen: [JournalEntry: (opened: UInt64, position: Int)] = [:]
-    for (position, entry) in text.dropFirst(header.count).split(separator: "\n").lazy.compactMap({ JournalEntry($0) })
-      .enumerated()
-    {
-      seen[entry.identity] = (seen[entry.identity]?.opened ?? entry.opened, position)
+    // A renewal is written like an opening: the first line tells when it was opened, the last one which name came last, and
+    // until when it holds.
+    var seen: [JournalEntry: (opened: UInt64, until: UInt64?, position: Int)] = [:]
+    var until: UInt64?
+    for (position, line) in text.dropFirst(header.count).split(separator: "\n").enumerated() {
+      // A server may be called like an end.
+      if let entry = JournalEntry(line) {
+        seen[entry.identity] = (seen[entry.identity]?.opened ?? entry.opened, until, position)
+      } else if line.hasPrefix(endWord) {
+        until = UInt64(line.dropFirst(endWord.count))
+      }
     }
     return seen.sorted { $0.value.position < $1.value.position }.map { identity, found in
       var entry = identity
-      entry.opened = found.opened
+      (entry.opened, entry.until) = (found.opened, found.until)
       return entry
     }
   }
@@ -120,8 +162,10 @@ package final class GrantJournal {
   /// Begins anew with `entries`; 0600, handed to `owner` if there is one.
   package init(path: String, entries: [JournalEntry], owner: (user: UInt32, group: UInt32)?) throws(SystemError) {
     self.path = path
-    file = try Self.create(path, entries)
-    lines = entries.count
+    var made = Lines()
+    made.add(entries)
+    file = try Self.create(path, made.octets)
+    lines = made.count
     if let owner, fchown(file.raw, owner.user, owner.group) != 0 {
       throw SystemError(call: "fchown", errno: errno)
     }
@@ -132,17 +176,18 @@ package final class GrantJournal {
 
   /// Adds lines for the next `flush`.
   package func append(_ entries: [JournalEntry]) {
-    lines += entries.count
-    for entry in entries { pending.append(contentsOf: entry.line.utf8) }
+    let before = pending.count
+    pending.add(entries)
+    lines += pending.count - before
   }
 
   /// Writes what was appended; false when that failed, told once until it works again.
   package func flush() -> Bool {
-    guard !pending.isEmpty else { return true }
-    rewriting?.late += pending
+    guard !pending.octets.isEmpty else { return true }
+    rewriting?.late += pending.octets
     // Half a line may stand at the end of what failed before.
-    let isWritten = Self.write((isFailing ? [UInt8(ascii: "\n")] : []) + pending, to: file)
-    pending.removeAll(keepingCapacity: true)
+    let isWritten = Self.write((isFailing ? [UInt8(ascii: "\n")] : []) + pending.octets, to: file)
+    pending.removeAll()
     defer { isFailing = !isWritten }
     return isWritten || isFailing
   }
@@ -161,8 +206,10 @@ package final class GrantJournal {
 
   /// Adds lines to the journal in the making, before all that were appended since its beginning.
   package func rewrite(_ part: [JournalEntry]) {
-    rewriting?.lines += part.count
-    rewriting?.add(part.flatMap { Array($0.line.utf8) })
+    var made = Lines()
+    made.add(part)
+    rewriting?.lines += made.count
+    rewriting?.add(made.octets)
   }
 
   /// Puts the new journal in the place of the old one. Where that fails the old one stays.
@@ -189,11 +236,11 @@ package final class GrantJournal {
     (lines, leastLines) = (done.lines, Self.fewestLines)
   }
 
-  private static func create(_ path: String, _ entries: [JournalEntry]) throws(SystemError) -> FileDescriptor {
+  private static func create(_ path: String, _ lines: [UInt8]) throws(SystemError) -> FileDescriptor {
     let folder = try Folder(of: path)
     let name = Folder.name(of: path)
     let file = try make(in: folder, name)
-    guard write(whole(entries), to: file) else {
+    guard write(Array(header.utf8) + lines, to: file) else {
       throw SystemError(call: "write", errno: errno)
     }
     try folder.rename(name + ".new", to: name)
@@ -204,10 +251,6 @@ package final class GrantJournal {
     // What a killed process left; whatever it is, nothing is written to it.
     folder.remove(name + ".new")
     return try folder.make(name + ".new", O_WRONLY | O_APPEND)
-  }
-
-  private static func whole(_ entries: [JournalEntry]) -> [UInt8] {
-    Array((header + entries.map(\.line).joined()).utf8)
   }
 
   private static func write(_ octets: [UInt8], to file: borrowing FileDescriptor) -> Bool {

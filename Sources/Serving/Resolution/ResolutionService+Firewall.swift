@@ -222,17 +222,25 @@ extension ResolutionService {
     remember(entries)
     var taken = TakenOver()
     var foreignElements: [GrantElement] = []
-    // What was opened when `max-lifetime` was longer ends by what it is now.
+    // What stands no more, and whose time was over before.
+    var lapsed: [GrantElement] = []
+    // What names that stand no more had open for longer ends with those that do; what was opened when `max-lifetime` was
+    // longer, by what it is now.
     var overlong: [GrantElement] = []
+    var standing: Set<JournalEntry> = []
     list(snapshot.servers.map(\.firewallIndex)[...]) { [unowned self] server, listed in
       guard let serverIndex = snapshot.server(firewallIndex: server) else { return }
       let name = String(decoding: snapshot.servers[serverIndex].name, as: UTF8.self)
       let byAddress = Dictionary(grouping: known[name] ?? [], by: \.address)
       for element in listed {
-        if let caps = takeOver(element, byAddress[element.element.address] ?? [], epoch: shared.epoch.current) {
+        let found = takeOver(element, byAddress[element.element.address] ?? [], epoch: shared.epoch.current)
+        standing.formUnion(found.entries)
+        if found.standsUntil > 0 {
           taken.kept += 1
-          taken.hasCaps = taken.hasCaps || caps != 0
-          if element.lifetime > options.longestLifetime { overlong.append(element.element) }
+          taken.hasCaps = taken.hasCaps || found.caps != 0
+          if isOverlong(element, found) { overlong.append(element.element) }
+        } else if found.isLapsed {
+          lapsed.append(element.element)
         } else if options.isManaged || element.remainingMilliseconds > 0 {
           foreignElements.append(element.element)
         }
@@ -241,11 +249,16 @@ extension ResolutionService {
       if let failure {
         return completion(.failure(StartError("the kernel's sets cannot be read: \(failure)")))
       }
-      taken.closed = foreignElements.count
+      taken.closed = foreignElements.count + lapsed.count
+      end(entries.filter { !standing.contains($0) })
       guard let bridge else { return completion(.success(taken)) }
       // A rule that got a cap since the last run: its address stays open, but no longer without it.
       if taken.hasCaps { commitCaps() }
       shorten(overlong)
+      // As at the end of its time: connections live on.
+      bridge.revoke(lapsed, cutsFlows: false) { [unowned self] failure, _ in
+        if let failure { revocationFailed(lapsed, failure) }
+      }
       bridge.revoke(foreignElements, cutsFlows: options.cutsFlows) { failure, _ in
         completion(
           failure.map { .failure(StartError("addresses of an earlier run cannot be closed: \($0)")) }
@@ -268,31 +281,68 @@ extension ResolutionService {
     }
   }
 
-  /// Takes over an element for each name of the last run that policy still allows it for.
-  /// Returns the caps that it stands under, nil where no grant holds it.
-  private func takeOver(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> UInt16? {
+  /// What an element that an earlier run left has to go by.
+  private struct Inheritance {
+    /// The latest end of the names for which it was taken over; 0 where there is none.
+    var standsUntil: UInt64 = 0
+    /// The caps that it stands under.
+    var caps: UInt16 = 0
+    /// What it was taken over for.
+    var entries: [JournalEntry] = []
+    /// The latest end of the names that policy does not allow it for any more.
+    var withdrawnUntil: UInt64 = 0
+    /// The time of a name that policy allows it for was over before.
+    var hasLapsed = false
+
+    /// It is held by nothing, and withdrawn from nothing either.
+    var isLapsed: Bool { hasLapsed && standsUntil == 0 && withdrawnUntil == 0 }
+  }
+
+  /// Takes over an element for each name of the last run that policy still allows it for, until that name's own end.
+  private func takeOver(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> Inheritance {
     let element = listed.element
-    guard listed.remainingMilliseconds > 0 else { return nil }
-    let until = now + min(listed.lifetime, options.longestLifetime)
-    var taken: UInt16?
-    for entry in entries {
-      guard
-        let rule = snapshot.rule(server: element.server, name: entry.name.wire, type: entry.type),
-        admits(element.address, rule, server: element.server, name: entry.name.wire, type: entry.type),
-        let serverIndex = snapshot.server(firewallIndex: element.server)
-      else { continue }
-      let targets = snapshot.servers[serverIndex].targets(of: rule.ports, family: element.address.family)
-      guard (element.transport, element.port) == (entry.transport, entry.port),
-        targets.contains(where: { $0 == (entry.transport, entry.port) })
-      else { continue }
-      let caps = rule.capBits(in: snapshot.servers[serverIndex].byteCaps)
+    var found = Inheritance()
+    guard listed.remainingMilliseconds > 0 else { return found }
+    let latest = now + min(listed.lifetime, options.longestLifetime)
+    for entry in entries where (element.transport, element.port) == (entry.transport, entry.port) {
+      let until = min(entry.end, latest)
+      guard let caps = caps(of: element, for: entry) else {
+        if entry.end > now { found.withdrawnUntil = max(found.withdrawnUntil, until) }
+        continue
+      }
+      guard until > now else {
+        found.hasLapsed = true
+        continue
+      }
       let inherited = GrantLedger.Inherited(
         key: GrantLedger.Key(server: element.server, name: entry.name, type: entry.type), element: element,
         until: until, caps: caps, opened: monotonic(ofWallSeconds: entry.opened))
-      let isTaken = engine.ledger.takeOver(inherited, now: now, epoch: epoch)
-      if isTaken { taken = (taken ?? 0) | caps }
+      guard engine.ledger.takeOver(inherited, now: now, epoch: epoch) else { continue }
+      found.standsUntil = max(found.standsUntil, until)
+      found.caps |= caps
+      found.entries.append(entry)
     }
-    return taken
+    return found
+  }
+
+  /// The caps of the rule by which policy allows an element for the name of an entry; nil where it does not.
+  private func caps(of element: GrantElement, for entry: JournalEntry) -> UInt16? {
+    guard
+      let rule = snapshot.rule(server: element.server, name: entry.name.wire, type: entry.type),
+      admits(element.address, rule, server: element.server, name: entry.name.wire, type: entry.type),
+      let serverIndex = snapshot.server(firewallIndex: element.server),
+      snapshot.servers[serverIndex].targets(of: rule.ports, family: element.address.family)
+        .contains(where: { $0 == (element.transport, element.port) })
+    else { return nil }
+    return rule.capBits(in: snapshot.servers[serverIndex].byteCaps)
+  }
+
+  /// How much later than the names that hold it an element ends by itself: the kernel counts from the commit's arrival.
+  private static let commitSlack: UInt64 = 5_000_000_000
+
+  private func isOverlong(_ listed: ListedElement, _ found: Inheritance) -> Bool {
+    listed.lifetime > options.longestLifetime || found.withdrawnUntil > found.standsUntil
+      || now + listed.lifetime > found.standsUntil + Self.commitSlack
   }
 
   /// When on the monotonic clock; never later than now, whatever the journal says.
@@ -310,12 +360,39 @@ extension ResolutionService {
 
   // MARK: - The journal
 
-  /// Notes for which name an address will be open. It is written while the kernel is at work, or just before the
-  /// answer leaves.
-  func keepRecord(of commits: [GrantCommit], for key: GrantLedger.Key) {
-    guard let journal, let server = serverName(key.server) else { return }
-    let opened = shared.clock().wall / 1_000_000_000
-    let entries = commits.map { JournalEntry($0.element, key, server: server, opened: opened) }
+  /// Notes for which name addresses will be open, and until when. It is written while the kernel is at work, or just before
+  /// the answer leaves.
+  func keepRecord(of planned: ResolutionEngine<any ReplyPath>.Planned) { append(entries(of: planned, opened: now)) }
+
+  /// Notes that elements are held for longer than their answers had promised.
+  func keepRecord(ofHolders elements: [GrantElement]) {
+    append(
+      elements.flatMap { element in
+        engine.ledger.holders(of: element, now: now).compactMap { key, until in
+          entry(key, element, until: until, opened: now)
+        }
+      })
+  }
+
+  /// Notes what ended before its time: nothing of it is taken over by the next run.
+  ///
+  /// - Parameter former: the policy by which servers had their indexes.
+  func keepRecord(released: [(key: GrantLedger.Key, element: GrantElement)], since former: ResolverSnapshot) {
+    append(released.compactMap { entry($0.key, $0.element, until: now, opened: now, in: former) })
+  }
+
+  /// What was not taken over ended with the run before: a later one takes none of it over either.
+  private func end(_ entries: [JournalEntry]) {
+    append(
+      entries.filter { $0.end > now }.map { entry in
+        var entry = entry
+        entry.until = now.millisecondsRoundedUp
+        return entry
+      })
+  }
+
+  private func append(_ entries: [JournalEntry]) {
+    guard let journal, !entries.isEmpty else { return }
     journal.append(entries)
     guard !isRecordDue else { return }
     isRecordDue = true
@@ -333,7 +410,7 @@ extension ResolutionService {
     guard journal.isOverlong(live: engine.ledger.holdingCount + remembered) else { return }
     journal.beginRewriting()
     var entries: [JournalEntry] = []
-    engine.forEachPending { if let entry = entry($0, $1, opened: now) { entries.append(entry) } }
+    engine.forEachPending { entries += self.entries(of: $0, opened: now) }
     journal.rewrite(entries)
     rewriteClosed(journal, server: 0)
   }
@@ -348,7 +425,7 @@ extension ResolutionService {
     var (server, entries) = (first, [JournalEntry]())
     while server < engine.ledger.serverCount, server < first + 16, entries.count < Self.journalSlice {
       engine.ledger.forEachClosed(ofServer: UInt16(server), now: now, limit: Self.closedEntries) {
-        if let entry = entry($0, $1, opened: $2) { entries.append(entry) }
+        if let entry = entry($0, $1, until: $2, opened: $3) { entries.append(entry) }
       }
       server += 1
     }
@@ -362,17 +439,31 @@ extension ResolutionService {
   private func rewriteOpen(_ journal: GrantJournal, from start: GrantLedger.HoldingCursor) {
     var (cursor, entries) = (start, [JournalEntry]())
     let isLeft = engine.ledger.forEachHolding(now: now, from: &cursor, atMost: Self.journalSlice) {
-      if let entry = entry($0, $1, opened: $3) { entries.append(entry) }
+      if let entry = entry($0, $1, until: $2, opened: $3) { entries.append(entry) }
     }
     journal.rewrite(entries)
     guard isLeft else { return journal.endRewriting() }
     _ = reactor.schedule(at: reactor.now) { [unowned self] in rewriteOpen(journal, from: cursor) }
   }
 
-  private func entry(_ key: GrantLedger.Key, _ element: GrantElement, opened: UInt64) -> JournalEntry? {
-    serverName(key.server).map { server in
-      let since = (shared.clock().wall &- (now &- min(opened, now))) / 1_000_000_000
-      return JournalEntry(element, key, server: server, opened: since)
+  private func entries(of planned: ResolutionEngine<any ReplyPath>.Planned, opened: UInt64) -> [JournalEntry] {
+    engine.ledger.wanted(planned.elements, by: planned.key).compactMap { element, until in
+      entry(planned.key, element, until: until, opened: opened)
+    }
+  }
+
+  /// - Parameters:
+  ///   - until: nanoseconds of the monotonic clock, as `opened`.
+  ///   - policy: the one by which the server has its index; nil for the one in force.
+  private func entry(
+    _ key: GrantLedger.Key, _ element: GrantElement, until: UInt64, opened: UInt64, in policy: ResolverSnapshot? = nil
+  ) -> JournalEntry? {
+    let policy = policy ?? snapshot
+    return policy.server(firewallIndex: key.server).map { server in
+      JournalEntry(
+        server: String(decoding: policy.servers[server].name, as: UTF8.self), name: key.name, type: key.type,
+        address: element.address, transport: element.transport, port: element.port,
+        opened: (shared.clock().wall &- (now &- min(opened, now))) / 1_000_000_000, until: until.millisecondsRoundedUp)
     }
   }
 
@@ -382,11 +473,17 @@ extension ResolutionService {
 }
 
 extension JournalEntry {
-  fileprivate init(_ element: GrantElement, _ key: GrantLedger.Key, server: String, opened: UInt64) {
-    self.init(
-      server: server, name: key.name, type: key.type, address: element.address, transport: element.transport,
-      port: element.port, opened: opened)
+  /// Nanoseconds of the monotonic clock; never where the journal does not say.
+  fileprivate var end: UInt64 {
+    guard let until else { return .max }
+    let (end, isOver) = until.multipliedReportingOverflow(by: 1_000_000)
+    return isOver ? .max : end
   }
+}
+
+extension UInt64 {
+  /// Of nanoseconds: what was promised does not end before.
+  fileprivate var millisecondsRoundedUp: UInt64 { self / 1_000_000 + (self % 1_000_000 == 0 ? 0 : 1) }
 }
 
 extension ListedElement {

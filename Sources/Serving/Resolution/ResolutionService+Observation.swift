@@ -113,6 +113,7 @@ extension ResolutionService {
     case .spoofed: return (.spoofedSource, nil, nil)
     case .held: return (.networkHeld, nil, nil)
     case .inbound: return (.inboundRefused, nil, nil)
+    case .unconnected: return (.noConnection, name, nil)
     case .host: return (refusal.port == 53 ? .otherResolver : .hostFence, nil, nil)
     case .closed: break
     }
@@ -235,7 +236,9 @@ extension ResolutionService {
     for start in stride(from: 0, to: commits.count, by: FirewallOptions.unit) {
       let unit = Array(commits[start..<min(start + FirewallOptions.unit, commits.count)])
       commit(unit) { [unowned self] result in
-        if case .committed = result { engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch) }
+        guard case .committed = result else { return }
+        engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
+        keepRecord(ofHolders: unit.map(\.element))
       }
     }
   }

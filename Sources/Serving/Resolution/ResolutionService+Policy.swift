@@ -236,6 +236,7 @@ extension ResolutionService {
     members: AuditMembers = AuditMembers(), cutting lapsed: [GrantElement] = [],
     completion: @escaping (Int, Int) -> Void
   ) {
+    keepRecord(released: ended.released, since: former)
     shorten(ended.shortened.map(\.element))
     let all = ended.closed + (options.cutsFlows ? lapsed : [])
     guard let bridge, !all.isEmpty else { return completion(0, 0) }

@@ -202,13 +202,19 @@ final class ResolutionService {
         perform(engine.answered(ticket, self.result(result), now: now, epoch: shared.epoch.current))
       }
     case .commit(let ticket, let commits, let evictions):
-      let key = engine.question(of: ticket)
+      let planned = engine.planned(by: ticket)
+      // Then the answer leaves at once.
+      if commits.isEmpty, let planned { keepRecord(of: planned) }
       commit(commits, evicting: evictions) { [unowned self] result in
         writeRecords()
         perform(engine.committed(ticket, result, now: now, epoch: shared.epoch.current))
       }
-      if let key { keepRecord(of: commits, for: key) }
+      if !commits.isEmpty, let planned { keepRecord(of: planned) }
     case .finish(let finished):
+      if let promised = finished.promised {
+        keepRecord(of: promised)
+        writeRecords()
+      }
       answerWaiting(finished)
       stopIfIdle()
     }

@@ -3,6 +3,7 @@ import Control
 import DNSWire
 import Enforcement
 import FirewallModel
+import IPNetwork
 import Resolver
 import Testing
 
@@ -300,6 +301,12 @@ enum Expectation: Sendable {
   /// 443/tcp of the address is open for the server, in the kernel.
   case open(String, String)
   case closed(String, String)
+  /// The addresses of which connections were to be cut.
+  case cut([String])
+  /// The server's name holds the address for so many seconds from now, as the journal tells the next run.
+  case journal(String, String, String, Int)
+  /// The journal has the end that the kernel has.
+  case held(String, String, String)
   /// So many questions of clients came to upstreams, and to one of them.
   case questions(Int)
   case questionsTo(Int, Int)
@@ -369,6 +376,13 @@ enum Expectation: Sendable {
     case .noAnswer: return differs(try stage.reply(to: label)?.code, nil)
     case .open(let server, let address): return try stage.isOpen(server, address) ? nil : "it is closed"
     case .closed(let server, let address): return try stage.isOpen(server, address) ? "it is open" : nil
+    case .cut(let addresses): return differs(stage.bridge.cut.map(\.description).sorted(), addresses)
+    case .journal(let server, let name, let address, let seconds):
+      return differs(try stage.journaledSeconds(server, name, address), seconds)
+    case .held(let server, let name, let address):
+      let element = try Stage.element(try stage.index(of: server), address)
+      let left = stage.bridge.kernel[element].map { Int($0 - stage.clock.now) / Int(ManualClock.second) }
+      return differs(try stage.journaledSeconds(server, name, address), left)
     case .questions(let count): return differs(stage.questions.count, count)
     case .questionsTo(let upstream, let count): return differs(stage.upstreams[upstream].questions.count, count)
     case .events(let code, let count): return differs(stage.events.count { $0.code == code }, count)

@@ -26,6 +26,9 @@ struct ScenarioTests {
   @Test("others change the table", arguments: Scenario.disturbing)
   func disturbing(_ scenario: Scenario) throws { try scenario.play() }
 
+  @Test("ends over a restart", arguments: Scenario.inheriting)
+  func inheriting(_ scenario: Scenario) throws { try scenario.play() }
+
   @Test("the order of what the bridge does", arguments: Scenario.ordering)
   func ordering(_ scenario: Scenario) throws { try scenario.play() }
 

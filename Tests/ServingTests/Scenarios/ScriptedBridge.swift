@@ -44,6 +44,8 @@ final class ScriptedBridge {
   private(set) var kernel: [GrantElement: UInt64] = [:]
   /// Those that carry connections.
   var inUse: Set<GrantElement> = []
+  /// Of which addresses connections were to be cut.
+  private(set) var cut: Set<IPAddress> = []
   /// What was done in the kernel, in order: `open 192.0.2.1`, `close 192.0.2.1`.
   private(set) var done: [String] = []
   /// What serve did that it may not.
@@ -260,6 +262,7 @@ final class ScriptedBridge {
     var flows: UInt32 = 0
     for element in elements {
       if kernel.removeValue(forKey: element) != nil { done.append("close \(element.address)") }
+      if cutsFlows { cut.insert(element.address) }
       if cutsFlows, inUse.remove(element) != nil { flows += 1 }
     }
     if case .cutsLate = conduct, cutsFlows { return late.append((request, flows)) }

@@ -41,6 +41,8 @@ struct Setting: Sendable {
   var earlier: [(server: UInt16, address: String, seconds: UInt64)] = []
   /// For which names, as its journal has it: the server, the name and the address.
   var journal: [(server: String, name: String, address: String)] = []
+  /// For how many seconds from now each name holds it there; the journal has no end of a name that is not among them.
+  var ends: [String: Int] = [:]
 }
 
 /// A client's question, and what came of it.
@@ -100,6 +102,7 @@ final class Stage {
   private var session: QuerySession
   private let folder: URL
   private let ring: AuditRingReader
+  private let journalPath: String
   /// Clients by their labels; the last that asked is what an expectation without a label is about.
   private(set) var asked: [String: Asked] = [:]
   private(set) var lastLabel = ""
@@ -189,10 +192,12 @@ final class Stage {
     bridge.begin()
     _ = bridge.takeTurn()
     reactor.turn()
+    journalPath = folder.appending(path: "grants").path
+    let entries = try Self.entries(setting, clock)
     let service = ResolutionService(
       reactor: reactor, upstream: pool, bridge: link, shared: shared, ring: ring, shard: threads.resolver,
-      ledger: GrantLedger(settings.firewall), options: FirewallOptions(settings), journal: nil, clock: endClock,
-      incarnation: 1)
+      ledger: GrantLedger(settings.firewall), options: FirewallOptions(settings),
+      journal: try GrantJournal(path: journalPath, entries: entries, owner: nil), clock: endClock, incarnation: 1)
     self.service = service
     pool.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
     let compilations = Compilations()
@@ -212,7 +217,7 @@ final class Stage {
     service.onFailure = { [unowned self] in failure = failure ?? $0 }
     service.onControl = { [unowned handler] in handler.take($0, $1) }
     service.onAnswered = { [unowned handler] in handler.answered($0, $1) }
-    try reconcile(setting)
+    try reconcile(entries)
     service.startRhythms()
   }
 
@@ -222,13 +227,17 @@ final class Stage {
     weak var service: ResolutionService?
   }
 
-  private func reconcile(_ setting: Setting) throws {
-    let entries = try setting.journal.map { server, name, address in
+  private static func entries(_ setting: Setting, _ clock: ManualClock) throws -> [JournalEntry] {
+    try setting.journal.map { server, name, address in
       JournalEntry(
         server: server, name: try Name(presentation: name), type: .A,
         address: try Self.element(0, address).address, transport: 6, port: 443,
-        opened: clock.clocks.wall() / ManualClock.second - 60)
+        opened: clock.clocks.wall() / ManualClock.second - 60,
+        until: setting.ends[name].map { UInt64(Int(clock.now / 1_000_000) + $0 * 1_000) })
     }
+  }
+
+  private func reconcile(_ entries: [JournalEntry]) throws {
     var isDone = false
     service.reconcile(entries) { result in
       if case .success = result { isDone = true }
@@ -422,6 +431,15 @@ final class Stage {
   }
 
   // MARK: - What came of it
+
+  /// For how many seconds from now a name holds an address, as the next run would read it; nil for what it has no line of.
+  func journaledSeconds(_ server: String, _ name: String, _ address: String) throws -> Int? {
+    let element = try Self.element(0, address)
+    let found = GrantJournal.read(journalPath).first {
+      $0.server == server && $0.name.description == name && $0.address == element.address
+    }
+    return found?.until.map { (Int($0) - Int(clock.now / 1_000_000)) / 1_000 }
+  }
 
   private func readEvents() -> Bool {
     var record = AuditRecord()

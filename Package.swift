@@ -90,7 +90,7 @@ let package = Package(
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "EgressPolicy", "AuditLog", "Resolver",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
-    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
+    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing", "TLS"]),
     layer("FirewallBridge", ["LinuxIO", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
     // All that runs with CAP_NET_ADMIN.
     layer(
@@ -171,7 +171,12 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ]),
-    tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
+    tests(
+      of: "Upstream",
+      [
+        "DNSWire", "IPNetwork", "LinuxIO", "TLS", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ]),
     tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "NFTables", ["CNetfilter", "EgressPolicy", "FirewallModel", "IPNetwork", "LinuxIO"]),

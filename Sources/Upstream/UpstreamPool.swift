@@ -1,6 +1,7 @@
 package import DNSWire
 package import LinuxIO
 import Sharing
+package import TLS
 
 /// Asks the upstreams. Lives on its reactor's thread.
 ///
@@ -65,7 +66,8 @@ package final class UpstreamPool {
     let number: Int
     let server: Int
     let kind: TransportKind
-    let sentAt: UInt64
+    /// When it was handed to its transport; on a shared connection when that took it.
+    var sentAt: UInt64
     var call: (any TransportCall)?
 
     init(_ pool: UpstreamPool, _ flight: ExchangeInFlight, _ sending: Exchange.Sending, _ now: UInt64) {
@@ -74,7 +76,10 @@ package final class UpstreamPool {
       sentAt = now
     }
 
-    func transmitted() { pool.statistics.messages += 1 }
+    func transmitted() {
+      pool.statistics.messages += 1
+      if kind == .secure { sentAt = pool.time }
+    }
     func received(_ message: Span<UInt8>) { pool.received(message, self) }
     func failed(_ failure: TransportFailure) { pool.failed(failure, self) }
   }
@@ -89,8 +94,14 @@ package final class UpstreamPool {
   private var holders: [Shares<Owner>.Slot: Question] = [:]
   private var health: [ServerHealth]
   private var watches: [MismatchWatch]
+  /// By upstream: why TLS with it is not used; nil once something was heard.
+  private var faults: [TLSFailure?]
+  /// Told when TLS with an upstream turns out not to be used, and for another reason than before: the upstream, as in the
+  /// configuration.
+  package var onUntrusted: ((String, TLSFailure) -> Void)?
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
+  private var onRenewal: (([UpstreamServer: TLSClient]) -> Void)?
   private var flights: [Question: ExchangeInFlight] = [:]
   /// By upstream: when it is asked next though no client asks.
   private var nextProbes: [Int: TimerID] = [:]
@@ -101,11 +112,21 @@ package final class UpstreamPool {
   private var random = SecureRandom()
   package private(set) var statistics = Statistics()
 
+  /// - Parameter clients: what is believed of each server that is asked by TLS.
   /// - Precondition: `servers` is not empty.
-  package convenience init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits = UpstreamLimits()) {
-    let transports = UpstreamTransports(datagram: DatagramTransport(reactor), stream: StreamTransport(reactor))
+  package convenience init(
+    reactor: Reactor, servers: [UpstreamServer], clients: [UpstreamServer: TLSClient] = [:],
+    limits: UpstreamLimits = UpstreamLimits()
+  ) {
+    let secure = SecureTransport(reactor, clients)
+    let transports = UpstreamTransports(
+      datagram: DatagramTransport(reactor), stream: StreamTransport(reactor), secure: secure)
     self.init(reactor: reactor, servers: servers, limits: limits, transports: transports)
+    onRenewal = secure.renew
   }
+
+  /// What is believed of the servers that are asked by TLS was read again.
+  package func renew(_ clients: [UpstreamServer: TLSClient]) { onRenewal?(clients) }
 
   init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits, transports: UpstreamTransports) {
     precondition(!servers.isEmpty)
@@ -119,6 +140,7 @@ package final class UpstreamPool {
       capacity: min(limits.exchanges, DescriptorLimit.current / 2), leastAge: limits.leastAge * 1_000_000)
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
     watches = [MismatchWatch](repeating: MismatchWatch(), count: servers.count)
+    faults = [TLSFailure?](repeating: nil, count: servers.count)
   }
 
   /// What is known of one upstream, for `status`.
@@ -140,6 +162,8 @@ package final class UpstreamPool {
     /// Refusals since its last answer, and the code of the last one.
     package var refusals: UInt64
     package var lastRefusal: ResponseCode?
+    /// Why TLS with it is not used.
+    package var fault: TLSFailure?
   }
 
   /// A server by its place in the configuration, as it is written there.
@@ -154,7 +178,7 @@ package final class UpstreamPool {
         isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
         isByStream: watches[server].asksByStream(now: now), isRefusing: health.isRefusing, refusals: health.refusals,
-        lastRefusal: health.lastRefusal)
+        lastRefusal: health.lastRefusal, fault: faults[server])
     }
   }
 
@@ -241,7 +265,7 @@ package final class UpstreamPool {
   private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
     Exchange.Candidate(
       server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
-      byStream: watches[server].asksByStream(now: now))
+      byStream: watches[server].asksByStream(now: now), isSecure: servers[server].isSecure)
   }
 
   private func perform(_ action: Exchange.Action, _ flight: ExchangeInFlight) {
@@ -310,7 +334,10 @@ package final class UpstreamPool {
     let (known, answers) = (flight.exchange.wrongAnswers, flight.exchange.answers)
     let refusals = flight.exchange.refusals.count
     let action = flight.exchange.received(message, for: attempt.number, now: time, id: random.uint16())
-    if flight.exchange.answers > answers { health[server].heard(now: time) }
+    if flight.exchange.answers > answers {
+      health[server].heard(now: time)
+      faults[server] = nil
+    }
     if flight.exchange.refusals.count > refusals, let refusal = flight.exchange.refusals.last { refused(refusal) }
     if flight.exchange.wrongAnswers > known { mismatched(server, flight.exchange.wrongAnswers - known) }
     account(flight)
@@ -321,10 +348,17 @@ package final class UpstreamPool {
 
   private func failed(_ failure: TransportFailure, _ attempt: Attempt) {
     let flight = attempt.flight
+    if case .untrusted(let fault) = failure { note(fault, of: attempt.server) }
     if failure.isSilence { unanswered(attempt) }
     let action = flight.exchange.failed(failure, attempt: attempt.number, now: time, id: random.uint16())
     close(attempt)
     perform(action, flight)
+  }
+
+  private func note(_ fault: TLSFailure, of server: Int) {
+    guard faults[server] != fault else { return }
+    faults[server] = fault
+    onUntrusted?(serverTexts[server], fault)
   }
 
   private func lapsed(_ sending: Exchange.Sending, _ flight: ExchangeInFlight) {

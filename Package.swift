@@ -115,7 +115,7 @@ let package = Package(
       [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
         "GrantLedger", "AuditLog", "Zones", "Resolver", "Enforcement", "Transport", "Upstream", "FirewallModel",
-        "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI",
+        "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI", "TLS",
       ]),
     // L7
     .executableTarget(

@@ -76,6 +76,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var upstreamRefused: Self { Self(rawValue: 53) }
   @inlinable package static var chainTooLong: Self { Self(rawValue: 54) }
   @inlinable package static var familiesDiffer: Self { Self(rawValue: 55) }
+  @inlinable package static var upstreamUntrusted: Self { Self(rawValue: 56) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
@@ -200,6 +201,7 @@ extension AuditCode {
     Row(
       .familiesDiffer, .query, "families-differ", "upstream has addresses of one family, and no such name of the other",
       .observe),
+    Row(.upstreamUntrusted, .query, "upstream-untrusted", "TLS with the upstream cannot be used", .error),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

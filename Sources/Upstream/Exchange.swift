@@ -25,6 +25,8 @@ struct Exchange: ~Copyable {
     var message: [UInt8]
     /// When `lapsed` is to be told.
     var lapse: UInt64
+    /// Whether that is before the server has been waited for.
+    var isHedged: Bool
     /// When nothing is waited for any more.
     var deadline: UInt64
   }
@@ -46,6 +48,8 @@ struct Exchange: ~Copyable {
     var byStream = false
     /// Whether it is asked by TLS alone.
     var isSecure = false
+    /// After how many milliseconds another one is asked as well, the first time; nil where it is waited for.
+    var hedge: UInt64?
   }
 
   private struct Attempt {
@@ -276,6 +280,7 @@ struct Exchange: ~Copyable {
   ) -> Action {
     let target = candidates[candidate]
     let number = attemptCount
+    let hedge = number == 0 ? target.hedge : nil
     attemptCount += 1
     attempts.append(Attempt(number: number, candidate: candidate, kind: kind, id: id))
     current = number
@@ -285,7 +290,7 @@ struct Exchange: ~Copyable {
         attempt: number, server: target.server, kind: kind,
         message: UpstreamQuery.message(
           id: id, name: name, type: type, withEDNS: target.withEDNS, isPadded: kind == .secure),
-        lapse: min(now + wait * Self.millisecond, end), deadline: end))
+        lapse: min(now + (hedge ?? wait) * Self.millisecond, end), isHedged: hedge != nil, deadline: end))
   }
 
   private static func isTruncated(_ message: Span<UInt8>) -> Bool {

@@ -32,6 +32,8 @@ package final class UpstreamPool {
     package var probes: UInt64 = 0
     /// Exchanges that ended unanswered, or did not begin, because others had a right to the slot.
     package var overloads: UInt64 = 0
+    /// Questions of which a second upstream was asked before the first one had been waited for.
+    package var hedges: UInt64 = 0
   }
 
   private struct Question: Hashable {
@@ -68,12 +70,16 @@ package final class UpstreamPool {
     let kind: TransportKind
     /// When it was handed to its transport; on a shared connection when that took it.
     var sentAt: UInt64
+    /// Until when its server is waited for.
+    let waitedUntil: UInt64
     var call: (any TransportCall)?
 
     init(_ pool: UpstreamPool, _ flight: ExchangeInFlight, _ sending: Exchange.Sending, _ now: UInt64) {
       (self.pool, self.flight) = (pool, flight)
       (number, server, kind) = (sending.attempt, sending.server, sending.kind)
       sentAt = now
+      let wait = pool.health[sending.server].wait(pool.limits) * 1_000_000
+      waitedUntil = sending.isHedged ? max(now + wait, sending.lapse) : sending.lapse
     }
 
     func transmitted() {
@@ -108,6 +114,9 @@ package final class UpstreamPool {
   /// Attempts that are listened to beside a newer one of the same exchange, and how many of them there may be.
   private var earlierAttempts = 0
   private let mostEarlierAttempts: Int
+  private var hedges = HedgeBudget()
+  /// Questions until one is asked of another server than the fastest.
+  private var untilExploration: UInt64
   private let transports: UpstreamTransports
   private var random = SecureRandom()
   package private(set) var statistics = Statistics()
@@ -135,6 +144,7 @@ package final class UpstreamPool {
     self.servers = servers
     serverTexts = servers.map(\.description)
     self.limits = limits
+    untilExploration = limits.exploration
     mostEarlierAttempts = DescriptorLimit.current / 8
     shares = Shares(
       capacity: min(limits.exchanges, DescriptorLimit.current / 2), leastAge: limits.leastAge * 1_000_000)
@@ -251,15 +261,45 @@ package final class UpstreamPool {
 
   private var time: UInt64 { reactor.time.nanoseconds }
 
-  /// Healthy servers by latency, then those of which that is not certain, then the others.
+  /// Healthy servers by latency, then those of which that is not certain, then the others; of the same ones those that are
+  /// asked by TLS before those that are not.
   private func candidates(_ now: UInt64) -> [Exchange.Candidate] {
     guard servers.count > 1 else { return [candidate(0, now)] }
-    return servers.indices.sorted { left, right in
+    var order = servers.indices.sorted { left, right in
       let (a, b) = (health[left], health[right])
       if a.isTrusted != b.isTrusted { return a.isTrusted }
       if a.isHealthy != b.isHealthy { return a.isHealthy }
+      if servers[left].isSecure != servers[right].isSecure { return servers[left].isSecure }
       return a.latency < b.latency
-    }.map { candidate($0, now) }
+    }
+    let hedge = hedge(order)
+    if hedge != nil { explore(&order) }
+    var candidates = order.map { candidate($0, now) }
+    candidates[0].hedge = hedge
+    return candidates
+  }
+
+  /// After how many milliseconds the second one is asked as well: when the fastest mostly has answered. Nil where there is no
+  /// second one as good, or too many questions were asked of two.
+  private func hedge(_ order: [Int]) -> UInt64? {
+    hedges.asked()
+    guard hedges.isLeft, isAsGood(order[1], as: order[0]) else { return nil }
+    return health[order[0]].hedge(limits)
+  }
+
+  /// Whether a server may be asked in another's place: it answers, and the question is not easier to overhear.
+  private func isAsGood(_ server: Int, as other: Int) -> Bool {
+    health[server].isTrusted && (servers[server].isSecure || !servers[other].isSecure)
+  }
+
+  /// Now and then a question goes first to the server of which the least is known by now.
+  private func explore(_ order: inout [Int]) {
+    untilExploration -= 1
+    guard untilExploration == 0 else { return }
+    untilExploration = limits.exploration
+    let others = order.indices.dropFirst().filter { isAsGood(order[$0], as: order[0]) }
+    guard let index = others.min(by: { health[order[$0]].measuredAt < health[order[$1]].measuredAt }) else { return }
+    order.insert(order.remove(at: index), at: 0)
   }
 
   private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
@@ -275,6 +315,9 @@ package final class UpstreamPool {
     case .finish(let message, let server, let number):
       let now = time
       let attempt = flight.attempts.first { $0.number == number }
+      for other in flight.attempts where other.server != server && other.kind.measuresRoundTrip {
+        health[other.server].overtaken(after: Double(now - min(other.sentAt, now)) / 1_000_000, now: now)
+      }
       let roundTrip = attempt.flatMap { $0.kind.measuresRoundTrip ? Double(now - $0.sentAt) / 1_000_000 : nil }
       health[server].answered(after: roundTrip, now: now)
       let answer = UpstreamAnswer(message: message, server: servers[server], serverText: serverTexts[server])
@@ -362,7 +405,12 @@ package final class UpstreamPool {
   }
 
   private func lapsed(_ sending: Exchange.Sending, _ flight: ExchangeInFlight) {
-    if let attempt = flight.attempts.first(where: { $0.number == sending.attempt }) { unanswered(attempt) }
+    if sending.isHedged {
+      statistics.hedges += 1
+      hedges.hedged()
+    }
+    let now = time
+    for attempt in flight.attempts where attempt.waitedUntil <= now { unanswered(attempt) }
     perform(flight.exchange.lapsed(sending.attempt, now: time, id: random.uint16()), flight)
   }
 

@@ -71,6 +71,10 @@ package struct UpstreamLimits: Sendable {
   package var firstTry: UInt64 = 400
   package var shortestTry: UInt64 = 100
   package var longestTry: UInt64 = 1500
+  /// The least after which a second server is asked early.
+  package var shortestHedge: UInt64 = 10
+  /// One question in so many is asked first of a server that is not the fastest, lest what is known of it grows old.
+  package var exploration: UInt64 = 32
   /// UDP sends to one server for one exchange; with one TCP connection the amplification of a client's query is bounded.
   package var sendsPerServer = 2
   /// Wrong answers taken before an exchange turns to TCP: a forger may be guessing (RFC 5452 section 9.3).

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// An authority for certificates that lives as long as a test, in a folder of its own. Made by `openssl`.
 package final class TestAuthority: Sendable {
@@ -35,6 +36,8 @@ package final class TestAuthority: Sendable {
   package init() throws {
     folder = FileManager.default.temporaryDirectory.appending(path: "sluice-ca-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    Self.folders.withLock { $0.append(folder) }
+    _ = Self.removal
     for (file, text) in [("index.txt", ""), ("serial", "01\n"), ("ca.cnf", Self.settings)] {
       try Data(text.utf8).write(to: folder.appending(path: file))
     }
@@ -46,6 +49,16 @@ package final class TestAuthority: Sendable {
   deinit {
     try? FileManager.default.removeItem(at: folder)
   }
+
+  /// Those of authorities that last as long as the process.
+  private static let folders = Mutex<[URL]>([])
+  private static let removal: Void = {
+    atexit {
+      TestAuthority.folders.withLock { folders in
+        for folder in folders { try? FileManager.default.removeItem(at: folder) }
+      }
+    }
+  }()
 
   /// A certificate for a host name, good from two days ago until in two days unless said otherwise.
   ///

@@ -228,7 +228,9 @@ struct SecureTransportTests {
   @Test("an upstream that is down is connected to again once it runs")
   func restart() throws {
     let first = try upstream()
-    let asker = try asker([first])
+    var limits = Asker.patient
+    limits.unhealthy = 50
+    let asker = try asker([first], limits)
     #expect(try asker.ask().mark == 9)
     first.stop()
     #expect(try asker.ask("second.example").failure == .network)

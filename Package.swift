@@ -7,7 +7,7 @@ import PackageDescription
 //   L6  Serving
 //   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Settings  AuditStore  Control  ControlAPI
 //   L4  Resolver  Enforcement  NFTables  BridgeProcesses
-//   L3  Zones  FirewallModel
+//   L3  Zones  FirewallModel  TLS
 //   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L1  LinuxIO  DNSWire  IPNetwork  Sharing
 //   L0  CLDNS  CNetfilter  CZstd  CLinux
@@ -36,6 +36,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
@@ -62,6 +63,13 @@ let package = Package(
     layer("Zones", ["LDNS", "DNSWire", "IPNetwork"]),
     // What the firewall is to be, which both ends of the bridge know.
     layer("FirewallModel", ["IPNetwork", "HostNetwork", "EgressPolicy", "GrantLedger"]),
+    // TLS as a transform of octets, without a socket.
+    layer(
+      "TLS",
+      [
+        "LDNS", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOTLS", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ]),
     // L4
     layer(
       "Resolver",
@@ -82,7 +90,7 @@ let package = Package(
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "EgressPolicy", "AuditLog", "Resolver",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
-    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing"]),
+    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing", "TLS"]),
     layer("FirewallBridge", ["LinuxIO", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
     // All that decides what is done with CAP_NET_ADMIN.
     layer(
@@ -107,7 +115,7 @@ let package = Package(
       [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
         "GrantLedger", "AuditLog", "Zones", "Resolver", "Enforcement", "Transport", "Upstream", "FirewallModel",
-        "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI",
+        "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI", "TLS",
       ]),
     // L7
     .executableTarget(
@@ -157,7 +165,18 @@ let package = Package(
         "AuditLog", "DNSWire", "IPNetwork", "LinuxIO", "EgressPolicy", "ResponseCache", "Resolver", "Zones",
         .product(name: "NIOCore", package: "swift-nio"),
       ]),
-    tests(of: "Upstream", ["DNSWire", "IPNetwork", "LinuxIO"]),
+    tests(
+      of: "TLS",
+      [
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ]),
+    tests(
+      of: "Upstream",
+      [
+        "DNSWire", "IPNetwork", "LinuxIO", "TLS", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ]),
     tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "NFTables", ["CNetfilter", "EgressPolicy", "FirewallModel", "IPNetwork", "LinuxIO"]),

@@ -79,6 +79,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var interrupted: Self { Self(rawValue: 61) }
 
   @inlinable package static var noConnection: Self { Self(rawValue: 57) }
+  @inlinable package static var upstreamUntrusted: Self { Self(rawValue: 56) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
@@ -205,6 +206,7 @@ extension AuditCode {
       .observe),
     Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
     Row(.noConnection, .connection, "no-connection", "packet of no connection", .block),
+    Row(.upstreamUntrusted, .query, "upstream-untrusted", "TLS with the upstream cannot be used", .error),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/ip.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -357,8 +358,20 @@ int sluice_connect(struct sluice_endpoint endpoint, int stream) {
     if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit, sizeof omit);
     else setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof omit);
   }
+  if (stream == 2) {
+    int on = 1;
+    unsigned milliseconds = 2000;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+  }
   if (connect(fd, (const struct sockaddr *)address, length) < 0 && !(stream && errno == EINPROGRESS)) return close_with(fd);
   return fd;
+}
+
+int sluice_socket_error(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? errno : error;
 }
 
 int32_t sluice_ingress_interface(const struct sluice_packet_options *options) {

@@ -34,6 +34,9 @@ extension ControlAPI {
       package var refusals: UInt64
       /// The response code of the last of them.
       package var refusedAs: String?
+      /// Why TLS with it cannot be used, for machines and in words; none where it can, or was not tried.
+      package var tlsFault: String?
+      package var tlsFaultText: String?
 
       /// One that refused nothing.
       package init(

@@ -26,23 +26,83 @@ extension FieldReader {
     return ListenAddress(address: address, port: port)
   }
 
-  /// `udp://192.0.2.54`, or `{ address: "udp://192.0.2.54", insecure: true }`, which is warned of no more.
-  mutating func upstream(_ node: YAMLNode) -> UpstreamAddress? {
-    guard node.isMapping else { return upstreamAddress(node, isTrusted: false) }
-    let fields = fields(node, of: "an upstream", keys: ["address", "insecure"])
+  /// `udp://192.0.2.54`, or `{ address: "udp://192.0.2.54", insecure: true }`, which is warned of no more;
+  /// `tls://192.0.2.53#dns.example.net`, or `{ address: "tls://…", ca: FILE, pins: [ "sha256/…" ] }`.
+  ///
+  /// - Parameter file: the configuration, from which `ca` is seen.
+  mutating func upstream(_ node: YAMLNode, in file: String) -> UpstreamAddress? {
+    guard node.isMapping else {
+      guard let upstream = upstreamAddress(node, isTrusted: false) else { return nil }
+      return isKnowable(upstream, node) ? upstream : nil
+    }
+    let fields = fields(node, of: "an upstream", keys: ["address", "insecure", "ca", "pins"])
     let isTrusted = fields["insecure"].flatMap { boolean($0) } ?? false
     guard let address = fields["address"] else {
       error("key 'address' is missing, expected an upstream such as udp://192.0.2.54", at: node.location)
       return nil
     }
-    return upstreamAddress(address, isTrusted: isTrusted)
+    guard var upstream = upstreamAddress(address, isTrusted: isTrusted) else { return nil }
+    for key in upstream.scheme == .tls ? ["insecure"] : ["ca", "pins"] {
+      guard let field = fields[key] else { continue }
+      error("key '\(key)' is not for a \(upstream.scheme)://… upstream", at: field.location)
+      return nil
+    }
+    guard upstream.scheme == .tls else { return upstream }
+    if let field = fields["ca"] {
+      guard let path = authorities(field, of: upstream, in: file) else { return nil }
+      upstream.authorities = path
+    }
+    if let field = fields["pins"] {
+      guard let pins = pins(field) else { return nil }
+      upstream.pins = pins
+    }
+    return isKnowable(upstream, node) ? upstream : nil
   }
 
-  /// `tls://` is understood and refused until it is there.
-  ///
+  /// The file of authorities.
+  private mutating func authorities(_ node: YAMLNode, of upstream: UpstreamAddress, in file: String) -> String? {
+    guard upstream.tlsName != nil else {
+      error("'ca' stands for names, and \(upstream) has none: write \(upstream)#NAME", at: node.location)
+      return nil
+    }
+    guard let text = text(node, expected: "the path of a file with certificates in PEM") else { return nil }
+    let path = ConfigFiles.resolve(text, from: file)
+    do {
+      try ConfigFiles.checkReadable(path)
+      return path
+    } catch {
+      self.error("file \(Quoted.text(path)) \(error.reason)", at: node.location)
+      return nil
+    }
+  }
+
+  private mutating func pins(_ node: YAMLNode) -> [KeyPin]? {
+    guard let elements = list(node, of: "keys such as \(Self.pinForm)") else { return nil }
+    var pins: [KeyPin] = []
+    for element in elements {
+      guard let pin = element.text.flatMap(KeyPin.init) else {
+        reject(element, expected: "a key as \(Self.pinForm): SHA-256 of its SubjectPublicKeyInfo in base64")
+        return nil
+      }
+      if !pins.contains(pin) { pins.append(pin) }
+    }
+    return pins
+  }
+
+  private static let pinForm = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+
+  /// Whether there is anything by which a TLS server is known to be the one that is meant (RFC 8310 section 5).
+  private mutating func isKnowable(_ upstream: UpstreamAddress, _ node: YAMLNode) -> Bool {
+    guard upstream.scheme == .tls, upstream.tlsName == nil, upstream.pins.isEmpty else { return true }
+    error(
+      "\(upstream) has no name that its certificate must be for: write \(upstream)#NAME, or list its keys in 'pins'",
+      at: node.location)
+    return false
+  }
+
   /// - Parameter isTrusted: the configuration says in words that the path to it is trusted.
   private mutating func upstreamAddress(_ node: YAMLNode, isTrusted: Bool) -> UpstreamAddress? {
-    let expected = "an upstream such as udp://192.0.2.54 or udp://[2001:db8::54]:53"
+    let expected = "an upstream such as udp://192.0.2.54, udp://[2001:db8::54]:53 or tls://192.0.2.53#dns.example.net"
     guard let text = text(node, expected: expected) else { return nil }
     let isTLS = text.hasPrefix("tls://")
     guard isTLS || text.hasPrefix("udp://") else {
@@ -54,10 +114,15 @@ extension FieldReader {
       reject(node, expected: expected)
       return nil
     }
-    let plain = address.family == .v4 ? "\(address)" : "[\(address)]"
     if isTLS {
-      error("\(Quoted.text(text)): tls:// upstreams are not supported yet; use udp://\(plain)", at: node.location)
-      return nil
+      let name = parts.count == 2 ? String(parts[1]) : nil
+      if let name, !Self.isHostName(name) {
+        error(
+          "\(Quoted.text(text)) found, expected the name that the server's certificate is for behind #, such as "
+            + "#dns.example.net", at: node.location)
+        return nil
+      }
+      return UpstreamAddress(scheme: .tls, address: address, port: port ?? 853, tlsName: name?.lowercased())
     }
     if !isTrusted, !Endpoint.isLoopback(address) {
       warning(
@@ -65,6 +130,16 @@ extension FieldReader {
           + "trusted, write { address: \"\(text)\", insecure: true }", at: node.location)
     }
     return UpstreamAddress(scheme: .udp, address: address, port: port ?? 53)
+  }
+
+  /// Letters, digits and hyphens in labels, the last of which is no number: an address is none.
+  private static func isHostName(_ text: String) -> Bool {
+    let labels = text.split(separator: ".", omittingEmptySubsequences: false)
+    guard text.utf8.count <= 253, labels.last?.allSatisfy(\.isNumber) == false else { return false }
+    return labels.allSatisfy { label in
+      (1...63).contains(label.utf8.count) && !label.hasPrefix("-") && !label.hasSuffix("-")
+        && label.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
+    }
   }
 
   /// What an address without a scheme, or with another, is with the right one.

@@ -1,4 +1,5 @@
 package import EgressPolicy
+import Foundation
 package import IPNetwork
 
 /// Everything `sluice` is told in its configuration, checked and with defaults filled in.
@@ -6,6 +7,7 @@ package struct Settings: Sendable {
   package var listen: [ListenAddress]
   /// Where the configuration names each of `listen`, in the same order.
   package var listenLocations: [SourceLocation] = []
+  package var upstreamsLocation = SourceLocation(file: "", line: 0, column: 0)
   /// Of the audit log's path, or of what has none.
   package var auditLocation = SourceLocation(file: "", line: 0, column: 0)
   /// Of the keys that name the state folder and the control socket, or of what has none.
@@ -69,6 +71,10 @@ package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
   package let port: UInt16
   /// The name that a `tls` server's certificate must carry.
   package let tlsName: String?
+  /// The file with the authorities that may stand for the name; the system's without one.
+  package var authorities: String?
+  /// Keys of which a `tls` server must have one, if there are any.
+  package var pins: [KeyPin] = []
 
   package init(scheme: Scheme = .udp, address: IPAddress, port: UInt16 = 53, tlsName: String? = nil) {
     self.scheme = scheme
@@ -80,6 +86,27 @@ package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
   package var description: String {
     "\(scheme.rawValue)://\(ListenAddress(address: address, port: port))" + (tlsName.map { "#\($0)" } ?? "")
   }
+
+  /// All that is said of it.
+  var texts: [String] {
+    [description] + (authorities.map { ["ca \($0)"] } ?? []) + pins.map(\.description)
+  }
+}
+
+/// A key that a server may have: SHA-256 of its SubjectPublicKeyInfo (RFC 7469 section 2.4), written
+/// `sha256/` and base64.
+package struct KeyPin: Hashable, Sendable, CustomStringConvertible {
+  /// 32 octets.
+  package let octets: [UInt8]
+
+  package init?(_ text: String) {
+    guard text.hasPrefix("sha256/"), let data = Data(base64Encoded: String(text.dropFirst(7))), data.count == 32 else {
+      return nil
+    }
+    octets = Array(data)
+  }
+
+  package var description: String { "sha256/" + Data(octets).base64EncodedString() }
 }
 
 /// Where a master file comes from.

@@ -36,7 +36,8 @@ extension Settings {
   /// The keys of which serve knows what it was started with.
   fileprivate var fixed: [Value] {
     [
-      ("listen", listen.map(\.description)), ("workers", ["\(workers)"]), ("upstreams", upstreams.map(\.description)),
+      ("listen", listen.map(\.description)), ("workers", ["\(workers)"]),
+      ("upstreams", upstreams.map { $0.texts.joined(separator: " ") }),
       ("zones", zones.map(\.text)), ("sinkhole.answer", sinkhole.answer.texts),
       ("sinkhole.ttl", [Self.time(sinkhole.ttlSeconds)]), ("unknown-clients", [unknownClients.rawValue]),
     ] + firewall.values

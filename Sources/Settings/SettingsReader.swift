@@ -40,6 +40,7 @@ struct SettingsReader {
       control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
       policies: policies(fields["policies"], in: root))
     settings.listenLocations = listen.map(\.location)
+    settings.upstreamsLocation = (fields["upstreams"] ?? root).location
     if let node = fields["workers"] { settings.workers = findings.integer(node, in: 1...256) ?? settings.workers }
     if let node = fields["sinkhole"] { findings.read(node, into: &settings.sinkhole) }
     if let node = fields["unknown-clients"] {
@@ -130,8 +131,8 @@ struct SettingsReader {
     var isEmpty = true
     for element in elements {
       isEmpty = false
-      guard let upstream = findings.upstream(element) else { continue }
-      if upstreams.contains(upstream) {
+      guard let upstream = findings.upstream(element, in: path) else { continue }
+      if upstreams.contains(where: { $0.description == upstream.description }) {
         findings.error("upstream \(upstream) stands already in this list, expected once", at: element.location)
       } else if let own = listen.first(where: { $0.receives(upstream) }) {
         findings.error(
@@ -141,10 +142,21 @@ struct SettingsReader {
       }
     }
     if isEmpty { findings.error("no upstreams, expected at least one", at: node.location) }
+    warnOfPlain(upstreams, node)
     if upstreams.count > Self.maximumUpstreams {
       findings.error("\(upstreams.count) upstreams, expected at most \(Self.maximumUpstreams)", at: node.location)
     }
     return upstreams
+  }
+
+  /// Where some upstreams are asked by TLS, another one on the network is a way around it.
+  private mutating func warnOfPlain(_ upstreams: [UpstreamAddress], _ node: YAMLNode) {
+    guard upstreams.contains(where: { $0.scheme == .tls }),
+      let plain = upstreams.first(where: { $0.scheme == .udp && !Endpoint.isLoopback($0.address) })
+    else { return }
+    findings.warning(
+      "\(plain) stands beside tls:// upstreams: where those are cut off, questions go to it in the clear",
+      at: node.location)
   }
 
   /// Networks that are free again once no policy governs them.

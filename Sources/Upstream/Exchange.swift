@@ -14,7 +14,7 @@ import DNSWire
 /// A sans-IO state machine: time, ids and the order of servers come in; each event returns the one thing to do.
 /// A message that was sent is an *attempt*. When it lapses another one follows, and the first may still be answered: an
 /// upstream that is slow is heard until the time of the whole is up. A wrong answer is counted and ignored, and waiting
-/// goes on.
+/// goes on. A server that is asked by TLS is asked by nothing else, whatever comes of it.
 struct Exchange: ~Copyable {
   /// A message to be sent, and how long to wait for its answer. Times are nanoseconds of the monotonic clock.
   struct Sending: Equatable {
@@ -25,6 +25,8 @@ struct Exchange: ~Copyable {
     var message: [UInt8]
     /// When `lapsed` is to be told.
     var lapse: UInt64
+    /// Whether that is before the server has been waited for.
+    var isHedged: Bool
     /// When nothing is waited for any more.
     var deadline: UInt64
   }
@@ -44,6 +46,10 @@ struct Exchange: ~Copyable {
     var withEDNS: Bool
     /// Whether its datagrams are not to be believed for now.
     var byStream = false
+    /// Whether it is asked by TLS alone.
+    var isSecure = false
+    /// After how many milliseconds another one is asked as well, the first time; nil where it is waited for.
+    var hedge: UInt64?
   }
 
   private struct Attempt {
@@ -148,8 +154,10 @@ struct Exchange: ~Copyable {
 
   /// An attempt has no answer. An ICMP error of a datagram is no reason to come here.
   mutating func failed(_ failure: TransportFailure, attempt: Int, now: UInt64, id: UInt16) -> Action {
-    guard listens(to: attempt) else { return .wait }
-    lastFailure = failure.upstreamFailure
+    guard let candidate = attempts.first(where: { $0.number == attempt })?.candidate else { return .wait }
+    lastFailure = failure.upstreamFailure(of: candidates[candidate].server)
+    // It would be the same again.
+    if case .untrusted = failure { sends[candidate] = limits.sendsPerServer }
     forget { $0.number == attempt }
     return proceed(now: now, id: id)
   }
@@ -192,9 +200,12 @@ struct Exchange: ~Copyable {
     // What was sent with it would be refused as well.
     forget { $0.candidate == candidate }
     switch attempt.kind {
-    case .datagram where sends[candidate] < limits.sendsPerServer && !streamUsed[candidate]:
+    case .datagram where sends[candidate] < limits.sendsPerServer && !streamUsed[candidate],
+      .secure where sends[candidate] < limits.sendsPerServer:
       return send(to: candidate, now: now, id: id)
     case .datagram, .stream: return connect(candidate, now: now, id: id)
+    // What is asked by TLS is asked by nothing else.
+    case .secure: return proceed(now: now, id: id)
     }
   }
 
@@ -222,11 +233,16 @@ struct Exchange: ~Copyable {
     guard now < end else { return fail() }
     for step in 1...candidates.count {
       let candidate = (lastCandidate + step) % candidates.count
-      if sends[candidate] < limits.sendsPerServer, !streamUsed[candidate] {
+      if sends[candidate] < limits.sendsPerServer, !streamUsed[candidate], !isOnItsWay(to: candidate) {
         return send(to: candidate, now: now, id: id)
       }
     }
     return attempts.isEmpty ? fail() : .wait
+  }
+
+  /// Whether what was sent to a server arrives by itself, so that once more brings nothing.
+  private func isOnItsWay(to candidate: Int) -> Bool {
+    candidates[candidate].isSecure && attempts.contains { $0.candidate == candidate }
   }
 
   /// What a server said is told before that another one said nothing.
@@ -238,6 +254,10 @@ struct Exchange: ~Copyable {
   private mutating func send(to candidate: Int, now: UInt64, id: UInt16) -> Action {
     guard now < end else { return fail() }
     let target = candidates[candidate]
+    if target.isSecure {
+      sends[candidate] += 1
+      return begin(candidate, .secure, wait: target.wait, now: now, id: id)
+    }
     // A server that answered with a wrong id does so again: one datagram more brings nothing.
     if target.byStream || isDoubtful[candidate] { return connect(candidate, now: now, id: id) }
     // A second try of the same server waits twice as long: the first answer may only have been slow.
@@ -265,6 +285,7 @@ struct Exchange: ~Copyable {
   ) -> Action {
     let target = candidates[candidate]
     let number = attemptCount
+    let hedge = number == 0 ? target.hedge : nil
     attemptCount += 1
     attempts.append(Attempt(number: number, candidate: candidate, kind: kind, id: id))
     current = number
@@ -272,8 +293,9 @@ struct Exchange: ~Copyable {
     return .send(
       Sending(
         attempt: number, server: target.server, kind: kind,
-        message: UpstreamQuery.message(id: id, name: name, type: type, withEDNS: target.withEDNS),
-        lapse: min(now + wait * Self.millisecond, end), deadline: end))
+        message: UpstreamQuery.message(
+          id: id, name: name, type: type, withEDNS: target.withEDNS, isPadded: kind == .secure),
+        lapse: min(now + (hedge ?? wait) * Self.millisecond, end), isHedged: hedge != nil, deadline: end))
   }
 
   private static func isTruncated(_ message: Span<UInt8>) -> Bool {

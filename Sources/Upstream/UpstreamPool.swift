@@ -1,6 +1,7 @@
 package import DNSWire
 package import LinuxIO
 import Sharing
+package import TLS
 
 /// Asks the upstreams. Lives on its reactor's thread.
 ///
@@ -32,6 +33,8 @@ package final class UpstreamPool {
     package var probes: UInt64 = 0
     /// Exchanges that ended unanswered, or did not begin, because others had a right to the slot.
     package var overloads: UInt64 = 0
+    /// Questions of which a second upstream was asked before the first one had been waited for.
+    package var hedges: UInt64 = 0
   }
 
   private struct Question: Hashable {
@@ -66,16 +69,24 @@ package final class UpstreamPool {
     let number: Int
     let server: Int
     let kind: TransportKind
-    let sentAt: UInt64
+    /// When it was handed to its transport; on a shared connection when that took it.
+    var sentAt: UInt64
+    /// Until when its server is waited for.
+    let waitedUntil: UInt64
     var call: (any TransportCall)?
 
     init(_ pool: UpstreamPool, _ flight: ExchangeInFlight, _ sending: Exchange.Sending, _ now: UInt64) {
       (self.pool, self.flight) = (pool, flight)
       (number, server, kind) = (sending.attempt, sending.server, sending.kind)
       sentAt = now
+      let wait = pool.health[sending.server].wait(pool.limits) * 1_000_000
+      waitedUntil = sending.isHedged ? max(now + wait, sending.lapse) : sending.lapse
     }
 
-    func transmitted() { pool.statistics.messages += 1 }
+    func transmitted() {
+      pool.statistics.messages += 1
+      if kind == .secure { sentAt = pool.time }
+    }
     func received(_ message: Span<UInt8>) { pool.received(message, self) }
     func failed(_ failure: TransportFailure) { pool.failed(failure, self) }
   }
@@ -90,23 +101,42 @@ package final class UpstreamPool {
   private var holders: [Shares<Owner>.Slot: Question] = [:]
   private var health: [ServerHealth]
   private var watches: [MismatchWatch]
+  /// By upstream: why TLS with it is not used; nil once something was heard.
+  private var faults: [TLSFailure?]
+  /// Told when TLS with an upstream turns out not to be used, and for another reason than before: the upstream, as in the
+  /// configuration.
+  package var onUntrusted: ((String, TLSFailure) -> Void)?
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
+  private var onRenewal: (([UpstreamServer: TLSClient]) -> Void)?
   private var flights: [Question: ExchangeInFlight] = [:]
   /// By upstream: when it is asked next though no client asks.
   private var nextProbes: [Int: TimerID] = [:]
   /// Attempts that are listened to beside a newer one of the same exchange, and how many of them there may be.
   private var earlierAttempts = 0
   private let mostEarlierAttempts: Int
+  private var hedges = HedgeBudget()
+  /// Questions until one is asked of another server than the fastest.
+  private var untilExploration: UInt64
   private let transports: UpstreamTransports
   private var random = SecureRandom()
   package private(set) var statistics = Statistics()
 
+  /// - Parameter clients: what is believed of each server that is asked by TLS.
   /// - Precondition: `servers` is not empty.
-  package convenience init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits = UpstreamLimits()) {
-    let transports = UpstreamTransports(datagram: DatagramTransport(reactor), stream: StreamTransport(reactor))
+  package convenience init(
+    reactor: Reactor, servers: [UpstreamServer], clients: [UpstreamServer: TLSClient] = [:],
+    limits: UpstreamLimits = UpstreamLimits()
+  ) {
+    let secure = SecureTransport(reactor, clients)
+    let transports = UpstreamTransports(
+      datagram: DatagramTransport(reactor), stream: StreamTransport(reactor), secure: secure)
     self.init(reactor: reactor, servers: servers, limits: limits, transports: transports)
+    onRenewal = secure.renew
   }
+
+  /// What is believed of the servers that are asked by TLS was read again.
+  package func renew(_ clients: [UpstreamServer: TLSClient]) { onRenewal?(clients) }
 
   init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits, transports: UpstreamTransports) {
     precondition(!servers.isEmpty)
@@ -115,11 +145,13 @@ package final class UpstreamPool {
     self.servers = servers
     serverTexts = servers.map(\.description)
     self.limits = limits
+    untilExploration = limits.exploration
     mostEarlierAttempts = DescriptorLimit.current / 8
     shares = Shares(
       capacity: min(limits.exchanges, DescriptorLimit.current / 2), leastAge: limits.leastAge * 1_000_000)
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
     watches = [MismatchWatch](repeating: MismatchWatch(), count: servers.count)
+    faults = [TLSFailure?](repeating: nil, count: servers.count)
   }
 
   /// What is known of one upstream, for `status`.
@@ -141,6 +173,8 @@ package final class UpstreamPool {
     /// Refusals since its last answer, and the code of the last one.
     package var refusals: UInt64
     package var lastRefusal: ResponseCode?
+    /// Why TLS with it is not used.
+    package var fault: TLSFailure?
   }
 
   /// A server by its place in the configuration, as it is written there.
@@ -155,7 +189,7 @@ package final class UpstreamPool {
         isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
         isByStream: watches[server].asksByStream(now: now), isRefusing: health.isRefusing, refusals: health.refusals,
-        lastRefusal: health.lastRefusal)
+        lastRefusal: health.lastRefusal, fault: faults[server])
     }
   }
 
@@ -228,21 +262,51 @@ package final class UpstreamPool {
 
   private var time: UInt64 { reactor.time.nanoseconds }
 
-  /// Healthy servers by latency, then those of which that is not certain, then the others.
+  /// Healthy servers by latency, then those of which that is not certain, then the others; of the same ones those that are
+  /// asked by TLS before those that are not.
   private func candidates(_ now: UInt64) -> [Exchange.Candidate] {
     guard servers.count > 1 else { return [candidate(0, now)] }
-    return servers.indices.sorted { left, right in
+    var order = servers.indices.sorted { left, right in
       let (a, b) = (health[left], health[right])
       if a.isTrusted != b.isTrusted { return a.isTrusted }
       if a.isHealthy != b.isHealthy { return a.isHealthy }
+      if servers[left].isSecure != servers[right].isSecure { return servers[left].isSecure }
       return a.latency < b.latency
-    }.map { candidate($0, now) }
+    }
+    let hedge = hedge(order)
+    if hedge != nil { explore(&order) }
+    var candidates = order.map { candidate($0, now) }
+    candidates[0].hedge = hedge
+    return candidates
+  }
+
+  /// After how many milliseconds the second one is asked as well: when the fastest mostly has answered. Nil where there is no
+  /// second one as good, or too many questions were asked of two.
+  private func hedge(_ order: [Int]) -> UInt64? {
+    hedges.asked()
+    guard hedges.isLeft, isAsGood(order[1], as: order[0]) else { return nil }
+    return health[order[0]].hedge(limits)
+  }
+
+  /// Whether a server may be asked in another's place: it answers, and the question is not easier to overhear.
+  private func isAsGood(_ server: Int, as other: Int) -> Bool {
+    health[server].isTrusted && (servers[server].isSecure || !servers[other].isSecure)
+  }
+
+  /// Now and then a question goes first to the server of which the least is known by now.
+  private func explore(_ order: inout [Int]) {
+    untilExploration -= 1
+    guard untilExploration == 0 else { return }
+    untilExploration = limits.exploration
+    let others = order.indices.dropFirst().filter { isAsGood(order[$0], as: order[0]) }
+    guard let index = others.min(by: { health[order[$0]].measuredAt < health[order[$1]].measuredAt }) else { return }
+    order.insert(order.remove(at: index), at: 0)
   }
 
   private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
     Exchange.Candidate(
       server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
-      byStream: watches[server].asksByStream(now: now))
+      byStream: watches[server].asksByStream(now: now), isSecure: servers[server].isSecure)
   }
 
   private func perform(_ action: Exchange.Action, _ flight: ExchangeInFlight) {
@@ -252,6 +316,9 @@ package final class UpstreamPool {
     case .finish(let message, let server, let number):
       let now = time
       let attempt = flight.attempts.first { $0.number == number }
+      for other in flight.attempts where other.server != server && other.kind.measuresRoundTrip {
+        health[other.server].overtaken(after: Double(now - min(other.sentAt, now)) / 1_000_000, now: now)
+      }
       let roundTrip = attempt.flatMap { $0.kind.measuresRoundTrip ? Double(now - $0.sentAt) / 1_000_000 : nil }
       health[server].answered(after: roundTrip, now: now)
       let answer = UpstreamAnswer(message: message, server: servers[server], serverText: serverTexts[server])
@@ -311,7 +378,10 @@ package final class UpstreamPool {
     let (known, answers) = (flight.exchange.wrongAnswers, flight.exchange.answers)
     let refusals = flight.exchange.refusals.count
     let action = flight.exchange.received(message, for: attempt.number, now: time, id: random.uint16())
-    if flight.exchange.answers > answers { health[server].heard(now: time) }
+    if flight.exchange.answers > answers {
+      health[server].heard(now: time)
+      faults[server] = nil
+    }
     if flight.exchange.refusals.count > refusals, let refusal = flight.exchange.refusals.last { refused(refusal) }
     if flight.exchange.wrongAnswers > known { mismatched(server, flight.exchange.wrongAnswers - known) }
     account(flight)
@@ -322,14 +392,26 @@ package final class UpstreamPool {
 
   private func failed(_ failure: TransportFailure, _ attempt: Attempt) {
     let flight = attempt.flight
+    if case .untrusted(let fault) = failure { note(fault, of: attempt.server) }
     if failure.isSilence { unanswered(attempt) }
     let action = flight.exchange.failed(failure, attempt: attempt.number, now: time, id: random.uint16())
     close(attempt)
     perform(action, flight)
   }
 
+  private func note(_ fault: TLSFailure, of server: Int) {
+    guard faults[server] != fault else { return }
+    faults[server] = fault
+    onUntrusted?(serverTexts[server], fault)
+  }
+
   private func lapsed(_ sending: Exchange.Sending, _ flight: ExchangeInFlight) {
-    if let attempt = flight.attempts.first(where: { $0.number == sending.attempt }) { unanswered(attempt) }
+    if sending.isHedged {
+      statistics.hedges += 1
+      hedges.hedged()
+    }
+    let now = time
+    for attempt in flight.attempts where attempt.waitedUntil <= now { unanswered(attempt) }
     perform(flight.exchange.lapsed(sending.attempt, now: time, id: random.uint16()), flight)
   }
 

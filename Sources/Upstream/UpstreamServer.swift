@@ -1,19 +1,28 @@
 package import DNSWire
 package import IPNetwork
+package import TLS
 
 /// A resolver that allowed names are forwarded to.
 package struct UpstreamServer: Hashable, Sendable, CustomStringConvertible {
   package var address: IPAddress
   package var port: UInt16
+  /// Whether it is asked by TLS, and by nothing else.
+  package var isSecure: Bool
+  /// The name that its certificate is for.
+  package var tlsName: String?
 
-  package init(address: IPAddress, port: UInt16) {
+  package init(address: IPAddress, port: UInt16, isSecure: Bool = false, tlsName: String? = nil) {
     self.address = address
     self.port = port
+    self.isSecure = isSecure
+    self.tlsName = tlsName
   }
 
-  /// As in the configuration: `udp://192.0.2.54:53`, `udp://[2001:db8::1]:53`.
+  /// As in the configuration: `udp://192.0.2.54:53`, `tls://[2001:db8::1]:853#dns.example.net`.
   package var description: String {
-    address.family == .v4 ? "udp://\(address):\(port)" : "udp://[\(address)]:\(port)"
+    let scheme = isSecure ? "tls" : "udp"
+    let name = tlsName.map { "#\($0)" } ?? ""
+    return address.family == .v4 ? "\(scheme)://\(address):\(port)\(name)" : "\(scheme)://[\(address)]:\(port)\(name)"
   }
 }
 
@@ -39,13 +48,15 @@ package enum UpstreamFailure: Error, Equatable, Sendable {
   case refused(ResponseCode, server: Int)
   /// Sockets or the network failed.
   case network
+  /// TLS with no server could be used, and this is why with one of them: the server's place in the configuration.
+  case untrusted(TLSFailure, server: Int)
   /// The server that asks has its share of exchanges, or this one was the oldest of too many.
   case overloaded
 
   /// RFC 8914: 22 *No Reachable Authority*, 23 *Network Error*.
   package var extendedError: ExtendedErrorCode {
     switch self {
-    case .timeout, .refused: .noReachableAuthority
+    case .timeout, .refused, .untrusted: .noReachableAuthority
     case .network, .overloaded: .networkError
     }
   }
@@ -60,6 +71,10 @@ package struct UpstreamLimits: Sendable {
   package var firstTry: UInt64 = 400
   package var shortestTry: UInt64 = 100
   package var longestTry: UInt64 = 1500
+  /// The least after which a second server is asked early.
+  package var shortestHedge: UInt64 = 10
+  /// One question in so many is asked first of a server that is not the fastest, lest what is known of it grows old.
+  package var exploration: UInt64 = 32
   /// UDP sends to one server for one exchange; with one TCP connection the amplification of a client's query is bounded.
   package var sendsPerServer = 2
   /// Wrong answers taken before an exchange turns to TCP: a forger may be guessing (RFC 5452 section 9.3).

@@ -498,6 +498,20 @@ struct EngineQuestionTests {
     #expect(try talk.finished(talk.submit(api)).event?.code == .upstreamRefused)
   }
 
+  @Test("an upstream that TLS cannot be used with is SERVFAIL, told with the cause")
+  func upstreamUntrusted() throws {
+    let talk = try Conversation(try World())
+    let said = ResolutionEngine<Int>.UpstreamResult.untrusted(
+      cause: "certificate-expired", server: "tls://192.0.2.54:853#a.example")
+    let finished = try talk.finished(talk.engine.answered(try talk.ask(api), said, now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.response.extendedError == .noReachableAuthority)
+    #expect(finished.event?.code == .upstreamUntrusted)
+    #expect(
+      String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
+        == #","upstream":"tls://192.0.2.54:853#a.example","cause":"certificate-expired""#)
+    #expect(try talk.finished(talk.submit(api)).event?.code == .upstreamUntrusted)
+  }
+
   @Test("an answer that is not public is NODATA with EDE 15 and names the addresses; an invalid one is told apart")
   func refusedAnswers() throws {
     let talk = try Conversation(try World())

@@ -201,8 +201,10 @@ import Testing
     #expect(try loadConfig(text).findings == [])
   }
 
+  private static let pin = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+
   @Test(
-    "upstreams: none, unknown schemes, loops and tls are errors",
+    "upstreams: none, unknown schemes, loops and tls:// without a name are errors",
     arguments: [
       ("[]", "at least one"), ("[ 192.0.2.1 ]", "expected udp://192.0.2.1"),
       ("[ 192.0.2.1:53 ]", "expected udp://192.0.2.1"), ("[ \"2001:db8::1\" ]", "expected \"udp://[2001:db8::1]\""),
@@ -215,7 +217,22 @@ import Testing
       ("[ \"udp://192.0.2.1#name\" ]", "udp://192.0.2.54"),
       ("[ \"https://192.0.2.1/dns-query\" ]", "expected udp://192.0.2.1"), ("[ \"udp://127.0.0.1:5353\" ]", "loop"),
       ("[ \"udp://[::ffff:127.0.0.1]:5353\" ]", "loop"), ("[ udp://127.0.0.2, udp://127.0.0.2:53 ]", "once"),
-      ("[ \"tls://192.0.2.53:853#dns.example.net\" ]", "tls:// upstreams are not supported yet; use udp://192.0.2.53"),
+      ("[ \"tls://192.0.2.53\" ]", "write tls://192.0.2.53:853#NAME, or list its keys in 'pins'"),
+      ("[ { address: \"tls://192.0.2.53\", pins: [] } ]", "has no name"), ("[ \"tls://192.0.2.53#\" ]", "such as #dns"),
+      ("[ \"tls://192.0.2.53#192.0.2.53\" ]", "such as #dns"), ("[ \"tls://192.0.2.53#a b\" ]", "such as #dns"),
+      ("[ \"tls://dns.example.net\" ]", "an upstream such as"),
+      ("[ { address: \"tls://192.0.2.53#a.example\", insecure: true } ]", "'insecure' is not for a tls://"),
+      ("[ { address: \"udp://127.0.0.3\", ca: ca.pem } ]", "'ca' is not for a udp://"),
+      ("[ { address: \"udp://127.0.0.3\", pins: [] } ]", "'pins' is not for a udp://"),
+      ("[ { address: \"tls://192.0.2.53#a.example\", ca: nowhere.pem } ]", "does not exist"),
+      ("[ { address: \"tls://192.0.2.53\", ca: sluice.yaml, pins: [ \"\(pin)\" ] } ]", "'ca' stands for names"),
+      ("[ { address: \"tls://192.0.2.53\", pins: [ sha256/AAAA ] } ]", "expected a key as sha256/"),
+      (
+        "[ { address: \"tls://192.0.2.53\", pins: [ \"sha1/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" ] } ]",
+        "a key"
+      ),
+      ("[ \"tls://192.0.2.53#a.example\", \"tls://192.0.2.53:853#A.example\" ]", "once"),
+      ("[ \"tls://127.0.0.1:5353#a.example\" ]", "loop"),
     ])
   func upstreams(value: String, message: String) throws {
     let text = config().replacingOccurrences(of: "upstreams: [ udp://127.0.0.2 ]", with: "upstreams: \(value)")
@@ -224,6 +241,43 @@ import Testing
     #expect(findings.count == 1, "\(findings)")
     #expect(findings.first?.contains("sluice.yaml:2:") == true)
     #expect(findings.first?.contains(message) == true, "\(findings)")
+  }
+
+  @Test("an upstream by TLS has a port, a name, authorities and keys, and is not warned about")
+  func secureUpstreams() throws {
+    let (settings, findings) = try loadConfig(
+      config().replacingOccurrences(
+        of: "upstreams: [ udp://127.0.0.2 ]",
+        with: """
+          upstreams:
+            - tls://192.0.2.53#DNS.example.net
+            - { address: "tls://[2001:db8::54]:8853#a.example", ca: sluice.yaml, pins: [ "\(Self.pin)", "\(Self.pin)" ] }
+            - { address: tls://192.0.2.55, pins: [ "\(Self.pin)" ] }
+          """))
+    #expect(findings == [])
+    let upstreams = try #require(settings?.upstreams)
+    #expect(
+      upstreams.map(\.description) == [
+        "tls://192.0.2.53:853#dns.example.net", "tls://[2001:db8::54]:8853#a.example", "tls://192.0.2.55:853",
+      ])
+    #expect(upstreams.map(\.scheme) == [.tls, .tls, .tls])
+    #expect(upstreams[0].authorities == nil && upstreams[0].pins.isEmpty)
+    #expect(upstreams[1].authorities?.hasSuffix("/sluice.yaml") == true)
+    #expect(upstreams[1].pins.map(\.description) == [Self.pin] && upstreams[2].pins == upstreams[1].pins)
+  }
+
+  @Test("an upstream in the clear beside one by TLS is warned about, trusted or not, unless it is on this host")
+  func mixedUpstreams() throws {
+    func findings(_ other: String) throws -> [String] {
+      try loadConfig(
+        config().replacingOccurrences(
+          of: "upstreams: [ udp://127.0.0.2 ]", with: "upstreams: [ \"tls://192.0.2.53#a.example\", \(other) ]")
+      ).findings
+    }
+    #expect(try findings("udp://127.0.0.2") == [])
+    let trusted = try findings("{ address: udp://192.0.2.54, insecure: true }")
+    #expect(trusted.count == 1 && trusted[0].contains("stands beside tls:// upstreams"), "\(trusted)")
+    #expect(try findings("udp://192.0.2.54").count == 2)
   }
 
   @Test("an upstream that is not on this host is warned about")

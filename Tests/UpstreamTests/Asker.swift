@@ -1,6 +1,7 @@
 import DNSWire
 import IPNetwork
 import LinuxIO
+import TLS
 import TestSupport
 import Testing
 
@@ -11,9 +12,13 @@ final class Asker {
   let reactor: Reactor
   let pool: UpstreamPool
 
-  init(_ upstreams: [FakeUpstream], limits: UpstreamLimits = Asker.patient) throws {
+  convenience init(_ upstreams: [FakeUpstream], limits: UpstreamLimits = Asker.patient) throws {
+    try self.init(upstreams.map { Self.server($0.port) }, clients: [:], limits: limits)
+  }
+
+  init(_ servers: [UpstreamServer], clients: [UpstreamServer: TLSClient], limits: UpstreamLimits) throws {
     reactor = try Reactor()
-    pool = UpstreamPool(reactor: reactor, servers: upstreams.map { Self.server($0.port) }, limits: limits)
+    pool = UpstreamPool(reactor: reactor, servers: servers, clients: clients, limits: limits)
   }
 
   static func server(_ port: UInt16) -> UpstreamServer {

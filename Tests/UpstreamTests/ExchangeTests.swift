@@ -1,4 +1,5 @@
 import DNSWire
+import TLS
 import TestSupport
 import Testing
 
@@ -12,10 +13,12 @@ struct ExchangeTests {
     var now: UInt64 = 1_000_000_000
     var id: UInt16 = 0
 
-    init(servers: Int = 1, withEDNS: Bool = true) {
+    init(servers: Int = 1, withEDNS: Bool = true, secure: [Int] = []) {
       exchange = Exchange(
         name: Messages.name("www.example.com"), type: .A,
-        candidates: (0..<servers).map { Exchange.Candidate(server: $0, wait: 400, withEDNS: withEDNS) },
+        candidates: (0..<servers).map {
+          Exchange.Candidate(server: $0, wait: 400, withEDNS: withEDNS, isSecure: secure.contains($0))
+        },
         limits: UpstreamLimits(), now: now)
     }
 
@@ -67,7 +70,7 @@ struct ExchangeTests {
       case .wait: description = "wait"
       case .send(let sending):
         description =
-          "\(sending.kind == .datagram ? "send" : "connect") \(sending.server) "
+          "\(Self.verb(sending.kind)) \(sending.server) "
           + "\((sending.lapse - started) / 1_000_000)" + Self.edns(sending.message)
         (message, lapse, deadline, attempt) = (sending.message, sending.lapse, sending.deadline, sending.attempt)
       case .finish(let message, let server, let attempt):
@@ -75,6 +78,14 @@ struct ExchangeTests {
         (self.message, self.attempt) = (message, attempt)
       case .fail(.refused(let code, let server)): description = "fail \(server) \(code)"
       case .fail(let failure): description = "fail \(failure)"
+      }
+    }
+
+    private static func verb(_ kind: TransportKind) -> String {
+      switch kind {
+      case .datagram: "send"
+      case .stream: "connect"
+      case .secure: "secure"
       }
     }
 
@@ -426,5 +437,55 @@ struct ExchangeTests {
       for (what, count) in sent { #expect(count <= (what.hasPrefix("send") ? 2 : 1), "\(what)") }
       #expect(step.description.hasPrefix("fail") || step.description.hasPrefix("finish"))
     }
+  }
+
+  @Test("a server that is asked by TLS is asked by nothing else, whatever it says, twice at most")
+  func secure() {
+    var random = SeededRandom(seed: 3)
+    for _ in 0..<300 {
+      var talk = Conversation(secure: [0])
+      var step = talk.start()
+      var sent = 0
+      while step.lapse > 0 {
+        sent += 1
+        #expect(
+          step.description.hasPrefix("secure 0") && step.message.count % 128 == 0 || step.description.hasSuffix("plain")
+        )
+        switch random.next() % 6 {
+        case 0: step = talk.receive(answer(step, flags: 0x8380))
+        case 1: step = talk.receive(answer(step, code: 1))
+        case 2: step = talk.receive(answer(step, code: 2))
+        case 3: step = talk.receive(Messages.response("www.example.org", .A, id: step.id))
+        case 4: step = talk.fail(step, .broken)
+        default: step = talk.fail(step, .timeout)
+        }
+      }
+      #expect(sent <= 2 && step.description.hasPrefix("fail"), "\(step)")
+    }
+  }
+
+  @Test("what was sent by TLS is on its way: the next server is asked, the same one only where the connection ended")
+  func secureLapse() {
+    var talk = Conversation(servers: 2, secure: [0])
+    let first = talk.start()
+    #expect(first.description == "secure 0 400")
+    #expect(talk.lapse(at: first.lapse).description == "send 1 400")
+    #expect(talk.lapse(at: talk.now + 400_000_000).description == "send 1 800")
+    #expect(talk.fail(first, .broken).description == "wait")
+    #expect(talk.lapse(at: talk.now + 800_000_000).description == "secure 0 400")
+    var alone = Conversation(secure: [0])
+    let only = alone.start()
+    #expect(alone.lapse(at: only.lapse).description == "wait")
+    #expect(alone.receive(answer(only), for: only).description == "finish 0")
+  }
+
+  @Test("a server that is not to be trusted is not asked again, and the failure says why")
+  func untrusted() {
+    var talk = Conversation(servers: 2, secure: [0, 1])
+    let first = talk.start()
+    let second = talk.fail(first, .untrusted(.expired))
+    #expect(second.description == "secure 1 400")
+    #expect(
+      talk.fail(second, .untrusted(.otherName)).description == "fail untrusted(TLS.TLSFailure.otherName, server: 1)")
   }
 }

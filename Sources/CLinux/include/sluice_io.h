@@ -101,9 +101,13 @@ int sluice_udp_adopt(int fd, int tells_interface, int *told);
 /// A second descriptor of the same file, closed on exec; or a negative errno.
 int sluice_duplicate(int fd);
 
-/// A UDP or TCP socket, non-blocking and close-on-exec, connected (or, for TCP, connecting) to `endpoint`.
+/// A UDP or TCP socket, non-blocking and close-on-exec, connected (or, for TCP, connecting) to `endpoint`. With 2 for
+/// `stream` it is a TCP connection that stays: TCP_NODELAY, and TCP_USER_TIMEOUT of two seconds.
 /// Returns a descriptor or a negative errno.
 int sluice_connect(struct sluice_endpoint endpoint, int stream);
+
+/// SO_ERROR of a socket that was connecting: 0, or what connecting or asking for it failed with.
+int sluice_socket_error(int fd);
 
 /// What a stream socket's IP_PKTOPTIONS or IPV6_2292PKTOPTIONS fills in: control messages about its first packet.
 struct sluice_packet_options {

@@ -104,6 +104,15 @@ package enum Sockets {
     try connect(address, stream: 1)
   }
 
+  /// The same for a connection that stays: what is written leaves at once (TCP_NODELAY), and a connection by which nothing
+  /// has been acknowledged for two seconds ends (TCP_USER_TIMEOUT, tcp(7)).
+  package static func connectLasting(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
+    try connect(address, stream: 2)
+  }
+
+  /// What came of connecting: 0, or an error number.
+  package static func failure(of socket: Int32) -> Int32 { sluice_socket_error(socket) }
+
   private static func connect(_ address: SocketAddress, stream: Int32) throws(SystemError) -> FileDescriptor {
     let fd = sluice_connect(address.endpoint, stream)
     guard fd >= 0 else { throw SystemError(call: "connect", errno: -fd) }

@@ -139,6 +139,10 @@ struct MetricsReading: Sendable {
       ("refusals", "Answers of upstreams that were none: SERVFAIL, REFUSED and the like.", upstream.refusals),
       ("probes", "Questions of our own, by which an upstream is judged.", upstream.probes),
       ("joined", "Questions that joined one in flight.", upstream.joined),
+      (
+        "hedges", "Questions of which a second upstream was asked early, since the first one is mostly faster.",
+        upstream.hedges
+      ),
       ("failures", "Questions that no upstream answered.", upstream.failures),
       (
         "wrong_answers", "Datagrams that were no answer to what was asked: forged, late or broken.",

@@ -13,6 +13,7 @@ import LinuxIO
 import Resolver
 import ResponseCache
 import Settings
+import TLS
 import Upstream
 
 /// Answers the calls of the control API, on the resolver's thread.
@@ -274,5 +275,6 @@ extension ControlAPI.Status.Upstream {
       address: state.address, healthy: state.isHealthy, answered: state.hasAnswered, latencyMs: state.latency,
       failures: state.failures, byTcp: state.isByStream)
     (refusing, refusals, refusedAs) = (state.isRefusing, state.refusals, state.lastRefusal?.description)
+    (tlsFault, tlsFaultText) = (state.fault?.rawValue, state.fault?.text)
   }
 }

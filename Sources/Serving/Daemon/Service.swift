@@ -13,6 +13,7 @@ import GrantLedger
 import IPNetwork
 import LinuxIO
 import Resolver
+import TLS
 import Transport
 import Upstream
 import Zones
@@ -70,6 +71,7 @@ package final class Service {
     sluice_realtime_limit(0)
     let account = try Privileges.account(of: settings.user)
     let zones = try read.get()
+    let trust = try loadTrust()
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
     let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
@@ -113,7 +115,7 @@ package final class Service {
     if let notice = Confinement.notice(sandbox) { StandardError.write("sluice: \(notice)") }
     try audit.start()
     let watcher = try followHost()
-    let service = makeService(bridge, shared, audit, journal)
+    let service = makeService(bridge, shared, audit, journal, trust: trust)
     try start(watcher, service)
     try reactor.attach(mailbox) { service.handle($0) }
     try reconcile(service, remembered, bridge)
@@ -268,6 +270,14 @@ package final class Service {
     guard let taken = try outcome?.get(), taken.kept + taken.closed > 0 else { return }
     StandardError.write(
       "sluice: of an earlier run \(taken.kept) addresses stay open and \(taken.closed) are closed")
+  }
+
+  private func loadTrust() throws(StartError) -> [UpstreamServer: TLSClient] {
+    do throws(UpstreamTrustErrors) {
+      return try UpstreamTrust.load(settings)
+    } catch {
+      throw StartError(error.findings.map(\.description).joined(separator: "\n"))
+    }
   }
 
   private func loadZones() throws(StartError) -> LocalZones {
@@ -436,10 +446,11 @@ package final class Service {
   }
 
   private func makeService(
-    _ bridge: BridgeSession?, _ shared: SharedState, _ audit: AuditStore, _ journal: GrantJournal?
+    _ bridge: BridgeSession?, _ shared: SharedState, _ audit: AuditStore, _ journal: GrantJournal?,
+    trust: [UpstreamServer: TLSClient]
   ) -> ResolutionService {
     let upstream = UpstreamPool(
-      reactor: reactor, servers: settings.upstreams.map { UpstreamServer(address: $0.address, port: $0.port) },
+      reactor: reactor, servers: settings.upstreams.map(UpstreamServer.init), clients: trust,
       limits: ResolutionService.upstreamLimits)
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
@@ -449,6 +460,7 @@ package final class Service {
       journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock,
       incarnation: bridge?.greeting?.incarnation ?? 0)
     upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
+    upstream.onUntrusted = { [unowned service] in service.upstreamUntrusted($0, $1) }
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
     if let report = bridge?.enclosure { service.enclosureChanged(report) }
     return service

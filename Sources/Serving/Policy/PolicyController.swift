@@ -175,7 +175,18 @@ final class PolicyController {
       let compiled = base.map {
         CompiledPolicy($0, permits, at: clock.seconds(), former: former, compares: compilation.readsFiles)
       }
+      if let read = loaded?.settings { Self.readTrust(read, mailbox) }
       mailbox.post(.compiled(loaded, compiled))
+    }
+  }
+
+  /// Reads again what is believed of upstreams. Where that is not possible, what was read before stays.
+  private static func readTrust(_ settings: Settings, _ mailbox: Mailbox<ResolverMessage>) {
+    do throws(UpstreamTrustErrors) {
+      let clients = try UpstreamTrust.load(settings)
+      if !clients.isEmpty { mailbox.post(.trustRead(clients)) }
+    } catch {
+      for finding in error.findings { StandardError.write("sluice: \(finding)") }
     }
   }
 

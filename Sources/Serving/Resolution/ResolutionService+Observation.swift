@@ -8,6 +8,7 @@ import GrantLedger
 import IPNetwork
 import LinuxIO
 import Resolver
+import TLS
 
 /// Telling what went through the firewall and what did not.
 extension ResolutionService {
@@ -29,6 +30,11 @@ extension ResolutionService {
     _ = push(
       AuditRecordHeader(service: .upstreamMismatch, wallClock: shared.clock().wall), server: everybody,
       destination: Array(upstream.utf8), AuditMembers(.upstream, upstream))
+  }
+
+  /// TLS with an upstream cannot be used; what it costs has an event for each question.
+  func upstreamUntrusted(_ upstream: String, _ failure: TLSFailure) {
+    StandardError.write("sluice: upstream \(upstream) is not asked: \(failure.text)")
   }
 
   // MARK: - Refused connections

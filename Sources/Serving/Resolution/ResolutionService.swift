@@ -15,6 +15,7 @@ import Resolver
 import ResponseCache
 import Settings
 import Sharing
+import TLS
 import Upstream
 
 /// What other threads tell the resolver's thread.
@@ -22,6 +23,8 @@ enum ResolverMessage: Sendable {
   case question(PendingQuery, any ReplyPath)
   /// A policy is compiled; the configuration it is of, where that was read again.
   case compiled(LoadedSettings?, CompiledPolicy?)
+  /// What is believed of upstreams that are asked by TLS was read again.
+  case trustRead([UpstreamServer: TLSClient])
   /// A call of the control API.
   case control(ControlRequest, @Sendable (ControlResponse) -> Void)
   /// The host's network changed, or could not be read.
@@ -133,6 +136,8 @@ final class ResolutionService {
       questions.append((question, path), of: question.state.firewallIndex)
     case .compiled(let loaded, let compiled):
       onCompiled?(loaded, compiled)
+    case .trustRead(let clients):
+      upstream.renew(clients)
     case .host(let outcome):
       onHost?(outcome)
     case .answered(let id, let reply):
@@ -254,6 +259,8 @@ final class ResolutionService {
     case .success(let answer): .answer(answer.message, server: answer.serverText)
     case .failure(.overloaded): .overloaded
     case .failure(.refused(let code, let server)): .refused(code, server: upstream.text(of: server))
+    case .failure(.untrusted(let fault, let server)):
+      .untrusted(cause: fault.rawValue, server: upstream.text(of: server))
     case .failure(let failure): .failure(failure.extendedError)
     }
   }

@@ -1,4 +1,5 @@
 import LinuxIO
+import TLS
 
 /// How a message travels to an upstream.
 enum TransportKind: Hashable, CaseIterable {
@@ -6,13 +7,15 @@ enum TransportKind: Hashable, CaseIterable {
   case datagram
   /// TCP (RFC 7766): a connection for each message.
   case stream
+  /// DNS over TLS (RFC 7858): connections that messages share.
+  case secure
 
   /// Whether a message may come from another sender than the upstream: then a wrong one is counted and waiting goes on. On a
   /// connection a wrong one is the upstream's own.
   var isForgeable: Bool { self == .datagram }
 
   /// Whether the time until an answer is that of one round trip, by which upstreams are compared.
-  var measuresRoundTrip: Bool { self == .datagram }
+  var measuresRoundTrip: Bool { self != .stream }
 }
 
 /// Why a message that was handed to a transport has no answer.
@@ -23,12 +26,20 @@ enum TransportFailure: Error, Hashable {
   case unreachable
   /// The connection ended, or what came by it is no message.
   case broken
+  /// TLS with the upstream is not to be used: nothing was sent.
+  case untrusted(TLSFailure)
 
   /// Whether it may be the upstream that does not run. A connection that broke was one: something listens.
   var isSilence: Bool { self != .broken }
 
   /// What a client's answer says of it, if it was the last.
-  var upstreamFailure: UpstreamFailure { self == .timeout ? .timeout : .network }
+  func upstreamFailure(of server: Int) -> UpstreamFailure {
+    switch self {
+    case .timeout: .timeout
+    case .unreachable, .broken: .network
+    case .untrusted(let failure): .untrusted(failure, server: server)
+    }
+  }
 }
 
 /// One way to upstreams, and all that is particular to it: sockets, connections, framing. Lives on its reactor's thread.
@@ -68,11 +79,13 @@ protocol TransportClient: AnyObject {
 struct UpstreamTransports {
   var datagram: any UpstreamTransport
   var stream: any UpstreamTransport
+  var secure: any UpstreamTransport
 
   subscript(kind: TransportKind) -> any UpstreamTransport {
     switch kind {
     case .datagram: datagram
     case .stream: stream
+    case .secure: secure
     }
   }
 }

@@ -183,7 +183,7 @@ final class Stage {
     session = QuerySession(QueryThread(shared, ring: ring))
     let pool = UpstreamPool(
       reactor: reactor,
-      servers: settings.upstreams.map { UpstreamServer(address: $0.address, port: $0.port) },
+      servers: settings.upstreams.map(UpstreamServer.init),
       limits: ResolutionService.upstreamLimits)
     self.pool = pool
     for (server, address, seconds) in setting.earlier {

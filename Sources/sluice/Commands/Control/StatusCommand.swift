@@ -35,6 +35,7 @@ struct StatusCommand: ParsableCommand {
       return
         "\(upstream.address) \(Self.health(upstream))\(latency)"
         + (upstream.refusing ? TerminalStyle.bad("; says \(upstream.refusedAs ?? "no") to everything") : "")
+        + (upstream.tlsFaultText.map { TerminalStyle.bad("; \($0)") } ?? "")
         + (upstream.byTcp ? TerminalStyle.bad("; by TCP alone: answers came that were not its own") : "")
     }
     let bridge = status.bridge

@@ -165,7 +165,14 @@ enum HostDiagnosis {
           .logUnrotated, "server", LogFault.text(status.audit.path, fault),
           "give the folder to the service's user: \(LogFolder.remedy(settings))"))
     }
-    for upstream in status.upstreams where !upstream.healthy {
+    for upstream in status.upstreams {
+      guard let fault = upstream.tlsFaultText else { continue }
+      findings.append(
+        .warning(
+          .upstreamUntrusted, "server", "upstream \(upstream.address) is not asked: \(fault)",
+          "ask for its certificate: openssl s_client -connect \(Self.endpoint(upstream.address)) -showcerts"))
+    }
+    for upstream in status.upstreams where !upstream.healthy && upstream.tlsFault == nil {
       findings.append(
         .warning(
           .upstreamSilent, "server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
@@ -191,6 +198,12 @@ enum HostDiagnosis {
       findings.append(.ok("server", "serving since \(status.since), policy \(own)"))
     }
     return findings
+  }
+
+  /// `ADDRESS:PORT` of an upstream as it is written.
+  private static func endpoint(_ upstream: String) -> Substring {
+    let end = upstream.firstIndex(of: "#") ?? upstream.endIndex
+    return upstream.firstRange(of: "://").map { upstream[$0.upperBound..<end] } ?? upstream[..<end]
   }
 
   /// What the files have otherwise than the server that runs, and no reload takes.

@@ -29,7 +29,7 @@ struct CheckCommand: ParsableCommand {
       findings += LogFolder.check(settings) + ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
       findings += PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
       findings += ListenCoverage.diagnose(settings) + EnclosureDiagnosis.diagnose(settings)
-      findings += StartConditions.diagnose(settings)
+      findings += StartConditions.diagnose(settings) + UpstreamTrust.diagnose(settings)
       if settings.policies.isEmpty {
         findings.append(
           .warning(

@@ -1,0 +1,257 @@
+import Glibc
+import LinuxIO
+import TLS
+
+/// One TLS connection to a server (RFC 7858): its socket, and the messages that are answered on it in any order.
+///
+///     connecting ─► handshake ─► open ─► ended
+///          └────────────┴────────────────►
+///
+/// Nothing of DNS is written before the session is open, and then by the session alone: there is no way here in which a
+/// message could leave in the clear.
+final class SecureConnection {
+  /// Why it ended.
+  enum End {
+    /// It could not be made.
+    case unreachable
+    case timeout
+    /// It could be made, and is not used.
+    case untrusted(TLSFailure)
+    /// It was open.
+    case lost
+  }
+
+  /// Milliseconds until it must be open.
+  static let patience: UInt64 = 3_000
+  /// Milliseconds for which it stays open with nothing to do, where the server does not say (RFC 7828).
+  static let idle: UInt64 = 30_000
+  /// The most that a server may ask for.
+  static let longestIdle: UInt64 = 300_000
+  /// Reads of the socket in one turn: a server that sends without end must not hold the thread.
+  private static let readsAtOnce = 16
+
+  private let reactor: Reactor
+  private let line: SecureLine
+  private var socket: Int32 = -1
+  private var session: TLSSession?
+  private var frames = MessageFrames()
+  private var ids = ConnectionIDs<SecureCall>()
+  /// What the socket has not taken yet.
+  private var outgoing: [UInt8] = []
+  /// Calls whose messages are in it.
+  private var untransmitted: [SecureCall] = []
+  private var isConnected = false
+  private var hasEnded = false
+  /// That by which it must be open, later that of having nothing to do.
+  private var timer: TimerID?
+  private var idle = SecureConnection.idle
+  /// When something was heard, last.
+  private var heardAt = MonotonicTime(nanoseconds: 0)
+  /// Whether it brought an answer.
+  private(set) var hasAnswered = false
+  /// Whether it is open; false again once it takes no more messages.
+  private(set) var isOpen = false
+
+  /// Begins to connect. What comes of it is told to the line, later.
+  init(_ line: SecureLine) {
+    self.line = line
+    reactor = line.reactor
+    do throws(SystemError) {
+      socket = try Sockets.connectLasting(SocketAddress(line.server)).release()
+      try reactor.register(socket, readable: true, writable: true) { [self] ready in handle(ready) }
+      arm(Self.patience, .timeout)
+    } catch {
+      arm(0, .unreachable)
+    }
+  }
+
+  var takesMore: Bool { isOpen && !ids.isFull }
+
+  // MARK: - Messages
+
+  /// - Precondition: `takesMore`.
+  func send(_ call: SecureCall, _ random: inout SecureRandom) {
+    let id = ids.add(call, &random)
+    var message = call.message
+    (message[0], message[1]) = (UInt8(truncatingIfNeeded: id >> 8), UInt8(truncatingIfNeeded: id))
+    call.send(on: self, id: id)
+    session?.send(MessageFrames.frame(message))
+    untransmitted.append(call)
+    disarm()
+    flush()
+  }
+
+  /// A message is waited for no more; its answer may still come.
+  func abandon(_ id: UInt16) {
+    ids.abandon(id)
+    rest()
+  }
+
+  /// A message that was sent then had no answer in time. If nothing at all was heard since, the connection leads nowhere:
+  /// a firewall on the way may have forgotten it.
+  func expired(since time: MonotonicTime) {
+    if heardAt < time { end(.lost) }
+  }
+
+  /// Takes no more messages, and ends when those that were sent have their answers.
+  func retire() {
+    isOpen = false
+    if ids.count == 0 { end(.lost) }
+  }
+
+  private func take(_ message: [UInt8]) {
+    if !hasAnswered, let timeout = UpstreamQuery.keepalive(message.span) { idle = min(timeout, Self.longestIdle) }
+    hasAnswered = true
+    switch ids.answered(UInt16(message[0]) << 8 | UInt16(message[1])) {
+    case .abandoned: break
+    case .unasked: end(.lost)
+    case .call(let call):
+      call.place = .ended
+      var answer = message
+      (answer[0], answer[1]) = call.id
+      call.client.received(answer.span)
+      call.end()
+    }
+    rest()
+  }
+
+  /// Waits for as long as the connection may have nothing to do, if it has nothing to do.
+  private func rest() {
+    guard !hasEnded, ids.count == 0 else { return }
+    if !isOpen { return isConnected && session?.isOpen == true ? end(.lost) : () }
+    // At once (RFC 7828 section 3.4), but not within what its caller does.
+    arm(idle, .lost)
+  }
+
+  // MARK: - The socket
+
+  private func handle(_ ready: ReadyEvents) {
+    if !isConnected {
+      guard ready.isWritable || ready.isClosed else { return }
+      guard Sockets.failure(of: socket) == 0 else { return end(.unreachable) }
+      isConnected = true
+      guard begin() else { return }
+    }
+    if ready.isReadable || ready.isClosed { read() }
+    if !hasEnded { flush() }
+  }
+
+  /// Begins the handshake; false if that is not possible.
+  private func begin() -> Bool {
+    do throws(TLSFailure) {
+      session = try TLSSession(line.client)
+      return true
+    } catch {
+      end(.untrusted(error))
+      return false
+    }
+  }
+
+  private func read() {
+    for _ in 0..<Self.readsAtOnce where !hasEnded {
+      let count = unsafe line.buffer.withUnsafeMutableBytes {
+        // The kernel writes count octets at the most.
+        unsafe recv(socket, $0.baseAddress, $0.count, 0)
+      }
+      if count < 0, errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR { return }
+      guard count > 0 else { return end(isOpen || session?.isOpen == true ? .lost : .untrusted(.cut)) }
+      heardAt = reactor.time
+      take(line.buffer[..<count])
+    }
+  }
+
+  private func take(_ octets: ArraySlice<UInt8>) {
+    guard let session else { return }
+    let wasOpen = session.isOpen
+    do throws(TLSFailure) {
+      frames.append(try session.receive(octets))
+    } catch {
+      return end(wasOpen ? .lost : .untrusted(error))
+    }
+    if session.isOpen, !wasOpen { open() }
+    takeMessages()
+    if session.isClosed, !hasEnded { end(wasOpen ? .lost : .untrusted(.cut)) }
+  }
+
+  private func takeMessages() {
+    while !hasEnded {
+      do throws(MessageFrames.MalformedError) {
+        guard let message = try frames.next() else { return }
+        take(message)
+      } catch {
+        return end(.lost)
+      }
+    }
+  }
+
+  private func open() {
+    isOpen = true
+    arm(idle, .lost)
+    line.opened(self)
+  }
+
+  /// Sends what the session has for the network.
+  private func flush() {
+    guard isConnected, !hasEnded else { return }
+    session?.takeOutput(into: &outgoing)
+    // Later: a call is told nothing within `send`.
+    guard write() else { return arm(0, isOpen ? .lost : .untrusted(.cut)) }
+    reactor.modify(socket, readable: true, writable: !outgoing.isEmpty)
+    guard outgoing.isEmpty, !untransmitted.isEmpty else { return }
+    let calls = untransmitted
+    untransmitted = []
+    for call in calls { call.client.transmitted() }
+  }
+
+  /// Writes what the socket takes; false if the connection is no more.
+  private func write() -> Bool {
+    var sent = 0
+    defer { outgoing.removeFirst(sent) }
+    while sent < outgoing.count {
+      let count = unsafe outgoing[sent...].withUnsafeBytes {
+        // As many octets as are left of them.
+        unsafe Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+      }
+      guard count >= 0 else { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR }
+      sent += count
+    }
+    return true
+  }
+
+  // MARK: - The end
+
+  private func arm(_ milliseconds: UInt64, _ cause: End) {
+    disarm()
+    timer = reactor.schedule(at: reactor.now.adding(milliseconds: milliseconds)) { [self] in
+      timer = nil
+      end(cause)
+    }
+  }
+
+  private func disarm() {
+    if let timer { reactor.cancel(timer) }
+    timer = nil
+  }
+
+  /// Closes the connection and tells the line, once.
+  func end(_ cause: End) {
+    guard !hasEnded else { return }
+    hasEnded = true
+    isOpen = false
+    disarm()
+    session?.end()
+    if isConnected {
+      session?.takeOutput(into: &outgoing)
+      // An alert or a farewell; where the socket takes no more it is left out.
+      _ = write()
+    }
+    session = nil
+    if socket >= 0 {
+      reactor.unregister(socket, closes: true)
+      close(socket)
+    }
+    socket = -1
+    untransmitted = []
+    line.ended(self, cause, ids.removeAll())
+  }
+}

@@ -77,6 +77,8 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var chainTooLong: Self { Self(rawValue: 54) }
   @inlinable package static var familiesDiffer: Self { Self(rawValue: 55) }
 
+  @inlinable package static var upstreamIntercepted: Self { Self(rawValue: 60) }
+
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
     /// A DNS query was decided: the record holds a wire name, and the event has a type and an rcode.
@@ -200,6 +202,8 @@ extension AuditCode {
     Row(
       .familiesDiffer, .query, "families-differ", "upstream has addresses of one family, and no such name of the other",
       .observe),
+    Row(
+      .upstreamIntercepted, .service, "upstream-intercepted", "upstream answers every name from one network", .error),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -18,6 +18,8 @@ extension ControlAPI {
 
     package struct Upstream: Codable, Sendable {
       package var address: String
+      /// The forwarded zone for which alone it is asked; none for one that is asked for every other name.
+      package var zone: String?
       package var healthy: Bool
       /// Whether it answered anything since the start.
       package var answered: Bool
@@ -32,12 +34,16 @@ extension ControlAPI {
       package var refusals: UInt64
       /// The response code of the last of them.
       package var refusedAs: String?
+      /// The network from which it answers every name, so that its answers are refused.
+      package var intercepted: String?
 
       /// One that refused nothing.
       package init(
-        address: String, healthy: Bool, answered: Bool, latencyMs: Double? = nil, failures: UInt64, byTcp: Bool
+        address: String, zone: String? = nil, healthy: Bool, answered: Bool, latencyMs: Double? = nil, failures: UInt64,
+        byTcp: Bool
       ) {
         self.address = address
+        self.zone = zone
         self.healthy = healthy
         self.answered = answered
         self.latencyMs = latencyMs

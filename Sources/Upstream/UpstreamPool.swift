@@ -36,8 +36,18 @@ package final class UpstreamPool {
   private struct Question: Hashable {
     var name: [UInt8]
     var type: RRType
+    /// Of the way on which it is asked.
+    var way = 0
     /// The upstream that is probed by it; nil for a client's question.
     var probed: Int?
+  }
+
+  /// Who is asked for a name: the general servers, or those of a forwarded zone, and no others.
+  private struct Way {
+    /// Never another way's: a question that is in flight to servers which are not asked any more is joined by none.
+    var number: Int
+    var zone: Name?
+    var servers: [Int]
   }
 
   private final class ExchangeInFlight {
@@ -80,9 +90,16 @@ package final class UpstreamPool {
   }
 
   private let reactor: Reactor
-  private let servers: [UpstreamServer]
+  /// Each is one of the general servers, or one of a zone; what a reload takes away keeps its place for when it comes back.
+  private var servers: [UpstreamServer]
   /// Written once, for each answer to carry.
-  private let serverTexts: [String]
+  private var serverTexts: [String]
+  /// By server: the zone that it is asked for; nil for a general one.
+  private var zones: [Name?]
+  private let general: Way
+  private var forwards: [Way] = []
+  private var wayCount = 1
+  private var hasProbed = false
   private let limits: UpstreamLimits
   private var shares: Shares<Owner>
   /// By their slots in `shares`.
@@ -113,6 +130,8 @@ package final class UpstreamPool {
     self.transports = transports
     self.servers = servers
     serverTexts = servers.map(\.description)
+    zones = [Name?](repeating: nil, count: servers.count)
+    general = Way(number: 0, zone: nil, servers: Array(servers.indices))
     self.limits = limits
     mostEarlierAttempts = DescriptorLimit.current / 8
     shares = Shares(
@@ -124,6 +143,8 @@ package final class UpstreamPool {
   /// What is known of one upstream, for `status`.
   package struct State: Sendable {
     package var address: String
+    /// The forwarded zone for which alone it is asked; nil for a general one.
+    package var zone: Name?
     package var isHealthy: Bool
     /// Whether it said anything since the start.
     package var hasAnswered: Bool
@@ -147,10 +168,10 @@ package final class UpstreamPool {
 
   package var states: [State] {
     let now = time
-    return servers.indices.map { server in
+    return used.map { server in
       let health = health[server]
       return State(
-        address: serverTexts[server], isHealthy: health.isHealthy, hasAnswered: health.hasAnswered,
+        address: serverTexts[server], zone: zones[server], isHealthy: health.isHealthy, hasAnswered: health.hasAnswered,
         isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
         isByStream: watches[server].asksByStream(now: now), isRefusing: health.isRefusing, refusals: health.refusals,
@@ -160,12 +181,47 @@ package final class UpstreamPool {
 
   /// Finds out of each upstream whether it answers, before any client's question does.
   package func probeAll() {
-    for server in servers.indices { probe(server) }
+    hasProbed = true
+    for server in used { probe(server) }
+  }
+
+  /// Those that are asked now: the general ones first.
+  private var used: [Int] { general.servers + forwards.flatMap(\.servers) }
+
+  /// From now on asks the servers of these zones for their names. What is in flight to others goes on, and is joined by none.
+  ///
+  /// - Parameter forwards: in an order by which `ask` names them.
+  package func use(_ forwards: [UpstreamForward]) {
+    let former = Set(used)
+    self.forwards = forwards.map { forward in
+      let members = forward.servers.map { place(of: $0, zone: forward.zone) }
+      if let known = self.forwards.first(where: { $0.zone == forward.zone && $0.servers == members }) { return known }
+      wayCount += 1
+      return Way(number: wayCount, zone: forward.zone, servers: members)
+    }
+    guard hasProbed else { return }
+    for server in used where !former.contains(server) { probe(server) }
+  }
+
+  private func place(of server: UpstreamServer, zone: Name) -> Int {
+    if let known = servers.indices.first(where: { servers[$0] == server && zones[$0] == zone }) { return known }
+    servers.append(server)
+    serverTexts.append(server.description)
+    zones.append(zone)
+    health.append(ServerHealth())
+    watches.append(MismatchWatch())
+    return servers.count - 1
   }
 
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
-  package func ask(name: Span<UInt8>, type: RRType, for owner: Owner, _ completion: @escaping Completion) {
-    let question = Question(name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type)
+  ///
+  /// - Parameter forward: the place of the forward whose servers are asked; nil for the general ones.
+  package func ask(
+    name: Span<UInt8>, type: RRType, for owner: Owner, by forward: Int? = nil, _ completion: @escaping Completion
+  ) {
+    let way = forward.map { forwards[$0] } ?? general
+    let question = Question(
+      name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type, way: way.number)
     if let flight = flights[question] {
       statistics.joined += 1
       flight.completions.append((owner, completion))
@@ -174,7 +230,7 @@ package final class UpstreamPool {
     let now = time
     guard makeRoom(for: owner, now) else { return refuse([completion]) }
     statistics.exchanges += 1
-    let flight = ExchangeInFlight(self, question, candidates(now), now)
+    let flight = ExchangeInFlight(self, question, candidates(way.servers, now), now)
     flight.completions = [(owner, completion)]
     hold(flight, for: owner, now)
     flights[question] = flight
@@ -228,9 +284,9 @@ package final class UpstreamPool {
   private var time: UInt64 { reactor.time.nanoseconds }
 
   /// Healthy servers by latency, then those of which that is not certain, then the others.
-  private func candidates(_ now: UInt64) -> [Exchange.Candidate] {
-    guard servers.count > 1 else { return [candidate(0, now)] }
-    return servers.indices.sorted { left, right in
+  private func candidates(_ servers: [Int], _ now: UInt64) -> [Exchange.Candidate] {
+    guard servers.count > 1 else { return servers.map { candidate($0, now) } }
+    return servers.sorted { left, right in
       let (a, b) = (health[left], health[right])
       if a.isTrusted != b.isTrusted { return a.isTrusted }
       if a.isHealthy != b.isHealthy { return a.isHealthy }
@@ -341,10 +397,11 @@ package final class UpstreamPool {
     if health[refusal.server].refused(refusal.code, limits) { probe(refusal.server) }
   }
 
-  /// Asks an upstream for the name servers of the root (RFC 8109), which no client has a say in. Whatever it answers, it
-  /// lives.
+  /// Asks an upstream for the name servers of the root (RFC 8109), or for the start of the zone that it is asked for, which
+  /// no client has a say in. Whatever it answers, it lives.
   private func probe(_ server: Int) {
-    let question = Question(name: [0], type: .NS, probed: server)
+    let zone = zones[server]
+    let question = Question(name: zone?.wire ?? [0], type: zone == nil ? .NS : .SOA, probed: server)
     guard flights[question] == nil else { return }
     let now = time
     let flight = ExchangeInFlight(self, question, [candidate(server, now)], now)
@@ -369,6 +426,7 @@ package final class UpstreamPool {
     nextProbes[server] = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [weak self] in
       guard let self else { return }
       nextProbes[server] = nil
+      guard used.contains(server) else { return }
       if health[server].isRefusing || !health[server].isHealthy { probe(server) }
     }
   }

@@ -17,6 +17,19 @@ package struct UpstreamServer: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+/// A zone whose names are asked of servers of their own.
+package struct UpstreamForward: Hashable, Sendable {
+  package var zone: Name
+  package var servers: [UpstreamServer]
+
+  /// - Precondition: `servers` is not empty.
+  package init(zone: Name, servers: [UpstreamServer]) {
+    precondition(!servers.isEmpty)
+    self.zone = zone
+    self.servers = servers
+  }
+}
+
 /// What an upstream answered, checked to be the answer to our question and nothing more.
 package struct UpstreamAnswer: Sendable {
   package var message: [UInt8]

@@ -408,7 +408,7 @@ import Testing
     .interfacesUnread: "rtnetlink fails for no reason that a test could make",
     .bridgeDown: "serve ends with its bridge, FirewallFaultTests", .kernelBehind: "ReconciliationTests",
     .logBlocked: "AuditFaultTests", .logUnrotated: "AuditFaultTests", .upstreamSilent: "ResolutionTests",
-    .upstreamRefusing: "ResolutionTests", .listenTaken: "RulesFirstTests",
+    .upstreamRefusing: "ResolutionTests", .upstreamIntercepted: "Scenario+Forwarding", .listenTaken: "RulesFirstTests",
     .tableUncompared: "needs a host without nft", .nftablesReload: "EarlyRulesTests",
     .nftablesRefused: "the machine's nftables.service is not a test's to change",
     .restartNeeded: "a restart is followed by no finding, PolicyChangesTests has what is compared",

@@ -447,6 +447,7 @@ package final class Service {
       options: FirewallOptions(settings),
       journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock,
       incarnation: bridge?.greeting?.incarnation ?? 0)
+    upstream.use(UpstreamForward.all(of: settings))
     upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
     if let report = bridge?.enclosure { service.enclosureChanged(report) }

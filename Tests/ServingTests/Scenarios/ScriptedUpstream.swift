@@ -129,7 +129,7 @@ final class ScriptedUpstream {
           octets = [UInt8](capacity: query.count) { out in for index in query.indices { out.append(query[index]) } }
         }
         guard let query = Query(octets) else { continue }
-        if query.name != "." { questions.append("\(query.name) \(query.type)") }
+        if query.name != ".", query.type != .SOA { questions.append("\(query.name) \(query.type)") }
         held.append((query, batch.returnAddress(index), now))
       }
       _ = answerHeld(data, now)

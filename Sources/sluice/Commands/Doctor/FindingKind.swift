@@ -27,6 +27,7 @@ enum FindingKind: String, CaseIterable {
   case logUnrotated = "log-unrotated"
   case upstreamSilent = "upstream-silent"
   case upstreamRefusing = "upstream-refusing"
+  case upstreamIntercepted = "upstream-intercepted"
   case policyDiffers = "policy-differs"
   case restartNeeded = "restart-needed"
 

@@ -106,9 +106,11 @@ struct ExplainCommand: ParsableCommand {
 
   private func explain(_ subject: Subject, _ settings: Settings) throws -> ControlAPI.Explanation {
     let policy = PolicySnapshot(settings.policies)
-    let explainer = Explainer(
+    var explainer = Explainer(
       policy, try ZoneFiles.load(settings), ResolverRules(settings),
       ExplainedHost(settings, closed: Self.closed(settings)), now: WallClock.seconds())
+    explainer.upstreams = settings.upstreams.map(\.description)
+    explainer.forwards = settings.forwardZones
     let client = IPAddress(clientOrServer)
     let server = client.map { policy.clients.server(of: $0.unmapped) } ?? policy.server(named: clientOrServer)
     guard client != nil || server != nil else {

@@ -64,7 +64,8 @@ package final class UpstreamPool {
     init(_ pool: UpstreamPool, _ question: Question, _ candidates: [Exchange.Candidate], _ now: UInt64) {
       self.question = question
       exchange = Exchange(
-        name: question.name, type: question.type, candidates: candidates, limits: pool.limits, now: now)
+        (question.name, question.type), candidates: candidates, letters: pool.random.uint64(), limits: pool.limits,
+        now: now)
     }
   }
 
@@ -106,6 +107,7 @@ package final class UpstreamPool {
   private var holders: [Shares<Owner>.Slot: Question] = [:]
   private var health: [ServerHealth]
   private var watches: [MismatchWatch]
+  private var cookies: [ServerCookie]
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
   private var flights: [Question: ExchangeInFlight] = [:]
@@ -138,6 +140,8 @@ package final class UpstreamPool {
       capacity: min(limits.exchanges, DescriptorLimit.current / 2), leastAge: limits.leastAge * 1_000_000)
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
     watches = [MismatchWatch](repeating: MismatchWatch(), count: servers.count)
+    var chance = SecureRandom()
+    cookies = servers.map { _ in ServerCookie(chance.uint64()) }
   }
 
   /// What is known of one upstream, for `status`.
@@ -210,6 +214,7 @@ package final class UpstreamPool {
     zones.append(zone)
     health.append(ServerHealth())
     watches.append(MismatchWatch())
+    cookies.append(ServerCookie(random.uint64()))
     return servers.count - 1
   }
 
@@ -297,7 +302,8 @@ package final class UpstreamPool {
   private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
     Exchange.Candidate(
       server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
-      byStream: watches[server].asksByStream(now: now))
+      byStream: watches[server].asksByStream(now: now), keepsCase: health[server].keepsCase(now: now),
+      cookie: cookies[server].octets(now: now))
   }
 
   private func perform(_ action: Exchange.Action, _ flight: ExchangeInFlight) {
@@ -446,6 +452,9 @@ package final class UpstreamPool {
     for server in flight.exchange.refusedEDNS {
       health[server].refusedEDNS(now: time, limits)
     }
+    for server in flight.exchange.foldingCase { health[server].foldedCase(now: time, limits) }
+    for given in flight.exchange.cookies { cookies[given.server].given(given.cookie) }
+    for server in flight.exchange.withoutCookies { cookies[server].missed(now: time, limits) }
   }
 
   private func end(_ flight: ExchangeInFlight, _ result: Result<UpstreamAnswer, UpstreamFailure>) {

@@ -1,14 +1,24 @@
 import DNSWire
 
-/// The only queries that ever leave: a function of the allowed name, the allowed type and our own random id (P5); name and
-/// type of a probe are the pool's own.
+/// The only queries that ever leave: a function of the allowed name, the allowed type and our own randomness: id, letter case
+/// and cookie (P5); name and type of a probe are the pool's own.
 enum UpstreamQuery {
   /// RFC 9715: answers that fit one unfragmented datagram.
   static let payloadSize: UInt16 = 1232
 
+  /// COOKIE among the options of an OPT (RFC 7873 section 8).
+  private static let cookieOption: UInt16 = 10
+  /// What a client's own part of a cookie has (RFC 7873 section 4).
+  static let clientCookieCount = 8
+
   /// RD set, one question of class IN, and an OPT of our own unless the server can't take one.
-  static func message(id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool) -> [UInt8] {
-    [UInt8](capacity: Header.octetCount + name.count + 4 + 11) { out in
+  ///
+  /// - Parameters:
+  ///   - name: in the case in which it is asked.
+  ///   - cookie: of the OPT; none where it is empty.
+  static func message(id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, cookie: [UInt8] = []) -> [UInt8] {
+    let options = cookie.isEmpty ? 0 : 4 + cookie.count
+    return [UInt8](capacity: Header.octetCount + name.count + 4 + 11 + options) { out in
       Header(id: id, flags: 0x0100, questionCount: 1, additionalCount: withEDNS ? 1 : 0).append(to: &out)
       out.append(contentsOf: name.span)
       out.append(bigEndian: type.rawValue)
@@ -18,22 +28,86 @@ enum UpstreamQuery {
         out.append(bigEndian: RRType.OPT.rawValue)
         out.append(bigEndian: payloadSize)
         out.append(bigEndian: UInt32(0))
-        out.append(bigEndian: UInt16(0))
+        out.append(bigEndian: UInt16(options))
+        if !cookie.isEmpty {
+          out.append(bigEndian: cookieOption)
+          out.append(bigEndian: UInt16(cookie.count))
+          out.append(contentsOf: cookie.span)
+        }
       }
     }
   }
 
-  /// Whether a message answers the query with this id and question (RFC 5452 section 9.1; the source is the socket's).
-  static func isAnswer(_ message: Span<UInt8>, id: UInt16, name: [UInt8], type: RRType) -> Bool {
+  /// A canonical name with some of its letters in upper case ("0x20"): whoever forges an answer has to guess which.
+  ///
+  /// - Parameter letters: a bit for each letter; of more than 64 those after it repeat them. 0 leaves the name as it is.
+  static func spelled(_ name: [UInt8], by letters: UInt64) -> [UInt8] {
+    guard letters != 0 else { return name }
+    var (spelled, left) = (name, letters)
+    // The octets that count a label's are below 64, and no letters.
+    for index in spelled.indices where (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(spelled[index]) {
+      spelled[index] ^= UInt8(left & 1) << 5
+      left = left >> 1 | left << 63
+    }
+    return spelled
+  }
+
+  /// What a message is to a query.
+  enum Match {
+    /// No answer to it (RFC 5452 section 9.1; the source is the socket's).
+    case none
+    /// An answer to its question in other letters: of a server that does not keep case, or of a forger.
+    case otherCase
+    case answer
+  }
+
+  /// Whether a message answers the query with this id and question.
+  ///
+  /// - Parameter name: in the case in which it was asked.
+  static func match(_ message: Span<UInt8>, id: UInt16, name: [UInt8], type: RRType) -> Match {
     let end = Header.octetCount + name.count
     guard let header = Header(message), header.id == id, header.isResponse, header.opcode == .QUERY,
       header.questionCount == 1,
       message.read16(end) == type.rawValue, message.read16(end + 2) == RRClass.IN.rawValue
-    else { return isBareHeader(message, id: id) }
-    for index in name.indices where NameWire.lowercased(message[Header.octetCount + index]) != name[index] {
-      return false
+    else { return isBareHeader(message, id: id) ? .answer : .none }
+    var match = Match.answer
+    for index in name.indices where message[Header.octetCount + index] != name[index] {
+      guard NameWire.lowercased(message[Header.octetCount + index]) == NameWire.lowercased(name[index]) else {
+        return .none
+      }
+      match = .otherCase
     }
-    return true
+    return match
+  }
+
+  /// The cookie in an answer's OPT: the client's part and, where the server gives one, its own behind it (RFC 7873 section
+  /// 4). Nil where there is none, or none that is one.
+  static func cookie(_ message: Span<UInt8>) -> [UInt8]? {
+    guard let header = Header(message), header.additionalCount > 0 else { return nil }
+    do throws(FormatError) {
+      var reader = try ResponseReader(message)
+      while let record = try reader.next(message) {
+        if record.type == .OPT { return cookie(message, among: record.rdata) }
+      }
+    } catch {
+      return nil
+    }
+    return nil
+  }
+
+  /// The options were followed to their end when the record was read.
+  private static func cookie(_ message: Span<UInt8>, among options: Range<Int>) -> [UInt8]? {
+    var at = options.lowerBound
+    while at < options.upperBound, let code = message.read16(at), let count = message.read16(at + 2) {
+      let data = (at + 4)..<min(at + 4 + Int(count), options.upperBound)
+      if code == cookieOption {
+        // 8 octets of the client, and none or 8 to 32 of the server.
+        guard data.count == clientCookieCount || (16...40).contains(data.count) else { return nil }
+        return [UInt8](capacity: data.count) { out in for index in data { out.append(message[index]) } }
+      }
+      at = data.upperBound
+    }
+    return nil
   }
 
   /// The response code of an answer, with the bits that its OPT adds (RFC 6891 section 6.1.3).

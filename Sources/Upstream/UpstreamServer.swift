@@ -95,6 +95,8 @@ package struct UpstreamLimits: Sendable {
   package var leastAge: UInt64 = 200
   /// How long a server that choked on EDNS is asked without it.
   package var withoutEDNS: UInt64 = 60_000
+  /// How long a server that did not keep the case of a name, or gave no cookie any more, is asked without.
+  package var withoutProof: UInt64 = 3_600_000
   /// How long after a probe that was not answered the next one follows; doubled with every one, three times at most.
   package var unhealthy: UInt64 = 5000
 

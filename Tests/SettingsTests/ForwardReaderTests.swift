@@ -1,3 +1,4 @@
+import DNSWire
 import EgressPolicy
 import IPNetwork
 import Testing
@@ -64,8 +65,8 @@ import Testing
     #expect(listed.contains { $0.contains("but for those that an entry lists") }, "\(listed)")
     let plain = try load("[ { zone: corp.example, upstreams: [ udp://192.0.2.9 ] } ]").findings
     #expect(plain.contains { $0.contains("is not authenticated") }, "\(plain)")
-    let public_ = try load("[ { zone: corp.example, \(upstreams), private: [ 45.0.0.0/8 ] } ]").findings
-    #expect(public_.contains { $0.contains("private prefix 45.0.0.0/8 is not inside private") }, "\(public_)")
+    let wide = try load("[ { zone: corp.example, \(upstreams), private: [ 45.0.0.0/8 ] } ]").findings
+    #expect(wide.contains { $0.contains("private prefix 45.0.0.0/8 is not inside private") }, "\(wide)")
   }
 
   @Test("the nearest of entry, document and configuration says what is private; each is warned about once")

@@ -188,41 +188,52 @@ extension Scenario {
     "server: github-mcp\nnetworks: [ 10.77.1.0/24 ]\negress: [ \"*.example.com\", api.github.com ]\n"
   private static let many = Setting(policies: names)
 
+  /// Names that upstream answers from a proxy's network are asked, one after the other.
+  private static func asking(_ count: Int) -> [Step] {
+    var steps: [Step] = []
+    for number in 1...count {
+      let name = "n\(number).example.com"
+      steps += [
+        .upstream(answers: name, ["198.18.0.\(number)"], ttl: 60), .ask("github-mcp", name), .expect(.nodata),
+      ]
+    }
+    return steps
+  }
+
+  /// The same with a public answer between them.
+  private static var mixing: [Step] {
+    var steps: [Step] = []
+    for number in 1...9 {
+      let (own, other) = ("n\(number).example.com", "p\(number).example.com")
+      steps += [
+        .upstream(answers: own, ["198.18.0.\(number)"]), .upstream(answers: other, [Address.first]),
+        .ask("github-mcp", own), .ask("github-mcp", other),
+      ]
+    }
+    return steps
+  }
+
   private static let intercepting: [Scenario] = [
     Scenario(
       "an upstream that answers every name from a proxy's network is told once, not once for each name", many,
-      (1...9).flatMap { (number: Int) -> [Step] in
-        [
-          .upstream(answers: "n\(number).example.com", ["198.18.0.\(number)"], ttl: 1),
-          .ask("github-mcp", "n\(number).example.com"), .expect(.nodata),
-        ]
-      } + [
-        .expect(.events(.answerNotPublic, 9)), .expect(.events(.upstreamIntercepted, 1)),
-        .expect(.event(.upstreamIntercepted, "private: [ 198.18.0.0/15 ]")), .look("status", nil),
-        .expect(.body(#""intercepted":"198.18.0.0/15""#)), .upstream(answers: api, [Address.first]),
-        .ask("github-mcp", api), .expect(.answer([Address.first])), .look("status", nil),
-        .expect(.notBody("intercepted")),
-      ]),
-    Scenario(
-      "the line that it is told with mends it", many,
-      (1...4).flatMap { (number: Int) -> [Step] in
-        [
-          .upstream(answers: "n\(number).example.com", ["198.18.0.\(number)"], ttl: 60),
-          .ask("github-mcp", "n\(number).example.com"), .expect(.nodata),
-        ]
-      } + [
-        .expect(.events(.upstreamIntercepted, 1)), .reload(names + "private: [ 198.18.0.0/15 ]\n"),
-        .expect(.reload(.inForce)), .ask("github-mcp", "n1.example.com", as: "mended"),
-        .expect(.answer(["198.18.0.1"])), .look("status", nil), .expect(.notBody("intercepted")),
-      ]),
+      asking(9) + told),
+    Scenario("the line that it is told with mends it", many, asking(4) + mended),
     Scenario(
       "private names among public ones are no such thing", many,
-      (1...9).flatMap { (number: Int) -> [Step] in
-        [
-          .upstream(answers: "n\(number).example.com", ["198.18.0.\(number)"]),
-          .upstream(answers: "p\(number).example.com", [Address.first]),
-          .ask("github-mcp", "n\(number).example.com"), .ask("github-mcp", "p\(number).example.com"),
-        ]
-      } + [.expect(.events(.upstreamIntercepted, 0))]),
+      mixing + [Step.expect(.events(.upstreamIntercepted, 0))]),
+  ]
+
+  private static let told: [Step] = [
+    .expect(.events(.answerNotPublic, 9)), .expect(.events(.upstreamIntercepted, 1)),
+    .expect(.event(.upstreamIntercepted, "private: [ 198.18.0.0/15 ]")), .look("status", nil),
+    .expect(.body(#""intercepted":"198.18.0.0/15""#)), .upstream(answers: api, [Address.first]),
+    .ask("github-mcp", api), .expect(.answer([Address.first])), .look("status", nil),
+    .expect(.notBody("intercepted")),
+  ]
+
+  private static let mended: [Step] = [
+    .expect(.events(.upstreamIntercepted, 1)), .reload(names + "private: [ 198.18.0.0/15 ]\n"),
+    .expect(.reload(.inForce)), .ask("github-mcp", "n1.example.com", as: "mended"),
+    .expect(.answer(["198.18.0.1"])), .look("status", nil), .expect(.notBody("intercepted")),
   ]
 }

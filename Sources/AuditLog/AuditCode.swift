@@ -76,10 +76,10 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var upstreamRefused: Self { Self(rawValue: 53) }
   @inlinable package static var chainTooLong: Self { Self(rawValue: 54) }
   @inlinable package static var familiesDiffer: Self { Self(rawValue: 55) }
-  @inlinable package static var interrupted: Self { Self(rawValue: 61) }
-
-  @inlinable package static var noConnection: Self { Self(rawValue: 57) }
   @inlinable package static var upstreamUntrusted: Self { Self(rawValue: 56) }
+  @inlinable package static var noConnection: Self { Self(rawValue: 57) }
+  @inlinable package static var upstreamIntercepted: Self { Self(rawValue: 58) }
+  @inlinable package static var interrupted: Self { Self(rawValue: 59) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
@@ -204,9 +204,11 @@ extension AuditCode {
     Row(
       .familiesDiffer, .query, "families-differ", "upstream has addresses of one family, and no such name of the other",
       .observe),
-    Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
-    Row(.noConnection, .connection, "no-connection", "packet of no connection", .block),
     Row(.upstreamUntrusted, .query, "upstream-untrusted", "TLS with the upstream cannot be used", .error),
+    Row(.noConnection, .connection, "no-connection", "packet of no connection", .block),
+    Row(
+      .upstreamIntercepted, .service, "upstream-intercepted", "upstream answers every name from one network", .error),
+    Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

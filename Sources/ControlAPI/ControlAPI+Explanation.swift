@@ -68,6 +68,9 @@ extension ControlAPI {
     package var pattern: String?
     /// Of a query.
     package var answer: Answer?
+    /// Whom it is asked of, where the answer is `upstream`, and the forwarded zone whose they are.
+    package var upstreams: [String]?
+    package var forward: String?
     /// What it gets where the address is open for no name.
     package var answerElse: Answer?
     /// Those of the sinkhole.

@@ -20,6 +20,8 @@ extension ControlAPI {
     /// One upstream, and how it answers.
     package struct Upstream: Codable, Sendable {
       package var address: String
+      /// The forwarded zone for which alone it is asked; none for one that is asked for every other name.
+      package var zone: String?
       package var healthy: Bool
       /// Whether it answered anything since the start.
       package var answered: Bool
@@ -37,12 +39,16 @@ extension ControlAPI {
       /// Why TLS with it cannot be used, for machines and in words; none where it can, or was not tried.
       package var tlsFault: String?
       package var tlsFaultText: String?
+      /// The network from which it answers every name, so that its answers are refused.
+      package var intercepted: String?
 
       /// One that refused nothing.
       package init(
-        address: String, healthy: Bool, answered: Bool, latencyMs: Double? = nil, failures: UInt64, byTcp: Bool
+        address: String, zone: String? = nil, healthy: Bool, answered: Bool, latencyMs: Double? = nil, failures: UInt64,
+        byTcp: Bool
       ) {
         self.address = address
+        self.zone = zone
         self.healthy = healthy
         self.answered = answered
         self.latencyMs = latencyMs

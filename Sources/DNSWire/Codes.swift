@@ -55,6 +55,7 @@ package struct ResponseCode: BitwiseCopyable, RawRepresentable, Hashable, Sendab
   @inlinable package static var NOTIMP: Self { Self(rawValue: 4) }
   @inlinable package static var REFUSED: Self { Self(rawValue: 5) }
   @inlinable package static var BADVERS: Self { Self(rawValue: 16) }
+  @inlinable package static var BADCOOKIE: Self { Self(rawValue: 23) }
 }
 
 extension ResponseCode: CustomStringConvertible {
@@ -68,6 +69,7 @@ extension ResponseCode: CustomStringConvertible {
     case .NOTIMP: "NOTIMP"
     case .REFUSED: "REFUSED"
     case .BADVERS: "BADVERS"
+    case .BADCOOKIE: "BADCOOKIE"
     default: "RCODE\(rawValue)"
     }
   }

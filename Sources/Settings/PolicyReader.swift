@@ -4,7 +4,7 @@ import IPNetwork
 
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
-  private static let documentKeys = ["server", "networks", "interface", "inbound", "dhcp", "egress"]
+  private static let documentKeys = ["server", "networks", "interface", "inbound", "dhcp", "private", "egress"]
   private static let entryKeys = [
     "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until",
   ]
@@ -12,6 +12,14 @@ struct PolicyReader {
   private static let caps = (1 << 10)...(1 << 40)
 
   private(set) var findings = FieldReader()
+  /// What the configuration admits for documents that say nothing of it.
+  private let inherited: [IPPrefix]
+  /// What the document that is read admits for entries that say nothing of it.
+  private var privatePrefixes: [IPPrefix] = []
+
+  init(privatePrefixes: [IPPrefix] = []) {
+    inherited = privatePrefixes
+  }
 
   /// The policy of `node`; nil when anything essential is wrong, which `findings` then says.
   mutating func document(_ node: YAMLNode) -> ServerPolicy? {
@@ -22,6 +30,7 @@ struct PolicyReader {
     let interface = fields["interface"].flatMap { interfaceName($0) }
     let inbound = fields["inbound"].flatMap { self.inbound($0) }
     let asksDHCP = fields["dhcp"].flatMap { findings.boolean($0) } ?? false
+    privatePrefixes = fields["private"].map { documentPrefixes($0) } ?? inherited
     var rules = RuleList()
     var prefixes: [StaticPrefixRule] = []
     if let egress = fields["egress"] {
@@ -34,7 +43,7 @@ struct PolicyReader {
     guard let name else { return nil }
     return ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, location: fields["server"]?.location ?? node.location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, location: fields["server"]?.location ?? node.location)
   }
 
   /// The rule of one entry of an egress list; none when anything about it is wrong.
@@ -94,7 +103,9 @@ struct PolicyReader {
 
   private mutating func read(_ entry: YAMLNode, into rules: inout RuleList, _ prefixes: inout [StaticPrefixRule]) {
     if !entry.isMapping {
-      if let pattern = pattern(entry) { rules.append(EgressRule(pattern: pattern, location: entry.location)) }
+      if let pattern = pattern(entry) {
+        rules.append(EgressRule(pattern: pattern, privatePrefixes: privatePrefixes, location: entry.location))
+      }
       return
     }
     if let form = pasted(entry) {
@@ -104,7 +115,7 @@ struct PolicyReader {
     let fields = findings.fields(entry, of: "an egress entry", keys: Self.entryKeys)
     let ports = fields["ports"].map { self.ports($0) } ?? .https
     let types = fields["types"].map { self.types($0) } ?? EgressRule.defaultTypes
-    let privatePrefixes = fields["private"].map { findings.prefixes($0) } ?? []
+    let privatePrefixes = fields["private"].map { findings.prefixes($0) } ?? self.privatePrefixes
     let maxBytes = fields["max-bytes"].flatMap { cap($0) }
     let until = fields["until"].flatMap { findings.time($0) }
     switch (fields["host"], fields["cidr"]) {
@@ -127,6 +138,12 @@ struct PolicyReader {
     case (nil, nil):
       findings.error("an entry has neither 'host' nor 'cidr', expected one of them", at: entry.location)
     }
+  }
+
+  private mutating func documentPrefixes(_ node: YAMLNode) -> [IPPrefix] {
+    let prefixes = findings.prefixes(node)
+    findings.add(PolicyLinter.check(private: prefixes, at: node.location))
+    return prefixes
   }
 
   private mutating func prefix(_ cidr: YAMLNode) -> IPPrefix? {

@@ -1,3 +1,4 @@
+package import DNSWire
 package import EgressPolicy
 import Foundation
 package import IPNetwork
@@ -15,6 +16,10 @@ package struct Settings: Sendable {
   package var controlLocation = SourceLocation(file: "", line: 0, column: 0)
   package var workers: Int
   package var upstreams: [UpstreamAddress]
+  /// Zones whose names have upstreams of their own.
+  package var forwards: [ForwardSettings] = []
+  /// What entries of policies that say nothing of it admit beside public addresses; nil where it is not said either.
+  package var privatePrefixes: [IPPrefix]?
   package var zones: [ZoneSource]
   package var sinkhole: SinkholeSettings
   package var unknownClients: UnknownClientAnswer
@@ -107,6 +112,32 @@ package struct KeyPin: Hashable, Sendable, CustomStringConvertible {
   }
 
   package var description: String { "sha256/" + Data(octets).base64EncodedString() }
+}
+
+/// A zone whose names are asked of upstreams of their own.
+package struct ForwardSettings: Hashable, Sendable {
+  package var zone: Name
+  package var upstreams: [UpstreamAddress]
+  /// What its names admit beside public addresses.
+  package var privatePrefixes: [IPPrefix]
+  package var location: SourceLocation
+
+  package init(zone: Name, upstreams: [UpstreamAddress], privatePrefixes: [IPPrefix], location: SourceLocation) {
+    self.zone = zone
+    self.upstreams = upstreams
+    self.privatePrefixes = privatePrefixes
+    self.location = location
+  }
+}
+
+extension Settings {
+  /// What decides on names.
+  package var forwardZones: ForwardZones {
+    ForwardZones(
+      forwards.map {
+        ForwardZone(zone: $0.zone, upstreams: $0.upstreams.map(\.description), privatePrefixes: $0.privatePrefixes)
+      })
+  }
 }
 
 /// Where a master file comes from.

@@ -29,7 +29,8 @@ extension Settings {
   fileprivate var reloaded: [Value] {
     [
       ("release", released.map(\.description)), ("permits.max", [Self.time(permits.maxSeconds)]),
-      ("permits.ports", [permits.ports.rawValue]),
+      ("permits.ports", [permits.ports.rawValue]), ("private", privatePrefixes?.map(\.description) ?? []),
+      ("forward", forwards.map(\.text)),
     ]
   }
 
@@ -90,6 +91,15 @@ extension ZoneSource {
     case .file(let path, _): path
     case .builtIn(let name): name
     }
+  }
+}
+
+extension ForwardSettings {
+  /// In one line: the zone, whom it goes to, and what it admits.
+  fileprivate var text: String {
+    let prefixes =
+      privatePrefixes.isEmpty ? "" : " private \(privatePrefixes.map(\.description).joined(separator: " "))"
+    return "\(zone) to \(upstreams.map(\.description).joined(separator: " "))\(prefixes)"
   }
 }
 

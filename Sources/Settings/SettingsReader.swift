@@ -6,7 +6,7 @@ import IPNetwork
 struct SettingsReader {
   static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
-    "control", "metrics", "user", "watch", "release", "state", "permits",
+    "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -17,8 +17,10 @@ struct SettingsReader {
   private let path: String
   private let zoneDirectories: [String]
   private let now: UInt64
-  private(set) var findings = FieldReader()
+  var findings = FieldReader()
   private var readFiles: Set<String> = []
+  /// What documents admit that say nothing of it.
+  private var privatePrefixes: [IPPrefix]?
   /// Folders that are named as a whole.
   private var readFolders: Set<String> = []
 
@@ -32,6 +34,7 @@ struct SettingsReader {
   mutating func settings(_ root: YAMLNode) -> Settings {
     let fields = findings.fields(root, of: "the configuration", keys: Self.keys)
     let listen = listen(fields["listen"], in: root)
+    if let node = fields["private"] { privatePrefixes = commonPrefixes(node) }
     var settings = Settings(
       listen: listen.map(\.address), workers: ProcessInfo.processInfo.activeProcessorCount.clamped(to: 1...256),
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
@@ -39,6 +42,8 @@ struct SettingsReader {
       firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
       control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
       policies: policies(fields["policies"], in: root))
+    settings.privatePrefixes = privatePrefixes
+    settings.forwards = forwards(fields["forward"], listen: settings.listen)
     settings.listenLocations = listen.map(\.location)
     settings.upstreamsLocation = (fields["upstreams"] ?? root).location
     if let node = fields["workers"] { settings.workers = findings.integer(node, in: 1...256) ?? settings.workers }
@@ -52,7 +57,9 @@ struct SettingsReader {
       sayWhatNeedsManaged(
         settings.policies, settings.firewall.mode, at: fields["firewall"] ?? root, release: fields["release"])
     }
-    refuseUpstreams(fields["upstreams"], settings)
+    if let node = fields["upstreams"] { refuse(settings.upstreams, in: settings.policies, at: node.location) }
+    warnOfProxies(settings.upstreams, at: fields["upstreams"] ?? root)
+    for forward in settings.forwards { refuse(forward.upstreams, in: settings.policies, at: forward.location) }
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
     settings.auditLocation = audit(fields["audit"], in: root, &settings.audit)
     control(fields["control"], &settings.control)
@@ -87,7 +94,13 @@ struct SettingsReader {
     }
   }
 
-  private mutating func required(_ node: YAMLNode?, _ key: String, _ expected: String, in root: YAMLNode) -> YAMLNode? {
+  private mutating func commonPrefixes(_ node: YAMLNode) -> [IPPrefix] {
+    let prefixes = findings.prefixes(node)
+    findings.add(PolicyLinter.check(private: prefixes, at: node.location))
+    return prefixes
+  }
+
+  mutating func required(_ node: YAMLNode?, _ key: String, _ expected: String, in root: YAMLNode) -> YAMLNode? {
     if node == nil, root.isMapping {
       findings.error("key '\(key)' is missing, expected \(expected)", at: root.location)
     }
@@ -121,7 +134,7 @@ struct SettingsReader {
     return listen
   }
 
-  private mutating func upstreams(
+  mutating func upstreams(
     _ node: YAMLNode?, in root: YAMLNode, listen: [ListenAddress]
   ) -> [UpstreamAddress] {
     guard let node = required(node, "upstreams", "a list such as [ udp://192.0.2.54 ]", in: root),
@@ -237,16 +250,34 @@ extension SettingsReader {
   }
 
   /// A server must not be able to answer in an upstream's place.
-  private mutating func refuseUpstreams(_ node: YAMLNode?, _ settings: Settings) {
-    guard let node else { return }
-    for upstream in settings.upstreams {
-      for policy in settings.policies {
+  private mutating func refuse(
+    _ upstreams: [UpstreamAddress], in policies: [ServerPolicy], at location: SourceLocation
+  ) {
+    for upstream in upstreams {
+      for policy in policies {
         guard let network = policy.networks.first(where: { $0.prefix.contains(upstream.address) }) else { continue }
         findings.error(
           "upstream \(upstream) lies in network \(network.prefix) of server \(policy.name), expected it elsewhere: "
-            + "a container there could answer in its place", at: node.location)
+            + "a container there could answer in its place", at: location)
       }
     }
+  }
+
+  /// A proxy's own resolver, or a VPN client's, may answer every name with an address that it made up.
+  private mutating func warnOfProxies(_ upstreams: [UpstreamAddress], at node: YAMLNode) {
+    for upstream in upstreams {
+      guard let network = Self.proxies.first(where: { $0.contains(upstream.address) }),
+        !(privatePrefixes ?? []).contains(where: { $0.overlaps(network) })
+      else { continue }
+      findings.warning(
+        "upstream \(upstream.address) is a proxy's or a VPN client's: where it answers every name from \(network), its answers are "
+          + "refused; if that is meant, write `private: [ \(network) ]`", at: node.location)
+    }
+  }
+
+  /// RFC 2544 and 6598, from which such resolvers answer.
+  private static let proxies: [IPPrefix] = ["198.18.0.0/15", "100.64.0.0/10"].compactMap { (text: String) in
+    IPPrefix(text)
   }
 
   /// In another mode Sluice has no rule, and these keys have no effect.
@@ -310,7 +341,7 @@ extension SettingsReader {
     do {
       let octets = try ConfigFiles.read(file)
       let tree = try YAMLReader.read(octets, name: file)
-      var reader = PolicyReader()
+      var reader = PolicyReader(privatePrefixes: privatePrefixes ?? [])
       let policies = tree.documents.compactMap { reader.document($0) }
       findings.add(reader.findings.diagnostics)
       if tree.documents.isEmpty {

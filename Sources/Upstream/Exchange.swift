@@ -4,6 +4,7 @@ import DNSWire
 ///
 ///     start ─► send ──► received: good ──────────────────► finish
 ///               ▲  │        │ TC, or many wrong ones ────► send by TCP ─► received ─► finish
+///               │  │        │ other case, no cookie ─────► send by TCP ─► failed ─► send without them
 ///               │  │        │ distrusted ──────────────► send by TCP
 ///               │  │        │ FORMERR, BADVERS to EDNS ──► send, or send by TCP, without EDNS
 ///               │  │        │ SERVFAIL, REFUSED ──┐
@@ -50,6 +51,13 @@ struct Exchange: ~Copyable {
     var isSecure = false
     /// After how many milliseconds another one is asked as well, the first time; nil where it is waited for.
     var hedge: UInt64?
+    /// Whether it answers in the case in which it is asked.
+    var keepsCase = true
+    /// What is sent as its cookie: the client's part, and the server's where it gave one; nothing where it takes none.
+    var cookie: [UInt8] = []
+
+    /// Whether an answer without a cookie is none of its own.
+    var givesCookies: Bool { cookie.count > UpstreamQuery.clientCookieCount }
   }
 
   private struct Attempt {
@@ -57,6 +65,18 @@ struct Exchange: ~Copyable {
     var candidate: Int
     var kind: TransportKind
     var id: UInt16
+    /// In the case in which it was asked.
+    var name: [UInt8]
+    var isSpelled: Bool
+    var cookie: [UInt8]
+  }
+
+  /// What a message is to an attempt.
+  private enum Trust {
+    case wrong
+    /// All of it is right but the case, or a cookie is missing: what is asked again by another way will show.
+    case unsure
+    case answer
   }
 
   /// What a server said instead of an answer.
@@ -92,20 +112,36 @@ struct Exchange: ~Copyable {
   private(set) var refusedEDNS: [Int] = []
   /// By candidate: asked again without OPT.
   private var isPlain: [Bool]
+  /// By candidate: a datagram came in another case, or without a cookie.
+  private var isUnsure: [Bool]
+  /// Chance, a bit for each letter of the name; 0 for its canonical form.
+  private let letters: UInt64
+  /// Servers that answered in another case than they were asked, where none could have forged it or nothing else was heard.
+  private(set) var foldingCase: [Int] = []
+  /// Servers that gave no cookie any more.
+  private(set) var withoutCookies: [Int] = []
+  /// Cookies that servers gave, whole.
+  private(set) var cookies: [(server: Int, cookie: [UInt8])] = []
 
   private static let millisecond: UInt64 = 1_000_000
 
   /// - Parameters:
+  ///   - question: the canonical name and the type.
   ///   - candidates: the servers in the order in which they are tried; not empty.
+  ///   - letters: chance, by which the name's letters are written; 0 leaves them as they are.
   ///   - now: nanoseconds of the monotonic clock, as everywhere here.
-  init(name: [UInt8], type: RRType, candidates: [Candidate], limits: UpstreamLimits, now: UInt64) {
-    self.name = name
-    self.type = type
+  init(
+    _ question: (name: [UInt8], type: RRType), candidates: [Candidate], letters: UInt64 = 0, limits: UpstreamLimits,
+    now: UInt64
+  ) {
+    (name, type) = question
+    self.letters = letters
     self.limits = limits
     self.candidates = candidates
     sends = [Int](repeating: 0, count: candidates.count)
     streamUsed = [Bool](repeating: false, count: candidates.count)
     isPlain = streamUsed
+    isUnsure = streamUsed
     isDoubtful = streamUsed
     end = now + limits.total * Self.millisecond
   }
@@ -123,9 +159,13 @@ struct Exchange: ~Copyable {
   /// A message came for an attempt. `id` is for the next message, should one be sent.
   mutating func received(_ message: Span<UInt8>, for number: Int, now: UInt64, id: UInt16) -> Action {
     guard let attempt = attempts.first(where: { $0.number == number }) else { return .wait }
-    let isAnswer = UpstreamQuery.isAnswer(message, id: attempt.id, name: name, type: type)
-    if isAnswer, attempt.kind == .datagram || !Self.isTruncated(message) {
+    let trust = trust(message, attempt)
+    if trust == .answer, attempt.kind == .datagram || !Self.isTruncated(message) {
       return judge(message, attempt, now: now, id: id)
+    }
+    if trust == .unsure {
+      isUnsure[attempt.candidate] = true
+      return turnToStream(attempt.candidate, now: now, id: id)
     }
     guard attempt.kind.isForgeable else {
       // On a connection there is no guessing: any message but the answer ends the attempt.
@@ -135,6 +175,36 @@ struct Exchange: ~Copyable {
     isDoubtful[attempt.candidate] = true
     guard wrongAnswers >= limits.wrongAnswers, !streamUsed[attempt.candidate] else { return .wait }
     return turnToStream(attempt.candidate, now: now, id: id)
+  }
+
+  private mutating func trust(_ message: Span<UInt8>, _ attempt: Attempt) -> Trust {
+    let match = UpstreamQuery.match(message, id: attempt.id, name: attempt.name, type: type)
+    guard match != .none else { return .wrong }
+    let server = candidates[attempt.candidate].server
+    let isFolded = attempt.isSpelled && match == .otherCase
+    var lacksCookie = false
+    if !attempt.cookie.isEmpty {
+      let cookie = UpstreamQuery.cookie(message)
+      // Another client's (RFC 7873 section 5.3).
+      if let cookie, !attempt.cookie.starts(with: cookie.prefix(UpstreamQuery.clientCookieCount)) { return .wrong }
+      if let cookie, cookie.count > UpstreamQuery.clientCookieCount { cookies.append((server, cookie)) }
+      lacksCookie =
+        (cookie?.count ?? 0) <= UpstreamQuery.clientCookieCount && candidates[attempt.candidate].givesCookies
+    }
+    guard attempt.kind.isForgeable else {
+      if isFolded { foldingCase.append(server) }
+      if lacksCookie { withoutCookies.append(server) }
+      // The server does keep both: what made us ask again was not its own.
+      if isUnsure[attempt.candidate], !isFolded, !lacksCookie { wrongAnswers += 1 }
+      return .answer
+    }
+    if isFolded || lacksCookie { return .unsure }
+    if isUnsure[attempt.candidate] {
+      // Without TCP there is nothing better to go by than what the server says to a bare question.
+      if !attempt.isSpelled { foldingCase.append(server) }
+      if attempt.cookie.isEmpty { withoutCookies.append(server) }
+    }
+    return .answer
   }
 
   /// Datagrams of a server are not believed any more.
@@ -182,6 +252,8 @@ struct Exchange: ~Copyable {
       return .finish(message: copy, server: server, attempt: attempt.number)
     case .FORMERR, .NOTIMP, .BADVERS:
       return judgeRefusedEDNS(code, attempt, now: now, id: id)
+    case .BADCOOKIE:
+      return judgeRefusedCookie(attempt, now: now, id: id)
     default:
       return judgeRefusal(code, attempt.candidate, now: now, id: id)
     }
@@ -209,6 +281,19 @@ struct Exchange: ~Copyable {
     }
   }
 
+  /// The server wants the cookie that it just gave (RFC 7873 section 5.3): once more by a datagram, then by TCP.
+  private mutating func judgeRefusedCookie(_ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
+    let candidate = attempt.candidate
+    let given = cookies.last { $0.server == candidates[candidate].server }?.cookie
+    forget { $0.candidate == candidate }
+    if let given, given != attempt.cookie, attempt.kind == .datagram, sends[candidate] < limits.sendsPerServer {
+      candidates[candidate].cookie = given
+      return send(to: candidate, now: now, id: id)
+    }
+    guard streamUsed[candidate] else { return connect(candidate, now: now, id: id) }
+    return judgeRefusal(.BADCOOKIE, candidate, now: now, id: id)
+  }
+
   /// The server has said what it will say: asking it again within this exchange would only be more traffic.
   private mutating func judgeRefusal(
     _ code: ResponseCode, _ candidate: Int, now: UInt64, id: UInt16
@@ -233,7 +318,7 @@ struct Exchange: ~Copyable {
     guard now < end else { return fail() }
     for step in 1...candidates.count {
       let candidate = (lastCandidate + step) % candidates.count
-      if sends[candidate] < limits.sendsPerServer, !streamUsed[candidate], !isOnItsWay(to: candidate) {
+      if mayBeAsked(candidate), !isOnItsWay(to: candidate) {
         return send(to: candidate, now: now, id: id)
       }
     }
@@ -243,6 +328,13 @@ struct Exchange: ~Copyable {
   /// Whether what was sent to a server arrives by itself, so that once more brings nothing.
   private func isOnItsWay(to candidate: Int) -> Bool {
     candidates[candidate].isSecure && attempts.contains { $0.candidate == candidate }
+  }
+
+  /// After TCP failed a server is asked by a datagram again if that is how it answers, and not if its datagrams are doubtful.
+  private func mayBeAsked(_ candidate: Int) -> Bool {
+    guard sends[candidate] < limits.sendsPerServer else { return false }
+    return !streamUsed[candidate]
+      || isUnsure[candidate] && !isDoubtful[candidate] && !candidates[candidate].byStream
   }
 
   /// What a server said is told before that another one said nothing.
@@ -287,14 +379,22 @@ struct Exchange: ~Copyable {
     let number = attemptCount
     let hedge = number == 0 ? target.hedge : nil
     attemptCount += 1
-    attempts.append(Attempt(number: number, candidate: candidate, kind: kind, id: id))
+    // By a datagram a server is not asked again for what it did not keep; by TCP it is, which tells whether it does.
+    // What is sure of its server already needs neither.
+    let isBare = kind == .secure || kind.isForgeable && isUnsure[candidate]
+    let bits = isBare || !target.keepsCase ? 0 : letters
+    let attempt = Attempt(
+      number: number, candidate: candidate, kind: kind, id: id, name: UpstreamQuery.spelled(name, by: bits),
+      isSpelled: bits != 0, cookie: isBare || !target.withEDNS ? [] : target.cookie)
+    attempts.append(attempt)
     current = number
     lastCandidate = candidate
     return .send(
       Sending(
         attempt: number, server: target.server, kind: kind,
         message: UpstreamQuery.message(
-          id: id, name: name, type: type, withEDNS: target.withEDNS, isPadded: kind == .secure),
+          id: id, name: attempt.name, type: type, withEDNS: target.withEDNS, cookie: attempt.cookie,
+          isPadded: kind == .secure),
         lapse: min(now + (hedge ?? wait) * Self.millisecond, end), isHedged: hedge != nil, deadline: end))
   }
 

@@ -30,9 +30,13 @@ struct ServerHealth {
   /// Whether our own question was refused too: it lives, and answers nothing.
   private(set) var isRefusing = false
   private var plainUntil: UInt64 = 0
+  private var foldsUntil: UInt64 = 0
 
   /// Whether the server is to be asked with an OPT.
   func takesEDNS(now: UInt64) -> Bool { now >= plainUntil }
+
+  /// Whether it answers in the case in which it is asked, as far as is known.
+  func keepsCase(now: UInt64) -> Bool { now >= foldsUntil }
 
   var isHealthy: Bool { failures == 0 }
 
@@ -120,6 +124,10 @@ struct ServerHealth {
     defer { failures += 1 }
     isSuspect = false
     return now + (limits.unhealthy << min(failures, 3)) * 1_000_000
+  }
+
+  mutating func foldedCase(now: UInt64, _ limits: UpstreamLimits) {
+    foldsUntil = now + limits.withoutProof * 1_000_000
   }
 
   mutating func refusedEDNS(now: UInt64, _ limits: UpstreamLimits) {

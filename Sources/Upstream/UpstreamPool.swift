@@ -40,8 +40,18 @@ package final class UpstreamPool {
   private struct Question: Hashable {
     var name: [UInt8]
     var type: RRType
+    /// Of the way on which it is asked.
+    var way = 0
     /// The upstream that is probed by it; nil for a client's question.
     var probed: Int?
+  }
+
+  /// Who is asked for a name: the general servers, or those of a forwarded zone, and no others.
+  private struct Way {
+    /// Never another way's: a question that is in flight to servers which are not asked any more is joined by none.
+    var number: Int
+    var zone: Name?
+    var servers: [Int]
   }
 
   private final class ExchangeInFlight {
@@ -58,7 +68,8 @@ package final class UpstreamPool {
     init(_ pool: UpstreamPool, _ question: Question, _ candidates: [Exchange.Candidate], _ now: UInt64) {
       self.question = question
       exchange = Exchange(
-        name: question.name, type: question.type, candidates: candidates, limits: pool.limits, now: now)
+        (question.name, question.type), candidates: candidates, letters: pool.random.uint64(), limits: pool.limits,
+        now: now)
     }
   }
 
@@ -92,9 +103,16 @@ package final class UpstreamPool {
   }
 
   private let reactor: Reactor
-  private let servers: [UpstreamServer]
+  /// Each is one of the general servers, or one of a zone; what a reload takes away keeps its place for when it comes back.
+  private var servers: [UpstreamServer]
   /// Written once, for each answer to carry.
-  private let serverTexts: [String]
+  private var serverTexts: [String]
+  /// By server: the zone that it is asked for; nil for a general one.
+  private var zones: [Name?]
+  private let general: Way
+  private var forwards: [Way] = []
+  private var wayCount = 1
+  private var hasProbed = false
   private let limits: UpstreamLimits
   private var shares: Shares<Owner>
   /// By their slots in `shares`.
@@ -106,6 +124,7 @@ package final class UpstreamPool {
   /// Told when TLS with an upstream turns out not to be used, and for another reason than before: the upstream, as in the
   /// configuration.
   package var onUntrusted: ((String, TLSFailure) -> Void)?
+  private var cookies: [ServerCookie]
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
   private var onRenewal: (([UpstreamServer: TLSClient]) -> Void)?
@@ -144,6 +163,8 @@ package final class UpstreamPool {
     self.transports = transports
     self.servers = servers
     serverTexts = servers.map(\.description)
+    zones = [Name?](repeating: nil, count: servers.count)
+    general = Way(number: 0, zone: nil, servers: Array(servers.indices))
     self.limits = limits
     untilExploration = limits.exploration
     mostEarlierAttempts = DescriptorLimit.current / 8
@@ -152,11 +173,15 @@ package final class UpstreamPool {
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
     watches = [MismatchWatch](repeating: MismatchWatch(), count: servers.count)
     faults = [TLSFailure?](repeating: nil, count: servers.count)
+    var chance = SecureRandom()
+    cookies = servers.map { _ in ServerCookie(chance.uint64()) }
   }
 
   /// What is known of one upstream, for `status`.
   package struct State: Sendable {
     package var address: String
+    /// The forwarded zone for which alone it is asked; nil for a general one.
+    package var zone: Name?
     package var isHealthy: Bool
     /// Whether it said anything since the start.
     package var hasAnswered: Bool
@@ -182,10 +207,10 @@ package final class UpstreamPool {
 
   package var states: [State] {
     let now = time
-    return servers.indices.map { server in
+    return used.map { server in
       let health = health[server]
       return State(
-        address: serverTexts[server], isHealthy: health.isHealthy, hasAnswered: health.hasAnswered,
+        address: serverTexts[server], zone: zones[server], isHealthy: health.isHealthy, hasAnswered: health.hasAnswered,
         isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
         isByStream: watches[server].asksByStream(now: now), isRefusing: health.isRefusing, refusals: health.refusals,
@@ -195,12 +220,49 @@ package final class UpstreamPool {
 
   /// Finds out of each upstream whether it answers, before any client's question does.
   package func probeAll() {
-    for server in servers.indices { probe(server) }
+    hasProbed = true
+    for server in used { probe(server) }
+  }
+
+  /// Those that are asked now: the general ones first.
+  private var used: [Int] { general.servers + forwards.flatMap(\.servers) }
+
+  /// From now on asks the servers of these zones for their names. What is in flight to others goes on, and is joined by none.
+  ///
+  /// - Parameter forwards: in an order by which `ask` names them.
+  package func use(_ forwards: [UpstreamForward]) {
+    let former = Set(used)
+    self.forwards = forwards.map { forward in
+      let members = forward.servers.map { place(of: $0, zone: forward.zone) }
+      if let known = self.forwards.first(where: { $0.zone == forward.zone && $0.servers == members }) { return known }
+      wayCount += 1
+      return Way(number: wayCount, zone: forward.zone, servers: members)
+    }
+    guard hasProbed else { return }
+    for server in used where !former.contains(server) { probe(server) }
+  }
+
+  private func place(of server: UpstreamServer, zone: Name) -> Int {
+    if let known = servers.indices.first(where: { servers[$0] == server && zones[$0] == zone }) { return known }
+    servers.append(server)
+    serverTexts.append(server.description)
+    zones.append(zone)
+    health.append(ServerHealth())
+    watches.append(MismatchWatch())
+    faults.append(nil)
+    cookies.append(ServerCookie(random.uint64()))
+    return servers.count - 1
   }
 
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
-  package func ask(name: Span<UInt8>, type: RRType, for owner: Owner, _ completion: @escaping Completion) {
-    let question = Question(name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type)
+  ///
+  /// - Parameter forward: the place of the forward whose servers are asked; nil for the general ones.
+  package func ask(
+    name: Span<UInt8>, type: RRType, for owner: Owner, by forward: Int? = nil, _ completion: @escaping Completion
+  ) {
+    let way = forward.map { forwards[$0] } ?? general
+    let question = Question(
+      name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type, way: way.number)
     if let flight = flights[question] {
       statistics.joined += 1
       flight.completions.append((owner, completion))
@@ -209,7 +271,7 @@ package final class UpstreamPool {
     let now = time
     guard makeRoom(for: owner, now) else { return refuse([completion]) }
     statistics.exchanges += 1
-    let flight = ExchangeInFlight(self, question, candidates(now), now)
+    let flight = ExchangeInFlight(self, question, candidates(way.servers, now), now)
     flight.completions = [(owner, completion)]
     hold(flight, for: owner, now)
     flights[question] = flight
@@ -264,9 +326,9 @@ package final class UpstreamPool {
 
   /// Healthy servers by latency, then those of which that is not certain, then the others; of the same ones those that are
   /// asked by TLS before those that are not.
-  private func candidates(_ now: UInt64) -> [Exchange.Candidate] {
-    guard servers.count > 1 else { return [candidate(0, now)] }
-    var order = servers.indices.sorted { left, right in
+  private func candidates(_ members: [Int], _ now: UInt64) -> [Exchange.Candidate] {
+    guard members.count > 1 else { return members.map { candidate($0, now) } }
+    var order = members.sorted { left, right in
       let (a, b) = (health[left], health[right])
       if a.isTrusted != b.isTrusted { return a.isTrusted }
       if a.isHealthy != b.isHealthy { return a.isHealthy }
@@ -306,7 +368,8 @@ package final class UpstreamPool {
   private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
     Exchange.Candidate(
       server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
-      byStream: watches[server].asksByStream(now: now), isSecure: servers[server].isSecure)
+      byStream: watches[server].asksByStream(now: now), isSecure: servers[server].isSecure,
+      keepsCase: health[server].keepsCase(now: now), cookie: cookies[server].octets(now: now))
   }
 
   private func perform(_ action: Exchange.Action, _ flight: ExchangeInFlight) {
@@ -424,10 +487,11 @@ package final class UpstreamPool {
     if health[refusal.server].refused(refusal.code, limits) { probe(refusal.server) }
   }
 
-  /// Asks an upstream for the name servers of the root (RFC 8109), which no client has a say in. Whatever it answers, it
-  /// lives.
+  /// Asks an upstream for the name servers of the root (RFC 8109), or for the start of the zone that it is asked for, which
+  /// no client has a say in. Whatever it answers, it lives.
   private func probe(_ server: Int) {
-    let question = Question(name: [0], type: .NS, probed: server)
+    let zone = zones[server]
+    let question = Question(name: zone?.wire ?? [0], type: zone == nil ? .NS : .SOA, probed: server)
     guard flights[question] == nil else { return }
     let now = time
     let flight = ExchangeInFlight(self, question, [candidate(server, now)], now)
@@ -452,6 +516,7 @@ package final class UpstreamPool {
     nextProbes[server] = reactor.schedule(at: MonotonicTime(nanoseconds: next)) { [weak self] in
       guard let self else { return }
       nextProbes[server] = nil
+      guard used.contains(server) else { return }
       if health[server].isRefusing || !health[server].isHealthy { probe(server) }
     }
   }
@@ -471,6 +536,9 @@ package final class UpstreamPool {
     for server in flight.exchange.refusedEDNS {
       health[server].refusedEDNS(now: time, limits)
     }
+    for server in flight.exchange.foldingCase { health[server].foldedCase(now: time, limits) }
+    for given in flight.exchange.cookies { cookies[given.server].given(given.cookie) }
+    for server in flight.exchange.withoutCookies { cookies[server].missed(now: time, limits) }
   }
 
   private func end(_ flight: ExchangeInFlight, _ result: Result<UpstreamAnswer, UpstreamFailure>) {

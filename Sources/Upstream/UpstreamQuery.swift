@@ -1,25 +1,36 @@
 import DNSWire
 
-/// The only queries that ever leave: a function of the allowed name, the allowed type and our own random id (P5); name and
-/// type of a probe are the pool's own.
+/// The only queries that ever leave: a function of the allowed name, the allowed type and our own randomness: id, letter case
+/// and cookie (P5); name and type of a probe are the pool's own.
 enum UpstreamQuery {
   /// RFC 9715: answers that fit one unfragmented datagram.
   static let payloadSize: UInt16 = 1232
 
   /// Queries that are encrypted have lengths of whole blocks (RFC 8467 section 4.1).
   static let block = 128
-  /// Codes and lengths of the options TCP keepalive (RFC 7828) and padding (RFC 7830).
-  private static let optionOctets = 8
+  /// COOKIE among the options of an OPT (RFC 7873 section 8).
+  private static let cookieOption: UInt16 = 10
+  /// What a client's own part of a cookie has (RFC 7873 section 4).
+  static let clientCookieCount = 8
+  /// Codes of the options TCP keepalive (RFC 7828) and padding (RFC 7830).
+  private static let keepaliveOption: UInt16 = 11
+  private static let paddingOption: UInt16 = 12
+  /// Octets of a keepalive without a time, and of a padding's head.
+  private static let shapeOctets = 8
 
   /// RD set, one question of class IN, and an OPT of our own unless the server can't take one.
   ///
-  /// - Parameter isPadded: for a connection that is encrypted and stays: padded to whole blocks, and asking how long.
+  /// - Parameters:
+  ///   - name: in the case in which it is asked.
+  ///   - cookie: of the OPT; none where it is empty.
+  ///   - isPadded: for a connection that is encrypted and stays: padded to whole blocks, and asking how long.
   static func message(
-    id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, isPadded: Bool = false
+    id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, cookie: [UInt8] = [], isPadded: Bool = false
   ) -> [UInt8] {
-    let octets = Header.octetCount + name.count + 4 + 11
-    let options = withEDNS && isPadded ? (octets + optionOctets + block - 1) / block * block - octets : 0
-    return [UInt8](capacity: octets + options) { out in
+    let cookieOctets = !withEDNS || cookie.isEmpty ? 0 : 4 + cookie.count
+    let octets = Header.octetCount + name.count + 4 + 11 + cookieOctets
+    let shape = withEDNS && isPadded ? (octets + shapeOctets + block - 1) / block * block - octets : 0
+    return [UInt8](capacity: octets + shape) { out in
       Header(id: id, flags: 0x0100, questionCount: 1, additionalCount: withEDNS ? 1 : 0).append(to: &out)
       out.append(contentsOf: name.span)
       out.append(bigEndian: type.rawValue)
@@ -29,53 +40,104 @@ enum UpstreamQuery {
         out.append(bigEndian: RRType.OPT.rawValue)
         out.append(bigEndian: payloadSize)
         out.append(bigEndian: UInt32(0))
-        out.append(bigEndian: UInt16(options))
+        out.append(bigEndian: UInt16(cookieOctets + shape))
       }
-      guard options > 0 else { return }
-      out.append(bigEndian: keepaliveCode)
+      if cookieOctets > 0 {
+        out.append(bigEndian: cookieOption)
+        out.append(bigEndian: UInt16(cookie.count))
+        out.append(contentsOf: cookie.span)
+      }
+      guard shape > 0 else { return }
+      out.append(bigEndian: keepaliveOption)
       out.append(bigEndian: UInt16(0))
-      out.append(bigEndian: paddingCode)
-      out.append(bigEndian: UInt16(options - optionOctets))
-      for _ in 0..<(options - optionOctets) { out.append(0) }
+      out.append(bigEndian: paddingOption)
+      out.append(bigEndian: UInt16(shape - shapeOctets))
+      for _ in 0..<(shape - shapeOctets) { out.append(0) }
     }
   }
-
-  private static let keepaliveCode: UInt16 = 11
-  private static let paddingCode: UInt16 = 12
 
   /// For how many milliseconds a server keeps a connection that has nothing to do (RFC 7828 section 3.3.2); nil where its
   /// answer does not say.
   static func keepalive(_ message: Span<UInt8>) -> UInt64? {
-    do throws(FormatError) {
-      var reader = try ResponseReader(message)
-      while let record = try reader.next(message) {
-        if record.type == .OPT { return keepalive(message, record.rdata) }
-      }
-    } catch {}
-    return nil
+    guard let data = option(keepaliveOption, of: message), data.count == 2 else { return nil }
+    return message.read16(data.lowerBound).map { UInt64($0) * 100 }
   }
 
-  /// - Parameter options: of an OPT; the reader found them to be whole.
-  private static func keepalive(_ message: Span<UInt8>, _ options: Range<Int>) -> UInt64? {
-    var offset = options.lowerBound
-    while let code = message.read16(offset), let length = message.read16(offset + 2), offset < options.upperBound {
-      if code == keepaliveCode, length == 2, let tenths = message.read16(offset + 4) { return UInt64(tenths) * 100 }
-      offset += 4 + Int(length)
+  /// A canonical name with some of its letters in upper case ("0x20"): whoever forges an answer has to guess which.
+  ///
+  /// - Parameter letters: a bit for each letter; of more than 64 those after it repeat them. 0 leaves the name as it is.
+  static func spelled(_ name: [UInt8], by letters: UInt64) -> [UInt8] {
+    guard letters != 0 else { return name }
+    var (spelled, left) = (name, letters)
+    // The octets that count a label's are below 64, and no letters.
+    for index in spelled.indices where (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(spelled[index]) {
+      spelled[index] ^= UInt8(left & 1) << 5
+      left = left >> 1 | left << 63
     }
-    return nil
+    return spelled
   }
 
-  /// Whether a message answers the query with this id and question (RFC 5452 section 9.1; the source is the socket's).
-  static func isAnswer(_ message: Span<UInt8>, id: UInt16, name: [UInt8], type: RRType) -> Bool {
+  /// What a message is to a query.
+  enum Match {
+    /// No answer to it (RFC 5452 section 9.1; the source is the socket's).
+    case none
+    /// An answer to its question in other letters: of a server that does not keep case, or of a forger.
+    case otherCase
+    case answer
+  }
+
+  /// Whether a message answers the query with this id and question.
+  ///
+  /// - Parameter name: in the case in which it was asked.
+  static func match(_ message: Span<UInt8>, id: UInt16, name: [UInt8], type: RRType) -> Match {
     let end = Header.octetCount + name.count
     guard let header = Header(message), header.id == id, header.isResponse, header.opcode == .QUERY,
       header.questionCount == 1,
       message.read16(end) == type.rawValue, message.read16(end + 2) == RRClass.IN.rawValue
-    else { return isBareHeader(message, id: id) }
-    for index in name.indices where NameWire.lowercased(message[Header.octetCount + index]) != name[index] {
-      return false
+    else { return isBareHeader(message, id: id) ? .answer : .none }
+    var match = Match.answer
+    for index in name.indices where message[Header.octetCount + index] != name[index] {
+      guard NameWire.lowercased(message[Header.octetCount + index]) == NameWire.lowercased(name[index]) else {
+        return .none
+      }
+      match = .otherCase
     }
-    return true
+    return match
+  }
+
+  /// The cookie in an answer's OPT: the client's part and, where the server gives one, its own behind it (RFC 7873 section
+  /// 4). Nil where there is none, or none that is one.
+  static func cookie(_ message: Span<UInt8>) -> [UInt8]? {
+    // 8 octets of the client, and none or 8 to 32 of the server.
+    guard let data = option(cookieOption, of: message),
+      data.count == clientCookieCount || (16...40).contains(data.count)
+    else { return nil }
+    return [UInt8](capacity: data.count) { $0.append(contentsOf: message.extracting(data)) }
+  }
+
+  /// Where the data of an option of a message's OPT stand; nil where it has none.
+  private static func option(_ wanted: UInt16, of message: Span<UInt8>) -> Range<Int>? {
+    guard let header = Header(message), header.additionalCount > 0 else { return nil }
+    do throws(FormatError) {
+      var reader = try ResponseReader(message)
+      while let record = try reader.next(message) {
+        if record.type == .OPT { return option(wanted, of: message, among: record.rdata) }
+      }
+    } catch {
+      return nil
+    }
+    return nil
+  }
+
+  /// The options were followed to their end when the record was read.
+  private static func option(_ wanted: UInt16, of message: Span<UInt8>, among options: Range<Int>) -> Range<Int>? {
+    var at = options.lowerBound
+    while at < options.upperBound, let code = message.read16(at), let count = message.read16(at + 2) {
+      let data = (at + 4)..<min(at + 4 + Int(count), options.upperBound)
+      if code == wanted { return data }
+      at = data.upperBound
+    }
+    return nil
   }
 
   /// The response code of an answer, with the bits that its OPT adds (RFC 6891 section 6.1.3).

@@ -26,6 +26,19 @@ package struct UpstreamServer: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+/// A zone whose names are asked of servers of their own.
+package struct UpstreamForward: Hashable, Sendable {
+  package var zone: Name
+  package var servers: [UpstreamServer]
+
+  /// - Precondition: `servers` is not empty.
+  package init(zone: Name, servers: [UpstreamServer]) {
+    precondition(!servers.isEmpty)
+    self.zone = zone
+    self.servers = servers
+  }
+}
+
 /// What an upstream answered, checked to be the answer to our question and nothing more.
 package struct UpstreamAnswer: Sendable {
   package var message: [UInt8]
@@ -97,6 +110,8 @@ package struct UpstreamLimits: Sendable {
   package var leastAge: UInt64 = 200
   /// How long a server that choked on EDNS is asked without it.
   package var withoutEDNS: UInt64 = 60_000
+  /// How long a server that did not keep the case of a name, or gave no cookie any more, is asked without.
+  package var withoutProof: UInt64 = 3_600_000
   /// How long after a probe that was not answered the next one follows; doubled with every one, three times at most.
   package var unhealthy: UInt64 = 5000
 

@@ -74,6 +74,7 @@ struct EnvelopeTests {
     ("no listen address", { $0.listeners = [] }),
     ("an upstream", { $0.upstreams[0].address = address("192.0.2.55") }),
     ("no upstream", { $0.upstreams = [] }),
+    ("an upstream of a forward", { $0.forwardUpstreams.append(.init(address: address("192.0.2.56"), port: 53)) }),
     ("the fence", { $0.fencesInput = false }),
     ("a table that others may change", { $0.isExclusive = true }),
     ("flows stay", { $0.cutsFlows = false }),
@@ -265,7 +266,7 @@ struct EnvelopeTests {
     #expect(closed.excess(of: Self.commit("93.184.216.34", port: 0, transport: 0)) != nil)
   }
 
-  @Test("a reload changes policies, releases and permits, and no key that serve takes at its start alone")
+  @Test("a reload changes policies, forwards, releases and permits, and no key that serve takes at its start alone")
   func reloaded() {
     var read = Self.envelope
     read.plan.servers.removeLast()
@@ -275,6 +276,7 @@ struct EnvelopeTests {
     read.plan.mode = .sets
     read.plan.listeners = []
     read.plan.upstreams = []
+    read.plan.forwardUpstreams = [.init(address: Self.address("192.0.2.56"), port: 53)]
     read.permitPorts = .any
     read.maxLifetimeMilliseconds = .max
     read.zoneAddresses = [Self.address("10.50.0.2")]
@@ -282,6 +284,7 @@ struct EnvelopeTests {
     var expected = Self.envelope
     expected.plan.servers.removeLast()
     expected.plan.released = []
+    expected.plan.forwardUpstreams = read.plan.forwardUpstreams
     expected.permitPorts = .any
     expected.zoneAddresses.insert(Self.address("10.50.0.2"))
     #expect(next == expected)

@@ -13,7 +13,7 @@ private func scrubber(
   let listedWire = listed.map(Messages.name)
   return Scrubber(
     maxTTL: maxTTL, maxNegativeTTL: maxNegativeTTL,
-    admitsAddress: { address in address.isPublic || prefixes.contains { $0.contains(address) } },
+    admitsAddress: { address, _ in address.isPublic || prefixes.contains { $0.contains(address) } },
     admitsTarget: { !forbiddenWire.contains($0) }, lists: { listedWire.contains($0) })
 }
 

@@ -13,13 +13,17 @@ struct ExchangeTests {
     var now: UInt64 = 1_000_000_000
     var id: UInt16 = 0
 
-    init(servers: Int = 1, withEDNS: Bool = true, secure: [Int] = []) {
+    init(
+      servers: Int = 1, withEDNS: Bool = true, secure: [Int] = [], letters: UInt64 = 0, cookie: [UInt8] = [],
+      keepsCase: Bool = true
+    ) {
       exchange = Exchange(
-        name: Messages.name("www.example.com"), type: .A,
+        (Messages.name("www.example.com"), .A),
         candidates: (0..<servers).map {
-          Exchange.Candidate(server: $0, wait: 400, withEDNS: withEDNS, isSecure: secure.contains($0))
-        },
-        limits: UpstreamLimits(), now: now)
+          Exchange.Candidate(
+            server: $0, wait: 400, withEDNS: withEDNS, isSecure: secure.contains($0), keepsCase: keepsCase,
+            cookie: cookie)
+        }, letters: letters, limits: UpstreamLimits(), now: now)
     }
 
     mutating func start() -> Step { step { $0.start(now: $1, id: $2) } }
@@ -487,5 +491,133 @@ struct ExchangeTests {
     #expect(second.description == "secure 1 400")
     #expect(
       talk.fail(second, .untrusted(.otherName)).description == "fail untrusted(TLS.TLSFailure.otherName, server: 1)")
+  }
+
+  // MARK: - Case
+
+  /// W, second w and so on in upper case.
+  private static let letters: UInt64 = 0b1011
+
+  /// The answer to what was sent, in the case in which it was sent or in lower case, with a cookie or without.
+  private func said(
+    _ step: Step, keepingCase: Bool = true, cookie: [UInt8]? = nil, code: Int = 0
+  ) -> [UInt8] {
+    let option = cookie.map { Messages.be16(10) + Messages.be16($0.count) + $0 } ?? []
+    let opt = [0] + Messages.be16(41) + Messages.be16(1232) + [UInt8(code >> 4), 0, 0, 0] + Messages.be16(option.count)
+    var message = Messages.response(
+      "www.example.com", .A, id: step.id, code: code & 15,
+      answers: code == 0 ? [Messages.record("www.example.com", .A, [192, 0, 2, 1])] : [],
+      additionals: cookie == nil && code < 16 ? [] : [opt + option])
+    if keepingCase { message.replaceSubrange(12..<29, with: step.message[12..<29]) }
+    return message
+  }
+
+  private func name(_ step: Step) -> String { NameWire.presentation(Array(step.message[12..<29]).span) }
+
+  @Test("a name is asked in letters of chance, and an answer in the same is one")
+  func spelled() {
+    var talk = Conversation(letters: Self.letters)
+    let sent = talk.start()
+    #expect(name(sent) == "WWw.Example.com")
+    #expect(talk.receive(said(sent)).description == "finish 0")
+    #expect(talk.exchange.foldingCase.isEmpty && talk.exchange.wrongAnswers == 0)
+  }
+
+  @Test(
+    "an answer in other letters is not taken, and TCP is asked; a server that says so there as well does not keep case")
+  func folding() {
+    var talk = Conversation(letters: Self.letters)
+    let connected = talk.receive(said(talk.start(), keepingCase: false))
+    #expect(connected.description == "connect 0 1500" && name(connected) == "WWw.Example.com")
+    #expect(talk.receive(said(connected, keepingCase: false)).description == "finish 0")
+    #expect(talk.exchange.foldingCase == [0] && talk.exchange.wrongAnswers == 0)
+  }
+
+  @Test("a server that keeps case by TCP did not send the datagram: it counts as forged")
+  func forgedCase() {
+    var talk = Conversation(letters: Self.letters)
+    let connected = talk.receive(said(talk.start(), keepingCase: false))
+    #expect(talk.receive(said(connected)).description == "finish 0")
+    #expect(talk.exchange.foldingCase.isEmpty && talk.exchange.wrongAnswers == 1)
+  }
+
+  @Test("a server without TCP that does not keep case is asked in lower case, once")
+  func foldingWithoutTCP() {
+    var talk = Conversation(letters: Self.letters)
+    let connected = talk.receive(said(talk.start(), keepingCase: false))
+    let second = talk.fail(connected, .broken)
+    #expect(second.description == "send 0 800" && name(second) == "www.example.com")
+    #expect(talk.receive(said(second)).description == "finish 0")
+    #expect(talk.exchange.foldingCase == [0])
+  }
+
+  @Test("a server that is known not to keep case is asked in lower case, and heard by its datagram")
+  func knownFolding() {
+    var talk = Conversation(letters: Self.letters, keepsCase: false)
+    let sent = talk.start()
+    #expect(name(sent) == "www.example.com")
+    #expect(talk.receive(said(sent, keepingCase: false)).description == "finish 0")
+  }
+
+  @Test("datagrams that are doubtful beside are not asked for again after TCP failed")
+  func foldingAndDoubtful() {
+    var talk = Conversation(letters: Self.letters)
+    let sent = talk.start()
+    _ = talk.receive([0])
+    let connected = talk.receive(said(sent, keepingCase: false))
+    #expect(talk.fail(connected, .broken).description == "fail network")
+  }
+
+  // MARK: - Cookies
+
+  private static let ours: [UInt8] = Array(1...8)
+  private static let given: [UInt8] = ours + Array(101...116)
+
+  @Test("a cookie that a server gives is learned, and an answer with another client's part is wrong")
+  func cookie() {
+    var talk = Conversation(cookie: Self.ours)
+    let sent = talk.start()
+    #expect(Array(sent.message.suffix(12)) == [0, 10, 0, 8] + Self.ours)
+    #expect(talk.receive(said(sent, cookie: Array(2...9) + Array(101...116))).description == "wait")
+    #expect(talk.exchange.wrongAnswers == 1)
+    #expect(talk.receive(said(sent, cookie: Self.given)).description == "finish 0")
+    #expect(talk.exchange.cookies.map { $0.cookie } == [Self.given] && talk.exchange.withoutCookies.isEmpty)
+  }
+
+  @Test("a server that never gave one need not", arguments: [nil, [1, 2, 3, 4, 5, 6, 7, 8]] as [[UInt8]?])
+  func noCookie(cookie: [UInt8]?) {
+    var talk = Conversation(cookie: Self.ours)
+    #expect(talk.receive(said(talk.start(), cookie: cookie)).description == "finish 0")
+    #expect(talk.exchange.cookies.isEmpty && talk.exchange.withoutCookies.isEmpty)
+  }
+
+  @Test("an answer without the cookie that its server gives is not taken, and TCP is asked", arguments: [false, true])
+  func missingCookie(isForged: Bool) {
+    var talk = Conversation(cookie: Self.given)
+    let connected = talk.receive(said(talk.start()))
+    #expect(connected.description == "connect 0 1500")
+    #expect(talk.receive(said(connected, cookie: isForged ? Self.given : nil)).description == "finish 0")
+    #expect(talk.exchange.withoutCookies == (isForged ? [] : [0]))
+    #expect(talk.exchange.wrongAnswers == (isForged ? 1 : 0))
+  }
+
+  @Test("a refusal without the cookie, by which a forger would have EDNS left out, is not taken either")
+  func forgedRefusal() {
+    var talk = Conversation(cookie: Self.given)
+    let connected = talk.receive(said(talk.start(), code: 1))
+    #expect(connected.description == "connect 0 1500")
+    #expect(talk.receive(said(connected, cookie: Self.given)).description == "finish 0")
+    #expect(talk.exchange.refusedEDNS.isEmpty)
+  }
+
+  @Test("BADCOOKIE is asked again with the cookie that came with it, and then by TCP")
+  func badCookie() {
+    var talk = Conversation(cookie: Self.given)
+    let new = Self.ours + Array(201...216)
+    let second = talk.receive(said(talk.start(), cookie: new, code: 23))
+    #expect(second.description == "send 0 800" && Array(second.message.suffix(24)) == new)
+    let connected = talk.receive(said(second, cookie: new, code: 23))
+    #expect(connected.description == "connect 0 1500")
+    #expect(talk.receive(said(connected, cookie: new, code: 23)).description == "fail 0 BADCOOKIE")
   }
 }

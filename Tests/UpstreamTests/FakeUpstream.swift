@@ -14,6 +14,10 @@ struct Arrival: Sendable {
 
   var id: Int { Int(octets[0]) << 8 | Int(octets[1]) }
   var hasOPT: Bool { octets[11] == 1 }
+  /// As it was asked.
+  var name: [UInt8] { Array(octets[12..<(questionEnd - 4)]) }
+  /// The cookie of its OPT, which has no other option.
+  var cookie: [UInt8] { hasOPT ? Array(octets.dropFirst(questionEnd + 15)) : [] }
   /// The pool's own question, by which it judges an upstream.
   var isProbe: Bool { octets[12] == 0 && type == .NS }
 
@@ -23,6 +27,21 @@ struct Arrival: Sendable {
     var end = 12
     while octets[end] != 0 { end += Int(octets[end]) + 1 }
     return end + 5
+  }
+
+  /// The answer of a server that folds the question's letters.
+  func folded(_ tail: [UInt8] = []) -> [UInt8] {
+    var message = answer(tail)
+    for index in 12..<(questionEnd - 4) { message[index] = NameWire.lowercased(message[index]) }
+    return message
+  }
+
+  /// The answer of a server that gives cookies.
+  func answer(cookie: [UInt8]) -> [UInt8] {
+    let option = [0, 10, 0, UInt8(cookie.count)] + cookie
+    var message = answer([0, 0, 41, 4, 0xD0, 0, 0, 0, 0, 0, UInt8(option.count)] + option)
+    message[11] = 1
+    return message
   }
 
   /// The answer to it: its own id and question, and `tail` after them.

@@ -167,4 +167,82 @@ struct ForgeryTests {
     #expect(try asker.ask().mark == 4)
     #expect(asker.pool.statistics.wrongAnswers == 1)
   }
+
+  @Test("a server that folds case is found out by TCP, remembered, and heard by its datagrams from then on")
+  func folding() throws {
+    let upstream = try FakeUpstream { [.message($0.folded([1]))] }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    for _ in 0..<3 { #expect(try asker.ask("name-of-many-letters.example").mark == 1) }
+    #expect(upstream.arrivals.map(\.overStream) == [false, true, false, false])
+    let lower = Messages.name("name-of-many-letters.example")
+    #expect(upstream.arrivals.map { $0.name == lower } == [false, false, true, true])
+    #expect(asker.pool.statistics.wrongAnswers == 0)
+  }
+
+  @Test("letters are those of chance, and others in each question")
+  func letters() throws {
+    let upstream = try FakeUpstream { [.message($0.answer([1]))] }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    let name = "abcdefghij.klmnopqrst.example"
+    for _ in 0..<64 { #expect(try asker.ask(name).mark == 1) }
+    let names = upstream.arrivals.map(\.name)
+    #expect(Set(names).count == 64)
+    let upper = names.joined().count { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }
+    // 27 letters in each of 64 names: half of 1,728, and six standard deviations of 21.
+    #expect((738...990).contains(upper), "\(upper)")
+  }
+
+  @Test("the cookie that a server gives comes back to it, and without it nothing is taken of its datagrams")
+  func cookie() throws {
+    let given: [UInt8] = Array(1...16)
+    let isForging = Synchronized<Bool>()
+    let upstream = try FakeUpstream { arrival in
+      let good = arrival.answer(cookie: Array(arrival.cookie.prefix(8)) + given)
+      guard !arrival.overStream, isForging.take() != nil else { return [.message(good)] }
+      return [.message(arrival.answer([0xEE]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    for _ in 0..<2 { #expect(try asker.ask().mark == 16) }
+    let cookies = upstream.arrivals.map(\.cookie)
+    #expect(cookies[0].count == 8 && cookies[1] == cookies[0] + given)
+    isForging.put(true)
+    #expect(try asker.ask().mark == 16)
+    #expect(upstream.arrivals.map(\.overStream) == [false, false, false, true])
+    #expect(asker.pool.statistics.wrongAnswers == 1)
+    #expect(try asker.ask().mark == 16)
+    #expect(upstream.count(overStream: true) == 1, "it gives them still")
+  }
+
+  @Test(
+    "of 100,000 forged answers with random ids at the right port none is taken, and the true one comes all the same")
+  func floodOfIDs() throws {
+    let upstream = try FakeUpstream { arrival in
+      if arrival.overStream { return [.message(arrival.answer([2]))] }
+      guard !arrival.isProbe else { return [.message(arrival.answer())] }
+      var random = SeededRandom(seed: 20)
+      let guesses = (0..<100_000).map { _ -> Reaction in
+        var guess = arrival.answer([0xEE])
+        (guess[0], guess[1]) = (UInt8(truncatingIfNeeded: random.next()), UInt8(truncatingIfNeeded: random.next()))
+        // One in 65,536 guesses the id, and has the letters still to guess.
+        for index in 12..<(12 + arrival.name.count) where Self.isLetter(guess[index]) && random.next() & 1 == 0 {
+          guess[index] ^= 0x20
+        }
+        return .message(guess)
+      }
+      return guesses + [.message(arrival.answer([1]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    let mark = try asker.ask("a-name-of-many-letters.example").mark
+    // By datagram or by TCP, whichever was sooner: the flood is over by then, or it is not waited for.
+    #expect(mark == 1 || mark == 2)
+    #expect(asker.pool.statistics.failures == 0)
+  }
+
+  private static func isLetter(_ octet: UInt8) -> Bool {
+    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(octet | 0x20)
+  }
 }

@@ -63,7 +63,7 @@ struct HedgingTests {
     let name = Messages.name("www.example.com")
     var candidates = (0..<2).map { Exchange.Candidate(server: $0, wait: 400, withEDNS: true) }
     candidates[0].hedge = 15
-    var exchange = Exchange(name: name, type: .A, candidates: candidates, limits: limits, now: 0)
+    var exchange = Exchange((name, .A), candidates: candidates, limits: limits, now: 0)
     guard case .send(let first) = exchange.start(now: 0, id: 1) else {
       Issue.record("nothing is sent")
       return

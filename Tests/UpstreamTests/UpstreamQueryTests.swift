@@ -6,7 +6,7 @@ import Testing
 
 @Suite("What leaves")
 struct UpstreamQueryTests {
-  @Test("a query is a function of name, type and id, and carries nothing else")
+  @Test("a query is a function of name, type and our own randomness, and carries nothing else")
   func function() throws {
     var random = SeededRandom(seed: 5)
     for _ in 0..<2000 {
@@ -27,7 +27,44 @@ struct UpstreamQueryTests {
       #expect(shorter[11] == 0)
       shorter[11] = 1
       #expect(shorter == plain)
+      // With our chance taken away, letter case and cookie, it is the same.
+      let spelled = UpstreamQuery.spelled(name, by: random.next())
+      let cookie = (0..<24).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+      var other = UpstreamQuery.message(id: id, name: spelled, type: type, withEDNS: true, cookie: cookie)
+      #expect(Array(other.suffix(30)) == [0, 28, 0, 10, 0, 24] + cookie)
+      other.removeLast(30)
+      #expect(other.map(NameWire.lowercased) == octets.dropLast(2).map(NameWire.lowercased))
     }
+  }
+
+  @Test("each letter is written as its bit says, other octets stay, and after 64 letters the bits come again")
+  func letters() {
+    let name = Messages.name("a-1_b.c9z")
+    #expect(UpstreamQuery.spelled(name, by: 0) == name)
+    #expect(UpstreamQuery.spelled(name, by: .max) == Messages.name("A-1_B.C9Z"))
+    #expect(UpstreamQuery.spelled(name, by: 0b0101) == Messages.name("A-1_b.C9z"))
+    let long = Messages.name([String](repeating: "abcdefgh", count: 16).joined(separator: "."))
+    let spelled = UpstreamQuery.spelled(long, by: 0xDEAD_BEEF_0123_4567)
+    #expect(spelled.map(NameWire.lowercased) == long && Array(spelled[0..<72]) == Array(spelled[72..<144]))
+    #expect(UpstreamQuery.spelled([0], by: .max) == [0])
+  }
+
+  @Test("a cookie is read wherever it stands among options, and one of a length that none has is none")
+  func cookies() {
+    func message(_ options: [UInt8]) -> [UInt8] {
+      let opt = [0] + Messages.be16(41) + Messages.be16(1232) + [0, 0, 0, 0] + Messages.be16(options.count) + options
+      return Messages.response("www.example.com", .A, additionals: [opt])
+    }
+    func option(_ code: Int, _ count: Int) -> [UInt8] {
+      Messages.be16(code) + Messages.be16(count) + (0..<count).map { UInt8($0) }
+    }
+    for count in 0...48 {
+      let found = UpstreamQuery.cookie(message(option(3, 2) + option(10, count) + option(12, 0)).span)
+      #expect(found?.count == (count == 8 || (16...40).contains(count) ? count : nil), "\(count)")
+    }
+    #expect(UpstreamQuery.cookie(message([]).span) == nil)
+    #expect(UpstreamQuery.cookie(Messages.response("www.example.com", .A).span) == nil)
+    #expect(UpstreamQuery.cookie([].span) == nil)
   }
 
   @Test("the OPT of an answer with records adds nothing to its code, that of one without does")
@@ -51,11 +88,13 @@ struct UpstreamQueryTests {
         message[Int(random.next() % UInt64(message.count))] = UInt8(truncatingIfNeeded: random.next())
       }
       message.removeLast(Int(random.next() % UInt64(message.count)))
-      let accepted = UpstreamQuery.isAnswer(message.span, id: 7, name: name, type: .A)
+      let match = UpstreamQuery.match(message.span, id: 7, name: name, type: .A)
       _ = UpstreamQuery.responseCode(message.span)
-      guard accepted, message.count > Header.octetCount else { continue }
+      _ = UpstreamQuery.cookie(message.span)
+      guard match != .none, message.count > Header.octetCount else { continue }
       #expect(message[0] == 0 && message[1] == 7 && message[2] & 0xF8 == 0x80)
       let asked = message[12..<(12 + name.count)].map { NameWire.lowercased($0) }
+      #expect((match == .answer) == (Array(message[12..<(12 + name.count)]) == name))
       #expect(asked == name && Array(message[(12 + name.count)..<(16 + name.count)]) == [0, 1, 0, 1])
     }
   }

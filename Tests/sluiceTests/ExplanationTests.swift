@@ -165,6 +165,28 @@ private final class Resolving {
 
   private let file = SourceLocation(file: "policy.yaml", line: 7, column: 5)
 
+  @Test("a name is told with its upstreams, a forwarded one with the zone's and what that admits")
+  func upstreams() throws {
+    let snapshot = try Site(patterns: [("**.example.com", [.A])]).snapshot()
+    var explainer = Explainer(
+      snapshot.policy, snapshot.zones, snapshot.rules, ExplainedHost(mode: .managed), now: 0)
+    explainer.upstreams = ["udp://192.0.2.54:53"]
+    explainer.forwards = ForwardZones([
+      ForwardZone(
+        zone: try Name(hostname: "corp.example.com"), upstreams: ["udp://10.0.0.53:53", "udp://10.0.1.53:53"],
+        privatePrefixes: [try #require(IPPrefix("10.0.0.0/8"))])
+    ])
+    func told(_ name: String) throws -> [String: String] {
+      ExplanationText(explainer.explain(try Name(hostname: name), .A, of: 0)).values
+    }
+    let (other, own) = (try told("www.example.com"), try told("wiki.corp.example.com"))
+    #expect(other["upstreams"] == "udp://192.0.2.54:53" && other["private"] == nil)
+    #expect(
+      own["upstreams"] == "udp://10.0.0.53:53, udp://10.0.1.53:53, the upstreams of zone corp.example.com alone")
+    #expect(own["private"] == "10.0.0.0/8")
+    #expect(try told("evil.org")["upstreams"] == nil)
+  }
+
   /// Two servers: one with static prefixes, one that lets others in on a port.
   private func explainer(
     _ prefixes: [StaticPrefixRule], _ host: ExplainedHost = ExplainedHost(mode: .managed), now: UInt64 = 0

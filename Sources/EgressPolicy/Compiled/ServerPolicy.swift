@@ -23,11 +23,14 @@ package struct ServerPolicy: Sendable {
   package let asksDHCP: Bool
   package let rules: RuleList
   package let prefixes: [StaticPrefixRule]
+  /// What entries without a `private` of their own admit, permits as well.
+  package let privatePrefixes: [IPPrefix]
   package let location: SourceLocation
 
   package init(
     name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
-    asksDHCP: Bool = false, rules: RuleList, prefixes: [StaticPrefixRule] = [], location: SourceLocation
+    asksDHCP: Bool = false, rules: RuleList, prefixes: [StaticPrefixRule] = [],
+    privatePrefixes: [IPPrefix] = [], location: SourceLocation
   ) {
     self.name = name
     self.networks = networks
@@ -36,6 +39,7 @@ package struct ServerPolicy: Sendable {
     self.asksDHCP = asksDHCP
     self.rules = rules
     self.prefixes = prefixes
+    self.privatePrefixes = privatePrefixes
     self.location = location
   }
 
@@ -43,6 +47,9 @@ package struct ServerPolicy: Sendable {
   package func reaching(_ rules: RuleList, _ prefixes: [StaticPrefixRule]) -> ServerPolicy {
     ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, location: location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, location: location)
   }
+
+  /// Every prefix that an entry, or a permit, may list as `private`.
+  package var privateReach: Set<IPPrefix> { rules.privatePrefixes.union(privatePrefixes) }
 }

@@ -54,7 +54,7 @@ extension PolicyLinter {
       }
     }
     for index in server.rules.indices {
-      for prefix in server.rules.privatePrefixes(at: index) {
+      for prefix in server.rules.privatePrefixes(at: index) where !server.privatePrefixes.contains(prefix) {
         guard let other = networks.other(than: server.name, overlapping: prefix) else { continue }
         findings.append(
           .warning(

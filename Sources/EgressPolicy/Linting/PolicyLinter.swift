@@ -1,5 +1,5 @@
 import DNSWire
-import IPNetwork
+package import IPNetwork
 
 /// Finds what is wrong or risky in a set of policy documents that are each well formed.
 package enum PolicyLinter {
@@ -15,7 +15,7 @@ package enum PolicyLinter {
     for server in servers {
       checkTimes(server, now, &findings)
       checkCaps(server, &findings)
-      for index in server.rules.indices { check(server.rules, index, &findings) }
+      for index in server.rules.indices { check(server.rules, index, inherited: server.privatePrefixes, &findings) }
       checkOverlaps(server, networks, &findings)
     }
     return findings
@@ -24,7 +24,7 @@ package enum PolicyLinter {
   /// The findings on one rule.
   package static func check(_ rule: EgressRule) -> [Diagnostic] {
     var findings: [Diagnostic] = []
-    check([rule], 0, &findings)
+    check([rule], 0, inherited: [], &findings)
     return findings
   }
 
@@ -71,7 +71,10 @@ package enum PolicyLinter {
     return findings
   }
 
-  private static func check(_ rules: RuleList, _ index: Int, _ findings: inout [Diagnostic]) {
+  /// - Parameter inherited: what stands in the document or the configuration, and is looked at there.
+  private static func check(
+    _ rules: RuleList, _ index: Int, inherited: [IPPrefix], _ findings: inout [Diagnostic]
+  ) {
     if rules.kind(at: index) != .exact { checkWildcard(rules, index, &findings) }
     switch rules.specialUse(at: index) {
     case nil: break
@@ -92,7 +95,16 @@ package enum PolicyLinter {
           "\(rules.pattern(at: index)) is an engine's name for this host: containers have it from their hosts file and do not ask, "
             + "and the fence around the host refuses what it leads to", at: rules.location(at: index)))
     }
-    for prefix in rules.privatePrefixes(at: index) { checkPrivate(prefix, rules.location(at: index), &findings) }
+    for prefix in rules.privatePrefixes(at: index) where !inherited.contains(prefix) {
+      checkPrivate(prefix, rules.location(at: index), &findings)
+    }
+  }
+
+  /// The findings on prefixes that are admitted for more than one entry.
+  package static func check(private prefixes: [IPPrefix], at location: SourceLocation) -> [Diagnostic] {
+    var findings: [Diagnostic] = []
+    for prefix in prefixes { checkPrivate(prefix, location, &findings) }
+    return findings
   }
 
   private static func checkWildcard(_ rules: RuleList, _ index: Int, _ findings: inout [Diagnostic]) {
@@ -137,10 +149,10 @@ package enum PolicyLinter {
     return findings
   }
 
-  /// RFC 1918, 6598, 1122 (loopback), 3927, 4193, 4291 (loopback, link-local).
+  /// RFC 1918, 6598, 1122 (loopback), 3927, 4193, 4291 (loopback, link-local), and 2544, from which proxies answer.
   private static let privateSpace: [IPPrefix] = [
-    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7",
-    "fe80::/10", "::1/128",
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "198.18.0.0/15",
+    "fc00::/7", "fe80::/10", "::1/128",
   ].compactMap { (text: String) in IPPrefix(text) }
 }
 

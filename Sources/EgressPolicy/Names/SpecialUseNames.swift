@@ -1,5 +1,5 @@
 /// Names with a meaning of their own (RFC 6761, 6762, 7686, 8375, 9462, 9476), answered on the host for every client.
-enum SpecialUseNames {
+package enum SpecialUseNames {
   /// What an entry for such a name does.
   enum Treatment {
     /// Nothing: no name of this kind ever leaves the host.
@@ -21,6 +21,11 @@ enum SpecialUseNames {
     }
     if lies(in: hostZones) { return .staysHere }
     return lies(in: emptyZones) ? .forwardedIfListed : nil
+  }
+
+  /// Whether listing a name forwards it although it is answered here for everyone else; nil for an ordinary name.
+  package static func forwards(_ wire: [UInt8]) -> Bool? {
+    treatment(of: wire).map { $0 == .forwardedIfListed }
   }
 
   private static let hostZones = wire(["localhost", "in-addr.arpa", "ip6.arpa"])

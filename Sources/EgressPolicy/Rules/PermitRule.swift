@@ -1,4 +1,5 @@
 import DNSWire
+import IPNetwork
 
 /// What an operator lets one server reach for a time, beside what its policy says.
 package struct PermitRule: Hashable, Sendable {
@@ -18,7 +19,7 @@ extension ServerPolicy {
   /// A name never gets less than without one of them: the most specific pattern alone decides, so a permit takes over
   /// what the pattern that would decide instead, and every other permit for its names, opens and admits.
   package func adding(_ permits: [PermitRule]) -> ServerPolicy {
-    let own = permits.filter { $0.server == name }.map(\.rule)
+    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes) }
     guard !own.isEmpty else { return self }
     let policy = PolicySnapshot([self])
     var rules = rules
@@ -32,6 +33,14 @@ extension ServerPolicy {
 }
 
 extension EgressRule {
+  /// This rule, with what the server's entries admit that say nothing of it.
+  fileprivate func admitting(_ prefixes: [IPPrefix]) -> EgressRule {
+    guard !prefixes.isEmpty else { return self }
+    return EgressRule(
+      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes + prefixes, maxBytes: maxBytes,
+      maxBytesPerHour: maxBytesPerHour, until: until, firstEnd: firstEnd, location: location)
+  }
+
   /// This rule, with what another one for its names opens and admits.
   fileprivate func taking(over other: EgressRule) -> EgressRule {
     let merged = RuleList.Profile(self).merging(RuleList.Profile(other))

@@ -53,13 +53,14 @@ package struct Envelope: Hashable, Sendable {
     self.zoneAddresses = zoneAddresses
   }
 
-  /// The same after a reload: policies, what is released and permits are as the files say now, other keys as they were
-  /// at the start, because serve takes no others before it starts anew.
+  /// The same after a reload: policies, forwards, what is released and permits are as the files say now, other keys as they
+  /// were at the start, because serve takes no others before it starts anew.
   package func reloaded(_ read: Envelope) -> Envelope {
     var next = read
     next.plan = plan
     next.plan.servers = read.plan.servers
     next.plan.released = read.plan.released
+    next.plan.forwardUpstreams = read.plan.forwardUpstreams
     next.maxLifetimeMilliseconds = maxLifetimeMilliseconds
     next.zoneAddresses.formUnion(zoneAddresses)
     return next
@@ -97,6 +98,7 @@ package struct Envelope: Hashable, Sendable {
     if plan.family != self.plan.family || plan.table != self.plan.table { return "table" }
     if Set(plan.listeners) != Set(self.plan.listeners) { return "list of listen addresses" }
     if Set(plan.upstreams) != Set(self.plan.upstreams) { return "list of upstreams" }
+    if Set(plan.forwardUpstreams) != Set(self.plan.forwardUpstreams) { return "list of upstreams of forwards" }
     if plan.fencesInput != self.plan.fencesInput { return "input fence" }
     if plan.cutsFlows != self.plan.cutsFlows { return "cut-flows" }
     if plan.isExclusive != self.plan.isExclusive { return "exclusive" }

@@ -2,7 +2,7 @@ import EgressPolicy
 import IPNetwork
 
 extension FirewallPlan {
-  private static let formatVersion: UInt16 = 4
+  private static let formatVersion: UInt16 = 5
 
   /// The fixed-layout form in which a plan travels to the bridge.
   package func encoded() -> [UInt8] {
@@ -18,6 +18,7 @@ extension FirewallPlan {
     writer.bool(isExclusive)
     writer.list(listeners) { $0.endpoint($1) }
     writer.list(upstreams) { $0.endpoint($1) }
+    writer.list(forwardUpstreams) { $0.endpoint($1) }
     writer.list(released) { $0.prefix($1) }
     writer.integer(UInt32(servers.count))
     for server in servers {
@@ -41,6 +42,7 @@ extension FirewallPlan {
     isExclusive = try reader.bool()
     listeners = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     upstreams = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
+    forwardUpstreams = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     released = try reader.list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
     for _ in 0..<(try reader.count(width: 16)) {
       servers.append(try Server(from: &reader))

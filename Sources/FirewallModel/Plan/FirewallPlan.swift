@@ -105,6 +105,8 @@ package struct FirewallPlan: Hashable, Sendable {
   package var listeners: [Endpoint]
   /// Whom the resolver asks: what bears their address counts only from the interface that the route to them has.
   package var upstreams: [Endpoint]
+  /// Those of forwarded zones, which a reload changes.
+  package var forwardUpstreams: [Endpoint]
   /// Networks that no server governs any more and that the operator has released.
   package var released: [IPPrefix]
   package var nflogGroup: UInt16
@@ -119,8 +121,8 @@ package struct FirewallPlan: Hashable, Sendable {
 
   package init(
     mode: Mode, family: Family = .inet, table: String = "sluice", servers: [Server], listeners: [Endpoint] = [],
-    upstreams: [Endpoint] = [], released: [IPPrefix] = [], nflogGroup: UInt16 = 53, fencesInput: Bool = true,
-    cutsFlows: Bool = true, harvestSeconds: UInt16 = 10, isExclusive: Bool = false
+    upstreams: [Endpoint] = [], forwardUpstreams: [Endpoint] = [], released: [IPPrefix] = [], nflogGroup: UInt16 = 53,
+    fencesInput: Bool = true, cutsFlows: Bool = true, harvestSeconds: UInt16 = 10, isExclusive: Bool = false
   ) {
     self.mode = mode
     self.family = family
@@ -128,6 +130,7 @@ package struct FirewallPlan: Hashable, Sendable {
     self.servers = servers
     self.listeners = listeners
     self.upstreams = upstreams
+    self.forwardUpstreams = forwardUpstreams
     self.released = released
     self.nflogGroup = nflogGroup
     self.fencesInput = fencesInput
@@ -135,6 +138,9 @@ package struct FirewallPlan: Hashable, Sendable {
     self.harvestSeconds = harvestSeconds
     self.isExclusive = isExclusive
   }
+
+  /// Whom the resolver asks, for whatever names.
+  package var everyUpstream: [Endpoint] { upstreams + forwardUpstreams }
 
   /// The families whose addresses a table of `family` can filter.
   package var addressFamilies: [IPAddress.Family] {

@@ -68,7 +68,7 @@ package struct Enclosure: Hashable, Sendable {
   package init(_ plan: FirewallPlan, held: [IPPrefix] = [], host: HostNetwork) {
     self.init()
     guard plan.mode == .managed else { return }
-    let search = Search(host, upstreams: plan.upstreams.map(\.address))
+    let search = Search(host, upstreams: plan.everyUpstream.map(\.address))
     var behind: [String: (servers: Set<Int>, held: Set<IPPrefix>)] = [:]
     for (index, server) in plan.servers.enumerated() {
       if let pin = server.interface {
@@ -116,7 +116,7 @@ extension Enclosure {
 
     package init(_ plan: FirewallPlan, held: [IPPrefix]) {
       networks = Set(plan.servers.flatMap(\.prefixes) + held).sorted()
-      upstreams = plan.upstreams.map(\.address)
+      upstreams = plan.everyUpstream.map(\.address)
     }
 
     /// Default routes, on-link ones, those to a network or a part of one, and those to an upstream.

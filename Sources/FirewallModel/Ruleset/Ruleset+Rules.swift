@@ -330,7 +330,7 @@ extension Ruleset {
   /// conntrack nor a connected socket looks at the interface.
   private static func upstreamRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
     for family in plan.addressFamilies {
-      let upstreams = Set(plan.upstreams).filter { $0.address.family == family }.sorted()
+      let upstreams = Set(plan.everyUpstream).filter { $0.address.family == family }.sorted()
       guard !upstreams.isEmpty else { continue }
       let keys = upstreams.flatMap { upstream in
         ["tcp", "udp"].map { "\(upstream.address.nft) . \($0) . \(upstream.port)" }

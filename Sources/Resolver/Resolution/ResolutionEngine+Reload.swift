@@ -24,7 +24,8 @@ extension ResolverSnapshot {
   package func grantsAsBefore(_ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType) -> Bool {
     guard let rules = rules(former, server: server, name: name, type: type) else { return false }
     // An answer of a rule that ended later may promise more than this one opens.
-    return rules.now.ports == rules.before.ports && rules.now.firstEnd ?? .max >= rules.before.firstEnd ?? .max
+    return forwards.zone(of: name)?.upstreams == former.forwards.zone(of: name)?.upstreams
+      && rules.now.ports == rules.before.ports && rules.now.firstEnd ?? .max >= rules.before.firstEnd ?? .max
   }
 
   /// Whether an element that `former` opened for a question may stay open: it must be of a port that is still open, and
@@ -49,7 +50,8 @@ extension ResolverSnapshot {
       state.plainFamilies == formerState.plainFamilies, state.opensIPv6 == formerState.opensIPv6,
       // The firewall knows a bound by its index.
       state.byteCaps.starts(with: formerState.byteCaps),
-      now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps
+      now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps,
+      forwards.privatePrefixes(of: [name]) == former.forwards.privatePrefixes(of: [name])
     else { return nil }
     return (now, before)
   }

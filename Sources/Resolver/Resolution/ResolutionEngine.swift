@@ -53,6 +53,8 @@ package struct ResolutionEngine: ~Copyable {
     package var remark: Event?
     /// What the answer promises without a commit, since others had opened it.
     package var promised: Planned?
+    /// What is told of the upstream that answered.
+    package var interception: InterceptionWatch.Finding?
   }
 
   /// What an answer holds, or will: for the grants' journal.
@@ -163,6 +165,8 @@ package struct ResolutionEngine: ~Copyable {
   private var seen = SeenNames()
   /// Names of which it was told that their families differ.
   private var differing = SeenNames()
+  /// Upstreams that answer every name from one network.
+  package private(set) var interceptions = InterceptionWatch()
   private let wallSeconds: () -> UInt64
 
   /// - Parameter wallSeconds: seconds since 1970, for rules whose time ends.
@@ -211,7 +215,9 @@ package struct ResolutionEngine: ~Copyable {
     resolution.isAsking = false
     switch result {
     case .failure(let code):
-      return .finish(fail(ticket, Failure(.upstreamUnreachable, code, storedFor: Self.failureTTL), now: now))
+      let failure = Failure(
+        .upstreamUnreachable, code, members: Self.upstreams(of: first.question), storedFor: Self.failureTTL)
+      return .finish(fail(ticket, failure, now: now))
     case .refused(let code, let server):
       let members = AuditMembers(.upstream, server).with(.upstreamCode, code.description)
       let failure = Failure(
@@ -230,8 +236,11 @@ package struct ResolutionEngine: ~Copyable {
         let scrubber = Self.scrubber(for: first.question, resolution.rule, forbidden)
         resolution.answer = try scrubber.scrub(message.span, name: first.question.name, type: first.question.type)
       } catch {
-        return .finish(fail(ticket, failure(error, first.question, upstream: server), now: now))
+        var finished = fail(ticket, failure(error, first.question, upstream: server), now: now)
+        finished.interception = interception(error, first.question, upstream: server, now: now)
+        return .finish(finished)
       }
+      if resolution.answer?.addresses.isEmpty == false { interceptions.answered(by: server) }
       return grant(ticket, now: now, epoch: epoch)
     }
   }
@@ -591,6 +600,21 @@ package struct ResolutionEngine: ~Copyable {
     }
   }
 
+  /// Whether an answer that is refused makes its upstream one that answers every name from one network.
+  private mutating func interception(
+    _ error: ScrubError, _ question: PendingQuery, upstream: String, now: UInt64
+  ) -> InterceptionWatch.Finding? {
+    guard case .notPublic(let refused, let others) = error, others.isEmpty else { return nil }
+    let found = interceptions.refused(
+      refused, of: question.name, by: upstream, own: forbidden.onLink, now: now)
+    guard var found else { return nil }
+    let network = [found.network]
+    found.isAdmissible = refused.allSatisfy {
+      forbidden.admits($0, private: network, server: question.state.firewallIndex)
+    }
+    return found
+  }
+
   private mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
     let resolution = close(ticket)
     let question = resolution?.waiting.first?.question
@@ -657,6 +681,12 @@ package struct ResolutionEngine: ~Copyable {
     CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .otherError)
   }
 
+  /// Those of a forwarded name, who alone could have answered; nothing where any upstream could.
+  private static func upstreams(of question: PendingQuery) -> AuditMembers {
+    let zone = question.snapshot.forwards.zone(of: question.name)
+    return zone.map { AuditMembers(.upstream, $0.upstreams.joined(separator: " ")) } ?? AuditMembers()
+  }
+
   private static func key(of question: PendingQuery) -> GrantLedger.Key {
     let name = question.name
     return GrantLedger.Key(
@@ -674,8 +704,10 @@ package struct ResolutionEngine: ~Copyable {
     }
     return Scrubber(
       maxTTL: snapshot.rules.maxTTL, maxNegativeTTL: snapshot.rules.maxNegativeTTL,
-      admitsAddress: { [index = question.state.firewallIndex] in
-        forbidden.admits($0, private: prefixes, server: index)
+      admitsAddress: { [index = question.state.firewallIndex] address, chain in
+        let forwards = snapshot.forwards
+        let zones = forwards.zones.isEmpty ? [] : forwards.privatePrefixes(of: [question.name] + chain)
+        return forbidden.admits(address, private: zones.isEmpty ? prefixes : prefixes + zones, server: index)
       },
       admitsTarget: { snapshot.zones.answer(name: $0.span, type: .A) == nil || isListed($0) },
       lists: isListed)

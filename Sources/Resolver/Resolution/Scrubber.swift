@@ -17,15 +17,16 @@ package struct Scrubber {
 
   package var maxTTL: UInt32
   package var maxNegativeTTL: UInt32
-  /// Whether the policy's rule lets this address be answered: public, or in a prefix that the rule names.
-  package var admitsAddress: (IPAddress) -> Bool
+  /// Whether this address may be answered behind these names of the chain, the asked one not among them: public, or in a
+  /// prefix that policy names as private.
+  package var admitsAddress: (IPAddress, [[UInt8]]) -> Bool
   /// Whether a chain may pass through this canonical wire name (not a special-use name).
   package var admitsTarget: ([UInt8]) -> Bool
   /// Whether an SVCB TargetName is listed for this server.
   package var lists: ([UInt8]) -> Bool
 
   package init(
-    maxTTL: UInt32, maxNegativeTTL: UInt32, admitsAddress: @escaping (IPAddress) -> Bool,
+    maxTTL: UInt32, maxNegativeTTL: UInt32, admitsAddress: @escaping (IPAddress, [[UInt8]]) -> Bool,
     admitsTarget: @escaping ([UInt8]) -> Bool, lists: @escaping ([UInt8]) -> Bool
   ) {
     self.maxTTL = maxTTL
@@ -132,7 +133,7 @@ package struct Scrubber {
     _ found: [Record], _ message: Span<UInt8>, type: RRType, _ chain: Chain, cut: Int
   ) throws(ScrubError) -> ScrubbedAnswer {
     var (writer, ttl, count) = (chain.writer, chain.ttl, chain.targets.count)
-    let addresses = type == .A || type == .AAAA ? try admitted(found, message) : []
+    let addresses = type == .A || type == .AAAA ? try admitted(found, message, behind: chain.targets) : []
     var left = cut
     if type == .A || type == .AAAA {
       ttl = found.reduce(ttl) { min($0, $1.header.ttl) }
@@ -163,7 +164,7 @@ package struct Scrubber {
 
   /// The addresses of an RRset with their TTLs, each once. One that may not be opened refuses all of them.
   private func admitted(
-    _ found: [Record], _ message: Span<UInt8>
+    _ found: [Record], _ message: Span<UInt8>, behind chain: [[UInt8]]
   ) throws(ScrubError) -> [(address: IPAddress, ttl: UInt32)] {
     var addresses: [(address: IPAddress, ttl: UInt32)] = []
     var known: Set<IPAddress> = []
@@ -171,9 +172,9 @@ package struct Scrubber {
       guard let address = IPAddress(octets: message.extracting(record.header.rdata)) else { throw .invalid }
       if known.insert(address).inserted { addresses.append((address, record.header.ttl)) }
     }
-    let refused = addresses.map(\.address).filter { !admitsAddress($0) }
+    let refused = addresses.map(\.address).filter { !admitsAddress($0, chain) }
     guard refused.isEmpty else {
-      let others = addresses.map(\.address).filter(admitsAddress)
+      let others = addresses.map(\.address).filter { admitsAddress($0, chain) }
       throw .notPublic(
         refused: Array(refused.prefix(Self.maxAddresses)), others: Array(others.prefix(Self.maxAddresses)))
     }

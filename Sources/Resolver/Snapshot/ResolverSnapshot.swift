@@ -162,16 +162,20 @@ package final class ResolverSnapshot: Sendable {
   /// Which clients are which server's.
   package let clients: ClientTable
   let uncountedClients: Uncounted<ClientTable>
+  /// Zones whose names have upstreams of their own.
+  package let forwards: ForwardZones
 
   /// - Parameter clients: nil for those of the policy's networks.
   /// - Precondition: `clients` is of as many servers as the policy.
   package init(
     policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
-    unknownClients: QueryCounts = QueryCounts(shards: 1), clients: ClientTable? = nil
+    unknownClients: QueryCounts = QueryCounts(shards: 1), clients: ClientTable? = nil,
+    forwards: ForwardZones = ForwardZones()
   ) {
     let clients = clients ?? policy.clients
     precondition(clients.serverCount == policy.servers.count, "clients of another policy")
     self.clients = clients
+    self.forwards = forwards
     uncountedClients = Uncounted(clients)
     self.unknownClients = unknownClients
     unknownClientCells = unknownClients.cells
@@ -234,7 +238,8 @@ package final class ResolverSnapshot: Sendable {
   /// - Precondition: `clients` is of as many servers as the policy.
   package func with(_ clients: ClientTable) -> ResolverSnapshot {
     ResolverSnapshot(
-      policy: policy, zones: zones, rules: rules, servers: servers, unknownClients: unknownClients, clients: clients)
+      policy: policy, zones: zones, rules: rules, servers: servers, unknownClients: unknownClients, clients: clients,
+      forwards: forwards)
   }
 }
 

@@ -12,8 +12,10 @@ extension ControlCallHandler {
   func explain(_ request: ControlRequest, _ completion: @escaping Completion) throws(ControlAPI.CallError) {
     try check(request, ["server", "client", "name", "type", "address", "port"])
     let place = try asker(request)
-    let explainer = Explainer(
+    var explainer = Explainer(
       service.snapshot, ExplainedHost(settings, closed: service.enclosure.closed), now: policies.clock.seconds())
+    explainer.upstreams = settings.upstreams.map(\.description)
+    explainer.forwards = service.snapshot.forwards
     var explanation: ControlAPI.Explanation
     switch (try name(request), request.query["address"]) {
     case (let name?, nil):

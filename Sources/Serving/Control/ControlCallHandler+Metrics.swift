@@ -118,16 +118,16 @@ struct MetricsReading: Sendable {
   private func upstreams(_ text: inout MetricsText) {
     text.family("sluice_upstream_healthy", .gauge, "1 while an upstream answers.")
     for state in upstreams {
-      text.sample("sluice_upstream_healthy", ["upstream": state.address], state.isHealthy ? 1 : 0)
+      text.sample("sluice_upstream_healthy", state.labels, state.isHealthy ? 1 : 0)
     }
     text.family("sluice_upstream_refusing", .gauge, "1 while an upstream is there and refuses whatever it is asked.")
     for state in upstreams {
-      text.sample("sluice_upstream_refusing", ["upstream": state.address], state.isRefusing ? 1 : 0)
+      text.sample("sluice_upstream_refusing", state.labels, state.isRefusing ? 1 : 0)
     }
     text.family("sluice_upstream_latency_seconds", .gauge, "Round trip to an upstream, smoothed.")
     for state in upstreams {
       if let latency = state.latency {
-        text.sample("sluice_upstream_latency_seconds", ["upstream": state.address], latency / 1000)
+        text.sample("sluice_upstream_latency_seconds", state.labels, latency / 1000)
       }
     }
     for (name, help, value) in [
@@ -265,7 +265,8 @@ extension ControlCallHandler {
     if hasFirewall, !service.enforcement.isBridgeUp { faults.append(.bridgeDown) }
     if hasFirewall, settings.audit.drops, !service.isRefusalLogRead { faults.append(.refusalLogTaken) }
     if hasFirewall, service.enforcement.incident.isOpen { faults.append(.enforcementDegraded) }
-    let answering = service.upstream.states.filter { $0.isHealthy && $0.hasAnswered }
+    // A forwarded zone that is silent takes its own names along and no others.
+    let answering = service.upstream.states.filter { $0.zone == nil && $0.isHealthy && $0.hasAnswered }
     if answering.isEmpty {
       faults.append(.noUpstream)
     } else if answering.allSatisfy(\.isRefusing) {
@@ -291,5 +292,13 @@ extension ControlCallHandler {
       isAuditBlocked: audit.isBlocked, auditPending: audit.pending, violations: violations,
       lost: service.lost, isRefusalLogRead: service.isRefusalLogRead, refusals: service.refusalCounts.totals,
       permits: policies.permits.count)
+  }
+}
+
+extension UpstreamPool.State {
+  /// A zone is told of one that is asked for its names alone.
+  fileprivate var labels: KeyValuePairs<String, String> {
+    guard let zone else { return ["upstream": address] }
+    return ["upstream": address, "zone": zone.description]
   }
 }

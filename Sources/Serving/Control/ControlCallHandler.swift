@@ -163,7 +163,7 @@ final class ControlCallHandler {
         names: policy.nameCount, since: ControlAPI.time(nanoseconds: service.policySince)),
       needsRestart: policies.needsRestart.map(ControlAPI.Change.init),
       queries: ControlAPI.Counts(),
-      upstreams: service.upstream.states.map(ControlAPI.Status.Upstream.init),
+      upstreams: upstreams,
       upstreamExchanges: service.upstream.statistics.exchanges,
       upstreamWrongAnswers: service.upstream.statistics.wrongAnswers,
       bridge: ControlAPI.Status.Bridge(
@@ -269,10 +269,21 @@ extension ControlAPI.Counts {
   }
 }
 
+extension ControlCallHandler {
+  private var upstreams: [ControlAPI.Status.Upstream] {
+    service.upstream.states.map { state in
+      var upstream = ControlAPI.Status.Upstream(state)
+      upstream.intercepted = service.engine.interceptions.network(of: state.address)?.description
+      return upstream
+    }
+  }
+}
+
 extension ControlAPI.Status.Upstream {
   init(_ state: UpstreamPool.State) {
     self.init(
-      address: state.address, healthy: state.isHealthy, answered: state.hasAnswered, latencyMs: state.latency,
+      address: state.address, zone: state.zone?.description, healthy: state.isHealthy, answered: state.hasAnswered,
+      latencyMs: state.latency,
       failures: state.failures, byTcp: state.isByStream)
     (refusing, refusals, refusedAs) = (state.isRefusing, state.refusals, state.lastRefusal?.description)
     (tlsFault, tlsFaultText) = (state.fault?.rawValue, state.fault?.text)

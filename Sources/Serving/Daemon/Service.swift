@@ -459,6 +459,7 @@ package final class Service {
       options: FirewallOptions(settings),
       journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock,
       incarnation: bridge?.greeting?.incarnation ?? 0)
+    upstream.use(UpstreamForward.all(of: settings))
     upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
     upstream.onUntrusted = { [unowned service] in service.upstreamUntrusted($0, $1) }
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }

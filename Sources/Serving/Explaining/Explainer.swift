@@ -16,6 +16,9 @@ package struct Explainer {
   private let zones: LocalZones
   private let rules: ResolverRules
   private let host: ExplainedHost
+  /// Who is asked for names of no forwarded zone.
+  package var upstreams: [String] = []
+  package var forwards = ForwardZones()
 
   /// - Parameter now: seconds since 1970, at which the question is asked.
   package init(
@@ -57,7 +60,13 @@ package struct Explainer {
     found.types = rule.types.map(\.description)
     guard found.decision == .allow else { return found }
     found.ports = rule.ports.texts
-    found.private = rule.privatePrefixes.isEmpty ? nil : rule.privatePrefixes.map(\.description)
+    let admitted = rule.privatePrefixes + forwards.privatePrefixes(of: [name.wire])
+    found.private = admitted.isEmpty ? nil : admitted.map(\.description)
+    if found.answer == .upstream {
+      let zone = forwards.zone(of: name.wire)
+      found.forward = zone?.zone.description
+      found.upstreams = zone?.upstreams ?? upstreams
+    }
     (found.maxBytes, found.maxBytesPerHour) = (rule.maxBytes, rule.maxBytesPerHour)
     found.until = rule.until.map { ControlAPI.time(seconds: $0) }
     if let end = firstEnd(of: rule.pattern, server), end != rule.until {

@@ -14,7 +14,8 @@ extension Envelope {
     self.init(
       plan: FirewallPlan(settings, settings.policies),
       reaches: Dictionary(
-        settings.policies.map { ($0.name.text, Reach($0)) }, uniquingKeysWith: { first, _ in first }),
+        settings.policies.map { ($0.name.text, Reach($0, settings.forwardZones)) },
+        uniquingKeysWith: { first, _ in first }),
       permitPorts: permits.maxSeconds == 0 ? .none : permits.ports == .any ? .any : .listed,
       permitDefaults: PortSet.https.list,
       maxLifetimeMilliseconds: UInt32(
@@ -35,10 +36,10 @@ extension Envelope {
 }
 
 extension Envelope.Reach {
-  fileprivate init(_ policy: ServerPolicy) {
+  fileprivate init(_ policy: ServerPolicy, _ forwards: ForwardZones) {
     let ports = policy.rules.openPorts
     self.init(
       ports: ports == .any ? nil : ports.list,
-      privatePrefixes: policy.rules.privatePrefixes.sorted())
+      privatePrefixes: policy.privateReach.union(forwards.privatePrefixes).sorted())
   }
 }

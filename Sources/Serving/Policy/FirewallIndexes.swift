@@ -78,6 +78,9 @@ struct FirewallIndexes {
       table: settings.firewall.table, servers: servers,
       listeners: settings.listen.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) },
       upstreams: settings.upstreams.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) },
+      forwardUpstreams: settings.forwards.flatMap(\.upstreams).map {
+        FirewallPlan.Endpoint(address: $0.address, port: $0.port)
+      },
       released: settings.released,
       fencesInput: settings.firewall.inputFence, cutsFlows: settings.firewall.cutFlows,
       harvestSeconds: settings.audit.volumeSeconds == nil ? 0 : UInt16(clamping: settings.firewall.harvestSeconds),

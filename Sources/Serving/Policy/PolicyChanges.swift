@@ -13,7 +13,7 @@ import Settings
 struct PolicyChanges: ~Copyable {
   /// What decides and opens now; a change that is refused leaves all of it as it is.
   struct InForce {
-    /// Of what a reload may change: the networks that were given back, and the bounds of permits.
+    /// Of what a reload may change: forwards, the networks that were given back, and the bounds of permits.
     var settings: Settings
     /// As the files had them when they were read last; some of their rules may not be in force any more.
     var policies: [ServerPolicy]
@@ -334,6 +334,7 @@ struct PolicyChanges: ~Copyable {
       }
       difference = SettingsDifference(from: settings, to: read)
       (settings.released, settings.permits) = (read.released, read.permits)
+      (settings.forwards, settings.privatePrefixes) = (read.forwards, read.privatePrefixes)
       releasedByFiles = read.released
       self.running?.files = read.policies
     }

@@ -6,6 +6,7 @@ import Foundation
 import LinuxIO
 import Resolver
 import Settings
+import Upstream
 
 /// Puts policies in force: performs what `PolicyChanges` decides.
 ///
@@ -195,13 +196,15 @@ final class PolicyController {
     // What is refused has given no server a number.
     var indexes = changes.inForce.indexes
     let renumbered = indexes.assign(policies) { [service] in service.engine.isUnused(server: $0, now: service.now) }
+    factory.forwards = proposal.settings.forwardZones
     let snapshot = factory.snapshot(
       of: policies, indexes: indexes, sets: proposal.sets,
       since: SnapshotFactory.Former(snapshot: current.load(), renumbered: renumbered),
       compiled: proposal.compiled?.snapshot ?? service.snapshot.policy)
     let plan = proposal.changesRules ? indexes.plan(for: policies, proposal.settings) : nil
-    service.activate(snapshot, plan: plan, renumbered: renumbered, members: proposal.members) {
-      [unowned self] activation in
+    let proposed = ResolutionService.Proposed(
+      snapshot: snapshot, forwards: UpstreamForward.all(of: proposal.settings), plan: plan, renumbered: renumbered)
+    service.activate(proposed, members: proposal.members) { [unowned self] activation in
       advance(.activated(activation, indexes: indexes, renumbers: !renumbered.isEmpty))
     }
   }

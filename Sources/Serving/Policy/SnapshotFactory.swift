@@ -13,12 +13,15 @@ final class SnapshotFactory {
   let zones: LocalZones
   let rules: ResolverRules
   let maxEntriesPerServer: Int
+  /// Of the configuration that is to come into force.
+  var forwards: ForwardZones
   private let threadIndexes: ThreadIndexes
   private let unknownClients: QueryCounts
 
   init(_ settings: Settings, zones: LocalZones) {
     self.zones = zones
     rules = ResolverRules(settings)
+    forwards = settings.forwardZones
     maxEntriesPerServer = settings.cache.maxEntriesPerServer
     threadIndexes = ThreadIndexes(workers: settings.workers)
     unknownClients = QueryCounts(shards: threadIndexes.count)
@@ -51,6 +54,8 @@ final class SnapshotFactory {
     let kept = Dictionary(
       (former?.policy.servers ?? []).enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     var looked = 0
+    // What a server decides depends on them too.
+    let forwardsAlike = former?.forwards == forwards
     let servers = policies.map { policy in
       let index = indexes[policy.name.text] ?? 0
       let (opensIPv6, caps) = (Self.opensIPv6(index, sets), indexes.caps(of: policy.name.text))
@@ -60,7 +65,7 @@ final class SnapshotFactory {
       if let former, let formerIndex = kept[policy.name] {
         let state = former.servers[formerIndex]
         counts = state.counts
-        if !renumbered.contains(index), former.policy.servers[formerIndex].decidesLike(policy),
+        if forwardsAlike, !renumbered.contains(index), former.policy.servers[formerIndex].decidesLike(policy),
           state.firewallIndex == index,
           state.opensIPv6 == opensIPv6, state.plainFamilies == plain, state.byteCaps == caps
         {
@@ -80,7 +85,7 @@ final class SnapshotFactory {
     }
     return ResolverSnapshot(
       policy: compiled ?? PolicySnapshot(policies), zones: zones, rules: rules, servers: servers,
-      unknownClients: unknownClients)
+      unknownClients: unknownClients, forwards: forwards)
   }
 }
 

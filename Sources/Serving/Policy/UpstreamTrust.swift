@@ -18,9 +18,15 @@ package enum UpstreamTrust {
 
   /// What is read, where it is there.
   static func files(of settings: Settings) -> [String] {
-    let named = settings.upstreams.filter { $0.tlsName != nil }
+    let named = upstreams(of: settings).map(\.address).filter { $0.tlsName != nil }
     return named.compactMap(\.authorities)
       + (named.contains { $0.authorities == nil } ? TLSAuthorities.systemFiles : [])
+  }
+
+  /// All upstreams, those of forwarded zones too, and where they are written.
+  private static func upstreams(of settings: Settings) -> [(address: UpstreamAddress, location: SourceLocation)] {
+    settings.upstreams.map { ($0, settings.upstreamsLocation) }
+      + settings.forwards.flatMap { forward in forward.upstreams.map { ($0, forward.location) } }
   }
 
   /// - Throws: what is wrong with which upstream.
@@ -29,14 +35,20 @@ package enum UpstreamTrust {
     var findings: [Diagnostic] = []
     // The system's are many: read once.
     var system: TLSAuthorities?
-    for upstream in settings.upstreams where upstream.scheme == .tls {
+    var known: [UpstreamServer: UpstreamAddress] = [:]
+    for (upstream, location) in upstreams(of: settings) where upstream.scheme == .tls {
+      let former = known.updateValue(upstream, forKey: UpstreamServer(upstream))
+      if let former, former.authorities != upstream.authorities || former.pins != upstream.pins {
+        findings.append(
+          .error("upstream \(upstream) has another `ca` or `pins` elsewhere, expected the same", at: location))
+      }
       do throws(TLSTrustError) {
         if system == nil, upstream.tlsName != nil, upstream.authorities == nil { system = try .system() }
         let authorities = try upstream.authorities.map { path throws(TLSTrustError) in try TLSAuthorities(file: path) }
         clients[UpstreamServer(upstream)] = try TLSClient(
           name: upstream.tlsName, authorities: authorities ?? system, pins: Set(upstream.pins.map(\.octets)))
       } catch {
-        findings.append(.error("upstream \(upstream): \(error)", at: settings.upstreamsLocation))
+        findings.append(.error("upstream \(upstream): \(error)", at: location))
       }
     }
     guard findings.isEmpty else { throw UpstreamTrustErrors(findings: findings) }

@@ -30,7 +30,8 @@ extension ResolutionService {
     engine.forbidden = ForbiddenAddresses(
       serverNetworks: networks, hostAddresses: host.ownAddresses.union(listeners), onLink: host.onLinkNetworks)
     guard engine.forbidden != former else { return [] }
-    return engine.forbidden.additions(since: former, private: snapshot.policy.privatePrefixes)
+    return engine.forbidden.additions(
+      since: former, private: snapshot.policy.privatePrefixes.union(snapshot.forwards.privatePrefixes))
   }
 
   /// Whether an address may be open for a name. What a local zone answers is the operator's own word.
@@ -83,7 +84,8 @@ private struct AddressJudge {
   }
 
   func refuses(_ address: IPAddress, _ key: GrantLedger.Key, _ rule: EgressRule) -> Bool {
-    guard !forbidden.admits(address, private: rule.privatePrefixes, server: key.server) else { return false }
+    let prefixes = rule.privatePrefixes + snapshot.forwards.privatePrefixes(of: [key.name.wire])
+    guard !forbidden.admits(address, private: prefixes, server: key.server) else { return false }
     let decision = snapshot.decision(firewallIndex: key.server, name: key.name.wire, type: key.type)
     return decision?.enforcement != .openLocally
   }

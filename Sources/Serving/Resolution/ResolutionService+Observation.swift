@@ -37,6 +37,19 @@ extension ResolutionService {
     StandardError.write("sluice: upstream \(upstream) is not asked: \(failure.text)")
   }
 
+  /// An upstream answers every name from one network, whose addresses are refused: once, and not for each name.
+  func upstreamIntercepted(_ found: InterceptionWatch.Finding) {
+    StandardError.write(
+      "sluice: upstream \(found.upstream) answers every name from \(found.network), as proxies and VPN clients do, and such answers "
+        + "are refused; \(found.remedy.map { "where that is meant, write `\($0)`, else " } ?? "")name another upstream")
+    var members = AuditMembers(.network, found.network.description)
+    if let remedy = found.remedy { members.append(.remedy, remedy) }
+    _ = push(
+      AuditRecordHeader(service: .upstreamIntercepted, wallClock: shared.clock().wall), server: everybody,
+      destination: Array(found.upstream.utf8),
+      members.with(.upstream, found.upstream))
+  }
+
   // MARK: - Refused connections
 
   func record(_ refusals: [RefusedConnection]) {

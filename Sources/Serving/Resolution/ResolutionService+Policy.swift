@@ -11,6 +11,7 @@ import LinuxIO
 import Resolver
 import ResponseCache
 import Settings
+import Upstream
 
 /// What became of putting another policy in force.
 enum Activation {
@@ -87,18 +88,25 @@ extension Activation.Applied {
 
 /// Putting another policy in force.
 extension ResolutionService {
+  /// What is put in force together.
+  struct Proposed {
+    var snapshot: ResolverSnapshot
+    /// Whom its forwarded zones go to, in their order.
+    var forwards: [UpstreamForward]
+    /// Nil leaves rules and sets as they are.
+    var plan: FirewallPlan?
+    /// Servers of which nothing may stay open, because the firewall knows their caps otherwise.
+    var renumbered: Set<UInt16>
+  }
+
   /// Its sets first, then its decisions, then the end of what it no longer admits.
   ///
-  /// - Parameters:
-  ///   - plan: nil leaves rules and sets as they are.
-  ///   - renumbered: servers of which nothing may stay open, because the firewall knows their caps otherwise.
-  ///   - members: what else the event says; nil where none tells of it.
+  /// - Parameter members: what else the event says; nil where none tells of it.
   func activate(
-    _ snapshot: ResolverSnapshot, plan: FirewallPlan?, renumbered: Set<UInt16>, members: AuditMembers? = AuditMembers(),
-    _ completion: @escaping (Activation) -> Void
+    _ proposed: Proposed, members: AuditMembers? = AuditMembers(), _ completion: @escaping (Activation) -> Void
   ) {
-    guard let bridge, let plan, bridge.plan != plan || holdsOthers(beside: plan) else {
-      return finishAdopting(snapshot, renumbered, members, completion)
+    guard let bridge, let plan = proposed.plan, bridge.plan != plan || holdsOthers(beside: plan) else {
+      return finishAdopting(proposed, members, completion)
     }
     advanceEnforcement(.installing)
     bridge.install(plan) { [unowned self] failure in
@@ -107,7 +115,7 @@ extension ResolutionService {
         if let members { recordRefusedPolicy(errors: 1, members: members) }
         return completion(.refused("the firewall cannot take it: \(failure)"))
       }
-      finishAdopting(snapshot, renumbered, members, completion)
+      finishAdopting(proposed, members, completion)
     }
   }
 
@@ -121,9 +129,9 @@ extension ResolutionService {
   }
 
   private func finishAdopting(
-    _ snapshot: ResolverSnapshot, _ renumbered: Set<UInt16>, _ members: AuditMembers?,
-    _ completion: @escaping (Activation) -> Void
+    _ proposed: Proposed, _ members: AuditMembers?, _ completion: @escaping (Activation) -> Void
   ) {
+    let (snapshot, renumbered) = (proposed.snapshot, proposed.renumbered)
     let former = self.snapshot
     // Before any thread decides by the new policy, and on the one thread that stores answers.
     forgetUnlisted(since: former, snapshot)
@@ -131,6 +139,7 @@ extension ResolutionService {
     forgetRefused(snapshot, additions)
     shared.current.replace(snapshot)
     self.snapshot = snapshot
+    upstream.use(proposed.forwards)
     if members != nil { policySince = shared.clock().wall }
     let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)
     let added = Set(snapshot.servers.map(\.firewallIndex)).subtracting(former.servers.map(\.firewallIndex))

@@ -203,7 +203,8 @@ final class ResolutionService {
     case nil, .wait: break
     case .ask(let ticket, let name, let type):
       guard let owner = engine.question(of: ticket)?.server else { break }
-      upstream.ask(name: name.span, type: type, for: owner) { [unowned self] result in
+      upstream.ask(name: name.span, type: type, for: owner, by: snapshot.forwards.place(of: name)) {
+        [unowned self] result in
         perform(engine.answered(ticket, self.result(result), now: now, epoch: shared.epoch.current))
       }
     case .commit(let ticket, let commits, let evictions):
@@ -268,6 +269,7 @@ final class ResolutionService {
   /// Records what must be recorded, then answers every query that waited.
   private func answerWaiting(_ finished: ResolutionEngine.Finished) {
     let clock = shared.clock()
+    if let found = finished.interception { upstreamIntercepted(found) }
     var mustRecord = true
     if let remark = finished.remark, let question = finished.waiting.first?.question {
       _ = record(remark.code, remark.members, finished.response, question, clock)

@@ -31,6 +31,7 @@ final class NameServer {
         zonelistfile: "\(directory.path)/zone.list"
         server-count: 1
         rrl-ratelimit: 0
+        answer-cookie: yes
       remote-control:
         control-enable: no
       zone:

@@ -200,6 +200,14 @@ struct Step: Sendable {
     }
   }
 
+  /// The configuration forwards other zones, and is read again.
+  static func reload(forwards: [String], _ file: String = #filePath, _ line: Int = #line) -> Step {
+    Step("reload", file, line) { stage in
+      try stage.write(forwards: forwards)
+      stage.reload()
+    }
+  }
+
   /// Whether what is to be compiled is compiled at once, or at a `compile`.
   static func compilesAtOnce(_ does: Bool, _ file: String = #filePath, _ line: Int = #line) -> Step {
     Step("compiling", file, line) { $0.compilesAtOnce = does }
@@ -329,6 +337,7 @@ enum Expectation: Sendable {
   case calls(Int)
   /// What stands in the newest answer of the control API.
   case body(String)
+  case notBody(String)
   /// The firewall has nothing more of a server but its number.
   case gone(String, Bool)
   case permits(Int)
@@ -400,6 +409,7 @@ enum Expectation: Sendable {
     case .call(let status): return differs(stage.callStatuses.last, status)
     case .calls(let count): return differs(stage.callStatuses.count, count)
     case .body(let text): return stage.lastBody.contains(text) ? nil : stage.lastBody
+    case .notBody(let text): return stage.lastBody.contains(text) ? stage.lastBody : nil
     case .gone(let server, let isGone):
       return differs(stage.bridge.plan.servers.first { $0.name == server }?.isGone, isGone)
     case .permits(let count): return differs(stage.policies.permits.count, count)

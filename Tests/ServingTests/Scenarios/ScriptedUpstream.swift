@@ -87,6 +87,8 @@ final class ScriptedUpstream {
   private struct Query {
     var id: Int
     var name: String
+    /// In the letters in which it was asked.
+    var question: [UInt8]
     var type: RRType
 
     /// Nil for what our own resolver would not send.
@@ -96,13 +98,20 @@ final class ScriptedUpstream {
       while at < octets.count, octets[at] != 0 {
         let end = at + 1 + Int(octets[at])
         guard end < octets.count else { return nil }
-        labels.append(String(decoding: octets[(at + 1)..<end], as: UTF8.self))
+        labels.append(String(decoding: octets[(at + 1)..<end], as: UTF8.self).lowercased())
         at = end
       }
       guard at + 2 < octets.count else { return nil }
+      question = Array(octets[12...at])
       id = Int(octets[0]) << 8 | Int(octets[1])
       name = labels.isEmpty ? "." : labels.joined(separator: ".")
       type = RRType(rawValue: UInt16(octets[at + 1]) << 8 | UInt16(octets[at + 2]))
+    }
+
+    /// A message with the question in the letters in which it was asked.
+    func inItsLetters(_ message: [UInt8]) -> [UInt8] {
+      guard message.count >= 12 + question.count else { return message }
+      return message[..<12] + question + message[(12 + question.count)...]
     }
   }
 
@@ -129,7 +138,7 @@ final class ScriptedUpstream {
           octets = [UInt8](capacity: query.count) { out in for index in query.indices { out.append(query[index]) } }
         }
         guard let query = Query(octets) else { continue }
-        if query.name != "." { questions.append("\(query.name) \(query.type)") }
+        if query.name != ".", query.type != .SOA { questions.append("\(query.name) \(query.type)") }
         held.append((query, batch.returnAddress(index), now))
       }
       _ = answerHeld(data, now)
@@ -148,11 +157,13 @@ final class ScriptedUpstream {
     held.removeAll { $0.came + delay <= now }
     for (query, back, _) in due {
       switch conduct {
-      case .answers, .slow: back?.send(data.answer(query.name, query.type, id: query.id), on: socket.raw)
+      case .answers, .slow:
+        back?.send(query.inItsLetters(data.answer(query.name, query.type, id: query.id)), on: socket.raw)
       case .fails(let code):
         let message = Messages.response(query.name, query.type, id: query.id, code: Int(code.rawValue))
-        back?.send(message, on: socket.raw)
-      case .forges: back?.send(data.answer(query.name, query.type, id: query.id ^ 1), on: socket.raw)
+        back?.send(query.inItsLetters(message), on: socket.raw)
+      case .forges:
+        back?.send(query.inItsLetters(data.answer(query.name, query.type, id: query.id ^ 1)), on: socket.raw)
       case .truncatesAll:
         back?.send(Messages.be16(query.id) + Messages.be16(0x8380) + [0, 0, 0, 0, 0, 0, 0, 0], on: socket.raw)
       case .silent, .holds: break

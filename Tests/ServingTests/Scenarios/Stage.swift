@@ -37,6 +37,8 @@ struct Setting: Sendable {
   var configuration = ""
   var policies = Self.policies
   var upstreams = 1
+  /// Forwarded zones, each with what stands in its mapping beside `upstreams`; they have the last of the upstreams.
+  var forwards: [String] = []
   /// What an earlier run left open: the server's index, the address and for how many seconds.
   var earlier: [(server: UInt16, address: String, seconds: UInt64)] = []
   /// For which names, as its journal has it: the server, the name and the address.
@@ -101,6 +103,7 @@ final class Stage {
   private let shared: SharedState
   private var session: QuerySession
   private let folder: URL
+  private let setting: Setting
   private let ring: AuditRingReader
   private let journalPath: String
   /// Clients by their labels; the last that asked is what an expectation without a label is about.
@@ -138,14 +141,8 @@ final class Stage {
     upstreams = try (0..<setting.upstreams).map { _ in try ScriptedUpstream() }
     folder = FileManager.default.temporaryDirectory.appending(path: "sluice-scenario-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    let configuration = """
-      listen: [ 10.77.1.1:53 ]
-      upstreams: [ \(upstreams.map { "\"udp://127.0.0.1:\($0.port)\"" }.joined(separator: ", ")) ]
-      policies: policy.yaml
-      audit: { path: audit.jsonl }
-      state: state
-      \(setting.configuration)
-      """
+    self.setting = setting
+    let configuration = Self.configuration(setting, upstreams, forwards: setting.forwards)
     try Data(configuration.utf8).write(to: folder.appending(path: "sluice.yaml"))
     try Data(setting.policies.utf8).write(to: folder.appending(path: "policy.yaml"))
     let file = folder.appending(path: "sluice.yaml").path
@@ -185,6 +182,7 @@ final class Stage {
       reactor: reactor,
       servers: settings.upstreams.map(UpstreamServer.init),
       limits: ResolutionService.upstreamLimits)
+    pool.use(UpstreamForward.all(of: settings))
     self.pool = pool
     for (server, address, seconds) in setting.earlier {
       bridge.put(try Self.element(server, address), seconds: seconds)
@@ -219,6 +217,23 @@ final class Stage {
     service.onAnswered = { [unowned handler] in handler.answered($0, $1) }
     try reconcile(entries)
     service.startRhythms()
+  }
+
+  private static func configuration(
+    _ setting: Setting, _ upstreams: [ScriptedUpstream], forwards: [String]
+  ) -> String {
+    let texts = upstreams.map { "\"udp://127.0.0.1:\($0.port)\"" }
+    let general = texts.count - setting.forwards.count
+    let zones = forwards.enumerated().map { "{ \($1), upstreams: [ \(texts[general + $0]) ] }" }
+    return """
+      listen: [ 10.77.1.1:53 ]
+      upstreams: [ \(texts.prefix(general).joined(separator: ", ")) ]
+      forward: [ \(zones.joined(separator: ", ")) ]
+      policies: policy.yaml
+      audit: { path: audit.jsonl }
+      state: state
+      \(setting.configuration)
+      """
   }
 
   deinit { try? FileManager.default.removeItem(at: folder) }
@@ -374,6 +389,11 @@ final class Stage {
 
   func write(_ policies: String) throws {
     try Data(policies.utf8).write(to: folder.appending(path: "policy.yaml"))
+  }
+
+  func write(forwards: [String]) throws {
+    let configuration = Self.configuration(setting, upstreams, forwards: forwards)
+    try Data(configuration.utf8).write(to: folder.appending(path: "sluice.yaml"))
   }
 
   func reload() {

@@ -33,9 +33,10 @@ struct StatusCommand: ParsableCommand {
     let upstreams = status.upstreams.map { upstream in
       let latency = upstream.latencyMs.map { String(format: ", %.1f ms", $0) } ?? ""
       return
-        "\(upstream.address) \(Self.health(upstream))\(latency)"
+        "\(upstream.address)\(upstream.zone.map { " for \($0)" } ?? "") \(Self.health(upstream))\(latency)"
         + (upstream.refusing ? TerminalStyle.bad("; says \(upstream.refusedAs ?? "no") to everything") : "")
         + (upstream.tlsFaultText.map { TerminalStyle.bad("; \($0)") } ?? "")
+        + (upstream.intercepted.map { TerminalStyle.bad("; answers every name from \($0), which is refused") } ?? "")
         + (upstream.byTcp ? TerminalStyle.bad("; by TCP alone: answers came that were not its own") : "")
     }
     let bridge = status.bridge

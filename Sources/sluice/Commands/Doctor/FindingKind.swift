@@ -28,6 +28,7 @@ enum FindingKind: String, CaseIterable {
   case upstreamSilent = "upstream-silent"
   case upstreamRefusing = "upstream-refusing"
   case upstreamUntrusted = "upstream-untrusted"
+  case upstreamIntercepted = "upstream-intercepted"
   case policyDiffers = "policy-differs"
   case restartNeeded = "restart-needed"
 

@@ -175,14 +175,24 @@ enum HostDiagnosis {
     for upstream in status.upstreams where !upstream.healthy && upstream.tlsFault == nil {
       findings.append(
         .warning(
-          .upstreamSilent, "server", "upstream \(upstream.address) does not answer", "see that it runs and is reached"))
+          .upstreamSilent, "server", "upstream \(Self.text(upstream)) does not answer",
+          "see that it runs and is reached"))
     }
     findings += restart(status, settings)
     for upstream in status.upstreams where upstream.refusing {
       findings.append(
         .warning(
-          .upstreamRefusing, "server", "upstream \(upstream.address) says \(upstream.refusedAs ?? "no") to everything",
+          .upstreamRefusing, "server",
+          "upstream \(Self.text(upstream)) says \(upstream.refusedAs ?? "no") to everything",
           "let this host ask it (`allow-recursion`, `access-control`), or name another one in `upstreams:`"))
+    }
+    for upstream in status.upstreams {
+      guard let network = upstream.intercepted else { continue }
+      findings.append(
+        .serious(
+          .upstreamIntercepted, "server",
+          "upstream \(Self.text(upstream)) answers every name from \(network), as proxies and VPN clients do: such answers are refused",
+          "where that is meant, `private: [ \(network) ]` in the configuration; else name another one in `upstreams:`"))
     }
     let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
     if status.policy.fingerprint != own, status.permits > 0 {
@@ -206,12 +216,16 @@ enum HostDiagnosis {
     return upstream.firstRange(of: "://").map { upstream[$0.upperBound..<end] } ?? upstream[..<end]
   }
 
+  private static func text(_ upstream: ControlAPI.Status.Upstream) -> String {
+    upstream.address + (upstream.zone.map { " of the forwarded zone \($0)" } ?? "")
+  }
+
   /// What the files have otherwise than the server that runs, and no reload takes.
   static func restart(_ status: ControlAPI.Status, _ settings: Settings) -> [Finding] {
     var changes = status.needsRestart
     for (key, was, now) in [
       ("listen", status.listen, settings.listen.map(\.description)),
-      ("upstreams", status.upstreams.map(\.address), settings.upstreams.map(\.description)),
+      ("upstreams", status.upstreams.filter { $0.zone == nil }.map(\.address), settings.upstreams.map(\.description)),
     ] where Set(was) != Set(now) && !changes.contains(where: { $0.key == key }) {
       changes.append(ControlAPI.Change(key: key, was: was, now: now))
     }

@@ -111,6 +111,8 @@ struct ExplainCommand: ParsableCommand {
       policy, try ZoneFiles.load(settings), ResolverRules(settings),
       ExplainedHost(settings, closed: Self.closed(settings)), now: WallClock.seconds())
     explainer.withoutIPv6 = Self.withoutIPv6(settings)
+    explainer.upstreams = settings.upstreams.map(\.description)
+    explainer.forwards = settings.forwardZones
     let client = IPAddress(clientOrServer)
     let server = client.map { policy.clients.server(of: $0.unmapped) } ?? policy.server(named: clientOrServer)
     guard client != nil || server != nil else {

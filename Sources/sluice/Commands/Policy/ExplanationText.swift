@@ -17,6 +17,10 @@ struct ExplanationText {
     fields.append(("reason", Self.reason(told)))
     if let rule = Self.rule(told) { fields.append(("rule", rule)) }
     if let answer = told.answer { fields.append(("answer", Self.answer(answer, told))) }
+    if let upstreams = told.upstreams, !upstreams.isEmpty {
+      let zone = told.forward.map { ", the upstreams of zone \($0) alone" } ?? ""
+      fields.append(("upstreams", upstreams.joined(separator: ", ") + zone))
+    }
     if told.decision == .allow || told.address != nil, let ports = told.ports { add("ports", ports) }
     if let types = told.types { add("types", types) }
     if let prefixes = told.private { add("private", prefixes) }

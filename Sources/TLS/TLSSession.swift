@@ -49,11 +49,10 @@ package final class TLSSession {
     return observer.received
   }
 
-  /// Encrypts what is for the server. There is output afterwards.
-  ///
-  /// - Precondition: `isOpen`.
+  /// Encrypts what is for the server. There is output afterwards, but none where the session is not open: before it is
+  /// found out who the server is, nothing is said to it.
   package func send(_ octets: [UInt8]) {
-    precondition(isOpen, "only who the server is was found out may anything be said to it")
+    guard isOpen else { return }
     channel.writeAndFlush(ByteBuffer(bytes: octets), promise: nil)
   }
 

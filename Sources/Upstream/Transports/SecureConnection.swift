@@ -38,6 +38,8 @@ final class SecureConnection {
   private var ids = ConnectionIDs<SecureCall>()
   /// What the socket has not taken yet.
   private var outgoing: [UInt8] = []
+  /// Whether the reactor tells of room in the socket.
+  private var awaitsRoom = true
   /// Calls whose messages are in it.
   private var untransmitted: [SecureCall] = []
   private var isConnected = false
@@ -196,7 +198,10 @@ final class SecureConnection {
     session?.takeOutput(into: &outgoing)
     // Later: a call is told nothing within `send`.
     guard write() else { return arm(0, isOpen ? .lost : .untrusted(.cut)) }
-    reactor.modify(socket, readable: true, writable: !outgoing.isEmpty)
+    if awaitsRoom == outgoing.isEmpty {
+      awaitsRoom.toggle()
+      reactor.modify(socket, readable: true, writable: awaitsRoom)
+    }
     guard outgoing.isEmpty, !untransmitted.isEmpty else { return }
     let calls = untransmitted
     untransmitted = []

@@ -205,6 +205,8 @@ extension EndToEnd {
         try Data("server: a\nnetworks: [ x ]\negress: []\n".utf8).write(to: bed.sluice.policyFile)
         let broken = try doctor(bed)
         #expect(broken.status == 1 && broken.findings.first?.area == "configuration")
+        let running = broken.findings.first { $0.area == "server" }
+        #expect(running?.severity == "ok" && running?.text.contains("serving since") == true, "\(broken.findings)")
       }
     }
   }

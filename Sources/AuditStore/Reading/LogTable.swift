@@ -26,22 +26,27 @@ package struct LogTable {
     zone = timeZone
   }
 
-  /// The names of the columns, aligned like the rows.
-  package mutating func heading() -> String {
-    row(["TIME", "SERVER", "DECISION", "CODE", "TYPE/PORT", "DESTINATION", "CLIENT", "COUNT"])
-  }
+  /// The names of the columns.
+  package static let names = ["TIME", "SERVER", "DECISION", "CODE", "TYPE/PORT", "DESTINATION", "CLIENT", "COUNT"]
 
-  /// One line, or two when a day begins; without the last newline.
-  package mutating func line(_ event: LogLine) -> String {
+  /// The names of the columns, aligned like the rows.
+  package mutating func heading() -> String { row(Self.names) }
+
+  /// What stands in the columns of an event.
+  package mutating func columns(_ event: LogLine) -> [String] {
     let moment = event.time
     if let moment { read(minute: Int64((Double(moment) / 60_000).rounded(.down))) }
-    let today = moment == nil ? day : minuteDay
-    let columns = [
+    return [
       moment.map(clock) ?? "-", event.text(.server), event.text(.decision), event.codeText,
       event.typeOrPort, event.text(.destination),
       event.text(.client) + (event.isByOperator ? " (operator)" : ""), "\(event.count)",
     ]
-    let text = row(columns)
+  }
+
+  /// One line, or two when a day begins; without the last newline.
+  package mutating func line(_ event: LogLine) -> String {
+    let text = row(columns(event))
+    let today = event.time == nil ? day : minuteDay
     guard today != day else { return text }
     day = today
     return "-- \(today)\n" + text

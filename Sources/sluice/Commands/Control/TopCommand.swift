@@ -10,8 +10,9 @@ struct TopCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "top", abstract: "Watch servers, rates, denials and the newest events; q quits.",
     discussion: """
-      Servers with the most denials a second come first. Without a terminal it prints one screen and ends. The newest events \
-      are read from the log that the configuration names.
+      Servers with the most denials a second come first; events fill what they leave of the screen. Where it is narrow, columns \
+      are left out. Without a terminal it prints one screen and ends. The newest events are read from the log that the \
+      configuration names.
       """)
 
   @OptionGroup var control: ControlOption
@@ -33,12 +34,13 @@ struct TopCommand: ParsableCommand {
       usleep(UInt32(interval * 1_000_000))
       try look(&screen)
       if json { return StandardOutput.write(screen.json) }
-      for line in screen.lines(width: 200, height: 60) { StandardOutput.write(line) }
+      for line in screen.lines(width: 200, height: 30) { StandardOutput.write(line) }
       return
     }
     defer { terminal.restore() }
     while true {
-      terminal.show(screen.lines(width: terminal.size.columns, height: terminal.size.rows))
+      let (columns, rows) = terminal.size
+      terminal.show(screen.lines(width: columns, height: rows - 1) + ["q quits"])
       if terminal.waitForQuit(seconds: interval) { return }
       try look(&screen)
     }
@@ -51,18 +53,17 @@ struct TopCommand: ParsableCommand {
   }
 
   /// The last events, or why they cannot be read; none where no configuration says where they are.
-  private func newest() -> [String] {
-    guard let config = control.configuration else { return [] }
-    var lines: [String] = []
+  private func newest() -> TopScreen.Events {
+    guard let config = control.configuration else { return .init() }
+    var events = TopScreen.Events()
     do {
       let path = try SettingsLoader.paths(path: config).audit.path
-      var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events * 4))
+      var reader = AuditReader(path: path, filter: LogFilter(limit: TopScreen.events * 2))
       var table = LogTable(timeZone: times.zone)
-      _ = table.heading()
-      _ = try reader.read { if $0.code != .special { lines.append(table.line($0)) } }
+      try reader.read { if $0.code != .special { events.rows.append(table.columns($0)) } }
     } catch {
-      lines.append("\(error)")
+      events.fault = "\(error)"
     }
-    return lines.suffix(TopScreen.events)
+    return events
   }
 }

@@ -1,11 +1,18 @@
+import AuditStore
 import ControlAPI
 import Foundation
 import LinuxIO
 
 /// What `top` shows.
 struct TopScreen {
-  /// Newest events that are shown at most.
-  static let events = 10
+  /// Newest events that are shown at most: more rows than most terminals have.
+  static let events = 100
+
+  /// The newest, in the columns of the log's table, or why they cannot be read.
+  struct Events {
+    var rows: [[String]] = []
+    var fault: String?
+  }
 
   private struct Row: Encodable {
     var server: ControlAPI.Server
@@ -41,9 +48,9 @@ struct TopScreen {
   private var former: [String: ControlAPI.Counts] = [:]
   private var formerTime: Double?
   private var rows: [Row] = []
-  private var newest: [String] = []
+  private var newest = Events()
 
-  mutating func take(_ status: ControlAPI.Status, _ servers: [ControlAPI.Server], events: [String], at time: Double) {
+  mutating func take(_ status: ControlAPI.Status, _ servers: [ControlAPI.Server], events: Events, at time: Double) {
     let passed = max(formerTime.map { time - $0 } ?? 0, 0.001)
     rows = servers.map { server in
       // A server of which nothing was known has no rate yet; after a restart counts begin anew.
@@ -75,14 +82,13 @@ struct TopScreen {
         + "audit \(status.audit.blocked ? "BLOCKED" : "ok"); upstreams \(status.upstreams.count { $0.healthy })/\(status.upstreams.count)",
       "",
     ]
-    let shownEvents = height > 16 ? newest.suffix(min(Self.events, height / 3)) : []
-    let room = max(height - lines.count - shownEvents.count - (shownEvents.isEmpty ? 1 : 3), 1)
-    let heading = [
-      "SERVER", "QUERIES/S", "DENIED/S", "FAILED/S", "CACHED", "RESOLVED", "DENIED", "FAILED", "OPEN", "CACHE",
-    ]
+    let events = eventLines(width: width, height: height - lines.count)
+    let room = max(height - lines.count - events.count - 1, 1)
     let table = lines.count
-    lines += AlignedColumns.plainLines(
-      heading,
+    lines += Self.fitting(
+      [
+        "SERVER", "QUERIES/S", "DENIED/S", "FAILED/S", "CACHED", "RESOLVED", "DENIED", "FAILED", "OPEN", "CACHE",
+      ],
       rows.prefix(room).map { row in
         let counts = row.server.queries
         return [
@@ -90,10 +96,32 @@ struct TopScreen {
           String(format: "%.1f", row.failures), "\(counts.cached)", "\(counts.resolved)", "\(counts.denied)",
           "\(counts.failed)", "\(row.server.grants)", "\(row.server.cacheEntries)",
         ]
-      })
-    if !shownEvents.isEmpty { lines += ["", "newest events"] + shownEvents }
+      }, width: width, leavingOut: [9, 4, 5, 8, 7, 3, 6])
+    let eventTable = lines.count + 2
+    lines += events
     var cut = lines.prefix(height).map { String($0.prefix(width)) }
-    if table < cut.count { cut[table] = TerminalStyle.heading(cut[table]) }
+    for heading in [table, eventTable] where heading < cut.count { cut[heading] = TerminalStyle.heading(cut[heading]) }
     return cut
+  }
+
+  /// A blank line, a title, the names of the columns and the newest events: what the servers leave, a third at least.
+  private func eventLines(width: Int, height: Int) -> [String] {
+    guard height > 13, !newest.rows.isEmpty || newest.fault != nil else { return [] }
+    if let fault = newest.fault { return ["", "newest events", fault] }
+    let room = max(height - rows.count - 4, height / 3)
+    return ["", "newest events"]
+      + Self.fitting(
+        LogTable.names, newest.rows.suffix(min(room, Self.events)), width: width, leavingOut: [7, 2, 6, 4, 1])
+  }
+
+  /// Aligned columns, without those that are named first while a line is wider than there is room.
+  static func fitting(_ heading: [String], _ rows: [[String]], width: Int, leavingOut: [Int]) -> [String] {
+    var kept = Array(heading.indices)
+    for next in [nil] + leavingOut.map(Optional.some) {
+      kept.removeAll { $0 == next }
+      let lines = AlignedColumns.plainLines(kept.map { heading[$0] }, rows.map { row in kept.map { row[$0] } })
+      if lines.allSatisfy({ $0.count <= width }) { return lines }
+    }
+    return AlignedColumns.plainLines(kept.map { heading[$0] }, rows.map { row in kept.map { row[$0] } })
   }
 }

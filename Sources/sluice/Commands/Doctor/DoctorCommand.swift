@@ -1,4 +1,5 @@
 import ArgumentParser
+import EgressPolicy
 import Foundation
 import Serving
 import Settings
@@ -27,7 +28,8 @@ struct DoctorCommand: ParsableCommand {
     var findings = HostDiagnosis.files(loaded, configuration: configuration.config)
     if let settings = loaded.settings {
       findings += HostDiagnosis.machine(settings)
-      findings += HostDiagnosis.server(settings, configuration: configuration.config)
+      findings += HostDiagnosis.server(
+        settings, control: settings.control.path, configuration: configuration.config)
       findings += ListenDiagnosis.addresses(settings.listen) + ListenDiagnosis.taken(settings.listen)
       findings += ListenDiagnosis.outside(ListenCoverage.ofThisHost(settings).gaps)
       findings += ListenDiagnosis.podman(settings.listen, folder: podman)
@@ -36,6 +38,8 @@ struct DoctorCommand: ParsableCommand {
       findings += HostDiagnosis.enclosure(settings)
       findings += DockerDiagnosis.findings(
         settings, configuration: configuration.config, engines: EngineSockets(docker, .ofThisHost))
+    } else {
+      findings += Self.running(configuration.config)
     }
     findings.sort { ($0.severity, $0.area, $0.text) < ($1.severity, $1.area, $1.text) }
     for finding in findings {
@@ -47,6 +51,17 @@ struct DoctorCommand: ParsableCommand {
       if let remedy = finding.remedy { StandardOutput.write("         mend: \(remedy)") }
     }
     if findings.contains(where: { $0.severity == .serious }) { throw ExitCode.failure }
+  }
+
+  /// What can be told where the files have an error: how the server is that runs on.
+  private static func running(_ configuration: String) -> [Finding] {
+    do throws(Diagnostic) {
+      let control = try SettingsLoader.paths(path: configuration).control.path
+      return HostDiagnosis.server(nil, control: control, configuration: configuration)
+    } catch {
+      // It is among the findings already.
+      return []
+    }
   }
 
   /// As wide as the widest.

@@ -126,17 +126,18 @@ enum HostDiagnosis {
 
   // MARK: - The running server
 
-  static func server(_ settings: Settings, configuration: String) -> [Finding] {
+  /// - Parameter settings: what the files hold; nil where they have an error.
+  static func server(_ settings: Settings?, control: String, configuration: String) -> [Finding] {
     let status: ControlAPI.Status
     do {
-      let response = try ControlClient(path: settings.control.path).call(.get, ControlAPI.Call.status.path)
+      let response = try ControlClient(path: control).call(.get, ControlAPI.Call.status.path)
       status = try ControlAPI.decode(ControlAPI.Status.self, response.body)
     } catch let error as SystemError where error.errno == EACCES || error.errno == EPERM {
-      return [.warning(.serverForbidden, "server", "\(settings.control.path) is not for this user", "run it with sudo")]
+      return [.warning(.serverForbidden, "server", "\(control) is not for this user", "run it with sudo")]
     } catch {
       return [
         .serious(
-          .serverAbsent, "server", "nobody serves at \(settings.control.path): containers resolve nothing",
+          .serverAbsent, "server", "nobody serves at \(control): containers resolve nothing",
           "systemctl start sluice, or sluice serve --config \(configuration)")
       ]
     }
@@ -163,7 +164,7 @@ enum HostDiagnosis {
       findings.append(
         .serious(
           .logUnrotated, "server", LogFault.text(status.audit.path, fault),
-          "give the folder to the service's user: \(LogFolder.remedy(settings))"))
+          "give the folder to the service's user" + (settings.map { ": \(LogFolder.remedy($0))" } ?? "")))
     }
     for upstream in status.upstreams {
       guard let fault = upstream.tlsFaultText else { continue }
@@ -178,7 +179,7 @@ enum HostDiagnosis {
           .upstreamSilent, "server", "upstream \(Self.text(upstream)) does not answer",
           "see that it runs and is reached"))
     }
-    findings += restart(status, settings)
+    if let settings { findings += restart(status, settings) }
     for upstream in status.upstreams where upstream.refusing {
       findings.append(
         .warning(
@@ -194,7 +195,7 @@ enum HostDiagnosis {
           "upstream \(Self.text(upstream)) answers every name from \(network), as proxies and VPN clients do: such answers are refused",
           "where that is meant, `private: [ \(network) ]` in the configuration; else name another one in `upstreams:`"))
     }
-    let own = PolicySnapshot(settings.policies.inForceNow()).fingerprint
+    let own = settings.map { PolicySnapshot($0.policies.inForceNow()).fingerprint } ?? status.policy.fingerprint
     if status.policy.fingerprint != own, status.permits > 0 {
       findings.append(
         .ok("server", "\(counted(status.permits, "permit")) beside what the files hold: see `sluice allow list`"))

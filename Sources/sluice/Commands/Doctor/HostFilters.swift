@@ -42,7 +42,7 @@ struct HostFilters {
           .openRefused, "filter",
           "what is open for \(server.name) is refused all the same by \(Self.chains(opened)), beside Sluice: "
             + "\(network) reaches nothing",
-          "\(forwarding(interface, opened)): Sluice's own rules still refuse what is not open"))
+          forwarding(interface, opened)))
     }
     (packet.hook, packet.outgoing, packet.isTracked) = (.input, nil, false)
     for listener in listeners(of: network) {
@@ -86,6 +86,7 @@ struct HostFilters {
     "firewall-cmd --permanent --zone trusted --add-interface \(interface) && firewall-cmd --reload"
   }
 
+  /// Sluice's own rules still refuse what is not open.
   private func forwarding(_ interface: String, _ outcome: ForwardTrial.Outcome) -> String {
     if Self.isFirewalld(outcome) { return Self.trust(interface) }
     if isUFW { return "ufw route allow in on \(interface)" }

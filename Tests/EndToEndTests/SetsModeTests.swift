@@ -164,6 +164,8 @@ extension EndToEnd {
         #expect(try elements(bed) == ["45.11.0.10": true])
         let other = try bed.dig("api.github.com", "AAAA")
         #expect(other.status == "NOERROR" && other.values.isEmpty, "no place for an address: \(other.text)")
+        let explained = try bed.sluice.command("explain", "github-mcp", "api.github.com", "AAAA")
+        #expect(explained.text.contains("NODATA: the firewall has no set for IPv6 addresses"), "\(explained.text)")
       }
     }
 

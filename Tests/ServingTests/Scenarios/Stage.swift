@@ -466,9 +466,14 @@ final class Stage {
     var isAny = false
     while case .record = ring.next(into: &record) {
       isAny = true
+      let (code, answer) = (record.header.code, record.header.responseCode)
+      // As the audit event promises of queries: what is SERVFAIL is an error, and nothing else is.
+      if code.isQuery, (code.decision == .error) != (answer == .SERVFAIL) {
+        broken.append("\(code.token) is told as \(code.decision.rawValue), and was answered \(answer)")
+      }
       events.append(
         Event(
-          code: record.header.code, server: String(decoding: record.octets[record.server], as: UTF8.self),
+          code: code, server: String(decoding: record.octets[record.server], as: UTF8.self),
           members: String(decoding: record.octets[record.members], as: UTF8.self)))
     }
     ring.commit()

@@ -31,7 +31,7 @@ struct AuditCodeStandTests {
     (
       [
         .answerInvalid, .firewallUnavailable, .setFull, .upstreamUnreachable, .upstreamRefused, .chainTooLong,
-        .overloaded, .interrupted,
+        .overloaded, .interrupted, .upstreamUntrusted,
       ], Stand()
     ),
     ([.granted, .answered, .familiesDiffer], Stand()),
@@ -40,6 +40,7 @@ struct AuditCodeStandTests {
       [
         .neverResolved, .wrongPort, .expired, .rawAddress, .otherResolver, .dnsOverTLS, .dnsOverHTTPS, .spoofedSource,
         .hostFence, .maxBytes, .maxBytesPerHour, .networkHeld, .inboundRefused, .withdrawn, .grantLost,
+        .noConnection,
       ], Stand(suggestion: .remark)
     ),
     (
@@ -51,7 +52,7 @@ struct AuditCodeStandTests {
     ([.askedByOperator], Stand(isInTop: false)),
     (
       [
-        .enforcementDegraded, .enforcementRestored, .upstreamMismatch, .interfaceEnclosed, .networkExposed, .refusals,
+        .enforcementDegraded, .enforcementRestored, .upstreamMismatch, .upstreamIntercepted, .interfaceEnclosed, .networkExposed, .refusals,
         .noise, .logQuota, .summary, .stopped, .crashed, .logDisturbed,
       ], Stand()
     ),

@@ -367,6 +367,8 @@ struct Exchange: ~Copyable {
 
   private mutating func connect(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
     guard now < end else { return fail() }
+    // What is asked by TLS is asked by nothing else, whatever it says: here is the only way to a connection in the clear.
+    guard !candidates[candidate].isSecure else { return proceed(now: now, id: id) }
     streamUsed[candidate] = true
     return begin(candidate, .stream, wait: limits.longestTry, now: now, id: id)
   }

@@ -455,7 +455,10 @@ struct ExchangeTests {
         #expect(
           step.description.hasPrefix("secure 0") && step.message.count % 128 == 0 || step.description.hasSuffix("plain")
         )
-        switch random.next() % 6 {
+        // BADCOOKIE: the upper bits of its code are the OPT's.
+        let opt = [0] + Messages.be16(41) + Messages.be16(1232) + [1, 0, 0, 0] + Messages.be16(0)
+        switch random.next() % 7 {
+        case 6: step = talk.receive(Messages.response("www.example.com", .A, id: step.id, code: 7, additionals: [opt]))
         case 0: step = talk.receive(answer(step, flags: 0x8380))
         case 1: step = talk.receive(answer(step, code: 1))
         case 2: step = talk.receive(answer(step, code: 2))

@@ -242,6 +242,19 @@ struct SecureTransportTests {
     #expect(try asker.ask("third.example").mark == 8)
   }
 
+  @Test("a server that is asked by TLS and of which nothing is to be believed is not asked, until there is")
+  func unknown() throws {
+    let upstream = try upstream()
+    defer { upstream.stop() }
+    let server = UpstreamServer(
+      address: IPAddress(v4: 0x7F00_0001), port: upstream.port, isSecure: true, tlsName: Self.name)
+    let asker = try Asker([server], clients: [:], limits: Asker.patient)
+    #expect(try asker.ask().failure == .network)
+    #expect(upstream.connections == 0)
+    asker.pool.renew([server: try client()])
+    #expect(try asker.ask("second.example").mark == 9)
+  }
+
   @Test("authorities that are read again count for the next connection")
   func renewal() throws {
     let upstream = try upstream()

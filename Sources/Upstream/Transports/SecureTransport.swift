@@ -16,14 +16,39 @@ final class SecureTransport: UpstreamTransport {
   func send(_ message: [UInt8], to server: UpstreamServer, deadline: MonotonicTime, for client: any TransportClient)
     -> any TransportCall
   {
-    guard let line = lines[server] else { preconditionFailure("a server that is asked by TLS has a line") }
+    guard let line = lines[server] else { return UnknownCall(reactor, client) }
     let call = SecureCall(message, line, deadline: deadline, for: client)
     line.send(call)
     return call
   }
 
-  /// Connections that are made from now on believe these; servers that have none stay as they are.
+  /// A message to a server of which nothing is known that could be believed: it is not sent.
+  private final class UnknownCall: TransportCall {
+    private let reactor: Reactor
+    private var timer: TimerID?
+
+    init(_ reactor: Reactor, _ client: any TransportClient) {
+      self.reactor = reactor
+      timer = reactor.schedule(at: reactor.now) { [self] in
+        timer = nil
+        client.failed(.unreachable)
+      }
+    }
+
+    func end() {
+      if let timer { reactor.cancel(timer) }
+      timer = nil
+    }
+  }
+
+  /// Connections that are made from now on believe these; of servers that are not among them what was believed stays.
   func renew(_ clients: [UpstreamServer: TLSClient]) {
-    for (server, client) in clients { lines[server]?.renew(client) }
+    for (server, client) in clients {
+      guard let line = lines[server] else {
+        lines[server] = SecureLine(reactor, server, client)
+        continue
+      }
+      line.renew(client)
+    }
   }
 }

@@ -82,13 +82,10 @@ struct TableInstaller {
   func checkReplacement(_ plan: FirewallPlan, _ surroundings: Ruleset.Surroundings) throws(InstallationError) {
     var all = Ruleset.Leftovers()
     all.replacesTable = true
-    do {
-      let text = try Ruleset.render(plan, surroundings, removing: all)
+    try give { () throws(FirewallPlanError) in
+      try Ruleset.render(plan, surroundings, removing: all)
+    } to: { text throws(NftProgram.NftError) in
       try NftProgram.apply(text, checkOnly: true, watch: watch)
-    } catch let failure as NftProgram.NftError {
-      throw InstallationError(text: failure.text)
-    } catch {
-      throw InstallationError(text: "the plan is not valid: \(error)")
     }
   }
 
@@ -147,15 +144,28 @@ struct TableInstaller {
       working(nil)
       owner?.takeBack()
     }
-    do {
-      let text = Self.text(try render(), table: plan.table, in: kernel)
+    try give(render) { text throws(NftProgram.NftError) in
       // By the owner's socket they are the worker's own changes, whichever process sends them.
       try NftProgram.apply(
-        text, owner: owner?.descriptor, watch: watch, started: owner == nil ? working : { _ in })
-    } catch let failure as NftProgram.NftError {
-      throw InstallationError(text: failure.text)
+        Self.text(text, table: plan.table, in: kernel), owner: owner?.descriptor, watch: watch,
+        started: owner == nil ? working : { _ in })
+    }
+  }
+
+  /// Makes a text and has nft take it; says in one way why either cannot be.
+  private func give(
+    _ render: () throws(FirewallPlanError) -> String, to nft: (String) throws(NftProgram.NftError) -> Void
+  ) throws(InstallationError) {
+    let text: String
+    do {
+      text = try render()
     } catch {
       throw InstallationError(text: "the plan is not valid: \(error)")
+    }
+    do {
+      try nft(text)
+    } catch {
+      throw InstallationError(text: error.text)
     }
   }
 

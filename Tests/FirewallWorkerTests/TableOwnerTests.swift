@@ -239,5 +239,50 @@ extension BridgeTests {
         #expect(gone < born && born < back && back < opened, "\(shown)")
       }
     }
+
+    @Test(
+      "at the start alone: a bridge that opens addresses in a plain table goes on in it, whichever worker it has (P2)")
+    func replacedAtStartAlone() throws {
+      try Kernel.inNamespace {
+        let session = try Session()
+        try session.waitUp()
+        #expect(try session.commit([Self.element(1)]) == .committed)
+        #expect(try session.request { session.link.install(Self.exclusive, $0) } == nil)
+        func isAsItWas() throws -> Bool {
+          try session.holds(Self.element(1)) && KernelSets().kind(family: .inet, table: "sluice") == .plain
+        }
+        #expect(try isAsItWas())
+        // The next worker has not written the table yet, and serve still answers from what is open in it.
+        kill(try session.worker(), SIGKILL)
+        try session.turn("another worker") { session.greetings.last?.incarnation == 2 }
+        #expect(try isAsItWas())
+        #expect(try session.commit([Self.element(2)]) == .committed)
+        #expect(try session.holds(Self.element(1)))
+        try session.end()
+      }
+    }
+
+    @Test("where nft would not take what comes in its place the former table stands, and nothing is closed for it (P7)")
+    func refusedReplacement() throws {
+      try Kernel.inNamespace {
+        // A word of nft's language: it can be a table's name by JSON and by netlink, and not in a ruleset's text.
+        var plan = Self.exclusive
+        plan.table = "flush"
+        let name = #""family":"inet","table":"flush","name":"former""#
+        try Kernel.run(
+          #"nft -j '{"nftables":[{"add":{"table":{"family":"inet","name":"flush"}}},{"add":{"chain":{\#(name)}}}]}'"#)
+        let session = try Session(plan)
+        try session.turn("why it cannot be installed is told") {
+          session.events.contains {
+            if case .broken(let text) = $0 { text.contains("nft refused the ruleset") } else { false }
+          }
+        }
+        let kernel = try KernelSets()
+        #expect(try kernel.kind(family: .inet, table: "flush") == .plain)
+        #expect(try kernel.chains(family: .inet, table: "flush") == ["former"])
+        #expect(try kernel.chains(family: .inet, table: "flush/closing").allSatisfy { !$0.hasSuffix("/hook") })
+        try session.end()
+      }
+    }
   }
 }

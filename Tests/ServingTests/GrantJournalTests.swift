@@ -206,4 +206,44 @@ struct GrantJournalTests {
       #expect(try String(contentsOfFile: target, encoding: .utf8) == "keep")
     }
   }
+
+  @Test("a line is seven words of which the first is a server's name, and a journal begins with its format")
+  func lines() throws {
+    let line = "github-mcp api.example.com A 0.0.0.1 6 443 7"
+    #expect(JournalEntry(line) == (try Self.entry(1)))
+    for other in ["\(line) ", "\(line) 8", "git/hub api.example.com A 0.0.0.1 6 443 7", " \(line)"] {
+      #expect(JournalEntry(other) == nil, "\(other)")
+    }
+    try inFolder { path in
+      try "sluice-grants 2\n\(line)\n".write(toFile: path, atomically: true, encoding: .utf8)
+      #expect(GrantJournal.read(path) == [])
+    }
+  }
+
+  @Test("what cannot be written is said, and what was written stays")
+  func noRoom() throws {
+    try inFolder { path in
+      let journal = try overlong(path)
+      // The kernel tells a process by a signal, too, that it may write no longer file.
+      let handler = signal(SIGXFSZ, SIG_IGN)
+      defer { signal(SIGXFSZ, handler) }
+      let resource = __rlimit_resource_t(RLIMIT_FSIZE.rawValue)
+      var before = rlimit()
+      _ = unsafe getrlimit(resource, &before)
+      var none = rlimit(rlim_cur: 0, rlim_max: before.rlim_max)
+      _ = unsafe setrlimit(resource, &none)
+      journal.beginRewriting()
+      journal.rewrite([try Self.entry(5)])
+      journal.endRewriting()
+      journal.append([try Self.entry(30_000)])
+      let isWritten = journal.flush()
+      let isNew = (try? GrantJournal(path: path + ".other", entries: [], owner: nil)) != nil
+      _ = unsafe setrlimit(resource, &before)
+      #expect(!isWritten && !isNew)
+      #expect(GrantJournal.read(path).count == 20_000)
+      journal.append([try Self.entry(30_001)])
+      #expect(journal.flush())
+      #expect(GrantJournal.read(path).last == (try Self.entry(30_001)))
+    }
+  }
 }

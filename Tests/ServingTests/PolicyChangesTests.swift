@@ -542,4 +542,13 @@ struct PolicyChangesTests {
     }
     #expect(world.finished.count >= finished)
   }
+
+  @Test("a bridge that was waited for is not waited for again where nothing is read any more")
+  func waitsInVain() throws {
+    let world = try World()
+    world.tell(.bridgeWaited(isHeard: true))
+    #expect(world.waits == 0)
+    world.tell(.bridgeWaited(isHeard: false))
+    #expect(world.compilations.isEmpty)
+  }
 }

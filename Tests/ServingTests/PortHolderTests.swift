@@ -42,6 +42,29 @@ struct PortHolderTests {
 
   private static let gateway = "01024D0A:0035"  // 10.77.2.1:53
 
+  @Test("of several processes with one socket the first is named, and what only looks like a socket is none")
+  func sharedSockets() throws {
+    let proc = try Proc(
+      ["udp": line(Self.gateway, inode: 77)],
+      [700: ("other", [5]), 812: ("named", [77]), 900: ("worker", [77])])
+    // As the kernel names namespaces, and as it names nothing.
+    for (index, link) in ["mnt:[10277]", "socket:[778"].enumerated() {
+      try FileManager.default.createSymbolicLink(
+        atPath: "\(proc.path)/700/fd/\(index + 9)", withDestinationPath: link)
+    }
+    let holders = PortHolder.find(try listen("10.77.2.1"), .udp, proc: proc.path)
+    #expect(holders.map(\.text) == ["named (pid 812)"])
+  }
+
+  @Test("a line that is short, or of a socket without a port, is none")
+  func lines() throws {
+    let lines = [
+      line(Self.gateway, inode: 77), line("01024D0A:0000", inode: 78), line("01024D0A", inode: 79),
+      "  12: \(Self.gateway) 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0\n", "\n",
+    ]
+    #expect(PortHolder.sockets(Data(lines.joined().utf8), .udp).map(\.inode) == [77])
+  }
+
   @Test(
     "the program at the address is named with its pid, and what frees the port",
     arguments: [

@@ -96,4 +96,42 @@ import Testing
     try place.write("state/bridge", "")
     #expect(try place.findings(Self.fine).count == 1)
   }
+
+  @Test func `a file above a folder is found, and a path that cannot be followed says nothing`() throws {
+    let place = try Place()
+    try place.write("file", "")
+    #expect(
+      try place.findings("user: root\nstate: file/state\naudit: { path: audit.jsonl }\n") == [
+        "sluice.yaml:5:8: error: the folder file/state of `state` and the one above it do not exist, "
+          + "expected one of them"
+      ])
+    try FileManager.default.createSymbolicLink(
+      atPath: place.folder.appending(path: "loop").path, withDestinationPath: "loop")
+    #expect(try place.findings("user: root\nstate: loop/a/b\naudit: { path: audit.jsonl }\n").isEmpty)
+  }
+
+  @Test func `the user nobody, and one that is not there, are none that serve could become`() throws {
+    func refusal(_ name: String) -> String? {
+      let user = ServiceUser(name: name, location: SourceLocation(file: "", line: 0, column: 0))
+      guard case .failure(let error) = Privileges.lookUp(user) else { return nil }
+      return error.reason
+    }
+    #expect(refusal("nobody")?.contains("has the number of nobody") == true)
+    #expect(refusal("nosuchuser")?.contains("there is no user") == true)
+    #expect(refusal("root") == nil && refusal("daemon") == nil)
+  }
+
+  @Test func `a zone file that is gone since the configuration was read is a finding`() throws {
+    let place = try Place()
+    try place.write("own.zone", "")
+    try place.write(
+      "sluice.yaml",
+      "listen: [ 10.77.1.1:53 ]\nupstreams: [ udp://192.0.2.53 ]\npolicies: policy.yaml\nzones: [ own.zone ]\n"
+        + Self.fine)
+    let loaded = SettingsLoader.load(path: place.folder.appending(path: "sluice.yaml").path)
+    let settings = try #require(loaded.settings, "\(loaded.diagnostics)")
+    try FileManager.default.removeItem(at: place.folder.appending(path: "own.zone"))
+    let found = ZoneFiles.diagnose(settings).map(\.description)
+    #expect(found.count == 1 && found.allSatisfy { $0.contains("cannot read the zone file") }, "\(found)")
+  }
 }

@@ -273,7 +273,7 @@ def make(root, copy, guards, state):
     for guard in guards:
         by_path.setdefault(guard.path, []).append(guard)
     kept = set()
-    for top in ("Package.swift", "Package.resolved", "Sources", "Tests", "zones", "Examples", "Documentation"):
+    for top in ("Package.swift", "Package.resolved", "README.md", "Sources", "Tests", "zones", "Examples", "Documentation"):
         for folder, _, names in os.walk(os.path.join(root, top)) if os.path.isdir(os.path.join(root, top)) else [(root, [], [top])]:
             for name in names:
                 full = os.path.join(folder, name)

@@ -41,7 +41,7 @@ final class ScriptedBridge {
   private(set) var plan: FirewallPlan
   private(set) var incarnation: UInt64 = 0
   /// When each element ends: nanoseconds of the monotonic clock.
-  private(set) var kernel: [GrantElement: UInt64] = [:]
+  var kernel: [GrantElement: UInt64] = [:]
   /// Those that carry connections.
   var inUse: Set<GrantElement> = []
   /// Of which addresses connections were to be cut.

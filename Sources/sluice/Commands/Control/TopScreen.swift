@@ -55,7 +55,7 @@ struct TopScreen {
     rows = servers.map { server in
       // A server of which nothing was known has no rate yet; after a restart counts begin anew.
       func rate(_ count: KeyPath<ControlAPI.Counts, UInt64>) -> Double {
-        guard formerTime != nil, let before = former[server.server] else { return 0 }
+        guard let before = former[server.server] else { return 0 }
         let (old, new) = (before[keyPath: count], server.queries[keyPath: count])
         return new >= old ? Double(new - old) / passed : 0
       }

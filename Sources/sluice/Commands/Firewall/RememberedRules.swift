@@ -120,7 +120,7 @@ extension RememberedRules: CustomStringConvertible {
   init?(parsing text: String) {
     let lines = text.split(separator: "\n", maxSplits: 3, omittingEmptySubsequences: false)
     guard lines.count == 4, lines[0] == Self.mark, lines[1].hasPrefix("# table: "), lines[2].hasPrefix("# time: "),
-      lines[3].hasSuffix(Self.end), lines[3] == Self.end || lines[3].hasSuffix("\n" + Self.end)
+      lines[3] == Self.end || lines[3].hasSuffix("\n" + Self.end)
     else { return nil }
     let table = lines[1].dropFirst("# table: ".count)
     guard table == "none" || table.hasPrefix("inet ") else { return nil }

@@ -10,7 +10,7 @@ struct DeniedName {
 
   /// Nil for what no entry of a policy could list.
   init?(_ text: String) {
-    guard text.contains("."), !text.contains("*"), let name = Name(written: text), name.isHostname else { return nil }
+    guard text.contains("."), let name = Name(written: text), name.isHostname else { return nil }
     self.name = name
   }
 

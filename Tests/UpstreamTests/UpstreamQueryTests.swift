@@ -62,9 +62,9 @@ struct UpstreamQueryTests {
       let found = UpstreamQuery.cookie(message(option(3, 2) + option(10, count) + option(12, 0)).span)
       #expect(found?.count == (count == 8 || (16...40).contains(count) ? count : nil), "\(count)")
     }
-    #expect(UpstreamQuery.cookie(message([]).span) == nil)
-    #expect(UpstreamQuery.cookie(Messages.response("www.example.com", .A).span) == nil)
-    #expect(UpstreamQuery.cookie([].span) == nil)
+    for message in [message([]), Messages.response("www.example.com", .A), []] {
+      #expect(UpstreamQuery.cookie(message.span) == nil)
+    }
   }
 
   @Test("the OPT of an answer with records adds nothing to its code, that of one without does")

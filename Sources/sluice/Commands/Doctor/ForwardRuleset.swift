@@ -1,7 +1,8 @@
 import Foundation
 import IPNetwork
 
-/// The chains that packets which the host forwards go through, as `nft -j list ruleset` prints them (libnftables-json(5)).
+/// The chains that packets go through which the host forwards, or which it receives, as `nft -j list ruleset` prints them
+/// (libnftables-json(5)).
 struct ForwardRuleset {
   struct BaseChain {
     /// Family, table and chain, as `inet filter-mcp forward`.
@@ -21,13 +22,22 @@ struct ForwardRuleset {
   /// The elements of maps, by family, table and name.
   private(set) var maps: [String: JSONValue] = [:]
 
+  /// - Parameters:
+  ///   - listings: of all tables, or of one each.
+  ///   - hook: `forward` or `input`.
   /// - Throws: for what is no ruleset.
-  init(_ json: String) throws {
+  init(_ listings: String..., hook: String = "forward") throws { try self.init(listings, hook: hook) }
+
+  init(_ listings: [String], hook: String) throws {
+    for listing in listings { try add(listing, hook) }
+  }
+
+  private mutating func add(_ json: String, _ hook: String) throws {
     let listing = try JSONDecoder().decode([String: JSONValue].self, from: Data(json.utf8))
     guard case .array(let objects)? = listing["nftables"] else { return }
     for object in objects {
       if let chain = object["chain"], let name = Self.name(chain, chain["name"]) {
-        guard chain["hook"]?.text == "forward" else { continue }
+        guard chain["hook"]?.text == hook else { continue }
         bases.append(
           BaseChain(
             name: name, priority: chain["prio"]?.number ?? 0, isClosed: chain["policy"]?.text == "drop"))

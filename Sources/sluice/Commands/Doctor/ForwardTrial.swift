@@ -1,8 +1,8 @@
 import Foundation
 import IPNetwork
 
-/// A packet that begins something, sent in thought through every chain that hooks forward: whether rules that are not
-/// Sluice's look into the sets that it feeds, and refuse what is not in them.
+/// A packet that begins something, sent in thought through every chain that hooks forward, or input: whether rules that are not
+/// Sluice's look into the sets that it feeds, and refuse what is not in them; whether they let a query come to it.
 struct ForwardTrial {
   /// What a packet carries.
   enum Content: Hashable, CaseIterable {
@@ -12,11 +12,17 @@ struct ForwardTrial {
     case quic
     /// An echo request of ICMP or ICMPv6, by the packet's family.
     case echo
+    /// To the resolver on this host, which Sluice does not have tracked.
+    case query
+
+    /// What servers send to others.
+    static let allCases: [Content] = [.https, .otherTCP, .quic, .echo]
 
     /// Nil for what has no ports.
     var port: Int? {
       switch self {
       case .https, .quic: 443
+      case .query: 53
       case .otherTCP: 4444
       case .echo: nil
       }
@@ -35,12 +41,14 @@ struct ForwardTrial {
     var sets: Set<String>
     /// Whether these hold where it goes.
     var isOpen: Bool
+    /// The host's own address that it is sent to; nil for one of others.
+    var receiver: IPAddress?
 
     /// As nft calls it where it names what a rule is for.
     var layer: String {
       switch content {
       case .https, .otherTCP: "tcp"
-      case .quic: "udp"
+      case .quic, .query: "udp"
       case .echo: source.family == .v4 ? "icmp" : "icmpv6"
       }
     }
@@ -49,14 +57,15 @@ struct ForwardTrial {
     var number: Int {
       switch content {
       case .https, .otherTCP: 6
-      case .quic: 17
+      case .quic, .query: 17
       case .echo: source.family == .v4 ? 1 : 58
       }
     }
 
     /// An address for documentation (RFC 5737, RFC 3849), which nothing else can mean.
     var destination: IPAddress {
-      source.family == .v4
+      if let receiver { return receiver }
+      return source.family == .v4
         ? IPAddress(v4: 198 << 24 | 51 << 16 | 100 << 8 | 1) : IPAddress(high: 0x2001_0DB8_FFFF_0000, low: 1)
     }
   }
@@ -164,19 +173,26 @@ struct ForwardTrial {
         case ("target", "MARK"), ("target", "CONNMARK"): mark = nil
         case ("target", "LOG"), ("target", "NFLOG"), ("target", "CT"), ("target", "TCPMSS"): break
         case ("target", _): return (guess(), behind.union([mark]))
+        // What is not tracked has none of the states that rules of iptables ask for.
+        case ("match", "conntrack"),
+          ("match", "state") where packet.content == .query:
+          return ([], behind.union([mark]))
         default: behind.insert(mark)
         }
       case "vmap":
-        // Which of its verdicts is not told: any of them, or none.
-        let verdicts = verdicts(of: value["data"], in: chain)
-        guard let verdicts else { return (guess(), behind.union([mark])) }
-        var exits: Set<Exit> = []
-        for verdict in verdicts {
+        guard value["key"].map({ hasHeaders(of: $0) }) ?? true else { return ([], behind.union([mark])) }
+        // Where a key cannot be compared: its verdict, or none.
+        guard let pairs = pairs(of: value["data"], in: chain) else { return (guess(), behind.union([mark])) }
+        var (exits, isFound): (Set<Exit>, Bool) = ([], false)
+        for (key, verdict) in pairs {
+          let holds = value["key"].flatMap { equals($0, key, mark) }
+          guard holds != false, !isFound else { continue }
           let ways = end(verdict, in: chain, mark, depth)
           exits.formUnion(ways?.exits ?? [])
           behind.formUnion(ways?.behind ?? [])
+          isFound = holds == true
         }
-        return (exits, behind.union([mark]))
+        return (exits, isFound ? behind : behind.union([mark]))
       default:
         if let ways = end(statement, in: chain, mark, depth) { return (ways.exits, behind.union(ways.behind)) }
       }
@@ -215,7 +231,8 @@ struct ForwardTrial {
     }
   }
 
-  private func verdicts(of data: JSONValue?, in chain: String) -> [JSONValue]? {
+  /// The keys and verdicts of a map.
+  private func pairs(of data: JSONValue?, in chain: String) -> [(key: JSONValue, verdict: JSONValue)]? {
     let elements: JSONValue?
     if let name = data?.text, name.hasPrefix("@") {
       elements = ruleset.maps[ForwardRuleset.sibling(String(name.dropFirst()), of: chain)]
@@ -223,7 +240,10 @@ struct ForwardTrial {
       elements = data?["set"]
     }
     guard case .array(let pairs)? = elements else { return nil }
-    return pairs.compactMap { if case .array(let pair) = $0 { pair.last } else { nil } }
+    return pairs.compactMap { pair in
+      guard case .array(let both) = pair, both.count == 2 else { return nil }
+      return (both[0], both[1])
+    }
   }
 }
 
@@ -285,6 +305,8 @@ extension ForwardTrial {
     switch key {
     case "iifname", "iif": return packet.interface.flatMap { Self.name($0, right) }
     case "oifname", "oif":
+      // What the host receives leaves by none.
+      if packet.receiver != nil { return false }
       if let outgoing = packet.outgoing { return Self.name(outgoing, right) }
       // It is not the one by which it came.
       return packet.interface.flatMap { Self.name($0, right) } == true ? false : nil
@@ -309,7 +331,7 @@ extension ForwardTrial {
 
   private func connection(_ key: String, _ right: JSONValue) -> Bool? {
     switch key {
-    case "state": right.text.map { $0 == "new" }
+    case "state": right.text.map { $0 == (packet.content == .query ? "untracked" : "new") }
     // Nothing translates its destination.
     case "status": right.text.flatMap { ["dnat", "assured", "seen-reply", "dying"].contains($0) ? false : nil }
     case "direction": right.text.map { $0 == "original" }
@@ -348,7 +370,7 @@ extension ForwardTrial {
     if case .array(let ends)? = right["range"], ends.count == 2, let first = ends[0].number, let last = ends[1].number {
       return (first...max(first, last)).contains(port)
     }
-    return right.text.map { $0 == "https" }
+    return right.text.map { $0 == (packet.content == .query ? "domain" : "https") }
   }
 
   /// A number made of the packet's mark; nil where it is not known.

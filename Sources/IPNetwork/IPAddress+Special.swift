@@ -2,6 +2,9 @@ extension IPAddress {
   /// 0.0.0.0 or `::`: no address of anything (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.2).
   package var isUnspecified: Bool { family == .v4 ? low & 0xFFFF_FFFF == 0 : high == 0 && low == 0 }
 
+  /// Of the machine or container that says it (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
+  package var isLoopback: Bool { family == .v4 ? low >> 24 == 127 : high == 0 && low == 1 }
+
   /// Whether the address is an ordinary public unicast address: the only kind that an answer may open by itself.
   ///
   /// Refused: the special-purpose registries of RFC 6890 and what came later, multicast, and every IPv6 form that

@@ -62,7 +62,8 @@ struct PolicyReader {
     do {
       return try ServerName(text)
     } catch {
-      findings.error("server name \(Quoted.text(text)) \(error.reason), expected \(expected)", at: node.location)
+      let instead = error.expected(insteadOf: text)
+      findings.error("server name \(Quoted.text(text)) \(error.reason), expected \(instead)", at: node.location)
       return nil
     }
   }

@@ -198,6 +198,11 @@ extension EndToEnd {
         let stopped = try doctor(bed)
         #expect(stopped.status == 1)
         #expect(stopped.findings.contains { $0.severity == "serious" && $0.text.contains("nobody serves") })
+        _ = try bed.nft("delete table inet sluice")
+        // Without the table nothing is said to be closed.
+        #expect(try !doctor(bed).findings.contains { $0.text.contains("nothing passes") })
+        try follow("table-absent", bed)
+        #expect(try doctor(bed).findings.contains { $0.area == "table" && $0.text.contains("nothing passes") })
         try follow("server-absent", bed, says: "sluice serve --config \(bed.sluice.configurationFile)") {
           try bed.sluice.startAgain()
         }

@@ -1,5 +1,6 @@
 import EgressPolicy
 import IPNetwork
+import Settings
 import Testing
 
 @testable import Serving
@@ -22,5 +23,14 @@ struct HostAddressesTests {
     #expect(warning?.severity == (words == nil ? nil : .warning))
     #expect(
       warning.map { $0.message.contains("cidr \(prefix) \(words ?? "")") && $0.location == location } ?? (words == nil))
+  }
+
+  @Test("of a listen address that is not there what the host has in its network is told")
+  func absent() throws {
+    let listen = ListenAddress(address: try #require(IPAddress("10.77.2.1")))
+    let networks = ["10.77.0.0/16", "10.77.2.0/24"].compactMap { IPPrefix($0) }
+    let own = Set(["10.77.9.1", "10.77.2.254"].compactMap { IPAddress($0) })
+    #expect(HostAddresses.text(absent: listen, own, networks).hasSuffix("; in 10.77.2.0/24 it has 10.77.2.254"))
+    #expect(HostAddresses.text(absent: listen, [], networks).hasSuffix("no interface of this host has the address"))
   }
 }

@@ -19,12 +19,12 @@ import Testing
 
   private func refused(
     _ transport: UInt8 = 6, kind: RefusedConnection.Kind = .closed, closed: GrantLedger.Closed? = nil,
-    held: HeldNetwork? = nil
+    held: HeldNetwork? = nil, asksResolver: Bool = false
   ) throws -> String {
     let connection = RefusedConnection(
       server: 1, kind: kind, source: IPAddress(v4: 0x0A4D_0102), sourcePort: 40_188,
       destination: IPAddress(v4: 0xC000_0201), transport: transport, port: 443, length: 60, time: Self.wall)
-    return text(connection.members(closed, held, clock))
+    return text(connection.members(closed, held, asksResolver: asksResolver, clock))
   }
 
   @Test("a refused packet has its address, its protocol and its port where there is one")
@@ -61,6 +61,8 @@ import Testing
         == tcp + #","network":"10.77.9.0/24","remedy":"\#(EnclosureText.release(network))""#)
     #expect(try refused(kind: .inbound) == tcp + #","remedy":"inbound: [ 443/tcp ]""#)
     #expect(try refused(1, kind: .inbound).hasSuffix(#","remedy":"inbound: any""#))
+    // What a container sends to a listen address that is not there yet is no matter of `inbound:`.
+    #expect(try refused(kind: .inbound, asksResolver: true) == tcp)
   }
 
   @Test("a policy that came into force says what changed, then who wanted it and why")

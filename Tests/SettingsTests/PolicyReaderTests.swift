@@ -178,7 +178,10 @@ import Testing
       ("server: a\nnetworks: 10.0.0.0/24\negress: []", "a list"), ("- a", "a mapping"),
       ("server: a\nnetworks: [ 10.0.0.0/24 ]\negress: []\ninterface: a/b", "interface"),
       ("server: a\nnetworks: [ 10.0.0.0/24 ]\negress: []\ninterface: abcdefghijklmnop", "interface"),
-      ("server: set\nnetworks: [ 10.0.0.0/24 ]\negress: []", "nft"),
+      (
+        "server: set\nnetworks: [ 10.0.0.0/24 ]\negress: []",
+        "nft language or of our own table, expected another name, such as set-mcp"
+      ),
     ])
   func badDocuments(text: String, message: String) throws {
     let (policies, findings) = try loadPolicy(text)

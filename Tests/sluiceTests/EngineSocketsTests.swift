@@ -104,7 +104,7 @@ import Testing
       "/info": #"{"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"]}"#,
       "/networks": """
       [{"Name": "iso", "Driver": "bridge", "IPAM": {"Config": [{"Subnet": "10.77.1.0/24"}, {}]},
-        "Options": {"com.docker.network.bridge.gateway_mode_ipv4": "isolated"}},
+        "Options": {"com.docker.network.bridge.gateway_mode_ipv4": "isolated"}, "Internal": true},
        {"Name": "lan", "Driver": "macvlan", "IPAM": {"Config": null}, "Options": {"parent": "eth1"}}]
       """,
       "/containers/json": #"[{"Id": "c1"}, {"Id": "gone"}]"#,
@@ -128,6 +128,7 @@ import Testing
     #expect(!engine.isPodman && !engine.isRootless)
     #expect(engine.networks.map(\.isolation) == ["com.docker.network.bridge.gateway_mode_ipv4=isolated", nil])
     #expect(engine.networks.map(\.parent) == [nil, "eth1"])
+    #expect(engine.networks.map(\.isInternal) == [true, false])
     let container = try #require(engine.containers.first)
     #expect(engine.containers.count == 1)
     #expect(container.shownName == "web" && container.resolvers == ["10.77.1.1"])

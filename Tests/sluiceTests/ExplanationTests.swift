@@ -295,6 +295,10 @@ private final class Resolving {
     #expect(ExplanationText(free).values["rule"]?.hasPrefix("the client is in no server's network") == true)
     let held = try explain("10.88.1.2", "45.11.0.7")
     #expect(held.decision == .block && held.code == .unknownClient)
+    // Nor does a query come from there, which a client of an open network gets an answer to.
+    let name = try Name(presentation: "api.example.com")
+    #expect(explainer.explain(name, .A, of: nil, client: try address("10.88.1.2")).answer == .drop)
+    #expect(explainer.explain(name, .A, of: nil, client: try address("10.9.9.9")).answer == .nxdomain)
     let letIn = try explain("10.9.9.9", "10.77.2.9", PortRule(8080, .tcp))
     #expect(letIn.decision == .allow && letIn.code == .otherServer && letIn.other == "tools")
     #expect(try explain("10.9.9.9", "10.77.2.9", PortRule(22, .tcp)).decision == .block)

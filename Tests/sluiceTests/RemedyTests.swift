@@ -24,6 +24,8 @@ import Testing
     var bridgeFilter = WaysOut.BridgeFilter(v4: true, v6: true)
     var flowtables: [WaysOut.Flowtable] = []
     var keys = [HostKey(path: "/run/docker.sock", kind: .engine)]
+    /// Of the server's document.
+    var egress = "[]"
 
     init() {
       engine.networks = [
@@ -69,11 +71,13 @@ import Testing
       diagnosis.cutOff = enclosure.cutOff
       diagnosis.vsock = vsock
       diagnosis.keys = keys
+      diagnosis.ownAddresses = host.ownAddresses
       let ways = WaysOut(
         serversByInterface: enclosure.serversByInterface, host: host, bridgeFilter: bridgeFilter, flowtables: flowtables
       )
       let coverage = ListenCoverage(settings.listen.map(\.address), settings.policies, host: host)
       return diagnosis.findings + enclosure.findings + ways.findings + ListenDiagnosis.outside(coverage.gaps)
+        + ListenDiagnosis.unheard(coverage)
     }
 
     private func settings() throws -> Settings {
@@ -88,7 +92,7 @@ import Testing
         state: state
         """
       try Data(text.utf8).write(to: folder.appending(path: "sluice.yaml"))
-      let documents = policies.sorted { $0.key < $1.key }.map { "server: \($0)\n\($1)\negress: []\n" }
+      let documents = policies.sorted { $0.key < $1.key }.map { "server: \($0)\n\($1)\negress: \(egress)\n" }
       try Data(documents.joined(separator: "---\n").utf8).write(to: folder.appending(path: "policy.yaml"))
       let loaded = SettingsLoader.load(path: folder.appending(path: "sluice.yaml").path)
       return try #require(loaded.settings, "\(loaded.diagnostics)")
@@ -212,6 +216,23 @@ import Testing
       } follow: {
         $0.engine.containers[0].resolvers = ["10.77.1.1"]
       },
+      // Its own gateway, which is not listened on: that is what mends it, and not another network's.
+      Row(.containerOtherResolver, says: "10.77.1.1:53 in `listen:`, and a restart") {
+        $0.listen = ["10.88.0.1"]
+      } follow: {
+        $0.listen = ["10.77.1.1"]
+      },
+      Row(.containerOtherResolver, says: "docker run --dns 10.77.1.1 … and no other") {
+        $0.listen = ["10.77.1.1", "127.0.0.1"]
+        $0.engine.containers[0].resolvers = ["127.0.0.1"]
+      } follow: {
+        $0.engine.containers[0].resolvers = ["10.77.1.1"]
+      },
+      Row(.containerOtherPort, says: "10.77.1.1:53 in `listen:`, and a restart") {
+        $0.listen = ["\"10.77.1.1:5353\""]
+      } follow: {
+        $0.listen = ["10.77.1.1"]
+      },
       Row(.containerSeveralResolvers, says: "docker run --dns 10.77.1.1 … once") {
         $0.listen.append("10.77.1.3")
         $0.engine.containers[0].resolvers = ["10.77.1.1", "10.77.1.3"]
@@ -285,6 +306,12 @@ import Testing
     } follow: {
       $0.engine.networks[0].driver = "bridge"
     },
+    Row(.networkInternal, says: "make it without --internal (Compose: `internal: true`)") {
+      $0.egress = "[ api.example.com ]"
+      $0.engine.networks[0].isInternal = true
+    } follow: {
+      $0.engine.networks[0].isInternal = false
+    },
     Row(.gatewayIsolated, says: "make it without com.docker.network.bridge.gateway_mode_ipv4=isolated") {
       $0.engine.networks[0].isolation = "com.docker.network.bridge.gateway_mode_ipv4=isolated"
     } follow: {
@@ -293,6 +320,16 @@ import Testing
   ]
 
   private static let networks: [Row] = [
+    Row(.listenUnheard, says: "the gateway of 10.99.0.0/24 in `listen:`, and a restart") {
+      $0.policies["guest"] = "networks: [ 10.99.0.0/24 ]"
+    } follow: {
+      $0.listen.append("10.99.0.1")
+    },
+    Row(.listenUnheard, says: "the gateway of 10.77.1.0/24 in `listen:`, and a restart") {
+      $0.listen = ["127.0.0.1"]
+    } follow: {
+      $0.listen = ["10.77.1.1"]
+    },
     Row(.listenOutside, says: "a policy with the network around 10.88.0.1") {
       $0.listen.append("10.88.0.1")
     } follow: {
@@ -411,7 +448,8 @@ import Testing
     .upstreamRefusing: "ResolutionTests", .upstreamUntrusted: "SecureUpstreamTests",
     .upstreamIntercepted: "Scenario+Forwarding",
     .listenTaken: "RulesFirstTests",
-    .tableUncompared: "needs a host without nft", .nftablesReload: "EarlyRulesTests",
+    .tableUncompared: "needs a host without nft", .fileUnreadable: "ServiceReadingTests",
+    .nftablesReload: "EarlyRulesTests",
     .nftablesRefused: "the machine's nftables.service is not a test's to change",
     .restartNeeded: "a restart is followed by no finding, PolicyChangesTests has what is compared",
     .configurationWarning: "each has its own, SettingsLoaderTests", .fileExposed: "ConfinementFolderTests",

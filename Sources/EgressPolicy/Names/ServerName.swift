@@ -47,4 +47,12 @@ package enum ServerNameError: Error, Hashable {
     case .reserved: "is a word of the nft language or of our own table"
     }
   }
+
+  /// What is expected in place of the text.
+  package func expected(insteadOf text: String) -> String {
+    switch self {
+    case .reserved: "another name, such as \(text)-mcp"
+    case .empty, .tooLong, .firstCharacter, .character: "a name of a-z, 0-9, '-' and '_' that begins with a letter"
+    }
+  }
 }

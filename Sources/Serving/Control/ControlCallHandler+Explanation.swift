@@ -16,19 +16,18 @@ extension ControlCallHandler {
       service.snapshot, ExplainedHost(settings, closed: service.enclosure.closed), now: policies.clock.seconds())
     explainer.upstreams = settings.upstreams.map(\.description)
     explainer.forwards = service.snapshot.forwards
+    let client = request.query["client"].flatMap { IPAddress($0)?.unmapped }
     var explanation: ControlAPI.Explanation
     switch (try name(request), request.query["address"]) {
     case (let name?, nil):
       guard request.query["port"] == nil else { throw ControlAPI.CallError(400, "port goes with address") }
-      explanation = explainer.explain(name, try type(request), of: place)
+      explanation = explainer.explain(name, try type(request), of: place, client: client)
     case (nil, let text?):
       guard request.query["type"] == nil else { throw ControlAPI.CallError(400, "type goes with name") }
       guard let address = IPAddress(text) else {
         throw ControlAPI.CallError(400, "address is '\(text)'; expected IPv4 or IPv6")
       }
-      explanation = explainer.explain(
-        address.unmapped, try port(request), of: place,
-        client: request.query["client"].flatMap { IPAddress($0)?.unmapped })
+      explanation = explainer.explain(address.unmapped, try port(request), of: place, client: client)
     default: throw ControlAPI.CallError(400, "say what to explain: name or address")
     }
     explanation.client = request.query["client"]

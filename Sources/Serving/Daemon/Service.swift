@@ -269,7 +269,8 @@ package final class Service {
     for event in bridge.early { service.bridgeChanged(event) }
     guard let taken = try outcome?.get(), taken.kept + taken.closed > 0 else { return }
     StandardError.write(
-      "sluice: of an earlier run \(taken.kept) addresses stay open and \(taken.closed) are closed")
+      "sluice: of the addresses of an earlier run \(taken.kept) \(taken.kept == 1 ? "stays" : "stay") open, and "
+        + "\(taken.closed) \(taken.closed == 1 ? "is" : "are") closed")
   }
 
   private func loadTrust() throws(StartError) -> [UpstreamServer: TLSClient] {

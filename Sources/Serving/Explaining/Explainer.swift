@@ -43,11 +43,17 @@ package struct Explainer {
 
   /// What a query gets.
   ///
-  /// - Parameter server: its place in the policy; nil for a client of none.
-  package func explain(_ name: Name, _ type: RRType, of server: Int?) -> ControlAPI.Explanation {
+  /// - Parameters:
+  ///   - server: its place in the policy; nil for a client of none.
+  ///   - client: the address that it comes from, where one is known.
+  package func explain(
+    _ name: Name, _ type: RRType, of server: Int?, client: IPAddress? = nil
+  ) -> ControlAPI.Explanation {
     guard let server else {
       var unknown = ControlAPI.Explanation(decision: .block, code: .unknownClient)
-      (unknown.name, unknown.type, unknown.answer) = (name.description, type.description, rules.unknownClients.answer)
+      (unknown.name, unknown.type) = (name.description, type.description)
+      // From a network that is closed no query comes.
+      unknown.answer = client.map(host.refuses) == true ? .drop : rules.unknownClients.answer
       return unknown
     }
     let question = question(name, type, of: server)

@@ -25,8 +25,27 @@ package enum HostAddresses {
   package static func diagnose(_ settings: Settings) -> [Diagnostic] {
     let absent = absent(of: settings.listen)
     return zip(settings.listen, settings.listenLocations).filter { absent.contains($0.0) }.map { listen, location in
-      .warning("\(listen) is not there yet: no interface of this host has the address", at: location)
+      .warning(text(absent: listen, settings), at: location)
     }
+  }
+
+  /// Of a listen address that is not there yet; where the server's network is there already, what the host has in it.
+  ///
+  /// - Parameter consequence: what follows from it, as the rest of a sentence.
+  package static func text(absent listen: ListenAddress, _ settings: Settings, _ consequence: String = "") -> String {
+    text(absent: listen, all(), settings.policies.flatMap(\.networks).map(\.prefix), consequence)
+  }
+
+  /// - Parameters:
+  ///   - own: the addresses of the host.
+  ///   - networks: those of servers.
+  static func text(
+    absent listen: ListenAddress, _ own: Set<IPAddress>, _ networks: [IPPrefix], _ consequence: String = ""
+  ) -> String {
+    let network = networks.filter { $0.contains(listen.address) }.max { $0.length < $1.length }
+    let other = network.flatMap { network in own.filter(network.contains).min() }
+    let instead = other.map { "; in \(network.map { "\($0)" } ?? "its network") it has \($0)" } ?? ""
+    return "\(listen) is not there yet: no interface of this host has the address\(consequence)\(instead)"
   }
 
   /// A warning for each `cidr` that holds an address of the host, which the fence around the host refuses all the same.

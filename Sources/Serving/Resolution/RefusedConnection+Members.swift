@@ -15,12 +15,15 @@ extension RefusedConnection {
   ///   - closed: what its server had open there, and has no more.
   ///   - held: the network that it came from, if no policy governs it any more.
   ///   - entry: of the policy, which opens the address without a name.
+  ///   - asksResolver: whether it was sent to a listen address, which its network's interface does not have yet.
   func members(
-    _ closed: GrantLedger.Closed?, _ held: HeldNetwork?, entry: StaticPrefixRule? = nil, _ clock: QueryClock
+    _ closed: GrantLedger.Closed?, _ held: HeldNetwork?, entry: StaticPrefixRule? = nil, asksResolver: Bool = false,
+    _ clock: QueryClock
   ) -> AuditMembers {
     var members = AuditMembers(.address, destination).with(.protocol, protocolName)
     if hasPorts { members.append(.port, port) }
-    return members.with(closed?.members(clock)).with(remedy(held)).with(.rule, entry?.location.description)
+    let remedy = asksResolver ? nil : remedy(held)
+    return members.with(closed?.members(clock)).with(remedy).with(.rule, entry?.location.description)
   }
 
   /// Whether an entry opens what the packet was sent to.

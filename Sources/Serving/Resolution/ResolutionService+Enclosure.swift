@@ -60,7 +60,8 @@ extension ResolutionService {
 
   /// Tells of listen addresses at which policy knows no client, once for each state of the host and the policy.
   func tellCoverage(_ snapshot: ResolverSnapshot) {
-    let gaps = ListenCoverage(listeners.sorted(), snapshot.policy.servers, host: host).gaps
+    let held = enclosure.held.map(\.prefix)
+    let gaps = ListenCoverage(listeners.sorted(), snapshot.policy.servers, host: host, held: held).gaps
     for gap in gaps where !enclosure.gaps.contains(gap) {
       StandardError.write("sluice: warning: listen: \(gap.text)")
     }

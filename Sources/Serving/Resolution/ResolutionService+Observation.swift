@@ -78,7 +78,9 @@ extension ResolutionService {
         connection: code, transport: refusal.transport, port: refusal.port, payloadSize: refusal.length,
         client: refusal.source, clientPort: refusal.sourcePort, wallClock: refusal.time),
       server: Array(server.utf8), destination: Array(destination.utf8),
-      refusal.members(closed, held, entry: named, clock))
+      refusal.members(
+        closed, held, entry: named,
+        asksResolver: refusal.kind == .inbound && listeners.contains(refusal.destination), clock))
     if !isStored { refusalCounts.untold(refusal.server.flatMap(ruledName) ?? RefusalCounts.host) }
   }
 

@@ -6,31 +6,42 @@ import Settings
 /// Whom containers ask, and by which addresses they are known.
 extension DockerDiagnosis {
   /// Whether serve answers at an address.
-  func isListenedOn(_ text: String) -> Bool {
-    guard let address = IPAddress(text) else { return false }
-    return settings.listen.contains { $0.address == address || $0.isWildcard && ownAddresses.contains(address) }
+  func isListenedOn(_ text: String) -> Bool { IPAddress(text).map { !listeners(at: $0).isEmpty } ?? false }
+
+  /// Where serve answers, of what a container means by an address: its loopback is its own.
+  private func listeners(at address: IPAddress) -> [ListenAddress] {
+    guard !address.isLoopback else { return [] }
+    return settings.listen.filter { $0.address == address || $0.isWildcard && ownAddresses.contains(address) }
   }
 
   func dns(_ container: DockerEngine.Container) -> [Finding] {
     let (name, asked) = (container.shownName, container.resolvers)
-    let first = settings.listen.first { !$0.isWildcard }?.address.description ?? "ADDRESS"
+    let first = settings.listen.first { !$0.isWildcard && !$0.address.isLoopback }?.address.description ?? "ADDRESS"
     let run = "\(engine.command) run --dns \(nearest(container) ?? first) …"
     if asked.isEmpty {
       return [
         .serious(
           .containerNoResolver, area,
-          "container \(name) has no --dns: it asks Docker's resolver, which asks the host's, so names leave unfiltered",
-          run)
+          "container \(name) has no --dns: Docker's resolver asks the host's for it, unfiltered where that one is on "
+            + "loopback, and in vain where it is not", run)
       ]
     }
     let strangers = asked.filter { !isListenedOn($0) }
-    if !strangers.isEmpty {
+    if let stranger = strangers.first {
+      let what =
+        "container \(name) has \(container.hasResolversOfFile ? "" : "--dns ")\(strangers.joined(separator: ", "))"
+        + (container.hasResolversOfFile ? " in its resolv.conf" : "")
+      return [.serious(.containerOtherResolver, area, what + elsewhere(stranger), remedy(stranger, run))]
+    }
+    if let text = asked.first, let address = IPAddress(text), !listeners(at: address).contains(where: { $0.port == 53 })
+    {
+      let ports = Set(listeners(at: address).map(\.port)).sorted().map { "\($0)" }.joined(separator: ", ")
       return [
-        .serious(
-          .containerOtherResolver, area,
-          "container \(name) has \(container.hasResolversOfFile ? "" : "--dns ")\(strangers.joined(separator: ", "))"
-            + "\(container.hasResolversOfFile ? " in its resolv.conf" : ""), where sluice does not listen",
-          "\(run) and no other")
+        .warning(
+          .containerOtherPort, area,
+          "container \(name) asks \(address) at port 53, where sluice listens at port \(ports): no name is answered, "
+            + "unless a rule of the host's redirects it",
+          "\(ListenAddress(address: address)) in `listen:`, and a restart")
       ]
     }
     guard asked.count > 1 else { return [] }
@@ -40,6 +51,20 @@ extension DockerDiagnosis {
         "container \(name) has several \(container.hasResolversOfFile ? "name servers in its resolv.conf" : "--dns"): "
           + "a denial by one may be asked of the next", "\(run) once")
     ]
+  }
+
+  /// Why nobody answers at a resolver's address.
+  private func elsewhere(_ stranger: String) -> String {
+    IPAddress(stranger)?.isLoopback == true
+      ? ", which is the container's own loopback: sluice is not there" : ", where sluice does not listen"
+  }
+
+  /// An address of the host is one at which it could listen.
+  private func remedy(_ stranger: String, _ run: String) -> String {
+    guard let address = IPAddress(stranger), ownAddresses.contains(address), !address.isLoopback else {
+      return "\(run) and no other"
+    }
+    return "\(ListenAddress(address: address)) in `listen:`, and a restart; or \(run) and no other"
   }
 
   /// The listen address that lies in one of a container's networks.

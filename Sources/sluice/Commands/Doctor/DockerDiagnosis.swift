@@ -77,7 +77,7 @@ struct DockerDiagnosis {
     let governed = engine.containers.filter { isGoverned($0) }
     return engine.containers.flatMap { container in
       published(container) + inbound(container) + held(container) + examine(container)
-    } + engine.networks.flatMap { elsewhere($0) + isolated($0) } + rawPackets(governed) + vsock(governed) + [
+    } + engine.networks.flatMap { elsewhere($0) + isolated($0) + shut($0) } + rawPackets(governed) + vsock(governed) + [
       .ok(
         area,
         "\(engine.containers.count) containers run, \(governed.count) of them in a server's network")
@@ -184,6 +184,20 @@ struct DockerDiagnosis {
         "network \(network.name) of \(server.name.text) has \(mode): the host has no address there, and its containers "
           + "can ask nobody",
         "make it without \(mode), and its gateway an address of `listen:`")
+    ]
+  }
+
+  /// A network that its engine lets nothing out of, although its server's policy does.
+  private func shut(_ network: DockerEngine.Network) -> [Finding] {
+    guard network.isInternal, let server = server(of: network), !server.rules.isEmpty || !server.prefixes.isEmpty else {
+      return []
+    }
+    return [
+      .warning(
+        .networkInternal, area,
+        "network \(network.name) of \(server.name.text) is internal: names are answered, and the engine drops every "
+          + "connection that leaves it",
+        "make it without --internal (Compose: `internal: true`): policy alone says what leaves it")
     ]
   }
 

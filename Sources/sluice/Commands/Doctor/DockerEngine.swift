@@ -75,6 +75,8 @@ struct DockerEngine: Equatable {
     var parent: String?
     /// What keeps the host from having an address in it, as an option of the driver; nil where it has one.
     var isolation: String?
+    /// Whether the engine lets nothing out of it (`--internal`).
+    var isInternal = false
   }
 
   /// Where the packages of Podman put the profile that it calls its default.
@@ -152,7 +154,8 @@ extension DockerEngine {
         subnets: (network.addresses?.ranges ?? []).compactMap { $0.subnet.flatMap { IPPrefix($0) } },
         parent: network.options?["parent"],
         isolation: ["ipv4", "ipv6"].lazy.map { "com.docker.network.bridge.gateway_mode_\($0)" }
-          .first { network.options?[$0] == "isolated" }.map { "\($0)=isolated" })
+          .first { network.options?[$0] == "isolated" }.map { "\($0)=isolated" },
+        isInternal: network.isInternal ?? false)
     }
     containers = try (get("/containers/json", as: [Listed].self) ?? []).compactMap { listed in
       guard let told = try get("/containers/\(listed.id)/json", as: Told.self) else { return nil }
@@ -205,12 +208,14 @@ extension DockerEngine {
     var driver: String
     var addresses: Addresses?
     var options: [String: String]?
+    var isInternal: Bool?
 
     enum CodingKeys: String, CodingKey {
       case name = "Name"
       case driver = "Driver"
       case addresses = "IPAM"
       case options = "Options"
+      case isInternal = "Internal"
     }
   }
 

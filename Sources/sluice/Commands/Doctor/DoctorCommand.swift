@@ -30,10 +30,11 @@ struct DoctorCommand: ParsableCommand {
       findings += HostDiagnosis.machine(settings)
       findings += HostDiagnosis.server(
         settings, control: settings.control.path, configuration: configuration.config)
-      findings += ListenDiagnosis.addresses(settings.listen) + ListenDiagnosis.taken(settings.listen)
-      findings += ListenDiagnosis.outside(ListenCoverage.ofThisHost(settings).gaps)
+      findings += ListenDiagnosis.addresses(settings) + ListenDiagnosis.taken(settings.listen)
+      let coverage = ListenCoverage.ofThisHost(settings, held: EnclosureDiagnosis.held(settings))
+      findings += ListenDiagnosis.outside(coverage.gaps) + ListenDiagnosis.unheard(coverage)
       findings += ListenDiagnosis.podman(settings.listen, folder: podman)
-      findings += HostDiagnosis.table(settings)
+      findings += HostDiagnosis.table(settings, configuration: configuration.config)
       findings += HostDiagnosis.sets(settings) + HostDiagnosis.filters(settings)
       findings += HostDiagnosis.enclosure(settings)
       findings += DockerDiagnosis.findings(

@@ -31,11 +31,18 @@ struct EnclosureDiagnosis {
     do throws(SystemError) {
       return try Self(settings)?.diagnostics ?? []
     } catch {
-      let whole = SourceLocation(file: settings.policies.first?.location.file ?? "", line: 0, column: 0)
       return [
-        .warning("which networks are enclosed is not known: interfaces and routes cannot be read: \(error)", at: whole)
+        .warning(
+          "which networks are enclosed is not known: interfaces and routes cannot be read: \(error)",
+          at: whole(settings))
       ]
     }
+  }
+
+  /// For what stands in no line: the first policy's file, else the configuration.
+  private static func whole(_ settings: Settings) -> SourceLocation {
+    let file = settings.policies.first?.location.file ?? settings.listenLocations.first?.file
+    return SourceLocation(file: file ?? "", line: 0, column: 0)
   }
 
   /// Warnings for `check`, each where the network stands.
@@ -54,10 +61,19 @@ struct EnclosureDiagnosis {
       guard let server = link.servers.first.map({ settings.policies[Int($0)] }) else { continue }
       findings.append(.warning(EnclosureText.others(link.others, behind: link.interface), at: server.location))
     }
-    if let damage { findings.append(.warning(damage, at: SourceLocation(file: "", line: 0, column: 0))) }
-    let whole = SourceLocation(file: settings.policies.first?.location.file ?? "", line: 0, column: 0)
+    let whole = Self.whole(settings)
+    if let damage { findings.append(.warning(damage, at: whole)) }
     findings += surroundings.held.map { Diagnostic.warning(EnclosureText.held($0), at: whole) }
     return findings
+  }
+
+  /// The networks that stay closed; none where that cannot be read, which `diagnose` tells.
+  static func held(_ settings: Settings) -> [IPPrefix] {
+    do throws(SystemError) {
+      return try Self(settings)?.held.map(\.prefix) ?? []
+    } catch {
+      return []
+    }
   }
 
   /// What of the list of networks that were governed cannot be read.
@@ -119,7 +135,7 @@ struct EnclosureDiagnosis {
           "enclosure",
           links.isEmpty
             ? "no server's network lies behind an interface of this host yet"
-            : "\(links.joined(separator: ", ")): nothing passes but what policy allows"))
+            : "behind \(links.joined(separator: ", ")) lie servers' networks, and nothing else"))
     }
     return findings
   }

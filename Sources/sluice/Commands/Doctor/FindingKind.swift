@@ -6,6 +6,7 @@ enum FindingKind: String, CaseIterable {
   case fileWritable = "file-writable"
   case fileOwner = "file-owner"
   case fileExposed = "file-exposed"
+  case fileUnreadable = "file-unreadable"
   case logFolder = "log-folder"
   case logReadable = "log-readable"
   case controlFolder = "control-folder"
@@ -33,6 +34,7 @@ enum FindingKind: String, CaseIterable {
   case restartNeeded = "restart-needed"
 
   // Rules
+  case tableAbsent = "table-absent"
   case tableDiffers = "table-differs"
   case tableUncompared = "table-uncompared"
   case nftablesReload = "nftables-reload"
@@ -64,6 +66,7 @@ enum FindingKind: String, CaseIterable {
   // Addresses that serve listens on
   case listenAbsent = "listen-absent"
   case listenOutside = "listen-outside"
+  case listenUnheard = "listen-unheard"
   /// Followed in RulesFirstTests.
   case listenTaken = "listen-taken"
   case podmanFile = "podman-file"
@@ -86,6 +89,7 @@ enum FindingKind: String, CaseIterable {
   case containerHeld = "container-held"
   case containerNoResolver = "container-no-resolver"
   case containerOtherResolver = "container-other-resolver"
+  case containerOtherPort = "container-other-port"
   case containerSeveralResolvers = "container-several-resolvers"
   case containerVolume = "container-volume"
   case containerPrivileged = "container-privileged"
@@ -95,6 +99,7 @@ enum FindingKind: String, CaseIterable {
   case containerPublishes = "container-publishes"
   case driverBeside = "driver-beside"
   case gatewayIsolated = "gateway-isolated"
+  case networkInternal = "network-internal"
   case vsockOpen = "vsock-open"
   case vsockUnknown = "vsock-unknown"
 }

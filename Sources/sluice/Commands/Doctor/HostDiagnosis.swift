@@ -44,6 +44,9 @@ enum HostDiagnosis {
             "chown root \(path)"))
       }
     }
+    findings += ServiceReading.faults(settings, configuration).map { fault in
+      .warning(.fileUnreadable, "files", fault.text, fault.remedy)
+    }
     if let path = Confinement.exposed(settings, configuration).first {
       findings.append(
         .warning(
@@ -239,20 +242,25 @@ enum HostDiagnosis {
 
   // MARK: - The table
 
-  static func table(_ settings: Settings) -> [Finding] {
+  static func table(_ settings: Settings, configuration: String) -> [Finding] {
     guard settings.firewall.mode == .managed, geteuid() == 0 else { return [] }
     var findings: [Finding] = []
     do {
       let plan = FirewallPlan(settings, settings.policies.inForceNow())
       let difference = try FirewallDifference(plan, state: settings.state)
+      let table = "inet \(settings.firewall.table)"
       findings.append(
-        difference.isEmpty
-          ? .ok("table", "inet \(settings.firewall.table) is as the configuration wants it")
-          : .serious(
-            .tableDiffers, "table",
-            "inet \(settings.firewall.table) is not as the configuration wants it (\(difference.lines.count) lines differ)",
-            "see `sluice firewall diff`; a running sluice puts it right, once it is restarted where `sluice status` says that it must "
-              + "be; else `sluice firewall install`"))
+        difference.isAbsent
+          ? .serious(
+            .tableAbsent, "table", "there is no table \(table): nothing keeps any container from any address",
+            "sluice firewall install --config \(configuration), or start sluice")
+          : difference.isEmpty
+            ? .ok("table", "\(table) is as the configuration wants it: nothing passes but what policy allows")
+            : .serious(
+              .tableDiffers, "table",
+              "\(table) is not as the configuration wants it (\(counted(difference.lines.count, "line")) of difference)",
+              "see `sluice firewall diff`; a running sluice puts it right, once it is restarted where `sluice status` says that it must "
+                + "be; else `sluice firewall install`"))
     } catch {
       findings.append(
         .warning(

@@ -6,11 +6,10 @@ import Settings
 /// What `doctor` finds out about the addresses that Sluice listens on.
 enum ListenDiagnosis {
   /// Those that are not there yet.
-  static func addresses(_ listen: [ListenAddress]) -> [Finding] {
-    HostAddresses.absent(of: listen).map { address in
+  static func addresses(_ settings: Settings) -> [Finding] {
+    HostAddresses.absent(of: settings.listen).map { address in
       .warning(
-        .listenAbsent, "listen",
-        "\(address) is not there yet: no interface of this host has the address, and nobody can ask there",
+        .listenAbsent, "listen", HostAddresses.text(absent: address, settings, ", and nobody can ask there"),
         "make its network (docker network create --gateway \(address.address) …), or take it out of `listen:`")
     }
   }
@@ -28,6 +27,11 @@ enum ListenDiagnosis {
         gap.candidate.map { "networks: the one around \(gap.listen) instead of \($0.network), or the other way round" }
           ?? "a policy with the network around \(gap.listen), or take it out of `listen:`")
     }
+  }
+
+  /// Servers whose containers cannot ask at their own gateway.
+  static func unheard(_ coverage: ListenCoverage) -> [Finding] {
+    coverage.unheard.map { [.warning(.listenUnheard, "listen", $0.text, $0.remedy)] } ?? []
   }
 
   // MARK: - Podman

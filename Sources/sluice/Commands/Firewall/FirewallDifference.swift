@@ -12,6 +12,8 @@ struct FirewallDifference {
   private(set) var lines: [String] = []
 
   var isEmpty: Bool { lines.isEmpty }
+  /// Whether the kernel has no such table at all.
+  let isAbsent: Bool
 
   /// - Throws: `StartError` when nft cannot be run or refuses.
   init(_ plan: FirewallPlan, state: String) throws {
@@ -23,7 +25,7 @@ struct FirewallDifference {
       input: try Ruleset.render(plan, surroundings, hooksDevices: false))
     guard wanted.status == 0 else { throw StartError("nft cannot lay out the wanted table: \(wanted.errors)") }
     let present = try HostProgram.run(["/usr/sbin/nft", "-s", "list", "table", "inet", plan.table], input: "")
-    let isAbsent = present.status != 0 && present.errors.contains("No such file or directory")
+    isAbsent = present.status != 0 && present.errors.contains("No such file or directory")
     guard present.status == 0 || isAbsent else { throw StartError("nft cannot list the table: \(present.errors)") }
     if isAbsent { lines.append("- there is no table \(table)") }
     // Of the chains that hook devices the other namespace has none.

@@ -28,7 +28,8 @@ struct CheckCommand: ParsableCommand {
     if let settings = loaded.settings {
       findings += LogFolder.check(settings) + ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
       findings += PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
-      findings += ListenCoverage.diagnose(settings) + EnclosureDiagnosis.diagnose(settings)
+      findings += ListenCoverage.diagnose(settings, held: EnclosureDiagnosis.held(settings))
+      findings += EnclosureDiagnosis.diagnose(settings) + ServiceReading.check(settings, configuration.config)
       findings += StartConditions.diagnose(settings) + UpstreamTrust.diagnose(settings)
       if settings.policies.isEmpty {
         findings.append(
@@ -50,6 +51,7 @@ struct CheckCommand: ParsableCommand {
         print(
           "ok: \(counted(settings.policies.count, "server")), \(counted(policy.nameCount, "name")), policy \(policy.fingerprint)"
         )
+        PolicyNotice.tell(settings)
       }
     }
     if failed { throw ExitCode.failure }

@@ -48,6 +48,7 @@ struct ExplainCommand: ParsableCommand {
     if let settings = loaded.settings {
       caller = ControlCaller(socket: settings.control.path)
       explanation = try explain(subject, settings)
+      if !live { PolicyNotice.tell(settings) }
       if json { explanation = explanation.named }
     } else {
       caller = ControlCaller(socket: try ConfigurationOption.paths(configuration.config).control.path)
@@ -76,6 +77,7 @@ struct ExplainCommand: ParsableCommand {
         self = .address(address.unmapped, port)
         return
       }
+      try AskedName.check(destination)
       guard let type = RRType(mnemonic: (detail ?? "A").uppercased()) else {
         throw ValidationError(
           "'\(detail ?? "")' is no record type; expected a mnemonic such as AAAA, or TYPE and a number")
@@ -122,7 +124,7 @@ struct ExplainCommand: ParsableCommand {
     }
     var explanation =
       switch subject {
-      case .name(let name, let type): explainer.explain(name, type, of: server)
+      case .name(let name, let type): explainer.explain(name, type, of: server, client: client?.unmapped)
       case .address(let address, let port): explainer.explain(address, port, of: server, client: client?.unmapped)
       }
     explanation.client = client?.description

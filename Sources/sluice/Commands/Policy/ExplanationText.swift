@@ -92,7 +92,9 @@ struct ExplanationText {
     case .special: "answered from the local zones, never forwarded"
     case .root, .singleLabel: place.map { "\($0), but a single label is never forwarded" } ?? "never forwarded"
     case .reverseName: "answered from what is open for the server, never forwarded"
-    case .rawAddress: "no entry with cidr: holds it; a name that resolves to it opens it for a time"
+    case .rawAddress:
+      "no entry with cidr: holds it; a name that resolves to it opens it for a time"
+        + (told.live == nil ? ", and --live says whether one has" : "")
     case .notEnforced:
       told.decision == .block
         ? "firewall.mode is sets: what is open without a name, your own rules say"

@@ -362,7 +362,7 @@ extension ResolutionService {
 
   /// Notes for which name addresses will be open, and until when. It is written while the kernel is at work, or just before
   /// the answer leaves.
-  func keepRecord(of planned: ResolutionEngine<any ReplyPath>.Planned) { append(entries(of: planned, opened: now)) }
+  func keepRecord(of planned: ResolutionEngine.Planned) { append(entries(of: planned, opened: now)) }
 
   /// Notes that elements are held for longer than their answers had promised.
   func keepRecord(ofHolders elements: [GrantElement]) {
@@ -446,7 +446,7 @@ extension ResolutionService {
     _ = reactor.schedule(at: reactor.now) { [unowned self] in rewriteOpen(journal, from: cursor) }
   }
 
-  private func entries(of planned: ResolutionEngine<any ReplyPath>.Planned, opened: UInt64) -> [JournalEntry] {
+  private func entries(of planned: ResolutionEngine.Planned, opened: UInt64) -> [JournalEntry] {
     engine.ledger.wanted(planned.elements, by: planned.key).compactMap { element, until in
       entry(planned.key, element, until: until, opened: opened)
     }

@@ -501,7 +501,7 @@ struct EngineQuestionTests {
   @Test("an upstream that TLS cannot be used with is SERVFAIL, told with the cause")
   func upstreamUntrusted() throws {
     let talk = try Conversation(try World())
-    let said = ResolutionEngine<Int>.UpstreamResult.untrusted(
+    let said = ResolutionEngine.UpstreamResult.untrusted(
       cause: "certificate-expired", server: "tls://192.0.2.54:853#a.example")
     let finished = try talk.finished(talk.engine.answered(try talk.ask(api), said, now: talk.now, epoch: 1))
     #expect(finished.response.responseCode == .SERVFAIL && finished.response.extendedError == .noReachableAuthority)

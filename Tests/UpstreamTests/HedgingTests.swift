@@ -75,7 +75,9 @@ struct HedgingTests {
     }
     #expect(second.lapse == 415_000_000 && !second.isHedged && second.server == 1)
     let answer = Messages.response("www.example.com", .A, id: 1)
-    guard case .finish(_, server: 0, attempt: 0) = exchange.received(answer.span, for: 0, now: 20_000_000, id: 3) else {
+    guard
+      case .finish(message: _, server: 0, attempt: 0) = exchange.received(answer.span, for: 0, now: 20_000_000, id: 3)
+    else {
       Issue.record("the first is not heard")
       return
     }

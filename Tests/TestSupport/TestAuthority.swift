@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// An authority for certificates that lives as long as a test, in a folder of its own. Made by `openssl`.
+/// An authority for certificates, in a folder of its own that lasts as long as the process. Made by `openssl`.
 package final class TestAuthority: Sendable {
   /// A certificate with its key, as files in PEM.
   package struct Identity: Sendable {
@@ -46,11 +46,7 @@ package final class TestAuthority: Sendable {
     )
   }
 
-  deinit {
-    try? FileManager.default.removeItem(at: folder)
-  }
-
-  /// Those of authorities that last as long as the process.
+  /// Removed when the process ends: certificates are used for longer than their authority.
   private static let folders = Mutex<[URL]>([])
   private static let removal: Void = {
     atexit {

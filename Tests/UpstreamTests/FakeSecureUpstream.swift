@@ -90,6 +90,8 @@ final class FakeSecureUpstream: Sendable {
       certificateChain: try NIOSSLCertificate.fromPEMFile(identity.certificate).map { .certificate($0) },
       privateKey: .privateKey(try NIOSSLPrivateKey(file: identity.key, format: .pem)))
     (configuration.minimumTLSVersion, configuration.maximumTLSVersion) = (.tlsv1, newest)
+    // A client's farewell is not waited for.
+    configuration.shutdownTimeout = .milliseconds(20)
     return try NIOSSLContext(configuration: configuration)
   }
 

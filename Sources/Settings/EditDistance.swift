@@ -2,11 +2,23 @@
 package enum EditDistance {
   /// The nearest of `words` when it is near enough to be a slip.
   package static func nearest(to text: String, among words: [String]) -> String? {
-    guard text.utf8.count <= 64 else { return nil }
+    guard text.utf8.count <= longest else { return nil }
     let ranked = words.map { (word: $0, distance: between(text.lowercased(), $0)) }
     guard let best = ranked.min(by: { $0.distance < $1.distance }) else { return nil }
     return best.distance <= max(2, best.word.count / 3) && best.distance < best.word.count ? best.word : nil
   }
+
+  /// `words` by their distance from `text`; those at one distance in the order in which they were. Of a text that no word is
+  /// near to, for it is too long, all in their order.
+  static func nearestFirst(_ words: [String], to text: String) -> [String] {
+    guard text.utf8.count <= longest else { return words }
+    let text = text.lowercased()
+    return words.enumerated().map { (at: $0, word: $1, distance: between(text, $1)) }
+      .sorted { ($0.distance, $0.at) < ($1.distance, $1.at) }.map(\.word)
+  }
+
+  /// Octets of a text that words are compared with: it may come from anywhere.
+  private static let longest = 64
 
   /// Insertions, removals and replacements from one text to the other (Levenshtein).
   static func between(_ left: String, _ right: String) -> Int {

@@ -34,6 +34,18 @@ package enum Quantity {
   /// A duration in milliseconds, in the largest unit that divides it.
   static func duration(_ milliseconds: Int) -> String { present(milliseconds, durations.reversed()) }
 
+  /// A duration in seconds, as people write it: `1d`, `1h30m`.
+  package static func duration(seconds: UInt64) -> String {
+    guard seconds > 0 else { return "0s" }
+    var (text, rest) = ("", seconds)
+    for (unit, factor) in durations.reversed() where factor >= 1000 {
+      let length = UInt64(factor / 1000)
+      if rest >= length { text += "\(rest / length)\(unit)" }
+      rest %= length
+    }
+    return text
+  }
+
   /// Octets, in the largest unit that divides them.
   package static func size(_ octets: Int) -> String { present(octets, OctetCount.units) }
 

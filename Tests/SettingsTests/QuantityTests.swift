@@ -24,6 +24,16 @@ struct QuantityTests {
     #expect(Quantity.seconds(String(repeating: "\(most)s", count: 2_001)) == nil)
   }
 
+  @Test("a time is written as it is read, in the largest units")
+  func durations() {
+    for (seconds, text) in [(0, "0s"), (59, "59s"), (5_400, "1h30m"), (86_400, "1d"), (90_061, "1d1h1m1s")]
+      as [(UInt64, String)]
+    {
+      #expect(Quantity.duration(seconds: seconds) == text)
+      #expect(Quantity.seconds(text) == seconds)
+    }
+  }
+
   @Test("an address with a port is read, and what only looks like one is not")
   func endpoints() throws {
     for (text, port) in [

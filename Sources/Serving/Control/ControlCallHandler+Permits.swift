@@ -100,7 +100,7 @@ extension ControlCallHandler {
 
   private func serverName(_ text: String) throws(ControlAPI.CallError) -> ServerName {
     guard let serverIndex = service.snapshot.policy.server(named: text) else {
-      throw ControlAPI.CallError(404, "there is no server \(text)")
+      throw unknownServer(text)
     }
     return service.snapshot.policy.servers[serverIndex].name
   }
@@ -110,11 +110,15 @@ extension ControlCallHandler {
     guard max > 0 else {
       throw ControlAPI.CallError(409, "the configuration allows no permits (permits: max): put the name into a policy")
     }
-    guard let seconds = UInt64(text), seconds > 0, seconds <= max else {
+    let bound = "\(Quantity.duration(seconds: max)) at most (permits: max of the configuration)"
+    guard let seconds = UInt64(text), seconds > 0 else {
+      throw ControlAPI.CallError(400, "seconds is '\(text)'; expected a number of seconds, \(bound)")
+    }
+    guard seconds <= max else {
       throw ControlAPI.CallError(
         400,
-        "seconds is '\(text)'; expected 1 to \(max) (permits: max of the configuration): what is needed for longer "
-          + "belongs into a policy")
+        "a permit for \(Quantity.duration(seconds: seconds)) is too long; expected \(bound): what is needed for longer "
+          + "belongs into the policy, with `until:`")
     }
     return seconds
   }

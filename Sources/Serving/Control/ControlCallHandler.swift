@@ -99,9 +99,13 @@ final class ControlCallHandler {
     let servers = service.snapshot.policy.servers
     guard let name = request.query["server"] else { return Array(servers.indices) }
     guard let serverIndex = service.snapshot.policy.server(named: name) else {
-      throw ControlAPI.CallError(404, "there is no server \(name)")
+      throw unknownServer(name)
     }
     return [serverIndex]
+  }
+
+  func unknownServer(_ name: String) -> ControlAPI.CallError {
+    ControlAPI.CallError(404, UnknownServer.text(name, among: service.snapshot.policy.servers.map(\.name.text)))
   }
 
   func name(_ request: ControlRequest) throws(ControlAPI.CallError) -> Name? {

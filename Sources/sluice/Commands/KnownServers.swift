@@ -8,10 +8,7 @@ import Settings
 enum KnownServers {
   /// Prints that there is no such server, and exits with 1.
   static func refuse(_ server: String, _ known: [String]) throws -> Never {
-    let near = EditDistance.nearest(to: server, among: known).map { ", did you mean \($0)?" } ?? ""
-    let listed = known.isEmpty ? "" : "; servers: \(known.prefix(shown).joined(separator: ", "))"
-    let more = known.count > shown ? ", …" : ""
-    StandardError.write("sluice: there is no server \(server)\(near)\(listed)\(more)")
+    StandardError.write("sluice: \(UnknownServer.text(server, among: known))")
     throw ExitCode.failure
   }
 
@@ -40,6 +37,4 @@ enum KnownServers {
     }
     return isThere
   }
-
-  private static let shown = 20
 }

@@ -22,6 +22,8 @@ struct CacheCommand: ParsableCommand {
     @Option(help: "Only this name.") var name: String?
     @Flag(help: "Print one JSON object a line.") var json = false
 
+    func validate() throws { try NameArgument.check(name, "--name") }
+
     func run() throws { try CacheCommand.list(control, server, name, json) }
   }
 
@@ -32,6 +34,8 @@ struct CacheCommand: ParsableCommand {
     @Argument(help: "The server.", completion: ServerNames.completion) var server: String
     @Argument(help: "The name.") var name: String
     @Flag(help: "Print one JSON object a line.") var json = false
+
+    func validate() throws { try NameArgument.check(name) }
 
     func run() throws {
       guard try CacheCommand.list(control, server, name, json) > 0 else {
@@ -57,6 +61,11 @@ struct CacheCommand: ParsableCommand {
     @OptionGroup var scope: ServerScope
     @Option(help: "Only this name's.") var name: String?
     @Flag(help: "Print one JSON object.") var json = false
+
+    func validate() throws {
+      try NameArgument.check(name, "--name")
+      try scope.refuseUnattended()
+    }
 
     func run() throws {
       try scope.confirm(name.map { "Forget the answers for \($0)" } ?? "Forget all answers")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Control
 import ControlAPI
+import IPNetwork
 import LinuxIO
 
 struct GrantsRevokeCommand: ParsableCommand {
@@ -26,6 +27,11 @@ struct GrantsRevokeCommand: ParsableCommand {
     if scope.server == nil, name == nil, address == nil {
       throw ValidationError("say what to close: --server, --name or --address")
     }
+    if let address, IPAddress(address) == nil {
+      throw ValidationError("--address is '\(address)'; expected an IPv4 or IPv6 address")
+    }
+    try NameArgument.check(name, "--name")
+    try scope.refuseUnattended()
   }
 
   func run() throws {

@@ -30,8 +30,8 @@ struct QueryCommand: ParsableCommand {
 
   func validate() throws {
     if (server == nil) == (client == nil) { throw ValidationError("say as whom to ask: --server or --client") }
-    try AskedName.check(name)
     if short, json { throw ValidationError("--short and --json exclude each other") }
+    try NameArgument.check(name)
   }
 
   func run() throws {

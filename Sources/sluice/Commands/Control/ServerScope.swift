@@ -12,16 +12,20 @@ struct ServerScope: ParsableArguments {
     if isEvery, server != nil { throw ValidationError("--all and --server exclude each other") }
   }
 
-  /// Lets the command go on, or asks where a person can answer.
+  /// For a command's `validate`, so that what is told of the usage is that command's.
+  ///
+  /// - Throws: `ValidationError` (exit 64) where neither is given and no person can answer.
+  func refuseUnattended() throws {
+    guard server == nil, !isEvery, isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0 else { return }
+    throw ValidationError("this may cut connections of every server: say --all, or --server NAME for one")
+  }
+
+  /// Lets the command go on, or asks where neither is given.
   ///
   /// - Parameter deed: what is done to every server, as the beginning of a question.
-  /// - Throws: `ValidationError` (exit 64) where neither is given and no person can answer; `ExitCode.failure` where the
-  ///   answer is no.
+  /// - Throws: `ExitCode.failure` where the answer is no.
   func confirm(_ deed: String) throws {
     guard server == nil, !isEvery else { return }
-    guard isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else {
-      throw ValidationError("this may cut connections of every server: say --all, or --server NAME for one")
-    }
     StandardError.write("\(deed) of every server, and cut what is connected there? [y/N]")
     guard ["y", "yes"].contains(readLine()?.trimmingCharacters(in: .whitespaces).lowercased()) else {
       StandardError.write("sluice: nothing was changed")

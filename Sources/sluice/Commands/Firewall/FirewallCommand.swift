@@ -126,11 +126,15 @@ struct FirewallCommand: ParsableCommand {
     @OptionGroup var configuration: ConfigurationOption
     @Argument(help: "The network, as it was governed.") var network: String
 
-    func run() throws {
-      let (plan, settings) = try FirewallCommand.plan(configuration)
-      guard let prefix = IPPrefix(network) else {
+    func validate() throws {
+      if IPPrefix(network) == nil {
         throw ValidationError("'\(network)' is no network, expected one such as 10.77.1.0/24")
       }
+    }
+
+    func run() throws {
+      guard let prefix = IPPrefix(network) else { return }
+      let (plan, settings) = try FirewallCommand.plan(configuration)
       do {
         try StateFolder.change(plan.table, at: settings.state) { try $0.release(prefix, beside: plan) }
       } catch {

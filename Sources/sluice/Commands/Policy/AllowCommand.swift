@@ -27,8 +27,10 @@ struct AllowCommand: ParsableCommand {
     @OptionGroup var control: ControlOption
     @Option(help: "The server.", completion: ServerNames.completion) var server: String
     @Option(help: "A name, or a pattern such as *.example.com, as behind `host:` in a policy.") var name: String
-    @Option(name: .customLong("for"), help: "For how long: 30m, 2h, 1h30m, 1d; `permits: max` at most.") var duration:
-      String
+    @Option(
+      name: .customLong("for"),
+      help: ArgumentHelp("For how long: 30m, 2h, 1h30m, 1d; `permits: max` at most.", valueName: "time"))
+    var duration: String
     @Option(help: "Why: for those who read the audit log.") var reason: String
     @Option(help: "Ports to open, such as 443/tcp,22/tcp, or any.") var ports: String?
     @Option(help: "Record types to answer, such as A,AAAA,HTTPS.") var types: String?
@@ -36,11 +38,26 @@ struct AllowCommand: ParsableCommand {
     @OptionGroup var times: TimeOption
 
     func validate() throws {
-      guard let seconds = Quantity.seconds(duration), seconds > 0, seconds <= 7 * 86_400 else {
-        throw ValidationError("--for is '\(duration)'; expected a time such as 90s, 30m, 1h30m, 1d, and 7d at most")
-      }
+      if let fault = Self.fault(ofDuration: duration) { throw ValidationError("--for is '\(duration)'\(fault)") }
       if reason.allSatisfy(\.isWhitespace) { throw ValidationError("--reason is empty; say why the name is allowed") }
     }
+
+    /// What is wrong with a time, and what was expected; nil where nothing is. `permits: max` is the server's to know.
+    private static func fault(ofDuration text: String) -> String? {
+      if text.allSatisfy({ $0.isASCII && $0.isNumber }), !text.isEmpty {
+        return ", without a unit; expected \(text)s, \(text)m, \(text)h or \(text)d"
+      }
+      guard let seconds = Quantity.seconds(text) else {
+        return "; expected whole seconds as numbers with s, m, h or d, such as 90s, 30m, 1h30m, 1d"
+      }
+      if seconds == 0 { return ", which is no time; expected one such as 30m" }
+      guard seconds > mostSeconds else { return nil }
+      return "; expected 7d at most, whatever `permits: max` says (24h without it): what is needed for longer belongs "
+        + "into the policy, with `until:`"
+    }
+
+    /// What `permits: max` may be at most.
+    private static let mostSeconds: UInt64 = 7 * 86_400
 
     func run() throws {
       let (permit, octets) = try control.call(

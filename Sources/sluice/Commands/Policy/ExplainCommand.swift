@@ -40,6 +40,8 @@ struct ExplainCommand: ParsableCommand {
   @Flag(help: "Ask the running server as well: its policy, cache and grants.") var live = false
   @Flag(help: "Print one JSON object.") var json = false
 
+  func validate() throws { _ = try Subject(destination, detail) }
+
   func run() throws {
     let subject = try Subject(destination, detail)
     let loaded = ConfigurationOption.read(configuration.config)
@@ -77,7 +79,7 @@ struct ExplainCommand: ParsableCommand {
         self = .address(address.unmapped, port)
         return
       }
-      try AskedName.check(destination)
+      try NameArgument.check(destination, behindAddress: true)
       guard let type = RRType(mnemonic: (detail ?? "A").uppercased()) else {
         throw ValidationError(
           "'\(detail ?? "")' is no record type; expected a mnemonic such as AAAA, or TYPE and a number")
@@ -117,11 +119,7 @@ struct ExplainCommand: ParsableCommand {
     explainer.forwards = settings.forwardZones
     let client = IPAddress(clientOrServer)
     let server = client.map { policy.clients.server(of: $0.unmapped) } ?? policy.server(named: clientOrServer)
-    guard client != nil || server != nil else {
-      throw ValidationError(
-        "'\(clientOrServer)' is neither an address nor a server; servers: "
-          + settings.policies.map(\.name.text).joined(separator: ", "))
-    }
+    if client == nil, server == nil { try KnownServers.refuse(clientOrServer, settings.policies.map(\.name.text)) }
     var explanation =
       switch subject {
       case .name(let name, let type): explainer.explain(name, type, of: server, client: client?.unmapped)

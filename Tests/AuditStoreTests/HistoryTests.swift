@@ -45,6 +45,23 @@ import Testing
     }
   }
 
+  @Test("what tells of other lines counts nothing a second time, and is there among the codes")
+  func countedElsewhere() throws {
+    let scratch = Scratch()
+    let store = try openStore(scratch.log)
+    push(store, 1, code: .granted, members: "")
+    push(store, 1, code: .familiesDiffer, members: "")
+    store.stop()
+    func counts(_ member: LogLine.Member) throws -> [UInt64] {
+      var tally = LogTally(by: member)
+      var reader = AuditReader(path: scratch.log, filter: LogFilter())
+      try reader.read { tally.add($0) }
+      return tally.first(10).map(\.count)
+    }
+    for member in [LogLine.Member.destination, .server, .client, .type] { #expect(try counts(member) == [1]) }
+    #expect(try counts(.code) == [1, 1])
+  }
+
   @Test("what a killed run of a version with one kind of window left is in the log")
   func earlierVersion() throws {
     let scratch = Scratch()

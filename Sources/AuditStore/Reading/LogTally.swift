@@ -49,6 +49,10 @@ package struct LogTally: LogSink {
     // What an operator asked in a client's name, the client did not; and that it was asked, no server did.
     if line.isByOperator { return }
     if let code = line[.code], AuditCode.askedByOperator.isSpelled(code) { return }
+    // What tells of other lines would count their names, servers and clients once more.
+    if member != .code, let code = line[.code], AuditCode.countedElsewhere.contains(where: { $0.isSpelled(code) }) {
+      return
+    }
     // Some events of the service itself are about nothing that has a name.
     guard let key = line[member], !key.isEmpty else { return }
     let index = entry(for: key)

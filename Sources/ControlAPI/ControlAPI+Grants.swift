@@ -38,6 +38,9 @@ extension ControlAPI {
     package var maxBytes: UInt64?
     /// When its entry ends, as `ControlAPI.time`.
     package var until: String?
+    /// What the server sent into it on any port, as the kernel counts it; nil where the kernel was not asked.
+    package var bytes: UInt64?
+    package var packets: UInt64?
 
     package init(
       server: String, prefix: String, ports: [String], rule: String, maxBytes: UInt64? = nil, until: String? = nil

@@ -13,6 +13,8 @@ package enum BridgeEvent: Hashable, Sendable {
   case foreignChange(TableChange, servers: [UInt16])
   /// What went to open addresses since the last time.
   case volumes([ElementVolume])
+  /// What went to prefixes that are open without a name.
+  case prefixVolumes([PrefixVolume])
   /// What the table refused.
   case refusals([RefusedConnection])
   /// How much of it was told, for each server of which anything was refused.
@@ -395,6 +397,7 @@ package final class BridgeLink {
     case .hello(let greeting): greeted(greeting)
     case .foreignChange(let change, let servers): onEvent(.foreignChange(change, servers: servers))
     case .volumes(let volumes): onEvent(.volumes(volumes))
+    case .prefixVolumes(let volumes): onEvent(.prefixVolumes(volumes))
     case .refusals(let refusals): onEvent(.refusals(refusals))
     case .books(let books): onEvent(.books(books))
     case .refusalsRead(let isRead): onEvent(.refusalsRead(isRead))

@@ -127,7 +127,7 @@ extension BridgeWorker {
     // Without an answer these books stay open until the next reading.
     guard let found = try? kernel.counters(family: plan.family, table: plan.table) else { return nil }
     return Dictionary(
-      found.compactMap { name, packets in Ruleset.counted(by: name).map { ($0, packets) } },
+      found.compactMap { name, counts in Ruleset.counted(by: name).map { ($0, counts.packets) } },
       uniquingKeysWith: { first, _ in first })
   }
 }

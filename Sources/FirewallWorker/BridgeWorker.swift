@@ -39,6 +39,7 @@ final class BridgeWorker {
   private(set) var writer: ElementWriter?
   private let flows: FlowWorker
   var volumes = Volumes()
+  var prefixes = PrefixVolumes()
   private(set) var refusals: RefusalReader?
   private var refusalGroup: UInt16?
   /// Another program reads the group of the kernel's log.
@@ -150,6 +151,7 @@ final class BridgeWorker {
       if waits[8].revents != 0 { takeReadings() }
       tellVolumes()
       readCounters()
+      readPrefixes()
     }
     return .serveGone
   }
@@ -168,13 +170,14 @@ final class BridgeWorker {
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {
-    if !volumes.untold.isEmpty { return 1 }
+    if !volumes.untold.isEmpty || !prefixes.untold.isEmpty { return 1 }
     if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || isGroupTaken {
       return Self.retryMilliseconds
     }
     let harvest = nextCounting.map { $0 / 1_000_000 + 1 } ?? .max
     let books = nextBookkeeping == .max ? .max : nextBookkeeping / 1_000_000 + 1
-    let due = min(harvest, books)
+    let reading = prefixes.due == .max ? .max : prefixes.due / 1_000_000 + 1
+    let due = min(harvest, books, reading)
     guard due != .max else { return -1 }
     let now = MonotonicTime.now().nanoseconds / 1_000_000
     return due <= now ? 0 : Int32(clamping: due - now)
@@ -196,6 +199,7 @@ final class BridgeWorker {
 
   func follow(_ plan: FirewallPlan) throws(TableInstaller.InstallationError) {
     settleBooks(closes: false)
+    tellAllPrefixes()
     let sets = try install(plan)
     // By the numbers that servers have in the former plan.
     tellAllVolumes()
@@ -214,6 +218,7 @@ final class BridgeWorker {
     self.writer = writer
     limitElements(of: plan, sets)
     openBooks(plan)
+    countPrefixes(plan)
     prepareToClose(plan, surroundings)
     alarm.watch(plan)
     pending = nil
@@ -373,8 +378,8 @@ final class BridgeWorker {
     case .readAgain(let request): readEnvelope(request)
     case .closeBooks(let request): closeBooks(for: request)
     case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
-    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .refusals, .books, .refusalsRead,
-      .notice, .alarm, .enclosure, .alive:
+    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .prefixVolumes, .refusals, .books,
+      .refusalsRead, .notice, .alarm, .enclosure, .alive:
       break
     }
   }

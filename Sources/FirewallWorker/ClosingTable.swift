@@ -76,7 +76,7 @@ final class ClosingTable: Sendable {
     // Without an answer the number is not known, which is not that it is 0.
     guard let counters = try? kernel.counters(family: .inet, table: table) else { return nil }
     return state.withLock { state in
-      state.dropped = state.droppedBefore + (counters[ClosingRules.counter] ?? 0)
+      state.dropped = state.droppedBefore + (counters[ClosingRules.counter]?.packets ?? 0)
       return state.dropped
     }
   }

@@ -227,7 +227,7 @@ struct TableInstaller {
     let wantedCounters = Set(Ruleset.counters(of: plan))
     do {
       leftovers.counters = try kernel.counters(family: plan.family, table: plan.table).keys.filter {
-        Ruleset.counted(by: $0) != nil && !wantedCounters.contains($0)
+        Ruleset.isCounter($0) && !wantedCounters.contains($0)
       }.sorted()
     } catch {
       throw InstallationError(

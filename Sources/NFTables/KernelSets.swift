@@ -112,8 +112,8 @@ package final class KernelSets {
   }
 
   /// The packets that the named counters of a table have seen; empty when there is no such table.
-  package func counters(family: FirewallPlan.Family, table: String) throws(SystemError) -> [String: UInt64] {
-    var found: [String: UInt64] = [:]
+  package func counters(family: FirewallPlan.Family, table: String) throws(SystemError) -> [String: ElementCounts] {
+    var found: [String: ElementCounts] = [:]
     let isThere = try exists { () throws(SystemError) in
       try unsafe socket.dump(
         NetlinkSocket.DumpRequest(type: nfTables(NFT_MSG_GETOBJ), family: family.rawValue),
@@ -125,11 +125,13 @@ package final class KernelSets {
           let attributes = unsafe NetlinkAttributes(of: message)
           guard attributes.text(Int(NFTA_OBJ_TABLE.rawValue)) == table,
             let name = attributes.text(Int(NFTA_OBJ_NAME.rawValue)),
-            let packets = attributes.nested(Int(NFTA_OBJ_DATA.rawValue))?.number(
-              Int(NFTA_COUNTER_PACKETS.rawValue), as: UInt64.self)
+            let data = attributes.nested(Int(NFTA_OBJ_DATA.rawValue)),
+            let packets = data.number(Int(NFTA_COUNTER_PACKETS.rawValue), as: UInt64.self),
+            let octets = data.number(Int(NFTA_COUNTER_BYTES.rawValue), as: UInt64.self)
           else { return }
           // The later of two readings; a counter only grows.
-          found[name] = max(found[name] ?? 0, packets)
+          guard packets >= found[name]?.packets ?? 0 else { return }
+          found[name] = ElementCounts(octets: octets, packets: packets)
         })
     }
     return isThere ? found : [:]

@@ -374,6 +374,7 @@ extension EndToEnd {
         #expect(try bed.sluice.command("grants").text.contains("45.11.0.64/30"))
         let row = try #require(try objects(bed.sluice.command("grants", "--json").text).last)
         #expect(row["prefix"] as? String == "45.11.0.64/30" && row["ports"] as? [String] == ["443/tcp"])
+        #expect((row["bytes"] as? Int ?? 0) > 0 && (row["packets"] as? Int ?? 0) > 1)
         let explained = try object(bed.sluice.command("explain", "github-mcp", "45.11.0.66", "443/tcp", "--json").text)
         #expect(explained["decision"] as? String == "allow" && explained["code"] as? String == "cidr")
         #expect(try !bed.connects("45.11.0.66", 80))

@@ -265,19 +265,29 @@ extension EndToEnd {
       }
     }
 
-    @Test("what goes to a destination is told in octets, by name")
+    @Test("what goes to a destination is told in octets, by name, and by the entry where there is none")
     func volumes() throws {
       var settings = TestbedSettings()
       settings.auditAllowed = "grants, volume: 10s"
+      settings.policies = settings.policies.replacing(
+        "  - uploads.github.com\n", with: "  - uploads.github.com\n  - { cidr: 45.11.0.64/30, ports: [ 443/tcp ] }\n")
       try Testbed.run(settings) { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
         let connection = try Socket(streamTo: "45.11.0.10", 443, from: bed.client)
         connection.send(Array(repeating: 0x61, count: 2_000))
+        let unnamed = try Socket(streamTo: "45.11.0.66", 443, from: bed.client)
+        unnamed.send(Array(repeating: 0x61, count: 3_000))
         var event: [String: Any]?
-        try eventually("an event of the volume", within: 40) {
-          event = try bed.sluice.events().first { $0["code"] as? String == "egress-volume" }
-          return event != nil
+        var ofEntry: [[String: Any]] = []
+        try eventually("events of the volume", within: 40) {
+          let all = try bed.sluice.events().filter { $0["code"] as? String == "egress-volume" }
+          event = all.first { $0["address"] != nil }
+          ofEntry = all.filter { $0["destination"] as? String == "45.11.0.64/30" }
+          return event != nil && !ofEntry.isEmpty
         }
+        let sent = ofEntry.compactMap { $0["bytes"] as? Int }.reduce(0, +)
+        #expect(sent > 3_000 && sent < 4_500, "\(ofEntry)")
+        #expect(ofEntry.allSatisfy { ($0["rule"] as? String)?.contains("policies.yaml:") == true })
         #expect(event?["destination"] as? String == "api.github.com" && event?["server"] as? String == "github-mcp")
         #expect(event?["address"] as? String == "45.11.0.10" && event?["port"] as? Int == 443)
         #expect((event?["bytes"] as? Int ?? 0) > 0)

@@ -64,6 +64,10 @@ import Testing
       .page(request: id, last: true, elements: listed),
       .foreignChange([.tableRemoved, .reinstalled], servers: elements.map(\.server)),
       .volumes(volumes),
+      .prefixVolumes(
+        (0..<count).map {
+          PrefixVolume(server: UInt16($0 % 7), prefix: IPPrefix("192.0.2.0/24")!, octets: plan, packets: 1)
+        }),
       .refusals(connections),
       .books((0..<count).map { _ in RefusalBook(server: "a", refused: plan, told: 1, since: plan, cutSince: 0) }),
       .notice("so it is"), .alarm, .alive, .refusalsRead(count % 2 == 0),
@@ -95,6 +99,10 @@ import Testing
       .volumes(
         Array(
           repeating: ElementVolume(element: element, octets: .max, packets: .max), count: BridgeMessage.maximumVolumes)),
+      .prefixVolumes(
+        Array(
+          repeating: PrefixVolume(server: 1, prefix: IPPrefix("2001:db8::/32")!, octets: .max, packets: .max),
+          count: BridgeMessage.maximumVolumes)),
       .refusals(
         Array(
           repeating: RefusedConnection(

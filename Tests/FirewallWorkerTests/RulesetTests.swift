@@ -62,7 +62,8 @@ struct RulesetTests {
       try Kernel.nft("add set inet sluice mine-4 { type ipv4_addr; }\nadd chain inet sluice mine")
       #expect(
         try kernel.counters(family: .inet, table: "sluice").keys.sorted() == [
-          "refused-host", "refused/db_tools", "refused/github-mcp",
+          "opened/github-mcp/198.51.100.0-24", "opened/github-mcp/20010db8000000000000000000000000-32", "refused-host",
+          "refused/db_tools", "refused/github-mcp",
         ])
       plan.servers.remove(at: 0)
       plan.servers[0].opensAnyPort = false

@@ -47,7 +47,7 @@ package struct CounterReadings {
 
 extension ElementCounts {
   /// A counter that stands lower than before began again at nothing.
-  fileprivate func since(_ before: ElementCounts?) -> ElementCounts {
+  func since(_ before: ElementCounts?) -> ElementCounts {
     guard let before, before.packets <= packets, before.octets <= octets else { return self }
     return ElementCounts(octets: octets - before.octets, packets: packets - before.packets)
   }

@@ -9,7 +9,7 @@ extension BridgeMessage {
   /// Fits a message together with its header: 33 octets each.
   package static let maximumGrants = 1_900
   package static let maximumElements = 2_000
-  /// 38 octets each.
+  /// 38 octets each; of prefixes 36.
   package static let maximumVolumes = 1_500
   /// 55 octets each.
   package static let maximumRefusals = 1_000
@@ -44,6 +44,7 @@ extension BridgeMessage {
     case .alive: 76
     case .books: 77
     case .refusalsRead: 78
+    case .prefixVolumes: 79
     }
   }
 
@@ -120,6 +121,13 @@ extension BridgeMessage {
     case .volumes(let volumes):
       writer.list(volumes) {
         $0.element($1.element)
+        $0.integer($1.octets)
+        $0.integer($1.packets)
+      }
+    case .prefixVolumes(let volumes):
+      writer.list(volumes) {
+        $0.integer($1.server)
+        $0.prefix($1.prefix)
         $0.integer($1.octets)
         $0.integer($1.packets)
       }
@@ -234,6 +242,13 @@ extension BridgeMessage {
     case 72:
       return .refusals(
         try reader.list(width: 55) { reader throws(BridgeFormatError) in try reader.refused() })
+    case 79:
+      return .prefixVolumes(
+        try reader.list(width: 36) { reader throws(BridgeFormatError) in
+          PrefixVolume(
+            server: try reader.integer(), prefix: try reader.prefix(), octets: try reader.integer(),
+            packets: try reader.integer())
+        })
     case 73: return .notice(try reader.text(limit: maximumTextOctets))
     case 74: return .alarm
     case 75: return .enclosure(try reader.enclosure())

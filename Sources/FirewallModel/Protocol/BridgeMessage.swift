@@ -79,6 +79,22 @@ package struct ElementVolume: Hashable, Sendable {
   }
 }
 
+/// What went to a prefix that is open without a name since it was last said: octets of whole packets, IP headers included.
+package struct PrefixVolume: Hashable, Sendable {
+  /// The index in the plan's list of servers.
+  package var server: UInt16
+  package var prefix: IPPrefix
+  package var octets: UInt64
+  package var packets: UInt64
+
+  package init(server: UInt16, prefix: IPPrefix, octets: UInt64, packets: UInt64) {
+    self.server = server
+    self.prefix = prefix
+    self.octets = octets
+    self.packets = packets
+  }
+}
+
 /// A packet that the table refused, as the kernel's log told the bridge.
 package struct RefusedConnection: Hashable, Sendable {
   /// Which rule refused it, as a number of the protocol.
@@ -245,6 +261,7 @@ package enum BridgeMessage: Hashable, Sendable {
   /// `servers`: in whose sets another process put or removed elements, where that is known.
   case foreignChange(TableChange, servers: [UInt16])
   case volumes([ElementVolume])
+  case prefixVolumes([PrefixVolume])
   case refusals([RefusedConnection])
   case books([RefusalBook])
   /// Whether what the table refuses is read: false while another program has the group of the kernel's log.

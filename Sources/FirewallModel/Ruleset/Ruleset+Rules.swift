@@ -51,11 +51,15 @@ extension Ruleset {
     for set in open {
       text.rule(chain, "\(isBounded ? "" : "ct state related,untracked ")\(set.key) @\(set.text) accept")
     }
-    // After the sets: their counters see every packet to an open address.
+    // After the sets: their counters see every packet to an open address. What an entry opens without a name is counted by
+    // that, once for each packet: where it is accepted.
+    for rule in server.staticRules {
+      text.rule(chain, "\(accepted) \(rule.match) \(count(rule, server)) accept")
+    }
     text.rule(chain, "\(accepted) accept")
     // An element of no set, but open all the same: also to connections from before the mark.
     for rule in server.staticRules {
-      text.rule(chain, "\(rule.match) accept")
+      text.rule(chain, "\(rule.match) \(count(rule, server)) accept")
     }
     if server.caps.isEmpty { discovery(chain, in: &text) }
     let families = [IPAddress.Family.v4, .v6].filter { family in
@@ -94,8 +98,13 @@ extension Ruleset {
       text.rule(chain, "\(set.key) @\(set.text) \(mark) accept")
     }
     for rule in server.staticRules {
-      text.rule(chain, "\(rule.match) \(mark) accept")
+      text.rule(chain, "\(rule.match) \(count(rule, server)) \(mark) accept")
     }
+  }
+
+  /// Counts what an entry opens without a name.
+  private static func count(_ rule: FirewallPlan.StaticRule, _ server: FirewallPlan.Server) -> String {
+    "counter name \(counter(of: rule.prefix, server: server.name))"
   }
 
   /// What a server may send, before anything lets it: an established connection is no way around a bound.

@@ -75,9 +75,12 @@ extension Ruleset {
     return name
   }
 
+  /// Whether a counter is one of the table's own, of this plan or another.
+  package static func isCounter(_ name: String) -> Bool { counted(by: name) != nil || opened(by: name) != nil }
+
   /// The names of the counters that a plan needs: one for each server that is not gone, and the host's.
   package static func counters(of plan: FirewallPlan) -> [String] {
-    plan.servers.filter { !$0.isGone }.map { counter(of: $0.name) } + [hostCounter]
+    plan.servers.filter { !$0.isGone }.map { counter(of: $0.name) } + [hostCounter] + openedCounters(of: plan)
   }
 
   static func declareTelling(_ plan: FirewallPlan, in text: inout RulesetScript) {

@@ -94,7 +94,7 @@ package enum Ruleset {
     for set in leftovers.sets {
       text.line("delete set", set.text)
     }
-    for counter in leftovers.counters where counted(by: counter) != nil { text.line("delete counter", counter) }
+    for counter in leftovers.counters where isCounter(counter) { text.line("delete counter", counter) }
     return text.text
   }
 

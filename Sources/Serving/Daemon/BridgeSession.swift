@@ -81,7 +81,7 @@ package final class BridgeSession {
     case .notice(let text): StandardError.write("sluice: \(text)")
     case .enclosure(let report): enclosure = report
     case .refusals, .books, .refusalsRead: if early.count < Self.maximumEarly { early.append(event) }
-    case .foreignChange, .volumes, .alarm, .silent, .heard, .disordered: break
+    case .foreignChange, .volumes, .prefixVolumes, .alarm, .silent, .heard, .disordered: break
     }
   }
 

@@ -34,6 +34,7 @@ extension ResolutionService {
       advanceEnforcement(.greeted(incarnation: greeting.incarnation))
     case .foreignChange(let change, let servers): advanceEnforcement(.changed(change, servers: servers))
     case .volumes(let volumes): count(volumes)
+    case .prefixVolumes(let volumes): count(volumes)
     case .refusals(let refusals): record(refusals)
     case .books(let books): close(books)
     case .refusalsRead(let isRead): isRefusalLogRead = isRead

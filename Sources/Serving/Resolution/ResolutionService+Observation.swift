@@ -183,6 +183,15 @@ extension ResolutionService {
     }
   }
 
+  func count(_ news: [PrefixVolume]) {
+    guard options.volumeInterval != nil else { return }
+    for volume in news {
+      volumes.add(
+        VolumeTotals.Prefix(server: volume.server, prefix: volume.prefix), octets: volume.octets,
+        packets: volume.packets)
+    }
+  }
+
   private func scheduleVolumes(_ interval: UInt64) {
     _ = reactor.schedule(at: reactor.now.adding(milliseconds: interval * 1_000)) { [unowned self] in
       tellVolumes(interval)
@@ -218,6 +227,22 @@ extension ResolutionService {
           .with(.interval, interval)
           .with(otherNames(of: destination)))
     }
+    for (prefix, total) in volumes.takePrefixes() {
+      _ = push(
+        AuditRecordHeader(service: .egressVolume, wallClock: wall),
+        server: Array((serverName(prefix.server) ?? "").utf8),
+        destination: Array(prefix.prefix.description.utf8),
+        AuditMembers(.bytes, total.octets)
+          .with(.packets, total.packets)
+          .with(.interval, interval)
+          .with(.rule, entry(of: prefix)))
+    }
+  }
+
+  /// The entry of the policy in force that opens a prefix; nil where it has none any more.
+  private func entry(of prefix: VolumeTotals.Prefix) -> String? {
+    guard let place = snapshot.server(firewallIndex: prefix.server) else { return nil }
+    return snapshot.policy.servers[place].prefixes.first { $0.prefix == prefix.prefix }?.location.description
   }
 
   /// The names besides for which the server has the address open now: what was sent may have been for each of them.

@@ -12,6 +12,12 @@ struct VolumeTotals {
     var port: UInt16
   }
 
+  /// What is open without a name.
+  struct Prefix: Hashable {
+    var server: UInt16
+    var prefix: IPPrefix
+  }
+
   struct Total {
     var octets: UInt64 = 0
     var packets: UInt64 = 0
@@ -21,6 +27,8 @@ struct VolumeTotals {
   private static let maximumDestinations = 131_072
 
   private(set) var totals: [Destination: Total] = [:]
+  /// Of as many as policies have.
+  private var prefixes: [Prefix: Total] = [:]
 
   mutating func add(_ destination: Destination, octets: UInt64, packets: UInt64) {
     var destination = destination
@@ -33,15 +41,27 @@ struct VolumeTotals {
     totals[destination, default: Total()].packets &+= packets
   }
 
+  mutating func add(_ prefix: Prefix, octets: UInt64, packets: UInt64) {
+    prefixes[prefix, default: Total()].octets &+= octets
+    prefixes[prefix, default: Total()].packets &+= packets
+  }
+
   /// Forgets what servers sent whose numbers are others' now.
   mutating func forget(servers: Set<UInt16>) {
     guard !servers.isEmpty else { return }
     totals = totals.filter { !servers.contains($0.key.server) }
+    prefixes = prefixes.filter { !servers.contains($0.key.server) }
   }
 
   /// Takes everything, the largest first.
   mutating func take() -> [(Destination, Total)] {
     defer { totals.removeAll() }
     return totals.map { ($0.key, $0.value) }.sorted { $0.1.octets > $1.1.octets }
+  }
+
+  /// Takes everything that went to prefixes, the largest first.
+  mutating func takePrefixes() -> [(Prefix, Total)] {
+    defer { prefixes.removeAll() }
+    return prefixes.map { ($0.key, $0.value) }.sorted { $0.1.octets > $1.1.octets }
   }
 }

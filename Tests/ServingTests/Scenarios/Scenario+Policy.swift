@@ -1,7 +1,13 @@
 import AuditLog
 import DNSWire
+import FirewallModel
+import IPNetwork
 
 extension Scenario {
+  private static func volume(_ prefix: String, _ octets: UInt64) -> PrefixVolume {
+    PrefixVolume(server: 0, prefix: IPPrefix(prefix)!, octets: octets, packets: 1)
+  }
+
   private static let user = "avatars.githubusercontent.com"
   private static let status = "status.github.com"
 
@@ -102,6 +108,20 @@ extension Scenario {
         .look("explanation", "db-tools", ["address": "45.11.0.9"]), .expect(.body(#""code":"raw-address""#)),
         .look("explanation", "github-mcp", ["name": "api.github.com"]), .expect(.body(#""answer":"upstream""#)),
         .look("explanation", "github-mcp"), .expect(.call(400)),
+      ]),
+    Scenario(
+      "what goes to addresses that are open without a name is told with their entry, and their sum of an interval",
+      Setting(
+        policies: "server: agent\nnetworks: [ 10.77.1.0/24 ]\negress:\n  - { cidr: 45.11.0.0/24, ports: any }\n",
+        audit: ", volume: 10s"),
+      [
+        .bridge(says: .prefixVolumes([volume("45.11.0.0/24", 1_000)])),
+        .bridge(says: .prefixVolumes([volume("45.11.0.0/24", 500), volume("45.12.0.0/24", 7)])),
+        .expect(.events(.egressVolume, 0)), .advance(.seconds(10)), .expect(.events(.egressVolume, 2)),
+        .expect(.event(.egressVolume, #""bytes":1500,"packets":2,"interval":10,"rule":"#)),
+        // One that no entry of the policy in force opens any more.
+        .expect(.event(.egressVolume, #""bytes":7,"packets":1,"interval":10"#)), .advance(.seconds(10)),
+        .expect(.events(.egressVolume, 2)),
       ]),
     Scenario(
       "before an upstream has answered serve is not ready, and says so",

@@ -36,6 +36,8 @@ struct Setting: Sendable {
   /// Further lines of the configuration.
   var configuration = ""
   var policies = Self.policies
+  /// What stands in `audit` beside the path.
+  var audit = ""
   var upstreams = 1
   /// Forwarded zones, each with what stands in its mapping beside `upstreams`; they have the last of the upstreams.
   var forwards: [String] = []
@@ -230,7 +232,7 @@ final class Stage {
       upstreams: [ \(texts.prefix(general).joined(separator: ", ")) ]
       forward: [ \(zones.joined(separator: ", ")) ]
       policies: policy.yaml
-      audit: { path: audit.jsonl }
+      audit: { path: audit.jsonl\(setting.audit) }
       state: state
       \(setting.configuration)
       """

@@ -64,7 +64,7 @@ struct GrantsListCommand: ParsableCommand {
     if kernel { return try compare(table) }
     do throws(SystemError) {
       let rows = try OpenGrant.all(table, server: server)
-      show((rows, table.prefixes.filter { prefix in server == nil || prefix.server == server }))
+      show((rows, try table.countedPrefixes(of: server)))
     } catch {
       guard error.errno != EPERM else { return show(try granted()) }
       throw unreadable(error)

@@ -2,6 +2,7 @@ import Control
 import ControlAPI
 import EgressPolicy
 import FirewallModel
+import IPNetwork
 import LinuxIO
 import NFTables
 import Serving
@@ -71,12 +72,27 @@ struct OpenTable {
   }
 }
 
+extension OpenTable {
+  /// The prefixes of one server, or of all, with what the kernel counted.
+  func countedPrefixes(of server: String?) throws(SystemError) -> [ControlAPI.OpenPrefix] {
+    let shown = prefixes.filter { server == nil || $0.server == server }
+    guard !shown.isEmpty else { return [] }
+    let counters = try KernelSets().counters(family: plan.family, table: plan.table)
+    return shown.map { shown in
+      var counted = shown
+      let counts = IPPrefix(shown.prefix).flatMap { counters[Ruleset.counter(of: $0, server: shown.server)] }
+      (counted.bytes, counted.packets) = (counts?.octets, counts?.packets)
+      return counted
+    }
+  }
+}
+
 extension ControlAPI.OpenPrefix {
   /// As `OpenGrant.columns`.
   var columns: [String] {
     [
       server, prefix, ports.joined(separator: ", "), "cidr: of \(rule)", "-", until.map { "until \($0)" } ?? "for ever",
-      "-", "-",
+      bytes.map { "\($0)" } ?? "-", packets.map { "\($0)" } ?? "-",
     ]
   }
 }

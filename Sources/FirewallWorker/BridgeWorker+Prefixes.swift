@@ -1,0 +1,71 @@
+import FirewallModel
+import LinuxIO
+import NFTables
+
+/// Telling serve what was sent to what `cidr:` entries open, where it asks for that.
+extension BridgeWorker {
+  struct PrefixVolumes {
+    /// Nil where the plan asks for none, or the kernel has not told yet.
+    var readings: PrefixReadings?
+    /// When the counters are to be read next, nanoseconds.
+    var due = UInt64.max
+    /// What serve had no room for yet.
+    var untold: [PrefixVolume] = []
+  }
+
+  /// Begins to count for a plan that is in force, or goes on: the counters outlive a plan.
+  func countPrefixes(_ plan: FirewallPlan) {
+    guard plan.harvestSeconds > 0, plan.mode == .managed, plan.servers.contains(where: { !$0.staticRules.isEmpty })
+    else {
+      prefixes = PrefixVolumes()
+      return
+    }
+    if prefixes.readings == nil { prefixes.readings = prefixCounts(plan).map { PrefixReadings($0) } }
+    prefixes.due = MonotonicTime.now().nanoseconds &+ UInt64(plan.harvestSeconds) * 1_000_000_000
+  }
+
+  /// Reads what is due, and tells as much as serve has room for.
+  func readPrefixes() {
+    let now = MonotonicTime.now().nanoseconds
+    if now >= prefixes.due, let plan = writer?.plan {
+      prefixes.due = now &+ UInt64(plan.harvestSeconds) * 1_000_000_000
+      takePrefixes(plan)
+    }
+    while !prefixes.untold.isEmpty {
+      let part = Array(prefixes.untold.prefix(BridgeMessage.maximumVolumes))
+      guard sendNotice(.prefixVolumes(part)) else { return }
+      prefixes.untold.removeFirst(part.count)
+    }
+  }
+
+  /// Tells all that was counted by now, by the numbers that servers have in the plan that was in force.
+  func tellAllPrefixes() {
+    if prefixes.readings != nil, let plan = writer?.plan { takePrefixes(plan) }
+    while !prefixes.untold.isEmpty {
+      let part = Array(prefixes.untold.prefix(BridgeMessage.maximumVolumes))
+      answer(.prefixVolumes(part))
+      prefixes.untold.removeFirst(part.count)
+    }
+  }
+
+  private func takePrefixes(_ plan: FirewallPlan) {
+    guard let counts = prefixCounts(plan) else { return }
+    guard let news = prefixes.readings?.read(counts) else {
+      prefixes.readings = PrefixReadings(counts)
+      return
+    }
+    prefixes.untold += news.compactMap { name, counted in
+      guard let (server, prefix) = Ruleset.opened(by: name), let index = writer?.serverIndex(server) else { return nil }
+      return PrefixVolume(server: index, prefix: prefix, octets: counted.octets, packets: counted.packets)
+    }
+  }
+
+  private func prefixCounts(_ plan: FirewallPlan) -> [String: ElementCounts]? {
+    do throws(SystemError) {
+      return try kernel.counters(family: plan.family, table: plan.table).filter { Ruleset.opened(by: $0.key) != nil }
+    } catch {
+      // Without an answer it is told with the next reading.
+      return nil
+    }
+  }
+}

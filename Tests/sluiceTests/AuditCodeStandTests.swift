@@ -34,7 +34,8 @@ struct AuditCodeStandTests {
         .overloaded, .interrupted, .upstreamUntrusted,
       ], Stand()
     ),
-    ([.granted, .answered, .familiesDiffer], Stand()),
+    ([.granted, .answered], Stand()),
+    ([.familiesDiffer, .noise, .logQuota], Stand(isInTop: false)),
     ([.special], Stand(window: .hour, isInTop: false)),
     (
       [
@@ -52,8 +53,9 @@ struct AuditCodeStandTests {
     ([.askedByOperator], Stand(isInTop: false)),
     (
       [
-        .enforcementDegraded, .enforcementRestored, .upstreamMismatch, .upstreamIntercepted, .interfaceEnclosed, .networkExposed, .refusals,
-        .noise, .logQuota, .summary, .stopped, .crashed, .logDisturbed,
+        .enforcementDegraded, .enforcementRestored, .upstreamMismatch, .upstreamIntercepted, .interfaceEnclosed,
+        .networkExposed, .refusals,
+        .summary, .stopped, .crashed, .logDisturbed,
       ], Stand()
     ),
   ]

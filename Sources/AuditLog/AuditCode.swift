@@ -223,6 +223,9 @@ extension AuditCode {
   /// Every code that has a meaning, by number.
   package static let registered = table.map(\.code)
 
+  /// Those whose records tell of what other records count: in a sum of what happened they would be counted twice.
+  package static let countedElsewhere: [AuditCode] = [.familiesDiffer, .noise, .logQuota]
+
   /// The code that is written like this, or was by an earlier version; nil for what this version does not know.
   package init?(token: ArraySlice<UInt8>) {
     guard let row = Self.table.first(where: { $0.isSpelled(token) }) else { return nil }

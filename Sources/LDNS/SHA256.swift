@@ -5,6 +5,7 @@ package enum SHA256 {
   /// Octets of a digest.
   package static let octetCount = 32
 
+  /// The 32 octets of a message's digest.
   package static func digest(of octets: [UInt8]) -> [UInt8] {
     var context = ldns_sha256_CTX()
     var digest = [UInt8](repeating: 0, count: octetCount)

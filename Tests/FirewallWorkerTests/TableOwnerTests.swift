@@ -177,7 +177,7 @@ extension BridgeTests {
           text.contains("ip saddr @closing/networks-4 drop") && text.contains("ip daddr @closing/networks-4 drop"))
         #expect(text.contains("hook prerouting priority -499") && text.contains("hook forward priority -19"))
         if isInstalledByCommand {
-          try EarlierRuleset.install(Ruleset.render(.sample()), table: "sluice")
+          try EarlierRuleset.apply(Ruleset.render(.sample()), table: "sluice")
           #expect(try Self.list() == wanted)
         }
         let session = try Session(Self.exclusive)

@@ -39,6 +39,7 @@ import Testing
   /// Another value than the default for each key that can be changed, as the files write it.
   private static let others = [
     "listen": #"[ "127.0.0.1:5354" ]"#, "workers": "200", "upstreams": "[ udp://127.0.0.3 ]", "zones": "[]",
+    "forward": "[ { zone: corp.example, upstreams: [ udp://127.0.0.4 ] } ]", "private": "[ 10.2.0.0/16 ]",
     "sinkhole.answer": "refused", "sinkhole.ttl": "6s", "unknown-clients": "drop", "firewall.mode": "sets",
     "firewall.table": "inet other", "firewall.min-lifetime": "61s", "firewall.grace": "31s",
     "firewall.max-lifetime": "2h", "firewall.deadline": "251ms", "firewall.input-fence": "off",

@@ -16,6 +16,8 @@ struct Arrival: Sendable {
   var hasOPT: Bool { octets[11] == 1 }
   /// As it was asked.
   var name: [UInt8] { Array(octets[12..<(questionEnd - 4)]) }
+  /// Whether a text, in lower case, stands in what was asked, in whatever letters.
+  func asks(_ text: String) -> Bool { name.map(NameWire.lowercased).firstRange(of: Array(text.utf8)) != nil }
   /// The cookie of its OPT, which has no other option.
   var cookie: [UInt8] { hasOPT ? Array(octets.dropFirst(questionEnd + 15)) : [] }
   /// The pool's own question, by which it judges an upstream.

@@ -85,7 +85,7 @@ struct HedgingTests {
 
   @Test("an answer that is late costs no more than the other upstream's, and makes no one suspect")
   func late() throws {
-    let quick = try FakeUpstream { $0.octets[13] == UInt8(ascii: "z") ? [] : [.message($0.answer([1]))] }
+    let quick = try FakeUpstream { $0.asks("z") ? [] : [.message($0.answer([1]))] }
     let other = try FakeUpstream { [.message($0.answer([2]))] }
     defer {
       quick.stop()

@@ -327,7 +327,8 @@ private final class Resolving {
     var site = Site()
     site.sinkhole = .addresses([try #require(IPAddress("192.0.2.1"))])
     let snapshot = try site.snapshot()
-    let explainer = Explainer(snapshot, ExplainedHost(mode: .managed), now: 0)
+    var explainer = Explainer(snapshot, ExplainedHost(mode: .managed), now: 0)
+    explainer.upstreams = ["udp://192.0.2.54:53"]
     func json(_ name: String) throws -> String {
       ControlAPI.line(ControlAPI.encode(explainer.explain(try Name(presentation: name), .A, of: 0)))
     }
@@ -335,7 +336,7 @@ private final class Resolving {
       try json("api.example.com")
         == #"{"answer":"upstream","code":"listed","decision":"allow","name":"api.example.com","opens":true,"#
         + #""pattern":"api.example.com","ports":["443/tcp"],"rule":"policy.yaml:5","server":"agent","type":"A","#
-        + #""types":["A","AAAA"]}"#)
+        + #""types":["A","AAAA"],"upstreams":["udp://192.0.2.54:53"]}"#)
     #expect(
       try json("evil.example.com")
         == #"{"addresses":["192.0.2.1"],"answer":"addresses","code":"not-listed","decision":"block","#

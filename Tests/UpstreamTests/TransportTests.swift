@@ -27,7 +27,7 @@ struct TransportTests {
       func answer(flags: Int = 0x8180) -> [UInt8] {
         let answer = Messages.response("www.example.com", .A, id: Int(message[0]) << 8 | Int(message[1]), flags: flags)
         // In the letters in which it was asked.
-        return answer[..<12] + message[12..<29] + answer[29...]
+        return Array(answer[..<12]) + message[12..<29] + answer[29...]
       }
     }
 

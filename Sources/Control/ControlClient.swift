@@ -6,13 +6,13 @@ import NIOPosix
 
 /// Calls the control API of a running `sluice serve`, one call a connection; blocks.
 package struct ControlClient {
-  /// Seconds that an answer may take.
-  private static let patience: Int64 = 30
-
   package let path: String
+  private let patience: Int64
 
-  package init(path: String) {
+  /// - Parameter patience: seconds that an answer may take.
+  package init(path: String, patience: Int64 = 30) {
     self.path = path
+    self.patience = patience
   }
 
   /// - Parameter target: the path, with its query, percent-encoded.
@@ -33,8 +33,8 @@ package struct ControlClient {
         }
       }
       .withConnectedSocket(descriptor).wait()
-    let timeout = group.next().scheduleTask(in: .seconds(Self.patience)) {
-      promise.fail(ControlError("no answer within \(Self.patience) s"))
+    let timeout = group.next().scheduleTask(in: .seconds(patience)) { [patience] in
+      promise.fail(ControlError("no answer within \(patience) s"))
     }
     var head = HTTPRequestHead(version: .http1_1, method: HTTPMethod(rawValue: method.rawValue), uri: target)
     head.headers = ["host": "sluice", "connection": "close", "content-length": "\(body.count)"]

@@ -98,7 +98,8 @@ struct HostFiltersTests {
     return try #require(SettingsLoader.load(path: folder.appending(path: "sluice.yaml").path).settings)
   }
 
-  private func findings(_ script: String) throws -> [Finding] {
+  private func findings(_ script: String, _ settings: Settings? = nil) throws -> [Finding] {
+    let settings = try settings ?? Self.settings()
     let listing = try HostProgram.run(
       ["/usr/bin/unshare", "--net", "/bin/sh", "-ec", "{\n\(script)\n} >&2; exec nft -j list ruleset"], input: "")
     #expect(listing.status == 0, "\(listing.errors)")
@@ -110,7 +111,9 @@ struct HostFiltersTests {
       HostNetwork.Address(interface: 2, address: try #require(IPAddress("10.77.2.1")), network: network)
     ]
     host.routes = [HostNetwork.Route(destination: try #require(IPPrefix("0.0.0.0/0")), interface: 3)]
-    return HostFilters(settings: try Self.settings(), ruleset: try ForwardRuleset(listing.output), host: host).findings
+    return HostFilters(
+      settings: settings, ruleset: try ForwardRuleset(listing.output), host: host, enclosed: ["br-mcp"]
+    ).findings
   }
 
   @Test(arguments: [
@@ -130,13 +133,19 @@ struct HostFiltersTests {
   private static let faults: [(String, [FindingKind: (String, String)])] = [
     (
       docker + ufw(),
-      [.queriesRefused: ("ip filter INPUT, ip filter ufw-not-local", "ufw allow in on br-mcp to 10.77.2.1 port 53")]
+      [
+        .queriesRefused: (
+          "ip filter INPUT, ip filter ufw-not-local", "ufw allow in on br-mcp from 10.77.2.0/24 to 10.77.2.1 port 53"
+        )
+      ]
     ),
     (
       ufw(),
       [
-        .queriesRefused: ("ip filter INPUT, ip filter ufw-not-local", "ufw allow in on br-mcp to 10.77.2.1 port 53"),
-        .openRefused: ("ip filter FORWARD", "ufw route allow in on br-mcp"),
+        .queriesRefused: (
+          "ip filter INPUT, ip filter ufw-not-local", "ufw allow in on br-mcp from 10.77.2.0/24 to 10.77.2.1 port 53"
+        ),
+        .openRefused: ("ip filter FORWARD", "ufw route allow in on br-mcp from 10.77.2.0/24"),
       ]
     ),
     (
@@ -157,8 +166,8 @@ struct HostFiltersTests {
       [
         .queriesRefused: (
           "ip filter INPUT",
-          "iptables -I INPUT -i br-mcp -d 10.77.2.1 -p udp --dport 53 -j ACCEPT; iptables -I INPUT -i br-mcp -d 10.77.2.1 -p tcp --dport 53 -j ACCEPT"
-        ), .openRefused: ("ip filter FORWARD", "iptables -I FORWARD -i br-mcp -j ACCEPT"),
+          "iptables -I INPUT -i br-mcp -s 10.77.2.0/24 -d 10.77.2.1 -p udp --dport 53 -j ACCEPT; iptables -I INPUT -i br-mcp -s 10.77.2.0/24 -d 10.77.2.1 -p tcp --dport 53 -j ACCEPT"
+        ), .openRefused: ("ip filter FORWARD", "iptables -I FORWARD -i br-mcp -s 10.77.2.0/24 -j ACCEPT"),
       ]
     ),
     (
@@ -166,7 +175,7 @@ struct HostFiltersTests {
       "iptables -P INPUT DROP; iptables -A INPUT -p udp --dport 53 -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT",
       [
         .queriesRefused: (
-          "ip filter INPUT", "iptables -I INPUT -i br-mcp -d 10.77.2.1 -p udp --dport 53 -j ACCEPT"
+          "ip filter INPUT", "iptables -I INPUT -i br-mcp -s 10.77.2.0/24 -d 10.77.2.1 -p udp --dport 53 -j ACCEPT"
         )
       ]
     ),
@@ -175,11 +184,23 @@ struct HostFiltersTests {
       [
         .queriesRefused: (
           "inet host deny",
-          "nft insert rule inet host incoming iifname \"br-mcp\" ip daddr 10.77.2.1 udp dport 53 accept; nft insert rule inet host incoming iifname \"br-mcp\" ip daddr 10.77.2.1 tcp dport 53 accept"
+          "nft insert rule inet host incoming iifname \"br-mcp\" ip saddr 10.77.2.0/24 ip daddr 10.77.2.1 udp dport 53 accept; nft insert rule inet host incoming iifname \"br-mcp\" ip saddr 10.77.2.0/24 ip daddr 10.77.2.1 tcp dport 53 accept"
         )
       ]
     ),
   ]
+
+  @Test func `no zone is trusted where nothing guards the host from it`() throws {
+    var settings = try Self.settings()
+    settings.firewall.inputFence = false
+    let found = try findings(Self.firewalld("public"), settings)
+    #expect(!found.isEmpty && found.allSatisfy { !($0.remedy ?? "").contains("trusted") }, "\(found)")
+    #expect(
+      found.contains {
+        ($0.remedy ?? "").contains(
+          "rule family=\"ipv4\" source address=\"10.77.2.0/24\" port port=\"53\" protocol=\"udp\" accept")
+      })
+  }
 
   @Test(arguments: faults)
   func `rules that refuse what Sluice lets through are found, and mended as advised`(
@@ -199,9 +220,9 @@ struct HostFiltersTests {
   /// What an advice does to the rules: what is no command of nft or iptables, in their words.
   private static func done(_ advice: String) -> String {
     switch advice {
-    case "ufw allow in on br-mcp to 10.77.2.1 port 53":
+    case "ufw allow in on br-mcp from 10.77.2.0/24 to 10.77.2.1 port 53":
       "iptables -A ufw-user-input -i br-mcp -d 10.77.2.1 -p udp --dport 53 -j ACCEPT"
-    case "ufw route allow in on br-mcp": "iptables -A ufw-user-forward -i br-mcp -j ACCEPT"
+    case "ufw route allow in on br-mcp from 10.77.2.0/24": "iptables -A ufw-user-forward -i br-mcp -j ACCEPT"
     case let text where text.hasPrefix("firewall-cmd"): "nft delete table inet firewalld\n\(firewalld("trusted"))"
     default: advice
     }

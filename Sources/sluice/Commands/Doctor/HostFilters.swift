@@ -14,11 +14,14 @@ struct HostFilters {
   /// Without Sluice's own tables.
   var ruleset: ForwardRuleset
   var host: HostNetwork
+  /// Interfaces that let nothing in but what their servers may send.
+  var enclosed: Set<String>
 
-  init(settings: Settings, ruleset: ForwardRuleset, host: HostNetwork) {
+  init(settings: Settings, ruleset: ForwardRuleset, host: HostNetwork, enclosed: Set<String>) {
     self.settings = settings
     self.ruleset = ruleset
     self.host = host
+    self.enclosed = enclosed
     self.ruleset.remove("\(settings.firewall.family) \(settings.firewall.table)")
   }
 
@@ -42,7 +45,7 @@ struct HostFilters {
           .openRefused, "filter",
           "what is open for \(server.name) is refused all the same by \(Self.chains(opened)), beside Sluice: "
             + "\(network) reaches nothing",
-          forwarding(interface, opened)))
+          forwarding(interface, network, opened)))
     }
     (packet.hook, packet.outgoing, packet.isTracked) = (.input, nil, false)
     for listener in listeners(of: network) {
@@ -54,7 +57,7 @@ struct HostFilters {
           .queriesRefused, "filter",
           "what \(server.name) asks at \(listener) is refused by \(Self.chains(asked)), beside Sluice: "
             + "\(network) gets no name",
-          asking(interface, listener, asked)))
+          asking(interface, network, listener, asked)))
     }
     return findings
   }
@@ -81,27 +84,44 @@ struct HostFilters {
     outcome.refusals.contains { $0.hasPrefix("inet firewalld ") }
   }
 
-  /// The host is guarded from what is behind the interface by Sluice's own fence.
-  private static func trust(_ interface: String) -> String {
-    "firewall-cmd --permanent --zone trusted --add-interface \(interface) && firewall-cmd --reload"
+  /// Everything that comes by the interface is accepted then, to the host too: for where Sluice's own fence guards that.
+  private func trust(_ interface: String) -> String? {
+    guard settings.firewall.inputFence, enclosed.contains(interface) else { return nil }
+    return "firewall-cmd --permanent --zone trusted --add-interface \(interface) && firewall-cmd --reload"
   }
 
   /// Sluice's own rules still refuse what is not open.
-  private func forwarding(_ interface: String, _ outcome: ForwardTrial.Outcome) -> String {
-    if Self.isFirewalld(outcome) { return Self.trust(interface) }
-    if isUFW { return "ufw route allow in on \(interface)" }
-    return Self.accept("iifname \"\(interface)\"", "FORWARD -i \(interface)", outcome)
+  private func forwarding(_ interface: String, _ network: IPPrefix, _ outcome: ForwardTrial.Outcome) -> String {
+    if Self.isFirewalld(outcome) {
+      return trust(interface)
+        ?? "a policy of firewalld that accepts what comes from \(network), see firewalld.policies(5)"
+    }
+    if isUFW { return "ufw route allow in on \(interface) from \(network)" }
+    let header = network.address.family == .v4 ? "ip" : "ip6"
+    return Self.accept(
+      "iifname \"\(interface)\" \(header) saddr \(network)", "FORWARD -i \(interface) -s \(network)", outcome)
   }
 
-  private func asking(_ interface: String, _ listener: ListenAddress, _ outcome: ForwardTrial.Outcome) -> String {
-    if Self.isFirewalld(outcome) { return Self.trust(interface) }
-    if isUFW { return "ufw allow in on \(interface) to \(listener.address) port \(listener.port)" }
+  private func asking(
+    _ interface: String, _ network: IPPrefix, _ listener: ListenAddress, _ outcome: ForwardTrial.Outcome
+  ) -> String {
+    if Self.isFirewalld(outcome) { return trust(interface) ?? Self.rich(network, listener) }
+    if isUFW { return "ufw allow in on \(interface) from \(network) to \(listener.address) port \(listener.port)" }
     let header = listener.address.family == .v4 ? "ip" : "ip6"
     return ["udp", "tcp"].map { layer in
       Self.accept(
-        "iifname \"\(interface)\" \(header) daddr \(listener.address) \(layer) dport \(listener.port)",
-        "INPUT -i \(interface) -d \(listener.address) -p \(layer) --dport \(listener.port)", outcome)
+        "iifname \"\(interface)\" \(header) saddr \(network) \(header) daddr \(listener.address) \(layer) dport \(listener.port)",
+        "INPUT -i \(interface) -s \(network) -d \(listener.address) -p \(layer) --dport \(listener.port)", outcome)
     }.joined(separator: "; ")
+  }
+
+  /// Rules of firewalld for queries alone (firewalld.richlanguage(5)).
+  private static func rich(_ network: IPPrefix, _ listener: ListenAddress) -> String {
+    let family = network.address.family == .v4 ? "ipv4" : "ipv6"
+    let rules = ["udp", "tcp"].map { layer in
+      "--add-rich-rule 'rule family=\"\(family)\" source address=\"\(network)\" port port=\"\(listener.port)\" protocol=\"\(layer)\" accept'"
+    }
+    return "firewall-cmd --permanent \(rules.joined(separator: " ")) && firewall-cmd --reload"
   }
 
   /// A rule before those that refuse, in each base chain on whose way they are.
@@ -134,6 +154,7 @@ extension HostFilters {
     guard listing.status == 0 else { throw StartError("nft cannot list the rules: \(listing.errors)") }
     self.init(
       settings: settings, ruleset: try ForwardRuleset(listing.output),
-      host: try RouteSocket().read { $0.destination.length == 0 })
+      host: try RouteSocket().read { $0.destination.length == 0 },
+      enclosed: Set(try EnclosureDiagnosis(settings)?.serversByInterface.keys.map { $0 } ?? []))
   }
 }

@@ -23,7 +23,7 @@ package enum EarlierRuleset {
   package static func install(_ text: String, table: String) throws(InstallationError) {
     let complaint: String
     do throws(SystemError) {
-      let input = try file(of: text)
+      let input = try MemoryFile(named: "sluice-rules", holding: Array(text.utf8))
       var output = try DescriptorPair.pipe()
       let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
       defer { close(null) }
@@ -45,22 +45,6 @@ package enum EarlierRuleset {
   /// - Throws: where the kernel cannot be asked.
   package static func isInstalled(table: String) throws(SystemError) -> Bool {
     TableInstaller.isOurs(try KernelSets().sets(family: .inet, table: table))
-  }
-
-  /// A file in memory with a text, to be read from its beginning.
-  private static func file(of text: String) throws(SystemError) -> FileDescriptor {
-    let raw = unsafe sluice_memory_file("sluice-rules")
-    guard raw >= 0 else { throw SystemError(call: "memfd_create", errno: -raw) }
-    let file = FileDescriptor(raw)
-    var octets = Array(text.utf8)[...]
-    while !octets.isEmpty {
-      // As many octets as the slice has.
-      let count = unsafe octets.withUnsafeBytes { unsafe write(file.raw, $0.baseAddress, $0.count) }
-      guard count > 0 else { throw SystemError(call: "write", errno: errno) }
-      octets = octets.dropFirst(count)
-    }
-    guard lseek(file.raw, 0, SEEK_SET) == 0 else { throw SystemError(call: "lseek", errno: errno) }
-    return file
   }
 
   /// What a process says until its end, without what the bridge begins its lines with.

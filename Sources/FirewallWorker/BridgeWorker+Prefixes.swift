@@ -27,7 +27,8 @@ extension BridgeWorker {
   /// Reads what is due, and tells as much as serve has room for.
   func readPrefixes() {
     let now = MonotonicTime.now().nanoseconds
-    if now >= prefixes.due, let plan = writer?.plan {
+    // What serve does not take stays in the kernel's counters.
+    if now >= prefixes.due, prefixes.untold.isEmpty, let plan = writer?.plan {
       prefixes.due = now &+ UInt64(plan.harvestSeconds) * 1_000_000_000
       takePrefixes(plan)
     }

@@ -239,10 +239,12 @@ extension ResolutionService {
     }
   }
 
-  /// The entry of the policy in force that opens a prefix; nil where it has none any more.
+  /// The entry of the policy in force that opens a prefix; nil where it has none any more, or several, of which the kernel
+  /// does not say by which one a packet went.
   private func entry(of prefix: VolumeTotals.Prefix) -> String? {
     guard let place = snapshot.server(firewallIndex: prefix.server) else { return nil }
-    return snapshot.policy.servers[place].prefixes.first { $0.prefix == prefix.prefix }?.location.description
+    let entries = snapshot.policy.servers[place].prefixes.filter { $0.prefix == prefix.prefix }
+    return entries.count == 1 ? entries[0].location.description : nil
   }
 
   /// The names besides for which the server has the address open now: what was sent may have been for each of them.

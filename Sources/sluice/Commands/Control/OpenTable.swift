@@ -78,8 +78,11 @@ extension OpenTable {
     let shown = prefixes.filter { server == nil || $0.server == server }
     guard !shown.isEmpty else { return [] }
     let counters = try KernelSets().counters(family: plan.family, table: plan.table)
+    // Of several entries with one prefix the kernel does not say by which one a packet went: the first has the count.
+    var told: Set<String> = []
     return shown.map { shown in
       var counted = shown
+      guard told.insert("\(shown.server) \(shown.prefix)").inserted else { return counted }
       let counts = IPPrefix(shown.prefix).flatMap { counters[Ruleset.counter(of: $0, server: shown.server)] }
       (counted.bytes, counted.packets) = (counts?.octets, counts?.packets)
       return counted

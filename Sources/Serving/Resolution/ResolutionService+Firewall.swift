@@ -410,9 +410,10 @@ extension ResolutionService {
     let remembered = Self.closedEntries * engine.ledger.serverCount
     guard journal.isOverlong(live: engine.ledger.holdingCount + remembered) else { return }
     journal.beginRewriting()
+    // Behind everything else: of one opening the last line counts, and an earlier one of the same may be over.
     var entries: [JournalEntry] = []
     engine.forEachPending { entries += self.entries(of: $0, opened: now) }
-    journal.rewrite(entries)
+    append(entries)
     rewriteClosed(journal, server: 0)
   }
 

@@ -135,8 +135,9 @@ let package = Package(
     .executableTarget(
       name: "PathBudget",
       dependencies: [
-        "CCallgrind", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "AuditLog", "Resolver",
-        "TestSupport",
+        "CCallgrind", "LinuxIO", "DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "AuditLog",
+        "AuditStore",
+        "Resolver", "TestSupport",
       ],
       path: "Tests/Benchmarks/PathBudget", swiftSettings: strict),
     .systemLibrary(name: "CCallgrind", path: "Tests/Benchmarks/CCallgrind"),

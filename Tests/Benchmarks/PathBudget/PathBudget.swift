@@ -5,6 +5,7 @@ import Resolver
 /// Puts one kind of query through the query path again and again, and nothing else: see budget.py, which counts.
 ///
 ///     PathBudget LOAD BATCHES SCENARIO [allocation|reference]
+///     PathBudget --writer KIND EVENTS FOLDER
 ///
 /// A batch goes through uncounted first: what happens once is no cost of a packet. The last word makes every packet
 /// cost one more of it, so that budget.py can show that it would notice.
@@ -15,6 +16,11 @@ struct PathBudget {
     if arguments.count == 2, arguments[1] == "--list" {
       for load in Load.allCases { print(load.rawValue, Load.batch) }
       return
+    }
+    if arguments.count == 5, arguments[1] == "--writer", let writing = LogWriting(rawValue: arguments[2]),
+      let events = Int(arguments[3]), events > 0
+    {
+      return try writing.run(events, in: arguments[4])
     }
     guard (4...5).contains(arguments.count), let load = Load(rawValue: arguments[1]),
       let batches = Int(arguments[2]), batches > 0, let scenario = Scenario(rawValue: arguments[3]),

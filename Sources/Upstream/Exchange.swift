@@ -290,7 +290,7 @@ struct Exchange: ~Copyable {
       candidates[candidate].cookie = given
       return send(to: candidate, now: now, id: id)
     }
-    guard streamUsed[candidate] else { return connect(candidate, now: now, id: id) }
+    guard streamUsed[candidate] || attempt.kind == .secure else { return connect(candidate, now: now, id: id) }
     return judgeRefusal(.BADCOOKIE, candidate, now: now, id: id)
   }
 
@@ -318,7 +318,7 @@ struct Exchange: ~Copyable {
     guard now < end else { return fail() }
     for step in 1...candidates.count {
       let candidate = (lastCandidate + step) % candidates.count
-      if mayBeAsked(candidate), !isOnItsWay(to: candidate) {
+      if mayBeAsked(candidate), !isOnItsWay(to: candidate), candidates[candidate].isSecure || !hasSecure {
         return send(to: candidate, now: now, id: id)
       }
     }
@@ -329,6 +329,9 @@ struct Exchange: ~Copyable {
   private func isOnItsWay(to candidate: Int) -> Bool {
     candidates[candidate].isSecure && attempts.contains { $0.candidate == candidate }
   }
+
+  /// What is on its way by TLS is not asked in the clear beside it: a name that takes long is none that TLS cannot be used for.
+  private var hasSecure: Bool { attempts.contains { $0.kind == .secure } }
 
   /// After TCP failed a server is asked by a datagram again if that is how it answers, and not if its datagrams are doubtful.
   private func mayBeAsked(_ candidate: Int) -> Bool {

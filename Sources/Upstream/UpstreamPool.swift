@@ -324,15 +324,15 @@ package final class UpstreamPool {
 
   private var time: UInt64 { reactor.time.nanoseconds }
 
-  /// Healthy servers by latency, then those of which that is not certain, then the others; of the same ones those that are
-  /// asked by TLS before those that are not.
+  /// Healthy servers before the others; of the same ones those that are asked by TLS before those that are not, then those of
+  /// which it is certain before those of which it is not, and then by latency.
   private func candidates(_ members: [Int], _ now: UInt64) -> [Exchange.Candidate] {
     guard members.count > 1 else { return members.map { candidate($0, now) } }
     var order = members.sorted { left, right in
       let (a, b) = (health[left], health[right])
-      if a.isTrusted != b.isTrusted { return a.isTrusted }
       if a.isHealthy != b.isHealthy { return a.isHealthy }
       if servers[left].isSecure != servers[right].isSecure { return servers[left].isSecure }
+      if a.isTrusted != b.isTrusted { return a.isTrusted }
       return a.latency < b.latency
     }
     let hedge = hedge(order)

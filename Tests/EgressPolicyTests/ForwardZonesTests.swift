@@ -14,6 +14,22 @@ import Testing
 
   private func names(_ names: String...) -> [[UInt8]] { names.map(Messages.name) }
 
+  @Test(
+    "what a chain may have led through counts: another zone's `private` that changed ends what a zone's names opened")
+  func admittedBefore() throws {
+    let corp = try zone("corp.test1", ["10.50.0.0/16"])
+    let former = ForwardZones([corp, try zone("inner.test2", ["10.50.0.0/16"]), try zone("plain.test3")])
+    let narrowed = ForwardZones([corp, try zone("inner.test2"), try zone("plain.test3")])
+    #expect(!narrowed.admitAsBefore(former, Messages.name("x.corp.test1")))
+    #expect(!ForwardZones([corp]).admitAsBefore(former, Messages.name("x.corp.test1")))
+    #expect(former.admitAsBefore(former, Messages.name("x.corp.test1")))
+    // A name that no zone admits anything for had nothing.
+    for name in ["y.plain.test3", "www.example.com"] {
+      #expect(narrowed.admitAsBefore(former, Messages.name(name)))
+    }
+    #expect(!narrowed.admitAsBefore(former, Messages.name("y.inner.test2")))
+  }
+
   @Test("a name belongs to the longest zone that it is or lies below, by whole labels")
   func longest() throws {
     let zones = ForwardZones([try zone("corp.example"), try zone("lab.corp.example"), try zone("lan")])

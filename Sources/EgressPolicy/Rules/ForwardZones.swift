@@ -59,6 +59,19 @@ package struct ForwardZones: Equatable, Sendable {
     return admitted
   }
 
+  /// Whether addresses that other zones admitted for a question are admitted by these: of a name whose zone admits any, the
+  /// chain may lead through each of the others, and is not known any more.
+  ///
+  /// - Parameter name: the canonical wire name that was asked for.
+  package func admitAsBefore(_ former: ForwardZones, _ name: [UInt8]) -> Bool {
+    let (now, before) = (privatePrefixes(of: [name]), former.privatePrefixes(of: [name]))
+    guard now == before, !now.isEmpty else { return now == before }
+    return zones.count == former.zones.count
+      && zones.allSatisfy { zone in
+        former.zones.contains { $0.zone == zone.zone && $0.privatePrefixes == zone.privatePrefixes }
+      }
+  }
+
   /// Every prefix that some zone admits.
   package var privatePrefixes: Set<IPPrefix> { Set(zones.flatMap(\.privatePrefixes)) }
 }

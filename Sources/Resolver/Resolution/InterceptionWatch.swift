@@ -1,3 +1,5 @@
+import DNSWire
+import EgressPolicy
 package import IPNetwork
 
 /// Finds upstreams that answer every name from one network which no answer may hold: VPN clients and proxies on the way
@@ -25,13 +27,17 @@ package struct InterceptionWatch {
     var network: IPPrefix
     /// Different ones, none of which had a public answer.
     var names: Set<[UInt8]> = []
+    /// Whose names they are.
+    var domains: Set<Name> = []
     var toldAt: UInt64?
 
-    var isCertain: Bool { names.count >= InterceptionWatch.names }
+    var isCertain: Bool { names.count >= InterceptionWatch.names && domains.count >= InterceptionWatch.domains }
   }
 
   /// A company's own names may well be private; four names of a policy in a row, of one network, are a pattern.
   static let names = 4
+  /// What one zone says of its names its owner may say.
+  static let domains = 2
   private static let day: UInt64 = 86_400_000_000_000
   /// RFC 2544, from which proxies answer with addresses that they made up; RFC 6598, from which VPN clients do.
   package static let proxies: [IPPrefix] = ["198.18.0.0/15", "100.64.0.0/10"].compactMap { (text: String) in
@@ -60,17 +66,23 @@ package struct InterceptionWatch {
     }
     var suspicion = suspicions[upstream] ?? Suspicion(network: network)
     if suspicion.network != network { suspicion = Suspicion(network: network, toldAt: suspicion.toldAt) }
-    if !suspicion.isCertain { suspicion.names.insert(name) }
+    if !suspicion.isCertain {
+      let whole = Name(canonical: name.span)
+      suspicion.names.insert(name)
+      suspicion.domains.insert(PublicSuffix.registrableDomain(of: whole) ?? whole)
+    }
     defer { suspicions[upstream] = suspicion }
     guard suspicion.isCertain, suspicion.toldAt.map({ now - min($0, now) >= Self.day }) ?? true else { return nil }
     suspicion.toldAt = now
-    return Finding(upstream: upstream, network: network)
+    // Which of the host's own networks a server may reach is no question of an upstream's.
+    return Finding(upstream: upstream, network: network, isAdmissible: Self.proxies.contains(network))
   }
 
   /// An answer was given out: it does not answer everything from one network.
   package mutating func answered(by upstream: String) {
     guard !suspicions.isEmpty else { return }
     suspicions[upstream]?.names = []
+    suspicions[upstream]?.domains = []
   }
 
   /// The network that holds all of them.

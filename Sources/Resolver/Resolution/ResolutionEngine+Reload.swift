@@ -51,7 +51,7 @@ extension ResolverSnapshot {
       // The firewall knows a bound by its index.
       state.byteCaps.starts(with: formerState.byteCaps),
       now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps,
-      forwards.privatePrefixes(of: [name]) == former.forwards.privatePrefixes(of: [name])
+      forwards.admitAsBefore(former.forwards, name)
     else { return nil }
     return (now, before)
   }

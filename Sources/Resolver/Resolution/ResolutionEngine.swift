@@ -609,9 +609,9 @@ package struct ResolutionEngine: ~Copyable {
       refused, of: question.name, by: upstream, own: forbidden.onLink, now: now)
     guard var found else { return nil }
     let network = [found.network]
-    found.isAdmissible = refused.allSatisfy {
-      forbidden.admits($0, private: network, server: question.state.firewallIndex)
-    }
+    found.isAdmissible =
+      found.isAdmissible
+      && refused.allSatisfy { forbidden.admits($0, private: network, server: question.state.firewallIndex) }
     return found
   }
 

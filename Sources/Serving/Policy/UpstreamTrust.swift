@@ -16,11 +16,9 @@ package enum UpstreamTrust {
     }
   }
 
-  /// What is read, where it is there.
+  /// What is read, where it is there; the system's store always, for a reload may bring the first upstream that needs it.
   static func files(of settings: Settings) -> [String] {
-    let named = upstreams(of: settings).map(\.address).filter { $0.tlsName != nil }
-    return named.compactMap(\.authorities)
-      + (named.contains { $0.authorities == nil } ? TLSAuthorities.systemFiles : [])
+    upstreams(of: settings).compactMap(\.address.authorities) + TLSAuthorities.systemFiles
   }
 
   /// All upstreams, those of forwarded zones too, and where they are written.

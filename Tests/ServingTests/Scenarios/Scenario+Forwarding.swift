@@ -185,14 +185,14 @@ extension Scenario {
   ]
 
   private static let names =
-    "server: github-mcp\nnetworks: [ 10.77.1.0/24 ]\negress: [ \"*.example.com\", api.github.com ]\n"
+    "server: github-mcp\nnetworks: [ 10.77.1.0/24 ]\negress: [ \"*.example.com\", \"*.example.org\", api.github.com ]\n"
   private static let many = Setting(policies: names)
 
-  /// Names that upstream answers from a proxy's network are asked, one after the other.
-  private static func asking(_ count: Int) -> [Step] {
+  /// Names that upstream answers from a proxy's network are asked, one after the other; of two domains, or of one.
+  private static func asking(_ count: Int, ofOne: Bool = false) -> [Step] {
     var steps: [Step] = []
     for number in 1...count {
-      let name = "n\(number).example.com"
+      let name = "n\(number).example.\(ofOne || number % 2 == 1 ? "com" : "org")"
       steps += [
         .upstream(answers: name, ["198.18.0.\(number)"], ttl: 60), .ask("github-mcp", name), .expect(.nodata),
       ]
@@ -218,6 +218,9 @@ extension Scenario {
       "an upstream that answers every name from a proxy's network is told once, not once for each name", many,
       asking(9) + told),
     Scenario("the line that it is told with mends it", many, asking(4) + mended),
+    Scenario(
+      "what the owner of one domain answers is said of no upstream", many,
+      asking(9, ofOne: true) + [Step.expect(.events(.upstreamIntercepted, 0))]),
     Scenario(
       "private names among public ones are no such thing", many,
       mixing + [Step.expect(.events(.upstreamIntercepted, 0))]),

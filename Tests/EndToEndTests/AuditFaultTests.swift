@@ -99,7 +99,7 @@ extension EndToEnd {
         }
         try eventually("the event") { try bed.sluice.events().contains { $0["code"] as? String == "log-disturbed" } }
         let status = try bed.sluice.command("status")
-        #expect(status.status == 0 && status.text.contains("taken away 1 times"), "\(status.text)")
+        #expect(status.status == 0 && status.text.contains("taken away 1 time\n"), "\(status.text)")
       }
     }
 

@@ -151,15 +151,26 @@ extension EndToEnd {
         capture.signal(15)
         _ = try capture.status(within: 5)
         let queries = Self.queries(capture.output)
-        // What stands behind the id but the name itself: one and the same for all.
+        // What stands behind the id but letter case and cookie, our own chance: one and the same for all.
         var shapes: Set<[UInt8]> = []
+        var cookies: Set<[UInt8]> = []
+        var upper = [0, 0]
         for query in queries {
           let end = try #require(query[12...].firstIndex(of: 0))
-          let name = query[12..<end]
-          #expect(name.allSatisfy { !(65...90).contains($0) }, "no letter case of the client")
-          shapes.insert(Array(query[2..<12] + query[end...]))
+          let name = String(decoding: query[13..<end], as: UTF8.self)
+          let index = try #require(Int(name.prefix { $0 != "." && $0 != "\u{4}" }.dropFirst()))
+          upper[index % 2] += name.utf8.count { (65...90).contains($0) }
+          let opt = Array(query[(end + 5)...])
+          shapes.insert(Array(query[2..<12]) + Array(query[end..<(end + 5)]) + Array(opt[..<9]))
+          try #require(
+            opt.count >= 23 && opt[11..<13] == [0, 10] && opt.count == 15 + Int(opt[14]), "a cookie and no more")
+          cookies.insert(Array(opt[15..<23]))
         }
         #expect(shapes.count == 1, "\(shapes)")
+        #expect(cookies.count == 1 && cookies != [Array(1...8)], "our own, for this upstream")
+        // Eight letters in each of twenty names that a client asked in upper case, and in twenty in lower case: half of 160, and
+        // six standard deviations of 6.
+        #expect(upper.allSatisfy { (42...118).contains($0) }, "no letter case of the client: \(upper)")
         #expect(Set(queries.map { $0[..<2] }).count > 30, "the ids are our own and differ")
       }
     }

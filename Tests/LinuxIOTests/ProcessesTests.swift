@@ -105,9 +105,13 @@ struct ProcessesTests {
     let status = child.wait()
     #expect(status == 0)
     // 3 is the folder that is listed.
-    #expect(
-      String(decoding: text, as: UTF8.self)
-        == "0, 1, 2, 3\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n")
+    let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+    #expect(lines.map { $0.prefix(7) } == ["0, 1, 2", "SigBlk:", "SigIgn:"] && lines.first == "0, 1, 2, 3", "\(lines)")
+    // But for 32 and 33, which are the C library's own: a program that ignores them, as swift test does, hands that on.
+    for line in lines.dropFirst() {
+      let signals = try #require(UInt64(line.dropFirst(8), radix: 16))
+      #expect(signals & ~(3 << 31) == 0, "\(line)")
+    }
     #expect(throws: SystemError(call: "posix_spawn", errno: ENOENT)) {
       _ = try ChildProcess.start("/nowhere/at/all", ["all"], descriptors: [], endsWithThread: true).pid
     }

@@ -97,7 +97,11 @@ enum LogWriting: String, CaseIterable {
   }
 
   /// CPU time of the process without this thread's: nanoseconds.
-  private static var ofOtherThreads: UInt64 { time(CLOCK_PROCESS_CPUTIME_ID) - time(CLOCK_THREAD_CPUTIME_ID) }
+  private static var ofOtherThreads: UInt64 {
+    // This thread's first: it goes on, and the process has what it took.
+    let own = time(CLOCK_THREAD_CPUTIME_ID)
+    return time(CLOCK_PROCESS_CPUTIME_ID) - own
+  }
 
   private static func time(_ clock: clockid_t) -> UInt64 {
     var time = timespec()

@@ -11,24 +11,15 @@ enum RDataShape {
       try require(record.rdata.count == 4, record)
     case .AAAA:
       try require(record.rdata.count == 16, record)
-    case .NS, .CNAME, .PTR, .DNAME:
-      try require(
-        try namesEnd(1, message, record, after: 0, pointers: &budget) == record.rdata.upperBound, record)
-    case .MX:
-      try require(
-        try namesEnd(1, message, record, after: 2, pointers: &budget) == record.rdata.upperBound, record)
-    case .SRV:
-      try require(
-        try namesEnd(1, message, record, after: 6, pointers: &budget) == record.rdata.upperBound, record)
-    case .SOA:
-      try require(
-        try namesEnd(2, message, record, after: 0, pointers: &budget) + 20 == record.rdata.upperBound, record)
     case .TXT, .SPF:
       try strings(message, record)
     case .SVCB, .HTTPS:
       try parameters(message, record)
     default:
-      break
+      guard let names = DataNames(message, record) else { return }
+      // Behind the names of an SOA stand five numbers.
+      let tail = record.type == .SOA ? 20 : 0
+      try require(try namesEnd(names, message, record, pointers: &budget) + tail == record.rdata.upperBound, record)
     }
   }
 
@@ -36,12 +27,11 @@ enum RDataShape {
     guard condition else { throw FormatError(.recordData, at: record.rdata.lowerBound) }
   }
 
-  /// Where `count` names end that start `head` octets into the data.
   private static func namesEnd(
-    _ count: Int, _ message: Span<UInt8>, _ record: RecordHeader, after head: Int, pointers budget: inout Int
+    _ names: DataNames, _ message: Span<UInt8>, _ record: RecordHeader, pointers budget: inout Int
   ) throws(FormatError) -> Int {
-    var at = record.rdata.lowerBound + head
-    for _ in 0..<count {
+    var at = record.rdata.lowerBound + names.head
+    for _ in 0..<names.count {
       try require(at < record.rdata.upperBound, record)
       try NameWire.check(message, at: &at, pointers: &budget)
     }

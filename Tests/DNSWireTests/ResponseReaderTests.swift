@@ -69,6 +69,21 @@ struct ResponseReaderTests {
     #expect(Reading.failure(short) == .recordData)
   }
 
+  @Test("names in data of older types end where the data end, and NAPTR has its strings before its own")
+  func olderTypes() {
+    let types: [(type: UInt16, head: [UInt8], names: Int)] = [
+      (14, [], 2), (17, [], 2), (18, [0, 1], 1), (26, [0, 1], 2), (35, [0, 1, 0, 2, 0, 1, 65, 0], 1),
+    ]
+    for (number, head, names) in types {
+      let type = RRType(rawValue: number)
+      let targets = [[UInt8]](repeating: Messages.name("target.example"), count: names).flatMap { $0 }
+      #expect(Reading.failure(answer(type, head + targets)) == nil, "\(number)")
+      #expect(Reading.failure(answer(type, head + targets + [0])) == .recordData, "\(number)")
+      #expect(Reading.failure(answer(type, head + targets.dropLast())) != nil, "\(number)")
+      #expect(Reading.failure(answer(type, Array(head.dropLast()))) == .recordData, "\(number)")
+    }
+  }
+
   @Test("an MX, an SRV and an SOA have all of their numbers (threats W9)")
   func mixedData() {
     let name = Messages.name("ns.example")

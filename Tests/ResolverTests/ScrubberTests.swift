@@ -483,6 +483,25 @@ struct ScrubberRDataTests {
     }
   }
 
+  @Test("names in data of older types, which some servers compress, are written out (RFC 3597 section 4)")
+  func olderTypes() throws {
+    let types: [(type: UInt16, head: [UInt8], names: Int)] = [
+      (3, [], 1), (7, [], 1), (14, [], 2), (17, [], 2), (18, [0, 1], 1), (21, [0, 5], 1), (26, [0, 5], 2),
+      (36, [0, 5], 1), (35, [0, 1, 0, 2, 1, 83, 3, 83, 73, 80, 0], 1),
+    ]
+    for (number, head, names) in types {
+      let type = RRType(rawValue: number)
+      // The data of the first record, where the names point, have another place in our message.
+      let first = Messages.record("www.example.com", .CNAME, [5] + Array("other".utf8) + [0xC0, 16])
+      let place = UInt8(12 + Messages.name("www.example.com").count + 4 + first.count - 8)
+      let pointers = [[UInt8]](repeating: [0xC0, place], count: names).flatMap { $0 }
+      let record = Messages.record("other.example.com", type, head + pointers)
+      let reply = try scrub([first, record], type: type).reply("www.example.com", type)
+      let written = [[UInt8]](repeating: Messages.name("other.example.com"), count: names).flatMap { $0 }
+      #expect(reply.answers.last?.rdata == head + written, "\(number)")
+    }
+  }
+
   @Test("data of unknown types is handed on as it is")
   func unknownType() throws {
     let type = RRType(rawValue: 65_280)

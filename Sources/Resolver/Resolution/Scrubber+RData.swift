@@ -5,33 +5,22 @@ extension Scrubber {
   /// that carries an address or hides the name. Nil: the record is left out.
   func rebuilt(_ message: Span<UInt8>, _ record: RecordHeader) throws(ScrubError) -> [UInt8]? {
     do {
-      switch record.type {
-      case .CNAME, .NS, .PTR, .DNAME:
-        return try names(1, message, record, fixedHead: 0)
-      case .MX:
-        return try names(1, message, record, fixedHead: 2)
-      case .SRV:
-        return try names(1, message, record, fixedHead: 6)
-      case .SOA:
-        return try names(2, message, record, fixedHead: 0)
-      case .SVCB, .HTTPS:
-        return try serviceBinding(message, record)
-      default:
-        return octets(message, record.rdata)
-      }
+      if record.type == .SVCB || record.type == .HTTPS { return try serviceBinding(message, record) }
+      guard let names = DataNames(message, record) else { return octets(message, record.rdata) }
+      return try expanded(names, message, record)
     } catch {
       throw .invalid
     }
   }
 
-  /// `fixedHead` octets, then `count` names, then whatever is left.
-  private func names(
-    _ count: Int, _ message: Span<UInt8>, _ record: RecordHeader, fixedHead: Int
+  /// The data with its names written out, and whatever is before and behind them.
+  private func expanded(
+    _ names: DataNames, _ message: Span<UInt8>, _ record: RecordHeader
   ) throws(FormatError) -> [UInt8] {
     var budget = 128
-    var at = min(record.rdata.lowerBound + fixedHead, record.rdata.upperBound)
+    var at = min(record.rdata.lowerBound + names.head, record.rdata.upperBound)
     var result = octets(message, record.rdata.lowerBound..<at)
-    for _ in 0..<count {
+    for _ in 0..<names.count {
       result += try readName(message, &at, &budget)
     }
     guard at <= record.rdata.upperBound else {

@@ -26,7 +26,7 @@ extension FieldReader {
     return ListenAddress(address: address, port: port)
   }
 
-  /// `udp://192.0.2.54`, or `{ address: "udp://192.0.2.54", insecure: true }`, which is warned of no more;
+  /// `udp://192.0.2.54` or `tcp://…`, or `{ address: "udp://192.0.2.54", insecure: true }`, which is warned of no more;
   /// `tls://192.0.2.53#dns.example.net`, or `{ address: "tls://…", ca: FILE, pins: [ "sha256/…" ] }`.
   ///
   /// - Parameter file: the configuration, from which `ca` is seen.
@@ -104,11 +104,12 @@ extension FieldReader {
   private mutating func upstreamAddress(_ node: YAMLNode, isTrusted: Bool) -> UpstreamAddress? {
     let expected = "an upstream such as udp://192.0.2.54, udp://[2001:db8::54]:53 or tls://192.0.2.53#dns.example.net"
     guard let text = text(node, expected: expected) else { return nil }
-    let isTLS = text.hasPrefix("tls://")
-    guard isTLS || text.hasPrefix("udp://") else {
+    // All schemes have three letters.
+    guard let scheme = UpstreamAddress.Scheme.allCases.first(where: { text.hasPrefix("\($0.rawValue)://") }) else {
       reject(node, expected: Self.upstreamMeant(text) ?? expected)
       return nil
     }
+    let isTLS = scheme == .tls
     let parts = text.dropFirst(6).split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
     guard let first = parts.first, let (address, port) = Endpoint.parse(first), isTLS || parts.count == 1 else {
       reject(node, expected: expected)
@@ -126,10 +127,10 @@ extension FieldReader {
     }
     if !isTrusted, !Endpoint.isLoopback(address) {
       warning(
-        "udp:// upstream \(address) is not authenticated: a forged answer would open the firewall; where the path to it is "
-          + "trusted, write { address: \"\(text)\", insecure: true }", at: node.location)
+        "\(scheme.rawValue):// upstream \(address) is not authenticated: a forged answer would open the firewall; where the path "
+          + "to it is trusted, write { address: \"\(text)\", insecure: true }", at: node.location)
     }
-    return UpstreamAddress(scheme: .udp, address: address, port: port ?? 53)
+    return UpstreamAddress(scheme: scheme, address: address, port: port ?? 53)
   }
 
   /// Letters, digits and hyphens in labels, the last of which is no number: an address is none.

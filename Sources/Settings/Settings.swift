@@ -65,9 +65,10 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
 
 /// A server that allowed questions are forwarded to.
 package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
-  /// How questions reach it: plain DNS, or DNS over TLS (RFC 7858).
-  package enum Scheme: String, Sendable {
+  /// How questions reach it: plain DNS by datagrams or by TCP alone, or DNS over TLS (RFC 7858).
+  package enum Scheme: String, Sendable, CaseIterable {
     case udp
+    case tcp
     case tls
   }
 

@@ -165,7 +165,7 @@ struct SettingsReader {
   /// Where some upstreams are asked by TLS, another one on the network is a way around it.
   private mutating func warnOfPlain(_ upstreams: [UpstreamAddress], _ node: YAMLNode) {
     guard upstreams.contains(where: { $0.scheme == .tls }),
-      let plain = upstreams.first(where: { $0.scheme == .udp && !Endpoint.isLoopback($0.address) })
+      let plain = upstreams.first(where: { $0.scheme != .tls && !Endpoint.isLoopback($0.address) })
     else { return }
     findings.warning(
       "\(plain) stands beside tls:// upstreams: where those are cut off, questions go to it in the clear",

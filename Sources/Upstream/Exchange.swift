@@ -3,7 +3,8 @@ import DNSWire
 /// One question to the upstreams, until one answers or time is up.
 ///
 ///     start ─► send ──► received: good ──────────────────► finish
-///               ▲  │        │ TC, or many wrong ones ────► send by TCP ─► received ─► finish
+///               ▲  │        │ TC ────────────────────────► send by TCP ─► received ─► finish
+///               │  │        │ many wrong ones ───────────► send by TCP, and by a datagram from another port
 ///               │  │        │ other case, no cookie ─────► send by TCP ─► failed ─► send without them
 ///               │  │        │ distrusted ──────────────► send by TCP
 ///               │  │        │ FORMERR, BADVERS to EDNS ──► send, or send by TCP, without EDNS
@@ -36,6 +37,8 @@ struct Exchange: ~Copyable {
     /// Keep waiting.
     case wait
     case send(Sending)
+    /// Two ways at once.
+    case sendBoth(Sending, Sending)
     case finish(message: [UInt8], server: Int, attempt: Int)
     case fail(UpstreamFailure)
   }
@@ -69,6 +72,7 @@ struct Exchange: ~Copyable {
     var name: [UInt8]
     var isSpelled: Bool
     var cookie: [UInt8]
+    var wrongAnswers = 0
   }
 
   /// What a message is to an attempt.
@@ -158,7 +162,8 @@ struct Exchange: ~Copyable {
 
   /// A message came for an attempt. `id` is for the next message, should one be sent.
   mutating func received(_ message: Span<UInt8>, for number: Int, now: UInt64, id: UInt16) -> Action {
-    guard let attempt = attempts.first(where: { $0.number == number }) else { return .wait }
+    guard let index = attempts.firstIndex(where: { $0.number == number }) else { return .wait }
+    let attempt = attempts[index]
     let trust = trust(message, attempt)
     if trust == .answer, attempt.kind == .datagram || !Self.isTruncated(message) {
       return judge(message, attempt, now: now, id: id)
@@ -172,9 +177,27 @@ struct Exchange: ~Copyable {
       return failed(.broken, attempt: number, now: now, id: id)
     }
     wrongAnswers += 1
+    attempts[index].wrongAnswers += 1
     isDoubtful[attempt.candidate] = true
-    guard wrongAnswers >= limits.wrongAnswers, !streamUsed[attempt.candidate] else { return .wait }
-    return turnToStream(attempt.candidate, now: now, id: id)
+    guard !streamUsed[attempt.candidate] else {
+      // The other port is known as well: TCP alone is left.
+      guard attempts[index].wrongAnswers >= limits.wrongAnswers else { return .wait }
+      forget { $0.number == number }
+      return proceed(now: now, id: id)
+    }
+    return wrongAnswers < limits.wrongAnswers ? .wait : leavePort(attempt.candidate, now: now, id: id)
+  }
+
+  /// A forger guesses at a port, or a server is confused: it is asked by TCP. A datagram from another port goes along, which a
+  /// forger would have to find first, so that the true answer is not later than if it had been asked for now.
+  private mutating func leavePort(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
+    let turning = turnToStream(candidate, now: now, id: id)
+    guard case .send(let stream) = turning, sends[candidate] < limits.sendsPerServer, !candidates[candidate].byStream
+    else { return turning }
+    sends[candidate] += 1
+    let other = begin(candidate, .datagram, wait: candidates[candidate].wait, now: now, id: id)
+    guard case .send(let datagram) = other else { return turning }
+    return .sendBoth(stream, datagram)
   }
 
   private mutating func trust(_ message: Span<UInt8>, _ attempt: Attempt) -> Trust {
@@ -244,6 +267,9 @@ struct Exchange: ~Copyable {
     if Self.isTruncated(message) { return turnToStream(attempt.candidate, now: now, id: id) }
     let code = UpstreamQuery.responseCode(message)
     switch code {
+    case .NOERROR where UpstreamQuery.isReferral(message):
+      // It does not resolve for us ("lame"), whatever code says so.
+      return judgeRefusal(.REFUSED, attempt.candidate, now: now, id: id)
     case .NOERROR, .NXDOMAIN:
       let copy = [UInt8](capacity: message.count) { $0.append(contentsOf: message) }
       let server = candidates[attempt.candidate].server

@@ -94,9 +94,11 @@ package final class UpstreamPool {
       waitedUntil = sending.isHedged ? max(now + wait, sending.lapse) : sending.lapse
     }
 
+    var measuresRoundTrip: Bool { kind.measuresRoundTrip(of: pool.servers[server]) }
+
     func transmitted() {
       pool.statistics.messages += 1
-      if kind == .secure { sentAt = pool.time }
+      if kind != .datagram { sentAt = pool.time }
     }
     func received(_ message: Span<UInt8>) { pool.received(message, self) }
     func failed(_ failure: TransportFailure) { pool.failed(failure, self) }
@@ -368,21 +370,25 @@ package final class UpstreamPool {
   private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
     Exchange.Candidate(
       server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
-      byStream: watches[server].asksByStream(now: now), isSecure: servers[server].isSecure,
-      keepsCase: health[server].keepsCase(now: now), cookie: cookies[server].octets(now: now))
+      byStream: servers[server].scheme == .tcp || watches[server].asksByStream(now: now),
+      isSecure: servers[server].isSecure, keepsCase: health[server].keepsCase(now: now),
+      cookie: cookies[server].octets(now: now))
   }
 
   private func perform(_ action: Exchange.Action, _ flight: ExchangeInFlight) {
     switch action {
     case .wait: break
     case .send(let sending): send(sending, flight)
+    case .sendBoth(let first, let second):
+      send(first, flight)
+      send(second, flight)
     case .finish(let message, let server, let number):
       let now = time
       let attempt = flight.attempts.first { $0.number == number }
-      for other in flight.attempts where other.server != server && other.kind.measuresRoundTrip {
+      for other in flight.attempts where other.server != server && other.measuresRoundTrip {
         health[other.server].overtaken(after: Double(now - min(other.sentAt, now)) / 1_000_000, now: now)
       }
-      let roundTrip = attempt.flatMap { $0.kind.measuresRoundTrip ? Double(now - $0.sentAt) / 1_000_000 : nil }
+      let roundTrip = attempt.flatMap { $0.measuresRoundTrip ? Double(now - $0.sentAt) / 1_000_000 : nil }
       health[server].answered(after: roundTrip, now: now)
       let answer = UpstreamAnswer(message: message, server: servers[server], serverText: serverTexts[server])
       end(flight, .success(answer))

@@ -155,6 +155,23 @@ enum UpstreamQuery {
     }
   }
 
+  /// Whether a message sends us to other name servers instead of answering: name servers without an SOA (RFC 2308 section
+  /// 2.2). So does a server that does not resolve for us.
+  static func isReferral(_ message: Span<UInt8>) -> Bool {
+    guard let header = Header(message), header.answerCount == 0, header.authorityCount > 0 else { return false }
+    var hasServers = false
+    do throws(FormatError) {
+      var reader = try ResponseReader(message)
+      while let record = try reader.next(message), record.section == .authority {
+        if record.type == .SOA { return false }
+        if record.type == .NS { hasServers = true }
+      }
+    } catch {
+      return false
+    }
+    return hasServers
+  }
+
   /// A server that can't parse our query, will not answer it, or has no room for the answer may say so with a header and
   /// nothing else.
   private static func isBareHeader(_ message: Span<UInt8>, id: UInt16) -> Bool {

@@ -4,24 +4,34 @@ package import TLS
 
 /// A resolver that allowed names are forwarded to.
 package struct UpstreamServer: Hashable, Sendable, CustomStringConvertible {
+  /// How it is asked. The raw value is that of the configuration.
+  package enum Scheme: String, Sendable {
+    /// By datagrams, and by TCP where they are not enough.
+    case udp
+    /// By TCP alone.
+    case tcp
+    /// By TLS, and by nothing else.
+    case tls
+  }
+
+  package var scheme: Scheme
   package var address: IPAddress
   package var port: UInt16
-  /// Whether it is asked by TLS, and by nothing else.
-  package var isSecure: Bool
   /// The name that its certificate is for.
   package var tlsName: String?
 
-  package init(address: IPAddress, port: UInt16, isSecure: Bool = false, tlsName: String? = nil) {
+  package init(_ scheme: Scheme = .udp, address: IPAddress, port: UInt16, tlsName: String? = nil) {
+    self.scheme = scheme
     self.address = address
     self.port = port
-    self.isSecure = isSecure
     self.tlsName = tlsName
   }
 
+  package var isSecure: Bool { scheme == .tls }
+
   /// As in the configuration: `udp://192.0.2.54:53`, `tls://[2001:db8::1]:853#dns.example.net`.
   package var description: String {
-    let scheme = isSecure ? "tls" : "udp"
-    let name = tlsName.map { "#\($0)" } ?? ""
+    let (scheme, name) = (scheme.rawValue, tlsName.map { "#\($0)" } ?? "")
     return address.family == .v4 ? "\(scheme)://\(address):\(port)\(name)" : "\(scheme)://[\(address)]:\(port)\(name)"
   }
 }

@@ -208,7 +208,8 @@ import Testing
     arguments: [
       ("[]", "at least one"), ("[ 192.0.2.1 ]", "expected udp://192.0.2.1"),
       ("[ 192.0.2.1:53 ]", "expected udp://192.0.2.1"), ("[ \"2001:db8::1\" ]", "expected \"udp://[2001:db8::1]\""),
-      ("[ \"tcp://192.0.2.1\" ]", "expected udp://192.0.2.1"), ("[ dns.example.net ]", "udp://192.0.2.54"),
+      ("[ \"quic://192.0.2.1\" ]", "expected udp://192.0.2.1"), ("[ \"tcp://192.0.2.1#a.example\" ]", "expected"),
+      ("[ dns.example.net ]", "udp://192.0.2.54"),
       ("[ {} ]", "'address' is missing"), ("[ { insecure: true } ]", "'address' is missing"),
       ("[ { address: 192.0.2.1, insecure: true } ]", "expected udp://192.0.2.1"),
       ("[ { address: \"udp://127.0.0.3\", insecure: maybe } ]", "expected on or off"),
@@ -241,6 +242,20 @@ import Testing
     #expect(findings.count == 1, "\(findings)")
     #expect(findings.first?.contains("sluice.yaml:2:") == true)
     #expect(findings.first?.contains(message) == true, "\(findings)")
+  }
+
+  @Test("an upstream by TCP alone is warned about as one by UDP is, unless the path to it is trusted")
+  func streamUpstreams() throws {
+    func load(_ upstreams: String) throws -> (Settings?, [String]) {
+      try loadConfig(
+        config().replacingOccurrences(of: "upstreams: [ udp://127.0.0.2 ]", with: "upstreams: \(upstreams)"))
+    }
+    let (settings, findings) = try load("[ tcp://192.0.2.53, \"tcp://[2001:db8::54]:5353\" ]")
+    #expect(settings?.upstreams.map(\.description) == ["tcp://192.0.2.53:53", "tcp://[2001:db8::54]:5353"])
+    #expect(settings?.upstreams.map(\.scheme) == [.tcp, .tcp])
+    #expect(
+      findings.count == 2 && findings[0].contains("tcp:// upstream 192.0.2.53 is not authenticated"), "\(findings)")
+    #expect(try load("[ { address: tcp://192.0.2.53, insecure: true }, tcp://127.0.0.2 ]").1 == [])
   }
 
   @Test("an upstream by TLS has a port, a name, authorities and keys, and is not warned about")

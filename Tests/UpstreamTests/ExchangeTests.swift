@@ -67,22 +67,30 @@ struct ExchangeTests {
     var lapse: UInt64 = 0
     var deadline: UInt64 = 0
     var attempt = 0
+    /// Of the other one, where two were sent at once.
+    var beside: Int?
     var message: [UInt8] = []
 
     init(_ action: Exchange.Action, started: UInt64) {
       switch action {
       case .wait: description = "wait"
       case .send(let sending):
-        description =
-          "\(Self.verb(sending.kind)) \(sending.server) "
-          + "\((sending.lapse - started) / 1_000_000)" + Self.edns(sending.message)
+        description = Self.text(sending, started)
         (message, lapse, deadline, attempt) = (sending.message, sending.lapse, sending.deadline, sending.attempt)
+      case .sendBoth(let first, let sending):
+        description = Self.text(first, started) + " and " + Self.text(sending, started)
+        (message, lapse, deadline, attempt) = (sending.message, sending.lapse, sending.deadline, sending.attempt)
+        beside = first.attempt
       case .finish(let message, let server, let attempt):
         description = "finish \(server)"
         (self.message, self.attempt) = (message, attempt)
       case .fail(.refused(let code, let server)): description = "fail \(server) \(code)"
       case .fail(let failure): description = "fail \(failure)"
       }
+    }
+
+    private static func text(_ sending: Exchange.Sending, _ started: UInt64) -> String {
+      "\(verb(sending.kind)) \(sending.server) \((sending.lapse - started) / 1_000_000)" + edns(sending.message)
     }
 
     private static func verb(_ kind: TransportKind) -> String {
@@ -143,10 +151,72 @@ struct ExchangeTests {
     let second = talk.lapse(at: first.lapse)
     #expect(second.description == "send 1 400")
     for _ in 0..<2 { #expect(talk.receive([0]).description == "wait") }
-    let connected = talk.receive([0])
-    #expect(connected.description == "connect 1 1500")
-    #expect(talk.receive(answer(second), for: second).description == "wait", "its datagrams are not believed any more")
-    #expect(talk.receive(answer(connected)).description == "finish 1")
+    let both = talk.receive([0])
+    #expect(both.description == "connect 1 1500 and send 1 400")
+    #expect(talk.receive(answer(second), for: second).description == "wait", "nothing is taken by that port any more")
+    #expect(talk.receive(answer(both)).description == "finish 1", "but by the other one")
+  }
+
+  @Test("where the other port is guessed at as well, TCP alone is left, and nothing more is sent")
+  func floodOfBothPorts() {
+    var talk = Conversation()
+    _ = talk.start()
+    for _ in 0..<7 { #expect(talk.receive([0]).description == "wait") }
+    let both = talk.receive([0])
+    #expect(both.description == "connect 0 1500 and send 0 400")
+    for _ in 0..<20 { #expect(talk.receive([0], for: both).description == "wait") }
+    #expect(talk.exchange.wrongAnswers == 16)
+    #expect(talk.receive(answer(both), for: both).description == "wait" && !talk.listens(to: both))
+    var stream = both
+    stream.attempt = both.beside ?? -1
+    #expect(talk.receive(answer(both), for: stream).description == "finish 0")
+  }
+
+  @Test("a flood after both datagrams were sent turns to TCP alone")
+  func floodAfterBoth() {
+    var talk = Conversation()
+    let first = talk.start()
+    let second = talk.lapse(at: first.lapse)
+    for number in 0..<7 { #expect(talk.receive([0], for: number % 2 == 0 ? first : second).description == "wait") }
+    #expect(talk.receive([0], for: first).description == "connect 0 1500")
+    #expect(!talk.listens(to: first) && !talk.listens(to: second))
+  }
+
+  @Test("a server that sends the question elsewhere does not resolve for us: the next one is asked")
+  func referral() {
+    let servers = Messages.record("com", .NS, Messages.name("a.gtld-servers.net"))
+    let glue = Messages.record("a.gtld-servers.net", .A, [192, 5, 6, 30])
+    var talk = Conversation(servers: 2)
+    let sent = talk.start()
+    let referral = Messages.response("www.example.com", .A, id: sent.id, authorities: [servers], additionals: [glue])
+    let next = talk.receive(referral)
+    #expect(next.description == "send 1 400")
+    #expect(talk.exchange.refusals == [Exchange.Refusal(server: 0, code: .REFUSED)])
+    // With an SOA it is a denial of the type (RFC 2308 section 2.2), and so it is without either.
+    let denial = Messages.response(
+      "www.example.com", .A, id: next.id, authorities: [servers, Messages.soa("example.com")])
+    #expect(talk.receive(denial).description == "finish 1")
+    var other = Conversation()
+    #expect(other.receive(Messages.response("www.example.com", .A, id: other.start().id)).description == "finish 0")
+    var last = Conversation()
+    let only = last.start()
+    #expect(
+      last.receive(Messages.response("www.example.com", .A, id: only.id, authorities: [servers])).description
+        == "fail 0 REFUSED")
+  }
+
+  @Test("lame and slow servers in turn: each is asked once before any is asked again")
+  func lameAndSlow() {
+    var talk = Conversation(servers: 4)
+    let slow = talk.start()
+    let lame = talk.lapse(at: slow.lapse)
+    #expect(lame.description == "send 1 400")
+    let silent = talk.receive(answer(lame, code: 5))
+    #expect(silent.description == "send 2 400")
+    let broken = talk.lapse(at: silent.lapse)
+    #expect(broken.description == "send 3 400")
+    #expect(talk.receive(answer(broken, code: 2)).description == "send 0 800", "those that said no are asked no more")
+    #expect(talk.receive(answer(slow), for: slow).description == "finish 0")
   }
 
   @Test("a server that sends one wrong answer to each datagram is asked by TCP the second time")
@@ -421,9 +491,12 @@ struct ExchangeTests {
       var sent: [String: Int] = [:]
       for _ in 0..<200 {
         let words = step.description.split(separator: " ")
-        let isPlain = words[0] == "connect" && words.last == "plain"
-        if words[0] == "send" || words[0] == "connect" {
-          sent["\(words[0]) \(words[1])\(isPlain ? " plain" : "")", default: 0] += 1
+        for part in step.description.split(separator: " and ") {
+          let words = part.split(separator: " ")
+          let isPlain = words[0] == "connect" && words.last == "plain"
+          if words[0] == "send" || words[0] == "connect" {
+            sent["\(words[0]) \(words[1])\(isPlain ? " plain" : "")", default: 0] += 1
+          }
         }
         guard words[0] != "fail", words[0] != "finish" else { break }
         let any = made[Int(random.next() % UInt64(made.count))]
@@ -437,6 +510,10 @@ struct ExchangeTests {
         default: step = talk.receive([0], for: any)
         }
         if step.lapse > 0 { made.append(step) }
+        if let beside = step.beside {
+          made.append(step)
+          made[made.count - 1].attempt = beside
+        }
       }
       for (what, count) in sent { #expect(count <= (what.hasPrefix("send") ? 2 : 1), "\(what)") }
       #expect(step.description.hasPrefix("fail") || step.description.hasPrefix("finish"))

@@ -30,11 +30,13 @@ enum SecureReaction: Sendable {
   case cut
 }
 
-/// An upstream on a loopback port that speaks TLS, or pretends to, and follows a script.
+/// An upstream on a loopback port that speaks TLS, or pretends to, or TCP alone, and follows a script.
 final class FakeSecureUpstream: Sendable {
   /// What a connection finds.
   enum Face: Sendable {
     case tls(TestAuthority.Identity, newest: TLSVersion = .tlsv13)
+    /// No TLS: DNS in the clear.
+    case plain
     /// Says this, in the clear.
     case clear(String)
     /// Ends each connection with the first octets that come.
@@ -74,6 +76,9 @@ final class FakeSecureUpstream: Sendable {
         channel.eventLoop.makeCompletedFuture {
           let wire = Wire(log, face)
           try channel.pipeline.syncOperations.addHandler(wire)
+          if case .plain = face {
+            return try channel.pipeline.syncOperations.addHandler(Speaker(log, wire, script))
+          }
           guard let context else { return }
           try channel.pipeline.syncOperations.addHandlers([
             NIOSSLServerHandler(context: context), Speaker(log, wire, script),
@@ -147,7 +152,7 @@ final class FakeSecureUpstream: Sendable {
       let octets = unwrapInboundIn(data)
       log.state.withLock { $0.raw += Array(buffer: octets) }
       switch face {
-      case .tls: context.fireChannelRead(data)
+      case .tls, .plain: context.fireChannelRead(data)
       case .hangUp: context.close(promise: nil)
       case .clear, .silent: break
       }

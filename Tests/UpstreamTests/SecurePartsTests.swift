@@ -12,11 +12,11 @@ struct SecurePartsTests {
   func frames(piece: Int) throws {
     var random = SeededRandom(seed: UInt64(piece))
     let messages = (0..<50).map { _ in (0..<(12 + Int(random.next() % 600))).map { _ in UInt8(random.next() & 255) } }
-    let stream = messages.flatMap(MessageFrames.frame)
+    let stream = messages.flatMap(FakeUpstream.framed)
     var frames = MessageFrames()
     var found: [[UInt8]] = []
     for start in stride(from: 0, to: stream.count, by: piece) {
-      frames.append(Array(stream[start..<min(start + piece, stream.count)]))
+      frames.append(stream[start..<min(start + piece, stream.count)])
       while let message = try frames.next() { found.append(message) }
     }
     #expect(found == messages)
@@ -24,7 +24,7 @@ struct SecurePartsTests {
     frames.append([0])
     #expect(try frames.next() == nil)
     #expect(frames.isInMessage)
-    frames.append([11] + [UInt8](repeating: 0, count: 11))
+    frames.append(([0x0B] as [UInt8] + [UInt8](repeating: 0, count: 11))[...])
     #expect(throws: MessageFrames.MalformedError.self) { try frames.next() }
   }
 

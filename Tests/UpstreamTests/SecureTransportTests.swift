@@ -31,7 +31,7 @@ struct SecureTransportTests {
   ) throws -> Asker {
     let client = try client ?? self.client()
     let servers = upstreams.map {
-      UpstreamServer(address: IPAddress(v4: 0x7F00_0001), port: $0.port, isSecure: true, tlsName: Self.name)
+      UpstreamServer(.tls, address: IPAddress(v4: 0x7F00_0001), port: $0.port, tlsName: Self.name)
     }
     return try Asker(servers, clients: Dictionary(uniqueKeysWithValues: servers.map { ($0, client) }), limits: limits)
   }
@@ -247,7 +247,7 @@ struct SecureTransportTests {
     let upstream = try upstream()
     defer { upstream.stop() }
     let server = UpstreamServer(
-      address: IPAddress(v4: 0x7F00_0001), port: upstream.port, isSecure: true, tlsName: Self.name)
+      .tls, address: IPAddress(v4: 0x7F00_0001), port: upstream.port, tlsName: Self.name)
     let asker = try Asker([server], clients: [:], limits: Asker.patient)
     #expect(try asker.ask().failure == .network)
     #expect(upstream.connections == 0)
@@ -262,7 +262,7 @@ struct SecureTransportTests {
     let asker = try asker([upstream], client: client("dns.example.org"))
     #expect(try asker.ask().failure == .untrusted(.otherName, server: 0))
     let server = UpstreamServer(
-      address: IPAddress(v4: 0x7F00_0001), port: upstream.port, isSecure: true, tlsName: Self.name)
+      .tls, address: IPAddress(v4: 0x7F00_0001), port: upstream.port, tlsName: Self.name)
     asker.pool.renew([server: try client()])
     #expect(try asker.ask("second.example").mark == 9)
     #expect(asker.pool.states[0].fault == nil)

@@ -61,7 +61,12 @@ package struct UpstreamTrustErrors: Error {
 
 extension UpstreamServer {
   init(_ upstream: UpstreamAddress) {
-    self.init(
-      address: upstream.address, port: upstream.port, isSecure: upstream.scheme == .tls, tlsName: upstream.tlsName)
+    let scheme: Scheme =
+      switch upstream.scheme {
+      case .udp: .udp
+      case .tcp: .tcp
+      case .tls: .tls
+      }
+    self.init(scheme, address: upstream.address, port: upstream.port, tlsName: upstream.tlsName)
   }
 }

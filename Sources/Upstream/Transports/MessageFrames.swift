@@ -13,7 +13,7 @@ struct MessageFrames {
   /// Whether a message has begun that is not whole.
   var isInMessage: Bool { start < octets.count }
 
-  mutating func append(_ more: [UInt8]) {
+  mutating func append(_ more: ArraySlice<UInt8>) {
     if start > 0 {
       octets.removeFirst(start)
       start = 0
@@ -31,7 +31,12 @@ struct MessageFrames {
     return Array(octets[(start + 2)..<(start + 2 + length)])
   }
 
-  static func frame(_ message: [UInt8]) -> [UInt8] {
-    [UInt8(truncatingIfNeeded: message.count >> 8), UInt8(truncatingIfNeeded: message.count)] + message
+  /// Appends a message in its frame, with another id than it has.
+  static func append(_ message: [UInt8], id: UInt16, to out: inout [UInt8]) {
+    out.append(UInt8(truncatingIfNeeded: message.count >> 8))
+    out.append(UInt8(truncatingIfNeeded: message.count))
+    out.append(UInt8(truncatingIfNeeded: id >> 8))
+    out.append(UInt8(truncatingIfNeeded: id))
+    out.append(contentsOf: message[2...])
   }
 }

@@ -5,19 +5,19 @@ import TLS
 /// no answer. Messages share long-lived connections and are answered in any order (RFC 7766 section 6.2.1.1).
 final class SecureTransport: UpstreamTransport {
   private let reactor: Reactor
-  private var lines: [UpstreamServer: SecureLine]
+  private var lines: [UpstreamServer: SharedLine]
 
   /// - Parameter clients: what is believed of each server that is asked by TLS.
   init(_ reactor: Reactor, _ clients: [UpstreamServer: TLSClient]) {
     self.reactor = reactor
-    lines = clients.reduce(into: [:]) { $0[$1.key] = SecureLine(reactor, $1.key, $1.value) }
+    lines = clients.reduce(into: [:]) { $0[$1.key] = SharedLine(reactor, $1.key, $1.value) }
   }
 
   func send(_ message: [UInt8], to server: UpstreamServer, deadline: MonotonicTime, for client: any TransportClient)
     -> any TransportCall
   {
     guard let line = lines[server] else { return UnknownCall(reactor, client) }
-    let call = SecureCall(message, line, deadline: deadline, for: client)
+    let call = SharedCall(message, line, deadline: deadline, for: client)
     line.send(call)
     return call
   }
@@ -45,7 +45,7 @@ final class SecureTransport: UpstreamTransport {
   func renew(_ clients: [UpstreamServer: TLSClient]) {
     for (server, client) in clients {
       guard let line = lines[server] else {
-        lines[server] = SecureLine(reactor, server, client)
+        lines[server] = SharedLine(reactor, server, client)
         continue
       }
       line.renew(client)

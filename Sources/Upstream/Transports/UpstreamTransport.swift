@@ -5,7 +5,7 @@ import TLS
 enum TransportKind: Hashable, CaseIterable {
   /// UDP: a socket, a port and an id of its own for each message.
   case datagram
-  /// TCP (RFC 7766): a connection for each message.
+  /// TCP (RFC 7766): connections that messages share.
   case stream
   /// DNS over TLS (RFC 7858): connections that messages share.
   case secure
@@ -14,8 +14,9 @@ enum TransportKind: Hashable, CaseIterable {
   /// connection a wrong one is the upstream's own.
   var isForgeable: Bool { self == .datagram }
 
-  /// Whether the time until an answer is that of one round trip, by which upstreams are compared.
-  var measuresRoundTrip: Bool { self != .stream }
+  /// Whether the time until an answer is that of one round trip, by which upstreams are compared. By TCP an upstream is asked
+  /// for what is large, or now and then: it measures those that are asked by nothing else.
+  func measuresRoundTrip(of server: UpstreamServer) -> Bool { self != .stream || server.scheme == .tcp }
 }
 
 /// Why a message that was handed to a transport has no answer.

@@ -14,9 +14,8 @@ class Missing(Exception):
 
 class Peer:
     """A server in the internet's namespace, at an address of its own: port 53, and 853 where it has TLS."""
-    has_tls = True
-    # What it is asked directly at.
-    own_port = True
+    # How Sluice asks it; and whether it has a port 53 of its own, at which it is asked directly.
+    scheme, own_port = "tls", True
 
     def __init__(self, bed, address, identity):
         self.bed, self.address, self.identity = bed, address, identity
@@ -40,7 +39,11 @@ class Peer:
     @property
     def upstream(self):
         """As Sluice's configuration has it."""
-        return f"tls://{self.address}#{TLS_NAME}" if self.has_tls else f"udp://{self.address}"
+        return f"{self.scheme}://{self.address}" + (f"#{TLS_NAME}" if self.has_tls else "")
+
+    @property
+    def has_tls(self):
+        return self.scheme == "tls"
 
     @property
     def direct(self):
@@ -93,8 +96,12 @@ forward-zone:
         return ["unbound", "-d", "-c", self.file]
 
 
-class UnboundInTheClear(Unbound):
-    label, has_tls = "unbound", False
+class UnboundByUDP(Unbound):
+    label, scheme = "unbound by UDP", "udp"
+
+
+class UnboundByTCP(Unbound):
+    label, scheme = "unbound by TCP", "tcp"
 
 
 class KnotResolver(Peer):
@@ -148,13 +155,13 @@ controls {{ }};
         return ["named", "-g", "-n", "1", "-c", self.file]
 
 
-class BindInTheClear(Bind):
-    label, has_tls = "bind9", False
+class BindByUDP(Bind):
+    label, scheme = "bind9 by UDP", "udp"
 
 
 class NSD(Peer):
     """The one that is behind all of them."""
-    label, program, package, has_tls = "nsd", "nsd", "nsd", False
+    label, program, package, scheme = "nsd by UDP", "nsd", "nsd", "udp"
 
     def __init__(self, bed, address, identity):
         self.bed, self.address = bed, ORIGIN
@@ -163,6 +170,10 @@ class NSD(Peer):
 
     def close(self):
         pass
+
+
+class NSDByTCP(NSD):
+    label, scheme = "nsd by TCP", "tcp"
 
 
 class Stunnel(Peer):
@@ -179,7 +190,7 @@ def stunnel_service(label, accept, identity, more=""):
     return f"[{label}]\naccept = {accept}\nconnect = {ORIGIN}:53\ncert = {identity.certificate}\nkey = {identity.key}\n{more}"
 
 
-ALL = (Unbound, UnboundInTheClear, KnotResolver, Dnsdist, Bind, BindInTheClear, NSD, Stunnel)
+ALL = (Unbound, UnboundByUDP, UnboundByTCP, KnotResolver, Dnsdist, Bind, BindByUDP, NSD, NSDByTCP, Stunnel)
 
 
 class Cutter:

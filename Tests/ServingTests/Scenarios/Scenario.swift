@@ -86,7 +86,7 @@ struct Step: Sendable {
 
   // MARK: - Upstreams
 
-  /// - Parameter records: `OWNER TTL TYPE DATA` each; an SOA stands in the authority section.
+  /// - Parameter records: as `ScriptedRecord` has them; an SOA stands in the authority section.
   static func upstream(
     says code: ResponseCode = .NOERROR, of name: String, _ type: RRType, _ records: [String],
     _ file: String = #filePath, _ line: Int = #line
@@ -94,8 +94,9 @@ struct Step: Sendable {
     Step("upstreams say \(code) of \(name)", file, line) { stage in
       let read = try records.map { try ScriptedRecord($0) }
       stage.data[message: name, type] = .init(
-        code: code, answers: read.filter { $0.type != .SOA }.map(\.octets),
-        authorities: read.filter { $0.type == .SOA }.map(\.octets))
+        code: code, answers: read.filter { $0.section == .answer }.map(\.octets),
+        authorities: read.filter { $0.section == .authority }.map(\.octets),
+        additionals: read.filter { $0.section == .additional }.map(\.octets))
     }
   }
 

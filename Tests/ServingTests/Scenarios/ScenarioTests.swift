@@ -47,6 +47,9 @@ struct ScenarioTests {
   @Test("slow and refusing upstreams", arguments: Scenario.slow)
   func slow(_ scenario: Scenario) throws { try scenario.play() }
 
+  @Test("upstreams that lie, and those who forge their answers", arguments: Scenario.hostile)
+  func hostile(_ scenario: Scenario) throws { try scenario.play() }
+
   @Test("forwarded zones", arguments: Scenario.forwarding)
   func forwarding(_ scenario: Scenario) throws { try scenario.play() }
 

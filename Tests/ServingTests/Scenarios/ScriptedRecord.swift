@@ -2,13 +2,25 @@ import DNSWire
 import IPNetwork
 import TestSupport
 
-/// A record as scenarios write it: `OWNER TTL TYPE DATA`, names with or without a dot at their end.
+/// A record as scenarios write it: `OWNER TTL TYPE DATA`, names with or without a dot at their end. Before it may stand a section,
+/// `authority:` or `additional:`, and behind the TTL a class, `CH`.
 struct ScriptedRecord {
+  enum Section: String, CaseIterable {
+    case answer
+    case authority
+    case additional
+  }
+
   let type: RRType
+  let section: Section
   let octets: [UInt8]
 
   init(_ text: String) throws {
-    let words = text.split(separator: " ").map(String.init)
+    var words = text.split(separator: " ").map(String.init)
+    let named = Section.allCases.first { words.first == "\($0):" }
+    if named != nil { words.removeFirst() }
+    let isChaos = words.count > 2 && words[2] == "CH"
+    if isChaos { words.remove(at: 2) }
     guard words.count > 3, let ttl = Int(words[1]), let type = RRType(mnemonic: words[2]) else {
       throw Stage.Failure(description: "\(text) is no record")
     }
@@ -16,7 +28,8 @@ struct ScriptedRecord {
       throw Stage.Failure(description: "\(text) has data that is not understood")
     }
     self.type = type
-    octets = Messages.record(words[0], type, ttl: ttl, data)
+    section = named ?? (type == .SOA ? .authority : .answer)
+    octets = Messages.record(words[0], type, ttl: ttl, klass: isChaos ? 3 : 1, data)
   }
 
   private static func data(_ type: RRType, _ words: [String]) -> [UInt8]? {

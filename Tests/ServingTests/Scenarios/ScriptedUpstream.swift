@@ -19,6 +19,7 @@ struct UpstreamData {
     /// Octets of records.
     var answers: [[UInt8]] = []
     var authorities: [[UInt8]] = []
+    var additionals: [[UInt8]] = []
   }
 
   private var records: [String: Records] = [:]
@@ -40,7 +41,8 @@ struct UpstreamData {
     guard name != "." else { return Messages.response(".", type, id: id) }
     if let found = self[message: name, type] {
       return Messages.response(
-        name, type, id: id, code: Int(found.code.rawValue), answers: found.answers, authorities: found.authorities)
+        name, type, id: id, code: Int(found.code.rawValue), answers: found.answers, authorities: found.authorities,
+        additionals: found.additionals)
     }
     guard let found = self[name, type] else {
       return Messages.response(
@@ -72,14 +74,30 @@ final class ScriptedUpstream {
     case forges
     /// Answers with a header and nothing else, in which TC is set.
     case truncatesAll
+    /// Before each answer come others with this address, each of which differs from the true one in something else.
+    case forgesBefore(String)
+    /// To the first datagram of a question come so many with other ids and this address; to the others the answer.
+    case floods(Int, String)
+    /// Datagrams have TC and this address, and TCP the answer; or by TCP first one with another id and the address.
+    case truncates(String, forges: Bool)
+    /// Answers, but to no query with an OPT, which is FORMERR.
+    case refusesEDNS
+    /// Answers with this address, when so many milliseconds have passed.
+    case lies(String, after: Int)
   }
 
   let port: UInt16
   private let socket: FileDescriptor
   private var batch = DatagramBatch()
   private var held: [(query: Query, back: DatagramReturn?, came: UInt64)] = []
-  var conduct = Conduct.answers
-  /// Datagrams that came.
+  var conduct = Conduct.answers {
+    didSet {
+      if case .truncates = conduct, streams == nil { streams = ScriptedStreams(port: port) }
+    }
+  }
+  /// TCP, once it is spoken.
+  private var streams: ScriptedStreams?
+  /// Messages that came.
   private(set) var arrivals = 0
   /// Clients' questions, in the order in which they came.
   private(set) var questions: [String] = []
@@ -90,6 +108,7 @@ final class ScriptedUpstream {
     /// In the letters in which it was asked.
     var question: [UInt8]
     var type: RRType
+    var hasOPT: Bool
 
     /// Nil for what our own resolver would not send.
     init?(_ octets: [UInt8]) {
@@ -104,6 +123,7 @@ final class ScriptedUpstream {
       guard at + 2 < octets.count else { return nil }
       question = Array(octets[12...at])
       id = Int(octets[0]) << 8 | Int(octets[1])
+      hasOPT = octets[11] > 0
       name = labels.isEmpty ? "." : labels.joined(separator: ".")
       type = RRType(rawValue: UInt16(octets[at + 1]) << 8 | UInt16(octets[at + 2]))
     }
@@ -143,19 +163,42 @@ final class ScriptedUpstream {
       }
       _ = answerHeld(data, now)
     }
-    return isBusy
+    return takeStreams(data) || isBusy
+  }
+
+  private func takeStreams(_ data: UpstreamData) -> Bool {
+    streams?.takeTurn { octets in
+      arrivals += 1
+      guard let query = Query(octets) else { return [] }
+      if query.name != ".", query.type != .SOA { questions.append("\(query.name) \(query.type)") }
+      let answer = query.inItsLetters(data.answer(query.name, query.type, id: query.id))
+      guard case .truncates(let address, true) = conduct, query.name != "." else { return [answer] }
+      return [query.inItsLetters(lie(query, address, id: query.id ^ 1)), answer]
+    } ?? false
+  }
+
+  /// As an answer, with an address that the name does not have.
+  private func lie(_ query: Query, _ address: String, id: Int) -> [UInt8] {
+    let data = IPAddress(address)?.octets ?? []
+    return Messages.response(
+      query.name, query.type, id: id, answers: [Messages.record(query.name, query.type, ttl: 300, data)])
   }
 
   private func answerHeld(_ data: UpstreamData, _ now: UInt64) -> Bool {
     var delay: UInt64 = 0
     switch conduct {
     case .holds: return false
-    case .slow(let milliseconds): delay = UInt64(milliseconds) * 1_000_000
+    case .slow(let milliseconds), .lies(_, let milliseconds): delay = UInt64(milliseconds) * 1_000_000
     default: break
     }
     let due = held.filter { $0.came + delay <= now }
     held.removeAll { $0.came + delay <= now }
     for (query, back, _) in due {
+      // A probe asks only whether anything is there.
+      if query.name == ".", conduct.answersProbes {
+        back?.send(data.answer(query.name, query.type, id: query.id), on: socket.raw)
+        continue
+      }
       switch conduct {
       case .answers, .slow:
         back?.send(query.inItsLetters(data.answer(query.name, query.type, id: query.id)), on: socket.raw)
@@ -167,8 +210,48 @@ final class ScriptedUpstream {
       case .truncatesAll:
         back?.send(Messages.be16(query.id) + Messages.be16(0x8380) + [0, 0, 0, 0, 0, 0, 0, 0], on: socket.raw)
       case .silent, .holds: break
+      case .forgesBefore, .floods, .truncates, .refusesEDNS, .lies:
+        for message in hostile(query, data) { back?.send(query.inItsLetters(message), on: socket.raw) }
       }
     }
     return !due.isEmpty
+  }
+
+  /// What a forger or a liar sends, and the answer where there is one.
+  private func hostile(_ query: Query, _ data: UpstreamData) -> [[UInt8]] {
+    let answer = data.answer(query.name, query.type, id: query.id)
+    switch conduct {
+    case .forgesBefore(let address):
+      var forged = [lie(query, address, id: query.id ^ 1)]
+      // QR, opcode, the number of questions, the type and the class of the question.
+      let end = 12 + query.question.count
+      for (index, bits) in [(2, 0x80), (2, 0x08), (5, 2), (end + 1, 1), (end + 3, 2)] as [(Int, UInt8)] {
+        var message = lie(query, address, id: query.id)
+        message[index] ^= bits
+        forged.append(message)
+      }
+      return forged + [answer]
+    case .floods(let count, let address):
+      guard questions.count(where: { $0 == "\(query.name) \(query.type)" }) == 1 else { return [answer] }
+      return (1...count).map { lie(query, address, id: query.id ^ $0) }
+    case .truncates(let address, _):
+      var message = lie(query, address, id: query.id)
+      message[2] |= 0x02
+      return [message]
+    case .refusesEDNS:
+      return [query.hasOPT ? Messages.response(query.name, query.type, id: query.id, code: 1) : answer]
+    case .lies(let address, _): return [lie(query, address, id: query.id)]
+    default: return []
+    }
+  }
+}
+
+extension ScriptedUpstream.Conduct {
+  /// Whether it does what it does to clients' questions alone.
+  fileprivate var answersProbes: Bool {
+    switch self {
+    case .forgesBefore, .floods, .truncates, .refusesEDNS, .lies: true
+    default: false
+    }
   }
 }

@@ -2,14 +2,15 @@ import Glibc
 import LinuxIO
 import TLS
 
-/// One TLS connection to a server (RFC 7858): its socket, and the messages that are answered on it in any order.
+/// One connection to a server, by TLS (RFC 7858) or in the clear (RFC 7766): its socket, and the messages that are answered
+/// on it in any order.
 ///
 ///     connecting ─► handshake ─► open ─► ended
 ///          └────────────┴────────────────►
 ///
-/// Nothing of DNS is written before the session is open, and then by the session alone: there is no way here in which a
-/// message could leave in the clear.
-final class SecureConnection {
+/// With a server that is asked by TLS nothing of DNS is written before the session is open, and then by the session alone:
+/// there is no way here in which a message could leave in the clear.
+final class SharedConnection {
   /// Why it ended.
   enum End {
     /// It could not be made.
@@ -25,39 +26,49 @@ final class SecureConnection {
   static let patience: UInt64 = 3_000
   /// Milliseconds for which it stays open with nothing to do, where the server does not say (RFC 7828).
   static let idle: UInt64 = 30_000
+  /// The same in the clear: there it costs a round trip to be made anew, and servers have few places (RFC 7766 section 6.2.3).
+  static let idleInTheClear: UInt64 = 5_000
   /// The most that a server may ask for.
   static let longestIdle: UInt64 = 300_000
   /// Reads of the socket in one turn: a server that sends without end must not hold the thread.
   private static let readsAtOnce = 16
 
   private let reactor: Reactor
-  private let line: SecureLine
+  private let line: SharedLine
+  private let isSecure: Bool
   private var socket: Int32 = -1
+  /// Nil before the handshake, and where there is none.
   private var session: TLSSession?
   private var frames = MessageFrames()
-  private var ids = ConnectionIDs<SecureCall>()
+  private var ids = ConnectionIDs<SharedCall>()
+  /// Messages that leave together, when what the thread is doing now is done: one write, and one record of TLS.
+  private var batch: [UInt8] = []
+  private var departure: TimerID?
   /// What the socket has not taken yet.
   private var outgoing: [UInt8] = []
   /// Whether the reactor tells of room in the socket.
   private var awaitsRoom = true
   /// Calls whose messages are in it.
-  private var untransmitted: [SecureCall] = []
+  private var untransmitted: [SharedCall] = []
   private var isConnected = false
   private var hasEnded = false
   /// That by which it must be open, later that of having nothing to do.
   private var timer: TimerID?
-  private var idle = SecureConnection.idle
+  private var idle: UInt64
   /// When something was heard, last.
   private var heardAt = MonotonicTime(nanoseconds: 0)
+  private var hasOpened = false
   /// Whether it brought an answer.
   private(set) var hasAnswered = false
   /// Whether it is open; false again once it takes no more messages.
   private(set) var isOpen = false
 
   /// Begins to connect. What comes of it is told to the line, later.
-  init(_ line: SecureLine) {
+  init(_ line: SharedLine) {
     self.line = line
     reactor = line.reactor
+    isSecure = line.client != nil
+    idle = line.client == nil ? Self.idleInTheClear : Self.idle
     do throws(SystemError) {
       socket = try Sockets.connectLasting(SocketAddress(line.server)).release()
       try reactor.register(socket, readable: true, writable: true) { [self] ready in handle(ready) }
@@ -72,14 +83,22 @@ final class SecureConnection {
   // MARK: - Messages
 
   /// - Precondition: `takesMore`.
-  func send(_ call: SecureCall, _ random: inout SecureRandom) {
+  func send(_ call: SharedCall, _ random: inout SecureRandom) {
     let id = ids.add(call, &random)
-    var message = call.message
-    (message[0], message[1]) = (UInt8(truncatingIfNeeded: id >> 8), UInt8(truncatingIfNeeded: id))
     call.send(on: self, id: id)
-    session?.send(MessageFrames.frame(message))
+    MessageFrames.append(call.message, id: id, to: &batch)
     untransmitted.append(call)
     disarm()
+    guard departure == nil else { return }
+    departure = reactor.schedule(at: reactor.now) { [self] in
+      departure = nil
+      depart()
+    }
+  }
+
+  private func depart() {
+    if isSecure { session?.send(batch) } else { outgoing += batch }
+    batch.removeAll(keepingCapacity: true)
     flush()
   }
 
@@ -101,17 +120,16 @@ final class SecureConnection {
     if ids.count == 0 { end(.lost) }
   }
 
-  private func take(_ message: [UInt8]) {
+  private func take(_ message: consuming [UInt8]) {
     if !hasAnswered, let timeout = UpstreamQuery.keepalive(message.span) { idle = min(timeout, Self.longestIdle) }
-    hasAnswered = true
     switch ids.answered(UInt16(message[0]) << 8 | UInt16(message[1])) {
-    case .abandoned: break
+    case .abandoned: hasAnswered = true
     case .unasked: end(.lost)
     case .call(let call):
+      hasAnswered = true
       call.place = .ended
-      var answer = message
-      (answer[0], answer[1]) = call.id
-      call.client.received(answer.span)
+      (message[0], message[1]) = call.id
+      call.client.received(message.span)
       call.end()
     }
     rest()
@@ -120,7 +138,7 @@ final class SecureConnection {
   /// Waits for as long as the connection may have nothing to do, if it has nothing to do.
   private func rest() {
     guard !hasEnded, ids.count == 0 else { return }
-    if !isOpen { return isConnected && session?.isOpen == true ? end(.lost) : () }
+    if !isOpen { return hasOpened ? end(.lost) : () }
     // At once (RFC 7828 section 3.4), but not within what its caller does.
     arm(idle, .lost)
   }
@@ -138,10 +156,14 @@ final class SecureConnection {
     if !hasEnded { flush() }
   }
 
-  /// Begins the handshake; false if that is not possible.
+  /// Begins the handshake, where there is one; false if that is not possible.
   private func begin() -> Bool {
+    guard isSecure, let client = line.client else {
+      open()
+      return !hasEnded
+    }
     do throws(TLSFailure) {
-      session = try TLSSession(line.client)
+      session = try TLSSession(client)
       return true
     } catch {
       end(.untrusted(error))
@@ -156,17 +178,24 @@ final class SecureConnection {
         unsafe recv(socket, $0.baseAddress, $0.count, 0)
       }
       if count < 0, errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR { return }
-      guard count > 0 else { return end(isOpen || session?.isOpen == true ? .lost : .untrusted(.cut)) }
+      guard count > 0 else { return end(broken) }
       heardAt = reactor.time
       take(line.buffer[..<count])
     }
   }
 
+  /// What it is that the network ended the connection.
+  private var broken: End { hasOpened ? .lost : .untrusted(.cut) }
+
   private func take(_ octets: ArraySlice<UInt8>) {
+    guard isSecure else {
+      frames.append(octets)
+      return takeMessages()
+    }
     guard let session else { return }
     let wasOpen = session.isOpen
     do throws(TLSFailure) {
-      frames.append(try session.receive(octets))
+      frames.append(try session.receive(octets)[...])
     } catch {
       return end(wasOpen ? .lost : .untrusted(error))
     }
@@ -187,7 +216,7 @@ final class SecureConnection {
   }
 
   private func open() {
-    isOpen = true
+    (isOpen, hasOpened) = (true, true)
     arm(idle, .lost)
     line.opened(self)
   }
@@ -197,12 +226,12 @@ final class SecureConnection {
     guard isConnected, !hasEnded else { return }
     session?.takeOutput(into: &outgoing)
     // Later: a call is told nothing within `send`.
-    guard write() else { return arm(0, isOpen ? .lost : .untrusted(.cut)) }
+    guard write() else { return arm(0, broken) }
     if awaitsRoom == outgoing.isEmpty {
       awaitsRoom.toggle()
       reactor.modify(socket, readable: true, writable: awaitsRoom)
     }
-    guard outgoing.isEmpty, !untransmitted.isEmpty else { return }
+    guard outgoing.isEmpty, batch.isEmpty, !untransmitted.isEmpty else { return }
     let calls = untransmitted
     untransmitted = []
     for call in calls { call.client.transmitted() }
@@ -244,6 +273,8 @@ final class SecureConnection {
     hasEnded = true
     isOpen = false
     disarm()
+    if let departure { reactor.cancel(departure) }
+    departure = nil
     session?.end()
     if isConnected {
       session?.takeOutput(into: &outgoing)

@@ -1,13 +1,13 @@
 import LinuxIO
 
-/// A message that goes to a server by one of its TLS connections, and the timer of its deadline.
-final class SecureCall: TransportCall {
+/// A message that goes to a server by one of the connections that messages share, and the timer of its deadline.
+final class SharedCall: TransportCall {
   /// Where a call is.
   enum Place {
     /// It waits for a connection.
     case waiting
     /// Sent, with an id of the connection.
-    case sent(SecureConnection, id: UInt16)
+    case sent(SharedConnection, id: UInt16)
     case ended
   }
 
@@ -15,13 +15,15 @@ final class SecureCall: TransportCall {
   let message: [UInt8]
   let client: any TransportClient
   private let reactor: Reactor
-  private let line: SecureLine
+  private let line: SharedLine
   private var timer: TimerID?
   var place = Place.waiting
   /// When it was handed to a connection.
   private(set) var sentAt = MonotonicTime(nanoseconds: 0)
+  /// Whether a connection ended by which it had been sent, and another one may have it.
+  private(set) var isRepeated = false
 
-  init(_ message: [UInt8], _ line: SecureLine, deadline: MonotonicTime, for client: any TransportClient) {
+  init(_ message: [UInt8], _ line: SharedLine, deadline: MonotonicTime, for client: any TransportClient) {
     (self.message, self.line, self.client) = (message, line, client)
     reactor = line.reactor
     timer = reactor.schedule(at: deadline) { [self] in
@@ -35,9 +37,14 @@ final class SecureCall: TransportCall {
 
   var isWaiting: Bool { if case .waiting = place { true } else { false } }
 
-  func send(on connection: SecureConnection, id: UInt16) {
+  func send(on connection: SharedConnection, id: UInt16) {
     place = .sent(connection, id: id)
     sentAt = reactor.time
+  }
+
+  /// The connection by which it was sent has ended.
+  func waitAgain() {
+    (place, isRepeated) = (.waiting, true)
   }
 
   func end() {

@@ -1,33 +1,35 @@
 import LinuxIO
 import TLS
 
-/// The TLS connections to one server: one that takes messages, and those that only wait for answers.
+/// The connections to one server: one that takes messages, and those that only wait for answers.
 ///
 /// Connects when a message is there to be sent, and again after a while where that came to nothing (see `Reconnection`).
-/// A message that was sent on a connection that ends is not sent again here: its caller decides.
-final class SecureLine {
+/// A message that was sent by TLS on a connection that ends is not sent again here: its caller decides. In the clear it goes
+/// once more by another one if this one had brought answers: servers end those that have nothing to do, and what is sent
+/// meanwhile is lost (RFC 7766 section 6.2.4).
+final class SharedLine {
   /// Milliseconds for which messages wait until the server may be connected to again; where it is longer they fail.
   static let patience: UInt64 = 1_000
 
   let reactor: Reactor
   let server: UpstreamServer
-  /// What the next connection believes.
-  private(set) var client: TLSClient
+  /// What the next connection believes; nil in the clear.
+  private(set) var client: TLSClient?
   /// For reading, one for all connections: none of them keeps what is in it.
   var buffer = [UInt8](repeating: 0, count: 16_384)
   private var random = SecureRandom()
   /// The connection that takes messages, or will.
-  private var current: SecureConnection?
-  private var waiting: [SecureCall] = []
+  private var current: SharedConnection?
+  private var waiting: [SharedCall] = []
   private var reconnection = Reconnection()
   private var lastFailure = TransportFailure.unreachable
   private var timer: TimerID?
 
-  init(_ reactor: Reactor, _ server: UpstreamServer, _ client: TLSClient) {
+  init(_ reactor: Reactor, _ server: UpstreamServer, _ client: TLSClient? = nil) {
     (self.reactor, self.server, self.client) = (reactor, server, client)
   }
 
-  func send(_ call: SecureCall) {
+  func send(_ call: SharedCall) {
     if let current, current.isOpen, !current.takesMore { retire() }
     if let current, current.takesMore { return current.send(call, &random) }
     waiting.append(call)
@@ -35,7 +37,7 @@ final class SecureLine {
   }
 
   /// A call that waits is waited for no more.
-  func forget(_ call: SecureCall) {
+  func forget(_ call: SharedCall) {
     waiting.removeAll { $0 === call }
   }
 
@@ -56,7 +58,7 @@ final class SecureLine {
     let earliest = MonotonicTime(nanoseconds: reconnection.earliest)
     let now = reactor.time
     guard earliest > now else {
-      current = SecureConnection(self)
+      current = SharedConnection(self)
       return
     }
     let isSoon = earliest <= now.adding(milliseconds: Self.patience)
@@ -69,7 +71,8 @@ final class SecureLine {
   }
 
   private func retry() {
-    if current == nil, !waiting.isEmpty { connect() }
+    if let current { return current.takesMore ? opened(current) : () }
+    if !waiting.isEmpty { connect() }
   }
 
   private func failWaiting() {
@@ -79,21 +82,28 @@ final class SecureLine {
   }
 
   /// What waits is sent.
-  func opened(_ connection: SecureConnection) {
+  func opened(_ connection: SharedConnection) {
     let calls = waiting
     waiting = []
     for call in calls where call.isWaiting { send(call) }
   }
 
   /// - Parameter calls: those that wait for an answer on it.
-  func ended(_ connection: SecureConnection, _ cause: SecureConnection.End, _ calls: [SecureCall]) {
+  func ended(_ connection: SharedConnection, _ cause: SharedConnection.End, _ calls: [SharedCall]) {
     if connection.hasAnswered {
       reconnection.succeeded()
     } else if !isIdleEnd(cause, calls) {
       reconnection.failed(now: reactor.time.nanoseconds)
     }
     if current === connection { current = nil }
-    for call in calls { call.fail(.broken) }
+    for call in calls {
+      guard client == nil, connection.hasAnswered, !call.isRepeated else {
+        call.fail(.broken)
+        continue
+      }
+      call.waitAgain()
+      waiting.append(call)
+    }
     switch cause {
     case .lost: return retry()
     case .timeout: lastFailure = .timeout
@@ -104,7 +114,7 @@ final class SecureLine {
   }
 
   /// Whether an open connection ended that had nothing to do.
-  private func isIdleEnd(_ cause: SecureConnection.End, _ calls: [SecureCall]) -> Bool {
+  private func isIdleEnd(_ cause: SharedConnection.End, _ calls: [SharedCall]) -> Bool {
     if case .lost = cause { calls.isEmpty } else { false }
   }
 }

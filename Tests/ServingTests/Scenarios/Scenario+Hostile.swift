@@ -1,0 +1,164 @@
+import AuditLog
+import DNSWire
+
+/// What upstreams, or those who forge their answers, try: each is called as Documentation/threats.md calls it, and shows what the
+/// client gets, what the cache keeps, what the kernel opens and what is recorded.
+extension Scenario {
+  static let hostile: [Scenario] = forging + records + chains + codes + several
+
+  private static let server = "github-mcp"
+  private static let good = Address.first
+  private static let evil = "45.11.6.66"
+  private static let outsider = "evil.example.org"
+
+  /// The true address was answered and opened, is in the cache, and nothing else is.
+  private static func unharmed(questions: Int, answered label: String = "again") -> [Step] {
+    [
+      .expect(.answer([good])), .expect(.done(["open \(good)"])), .expect(.closed(server, evil)),
+      .expect(.events(.granted, 1)), .ask(server, api, as: label), .expect(.answer([good])), .expect(.ttl(300)),
+      .expect(.questions(questions)), .expect(.done(["open \(good)"])),
+    ]
+  }
+
+  /// The client was told that there is no answer, which is remembered, recorded and opens nothing.
+  private static func refused(_ code: AuditCode, _ error: Int, questions: Int = 1) -> [Step] {
+    [
+      .expect(.code(.SERVFAIL)), .expect(.error(error, "\(server): \(code.token)")), .expect(.done([])),
+      .expect(.closed(server, evil)), .expect(.events(code, 1)), .expect(.events(.granted, 0)),
+      .ask(server, api, as: "again"), .expect(.code(.SERVFAIL)), .expect(.questions(questions)), .expect(.done([])),
+    ]
+  }
+
+  /// There is nothing of the asked type, as far as the answer shows.
+  private static let nothing: [Step] = [
+    .expect(.nodata), .expect(.done([])), .expect(.closed(server, evil)), .expect(.events(.granted, 0)),
+  ]
+
+  private static let truth: Step = .upstream(answers: api, [good])
+
+  private static let forging: [Scenario] = [
+    Scenario(
+      "U1: forged answers before the true one are heard and not believed",
+      [truth, .upstream(.forgesBefore(evil)), .ask(server, api)] + unharmed(questions: 1)),
+    Scenario(
+      "U5: after a flood the question goes out by another port, where the true answer is taken at once",
+      [truth, .upstream(.floods(100, evil)), .ask(server, api)] + unharmed(questions: 2)),
+    Scenario(
+      "U8: what stands in a truncated answer is not read, and TCP has the true one",
+      [truth, .upstream(.truncates(evil, forges: false)), .ask(server, api)] + unharmed(questions: 2)),
+    Scenario(
+      "U9: an id by TCP that was not asked with ends the connection, and no answer behind it is waited for",
+      [truth, .upstream(.truncates(evil, forges: true)), .ask(server, api)]
+        + refused(.upstreamUnreachable, 23, questions: 2)),
+    Scenario(
+      "U28: an upstream that chokes on EDNS is asked without, and without from then on",
+      [truth, .upstream(.refusesEDNS), .ask(server, api)] + unharmed(questions: 2) + [
+        .ask(server, "raw.githubusercontent.com"), .expect(.code(.NXDOMAIN)), .expect(.questions(3)),
+      ]),
+  ]
+
+  private static func says(_ records: String..., code: ResponseCode = .NOERROR) -> [Step] {
+    [.upstream(says: code, of: api, .A, records), .ask(server, api)]
+  }
+
+  private static let soa = "github.com 60 SOA ns.github.com h.github.com 1 3600 600 86400 60"
+
+  private static let records: [Scenario] = [
+    Scenario(
+      "U10: records of other names in the answer are no one's",
+      says("\(api) 300 A \(good)", "\(outsider) 300 A \(evil)") + unharmed(questions: 1) + [
+        .ask(server, outsider), .expect(.code(.NXDOMAIN)), .expect(.questions(1)), .expect(.events(.notListed, 1)),
+      ]),
+    Scenario(
+      "U11: addresses and name servers beside the answer are neither used nor kept",
+      says(
+        "\(api) 300 A \(good)", "authority: github.com 300 NS ns.\(outsider)",
+        "additional: ns.\(outsider) 300 A \(evil)",
+        "additional: \(api) 300 A \(evil)", "additional: raw.githubusercontent.com 300 A \(evil)")
+        + unharmed(questions: 1) + [
+          .ask(server, "raw.githubusercontent.com"), .expect(.code(.NXDOMAIN)), .expect(.questions(2)),
+          .expect(.closed(server, evil)),
+        ]),
+    Scenario(
+      "U11: name servers and their addresses instead of an answer are a refusal",
+      says("authority: github.com 300 NS ns.\(outsider)", "additional: ns.\(outsider) 300 A \(evil)")
+        + refused(.upstreamRefused, 22)),
+    Scenario(
+      "U11: the name's own address beside a denial is none",
+      says(soa, "additional: \(api) 300 A \(evil)") + nothing),
+    Scenario(
+      "U16: one public and one private address refuse each other",
+      says("\(api) 300 A \(evil)", "\(api) 300 A 169.254.169.254") + nothing + [
+        .expect(.error(15, "\(server): answer-not-public")), .expect(.events(.answerNotPublic, 1)),
+        .ask(server, api, as: "again"), .expect(.nodata), .expect(.questions(1)),
+      ]),
+    Scenario(
+      "U18: records of another class or type are not the answer",
+      says("\(api) 300 CH A \(evil)", "\(api) 300 AAAA 2a00:1450::5", soa) + nothing),
+    Scenario(
+      "U22: a TTL of more than half of what there is counts as none: answered, and not kept",
+      says("\(api) 4294967295 A \(good)") + [
+        .expect(.answer([good])), .expect(.ttl(0)), .expect(.done(["open \(good)"])), .ask(server, api, as: "again"),
+        .expect(.answer([good])), .expect(.questions(2)), .advance(.seconds(61)), .expect(.closed(server, good)),
+      ]),
+    Scenario(
+      "U22: of two TTLs the smaller one holds",
+      says("\(api) 300 A \(good)", "\(api) 20 A \(Address.second)") + [
+        .expect(.answer([good, Address.second])), .expect(.ttl(20)), .advance(.seconds(21)),
+        .ask(server, api, as: "again"), .expect(.questions(2)),
+      ]),
+  ]
+
+  private static let chains: [Scenario] = [
+    Scenario(
+      "U12: a chain that leads back to its beginning is no answer",
+      says("\(api) 300 CNAME a.\(outsider)", "a.\(outsider) 300 CNAME \(api)", "\(api) 300 A \(evil)")
+        + refused(.answerInvalid, 24)),
+    Scenario(
+      "U12: a name with two targets is no answer",
+      says("\(api) 300 CNAME a.\(outsider)", "\(api) 300 CNAME b.\(outsider)", "b.\(outsider) 300 A \(evil)")
+        + refused(.answerInvalid, 24)),
+    Scenario(
+      "U12: a chain that does not begin at the name leads nowhere",
+      says("\(outsider) 300 CNAME a.\(outsider)", "a.\(outsider) 300 A \(evil)", soa) + nothing),
+    Scenario(
+      "U13: the address behind an unlisted name is the listed one's alone",
+      says("\(api) 300 CNAME \(outsider)", "\(outsider) 300 A \(good)") + unharmed(questions: 1) + [
+        .ask(server, outsider), .expect(.code(.NXDOMAIN)), .expect(.questions(1)),
+      ]),
+    Scenario(
+      "U14: a chain through a name that is answered here is refused whole",
+      says("\(api) 300 CNAME printer.local", "printer.local 300 A \(evil)") + nothing + [
+        .expect(.events(.answerNotPublic, 1))
+      ]),
+  ]
+
+  private static let codes: [Scenario] = [
+    Scenario(
+      "U17: an address under NXDOMAIN is not used",
+      says("\(api) 300 A \(evil)", soa, code: .NXDOMAIN) + refused(.answerInvalid, 24)),
+    Scenario(
+      "U17: an address under SERVFAIL is not used",
+      says("\(api) 300 A \(evil)", code: .SERVFAIL) + refused(.upstreamRefused, 22)),
+  ]
+
+  private static let two = Setting(upstreams: 2)
+
+  private static let several: [Scenario] = [
+    Scenario(
+      "U29: a lie that is late changes neither answer, cache nor kernel", two,
+      [
+        truth, .upstream(.lies(evil, after: 1_500), 0), .ask(server, api), .advance(.milliseconds(710)),
+        .expect(.answer([good])), .advance(.seconds(3)), .expect(.closed(server, evil)),
+        .expect(.done(["open \(good)"])), .ask(server, api, as: "again"), .expect(.answer([good])),
+        .expect(.questions(2)), .expect(.events(.granted, 1)),
+      ]),
+    Scenario(
+      "U29: an upstream that lies later does not override an answer inside its TTL", two,
+      [
+        truth, .ask(server, api), .expect(.answer([good])), .upstream(.lies(evil, after: 0), 0),
+        .upstream(.lies(evil, after: 0), 1), .advance(.seconds(200)), .ask(server, api, as: "again"),
+        .expect(.answer([good])), .expect(.ttl(100)), .expect(.closed(server, evil)), .expect(.questions(1)),
+      ]),
+  ]
+}

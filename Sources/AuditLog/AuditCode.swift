@@ -80,6 +80,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var noConnection: Self { Self(rawValue: 57) }
   @inlinable package static var upstreamIntercepted: Self { Self(rawValue: 58) }
   @inlinable package static var interrupted: Self { Self(rawValue: 59) }
+  @inlinable package static var chainRefused: Self { Self(rawValue: 62) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
@@ -209,6 +210,7 @@ extension AuditCode {
     Row(
       .upstreamIntercepted, .service, "upstream-intercepted", "upstream answers every name from one network", .error),
     Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
+    Row(.chainRefused, .query, "chain-refused", "answer leads to a name that `cname` does not allow", .block),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -22,7 +22,7 @@ enum EventKey: String, AuditKey {
 extension AuditMembers {
   /// Members that are strings.
   package enum Text: String, AuditKey {
-    case address, `as`, began, cause, closed
+    case address, `as`, began, cause, closed, cname
     case closedBy = "closed_by"
     case countedUntil = "counted_until"
     case counterLostSince = "counter_lost_since"

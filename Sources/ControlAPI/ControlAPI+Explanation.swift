@@ -82,6 +82,8 @@ extension ControlAPI {
     package var ports: [String]?
     package var types: [String]?
     package var `private`: [String]?
+    /// Which chains an answer may have: `listed` or `strict`; absent where any.
+    package var cname: String?
     package var maxBytes: UInt64?
     package var maxBytesPerHour: UInt64?
     /// When the entry ends, as `ControlAPI.time`.

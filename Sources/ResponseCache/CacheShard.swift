@@ -38,6 +38,9 @@ struct CacheShard: ~Copyable {
     table.read(index, body)
   }
 
+  /// Gives the answer at `index` to `body`, in place.
+  func read(_ index: Int, _ body: (CachedHead, Span<UInt8>, Span<UInt16>) -> Void) { table.read(index, body) }
+
   /// Stores a response, replacing the one of the same question. Where the cache is full, an answer of this shard goes:
   /// the one that ends soonest among the next eight. Returns by how many the shard grew.
   mutating func store(

@@ -109,6 +109,19 @@ package final class ResponseCache: Sendable {
     }
   }
 
+  /// The answer that is held for a question, over or not, committed or not; nothing is counted.
+  package func held(_ name: Span<UInt8>, _ type: RRType) -> CachedResponse? {
+    let key = key(name, type)
+    var response: CachedResponse?
+    reader.shards.with(key) { shard in
+      guard let index = shard.find(key, name, type) else { return }
+      shard.read(index) { head, sections, ttlOffsets in
+        response = CachedResponse(head, sections: sections, ttlOffsets: ttlOffsets)
+      }
+    }
+    return response
+  }
+
   /// Stores an answer; a full shard gives up another one, never the ledger's record of a grant. One that is larger than
   /// a message is not kept.
   package func store(_ name: [UInt8], _ type: RRType, _ response: CachedResponse) {

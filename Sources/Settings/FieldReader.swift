@@ -86,6 +86,9 @@ struct FieldReader {
     return words[match]
   }
 
+  /// Which chains of CNAMEs an answer may have.
+  mutating func chains(_ node: YAMLNode) -> ChainPolicy? { word(node, ChainPolicy.allCases) }
+
   private static let noWords: Set<String> = ["no", "off", "false", "none", "n"]
   private static let yesWords: Set<String> = ["yes", "on", "true", "y"]
 

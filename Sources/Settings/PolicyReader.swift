@@ -4,21 +4,25 @@ import IPNetwork
 
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
-  private static let documentKeys = ["server", "networks", "interface", "inbound", "dhcp", "private", "egress"]
+  private static let documentKeys = [
+    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "egress",
+  ]
   private static let entryKeys = [
-    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until",
+    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until", "cname",
   ]
   /// Less would cut a TLS handshake; more is no cap.
   private static let caps = (1 << 10)...(1 << 40)
 
   private(set) var findings = FieldReader()
   /// What the configuration admits for documents that say nothing of it.
-  private let inherited: [IPPrefix]
+  private let inherited: (privatePrefixes: [IPPrefix], cname: ChainPolicy)
   /// What the document that is read admits for entries that say nothing of it.
   private var privatePrefixes: [IPPrefix] = []
+  /// Which chains it allows to such entries.
+  private var cname = ChainPolicy.follow
 
-  init(privatePrefixes: [IPPrefix] = []) {
-    inherited = privatePrefixes
+  init(privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow) {
+    inherited = (privatePrefixes, cname)
   }
 
   /// The policy of `node`; nil when anything essential is wrong, which `findings` then says.
@@ -30,7 +34,8 @@ struct PolicyReader {
     let interface = fields["interface"].flatMap { interfaceName($0) }
     let inbound = fields["inbound"].flatMap { self.inbound($0) }
     let asksDHCP = fields["dhcp"].flatMap { findings.boolean($0) } ?? false
-    privatePrefixes = fields["private"].map { documentPrefixes($0) } ?? inherited
+    privatePrefixes = fields["private"].map { documentPrefixes($0) } ?? inherited.privatePrefixes
+    cname = fields["cname"].flatMap { findings.chains($0) } ?? inherited.cname
     var rules = RuleList()
     var prefixes: [StaticPrefixRule] = []
     if let egress = fields["egress"] {
@@ -43,7 +48,8 @@ struct PolicyReader {
     guard let name else { return nil }
     return ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, location: fields["server"]?.location ?? node.location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname,
+      location: fields["server"]?.location ?? node.location)
   }
 
   /// The rule of one entry of an egress list; none when anything about it is wrong.
@@ -105,7 +111,8 @@ struct PolicyReader {
   private mutating func read(_ entry: YAMLNode, into rules: inout RuleList, _ prefixes: inout [StaticPrefixRule]) {
     if !entry.isMapping {
       if let pattern = pattern(entry) {
-        rules.append(EgressRule(pattern: pattern, privatePrefixes: privatePrefixes, location: entry.location))
+        rules.append(
+          EgressRule(pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, location: entry.location))
       }
       return
     }
@@ -117,6 +124,7 @@ struct PolicyReader {
     let ports = fields["ports"].map { self.ports($0) } ?? .https
     let types = fields["types"].map { self.types($0) } ?? EgressRule.defaultTypes
     let privatePrefixes = fields["private"].map { findings.prefixes($0) } ?? self.privatePrefixes
+    let cname = fields["cname"].flatMap { findings.chains($0) } ?? self.cname
     let maxBytes = fields["max-bytes"].flatMap { cap($0) }
     let until = fields["until"].flatMap { findings.time($0) }
     switch (fields["host"], fields["cidr"]) {
@@ -124,10 +132,11 @@ struct PolicyReader {
       guard let pattern = pattern(host), let ports, let types else { return }
       rules.append(
         EgressRule(
-          pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, maxBytes: maxBytes,
-          maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, until: until, location: entry.location))
+          pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, cname: cname,
+          maxBytes: maxBytes, maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, until: until,
+          location: entry.location))
     case (nil, let cidr?):
-      for key in ["types", "private", "max-bytes-per-hour"] {
+      for key in ["types", "private", "cname", "max-bytes-per-hour"] {
         guard let node = fields[key] else { continue }
         findings.error("key '\(key)' has no meaning beside 'cidr', expected it beside 'host'", at: node.location)
       }

@@ -20,6 +20,8 @@ package struct Settings: Sendable {
   package var forwards: [ForwardSettings] = []
   /// What entries of policies that say nothing of it admit beside public addresses; nil where it is not said either.
   package var privatePrefixes: [IPPrefix]?
+  /// Which chains of CNAMEs they allow.
+  package var cname: ChainPolicy?
   package var zones: [ZoneSource]
   package var sinkhole: SinkholeSettings
   package var unknownClients: UnknownClientAnswer
@@ -132,6 +134,15 @@ package struct ForwardSettings: Hashable, Sendable {
 }
 
 extension Settings {
+  /// The same upstreams, each with `ca` and `pins` as other settings have them for it.
+  package func trusting(as other: Settings) -> Settings {
+    var settings = self
+    settings.upstreams = upstreams.map { known in
+      other.upstreams.first { $0.description == known.description } ?? known
+    }
+    return settings
+  }
+
   /// What decides on names.
   package var forwardZones: ForwardZones {
     ForwardZones(

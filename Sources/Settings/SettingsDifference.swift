@@ -9,8 +9,19 @@ package struct SettingsDifference: Equatable, Sendable {
   package var needsRestart: [ChangedValue] = []
 
   package init(from running: Settings, to read: Settings) {
-    taken = Self.changes(running.reloaded, read.reloaded)
+    taken = Self.changes(running.reloaded, read.reloaded) + Self.trust(running, read)
     needsRestart = Self.changes(running.fixed, read.fixed)
+  }
+
+  /// What is believed of upstreams that are asked before and after.
+  private static func trust(_ running: Settings, _ read: Settings) -> [ChangedValue] {
+    let after = running.trusting(as: read).upstreams
+    let changed = zip(running.upstreams, after).filter { $0 != $1 }
+    return [
+      ChangedValue(
+        key: "upstreams", from: changed.map { $0.0.texts.joined(separator: " ") },
+        to: changed.map { $0.1.texts.joined(separator: " ") })
+    ].compactMap(\.self)
   }
 
   /// The keys that are compared.
@@ -30,7 +41,7 @@ extension Settings {
     [
       ("release", released.map(\.description)), ("permits.max", [Self.time(permits.maxSeconds)]),
       ("permits.ports", [permits.ports.rawValue]), ("private", privatePrefixes?.map(\.description) ?? []),
-      ("forward", forwards.map(\.text)),
+      ("cname", cname.map { [$0.rawValue] } ?? []), ("forward", forwards.map(\.text)),
     ]
   }
 
@@ -38,7 +49,7 @@ extension Settings {
   fileprivate var fixed: [Value] {
     [
       ("listen", listen.map(\.description)), ("workers", ["\(workers)"]),
-      ("upstreams", upstreams.map { $0.texts.joined(separator: " ") }),
+      ("upstreams", upstreams.map(\.description)),
       ("zones", zones.map(\.text)), ("sinkhole.answer", sinkhole.answer.texts),
       ("sinkhole.ttl", [Self.time(sinkhole.ttlSeconds)]), ("unknown-clients", [unknownClients.rawValue]),
     ] + firewall.values
@@ -99,7 +110,7 @@ extension ForwardSettings {
   fileprivate var text: String {
     let prefixes =
       privatePrefixes.isEmpty ? "" : " private \(privatePrefixes.map(\.description).joined(separator: " "))"
-    return "\(zone) to \(upstreams.map(\.description).joined(separator: " "))\(prefixes)"
+    return "\(zone) to \(upstreams.flatMap(\.texts).joined(separator: " "))\(prefixes)"
   }
 }
 

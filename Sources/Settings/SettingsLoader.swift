@@ -10,6 +10,11 @@ package struct LoadedSettings: Sendable {
   package var folders: Set<String> = []
 
   package var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
+
+  /// The same files, which cannot be used because of what was found in a file that they name.
+  package func refused(for errors: [Diagnostic]) -> LoadedSettings {
+    LoadedSettings(settings: nil, diagnostics: (diagnostics + errors).sorted(), folders: folders)
+  }
 }
 
 /// Reads a configuration and everything it names.

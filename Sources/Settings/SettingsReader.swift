@@ -6,7 +6,7 @@ import IPNetwork
 struct SettingsReader {
   static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
-    "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private",
+    "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private", "cname",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -21,6 +21,7 @@ struct SettingsReader {
   private var readFiles: Set<String> = []
   /// What documents admit that say nothing of it.
   private var privatePrefixes: [IPPrefix]?
+  private var cname: ChainPolicy?
   /// Folders that are named as a whole.
   private var readFolders: Set<String> = []
 
@@ -35,6 +36,7 @@ struct SettingsReader {
     let fields = findings.fields(root, of: "the configuration", keys: Self.keys)
     let listen = listen(fields["listen"], in: root)
     if let node = fields["private"] { privatePrefixes = commonPrefixes(node) }
+    cname = fields["cname"].flatMap { findings.chains($0) }
     var settings = Settings(
       listen: listen.map(\.address), workers: ProcessInfo.processInfo.activeProcessorCount.clamped(to: 1...256),
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
@@ -42,7 +44,7 @@ struct SettingsReader {
       firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
       control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
       policies: policies(fields["policies"], in: root))
-    settings.privatePrefixes = privatePrefixes
+    (settings.privatePrefixes, settings.cname) = (privatePrefixes, cname)
     settings.forwards = forwards(fields["forward"], listen: settings.listen)
     settings.listenLocations = listen.map(\.location)
     settings.upstreamsLocation = (fields["upstreams"] ?? root).location
@@ -341,7 +343,7 @@ extension SettingsReader {
     do {
       let octets = try ConfigFiles.read(file)
       let tree = try YAMLReader.read(octets, name: file)
-      var reader = PolicyReader(privatePrefixes: privatePrefixes ?? [])
+      var reader = PolicyReader(privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow)
       let policies = tree.documents.compactMap { reader.document($0) }
       findings.add(reader.findings.diagnostics)
       if tree.documents.isEmpty {

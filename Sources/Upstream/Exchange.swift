@@ -54,6 +54,9 @@ struct Exchange: ~Copyable {
     var isSecure = false
     /// After how many milliseconds another one is asked as well, the first time; nil where it is waited for.
     var hedge: UInt64?
+    /// After how many milliseconds of TCP, where that is to show what a datagram left unsure, the server is asked a bare
+    /// question as well; nil for as long as TCP is waited for.
+    var proof: UInt64?
     /// Whether it answers in the case in which it is asked.
     var keepsCase = true
     /// What is sent as its cookie: the client's part, and the server's where it gave one; nothing where it takes none.
@@ -122,6 +125,12 @@ struct Exchange: ~Copyable {
   private let letters: UInt64
   /// Servers that answered in another case than they were asked, where none could have forged it or nothing else was heard.
   private(set) var foldingCase: [Int] = []
+  /// The server that answered a datagram in the letters in which it was asked.
+  private(set) var keepingCase: Int?
+  /// Whether a second datagram to a server is in lower case.
+  private let retreats: Bool
+  /// Whether that was answered, and the first was not.
+  private(set) var isSilentToLetters = false
   /// Servers that gave no cookie any more.
   private(set) var withoutCookies: [Int] = []
   /// Cookies that servers gave, whole.
@@ -133,11 +142,14 @@ struct Exchange: ~Copyable {
   ///   - question: the canonical name and the type.
   ///   - candidates: the servers in the order in which they are tried; not empty.
   ///   - letters: chance, by which the name's letters are written; 0 leaves them as they are.
+  ///   - retreats: whether a second datagram to a server is in lower case, by which one that is silent to letters is
+  ///     found out.
   ///   - now: nanoseconds of the monotonic clock, as everywhere here.
   init(
-    _ question: (name: [UInt8], type: RRType), candidates: [Candidate], letters: UInt64 = 0, limits: UpstreamLimits,
-    now: UInt64
+    _ question: (name: [UInt8], type: RRType), candidates: [Candidate], letters: UInt64 = 0, retreats: Bool = false,
+    limits: UpstreamLimits, now: UInt64
   ) {
+    self.retreats = retreats
     (name, type) = question
     self.letters = letters
     self.limits = limits
@@ -152,6 +164,9 @@ struct Exchange: ~Copyable {
 
   /// Whether an answer to this attempt would still be taken.
   func listens(to attempt: Int) -> Bool { attempts.contains { $0.number == attempt } }
+
+  /// Whether this server may still be asked or heard.
+  func mayUse(_ server: Int) -> Bool { candidates.contains { $0.server == server } }
 
   /// Whether an answer of this server would still be taken.
   func waits(for server: Int) -> Bool { attempts.contains { candidates[$0.candidate].server == server } }
@@ -170,7 +185,7 @@ struct Exchange: ~Copyable {
     }
     if trust == .unsure {
       isUnsure[attempt.candidate] = true
-      return turnToStream(attempt.candidate, now: now, id: id)
+      return turnToStream(attempt.candidate, wait: candidates[attempt.candidate].proof, now: now, id: id)
     }
     guard attempt.kind.isForgeable else {
       // On a connection there is no guessing: any message but the answer ends the attempt.
@@ -222,6 +237,8 @@ struct Exchange: ~Copyable {
       return .answer
     }
     if isFolded || lacksCookie { return .unsure }
+    if attempt.isSpelled { keepingCase = server }
+    if retreats, !attempt.isSpelled, !isUnsure[attempt.candidate] { isSilentToLetters = true }
     if isUnsure[attempt.candidate] {
       // Without TCP there is nothing better to go by than what the server says to a bare question.
       if !attempt.isSpelled { foldingCase.append(server) }
@@ -234,6 +251,16 @@ struct Exchange: ~Copyable {
   mutating func distrusted(_ server: Int, now: UInt64, id: UInt16) -> Action {
     guard let index = candidates.firstIndex(where: { $0.server == server }) else { return .wait }
     candidates[index].byStream = true
+    guard attempts.contains(where: { $0.candidate == index && $0.kind.isForgeable }) else { return .wait }
+    return turnToStream(index, now: now, id: id)
+  }
+
+  /// A server turns out to be silent to letters of chance: what it was asked in them is asked by TCP, in lower case.
+  mutating func folds(_ server: Int, now: UInt64, id: UInt16) -> Action {
+    guard let index = candidates.firstIndex(where: { $0.server == server }), candidates[index].keepsCase else {
+      return .wait
+    }
+    candidates[index].keepsCase = false
     guard attempts.contains(where: { $0.candidate == index && $0.kind.isForgeable }) else { return .wait }
     return turnToStream(index, now: now, id: id)
   }
@@ -342,6 +369,10 @@ struct Exchange: ~Copyable {
   /// Turns to the next server that may be asked once more; the first round visits all of them.
   private mutating func askNext(now: UInt64, id: UInt16) -> Action {
     guard now < end else { return fail() }
+    // What a datagram left unsure is found out of the same server: it is known to be there.
+    if isUnsure[lastCandidate], streamUsed[lastCandidate], mayBeAsked(lastCandidate) {
+      return send(to: lastCandidate, now: now, id: id)
+    }
     for step in 1...candidates.count {
       let candidate = (lastCandidate + step) % candidates.count
       if mayBeAsked(candidate), !isOnItsWay(to: candidate), candidates[candidate].isSecure || !hasSecure {
@@ -388,18 +419,20 @@ struct Exchange: ~Copyable {
   }
 
   /// Nothing that still comes by a datagram of the server is taken.
-  private mutating func turnToStream(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
+  ///
+  /// - Parameter wait: milliseconds until another message follows.
+  private mutating func turnToStream(_ candidate: Int, wait: UInt64? = nil, now: UInt64, id: UInt16) -> Action {
     forget { $0.candidate == candidate && $0.kind.isForgeable }
     guard !streamUsed[candidate] else { return proceed(now: now, id: id) }
-    return connect(candidate, now: now, id: id)
+    return connect(candidate, wait: wait, now: now, id: id)
   }
 
-  private mutating func connect(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
+  private mutating func connect(_ candidate: Int, wait: UInt64? = nil, now: UInt64, id: UInt16) -> Action {
     guard now < end else { return fail() }
     // What is asked by TLS is asked by nothing else, whatever it says: here is the only way to a connection in the clear.
     guard !candidates[candidate].isSecure else { return proceed(now: now, id: id) }
     streamUsed[candidate] = true
-    return begin(candidate, .stream, wait: limits.longestTry, now: now, id: id)
+    return begin(candidate, .stream, wait: wait ?? limits.longestTry, now: now, id: id)
   }
 
   /// - Parameter wait: milliseconds.
@@ -412,11 +445,13 @@ struct Exchange: ~Copyable {
     attemptCount += 1
     // By a datagram a server is not asked again for what it did not keep; by TCP it is, which tells whether it does.
     // What is sure of its server already needs neither.
-    let isBare = kind == .secure || kind.isForgeable && isUnsure[candidate]
+    let isBare =
+      kind == .secure || kind.isForgeable && (isUnsure[candidate] || retreats && sends[candidate] > 1)
     let bits = isBare || !target.keepsCase ? 0 : letters
+    let spelled = UpstreamQuery.spelled(name, by: bits)
     let attempt = Attempt(
-      number: number, candidate: candidate, kind: kind, id: id, name: UpstreamQuery.spelled(name, by: bits),
-      isSpelled: bits != 0, cookie: isBare || !target.withEDNS ? [] : target.cookie)
+      number: number, candidate: candidate, kind: kind, id: id, name: spelled, isSpelled: bits != 0 && spelled != name,
+      cookie: isBare || !target.withEDNS ? [] : target.cookie)
     attempts.append(attempt)
     current = number
     lastCandidate = candidate

@@ -30,13 +30,9 @@ struct ServerHealth {
   /// Whether our own question was refused too: it lives, and answers nothing.
   private(set) var isRefusing = false
   private var plainUntil: UInt64 = 0
-  private var foldsUntil: UInt64 = 0
 
   /// Whether the server is to be asked with an OPT.
   func takesEDNS(now: UInt64) -> Bool { now >= plainUntil }
-
-  /// Whether it answers in the case in which it is asked, as far as is known.
-  func keepsCase(now: UInt64) -> Bool { now >= foldsUntil }
 
   var isHealthy: Bool { failures == 0 }
 
@@ -58,6 +54,14 @@ struct ServerHealth {
       wait = UInt64(min(roundTrip.mean + max(4 * roundTrip.deviation, 20), Double(limits.longestTry)))
     }
     return min(max(wait, limits.shortestTry) << min(failures, 8), limits.longestTry)
+  }
+
+  /// For how many milliseconds TCP alone is waited for, where the server has just answered by a datagram: until a connection,
+  /// a question and its answer are mostly there.
+  func proof(_ limits: UpstreamLimits) -> UInt64 {
+    guard let roundTrip else { return limits.firstTry }
+    let wait = 2 * (roundTrip.mean + max(4 * roundTrip.deviation, 20))
+    return UInt64(min(wait, Double(limits.longestTry)))
   }
 
   /// After how long another server is to be asked as well: nineteen of twenty answers are there by then. Milliseconds; nil
@@ -124,10 +128,6 @@ struct ServerHealth {
     defer { failures += 1 }
     isSuspect = false
     return now + (limits.unhealthy << min(failures, 3)) * 1_000_000
-  }
-
-  mutating func foldedCase(now: UInt64, _ limits: UpstreamLimits) {
-    foldsUntil = now + limits.withoutProof * 1_000_000
   }
 
   mutating func refusedEDNS(now: UInt64, _ limits: UpstreamLimits) {

@@ -44,6 +44,8 @@ package final class UpstreamPool {
     var way = 0
     /// The upstream that is probed by it; nil for a client's question.
     var probed: Int?
+    /// Whether to find out if it answers letters of chance.
+    var isSpelled = false
   }
 
   /// Who is asked for a name: the general servers, or those of a forwarded zone, and no others.
@@ -68,8 +70,14 @@ package final class UpstreamPool {
     init(_ pool: UpstreamPool, _ question: Question, _ candidates: [Exchange.Candidate], _ now: UInt64) {
       self.question = question
       exchange = Exchange(
-        (question.name, question.type), candidates: candidates, letters: pool.random.uint64(), limits: pool.limits,
+        (question.name, question.type), candidates: candidates,
+        letters: Self.letters(question, &pool.random), retreats: question.isSpelled, limits: pool.limits,
         now: now)
+    }
+
+    /// Whether an upstream lives is asked in lower case: to letters it may be silent.
+    private static func letters(_ question: Question, _ random: inout SecureRandom) -> UInt64 {
+      question.isSpelled ? .max : question.probed == nil ? random.uint64() : 0
     }
   }
 
@@ -105,7 +113,8 @@ package final class UpstreamPool {
   }
 
   private let reactor: Reactor
-  /// Each is one of the general servers, or one of a zone; what a reload takes away keeps its place for when it comes back.
+  /// Each is one of the general servers, or one of a zone. The place of one that a reload takes away is another's as soon as
+  /// nothing in flight is about it.
   private var servers: [UpstreamServer]
   /// Written once, for each answer to carry.
   private var serverTexts: [String]
@@ -120,9 +129,12 @@ package final class UpstreamPool {
   /// By their slots in `shares`.
   private var holders: [Shares<Owner>.Slot: Question] = [:]
   private var health: [ServerHealth]
+  private var letters: [CaseMemory]
   private var watches: [MismatchWatch]
-  /// By upstream: why TLS with it is not used; nil once something was heard.
+  /// By upstream: why TLS with it is not used, as it turned out last; nil where TLS is not what is the matter.
   private var faults: [TLSFailure?]
+  /// By upstream: what was told of it last; nil once something was heard.
+  private var toldFaults: [TLSFailure?]
   /// Told when TLS with an upstream turns out not to be used, and for another reason than before: the upstream, as in the
   /// configuration.
   package var onUntrusted: ((String, TLSFailure) -> Void)?
@@ -130,6 +142,7 @@ package final class UpstreamPool {
   /// Told when an upstream's datagrams are not believed for a while: the upstream, as in the configuration.
   package var onMismatch: ((String) -> Void)?
   private var onRenewal: (([UpstreamServer: TLSClient]) -> Void)?
+  private var onUse: ((Set<UpstreamServer>) -> Void)?
   private var flights: [Question: ExchangeInFlight] = [:]
   /// By upstream: when it is asked next though no client asks.
   private var nextProbes: [Int: TimerID] = [:]
@@ -154,10 +167,17 @@ package final class UpstreamPool {
       datagram: DatagramTransport(reactor), stream: StreamTransport(reactor), secure: secure)
     self.init(reactor: reactor, servers: servers, limits: limits, transports: transports)
     onRenewal = secure.renew
+    onUse = secure.keep
   }
 
-  /// What is believed of the servers that are asked by TLS was read again.
-  package func renew(_ clients: [UpstreamServer: TLSClient]) { onRenewal?(clients) }
+  /// What is believed of the servers that are asked by TLS was read again: what was the matter before says nothing any more.
+  package func renew(_ clients: [UpstreamServer: TLSClient]) {
+    onRenewal?(clients)
+    for server in used where clients[servers[server]] != nil && faults[server] != nil {
+      (faults[server], toldFaults[server]) = (nil, nil)
+      if hasProbed { probe(server) }
+    }
+  }
 
   init(reactor: Reactor, servers: [UpstreamServer], limits: UpstreamLimits, transports: UpstreamTransports) {
     precondition(!servers.isEmpty)
@@ -175,6 +195,8 @@ package final class UpstreamPool {
     health = [ServerHealth](repeating: ServerHealth(), count: servers.count)
     watches = [MismatchWatch](repeating: MismatchWatch(), count: servers.count)
     faults = [TLSFailure?](repeating: nil, count: servers.count)
+    toldFaults = faults
+    letters = [CaseMemory](repeating: CaseMemory(), count: servers.count)
     var chance = SecureRandom()
     cookies = servers.map { _ in ServerCookie(chance.uint64()) }
   }
@@ -203,6 +225,9 @@ package final class UpstreamPool {
     /// Why TLS with it is not used.
     package var fault: TLSFailure?
   }
+
+  /// How many servers there is room for: those that are asked, and those that may still be heard.
+  var placeCount: Int { servers.count }
 
   /// A server by its place in the configuration, as it is written there.
   package func text(of server: Int) -> String { serverTexts[server] }
@@ -234,26 +259,49 @@ package final class UpstreamPool {
   /// - Parameter forwards: in an order by which `ask` names them.
   package func use(_ forwards: [UpstreamForward]) {
     let former = Set(used)
+    var taken = former.union(
+      servers.indices.filter { place in
+        forwards.contains { $0.zone == zones[place] && $0.servers.contains(servers[place]) }
+      })
     self.forwards = forwards.map { forward in
-      let members = forward.servers.map { place(of: $0, zone: forward.zone) }
+      let members = forward.servers.map { place(of: $0, zone: forward.zone, &taken) }
       if let known = self.forwards.first(where: { $0.zone == forward.zone && $0.servers == members }) { return known }
       wayCount += 1
       return Way(number: wayCount, zone: forward.zone, servers: members)
     }
+    onUse?(Set(used.map { servers[$0] }))
     guard hasProbed else { return }
     for server in used where !former.contains(server) { probe(server) }
   }
 
-  private func place(of server: UpstreamServer, zone: Name) -> Int {
-    if let known = servers.indices.first(where: { servers[$0] == server && zones[$0] == zone }) { return known }
+  private func place(of server: UpstreamServer, zone: Name, _ taken: inout Set<Int>) -> Int {
+    let known = servers.indices.first { servers[$0] == server && zones[$0] == zone }
+    let place = known ?? servers.indices.first { !taken.contains($0) && isFree($0) } ?? servers.count
+    taken.insert(place)
+    guard place != known else { return place }
+    if place == servers.count { append(server) }
+    if let timer = nextProbes.removeValue(forKey: place) { reactor.cancel(timer) }
+    (servers[place], serverTexts[place], zones[place]) = (server, server.description, zone)
+    (health[place], watches[place], letters[place]) = (ServerHealth(), MismatchWatch(), CaseMemory())
+    (faults[place], toldFaults[place], cookies[place]) = (nil, nil, ServerCookie(random.uint64()))
+    return place
+  }
+
+  private func append(_ server: UpstreamServer) {
     servers.append(server)
-    serverTexts.append(server.description)
-    zones.append(zone)
+    serverTexts.append("")
+    zones.append(nil)
     health.append(ServerHealth())
+    letters.append(CaseMemory())
     watches.append(MismatchWatch())
     faults.append(nil)
-    cookies.append(ServerCookie(random.uint64()))
-    return servers.count - 1
+    toldFaults.append(nil)
+    cookies.append(ServerCookie(0))
+  }
+
+  /// Whether a place is nobody's: what is in flight names servers by their places.
+  private func isFree(_ place: Int) -> Bool {
+    flights.values.allSatisfy { !$0.exchange.mayUse(place) }
   }
 
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
@@ -371,7 +419,8 @@ package final class UpstreamPool {
     Exchange.Candidate(
       server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
       byStream: servers[server].scheme == .tcp || watches[server].asksByStream(now: now),
-      isSecure: servers[server].isSecure, keepsCase: health[server].keepsCase(now: now),
+      isSecure: servers[server].isSecure, proof: health[server].proof(limits),
+      keepsCase: letters[server].keepsCase(now: now),
       cookie: cookies[server].octets(now: now))
   }
 
@@ -449,7 +498,7 @@ package final class UpstreamPool {
     let action = flight.exchange.received(message, for: attempt.number, now: time, id: random.uint16())
     if flight.exchange.answers > answers {
       health[server].heard(now: time)
-      faults[server] = nil
+      (faults[server], toldFaults[server]) = (nil, nil)
     }
     if flight.exchange.refusals.count > refusals, let refusal = flight.exchange.refusals.last { refused(refusal) }
     if flight.exchange.wrongAnswers > known { mismatched(server, flight.exchange.wrongAnswers - known) }
@@ -461,7 +510,7 @@ package final class UpstreamPool {
 
   private func failed(_ failure: TransportFailure, _ attempt: Attempt) {
     let flight = attempt.flight
-    if case .untrusted(let fault) = failure { note(fault, of: attempt.server) }
+    if case .untrusted(let fault) = failure { note(fault, of: attempt.server) } else { faults[attempt.server] = nil }
     if failure.isSilence { unanswered(attempt) }
     let action = flight.exchange.failed(failure, attempt: attempt.number, now: time, id: random.uint16())
     close(attempt)
@@ -469,8 +518,9 @@ package final class UpstreamPool {
   }
 
   private func note(_ fault: TLSFailure, of server: Int) {
-    guard faults[server] != fault else { return }
     faults[server] = fault
+    guard toldFaults[server] != fault else { return }
+    toldFaults[server] = fault
     onUntrusted?(serverTexts[server], fault)
   }
 
@@ -507,12 +557,50 @@ package final class UpstreamPool {
     perform(flight.exchange.start(now: now, id: random.uint16()), flight)
   }
 
+  /// Asks an upstream twice for a name of ours, in upper case and then in lower case. Whatever it answers to the first, it
+  /// does not keep silent to letters.
+  private func probeLetters(of server: Int) {
+    let name = zones[server]?.wire ?? Self.letteredName
+    guard !servers[server].isSecure, UpstreamQuery.spelled(name, by: .max) != name else { return }
+    let question = Question(name: name, type: .SOA, probed: server, isSpelled: true)
+    guard flights[question] == nil else { return }
+    let now = time
+    var candidate = candidate(server, now)
+    candidate.keepsCase = true
+    let flight = ExchangeInFlight(self, question, [candidate], now)
+    flight.completions = [(0, { [self, unowned flight] _ in probedLetters(of: server, flight) })]
+    flights[question] = flight
+    statistics.probes += 1
+    perform(flight.exchange.start(now: now, id: random.uint16()), flight)
+  }
+
+  /// A zone of the root that is there for the network's own sake (RFC 3172): `arpa`.
+  private static let letteredName: [UInt8] = [4, 0x61, 0x72, 0x70, 0x61, 0]
+
+  private func probedLetters(of server: Int, _ flight: ExchangeInFlight) {
+    guard used.contains(server), flight.exchange.isSilentToLetters else { return }
+    guard letters[server].silent(now: time, limits) else { return probeLetters(of: server) }
+    // Before that is over it is looked at again, lest a client's question find out.
+    let next = reactor.time.adding(milliseconds: limits.withoutProof / 10 * 9)
+    _ = reactor.schedule(at: next) { [weak self] in
+      guard let self, used.contains(server), !letters[server].keepsCase(now: time) else { return }
+      probeLetters(of: server)
+    }
+    for other in flights.values where other.exchange.waits(for: server) {
+      perform(other.exchange.folds(server, now: time, id: random.uint16()), other)
+      closeUnheard(other)
+    }
+  }
+
   private func probed(_ server: Int, since start: UInt64, _ result: Result<UpstreamAnswer, UpstreamFailure>) {
     if case .failure(.refused) = result {
       health[server].refusedProbe(now: time, limits)
       if health[server].isRefusing { probe(server, at: time + limits.unhealthy * 1_000_000) }
     }
-    guard !health[server].wasHeard(since: start) else { return }
+    guard !health[server].wasHeard(since: start) else {
+      if letters[server].isDoubted(since: start, now: time, limits) { probeLetters(of: server) }
+      return
+    }
     probe(server, at: health[server].failed(now: time, limits))
   }
 
@@ -542,7 +630,8 @@ package final class UpstreamPool {
     for server in flight.exchange.refusedEDNS {
       health[server].refusedEDNS(now: time, limits)
     }
-    for server in flight.exchange.foldingCase { health[server].foldedCase(now: time, limits) }
+    if let server = flight.exchange.keepingCase { letters[server].kept(now: time) }
+    for server in flight.exchange.foldingCase { letters[server].folded(now: time, limits) }
     for given in flight.exchange.cookies { cookies[given.server].given(given.cookie) }
     for server in flight.exchange.withoutCookies { cookies[server].missed(now: time, limits) }
   }

@@ -59,6 +59,19 @@ struct PermitRuleTests {
     #expect(try decisive("b.example.com", policy, [wide])?.ports == .https)
   }
 
+  @Test("a permit allows the chains that the entry of its name allows, or else the document")
+  func chains() throws {
+    let entry = EgressRule(pattern: try NamePattern("api.example.com"), cname: .follow, location: location())
+    let policy = ServerPolicy(
+      name: try ServerName("mcp"), networks: [], rules: [entry], cname: .strict, location: location())
+    let listed = try #require(try decisive("api.example.com", policy, [try permit("api.example.com", ports: ssh)]))
+    #expect(listed.cname == .follow && listed.ports == both)
+    #expect(try decisive("new.example.net", policy, [try permit("new.example.net")])?.cname == .strict)
+    let twice = [try permit("a.example.net"), try permit("*.example.net", ports: ssh)]
+    #expect(try decisive("a.example.net", policy, twice)?.cname == .strict)
+    #expect(!policy.decidesLike(policy.adding(twice)))
+  }
+
   @Test("several permits of one name give what each of them gives")
   func several() throws {
     let policy = try server(["api.example.com"])

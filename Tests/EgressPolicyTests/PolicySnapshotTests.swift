@@ -127,6 +127,20 @@ import Testing
     #expect(snapshot.verdict("b.example.com", type: .TXT) == .allowed(rule: 0))
   }
 
+  @Test("of entries of one pattern the stricter `cname` holds, and the fingerprint tells it")
+  func chains() throws {
+    func policy(_ chains: ChainPolicy...) throws -> PolicySnapshot {
+      let pattern = try NamePattern("a.example.com")
+      return PolicySnapshot([
+        try server(rules: chains.map { EgressRule(pattern: pattern, cname: $0, location: location()) })
+      ])
+    }
+    #expect(try policy(.listed, .strict).rule(server: 0, index: 0).cname == .strict)
+    #expect(try policy(.listed, .follow).rule(server: 0, index: 0).cname == .listed)
+    #expect(try policy(.listed).fingerprint != policy(.follow).fingerprint)
+    #expect(try policy(.follow).fingerprint == PolicySnapshot([server(["a.example.com"])]).fingerprint)
+  }
+
   @Test("entries of one pattern merge: ports, types and private prefixes add up, the first location stays")
   func merging() throws {
     let ssh = PortSet([PortRule(22, .tcp)])

@@ -657,7 +657,7 @@ struct QueryPathCacheTests {
   @Test(
     "a remembered failure is recorded as what it was each time, never as allowed",
     arguments: [
-      (ExtendedErrorCode.blocked, AuditCode.answerNotPublic), (.blocked, .upstreamBlocked),
+      (ExtendedErrorCode.blocked, AuditCode.answerNotPublic), (.blocked, .upstreamBlocked), (.blocked, .chainRefused),
       (.invalidData, .answerInvalid), (.invalidData, .chainTooLong), (.noReachableAuthority, .upstreamUnreachable),
       (.networkError, .upstreamUnreachable), (.noReachableAuthority, .upstreamRefused),
     ], [false, true])

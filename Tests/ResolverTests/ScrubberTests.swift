@@ -1,4 +1,5 @@
 import DNSWire
+import EgressPolicy
 import IPNetwork
 import TestSupport
 import Testing
@@ -7,14 +8,15 @@ import Testing
 
 private func scrubber(
   private prefixes: [IPPrefix] = [], forbidden: [String] = ["localhost", "metadata.internal"],
-  listed: [String] = ["svc.example.com"], maxTTL: UInt32 = 3600, maxNegativeTTL: UInt32 = 300
+  listed: [String] = ["svc.example.com"], maxTTL: UInt32 = 3600, maxNegativeTTL: UInt32 = 300,
+  chains: ChainPolicy = .follow, service: ServiceRules = ServiceRules()
 ) -> Scrubber {
   let forbiddenWire = forbidden.map(Messages.name)
   let listedWire = listed.map(Messages.name)
   return Scrubber(
     maxTTL: maxTTL, maxNegativeTTL: maxNegativeTTL,
     admitsAddress: { address, _ in address.isPublic || prefixes.contains { $0.contains(address) } },
-    admitsTarget: { !forbiddenWire.contains($0) }, lists: { listedWire.contains($0) })
+    admitsTarget: { !forbiddenWire.contains($0) }, lists: { listedWire.contains($0) }, chains: chains, service: service)
 }
 
 /// Scrubs an answer to `name`, A unless said otherwise.
@@ -174,6 +176,67 @@ struct ScrubberChainTests {
     #expect(throws: ScrubError.chainTooLong) { try scrub(chain(Scrubber.maxChain + 1)) }
     let loop = chain(Scrubber.maxChain) + [cname("n11.example.net", "n3.example.net")]
     #expect(throws: ScrubError.invalid) { try scrub(loop) }
+  }
+
+  @Test("a chain of listed names alone is answered where the rule wants that; any other one is refused with its names")
+  func listedChain() throws {
+    let records = [
+      cname("www.example.com", "a.example.net"), cname("a.example.net", "b.example.net"),
+      a("b.example.net", "9.9.9.9"),
+    ]
+    let both = ["a.example.net", "b.example.net"]
+    #expect(try scrub(records, with: scrubber(listed: both, chains: .listed)).texts == ["9.9.9.9"])
+    #expect(throws: ScrubError.chainRefused(both.map(Messages.name))) {
+      try scrub(records, with: scrubber(listed: ["a.example.net"], chains: .listed))
+    }
+    #expect(throws: ScrubError.chainRefused([Messages.name("a.example.net")])) {
+      try scrub(records, with: scrubber(listed: both, chains: .strict))
+    }
+    #expect(try scrub([a("www.example.com", "9.9.9.9")], with: scrubber(chains: .strict)).texts == ["9.9.9.9"])
+    #expect(throws: ScrubError.chainRefused([Messages.name("a.example.net")])) {
+      try scrub([cname("www.example.com", "a.example.net")], code: 3, with: scrubber(chains: .listed))
+    }
+  }
+
+  private func dname(_ owner: String, _ target: String, ttl: Int = 300) -> [UInt8] {
+    Messages.record(owner, .DNAME, ttl: ttl, Messages.name(target))
+  }
+
+  @Test("a DNAME leads where the CNAME beside it does, and where there is none by itself")
+  func rewritten() throws {
+    let (rewriting, end) = (dname("example.com", "example.net", ttl: 60), a("www.example.net", "9.9.9.9"))
+    for records in [[rewriting, cname("www.example.com", "www.example.net"), end], [rewriting, end]] {
+      let answer = try scrub(records)
+      #expect(answer.texts == ["9.9.9.9"] && answer.ttl == 60)
+      #expect(
+        try answer.reply().summaries == ["www.example.com CNAME www.example.net", "www.example.net A 9.9.9.9"])
+    }
+    #expect(throws: ScrubError.chainRefused([Messages.name("www.example.net")])) {
+      try scrub([rewriting, end], with: scrubber(chains: .strict))
+    }
+  }
+
+  @Test("a CNAME that is not what the DNAME says, DNAMEs that differ, loop, or lead too far refuse the answer")
+  func wronglyRewritten() throws {
+    let long = Array(repeating: String(repeating: "a", count: 60), count: 4).joined(separator: ".")
+    for records in [
+      [dname("example.com", "example.net"), cname("www.example.com", "www.evil.example")],
+      [dname("example.com", "example.net"), dname("com", "example.org")],
+      [dname("example.com", "example.com")], [dname("example.com", "www.example.com")],
+      [dname("example.com", long)],
+    ] {
+      #expect(throws: ScrubError.self) { try scrub(records + [a("www.example.net", "9.9.9.9")]) }
+    }
+  }
+
+  @Test("a DNAME of the name itself, of another zone, or in another section rewrites nothing")
+  func otherRewritings() throws {
+    let owner = a("www.example.com", "9.9.9.9")
+    for record in [dname("www.example.com", "example.net"), dname("ple.com", "example.net"), dname("org", "net")] {
+      #expect(try scrub([record, owner]).texts == ["9.9.9.9"])
+    }
+    #expect(try scrub([owner], authorities: [dname("example.com", "example.net")]).texts == ["9.9.9.9"])
+    #expect(try scrub([dname("www.example.com", "example.net")], type: .DNAME).answerCount == 1)
   }
 
   @Test("a chain that passes through a forbidden name is refused as a whole")
@@ -439,7 +502,8 @@ struct ScrubberRDataTests {
 
   @Test("a record that makes a hint mandatory is left out", arguments: [4, 5, 6])
   func mandatory(key: Int) throws {
-    let record = https(".", [parameter(0, Messages.be16(1) + Messages.be16(key)), parameter(1, [2, 104, 50])])
+    let needed = parameter(key, Array(repeating: 9, count: key == 4 ? 4 : 16))
+    let record = https(".", [parameter(0, Messages.be16(1) + Messages.be16(key)), parameter(1, [2, 104, 50]), needed])
     #expect(try scrub([record], type: .HTTPS).answerCount == 0)
   }
 
@@ -460,11 +524,110 @@ struct ScrubberRDataTests {
   func malformedParameters() {
     let wrong = [
       [parameter(3, [1, 187]), parameter(1, [2, 104, 50])], [parameter(1, []), parameter(1, [])], [[0, 1, 0, 9, 1]],
-      [[0]],
+      [[0]], [parameter(0, [0, 1])], [parameter(0, [0, 0]), parameter(1, [2, 104, 50])],
+      [parameter(0, [0, 1, 0, 1]), parameter(1, [2, 104, 50])], [parameter(0, [])], [parameter(1, [0])],
+      [parameter(1, [3, 104, 50])], [parameter(2, [])], [parameter(1, [2, 104, 50]), parameter(2, [1])],
+      [parameter(3, [1])], [parameter(4, [])], [parameter(4, [9, 9, 9])], [parameter(6, [9, 9, 9, 9])],
+      [parameter(65_535, [])],
     ]
     for parameters in wrong {
       #expect(throws: ScrubError.invalid) { try scrub([https(".", parameters)], type: .HTTPS) }
     }
+  }
+
+  private static var opening: Scrubber { scrubber(service: ServiceRules(ports: .https, hintFamilies: [.v4, .v6])) }
+
+  private func data(_ records: [[UInt8]], with scrubber: Scrubber) throws -> [[UInt8]] {
+    try scrub(records, type: .HTTPS, with: scrubber).reply("www.example.com", .HTTPS).answers.map(\.rdata)
+  }
+
+  @Test("hints of the owner that may be opened stay, and are what is opened; each once")
+  func hints() throws {
+    let (four, six) = (parameter(4, [9, 9, 9, 9, 8, 8, 8, 8]), parameter(6, address("2600::1").octets))
+    let answer = try scrub(
+      [https(".", [four, six]), https(".", priority: 2, [four])], type: .HTTPS, with: Self.opening)
+    #expect(answer.texts == ["9.9.9.9", "8.8.8.8", "2600::1"] && answer.answerCount == 2)
+    #expect(try data([https(".", [four, six])], with: Self.opening) == [Messages.be16(1) + [0] + four + six])
+  }
+
+  @Test("of a family that the rule does not open hints go")
+  func hintFamilies() throws {
+    let (four, six) = (parameter(4, [9, 9, 9, 9]), parameter(6, address("2600::1").octets))
+    let answer = try scrub(
+      [https(".", [four, six])], type: .HTTPS, with: scrubber(service: ServiceRules(hintFamilies: [.v6])))
+    #expect(answer.texts == ["2600::1"])
+  }
+
+  @Test("a hint that may not be opened takes all hints along, and nothing else")
+  func privateHint() throws {
+    let alpn = parameter(1, [2, 104, 50])
+    let records = [
+      https(".", [alpn, parameter(4, [9, 9, 9, 9])]), https(".", priority: 2, [parameter(4, [10, 0, 0, 1])]),
+    ]
+    let answer = try scrub(records, type: .HTTPS, with: Self.opening)
+    #expect(answer.addresses.isEmpty && answer.answerCount == 2)
+    #expect(try data(records, with: Self.opening) == [Messages.be16(1) + [0] + alpn, Messages.be16(2) + [0]])
+  }
+
+  @Test("hints of another listed name go: the answer to that opens them")
+  func foreignHint() throws {
+    let records = [https("svc.example.com", [parameter(4, [9, 9, 9, 9])])]
+    #expect(try scrub(records, type: .HTTPS, with: Self.opening).addresses.isEmpty)
+    #expect(try data(records, with: Self.opening) == [Messages.be16(1) + Messages.name("svc.example.com")])
+  }
+
+  @Test("more than 64 hints are cut to 64")
+  func manyHints() throws {
+    let many = (0..<100).flatMap { [9, 9, 9, UInt8($0)] as [UInt8] }
+    let answer = try scrub([https(".", [parameter(4, many)])], type: .HTTPS, with: Self.opening)
+    #expect(answer.addresses.count == Scrubber.maxAddresses)
+    #expect(try data([https(".", [parameter(4, many)])], with: Self.opening)[0].count == 3 + 4 + 256)
+  }
+
+  @Test(
+    "protocols and ports are cut to what the rule opens",
+    arguments: [
+      ("443/tcp", ["h2", "h3"], nil, ["h2"]), ("443/tcp", ["h3"], nil, []), ("443/udp", ["h2", "h3"], nil, ["h3"]),
+      ("443/udp", ["h2"], nil, nil), ("443/tcp", ["h2"], 8443, nil), ("8443/tcp", ["h2"], 8443, ["h2"]),
+      ("8443/tcp", [], nil, nil), ("8443/udp", ["h3-29", "http/1.1"], 8443, ["h3-29"]),
+      ("any", ["h2", "h3"], 9, ["h2", "h3"]),
+    ] as [(String, [String], Int?, [String]?)])
+  func ports(opened: String, offered: [String], port: Int?, kept: [String]?) throws {
+    func list(_ names: [String]) -> [[UInt8]] {
+      names.isEmpty ? [] : [parameter(1, names.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) })]
+    }
+    let own = port.map { [parameter(3, Messages.be16($0))] } ?? []
+    let ports = try opened == "any" ? PortSet.any : PortSet([#require(PortRule(opened))])
+    let records = [https(".", list(offered) + own)]
+    let expected = kept.map { [Messages.be16(1) + [0] + (list($0) + own).flatMap { $0 }] } ?? []
+    #expect(try data(records, with: scrubber(service: ServiceRules(ports: ports))) == expected)
+  }
+
+  @Test("without default protocols a record goes with the last that it has")
+  func noDefault() throws {
+    let records = [https(".", [parameter(1, [2, 104, 51]), parameter(2, [])])]
+    #expect(try data(records, with: Self.opening).isEmpty)
+    let other = [https(".", [parameter(1, [2, 104, 50]), parameter(2, [])])]
+    #expect(try data(other, with: Self.opening).count == 1)
+  }
+
+  @Test("a name that begins with a port has its default there")
+  func portOfName() throws {
+    #expect(ServiceRules.defaultPort(.HTTPS, name: Messages.name("_8443._https.example.com")) == 8443)
+    #expect(ServiceRules.defaultPort(.HTTPS, name: Messages.name("_x._https.example.com")) == 443)
+    #expect(ServiceRules.defaultPort(.HTTPS, name: Messages.name("example.com")) == 443)
+    #expect(ServiceRules.defaultPort(.SVCB, name: Messages.name("_dns.example.com")) == nil)
+  }
+
+  @Test("an alias leads as a CNAME does: to listed names, to none where the rule is strict, never to itself")
+  func alias() throws {
+    let alias = https("svc.example.com", priority: 0, [parameter(1, [2, 104, 50])])
+    #expect(try data([alias], with: scrubber()) == [Messages.be16(0) + Messages.name("svc.example.com")])
+    #expect(try data([alias], with: scrubber(chains: .strict)).isEmpty)
+    #expect(try data([https("svc.example.com", [])], with: scrubber(chains: .strict)).isEmpty)
+    #expect(try data([https("www.example.com", priority: 0, [])], with: scrubber(listed: ["www.example.com"])).isEmpty)
+    #expect(try data([alias], with: scrubber(forbidden: ["svc.example.com"])).isEmpty)
+    #expect(try data([https(".", priority: 0, [])], with: scrubber(chains: .strict)) == [[0, 0, 0]])
   }
 
   @Test("names in MX, SRV and NS data are read where they stand, and point into our own message at most")

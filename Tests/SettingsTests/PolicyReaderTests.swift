@@ -52,6 +52,34 @@ import Testing
     #expect(policy.prefixes.map(\.ports) == [.https, .https])
   }
 
+  @Test("the nearest `cname` holds: the entry's, the document's, the configuration's; beside `cidr` it has no meaning")
+  func chains() throws {
+    let directory = try ConfigDirectory([
+      "sluice.yaml": config("cname: listed"),
+      "policy.yaml": """
+      server: one
+      networks: [ 10.77.1.0/24 ]
+      egress: [ a.example.com, { host: b.example.com, cname: follow } ]
+      ---
+      server: two
+      networks: [ 10.77.2.0/24 ]
+      cname: strict
+      egress: [ a.example.com, { host: b.example.com }, { host: c.example.com, cname: listed } ]
+      """,
+    ])
+    let settings = try #require(directory.load().settings)
+    #expect(settings.policies.map { $0.rules.map(\.cname) } == [[.listed, .follow], [.strict, .strict, .listed]])
+    #expect(settings.policies.map(\.cname) == [.listed, .strict] && settings.cname == .listed)
+    let (_, findings) = try loadPolicy(
+      """
+      server: one
+      networks: [ 10.77.1.0/24 ]
+      egress: [ { host: a.example.com, cname: any }, { cidr: 198.51.100.0/24, cname: strict } ]
+      """)
+    #expect(findings.contains { $0.contains("'any' found, expected one of follow, listed, strict") }, "\(findings)")
+    #expect(findings.contains { $0.contains("'cname' has no meaning beside 'cidr'") }, "\(findings)")
+  }
+
   @Test("several documents stand in one file, empty ones are nothing")
   func severalDocuments() throws {
     let text = """

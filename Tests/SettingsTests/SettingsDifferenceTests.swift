@@ -1,4 +1,5 @@
 import EgressPolicy
+import IPNetwork
 import Testing
 
 @testable import Settings
@@ -36,10 +37,33 @@ import Testing
       ])
   }
 
+  @Test("what is believed of an upstream is in force at once, its address after a restart")
+  func trust() throws {
+    func upstream(_ last: UInt8, _ authorities: String?) -> UpstreamAddress {
+      var upstream = UpstreamAddress(
+        scheme: .tls, address: IPAddress(v4: 0xC000_0200 | UInt32(last)), port: 853, tlsName: "a.example")
+      upstream.authorities = authorities
+      return upstream
+    }
+    var running = try #require(loadConfig(config()).settings)
+    var read = running
+    (running.upstreams, read.upstreams) = ([upstream(1, nil)], [upstream(1, "/etc/a.pem")])
+    let believed = SettingsDifference(from: running, to: read)
+    let told = "upstreams: tls://192.0.2.1:853#a.example -> tls://192.0.2.1:853#a.example ca /etc/a.pem"
+    #expect(texts(believed.taken) == [told] && believed.needsRestart.isEmpty)
+    #expect(SettingsDifference(from: running.trusting(as: read), to: read).taken.isEmpty)
+    read.upstreams = [upstream(2, "/etc/a.pem")]
+    let moved = SettingsDifference(from: running, to: read)
+    #expect(moved.taken.isEmpty)
+    #expect(
+      texts(moved.needsRestart) == ["upstreams: tls://192.0.2.1:853#a.example -> tls://192.0.2.2:853#a.example"])
+  }
+
   /// Another value than the default for each key that can be changed, as the files write it.
   private static let others = [
     "listen": #"[ "127.0.0.1:5354" ]"#, "workers": "200", "upstreams": "[ udp://127.0.0.3 ]", "zones": "[]",
     "forward": "[ { zone: corp.example, upstreams: [ udp://127.0.0.4 ] } ]", "private": "[ 10.2.0.0/16 ]",
+    "cname": "listed",
     "sinkhole.answer": "refused", "sinkhole.ttl": "6s", "unknown-clients": "drop", "firewall.mode": "sets",
     "firewall.table": "inet other", "firewall.min-lifetime": "61s", "firewall.grace": "31s",
     "firewall.max-lifetime": "2h", "firewall.deadline": "251ms", "firewall.input-fence": "off",

@@ -15,15 +15,16 @@ struct ExchangeTests {
 
     init(
       servers: Int = 1, withEDNS: Bool = true, secure: [Int] = [], letters: UInt64 = 0, cookie: [UInt8] = [],
-      keepsCase: Bool = true
+      keepsCase: Bool = true, proof: UInt64? = nil, retreats: Bool = false
     ) {
       exchange = Exchange(
         (Messages.name("www.example.com"), .A),
         candidates: (0..<servers).map {
           Exchange.Candidate(
-            server: $0, wait: 400, withEDNS: withEDNS, isSecure: secure.contains($0), keepsCase: keepsCase,
+            server: $0, wait: 400, withEDNS: withEDNS, isSecure: secure.contains($0), proof: proof,
+            keepsCase: keepsCase,
             cookie: cookie)
-        }, letters: letters, limits: UpstreamLimits(), now: now)
+        }, letters: letters, retreats: retreats, limits: UpstreamLimits(), now: now)
     }
 
     mutating func start() -> Step { step { $0.start(now: $1, id: $2) } }
@@ -48,6 +49,8 @@ struct ExchangeTests {
     }
 
     mutating func distrust(_ server: Int) -> Step { step { $0.distrusted(server, now: $1, id: $2) } }
+
+    mutating func folds(_ server: Int) -> Step { step { $0.folds(server, now: $1, id: $2) } }
 
     func listens(to sent: Step) -> Bool { exchange.listens(to: sent.attempt) }
 
@@ -630,6 +633,55 @@ struct ExchangeTests {
     #expect(second.description == "send 0 800" && name(second) == "www.example.com")
     #expect(talk.receive(said(second)).description == "finish 0")
     #expect(talk.exchange.foldingCase == [0])
+  }
+
+  @Test("where TCP is silent, a server that does not keep case is asked in lower case after two round trips, itself")
+  func foldingWithSilentTCP() {
+    var talk = Conversation(servers: 2, letters: Self.letters, proof: 80)
+    let connected = talk.receive(said(talk.start(), keepingCase: false))
+    #expect(connected.description == "connect 0 80")
+    let second = talk.lapse(at: connected.lapse)
+    #expect(second.description == "send 0 800" && name(second) == "www.example.com")
+    let listens = talk.listens(to: connected)
+    #expect(listens)
+    #expect(talk.receive(said(second)).description == "finish 0")
+    #expect(talk.exchange.foldingCase == [0])
+  }
+
+  @Test("a connection that shows case to be kept is believed, however late, and nothing is remembered")
+  func keepingWithSlowTCP() {
+    var talk = Conversation(letters: Self.letters, proof: 80)
+    let connected = talk.receive(said(talk.start(), keepingCase: false))
+    _ = talk.lapse(at: connected.lapse)
+    #expect(talk.receive(said(connected), for: connected).description == "finish 0")
+    #expect(talk.exchange.foldingCase.isEmpty && talk.exchange.wrongAnswers == 1)
+  }
+
+  @Test("silence to letters shows where a second datagram, in lower case, is answered and the first is not")
+  func silentToLetters() {
+    var talk = Conversation(letters: Self.letters, retreats: true)
+    let first = talk.start()
+    #expect(name(first) != "www.example.com")
+    let second = talk.lapse(at: first.lapse)
+    #expect(name(second) == "www.example.com")
+    #expect(talk.receive(said(second)).description == "finish 0")
+    #expect(talk.exchange.isSilentToLetters && talk.exchange.keepingCase == nil)
+
+    var slow = Conversation(letters: Self.letters, retreats: true)
+    let asked = slow.start()
+    _ = slow.lapse(at: asked.lapse)
+    #expect(slow.receive(said(asked), for: asked).description == "finish 0")
+    #expect(!slow.exchange.isSilentToLetters && slow.exchange.keepingCase == 0)
+  }
+
+  @Test("what was asked in letters of a server that turns out to be silent to them is asked by TCP")
+  func turnsOutSilent() {
+    var talk = Conversation(servers: 2, letters: Self.letters)
+    _ = talk.start()
+    #expect(talk.folds(1).description == "wait")
+    let connected = talk.folds(0)
+    #expect(connected.description == "connect 0 1500" && name(connected) == "www.example.com")
+    #expect(talk.folds(0).description == "wait")
   }
 
   @Test("a server that is known not to keep case is asked in lower case, and heard by its datagram")

@@ -21,7 +21,8 @@ struct Arrival: Sendable {
   /// The cookie of its OPT, which has no other option.
   var cookie: [UInt8] { hasOPT ? Array(octets.dropFirst(questionEnd + 15)) : [] }
   /// The pool's own question, by which it judges an upstream.
-  var isProbe: Bool { octets[12] == 0 && type == .NS }
+  var isProbe: Bool { octets[12] == 0 && type == .NS || isProbeOfLetters }
+  var isProbeOfLetters: Bool { name.map(NameWire.lowercased) == [4] + Array("arpa".utf8) + [0] && type == .SOA }
 
   var type: RRType { RRType(rawValue: UInt16(octets[questionEnd - 4]) << 8 | UInt16(octets[questionEnd - 3])) }
 

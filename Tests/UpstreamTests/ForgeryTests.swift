@@ -182,6 +182,36 @@ struct ForgeryTests {
     #expect(asker.pool.statistics.wrongAnswers == 0)
   }
 
+  /// As filters on the way do that know lower case alone.
+  private func isMixed(_ arrival: Arrival) -> Bool { arrival.name != arrival.name.map(NameWire.lowercased) }
+
+  @Test("a server that is silent to letters of chance is found out by questions of our own, and asked in lower case")
+  func silentToLetters() throws {
+    let upstream = try FakeUpstream { [isMixed] in isMixed($0) && !$0.overStream ? [] : [.message($0.answer([1]))] }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream], limits: Asker.limits(first: 40, longest: 120, total: 20_000))
+    #expect(try asker.ask("name-of-many-letters.example").mark == 1)
+    #expect(upstream.arrivals.count { $0.isProbeOfLetters } == 2 * CaseMemory.silences)
+    #expect(upstream.arrivals.last?.overStream == true, "what was in flight is asked by TCP")
+    let former = upstream.arrivals.count
+    for _ in 0..<3 { #expect(try asker.ask("name-of-many-letters.example").mark == 1) }
+    #expect(upstream.arrivals.dropFirst(former).map { isMixed($0) || $0.overStream } == [false, false, false])
+  }
+
+  @Test("names without an answer, and those answered in lower case alone, do not make a server that keeps case lose it")
+  func silentNames() throws {
+    let upstream = try FakeUpstream { [isMixed] arrival in
+      if arrival.isProbe { return [.message(arrival.answer([2]))] }
+      return isMixed(arrival) ? [] : [.message(arrival.answer([1]))]
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream], limits: Asker.impatient)
+    for number in 0..<4 { #expect(try asker.ask("n\(number).attacker.example").failure == .timeout) }
+    try asker.settle()
+    #expect(upstream.arrivals.filter { !$0.isProbe }.allSatisfy { isMixed($0) })
+    #expect(upstream.arrivals.count { $0.isProbeOfLetters } == 1)
+  }
+
   @Test("letters are those of chance, and others in each question")
   func letters() throws {
     let upstream = try FakeUpstream { [.message($0.answer([1]))] }

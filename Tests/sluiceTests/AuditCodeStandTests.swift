@@ -27,7 +27,9 @@ struct AuditCodeStandTests {
     ([.notListed], Stand(suggestion: .entry)),
     ([.typeNotAllowed], Stand(window: .day, suggestion: .entry)),
     // Of a refused answer only where it says which addresses; `PolicySuggestionTests` has those.
-    ([.classNotAllowed, .unknownClient, .answerNotPublic, .upstreamBlocked], Stand(suggestion: .remark)),
+    (
+      [.classNotAllowed, .unknownClient, .answerNotPublic, .upstreamBlocked, .chainRefused], Stand(suggestion: .remark)
+    ),
     (
       [
         .answerInvalid, .firewallUnavailable, .setFull, .upstreamUnreachable, .upstreamRefused, .chainTooLong,

@@ -14,18 +14,29 @@ struct ServiceReadingTests {
     let policies = folder.appending(path: "policies")
     try FileManager.default.createDirectory(at: policies, withIntermediateDirectories: true)
     let (configuration, policy) = (folder.appending(path: "sluice.yaml"), policies.appending(path: "a.yaml"))
-    try Data("listen: [ 10.77.2.1 ]\nupstreams: [ udp://192.0.2.54 ]\npolicies: policies\nuser: daemon\n".utf8)
+    let secure = "{ address: \"tls://192.0.2.53#dns.example.net\", ca: authorities/ca.pem }"
+    try Data("listen: [ 10.77.2.1 ]\nupstreams: [ \(secure) ]\npolicies: policies\nuser: daemon\n".utf8)
       .write(to: configuration)
+    let authorities = folder.appending(path: "authorities")
+    try FileManager.default.createDirectory(at: authorities, withIntermediateDirectories: true)
+    let authority = authorities.appending(path: "ca.pem")
+    try Data().write(to: authority)
     try Data("server: a\nnetworks: [ 10.77.2.0/24 ]\negress: []\n".utf8).write(to: policy)
-    for path in [configuration.path, policy.path] { _ = unsafe chmod(path, 0o644) }
-    for path in [folder.path, policies.path] { _ = unsafe chmod(path, 0o755) }
+    for path in [configuration.path, policy.path, authority.path] { _ = unsafe chmod(path, 0o644) }
+    for path in [folder.path, policies.path, authorities.path] { _ = unsafe chmod(path, 0o755) }
     let settings = try #require(SettingsLoader.load(path: configuration.path).settings)
     #expect(ServiceReading.faults(settings, configuration.path) == [])
 
-    for (path, mode, remedy) in [
-      (policy.path, 0o600, "chmod o+r \(policy.path)"), (policies.path, 0o700, "chmod o+x \(policies.path)"),
-      (configuration.path, 0o640, "chmod o+r \(configuration.path)"),
-    ] as [(String, mode_t, String)] {
+    func own(_ path: String, _ mode: String) -> String { "chgrp daemon \(path) && chmod g=\(mode) \(path)" }
+    let (root, disk): (gid_t, gid_t) = (0, 6)
+    for (path, group, mode, remedy) in [
+      (policy.path, root, 0o600, own(policy.path, "r")), (policies.path, root, 0o700, own(policies.path, "rx")),
+      (policies.path, root, 0o711, own(policies.path, "rx")),
+      (authorities.path, root, 0o770, own(authorities.path, "x")),
+      (authority.path, disk, 0o640, "chmod o+r \(authority.path)"),
+      (configuration.path, root, 0o640, own(configuration.path, "r")),
+    ] as [(String, gid_t, mode_t, String)] {
+      _ = unsafe chown(path, 0, group)
       _ = unsafe chmod(path, mode)
       let found = ServiceReading.faults(settings, configuration.path)
       #expect(found.map(\.remedy) == [remedy])

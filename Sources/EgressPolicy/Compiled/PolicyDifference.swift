@@ -85,7 +85,7 @@ package struct PolicyDifference: Equatable, Sendable {
         ("networks", policy.networks.map(\.prefix.description)),
         ("interface", policy.interface.map { [$0] } ?? []),
         ("inbound", policy.inbound?.texts ?? []),
-        ("dhcp", policy.asksDHCP ? ["true"] : []),
+        ("dhcp", policy.asksDHCP ? ["true"] : []), ("cname", policy.cname.texts),
       ]
     }
     return zip(values(old), values(new)).compactMap { old, new in
@@ -142,9 +142,14 @@ extension RuleList.Profile {
     [
       ("ports", ports.texts), ("types", types.map(\.description)), ("private", privatePrefixes.map(\.description)),
       ("max-bytes", maxBytes.texts), ("max-bytes-per-hour", maxBytesPerHour.texts),
-      ("until", until.map { [PolicyTime.text($0)] } ?? []),
+      ("until", until.map { [PolicyTime.text($0)] } ?? []), ("cname", cname.texts),
     ]
   }
+}
+
+extension ChainPolicy {
+  /// Nothing where it is the default.
+  fileprivate var texts: [String] { self == .follow ? [] : [rawValue] }
 }
 
 extension StaticPrefixRule {

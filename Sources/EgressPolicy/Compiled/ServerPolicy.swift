@@ -25,13 +25,16 @@ package struct ServerPolicy: Sendable {
   package let prefixes: [StaticPrefixRule]
   /// What entries without a `private` of their own admit, permits as well.
   package let privatePrefixes: [IPPrefix]
+  /// Which chains entries without a `cname` of their own allow, permits as well.
+  package let cname: ChainPolicy
   package let location: SourceLocation
 
   package init(
     name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
     asksDHCP: Bool = false, rules: RuleList, prefixes: [StaticPrefixRule] = [],
-    privatePrefixes: [IPPrefix] = [], location: SourceLocation
+    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, location: SourceLocation
   ) {
+    self.cname = cname
     self.name = name
     self.networks = networks
     self.interface = interface
@@ -47,7 +50,7 @@ package struct ServerPolicy: Sendable {
   package func reaching(_ rules: RuleList, _ prefixes: [StaticPrefixRule]) -> ServerPolicy {
     ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, location: location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, location: location)
   }
 
   /// Every prefix that an entry, or a permit, may list as `private`.

@@ -10,6 +10,8 @@ package struct EgressRule: Hashable, Sendable {
   package let types: [RRType]
   /// Addresses in these prefixes may be answered and opened although they are not public.
   package let privatePrefixes: [IPPrefix]
+  /// Which chains of CNAMEs an answer may have.
+  package let cname: ChainPolicy
   /// Octets that the server may send over a connection to one of its addresses before it is cut.
   package let maxBytes: UInt64?
   /// Octets that the server may send to each of its addresses in an hour.
@@ -22,10 +24,11 @@ package struct EgressRule: Hashable, Sendable {
 
   package init(
     pattern: NamePattern, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
-    privatePrefixes: [IPPrefix] = [], maxBytes: UInt64? = nil, maxBytesPerHour: UInt64? = nil, until: UInt64? = nil,
-    firstEnd: UInt64? = nil, location: SourceLocation
+    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, maxBytes: UInt64? = nil,
+    maxBytesPerHour: UInt64? = nil, until: UInt64? = nil, firstEnd: UInt64? = nil, location: SourceLocation
   ) {
     self.pattern = pattern
+    self.cname = cname
     self.ports = ports
     self.types = types
     self.privatePrefixes = privatePrefixes

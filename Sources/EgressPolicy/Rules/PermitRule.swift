@@ -19,14 +19,15 @@ extension ServerPolicy {
   /// A name never gets less than without one of them: the most specific pattern alone decides, so a permit takes over
   /// what the pattern that would decide instead, and every other permit for its names, opens and admits.
   package func adding(_ permits: [PermitRule]) -> ServerPolicy {
-    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes) }
+    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes, cname) }
     guard !own.isEmpty else { return self }
     let policy = PolicySnapshot([self])
     var rules = rules
     for (index, rule) in own.enumerated() {
       let others = own.indices.filter { $0 != index && own[$0].pattern.covers(rule.pattern) }.map { own[$0] }
       let decisive = policy.decisive(rule.pattern)
-      rules.append(([decisive].compactMap(\.self) + others).reduce(rule) { $0.taking(over: $1) })
+      let cname = decisive?.cname ?? cname
+      rules.append(([decisive].compactMap(\.self) + others).reduce(rule) { $0.taking(over: $1, cname) })
     }
     return reaching(rules, prefixes)
   }
@@ -34,19 +35,20 @@ extension ServerPolicy {
 
 extension EgressRule {
   /// This rule, with what the server's entries admit that say nothing of it.
-  fileprivate func admitting(_ prefixes: [IPPrefix]) -> EgressRule {
-    guard !prefixes.isEmpty else { return self }
+  fileprivate func admitting(_ prefixes: [IPPrefix], _ cname: ChainPolicy) -> EgressRule {
+    guard !prefixes.isEmpty || cname != self.cname else { return self }
     return EgressRule(
-      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes + prefixes, maxBytes: maxBytes,
-      maxBytesPerHour: maxBytesPerHour, until: until, firstEnd: firstEnd, location: location)
+      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes + prefixes, cname: cname,
+      maxBytes: maxBytes, maxBytesPerHour: maxBytesPerHour, until: until, firstEnd: firstEnd, location: location)
   }
 
   /// This rule, with what another one for its names opens and admits.
-  fileprivate func taking(over other: EgressRule) -> EgressRule {
+  fileprivate func taking(over other: EgressRule, _ cname: ChainPolicy) -> EgressRule {
     let merged = RuleList.Profile(self).merging(RuleList.Profile(other))
     return EgressRule(
       pattern: pattern, ports: merged.ports, types: merged.types, privatePrefixes: merged.privatePrefixes,
-      maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, until: until, firstEnd: merged.firstEnd,
+      cname: cname, maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, until: until,
+      firstEnd: merged.firstEnd,
       location: location)
   }
 }

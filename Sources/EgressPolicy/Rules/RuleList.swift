@@ -19,6 +19,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var ports: PortSet
     var types: [RRType]
     var privatePrefixes: [IPPrefix]
+    var cname: ChainPolicy
     var maxBytes: UInt64?
     var maxBytesPerHour: UInt64?
     var until: UInt64?
@@ -28,18 +29,20 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       ports = rule.ports
       types = rule.types
       privatePrefixes = rule.privatePrefixes
+      cname = rule.cname
       maxBytes = rule.maxBytes
       maxBytesPerHour = rule.maxBytesPerHour
       until = rule.until
       firstEnd = rule.firstEnd
     }
 
-    /// What both open and admit.
+    /// What both open and admit; of what bounds it, the narrower.
     func merging(_ other: Profile) -> Profile {
       var merged = self
       merged.ports = ports.union(other.ports)
       merged.types = types.merging(other.types)
       merged.privatePrefixes = privatePrefixes.merging(other.privatePrefixes)
+      merged.cname = Swift.max(cname, other.cname)
       merged.maxBytes = Self.smaller(maxBytes, other.maxBytes)
       merged.maxBytesPerHour = Self.smaller(maxBytesPerHour, other.maxBytesPerHour)
       merged.until = Self.later(until, other.until)
@@ -91,8 +94,9 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     let profile = profiles[Int(entry.profile)]
     return EgressRule(
       pattern: pattern(at: index), ports: profile.ports, types: profile.types,
-      privatePrefixes: profile.privatePrefixes, maxBytes: profile.maxBytes, maxBytesPerHour: profile.maxBytesPerHour,
-      until: profile.until, firstEnd: profile.firstEnd, location: location(at: index))
+      privatePrefixes: profile.privatePrefixes, cname: profile.cname, maxBytes: profile.maxBytes,
+      maxBytesPerHour: profile.maxBytesPerHour, until: profile.until, firstEnd: profile.firstEnd,
+      location: location(at: index))
   }
 
   /// The pattern alone, cheaper than the whole rule.

@@ -27,6 +27,17 @@ enum EventMembers {
     return members
   }
 
+  /// Of a chain that the rule's `cname` does not allow: its first name and the one that is refused.
+  static func refused(chain: [[UInt8]], _ rule: EgressRule?, upstream: String) -> AuditMembers {
+    var members = AuditMembers(capacity: 192)
+    if let rule { members.append(.rule, file: rule.location.file, line: rule.location.line) }
+    members.append(.chain, names: chain.count > 2 ? [chain[0], chain[chain.count - 1]] : chain)
+    if chain.count > 2 { members.append(.chainLength, chain.count) }
+    if let rule { members.append(.cname, rule.cname.rawValue) }
+    members.append(.upstream, upstream)
+    return members
+  }
+
   /// Of addresses that may not be answered: all of them, those beside them that might, why, and the line of the entry that
   /// would admit them, where one would.
   ///

@@ -53,6 +53,15 @@ package final class PendingQuery: Sendable {
   }
 
   package var state: ServerState { snapshot.servers[server] }
+  /// The families of which an answer of type HTTPS or SVCB may hold hints: those that may be asked for as well. Where the
+  /// firewall opens other ports of one family than of the other, one answer cannot have both.
+  func hintFamilies(of rule: EgressRule?) -> Set<IPAddress.Family> {
+    guard type == .HTTPS || type == .SVCB, let rule else { return [] }
+    var families: Set<IPAddress.Family> = rule.types.contains(.A) ? [.v4] : []
+    if rule.types.contains(.AAAA), snapshot.rules.answersIPv6(serverOpensIPv6: state.opensIPv6) { families.insert(.v6) }
+    return state.plainFamilies.count == 1 ? families.intersection([.v4]) : families
+  }
+
   /// The rule that decided; made anew each time.
   package var egressRule: EgressRule? { rule.map { snapshot.policy.rule(server: server, index: $0) } }
 }

@@ -586,6 +586,10 @@ package struct ResolutionEngine: ~Copyable {
     case .chainTooLong:
       return Failure(
         .chainTooLong, .invalidData, members: AuditMembers(.upstream, upstream), storedFor: Self.failureTTL)
+    case .chainRefused(let chain):
+      return Failure(
+        .chainRefused, .blocked, members: EventMembers.refused(chain: chain, question.egressRule, upstream: upstream),
+        storedFor: Self.failureTTL)
     case .notPublic(let refused, let others):
       let isBlocked = !refused.isEmpty && refused.allSatisfy(\.isUnspecified)
       let members = EventMembers.refused(refused, others: others, upstream: upstream) { [forbidden] address, prefixes in
@@ -710,6 +714,7 @@ package struct ResolutionEngine: ~Copyable {
         return forbidden.admits(address, private: zones.isEmpty ? prefixes : prefixes + zones, server: index)
       },
       admitsTarget: { snapshot.zones.answer(name: $0.span, type: .A) == nil || isListed($0) },
-      lists: isListed)
+      lists: isListed, chains: rule?.cname ?? .follow,
+      service: ServiceRules(ports: rule?.ports ?? .any, hintFamilies: question.hintFamilies(of: rule)))
   }
 }

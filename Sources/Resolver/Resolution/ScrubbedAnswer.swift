@@ -6,7 +6,7 @@ package struct ScrubbedAnswer: Sendable {
   package var responseCode: ResponseCode
   /// Targets of the CNAME chain in order, canonical wire names; empty when the asked name answered itself.
   package var chain: [[UInt8]]
-  /// Addresses of A or AAAA records, each once.
+  /// Addresses of A or AAAA records, or of hints, each once.
   package var addresses: [IPAddress]
   /// Seconds, capped; 0 means: hand out once, do not store.
   package var ttl: UInt32
@@ -24,6 +24,8 @@ package enum ScrubError: Error, Equatable, Sendable {
   case invalid
   /// More CNAMEs one after the other than are followed.
   case chainTooLong
+  /// The chain leads to the last of these names, and the rule's `cname` does not allow it.
+  case chainRefused([[UInt8]])
   /// It holds addresses that may not be opened, beside others or not, or leads to a name that never leaves the host: then
   /// there are none of either.
   case notPublic(refused: [IPAddress], others: [IPAddress])

@@ -1,4 +1,5 @@
 package import DNSWire
+package import EgressPolicy
 package import IPNetwork
 
 /// Reduces an upstream's answer to what the asked name proves (P4).
@@ -22,13 +23,20 @@ package struct Scrubber {
   package var admitsAddress: (IPAddress, [[UInt8]]) -> Bool
   /// Whether a chain may pass through this canonical wire name (not a special-use name).
   package var admitsTarget: ([UInt8]) -> Bool
-  /// Whether an SVCB TargetName is listed for this server.
+  /// Whether a name is listed for this server.
   package var lists: ([UInt8]) -> Bool
+  /// Which chains the rule allows.
+  package var chains: ChainPolicy
+  /// What of SVCB and HTTPS records may be used.
+  package var service: ServiceRules
 
   package init(
     maxTTL: UInt32, maxNegativeTTL: UInt32, admitsAddress: @escaping (IPAddress, [[UInt8]]) -> Bool,
-    admitsTarget: @escaping ([UInt8]) -> Bool, lists: @escaping ([UInt8]) -> Bool
+    admitsTarget: @escaping ([UInt8]) -> Bool, lists: @escaping ([UInt8]) -> Bool, chains: ChainPolicy = .follow,
+    service: ServiceRules = ServiceRules()
   ) {
+    self.chains = chains
+    self.service = service
     self.maxTTL = maxTTL
     self.maxNegativeTTL = maxNegativeTTL
     self.admitsAddress = admitsAddress
@@ -36,6 +44,7 @@ package struct Scrubber {
     self.lists = lists
   }
 
+  /// A record of the answer or the authority section.
   struct Record {
     var owner: [UInt8]
     var header: RecordHeader
@@ -54,7 +63,7 @@ package struct Scrubber {
       guard found.isEmpty else { throw .invalid }
       return try negative(code, records, message, chain)
     }
-    return try positive(found, message, type: type, chain, cut: content.cut)
+    return try positive(found, message, (name, type), chain, cut: content.cut)
   }
 
   /// What matters of a message.
@@ -89,7 +98,7 @@ package struct Scrubber {
           asked += 1
           guard asked <= Self.maxRecords else { continue }
         } else {
-          guard record.type == .CNAME || record.type == .SOA else { continue }
+          guard record.type == .CNAME || record.type == .SOA || record.type == .DNAME else { continue }
           others += 1
           guard others <= Self.maxRecords else { continue }
         }
@@ -104,61 +113,58 @@ package struct Scrubber {
     }
   }
 
-  /// Follows CNAMEs from `name` and writes each.
+  /// Follows CNAMEs from `name`, and those that DNAMEs stand for, and writes each.
   private func walk(
     _ records: [Record], _ message: Span<UInt8>, from name: [UInt8], type: RRType
   ) throws(ScrubError) -> Chain {
     var chain = Chain(end: name, writer: SectionWriter(question: name), ttl: maxTTL)
     while type != .CNAME {
-      let links = records.filter {
-        $0.header.section == .answer && $0.header.type == .CNAME && $0.owner == chain.end
-      }
-      guard let link = links.first else { return chain }
-      let target = try targetName(message, link.header)
-      for other in links.dropFirst() {
-        guard try targetName(message, other.header) == target else { throw .invalid }
-      }
+      guard let link = try link(records, message, from: chain.end) else { return chain }
+      let target = link.target
       guard target != name, !chain.targets.contains(target) else { throw .invalid }
       guard chain.targets.count < Self.maxChain else { throw .chainTooLong }
       guard admitsTarget(target) else { throw .notPublic(refused: [], others: []) }
-      chain.ttl = min(chain.ttl, link.header.ttl)
-      chain.writer.appendAlias(to: target, ttl: link.header.ttl)
+      chain.ttl = min(chain.ttl, link.ttl)
+      chain.writer.appendAlias(to: target, ttl: link.ttl)
       chain.targets.append(target)
+      guard chains == .follow || chains == .listed && lists(target) else { throw .chainRefused(chain.targets) }
       chain.end = target
     }
     return chain
   }
 
   private func positive(
-    _ found: [Record], _ message: Span<UInt8>, type: RRType, _ chain: Chain, cut: Int
+    _ found: [Record], _ message: Span<UInt8>, _ asked: (name: [UInt8], type: RRType), _ chain: Chain, cut: Int
   ) throws(ScrubError) -> ScrubbedAnswer {
-    var (writer, ttl, count) = (chain.writer, chain.ttl, chain.targets.count)
-    let addresses = type == .A || type == .AAAA ? try admitted(found, message, behind: chain.targets) : []
+    let addresses: [IPAddress]
+    let records: [(rdata: [UInt8], ttl: UInt32)]
     var left = cut
-    if type == .A || type == .AAAA {
-      ttl = found.reduce(ttl) { min($0, $1.header.ttl) }
-      for (address, addressTTL) in addresses.prefix(Self.maxAddresses) {
-        writer.append(type, ttl: addressTTL, rdata: address.octets)
-        count += 1
-      }
-      left += max(addresses.count - Self.maxAddresses, 0)
-    } else {
-      for record in found {
-        ttl = min(ttl, record.header.ttl)
-        guard let rdata = try rebuilt(message, record.header) else { continue }
-        guard writer.octets.count + rdata.count < Self.maxSections else {
-          left += 1
-          continue
-        }
-        writer.append(type, ttl: record.header.ttl, rdata: rdata)
-        count += 1
-      }
-      // What has no room for anything is no answer without anything.
-      guard left == cut || count > chain.targets.count else { throw .invalid }
+    switch asked.type {
+    case .A, .AAAA:
+      let all = try admitted(found, message, behind: chain.targets)
+      addresses = all.prefix(Self.maxAddresses).map(\.address)
+      records = all.prefix(Self.maxAddresses).map { ($0.address.octets, $0.ttl) }
+      left += all.count - addresses.count
+    case .SVCB, .HTTPS:
+      (records, addresses) = try bindings(found, message, asked.type, asked: asked.name, behind: chain.targets)
+    default:
+      addresses = []
+      records = try found.map { record throws(ScrubError) in (try rebuilt(message, record.header), record.header.ttl) }
     }
+    var (writer, count) = (chain.writer, chain.targets.count)
+    for record in records {
+      guard writer.octets.count + record.rdata.count < Self.maxSections else {
+        left += 1
+        continue
+      }
+      writer.append(asked.type, ttl: record.ttl, rdata: record.rdata)
+      count += 1
+    }
+    // What has no room for anything is no answer without anything.
+    guard left == cut || count > chain.targets.count else { throw .invalid }
     return ScrubbedAnswer(
-      responseCode: .NOERROR, chain: chain.targets, addresses: addresses.prefix(Self.maxAddresses).map(\.address),
-      ttl: ttl, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
+      responseCode: .NOERROR, chain: chain.targets, addresses: addresses,
+      ttl: found.reduce(chain.ttl) { min($0, $1.header.ttl) }, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
       answerCount: UInt16(truncatingIfNeeded: count), authorityCount: 0, recordsCut: left)
   }
 
@@ -191,7 +197,8 @@ package struct Scrubber {
     let soa = records.first {
       $0.header.section == .authority && $0.header.type == .SOA && isAncestor($0.owner, of: chain.end)
     }
-    if let soa, let rdata = try rebuilt(message, soa.header), rdata.count >= 4 {
+    if let soa {
+      let rdata = try rebuilt(message, soa.header)
       let minimum = rdata.suffix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
       ttl = min(soa.header.ttl, minimum, maxNegativeTTL, chain.targets.isEmpty ? .max : chain.ttl)
       writer.append(owner: soa.owner, .SOA, ttl: ttl, rdata: rdata)
@@ -203,16 +210,19 @@ package struct Scrubber {
       authorityCount: authorities)
   }
 
-  private func isAncestor(_ owner: [UInt8], of name: [UInt8]) -> Bool {
+  private func isAncestor(_ owner: [UInt8], of name: [UInt8]) -> Bool { Self.labels(of: name, before: owner) != nil }
+
+  /// How many octets of a name stand before another one in which it ends; nil where it does not.
+  static func labels(of name: [UInt8], before end: [UInt8]) -> Int? {
     var at = 0
     while at < name.count {
-      if name[at...].elementsEqual(owner) { return true }
+      if name[at...].elementsEqual(end) { return at }
       at += Int(name[at]) + 1
     }
-    return false
+    return nil
   }
 
-  private func targetName(_ message: Span<UInt8>, _ record: RecordHeader) throws(ScrubError) -> [UInt8] {
+  func targetName(_ message: Span<UInt8>, _ record: RecordHeader) throws(ScrubError) -> [UInt8] {
     var budget = 128
     do {
       return try wireName(message, at: record.rdata.lowerBound, &budget)

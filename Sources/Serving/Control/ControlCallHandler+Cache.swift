@@ -186,34 +186,8 @@ struct CachedRecords {
   var chain: [String] = []
 
   init(_ listed: ResponseCache.Listed) {
-    let response = listed.response
-    var message: [UInt8] = [0, 0, 0x80, 0, 0, 1]
-    for count in [response.answerCount, response.authorityCount, 0] {
-      message += [UInt8(count >> 8), UInt8(count & 255)]
-    }
-    message += listed.name + [UInt8(listed.type.rawValue >> 8), UInt8(listed.type.rawValue & 255), 0, 1]
-    message += response.sections
-    do throws(FormatError) {
-      var reader = try ResponseReader(message.span)
-      while let record = try reader.next(message.span), record.section == .answer {
-        try take(record, of: message)
-      }
-    } catch {
-      // What the scrubber wrote can be read back; where it could not, the list says what it read until there.
-    }
-  }
-
-  private mutating func take(_ record: RecordHeader, of message: [UInt8]) throws(FormatError) {
-    switch record.type {
-    case .A, .AAAA:
-      if let address = IPAddress(octets: message.span.extracting(record.rdata)) { addresses.append(address) }
-    case .CNAME:
-      var (owner, target) = (record.owner, record.rdata.lowerBound)
-      var pointers = NameWire.pointerBudget
-      let from = try readName(message.span, &owner, &pointers)
-      let to = try readName(message.span, &target, &pointers)
-      for name in chain.isEmpty ? [from, to] : [to] { chain.append(Name(canonical: name.span).description) }
-    default: break
-    }
+    addresses = listed.response.addresses
+    let targets = listed.response.chain(of: listed.name, listed.type)
+    if !targets.isEmpty { chain = ([listed.name] + targets).map { Name(canonical: $0.span).description } }
   }
 }

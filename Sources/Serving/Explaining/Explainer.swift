@@ -73,6 +73,7 @@ package struct Explainer {
       found.forward = zone?.zone.description
       found.upstreams = zone?.upstreams ?? upstreams
     }
+    found.cname = rule.cname == .follow ? nil : rule.cname.rawValue
     (found.maxBytes, found.maxBytesPerHour) = (rule.maxBytes, rule.maxBytesPerHour)
     found.until = rule.until.map { ControlAPI.time(seconds: $0) }
     if let end = firstEnd(of: rule.pattern, server), end != rule.until {
@@ -118,7 +119,7 @@ package struct Explainer {
   }
 
   /// Whether addresses are opened before an answer of the type.
-  private func opens(_ type: RRType) -> Bool { rules.opensFirewall && (type == .A || type == .AAAA) }
+  private func opens(_ type: RRType) -> Bool { rules.opensFirewall && [.A, .AAAA, .HTTPS, .SVCB].contains(type) }
 
   private func allowed(_ answer: ControlAPI.Explanation.Answer, opens: Bool) -> ControlAPI.Explanation {
     var found = ControlAPI.Explanation(decision: .allow, code: .listed)

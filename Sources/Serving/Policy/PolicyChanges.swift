@@ -335,6 +335,8 @@ struct PolicyChanges: ~Copyable {
       difference = SettingsDifference(from: settings, to: read)
       (settings.released, settings.permits) = (read.released, read.permits)
       (settings.forwards, settings.privatePrefixes) = (read.forwards, read.privatePrefixes)
+      settings.cname = read.cname
+      settings = settings.trusting(as: read)
       releasedByFiles = read.released
       self.running?.files = read.policies
     }

@@ -6,6 +6,7 @@ import Foundation
 import LinuxIO
 import Resolver
 import Settings
+import TLS
 import Upstream
 
 /// Puts policies in force: performs what `PolicyChanges` decides.
@@ -30,6 +31,8 @@ final class PolicyController {
   private let mailbox: Mailbox<ResolverMessage>
   private let compiling: (@escaping @Sendable () -> Void) -> Void
   private var timer: TimerID?
+  /// What the files that are to come into force believe of upstreams.
+  private var trust: [UpstreamServer: TLSClient] = [:]
   /// By which rules and permits end.
   let clock: EndClock
   /// Hears of other files after a reload.
@@ -49,7 +52,10 @@ final class PolicyController {
     self.service = service
     self.mailbox = mailbox
     self.compiling = compiling
-    service.onCompiled = { [unowned self] in advance(.compiled($0, $1)) }
+    service.onCompiled = { [unowned self] loaded, compiled, trust in
+      self.trust = trust
+      advance(.compiled(loaded, compiled))
+    }
     service.onSets = { [unowned self] in ask(.sets($0)) }
     advance(.clockWasSet)
   }
@@ -167,8 +173,17 @@ final class PolicyController {
 
   private func compile(_ compilation: PolicyChanges.Compilation) {
     let (path, former) = (path, service.snapshot.policy)
+    let asked = changes.inForce.settings.upstreams
     compiling { [mailbox, clock] in
-      let loaded = compilation.readsFiles ? SettingsLoader.load(path: path) : nil
+      var loaded = compilation.readsFiles ? SettingsLoader.load(path: path) : nil
+      var trust: [UpstreamServer: TLSClient] = [:]
+      if let read = loaded?.settings {
+        do throws(UpstreamTrustErrors) {
+          trust = try UpstreamTrust.load(read, asked: asked)
+        } catch {
+          loaded = loaded?.refused(for: error.findings)
+        }
+      }
       let base = compilation.readsFiles ? loaded?.settings?.policies : compilation.policies
       // What the files do not allow any more would make the bridge refuse the whole policy.
       let permits =
@@ -176,18 +191,7 @@ final class PolicyController {
       let compiled = base.map {
         CompiledPolicy($0, permits, at: clock.seconds(), former: former, compares: compilation.readsFiles)
       }
-      if let read = loaded?.settings { Self.readTrust(read, mailbox) }
-      mailbox.post(.compiled(loaded, compiled))
-    }
-  }
-
-  /// Reads again what is believed of upstreams. Where that is not possible, what was read before stays.
-  private static func readTrust(_ settings: Settings, _ mailbox: Mailbox<ResolverMessage>) {
-    do throws(UpstreamTrustErrors) {
-      let clients = try UpstreamTrust.load(settings)
-      if !clients.isEmpty { mailbox.post(.trustRead(clients)) }
-    } catch {
-      for finding in error.findings { StandardError.write("sluice: \(finding)") }
+      mailbox.post(.compiled(loaded, compiled, trust: trust))
     }
   }
 
@@ -203,7 +207,9 @@ final class PolicyController {
       compiled: proposal.compiled?.snapshot ?? service.snapshot.policy)
     let plan = proposal.changesRules ? indexes.plan(for: policies, proposal.settings) : nil
     let proposed = ResolutionService.Proposed(
-      snapshot: snapshot, forwards: UpstreamForward.all(of: proposal.settings), plan: plan, renumbered: renumbered)
+      snapshot: snapshot, forwards: UpstreamForward.all(of: proposal.settings), trust: trust, plan: plan,
+      renumbered: renumbered)
+    trust = [:]
     service.activate(proposed, members: proposal.members) { [unowned self] activation in
       advance(.activated(activation, indexes: indexes, renumbers: !renumbered.isEmpty))
     }

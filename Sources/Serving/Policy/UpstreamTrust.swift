@@ -16,25 +16,38 @@ package enum UpstreamTrust {
     }
   }
 
+  /// The files that upstreams name for themselves.
+  package static func authorities(of settings: Settings) -> [String] {
+    upstreams(of: settings, settings.upstreams).compactMap(\.address.authorities)
+  }
+
   /// What is read, where it is there; the system's store always, for a reload may bring the first upstream that needs it.
   static func files(of settings: Settings) -> [String] {
-    upstreams(of: settings).compactMap(\.address.authorities) + TLSAuthorities.systemFiles
+    authorities(of: settings) + TLSAuthorities.systemFiles
   }
 
   /// All upstreams, those of forwarded zones too, and where they are written.
-  private static func upstreams(of settings: Settings) -> [(address: UpstreamAddress, location: SourceLocation)] {
-    settings.upstreams.map { ($0, settings.upstreamsLocation) }
+  private static func upstreams(
+    of settings: Settings, _ general: [UpstreamAddress]
+  ) -> [(address: UpstreamAddress, location: SourceLocation)] {
+    general.map { ($0, settings.upstreamsLocation) }
       + settings.forwards.flatMap { forward in forward.upstreams.map { ($0, forward.location) } }
   }
 
+  /// - Parameter asked: the general upstreams that serve asks, which a reload leaves as they are; those of the settings where
+  ///   it starts.
   /// - Throws: what is wrong with which upstream.
-  static func load(_ settings: Settings) throws(UpstreamTrustErrors) -> [UpstreamServer: TLSClient] {
+  static func load(
+    _ settings: Settings, asked: [UpstreamAddress]? = nil
+  ) throws(UpstreamTrustErrors) -> [UpstreamServer: TLSClient] {
+    let kept = asked.map { Set($0.map(\.description)) }
+    let general = settings.upstreams.filter { kept?.contains($0.description) ?? true }
     var clients: [UpstreamServer: TLSClient] = [:]
     var findings: [Diagnostic] = []
     // The system's are many: read once.
     var system: TLSAuthorities?
     var known: [UpstreamServer: UpstreamAddress] = [:]
-    for (upstream, location) in upstreams(of: settings) where upstream.scheme == .tls {
+    for (upstream, location) in upstreams(of: settings, general) where upstream.scheme == .tls {
       let former = known.updateValue(upstream, forKey: UpstreamServer(upstream))
       if let former, former.authorities != upstream.authorities || former.pins != upstream.pins {
         findings.append(
@@ -46,7 +59,8 @@ package enum UpstreamTrust {
         clients[UpstreamServer(upstream)] = try TLSClient(
           name: upstream.tlsName, authorities: authorities ?? system, pins: Set(upstream.pins.map(\.octets)))
       } catch {
-        findings.append(.error("upstream \(upstream): \(error)", at: location))
+        let barrier = if case .unreadable(let path) = error { ReadingBarrier(path)?.text } else { nil as String? }
+        findings.append(.error("upstream \(upstream): \(barrier ?? error.description)", at: location))
       }
     }
     guard findings.isEmpty else { throw UpstreamTrustErrors(findings: findings) }

@@ -90,18 +90,3 @@ private struct AddressJudge {
     return decision?.enforcement != .openLocally
   }
 }
-
-extension CachedResponse {
-  /// The addresses of its A and AAAA records.
-  var addresses: [IPAddress] {
-    ttlOffsets.compactMap { offset in
-      let position = Int(offset)
-      // Type and class stand before the TTL, the length of the data and the data behind it (RFC 1035 section 3.2.1).
-      guard position >= 4, position + 6 <= sections.count else { return nil }
-      let type = UInt16(sections[position - 4]) << 8 | UInt16(sections[position - 3])
-      let end = position + 6 + (Int(sections[position + 4]) << 8 | Int(sections[position + 5]))
-      guard [RRType.A.rawValue, RRType.AAAA.rawValue].contains(type), end <= sections.count else { return nil }
-      return IPAddress(octets: sections.span.extracting((position + 6)..<end))
-    }
-  }
-}

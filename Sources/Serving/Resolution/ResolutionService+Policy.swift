@@ -11,6 +11,7 @@ import LinuxIO
 import Resolver
 import ResponseCache
 import Settings
+import TLS
 import Upstream
 
 /// What became of putting another policy in force.
@@ -93,6 +94,8 @@ extension ResolutionService {
     var snapshot: ResolverSnapshot
     /// Whom its forwarded zones go to, in their order.
     var forwards: [UpstreamForward]
+    /// What is believed of the upstreams that are asked by TLS, where it was read again.
+    var trust: [UpstreamServer: TLSClient] = [:]
     /// Nil leaves rules and sets as they are.
     var plan: FirewallPlan?
     /// Servers of which nothing may stay open, because the firewall knows their caps otherwise.
@@ -139,6 +142,7 @@ extension ResolutionService {
     forgetRefused(snapshot, additions)
     shared.current.replace(snapshot)
     self.snapshot = snapshot
+    if !proposed.trust.isEmpty { upstream.renew(proposed.trust) }
     upstream.use(proposed.forwards)
     if members != nil { policySince = shared.clock().wall }
     let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)

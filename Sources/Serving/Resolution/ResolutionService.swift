@@ -21,10 +21,8 @@ import Upstream
 /// What other threads tell the resolver's thread.
 enum ResolverMessage: Sendable {
   case question(PendingQuery, any ReplyPath)
-  /// A policy is compiled; the configuration it is of, where that was read again.
-  case compiled(LoadedSettings?, CompiledPolicy?)
-  /// What is believed of upstreams that are asked by TLS was read again.
-  case trustRead([UpstreamServer: TLSClient])
+  /// A policy is compiled; the configuration it is of and what is believed of upstreams, where those were read again.
+  case compiled(LoadedSettings?, CompiledPolicy?, trust: [UpstreamServer: TLSClient])
   /// A call of the control API.
   case control(ControlRequest, @Sendable (ControlResponse) -> Void)
   /// The host's network changed, or could not be read.
@@ -84,7 +82,7 @@ final class ResolutionService {
   /// Called when the bridge has looked at the sets again.
   var onSets: (([ServerSets]) -> Void)?
   /// Called on the reactor's thread when a policy is compiled.
-  var onCompiled: ((LoadedSettings?, CompiledPolicy?) -> Void)?
+  var onCompiled: ((LoadedSettings?, CompiledPolicy?, [UpstreamServer: TLSClient]) -> Void)?
   /// Called with the reply to an operator's query, by its number.
   var onAnswered: ((UInt64, [UInt8]) -> Void)?
   /// Called when the host's network changed, or could not be read.
@@ -134,10 +132,8 @@ final class ResolutionService {
     switch message {
     case .question(let question, let path):
       questions.append((question, path), of: question.state.firewallIndex)
-    case .compiled(let loaded, let compiled):
-      onCompiled?(loaded, compiled)
-    case .trustRead(let clients):
-      upstream.renew(clients)
+    case .compiled(let loaded, let compiled, let trust):
+      onCompiled?(loaded, compiled, trust)
     case .host(let outcome):
       onHost?(outcome)
     case .answered(let id, let reply):

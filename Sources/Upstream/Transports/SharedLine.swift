@@ -48,7 +48,8 @@ final class SharedLine {
     retire()
   }
 
-  private func retire() {
+  /// What is under way on the connection is waited for; nothing else is sent on it.
+  func retire() {
     let former = current
     current = nil
     former?.retire()

@@ -244,14 +244,18 @@ extension Scenario {
         .expect(.nodata), .expect(.types([])), .expect(.done([])),
       ]),
     Scenario(
-      "C12: hints are taken out of HTTPS, and open nothing", policy("{ host: dw.com, types: [ A, AAAA, HTTPS ] }"),
+      "C12: hints of HTTPS are open before they are answered, and those alone",
+      policy("{ host: dw.com, types: [ AAAA, HTTPS ] }"),
       [
         .upstream(
           of: "dw.com", .HTTPS,
           ["dw.com 70 HTTPS 1 . alpn=h2 ipv4hint=64.13.192.76 ipv6hint=2a03:2880:f11c:8183:face:b00c:0:25de"]),
-        .ask(server, "dw.com", .HTTPS), .expect(.types([.HTTPS])), .expect(.done([])),
-        // Header, question, OPT, and of the record: owner, fields, priority, root, and seven octets of ALPN.
-        .expect(.part(0, of: [], truncated: false, octets: 12 + 12 + 11 + 12 + 2 + 1 + 7)),
+        .ask(server, "dw.com", .HTTPS), .expect(.types([.HTTPS])),
+        .expect(.answer(["2a03:2880:f11c:8183:face:b00c:0:25de"])),
+        .expect(.done(["open 2a03:2880:f11c:8183:face:b00c:0:25de"])),
+        .expect(.event(.granted, #""addresses":["2a03:2880:f11c:8183:face:b00c:0:25de"]"#)), .bridge(.hangs),
+        .advance(.seconds(71)), .upstream(of: "dw.com", .HTTPS, ["dw.com 70 HTTPS 1 . ipv6hint=2a03:2880::1"]),
+        .ask(server, "dw.com", .HTTPS, as: "uncommitted"), .advance(.seconds(1)), .expect(.code(.SERVFAIL)),
       ]),
   ]
 

@@ -44,6 +44,9 @@ struct ScenarioTests {
   @Test("names beside the listed one", arguments: Scenario.beside)
   func beside(_ scenario: Scenario) throws { try scenario.play() }
 
+  @Test("chains that a rule allows", arguments: Scenario.chained)
+  func chained(_ scenario: Scenario) throws { try scenario.play() }
+
   @Test("slow and refusing upstreams", arguments: Scenario.slow)
   func slow(_ scenario: Scenario) throws { try scenario.play() }
 

@@ -35,7 +35,7 @@ struct ScriptedRecord {
   private static func data(_ type: RRType, _ words: [String]) -> [UInt8]? {
     switch type {
     case .A, .AAAA: return IPAddress(words[0])?.octets
-    case .CNAME, .NS, .PTR: return Messages.name(words[0])
+    case .CNAME, .NS, .PTR, .DNAME: return Messages.name(words[0])
     case .SRV:
       let numbers = words.prefix(3).compactMap { Int($0) }
       return words.count == 4 ? numbers.flatMap(Messages.be16) + Messages.name(words[3]) : nil
@@ -43,7 +43,9 @@ struct ScriptedRecord {
       let numbers = words.dropFirst(2).compactMap { Int($0) }
       guard numbers.count == 5 else { return nil }
       return Messages.name(words[0]) + Messages.name(words[1]) + numbers.flatMap(Messages.be32)
-    case .HTTPS: return words.dropFirst(2).reduce(into: Messages.be16(Int(words[0]) ?? 0) + [0]) { $0 += parameter($1) }
+    case .HTTPS:
+      let target = words[1] == "." ? [0] : Messages.name(words[1])
+      return words.dropFirst(2).reduce(into: Messages.be16(Int(words[0]) ?? 0) + target) { $0 += parameter($1) }
     default: return nil
     }
   }

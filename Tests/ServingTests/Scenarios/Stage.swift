@@ -534,9 +534,14 @@ struct ScriptedReply {
       }
       guard record.section == .answer else { continue }
       types.append(record.type)
-      guard [.A, .AAAA].contains(record.type), let address = IPAddress(octets: octets.span.extracting(record.rdata))
-      else { continue }
-      addresses.append(address.description)
+      let found =
+        switch record.type {
+        case .A, .AAAA: [IPAddress(octets: octets.span.extracting(record.rdata))].compactMap(\.self)
+        case .HTTPS: try ServiceBinding(octets.span, record.rdata).hints
+        default: [] as [IPAddress]
+        }
+      guard !found.isEmpty else { continue }
+      addresses += found.map(\.description)
       ttl = record.ttl
     }
   }

@@ -18,15 +18,24 @@ enum ServiceReading {
   static func faults(_ settings: Settings, _ configuration: String) -> [Fault] {
     guard let account = Privileges.known(settings.user), account.user != 0 else { return [] }
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
-    let paths = Set([configuration] + settings.policies.map(\.location.file) + zones)
-    return paths.sorted().compactMap { path in
-      guard let barrier = barrier(to: ConfigurationOption.absolute(path), account) else { return nil }
-      return Fault(
-        path: path,
-        text:
-          "user \(settings.user.name) cannot read \(path): a reload refuses it, and the service does not start with it",
-        remedy: barrier)
+    let files = Set(
+      [configuration] + settings.policies.map(\.location.file) + zones + UpstreamTrust.authorities(of: settings))
+    // A folder that is named as a whole is listed, and one that is watched is opened.
+    let folders = settings.wholeFolders.union(settings.watches ? settings.folders : [])
+    var needs: [String: mode_t] = [:]
+    for (paths, bits) in [(files, 0o4), (folders, 0o5)] as [(Set<String>, mode_t)] {
+      for path in paths { needs[ConfigurationOption.absolute(path), default: 0] |= bits }
     }
+    let faults = files.sorted().map { ($0, barrier(to: $0, needs, account)) }
+    let known = Set(faults.compactMap(\.1))
+    let further = folders.sorted().map { ($0, barrier(to: $0, needs, account)) }.filter { !known.contains($0.1 ?? "") }
+    return (faults + further).compactMap { path, remedy in
+      remedy.map { Fault(path: path, text: text(settings.user, path), remedy: $0) }
+    }
+  }
+
+  private static func text(_ user: ServiceUser, _ path: String) -> String {
+    "user \(user.name) cannot read \(path): a reload refuses it, and the service does not start with it"
   }
 
   static func check(_ settings: Settings, _ configuration: String) -> [Diagnostic] {
@@ -35,22 +44,40 @@ enum ServiceReading {
     }
   }
 
-  /// The command that takes away what keeps an account from a file; nil where nothing does.
-  private static func barrier(to path: String, _ account: Privileges.Account) -> String? {
-    var folder = ""
-    for part in path.split(separator: "/").dropLast() {
-      folder += "/\(part)"
-      guard allows(folder, 0o1, account) else { return "chmod o+x \(folder)" }
+  /// The command that takes away what keeps an account from a path; nil where nothing does.
+  ///
+  /// - Parameter needs: of the mode, for others, by path; folders on the way are entered in any case.
+  private static func barrier(
+    to path: String, _ needs: [String: mode_t], _ account: Privileges.Account
+  ) -> String? {
+    let parts = ConfigurationOption.absolute(path).split(separator: "/")
+    for count in parts.indices.map({ $0 + 1 }) {
+      let way = "/" + parts.prefix(count).joined(separator: "/")
+      let bits = needs[way, default: 0] | (count < parts.count ? 0o1 : 0)
+      if let remedy = remedy(way, bits, account) { return remedy }
     }
-    return allows(path, 0o4, account) ? nil : "chmod o+r \(path)"
+    return nil
   }
 
-  /// - Parameter bit: of a file's mode, for others.
-  private static func allows(_ path: String, _ bit: mode_t, _ account: Privileges.Account) -> Bool {
+  /// Opens the path to the service's group and to nobody else; a group of its own stays, and then others get what is needed.
+  private static func remedy(_ path: String, _ bits: mode_t, _ account: Privileges.Account) -> String? {
     var status = stat()
     // What is not there is another fault.
-    guard unsafe stat(path, &status) == 0 else { return true }
+    guard unsafe stat(path, &status) == 0 else { return nil }
     let shift: UInt32 = status.st_uid == account.user ? 6 : status.st_gid == account.group ? 3 : 0
-    return status.st_mode >> shift & bit != 0
+    guard status.st_mode >> shift & bits != bits else { return nil }
+    let words = (bits & 0o4 != 0 ? "r" : "") + (bits & 0o1 != 0 ? "x" : "")
+    if shift == 6 { return "chmod u+\(words) \(path)" }
+    if shift == 3 { return "chmod g+\(words) \(path)" }
+    let isRootsAlone = status.st_gid == 0 || status.st_mode & 0o070 == 0
+    return isRootsAlone
+      ? "chgrp \(group(account)) \(path) && chmod g=\(words) \(path)" : "chmod o+\(words) \(path)"
+  }
+
+  private static func group(_ account: Privileges.Account) -> String {
+    guard let entry = unsafe getgrgid(account.group), let name = unsafe entry.pointee.gr_name else {
+      return "\(account.group)"
+    }
+    return unsafe String(cString: name)
   }
 }

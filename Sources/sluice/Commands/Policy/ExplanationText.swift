@@ -47,6 +47,9 @@ struct ExplanationText {
 
   private mutating func limits(_ told: ControlAPI.Explanation) {
     guard told.decision == .allow else { return }
+    if let chains = told.cname {
+      fields.append(("cname", chains == "strict" ? "strict: no chain" : "listed: chains of listed names alone"))
+    }
     if let bytes = told.maxBytes { fields.append(("max-bytes", Self.size(bytes))) }
     if let bytes = told.maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(bytes))) }
     if let until = told.until { fields.append(("until", until)) }

@@ -3,11 +3,13 @@ import ControlAPI
 import EgressPolicy
 import Settings
 
-/// The caps and the end of a rule, for people and as JSON members.
+/// What bounds a rule: its chains, caps and end, for people and as JSON members.
 struct RuleLimits {
   private let maxBytes: UInt64?
   private let maxBytesPerHour: UInt64?
   private let until: UInt64?
+  /// Nil of what has no name.
+  private let cname: ChainPolicy?
   /// The end of an entry that is merged into a rule which stays.
   private let partUntil: UInt64?
 
@@ -15,6 +17,7 @@ struct RuleLimits {
     maxBytes = rule.maxBytes
     maxBytesPerHour = rule.maxBytesPerHour
     until = rule.until
+    cname = rule.cname
     self.partUntil = partUntil == rule.until ? nil : partUntil
   }
 
@@ -22,12 +25,13 @@ struct RuleLimits {
     maxBytes = rule.maxBytes
     maxBytesPerHour = nil
     until = rule.until
-    partUntil = nil
+    (partUntil, cname) = (nil, nil)
   }
 
   /// Only what is set.
   var fields: [(key: String, value: String)] {
     var fields: [(key: String, value: String)] = []
+    if let cname, cname != .follow { fields.append(("cname", cname.rawValue)) }
     if let maxBytes { fields.append(("max-bytes", Self.size(maxBytes))) }
     if let maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(maxBytesPerHour))) }
     if let until { fields.append(("until", PolicyTime.text(until))) }
@@ -42,7 +46,8 @@ struct RuleLimits {
 
   /// Members with a comma after each; null for what is not set.
   var json: String {
-    "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
+    (cname.map { "\"cname\":\(JSONText.quoted($0.rawValue))," } ?? "")
+      + "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
       + "\"until\":\(Self.time(until)),\"in_part_until\":\(Self.time(partUntil)),"
   }
 

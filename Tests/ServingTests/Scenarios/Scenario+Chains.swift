@@ -1,0 +1,62 @@
+import AuditLog
+import DNSWire
+
+/// Which chains of CNAMEs a rule allows.
+extension Scenario {
+  private static let server = "agent"
+  private static let name = "www.shop.example"
+  private static let target = "shop.cdn.example"
+  private static let records = ["www.shop.example 60 CNAME shop.cdn.example", "shop.cdn.example 60 A 45.11.0.10"]
+  private static let answers: Step = .upstream(of: name, .A, records)
+
+  private static func policies(_ cname: String, _ entries: String..., document: String = "") -> String {
+    let list = entries.map { "  - \($0)\n" }.joined()
+    return "server: agent\nnetworks: [ 10.77.1.0/24 ]\n\(document)egress:\n"
+      + "  - { host: www.shop.example, cname: \(cname) }\n\(list)"
+  }
+
+  private static func setting(_ cname: String, _ entries: String...) -> Setting {
+    let list = entries.map { "  - \($0)\n" }.joined()
+    return Setting(policies: policies(cname) + list)
+  }
+
+  static let chained: [Scenario] = [
+    Scenario(
+      "a strict rule answers no chain: NODATA, told with the name, and nothing opens", setting("strict", target),
+      [
+        answers, .ask(server, name), .expect(.nodata), .expect(.error(15, "agent: chain-refused")),
+        .expect(.event(.chainRefused, #""chain":["shop.cdn.example"],"cname":"strict","upstream":"udp://"#)),
+        .expect(.done([])), .ask(server, name, as: "again"), .expect(.error(15, "agent: chain-refused")),
+        .expect(.questions(1)), .expect(.events(.chainRefused, 2)),
+      ]),
+    Scenario(
+      "a rule for listed chains answers those, and no other one", setting("listed", target),
+      [
+        answers, .ask(server, name), .expect(.answer(["45.11.0.10"])), .reload(policies("listed")),
+        .expect(.closed(server, "45.11.0.10")), .ask(server, name, as: "unlisted"), .expect(.nodata),
+        .expect(.event(.chainRefused, #""cname":"listed""#)), .expect(.closed(server, "45.11.0.10")),
+      ]),
+    Scenario(
+      "a change that leaves the names of a chain listed leaves it open", setting("listed", target, "other.example"),
+      [
+        answers, .ask(server, name), .expect(.answer(["45.11.0.10"])), .reload(policies("listed", target)),
+        .expect(.open(server, "45.11.0.10")), .expect(.cut([])), .ask(server, name, as: "again"),
+        .expect(.answer(["45.11.0.10"])), .expect(.questions(1)),
+      ]),
+    Scenario(
+      "a rule that becomes stricter closes what it opened, one that becomes wider leaves it open", setting("follow"),
+      [
+        answers, .ask(server, name), .expect(.answer(["45.11.0.10"])), .reload(policies("strict")),
+        .expect(.closed(server, "45.11.0.10")), .ask(server, name, as: "strict"), .expect(.nodata),
+        .reload(policies("follow")), .ask(server, name, as: "follow"), .advance(.seconds(6)),
+        .ask(server, name, as: "later"), .expect(.answer(["45.11.0.10"])), .expect(.open(server, "45.11.0.10")),
+      ]),
+    Scenario(
+      "a DNAME is followed as the CNAME that it stands for", setting("follow"),
+      [
+        .upstream(of: name, .A, ["shop.example 60 DNAME cdn.example", "www.cdn.example 60 A 45.11.0.10"]),
+        .ask(server, name), .expect(.answer(["45.11.0.10"])), .expect(.types([.CNAME, .A])),
+        .expect(.event(.granted, #""chain":["www.cdn.example"]"#)),
+      ]),
+  ]
+}

@@ -6,6 +6,8 @@ extension Exchange {
     var withEDNS: Bool
     /// Whether its datagrams are not to be believed for now.
     var byStream = false
+    /// Whether what is known of its wait is that of TCP, by which alone it is asked.
+    var isMeasuredByStream = false
     /// Whether it is asked by TLS alone.
     var isSecure = false
     /// After how many milliseconds another one is asked as well, the first time; nil where it is waited for.

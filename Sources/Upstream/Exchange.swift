@@ -348,7 +348,10 @@ struct Exchange: ~Copyable {
     // What is asked by TLS is asked by nothing else, whatever it says: here is the only way to a connection in the clear.
     guard !candidates[candidate].isSecure else { return proceed(now: now, id: id) }
     streamUsed[candidate] = true
-    return begin(candidate, .stream, wait: limits.longestTry, now: now, id: id)
+    // A connection may have to be made first, which takes as long again.
+    let target = candidates[candidate]
+    let wait = target.isMeasuredByStream ? min(target.wait << 1, limits.longestTry) : limits.longestTry
+    return begin(candidate, .stream, wait: wait, now: now, id: id)
   }
 
   /// - Parameter wait: milliseconds.

@@ -50,6 +50,9 @@ struct ScenarioTests {
   @Test("slow and refusing upstreams", arguments: Scenario.slow)
   func slow(_ scenario: Scenario) throws { try scenario.play() }
 
+  @Test("upstreams that fail, answers that end, clocks that jump", arguments: Scenario.resilient)
+  func resilient(_ scenario: Scenario) throws { try scenario.play() }
+
   @Test("forwarded zones", arguments: Scenario.forwarding)
   func forwarding(_ scenario: Scenario) throws { try scenario.play() }
 

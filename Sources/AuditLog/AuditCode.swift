@@ -81,6 +81,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var upstreamIntercepted: Self { Self(rawValue: 58) }
   @inlinable package static var interrupted: Self { Self(rawValue: 59) }
   @inlinable package static var chainRefused: Self { Self(rawValue: 62) }
+  @inlinable package static var answeredStale: Self { Self(rawValue: 63) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
@@ -211,6 +212,7 @@ extension AuditCode {
       .upstreamIntercepted, .service, "upstream-intercepted", "upstream answers every name from one network", .error),
     Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
     Row(.chainRefused, .query, "chain-refused", "answer leads to a name that `cname` does not allow", .block),
+    Row(.answeredStale, .query, "answered-stale", "no upstream answers, so the answer from before is given", .allow),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

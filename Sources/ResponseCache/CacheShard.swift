@@ -69,6 +69,16 @@ struct CacheShard: ~Copyable {
     }
   }
 
+  /// The answer at `index` is asked for anew: once is enough.
+  mutating func clearLead(_ index: Int) { table.change(index) { $0.head.lead = 0 } }
+
+  /// Lets every answer end so many nanoseconds sooner.
+  mutating func age(by nanoseconds: UInt64) {
+    for index in 0..<table.count where !table.isEmpty(index) {
+      table.change(index) { $0.head.expires -= min(nanoseconds, $0.head.expires) }
+    }
+  }
+
   /// Removes the answer to a question; false if there is none.
   mutating func remove(_ hash: UInt64, _ name: Span<UInt8>, _ type: RRType) -> Bool {
     guard let index = find(hash, name, type) else { return false }

@@ -11,6 +11,9 @@ package struct CachedHead: BitwiseCopyable, Sendable {
   package var extendedError: ExtendedErrorCode?
   /// Why it is no answer, in the resolver's own numbers; 0 for an answer.
   package var cause: UInt8 = 0
+  /// For how long before its end a client's question has it asked for anew, in units of 2^20 ns; 0 for never. Of an answer
+  /// that is given beyond its end, how long that is before `expires`.
+  package var lead: UInt32 = 0
   /// End of the answer's TTL.
   package var expires: UInt64
   /// End of the grant behind the answer's addresses; `.max` when the answer opens nothing.
@@ -26,6 +29,13 @@ package struct CachedHead: BitwiseCopyable, Sendable {
     let answer = (expires - now - 1) / second + 1
     return UInt32(min(answer, (grantExpires - now) / second, UInt64(Int32.max)))
   }
+
+  /// Nanoseconds in a unit of `lead`, as a binary logarithm: a million.
+  package static let leadShift: UInt64 = 20
+
+  /// Whether it ends so soon that it is to be asked for anew; `now` is before its end.
+  @inline(__always)
+  func isDue(at now: UInt64) -> Bool { (expires &- now) >> Self.leadShift < UInt64(lead) && cause == 0 }
 
   /// Whether the answer may be handed out at `now` without asking the firewall again (P2).
   package func isServable(at now: UInt64, epoch current: UInt64) -> Bool {
@@ -65,11 +75,12 @@ package struct CachedResponse: Sendable {
   package init(
     responseCode: ResponseCode, answerCount: UInt16 = 0, authorityCount: UInt16 = 0, sections: [UInt8] = [],
     ttlOffsets: [UInt16] = [], expires: UInt64, grantExpires: UInt64 = .max, epoch: UInt64 = CachedResponse.anyEpoch,
-    extendedError: ExtendedErrorCode? = nil, cause: UInt8 = 0
+    extendedError: ExtendedErrorCode? = nil, cause: UInt8 = 0, lead: UInt32 = 0
   ) {
     head = CachedHead(
       responseCode: responseCode, answerCount: answerCount, authorityCount: authorityCount,
-      extendedError: extendedError, cause: cause, expires: expires, grantExpires: grantExpires, epoch: epoch)
+      extendedError: extendedError, cause: cause, lead: lead, expires: expires, grantExpires: grantExpires, epoch: epoch
+    )
     self.sections = sections
     self.ttlOffsets = ttlOffsets
   }

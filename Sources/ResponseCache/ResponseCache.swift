@@ -12,6 +12,8 @@ package final class ResponseCache: Sendable {
     case miss
     /// An answer that was handed to the reader.
     case hit
+    /// The same, and it ends so soon that it is to be asked for anew; found once.
+    case due
     /// An answer whose grant must be committed again before it may be handed out.
     case uncommitted
   }
@@ -36,9 +38,11 @@ package final class ResponseCache: Sendable {
     /// `moment`, lets `reader` read it in place.
     ///
     /// `reader` runs under the shard's lock: it copies octets and does nothing else.
+    ///
+    /// - Parameter findsDue: whether an answer that is due is told apart, and then is no more.
     @inline(__always)
     package func find(
-      _ name: Span<UInt8>, hash: UInt64, _ type: RRType, at moment: Moment,
+      _ name: Span<UInt8>, hash: UInt64, _ type: RRType, at moment: Moment, findsDue: Bool = false,
       _ reader: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
     ) -> LookupResult {
       let key = NameHash.of(hash, type)
@@ -48,7 +52,9 @@ package final class ResponseCache: Sendable {
         guard head.expires > moment.now else { return .miss }
         guard head.isServable(at: moment.now, epoch: moment.epoch) else { return .uncommitted }
         shard.withHit(index, reader)
-        return .hit
+        guard findsDue, head.isDue(at: moment.now) else { return .hit }
+        shard.clearLead(index)
+        return .due
       }
     }
 
@@ -136,6 +142,13 @@ package final class ResponseCache: Sendable {
   package func renew(_ name: Span<UInt8>, _ type: RRType, grantExpires: UInt64, epoch: UInt64) {
     let key = key(name, type)
     reader.shards.with(key) { $0.renew(key, name, type, grantExpires: grantExpires, epoch: epoch) }
+  }
+
+  /// Time passed that the clock of the answers did not count, while the host slept: they end that much sooner.
+  ///
+  /// - Parameter nanoseconds: how much.
+  package func age(by nanoseconds: UInt64) {
+    for index in 0..<reader.shards.count { reader.shards.change(at: index) { $0.age(by: nanoseconds) } }
   }
 
   /// Forgets the answer to one question.

@@ -9,7 +9,8 @@ extension SettingsReader {
       "mode", "table", "min-lifetime", "grace", "max-lifetime", "deadline", "input-fence", "max-elements-per-server",
       "max-elements-per-name", "keep-in-use", "cut-flows", "harvest", "exclusive",
     ],
-    "cache": ["max-entries-per-server", "max-ttl", "max-negative-ttl"],
+    "cache": ["max-entries-per-server", "max-ttl", "max-negative-ttl", "prefetch"],
+    "serve-stale": ["max-stale"],
     "audit": ["path", "max-size", "keep", "compress", "allowed", "volume", "drops"],
     "permits": ["max", "ports"],
   ]
@@ -143,6 +144,15 @@ extension FieldReader {
     if let node = fields["max-negative-ttl"] {
       cache.maxNegativeTTL = seconds(node, in: 1...Self.day) ?? cache.maxNegativeTTL
     }
+    if let node = fields["prefetch"] { cache.prefetches = boolean(node) ?? cache.prefetches }
+  }
+
+  /// RFC 8767; `off`, or for how long.
+  mutating func readStale(_ node: YAMLNode, into cache: inout CacheSettings) {
+    guard !isOff(node) else { return }
+    let fields = fields(node, ofSection: "serve-stale")
+    guard node.isMapping else { return }
+    cache.maxStale = fields["max-stale"].map { seconds($0, in: 1...3600) ?? 3600 } ?? 3600
   }
 
   /// Returns where the path is written, if it is.

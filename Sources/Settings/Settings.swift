@@ -245,6 +245,10 @@ package struct CacheSettings: Hashable, Sendable {
   package var maxEntriesPerServer = 10_000
   package var maxTTL = 3600
   package var maxNegativeTTL = 300
+  /// Whether an answer that is asked for in the last tenth of its TTL is asked for anew.
+  package var prefetches = true
+  /// For how many seconds after its end an answer is given where no upstream has another one; nil: not at all.
+  package var maxStale: Int?
 }
 
 /// Where decisions are recorded.

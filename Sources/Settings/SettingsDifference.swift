@@ -56,7 +56,8 @@ extension Settings {
       + [
         ("cache.max-entries-per-server", ["\(cache.maxEntriesPerServer)"]),
         ("cache.max-ttl", [Self.time(cache.maxTTL)]),
-        ("cache.max-negative-ttl", [Self.time(cache.maxNegativeTTL)]),
+        ("cache.max-negative-ttl", [Self.time(cache.maxNegativeTTL)]), ("cache.prefetch", ["\(cache.prefetches)"]),
+        ("serve-stale.max-stale", [Self.time(cache.maxStale)]),
       ] + audit.values
       + [
         ("control", [control.path]), ("metrics", metrics.map { [$0.description] } ?? []), ("user", [user.name]),

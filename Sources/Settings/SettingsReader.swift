@@ -7,6 +7,7 @@ struct SettingsReader {
   static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
     "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private", "cname",
+    "serve-stale",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -63,6 +64,7 @@ struct SettingsReader {
     warnOfProxies(settings.upstreams, at: fields["upstreams"] ?? root)
     for forward in settings.forwards { refuse(forward.upstreams, in: settings.policies, at: forward.location) }
     if let node = fields["cache"] { findings.read(node, into: &settings.cache) }
+    if let node = fields["serve-stale"] { findings.readStale(node, into: &settings.cache) }
     settings.auditLocation = audit(fields["audit"], in: root, &settings.audit)
     control(fields["control"], &settings.control)
     settings.stateLocation = (fields["state"] ?? root).location

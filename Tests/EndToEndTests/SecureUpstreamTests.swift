@@ -142,6 +142,12 @@ extension EndToEnd {
         #expect(try bed.sluice.command("reload").status == 0)
         try eventually("the upstream is trusted") { try bed.dig("uploads.github.com", "A").values == ["45.11.0.11"] }
         #expect(try !bed.sluice.command("status").text.contains("certificate"))
+        // What cannot be read refuses the reload, and what was believed before counts on.
+        try Data("no certificate\n".utf8).write(to: bed.folder.appending(path: "authorities.pem"))
+        let refused = try bed.sluice.command("reload")
+        let told = refused.text + refused.errors
+        #expect(refused.status == 1 && told.contains("cannot be read as certificates in PEM"), "\(told)")
+        #expect(try bed.dig("onlya.github.com", "A").status == "NOERROR")
       }
     }
 

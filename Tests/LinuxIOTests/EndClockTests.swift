@@ -25,6 +25,28 @@ struct EndClockTests {
   }
 }
 
+struct SleepClockTests {
+  private final class Slept: @unchecked Sendable { var nanoseconds: UInt64 = 5_000_000_000 }
+
+  @Test func `what the host slept is told once, and how the clocks are read is no sleep`() {
+    let slept = Slept()
+    var clock = SleepClock { slept.nanoseconds }
+    #expect(clock.take() == 0)
+    slept.nanoseconds += 999_999_999
+    #expect(clock.take() == 0)
+    slept.nanoseconds += 2_000_000_001
+    #expect(clock.take() == 3_000_000_000)
+    #expect(clock.take() == 0)
+    slept.nanoseconds = 0
+    #expect(clock.take() == 0)
+  }
+
+  @Test func `the kernel's clocks differ by what the host slept, and no more than they did a moment ago`() {
+    var clock = SleepClock()
+    #expect(clock.take() == 0)
+  }
+}
+
 struct ClockWatcherTests {
   @Test func `a clock that is set is told, once; one that runs is not`() throws {
     let watcher = try ClockWatcher()

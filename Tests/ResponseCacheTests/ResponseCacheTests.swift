@@ -82,6 +82,40 @@ struct ResponseCacheTests {
     #expect(cache.finding("b.example", now: 99, epoch: 77) == .hit)
   }
 
+  @Test("an answer is found due once, within its lead, by whom looks for that; a failure and one without a lead never")
+  func due() {
+    let cache = ResponseCache(maxEntries: 100, hash: NameHash(seed: 7))
+    func finds(_ name: String, at now: UInt64, due: Bool = true) -> ResponseCache.LookupResult {
+      cache.reader.find(
+        wire(name).span, hash: cache.nameHash(wire(name).span), .A, at: .init(now: now, epoch: 1), findsDue: due
+      ) { _, _, _ in }
+    }
+    let lead = UInt32(10 * second >> CachedHead.leadShift)
+    for (name, cause, own) in [("a.example", 0, lead), ("b.example", 7, lead), ("c.example", 0, 0)]
+      as [(String, UInt8, UInt32)]
+    {
+      cache.store(
+        wire(name), .A,
+        CachedResponse(responseCode: .NOERROR, answerCount: 1, expires: 100 * second, cause: cause, lead: own))
+    }
+    #expect(finds("a.example", at: 89 * second) == .hit)
+    #expect(finds("a.example", at: 91 * second, due: false) == .hit)
+    #expect(finds("a.example", at: 91 * second) == .due)
+    #expect(finds("a.example", at: 91 * second) == .hit, "asked for anew once")
+    #expect(finds("b.example", at: 99 * second) == .hit && finds("c.example", at: 99 * second) == .hit)
+    #expect(finds("a.example", at: 100 * second) == .miss)
+  }
+
+  @Test("answers that grow older all at once end sooner, and none wraps around")
+  func age() {
+    let cache = ResponseCache(maxEntries: 100, hash: NameHash(seed: 7))
+    for index in 0..<20 { cache.store(wire("n\(index).example"), .A, response(index, expires: UInt64(index) * second)) }
+    cache.age(by: 10 * second)
+    for index in 0..<20 { #expect((cache.mark("n\(index).example", now: 1) != nil) == (index > 10)) }
+    #expect(cache.mark("n19.example", now: 9 * second - 1) == 19 && cache.mark("n19.example", now: 9 * second) == nil)
+    #expect(cache.held(wire("n3.example").span, .A)?.expires == 0)
+  }
+
   @Test("a renewal changes grant and epoch, never TTL or content")
   func renew() {
     let cache = ResponseCache(maxEntries: 100, hash: NameHash(seed: 7))

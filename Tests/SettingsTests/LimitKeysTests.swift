@@ -13,6 +13,7 @@ import Testing
     #expect(settings.firewall.maxElementsPerServer == 65_536 && settings.firewall.maxElementsPerName == 1024)
     #expect(settings.firewall.keepInUseSeconds == nil && settings.firewall.harvestSeconds == 10)
     #expect(!settings.firewall.exclusive)
+    #expect(settings.cache.prefetches && settings.cache.maxStale == nil)
     #expect(settings.audit.volumeSeconds == nil && settings.audit.drops && !settings.audit.compress)
   }
 
@@ -51,6 +52,21 @@ import Testing
     #expect(findings == [])
     #expect(settings?.firewall.inputFence == expected && settings?.firewall.cutFlows == expected)
     #expect(settings?.audit.drops == expected)
+  }
+
+  @Test(
+    "answers beyond their end are given where that is written, for an hour at most",
+    arguments: [("off", nil), ("{}", 3600), ("{ max-stale: 90s }", 90), ("{ max-stale: 1h }", 3600)] as [(String, Int?)]
+  )
+  func stale(value: String, expected: Int?) throws {
+    let (settings, findings) = try loadConfig(config("serve-stale: \(value)"))
+    #expect(findings == [] && settings?.cache.maxStale == expected)
+  }
+
+  @Test(
+    "for how long beyond their end is bounded", arguments: ["{ max-stale: 2h }", "{ max-stale: 0s }", "1h", "[]"])
+  func staleBounds(value: String) throws {
+    #expect(try !loadConfig(config("serve-stale: \(value)")).findings.isEmpty)
   }
 
   @Test("a duration that may be off", arguments: ["off", "no", "false", "none", "\"off\"", "Off"])

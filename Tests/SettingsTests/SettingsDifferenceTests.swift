@@ -70,6 +70,7 @@ import Testing
     "firewall.max-elements-per-server": "16", "firewall.max-elements-per-name": "1", "firewall.keep-in-use": "90s",
     "firewall.cut-flows": "off", "firewall.harvest": "11s", "firewall.exclusive": "on",
     "cache.max-entries-per-server": "1", "cache.max-ttl": "2h", "cache.max-negative-ttl": "6m",
+    "cache.prefetch": "off", "serve-stale.max-stale": "30m",
     "audit.path": "/tmp/other.jsonl", "audit.max-size": "65MiB", "audit.keep": "11", "audit.compress": "on",
     "audit.allowed": "all", "audit.volume": "1h", "audit.drops": "off", "control": "/tmp/other.sock",
     "metrics": "127.0.0.1:9153", "user": "other", "watch": "on", "state": "/tmp/other", "release": "[ 10.1.0.0/24 ]",

@@ -1,6 +1,7 @@
 import DNSWire
 import IPNetwork
 import LinuxIO
+import TLS
 import TestSupport
 import Testing
 
@@ -104,6 +105,28 @@ struct TransportTests {
     #expect(first.ends == 1)
     #expect(bench.pool.statistics.probes == (failure == .broken ? 0 : 1))
     #expect(bench.datagrams.calls.last?.server == Asker.server(2))
+  }
+
+  @Test("why TLS with an upstream is not used is told as it turned out last, and the same not twice")
+  func faults() throws {
+    let secure = FakeTransport()
+    let server = UpstreamServer(address: IPAddress(v4: 0x7F00_0001), port: 853, isSecure: true, tlsName: "a.example")
+    let pool = UpstreamPool(
+      reactor: try Reactor(), servers: [server], limits: UpstreamLimits(),
+      transports: UpstreamTransports(datagram: FakeTransport(), stream: FakeTransport(), secure: secure))
+    var told: [TLSFailure] = []
+    pool.onUntrusted = { told.append($1) }
+    for (failure, fault) in [
+      (.untrusted(.expired), .expired), (.timeout, nil), (.untrusted(.expired), .expired), (.broken, nil),
+      (.untrusted(.otherName), .otherName),
+    ] as [(TransportFailure, TLSFailure?)] {
+      pool.ask(name: Messages.name("www.example.com").span, type: .A, for: 1) { _ in }
+      // Not a probe, which is for the root.
+      let call = try #require(secure.calls.last { $0.message[12] == 3 })
+      call.client.failed(failure)
+      #expect(pool.states[0].fault == fault)
+    }
+    #expect(told == [.expired, .otherName])
   }
 
   /// Takes what comes.

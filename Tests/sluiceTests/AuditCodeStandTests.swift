@@ -36,7 +36,7 @@ struct AuditCodeStandTests {
         .overloaded, .interrupted, .upstreamUntrusted,
       ], Stand()
     ),
-    ([.granted, .answered], Stand()),
+    ([.granted, .answered, .answeredStale], Stand()),
     ([.familiesDiffer, .noise, .logQuota], Stand(isInTop: false)),
     ([.special], Stand(window: .hour, isInTop: false)),
     (

@@ -107,7 +107,7 @@ private final class Resolving {
     case .pending(let question):
       question.state.leave()
       switch question.kind {
-      case .resolve: return .resolve
+      case .resolve, .refresh: return .resolve
       case .local: return .local
       case .reverse: return .reverse
       }

@@ -40,6 +40,33 @@ package enum WallClock {
   package static func seconds() -> UInt64 { nanoseconds() / 1_000_000_000 }
 }
 
+/// How long the host slept: what CLOCK_BOOTTIME counts and CLOCK_MONOTONIC does not.
+package struct SleepClock: Sendable {
+  private var slept: UInt64
+  private let read: @Sendable () -> UInt64
+
+  /// - Parameter read: nanoseconds since the host started that it slept.
+  package init(_ read: @escaping @Sendable () -> UInt64 = { SleepClock.kernel() }) {
+    self.read = read
+    slept = read()
+  }
+
+  /// Nanoseconds that it slept since this was asked last. Less than a second is how the two clocks are read.
+  package mutating func take() -> UInt64 {
+    let now = read()
+    guard now > slept, now - slept >= 1_000_000_000 else { return 0 }
+    defer { slept = now }
+    return now - slept
+  }
+
+  /// Nanoseconds since the host started that it slept, as the kernel counts them.
+  package static func kernel() -> UInt64 {
+    let monotonic = MonotonicTime.read(CLOCK_MONOTONIC)
+    let boot = MonotonicTime.read(CLOCK_BOOTTIME)
+    return boot - min(monotonic, boot)
+  }
+}
+
 /// Both clocks, as they are read: the kernel's, or those of a test.
 package struct Clocks: Sendable {
   package let monotonic: @Sendable () -> MonotonicTime

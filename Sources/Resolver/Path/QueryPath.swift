@@ -44,6 +44,8 @@ struct QueryPath: ~Copyable {
   // Of the query in hand.
   private(set) var query = Query.unread
   private(set) var source = QuerySource(client: IPAddress(v4: 0), port: 0, transport: .udp, interface: 0)
+  /// What of this batch is asked for anew.
+  private(set) var refreshes: [PendingQuery] = []
   /// The question that the query in hand became.
   private var question = QuerySession.Disposition.drop
   let shard: Int
@@ -140,7 +142,13 @@ struct QueryPath: ~Copyable {
     }
     switch decision.enforcement {
     case .resolve:
-      if find(message, state, snapshot, into: &reply) { return .reply }
+      switch find(message, state, snapshot, into: &reply) {
+      case .hit: return .reply
+      case .due:
+        refresh(decision.rule, message, server, snapshot)
+        return .reply
+      case .miss, .uncommitted: break
+      }
       return pend(.resolve, rule: decision.rule, message, server, snapshot)
         ? .pending : overloaded(message, state, into: &reply)
     case .deny(let denial):
@@ -169,37 +177,52 @@ struct QueryPath: ~Copyable {
     }
   }
 
-  /// Whether the query was answered from the server's cache.
+  /// Answers the query from the server's cache, if that has an answer.
   private mutating func find(
     _ message: Span<UInt8>, _ state: ServerState, _ snapshot: borrowing ResolverSnapshot,
     into reply: inout OutputSpan<UInt8>
-  ) -> Bool {
+  ) -> ResponseCache.LookupResult {
     var cause: UInt8 = 0
     let writer = ReplyWriter(query, now: clock.monotonic, isDatagram: source.isDatagram)
     let finding = state.cacheReader.find(
       screened.octets.span.extracting(screened.name), hash: screened.key.hash, writer.query.type,
-      at: ResponseCache.Moment(now: writer.now, epoch: clock.epoch)
+      at: ResponseCache.Moment(now: writer.now, epoch: clock.epoch), findsDue: true
     ) { head, sections, ttlOffsets in
       cause = head.cause
       writer.answer(message, head, sections, ttlOffsets, into: &reply)
       writer.appendOPT(
         head, head.cause == 0 ? nil : (state.name, AuditCode(rawValue: head.cause).token), into: &reply)
     }
-    guard finding == .hit else { return false }
+    guard finding == .hit || finding == .due else { return finding }
     if cause != 0 || snapshot.rules.allowedEvents == .all {
       let code = ResponseCode(rawValue: UInt16(reply[3] & 0xF))
       guard record(AuditCode(cause: cause) ?? .answered, state.name, code, octets: message.count) else {
         _ = failClosed(message, state, into: &reply)
-        return true
+        return .hit
       }
       if AuditCode(cause: cause)?.decision == .block {
         state.cells.count(.denied, reply[3], shard: shard)
-        return true
+        return .hit
       }
     }
     state.cells.count(.cached, reply[3], shard: shard)
-    return true
+    return finding
   }
+
+  /// The query has its answer, which ends soon: it is asked for anew, so that the next client need not wait. Where that
+  /// cannot be, the answer just ends.
+  @inline(never)
+  private mutating func refresh(
+    _ rule: Int?, _ message: Span<UInt8>, _ server: Int, _ snapshot: borrowing ResolverSnapshot
+  ) {
+    guard pend(.refresh, rule: rule, message, server, snapshot), case .pending(let question) = takeQuestion() else {
+      return
+    }
+    refreshes.append(question)
+  }
+
+  /// Gives away what of this batch is asked for anew.
+  mutating func takeRefreshes() -> [PendingQuery] { exchange(&refreshes, with: []) }
 
   /// Makes the query a question for the resolver's thread; false where as many of the server's wait as may, or nothing can
   /// be recorded.

@@ -12,6 +12,8 @@ package final class PendingQuery: Sendable {
     case resolve
     /// Answer from the local zones, opening the addresses first.
     case local
+    /// Ask upstream although a client has just got its answer from the cache: that ends soon. Nobody waits.
+    case refresh
     /// A PTR: answered from what is open for the server.
     case reverse(IPAddress)
   }
@@ -51,6 +53,9 @@ package final class PendingQuery: Sendable {
     self.arrived = arrived
     self.message = message
   }
+
+  /// Whether its client has an answer already.
+  package var isRefresh: Bool { if case .refresh = kind { true } else { false } }
 
   package var state: ServerState { snapshot.servers[server] }
   /// The families of which an answer of type HTTPS or SVCB may hold hints: those that may be asked for as well. Where the

@@ -131,6 +131,9 @@ package struct ResolutionEngine: ~Copyable {
     /// True while an answer that is in the cache is committed again.
     var isRenewal = false
 
+    /// Whether no client waits for it.
+    var isRefreshAlone: Bool { waiting.allSatisfy(\.question.isRefresh) }
+
     init(_ key: GrantLedger.Key, _ slot: Shares<UInt16>.Slot, _ first: WaitingClient) {
       self.key = key
       self.slot = slot
@@ -181,7 +184,11 @@ package struct ResolutionEngine: ~Copyable {
   /// Ends the question that has to go so that this one gets a slot: the oldest of the server that has most of them. Nil
   /// where there is room, or where the question's own server has its share; then `submit` turns it away.
   package mutating func makeRoom(for question: PendingQuery, now: UInt64) -> Finished? {
-    if case .reverse = question.kind { return nil }
+    switch question.kind {
+    // Nobody's slot is taken for an answer that its client has.
+    case .reverse, .refresh: return nil
+    case .resolve, .local: break
+    }
     let key = Self.key(of: question)
     guard inFlight[key] == nil,
       case .displacing(let slot) = shares.admission(of: key.server, now: now), let ticket = holders[slot]
@@ -199,6 +206,8 @@ package struct ResolutionEngine: ~Copyable {
       return .finish(reverse(address, waiting, now: now))
     case .local:
       return local(waiting, now: now, epoch: epoch)
+    case .refresh:
+      return refresh(waiting, now: now)
     case .resolve:
       return resolve(waiting, now: now, epoch: epoch)
     }
@@ -217,17 +226,17 @@ package struct ResolutionEngine: ~Copyable {
     case .failure(let code):
       let failure = Failure(
         .upstreamUnreachable, code, members: Self.upstreams(of: first.question), storedFor: Self.failureTTL)
-      return .finish(fail(ticket, failure, now: now))
+      return .finish(failOrGiveStale(ticket, failure, now: now, epoch: epoch))
     case .refused(let code, let server):
       let members = AuditMembers(.upstream, server).with(.upstreamCode, code.description)
       let failure = Failure(
         .upstreamRefused, .noReachableAuthority, members: members, storedFor: Self.failureTTL)
-      return .finish(fail(ticket, failure, now: now))
+      return .finish(failOrGiveStale(ticket, failure, now: now, epoch: epoch))
     case .untrusted(let cause, let server):
       let members = AuditMembers(.upstream, server).with(.cause, cause)
       let failure = Failure(
         .upstreamUntrusted, .noReachableAuthority, members: members, storedFor: Self.failureTTL)
-      return .finish(fail(ticket, failure, now: now))
+      return .finish(failOrGiveStale(ticket, failure, now: now, epoch: epoch))
     case .overloaded:
       return .finish(fail(ticket, .overloaded, now: now))
     case .answer(let message, let server):
@@ -345,6 +354,16 @@ package struct ResolutionEngine: ~Copyable {
     }
     resolutions[ticket]?.isAsking = true
     return .ask(ticket, name: question.name, type: question.type)
+  }
+
+  /// Asks for an answer that ends soon. Where it is in flight already, or the server has its share, that is all.
+  private mutating func refresh(_ waiting: WaitingClient, now: UInt64) -> Action {
+    let key = Self.key(of: waiting.question)
+    guard inFlight[key] == nil, let ticket = open(key, waiting, now: now) else {
+      return .finish(Finished(waiting: [waiting], response: Self.servfail(now: now), event: nil))
+    }
+    resolutions[ticket]?.isAsking = true
+    return .ask(ticket, name: waiting.question.name, type: waiting.question.type)
   }
 
   private mutating func local(_ waiting: WaitingClient, now: UInt64, epoch: UInt64) -> Action {
@@ -489,7 +508,8 @@ package struct ResolutionEngine: ~Copyable {
     let response = CachedResponse(
       responseCode: answer.responseCode, answerCount: answer.answerCount, authorityCount: answer.authorityCount,
       sections: answer.sections, ttlOffsets: answer.ttlOffsets,
-      expires: now + UInt64(answer.ttl) * Self.second, grantExpires: grantExpires, epoch: epoch)
+      expires: now + UInt64(answer.ttl) * Self.second, grantExpires: grantExpires, epoch: epoch,
+      lead: Self.lead(of: answer, question))
     if answer.ttl > 0 {
       cache.store(name, question.type, response)
     } else {
@@ -500,6 +520,14 @@ package struct ResolutionEngine: ~Copyable {
     return Finished(
       waiting: resolution.waiting, response: response, event: event(of: resolution, answer, now: now),
       remark: difference(of: resolution, answer, now: now), promised: isCommitted ? Self.planned(resolution) : nil)
+  }
+
+  /// For how long before its end an answer is asked for anew: a tenth of its time, and not less than a second.
+  private static func lead(of answer: ScrubbedAnswer, _ question: PendingQuery) -> UInt32 {
+    if case .local = question.kind { return 0 }
+    guard question.snapshot.rules.prefetches, answer.ttl >= 10, answer.responseCode == .NOERROR, answer.answerCount > 0
+    else { return 0 }
+    return UInt32(clamping: (UInt64(answer.ttl) * second / 10) >> CachedHead.leadShift)
   }
 
   /// Told once of a name of which upstream has addresses of one family, and says of the other that there is no such name:
@@ -619,9 +647,33 @@ package struct ResolutionEngine: ~Copyable {
     return found
   }
 
+  /// No upstream has an answer: what it said before is given once more, where policy wants that and the grant behind it stands.
+  private mutating func failOrGiveStale(
+    _ ticket: Ticket, _ failure: Failure, now: UInt64, epoch: UInt64
+  ) -> Finished {
+    guard let resolution = resolutions[ticket], let question = resolution.waiting.first?.question,
+      let most = question.snapshot.rules.maxStale, !resolution.isRefreshAlone
+    else { return fail(ticket, failure, now: now) }
+    let name = question.name
+    guard let held = question.state.cache.held(name.span, question.type),
+      let stale = StaleAnswer.of(
+        held, code: AuditCode.answeredStale.rawValue, most: UInt64(most) * Self.second, now: now, epoch: epoch)
+    else { return fail(ticket, failure, now: now) }
+    question.state.cache.store(question.name, question.type, stale)
+    var members = failure.members
+    if failure.code != .upstreamUntrusted { members.append(.cause, failure.code.token.description) }
+    return Finished(
+      waiting: close(ticket)?.waiting ?? [], response: stale,
+      event: Event(code: .answeredStale, members: members, once: false))
+  }
+
   private mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
     let resolution = close(ticket)
     let question = resolution?.waiting.first?.question
+    // The answer in the cache holds until its end, and then a client's question fails.
+    if let resolution, resolution.isRefreshAlone {
+      return Finished(waiting: resolution.waiting, response: Self.servfail(now: now), event: nil)
+    }
     var response = CachedResponse(
       responseCode: .SERVFAIL, expires: now + failure.storedFor, extendedError: failure.error,
       cause: failure.code.rawValue)

@@ -94,6 +94,9 @@ package struct QuerySession: ~Copyable {
   package mutating func end() {
     precondition(isUnderWay, "no batch has begun")
     isUnderWay = false
+    if !path.refreshes.isEmpty {
+      for question in path.takeRefreshes() { shared.sink(question, NoReply()) }
+    }
     guard path.mustWakeAudit else { return }
     path.mustWakeAudit = false
     shared.audit.wake()

@@ -4,5 +4,10 @@ package protocol ReplyPath: Sendable {
   func send(_ message: [UInt8])
 }
 
+/// Of a question for whose answer nobody waits.
+struct NoReply: ReplyPath {
+  func send(_ message: [UInt8]) {}
+}
+
 /// Takes questions that the query path could not answer; called from any thread, never blocks.
 package typealias PendingSink = @Sendable (PendingQuery, any ReplyPath) -> Void

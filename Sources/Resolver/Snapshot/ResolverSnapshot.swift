@@ -42,11 +42,18 @@ package struct ResolverRules: Sendable {
   /// Seconds.
   package var maxTTL: UInt32
   package var maxNegativeTTL: UInt32
+  /// Whether an answer that a client asks for in the last tenth of its TTL is asked for anew.
+  package var prefetches: Bool
+  /// For how many seconds after its end an answer is given where no upstream has another one; nil for not at all.
+  package var maxStale: UInt32?
 
   package init(
     sinkhole: Sinkhole, sinkholeTTL: UInt32, unknownClients: UnknownClients, allowedEvents: AllowedEvents,
-    opensFirewall: Bool, opensIPv6: Bool, maxTTL: UInt32, maxNegativeTTL: UInt32
+    opensFirewall: Bool, opensIPv6: Bool, maxTTL: UInt32, maxNegativeTTL: UInt32, prefetches: Bool = false,
+    maxStale: UInt32? = nil
   ) {
+    self.prefetches = prefetches
+    self.maxStale = maxStale
     self.sinkhole = sinkhole
     self.sinkholeTTL = sinkholeTTL
     self.unknownClients = unknownClients

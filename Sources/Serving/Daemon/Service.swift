@@ -123,7 +123,7 @@ package final class Service {
       inForce: PolicyChanges.InForce(
         settings: settings, policies: settings.policies, indexes: indexes, compiledAt: compiledAt, sets: sets),
       path: configurationPath, factory: factory, current: current, service: service, mailbox: mailbox, clock: clock)
-    try followClock(policies)
+    try followClock(policies, service)
     try reactor.register(signals, readable: true, writable: false) { [self] _ in
       take(signals, workers, audit, policies)
     }
@@ -192,12 +192,17 @@ package final class Service {
     }
   }
 
-  /// A clock that is set ends what is over by it at once.
-  private func followClock(_ policies: PolicyController) throws(StartError) {
+  /// A clock that is set ends what is over by it at once; it is set, too, when the host has slept.
+  private func followClock(_ policies: PolicyController, _ service: ResolutionService) throws(StartError) {
     do {
       let watcher = try ClockWatcher()
-      try reactor.register(watcher.readiness, readable: true, writable: false) { [unowned policies] _ in
-        if watcher.take() { policies.clockWasSet() }
+      var sleep = SleepClock()
+      try reactor.register(watcher.readiness, readable: true, writable: false) {
+        [unowned policies, unowned service] _ in
+        guard watcher.take() else { return }
+        let slept = sleep.take()
+        if slept > 0 { service.slept(nanoseconds: slept) }
+        policies.clockWasSet()
       }
     } catch {
       throw StartError("the clock cannot be followed: \(error)")

@@ -129,6 +129,7 @@ extension ResolverRules {
       sinkhole: sinkhole, sinkholeTTL: UInt32(clamping: settings.sinkhole.ttlSeconds), unknownClients: unknownClients,
       allowedEvents: allowed, opensFirewall: settings.firewall.mode != .off,
       opensIPv6: settings.firewall.family != .ip, maxTTL: UInt32(clamping: settings.cache.maxTTL),
-      maxNegativeTTL: UInt32(clamping: settings.cache.maxNegativeTTL))
+      maxNegativeTTL: UInt32(clamping: settings.cache.maxNegativeTTL), prefetches: settings.cache.prefetches,
+      maxStale: settings.cache.maxStale.map { UInt32(clamping: $0) })
   }
 }

@@ -273,7 +273,8 @@ final class ResolutionService {
     for waiting in finished.waiting {
       let question = waiting.question
       var isRecorded = true
-      if let event = finished.event, mustRecord {
+      let isRefresh = question.isRefresh
+      if let event = finished.event, mustRecord, event.once || !isRefresh {
         isRecorded = record(event.code, event.members, finished.response, question, clock)
         mustRecord = !(event.once && isRecorded)
         // What was not recorded is not handed out from the cache either.
@@ -282,8 +283,12 @@ final class ResolutionService {
           question.state.cache.remove(name.span, question.type)
           engine.wasNotRecorded(question)
         }
-      } else if let further = finished.event?.further {
+      } else if let further = finished.event?.further, !isRefresh {
         isRecorded = record(further, AuditMembers(), finished.response, question, clock)
+      }
+      guard !isRefresh else {
+        question.state.leave()
+        continue
       }
       send(finished.response, finished.event, isRecorded, waiting, clock)
       let code = isRecorded ? finished.response.responseCode : .SERVFAIL
@@ -303,6 +308,12 @@ final class ResolutionService {
     case .error: .failed
     case .allow, .observe, nil: .resolved
     }
+  }
+
+  /// The host slept: cached answers grew older meanwhile, though the monotonic clock stood still. So did the kernel's for the
+  /// elements of sets, so that what is open ends with its grant.
+  func slept(nanoseconds: UInt64) {
+    for state in snapshot.servers { state.cache.age(by: nanoseconds) }
   }
 
   func push(_ header: AuditRecordHeader, server: [UInt8], destination: [UInt8], _ members: AuditMembers) -> Bool {

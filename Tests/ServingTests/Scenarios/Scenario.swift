@@ -193,6 +193,11 @@ struct Step: Sendable {
     Step("the clock is set", file, line) { $0.setWall(by: seconds) }
   }
 
+  /// For so many seconds, in which the monotonic clock stands still.
+  static func hostSleeps(_ seconds: UInt64, _ file: String = #filePath, _ line: Int = #line) -> Step {
+    Step("the host sleeps", file, line) { $0.service.slept(nanoseconds: seconds * ManualClock.second) }
+  }
+
   /// The files say something else, and are read again.
   static func reload(_ policies: String, _ file: String = #filePath, _ line: Int = #line) -> Step {
     Step("reload", file, line) { stage in

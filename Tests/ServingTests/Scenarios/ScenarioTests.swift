@@ -53,6 +53,9 @@ struct ScenarioTests {
   @Test("upstreams that lie, and those who forge their answers", arguments: Scenario.hostile)
   func hostile(_ scenario: Scenario) throws { try scenario.play() }
 
+  @Test("upstreams that fail, answers that end, clocks that jump", arguments: Scenario.resilient)
+  func resilient(_ scenario: Scenario) throws { try scenario.play() }
+
   @Test("forwarded zones", arguments: Scenario.forwarding)
   func forwarding(_ scenario: Scenario) throws { try scenario.play() }
 

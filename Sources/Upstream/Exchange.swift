@@ -56,6 +56,17 @@ struct Exchange: ~Copyable {
     /// What is sent as its cookie: the client's part, and the server's where it gave one; nothing where it takes none.
     var cookie: [UInt8] = []
 
+    // What happened to it within the exchange.
+    /// Messages that were sent to it by datagrams or by TLS.
+    var sends = 0
+    var isStreamUsed = false
+    /// A datagram came that was not its answer.
+    var isDoubtful = false
+    /// Asked again without OPT.
+    var isPlain = false
+    /// A datagram came in another case, or without a cookie.
+    var isUnsure = false
+
     /// Whether an answer without a cookie is none of its own.
     var givesCookies: Bool { cookie.count > UpstreamQuery.clientCookieCount }
   }
@@ -90,10 +101,6 @@ struct Exchange: ~Copyable {
   private let limits: UpstreamLimits
   private let end: UInt64
   private var candidates: [Candidate]
-  private var sends: [Int]
-  private var streamUsed: [Bool]
-  /// By candidate: a datagram came that was not its answer.
-  private var isDoubtful: [Bool]
   /// Those that may still be answered.
   private var attempts: [Attempt] = []
   private var attemptCount = 0
@@ -110,10 +117,6 @@ struct Exchange: ~Copyable {
   /// Servers that refused our OPT and then answered the same without it. One that refuses both has another reason, which
   /// is the name's own.
   private(set) var refusedEDNS: [Int] = []
-  /// By candidate: asked again without OPT.
-  private var isPlain: [Bool]
-  /// By candidate: a datagram came in another case, or without a cookie.
-  private var isUnsure: [Bool]
   /// Chance, a bit for each letter of the name; 0 for its canonical form.
   private let letters: UInt64
   /// Servers that answered in another case than they were asked, where none could have forged it or nothing else was heard.
@@ -138,11 +141,6 @@ struct Exchange: ~Copyable {
     self.letters = letters
     self.limits = limits
     self.candidates = candidates
-    sends = [Int](repeating: 0, count: candidates.count)
-    streamUsed = [Bool](repeating: false, count: candidates.count)
-    isPlain = streamUsed
-    isUnsure = streamUsed
-    isDoubtful = streamUsed
     end = now + limits.total * Self.millisecond
   }
 
@@ -164,7 +162,7 @@ struct Exchange: ~Copyable {
       return judge(message, attempt, now: now, id: id)
     }
     if trust == .unsure {
-      isUnsure[attempt.candidate] = true
+      candidates[attempt.candidate].isUnsure = true
       return turnToStream(attempt.candidate, now: now, id: id)
     }
     guard attempt.kind.isForgeable else {
@@ -172,8 +170,8 @@ struct Exchange: ~Copyable {
       return failed(.broken, attempt: number, now: now, id: id)
     }
     wrongAnswers += 1
-    isDoubtful[attempt.candidate] = true
-    guard wrongAnswers >= limits.wrongAnswers, !streamUsed[attempt.candidate] else { return .wait }
+    candidates[attempt.candidate].isDoubtful = true
+    guard wrongAnswers >= limits.wrongAnswers, !candidates[attempt.candidate].isStreamUsed else { return .wait }
     return turnToStream(attempt.candidate, now: now, id: id)
   }
 
@@ -195,11 +193,11 @@ struct Exchange: ~Copyable {
       if isFolded { foldingCase.append(server) }
       if lacksCookie { withoutCookies.append(server) }
       // The server does keep both: what made us ask again was not its own.
-      if isUnsure[attempt.candidate], !isFolded, !lacksCookie { wrongAnswers += 1 }
+      if candidates[attempt.candidate].isUnsure, !isFolded, !lacksCookie { wrongAnswers += 1 }
       return .answer
     }
     if isFolded || lacksCookie { return .unsure }
-    if isUnsure[attempt.candidate] {
+    if candidates[attempt.candidate].isUnsure {
       // Without TCP there is nothing better to go by than what the server says to a bare question.
       if !attempt.isSpelled { foldingCase.append(server) }
       if attempt.cookie.isEmpty { withoutCookies.append(server) }
@@ -227,7 +225,7 @@ struct Exchange: ~Copyable {
     guard let candidate = attempts.first(where: { $0.number == attempt })?.candidate else { return .wait }
     lastFailure = failure.upstreamFailure(of: candidates[candidate].server)
     // It would be the same again.
-    if case .untrusted = failure { sends[candidate] = limits.sendsPerServer }
+    if case .untrusted = failure { candidates[candidate].sends = limits.sendsPerServer }
     forget { $0.number == attempt }
     return proceed(now: now, id: id)
   }
@@ -247,7 +245,7 @@ struct Exchange: ~Copyable {
     case .NOERROR, .NXDOMAIN:
       let copy = [UInt8](capacity: message.count) { $0.append(contentsOf: message) }
       let server = candidates[attempt.candidate].server
-      if isPlain[attempt.candidate] { refusedEDNS.append(server) }
+      if candidates[attempt.candidate].isPlain { refusedEDNS.append(server) }
       forget { _ in true }
       return .finish(message: copy, server: server, attempt: attempt.number)
     case .FORMERR, .NOTIMP, .BADVERS:
@@ -267,13 +265,13 @@ struct Exchange: ~Copyable {
     let candidate = attempt.candidate
     guard candidates[candidate].withEDNS else { return judgeRefusal(code, candidate, now: now, id: id) }
     candidates[candidate].withEDNS = false
-    isPlain[candidate] = true
+    candidates[candidate].isPlain = true
     refusals.append(Refusal(server: candidates[candidate].server, code: code))
     // What was sent with it would be refused as well.
     forget { $0.candidate == candidate }
     switch attempt.kind {
-    case .datagram where sends[candidate] < limits.sendsPerServer && !streamUsed[candidate],
-      .secure where sends[candidate] < limits.sendsPerServer:
+    case .datagram where candidates[candidate].sends < limits.sendsPerServer && !candidates[candidate].isStreamUsed,
+      .secure where candidates[candidate].sends < limits.sendsPerServer:
       return send(to: candidate, now: now, id: id)
     case .datagram, .stream: return connect(candidate, now: now, id: id)
     // What is asked by TLS is asked by nothing else.
@@ -286,11 +284,15 @@ struct Exchange: ~Copyable {
     let candidate = attempt.candidate
     let given = cookies.last { $0.server == candidates[candidate].server }?.cookie
     forget { $0.candidate == candidate }
-    if let given, given != attempt.cookie, attempt.kind == .datagram, sends[candidate] < limits.sendsPerServer {
+    if let given, given != attempt.cookie, attempt.kind == .datagram,
+      candidates[candidate].sends < limits.sendsPerServer
+    {
       candidates[candidate].cookie = given
       return send(to: candidate, now: now, id: id)
     }
-    guard streamUsed[candidate] || attempt.kind == .secure else { return connect(candidate, now: now, id: id) }
+    guard candidates[candidate].isStreamUsed || attempt.kind == .secure else {
+      return connect(candidate, now: now, id: id)
+    }
     return judgeRefusal(.BADCOOKIE, candidate, now: now, id: id)
   }
 
@@ -299,7 +301,7 @@ struct Exchange: ~Copyable {
     _ code: ResponseCode, _ candidate: Int, now: UInt64, id: UInt16
   ) -> Action {
     refusals.append(Refusal(server: candidates[candidate].server, code: code))
-    sends[candidate] = limits.sendsPerServer
+    candidates[candidate].sends = limits.sendsPerServer
     forget { $0.candidate == candidate }
     return proceed(now: now, id: id)
   }
@@ -335,9 +337,9 @@ struct Exchange: ~Copyable {
 
   /// After TCP failed a server is asked by a datagram again if that is how it answers, and not if its datagrams are doubtful.
   private func mayBeAsked(_ candidate: Int) -> Bool {
-    guard sends[candidate] < limits.sendsPerServer else { return false }
-    return !streamUsed[candidate]
-      || isUnsure[candidate] && !isDoubtful[candidate] && !candidates[candidate].byStream
+    guard candidates[candidate].sends < limits.sendsPerServer else { return false }
+    return !candidates[candidate].isStreamUsed
+      || candidates[candidate].isUnsure && !candidates[candidate].isDoubtful && !candidates[candidate].byStream
   }
 
   /// What a server said is told before that another one said nothing.
@@ -350,21 +352,21 @@ struct Exchange: ~Copyable {
     guard now < end else { return fail() }
     let target = candidates[candidate]
     if target.isSecure {
-      sends[candidate] += 1
+      candidates[candidate].sends += 1
       return begin(candidate, .secure, wait: target.wait, now: now, id: id)
     }
     // A server that answered with a wrong id does so again: one datagram more brings nothing.
-    if target.byStream || isDoubtful[candidate] { return connect(candidate, now: now, id: id) }
+    if target.byStream || candidates[candidate].isDoubtful { return connect(candidate, now: now, id: id) }
     // A second try of the same server waits twice as long: the first answer may only have been slow.
-    let wait = min(target.wait << UInt64(sends[candidate]), limits.longestTry)
-    sends[candidate] += 1
+    let wait = min(target.wait << UInt64(candidates[candidate].sends), limits.longestTry)
+    candidates[candidate].sends += 1
     return begin(candidate, .datagram, wait: wait, now: now, id: id)
   }
 
   /// Nothing that still comes by a datagram of the server is taken.
   private mutating func turnToStream(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
     forget { $0.candidate == candidate && $0.kind.isForgeable }
-    guard !streamUsed[candidate] else { return proceed(now: now, id: id) }
+    guard !candidates[candidate].isStreamUsed else { return proceed(now: now, id: id) }
     return connect(candidate, now: now, id: id)
   }
 
@@ -372,7 +374,7 @@ struct Exchange: ~Copyable {
     guard now < end else { return fail() }
     // What is asked by TLS is asked by nothing else, whatever it says: here is the only way to a connection in the clear.
     guard !candidates[candidate].isSecure else { return proceed(now: now, id: id) }
-    streamUsed[candidate] = true
+    candidates[candidate].isStreamUsed = true
     return begin(candidate, .stream, wait: limits.longestTry, now: now, id: id)
   }
 
@@ -386,7 +388,7 @@ struct Exchange: ~Copyable {
     attemptCount += 1
     // By a datagram a server is not asked again for what it did not keep; by TCP it is, which tells whether it does.
     // What is sure of its server already needs neither.
-    let isBare = kind == .secure || kind.isForgeable && isUnsure[candidate]
+    let isBare = kind == .secure || kind.isForgeable && candidates[candidate].isUnsure
     let bits = isBare || !target.keepsCase ? 0 : letters
     let attempt = Attempt(
       number: number, candidate: candidate, kind: kind, id: id, name: UpstreamQuery.spelled(name, by: bits),

@@ -347,24 +347,43 @@ int sluice_duplicate(int fd) {
   return copy < 0 ? -errno : copy;
 }
 
-int sluice_connect(struct sluice_endpoint endpoint, int stream) {
+int sluice_udp_new(int is_v6) {
+  int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  // RFC 9715: no path MTU guessing by an off-path attacker, no fragments sent.
+  int omit = 5;  // IP_PMTUDISC_OMIT and IPV6_PMTUDISC_OMIT
+  if (is_v6) setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit, sizeof omit);
+  else setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof omit);
+  return fd;
+}
+
+int sluice_udp_connect(int fd, struct sluice_endpoint endpoint) {
+  struct sockaddr_storage address;
+  socklen_t length = to_sockaddr(endpoint, &address);
+  return connect(fd, (const struct sockaddr *)&address, length) < 0 ? errno : 0;
+}
+
+int sluice_udp_disconnect(int fd) {
+  struct sockaddr none = {.sa_family = AF_UNSPEC};
+  if (connect(fd, &none, sizeof none) < 0) return errno;
+  // What came and was not read, and errors, are the old port's.
+  for (int i = 0; i < SLUICE_BATCH; i++) {
+    char octet;
+    if (recv(fd, &octet, sizeof octet, 0) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return 0;
+  }
+  return EBUSY;
+}
+
+int sluice_connect(struct sluice_endpoint endpoint) {
   struct sockaddr_storage storage, *address = &storage;
   socklen_t length = to_sockaddr(endpoint, address);
-  int fd = socket(address->ss_family, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
-  if (!stream) {
-    // RFC 9715: no path MTU guessing by an off-path attacker, no fragments sent.
-    int omit = 5;  // IP_PMTUDISC_OMIT and IPV6_PMTUDISC_OMIT
-    if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit, sizeof omit);
-    else setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof omit);
-  }
-  if (stream) {
-    int on = 1;
-    unsigned milliseconds = 2000;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
-  }
-  if (connect(fd, (const struct sockaddr *)address, length) < 0 && !(stream && errno == EINPROGRESS)) return close_with(fd);
+  int on = 1;
+  unsigned milliseconds = 2000;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+  if (connect(fd, (const struct sockaddr *)address, length) < 0 && errno != EINPROGRESS) return close_with(fd);
   return fd;
 }
 

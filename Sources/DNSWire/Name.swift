@@ -27,6 +27,11 @@ package struct Name: Hashable, Sendable {
     self.wire = [UInt8](capacity: wire.count) { $0.append(contentsOf: wire) }
   }
 
+  /// Takes octets that `NameWire.read` or a `Name` produced, without a copy.
+  package init(canonical wire: [UInt8]) {
+    self.wire = wire
+  }
+
   /// Reads a host name: ASCII letters, digits, hyphen and underscore; a trailing dot does not matter.
   package init(hostname: some StringProtocol) throws(NameError) {
     var wire: [UInt8] = []
@@ -151,6 +156,11 @@ package struct Name: Hashable, Sendable {
     guard let octet = UInt8(exactly: value) else { throw .escape }
     return (octet, 3)
   }
+}
+
+extension Name {
+  /// By eight octets at a time; the standard library takes them one by one.
+  package func hash(into hasher: inout Hasher) { hasher.combine(NameHash.ofProcess(wire.span)) }
 }
 
 extension Name: Comparable, CustomStringConvertible {

@@ -70,10 +70,18 @@ package enum NameWire {
 
   /// Presentation form (RFC 1035 section 5.1): `\.` and `\\` escaped, `\DDD` for what is not printable ASCII.
   package static func presentation(_ wire: Span<UInt8>) -> String {
-    var text = ""
+    var text: [UInt8] = []
+    text.reserveCapacity(wire.count)
+    appendPresentation(wire, to: &text)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// Appends the same; no `String` on the way.
+  package static func appendPresentation(_ wire: Span<UInt8>, to text: inout [UInt8]) {
+    let start = text.count
     var at = 0
     while at < wire.count, wire[at] != 0 {
-      if at > 0 { text += "." }
+      if at > 0 { text.append(UInt8(ascii: ".")) }
       let end = min(at + Int(wire[at]), wire.count - 1)
       var index = at + 1
       while index <= end {
@@ -82,20 +90,20 @@ package enum NameWire {
       }
       at = end + 1
     }
-    return text.isEmpty ? "." : text
+    if text.count == start { text.append(UInt8(ascii: ".")) }
   }
 
-  private static func appendPresentation(_ octet: UInt8, to text: inout String) {
+  private static func appendPresentation(_ octet: UInt8, to text: inout [UInt8]) {
     switch octet {
     case UInt8(ascii: "."), UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: ";"), UInt8(ascii: "("),
       UInt8(ascii: ")"), UInt8(ascii: "@"), UInt8(ascii: "$"):
-      text += "\\"
-      text.unicodeScalars.append(Unicode.Scalar(octet))
+      text.append(UInt8(ascii: "\\"))
+      text.append(octet)
     case 0x21...0x7E:
-      text.unicodeScalars.append(Unicode.Scalar(octet))
+      text.append(octet)
     default:
-      let digits = String(octet)
-      text += "\\" + String(repeating: "0", count: 3 - digits.count) + digits
+      text.append(UInt8(ascii: "\\"))
+      for divisor: UInt8 in [100, 10, 1] { text.append(UInt8(ascii: "0") + octet / divisor % 10) }
     }
   }
 }

@@ -79,6 +79,9 @@ package final class BridgeLink {
   /// The kernel may still hold what was to be evicted.
   package var onEvictionFailure: (([GrantElement], BridgeRequestFailure) -> Void)?
   private var isEvicting = false
+  private var isPumpDue = false
+  /// Answers after which a batch leaves at once, so that the bridge does not stand idle in a long turn.
+  private static let unitsAtOnce = 16
   private var outgoing: [[UInt8]] = []
   private var waitsForRoom = false
   private var isOpen = true
@@ -135,7 +138,7 @@ package final class BridgeLink {
     switch queue.submit(grants, evicting: evictions, deadline: deadline) {
     case .success(let unit):
       completions[unit] = completion
-      pump()
+      if queue.waitingCount >= Self.unitsAtOnce { pump() } else { pumpSoon() }
       armTimer(deadline)
     case .failure(let refusal):
       scheduleOnReactor { completion(refusal.outcome) }
@@ -296,6 +299,17 @@ package final class BridgeLink {
   }
 
   // MARK: Sending
+
+  /// What is asked for in one turn of the reactor goes together: a transaction of the kernel's costs as much as some twenty
+  /// elements in it. It leaves before the reactor sleeps again.
+  private func pumpSoon() {
+    guard !isPumpDue else { return }
+    isPumpDue = true
+    scheduleOnReactor { [weak self] in
+      self?.isPumpDue = false
+      self?.pump()
+    }
+  }
 
   private func pump() {
     guard outgoing.isEmpty else { return }

@@ -94,6 +94,9 @@ package struct CommitQueue: ~Copyable {
     shares = Shares(capacity: limits.waitingGrants, leastAge: .max)
   }
 
+  /// Units that are in no batch yet.
+  package var waitingCount: Int { waiting.count }
+
   package var unitCount: Int { waiting.count + (sent?.units.count ?? 0) }
 
   /// By when the bridge should have acknowledged what it holds; nil while it holds nothing.

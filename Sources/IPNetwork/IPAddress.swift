@@ -40,12 +40,26 @@ package struct IPAddress: Hashable, Sendable {
     }
   }
 
+  /// The family is told by what is hashed: an IPv4 address is one word, an IPv6 address two.
+  package func hash(into hasher: inout Hasher) {
+    if family == .v6 { hasher.combine(high) }
+    hasher.combine(low)
+  }
+
   /// 4 or 16.
   package var octetCount: Int { family == .v4 ? 4 : 16 }
 
   /// Network order.
   package var octets: [UInt8] {
-    [UInt8](capacity: octetCount) { append(to: &$0) }
+    var octets: [UInt8] = []
+    octets.reserveCapacity(octetCount)
+    for shift in stride(from: UInt64(56), through: 0, by: -8) where family == .v6 {
+      octets.append(UInt8(truncatingIfNeeded: high >> shift))
+    }
+    for shift in stride(from: UInt64(family == .v4 ? 24 : 56), through: 0, by: -8) {
+      octets.append(UInt8(truncatingIfNeeded: low >> shift))
+    }
+    return octets
   }
 
   /// Appends the octets in network order, if there is room for all of them.

@@ -20,22 +20,33 @@ package struct Turns<Owner: Hashable, Item> {
   @inlinable
   package mutating func append(_ item: Item, of owner: Owner) {
     waiting += 1
-    if queues[owner] == nil { order.append(owner) }
-    queues[owner, default: Line()].append(item)
+    guard let index = queues.index(forKey: owner) else {
+      order.append(owner)
+      queues[owner] = Line(item)
+      return
+    }
+    if queues.values[index].isEmpty { order.append(owner) }
+    queues.values[index].append(item)
   }
 
   /// Takes the next piece.
   @inlinable
   package mutating func next() -> Item? {
-    guard let owner = order.removeFirst(), let item = queues[owner]?.removeFirst() else { return nil }
+    guard let owner = order.removeFirst(), let index = queues.index(forKey: owner),
+      let item = queues.values[index].removeFirst()
+    else { return nil }
     waiting -= 1
-    if queues[owner]?.isEmpty ?? true {
-      queues[owner] = nil
-    } else {
+    if !queues.values[index].isEmpty {
       order.append(owner)
+    } else if queues.count > keptQueues {
+      queues.remove(at: index)
     }
     return item
   }
+
+  /// Empty queues of so many owners are kept for their next work: to make one anew costs more than most work does to queue.
+  @inlinable
+  var keptQueues: Int { 64 }
 }
 
 /// First in, first out.
@@ -46,6 +57,9 @@ struct Line<Item> {
 
   @inlinable
   init() {}
+
+  @inlinable
+  init(_ item: Item) { items = [item] }
 
   @inlinable
   var isEmpty: Bool { first == items.count }
@@ -59,6 +73,10 @@ struct Line<Item> {
     let item = items[first]
     items[first] = nil
     first += 1
+    if first == items.count {
+      items.removeAll(keepingCapacity: first <= 64)
+      first = 0
+    }
     // Half of it is gone: what is left moves to the front.
     if first > 32, first * 2 > items.count {
       items.removeFirst(first)

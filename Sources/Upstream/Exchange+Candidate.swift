@@ -20,6 +20,17 @@ extension Exchange {
     /// What is sent as its cookie: the client's part, and the server's where it gave one; nothing where it takes none.
     var cookie: [UInt8] = []
 
+    // What happened to it within the exchange.
+    /// Messages that were sent to it by datagrams or by TLS.
+    var sends = 0
+    var isStreamUsed = false
+    /// A datagram came that was not its answer.
+    var isDoubtful = false
+    /// Asked again without OPT.
+    var isPlain = false
+    /// A datagram came in another case, or without a cookie.
+    var isUnsure = false
+
     /// Whether an answer without a cookie is none of its own.
     var givesCookies: Bool { cookie.count > UpstreamQuery.clientCookieCount }
   }

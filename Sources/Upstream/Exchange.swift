@@ -23,10 +23,6 @@ struct Exchange: ~Copyable {
   private let limits: UpstreamLimits
   private let end: UInt64
   private var candidates: [Candidate]
-  private var sends: [Int]
-  private var streamUsed: [Bool]
-  /// By candidate: a datagram came that was not its answer.
-  private var isDoubtful: [Bool]
   /// Those that may still be answered.
   private var attempts: [Attempt] = []
   private var attemptCount = 0
@@ -43,10 +39,6 @@ struct Exchange: ~Copyable {
   /// Servers that refused our OPT and then answered the same without it. One that refuses both has another reason, which
   /// is the name's own.
   private(set) var refusedEDNS: [Int] = []
-  /// By candidate: asked again without OPT.
-  private var isPlain: [Bool]
-  /// By candidate: a datagram came in another case, or without a cookie.
-  private var isUnsure: [Bool]
   /// Chance, a bit for each letter of the name; 0 for its canonical form.
   private let letters: UInt64
   /// Servers that answered in another case than they were asked, where none could have forged it or nothing else was heard.
@@ -80,11 +72,6 @@ struct Exchange: ~Copyable {
     self.letters = letters
     self.limits = limits
     self.candidates = candidates
-    sends = [Int](repeating: 0, count: candidates.count)
-    streamUsed = [Bool](repeating: false, count: candidates.count)
-    isPlain = streamUsed
-    isUnsure = streamUsed
-    isDoubtful = streamUsed
     end = now + limits.total * Self.millisecond
   }
 
@@ -110,7 +97,7 @@ struct Exchange: ~Copyable {
       return judge(message, attempt, now: now, id: id)
     }
     if trust == .unsure {
-      isUnsure[attempt.candidate] = true
+      candidates[attempt.candidate].isUnsure = true
       return turnToStream(attempt.candidate, wait: candidates[attempt.candidate].proof, now: now, id: id)
     }
     guard attempt.kind.isForgeable else {
@@ -119,8 +106,8 @@ struct Exchange: ~Copyable {
     }
     wrongAnswers += 1
     attempts[index].wrongAnswers += 1
-    isDoubtful[attempt.candidate] = true
-    guard !streamUsed[attempt.candidate] else {
+    candidates[attempt.candidate].isDoubtful = true
+    guard !candidates[attempt.candidate].isStreamUsed else {
       // The other port is known as well: TCP alone is left.
       guard attempts[index].wrongAnswers >= limits.wrongAnswers else { return .wait }
       forget { $0.number == number }
@@ -133,9 +120,9 @@ struct Exchange: ~Copyable {
   /// forger would have to find first, so that the true answer is not later than if it had been asked for now.
   private mutating func leavePort(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
     let turning = turnToStream(candidate, now: now, id: id)
-    guard case .send(let stream) = turning, sends[candidate] < limits.sendsPerServer, !candidates[candidate].byStream
+    guard case .send(let stream) = turning, candidates[candidate].sends < limits.sendsPerServer, !candidates[candidate].byStream
     else { return turning }
-    sends[candidate] += 1
+    candidates[candidate].sends += 1
     let other = begin(candidate, .datagram, wait: candidates[candidate].wait, now: now, id: id)
     guard case .send(let datagram) = other else { return turning }
     return .sendBoth(stream, datagram)
@@ -159,13 +146,13 @@ struct Exchange: ~Copyable {
       if isFolded { foldingCase.append(server) }
       if lacksCookie { withoutCookies.append(server) }
       // The server does keep both: what made us ask again was not its own.
-      if isUnsure[attempt.candidate], !isFolded, !lacksCookie { wrongAnswers += 1 }
+      if candidates[attempt.candidate].isUnsure, !isFolded, !lacksCookie { wrongAnswers += 1 }
       return .answer
     }
     if isFolded || lacksCookie { return .unsure }
     if attempt.isSpelled { keepingCase = server }
-    if retreats, !attempt.isSpelled, !isUnsure[attempt.candidate] { isSilentToLetters = true }
-    if isUnsure[attempt.candidate] {
+    if retreats, !attempt.isSpelled, !candidates[attempt.candidate].isUnsure { isSilentToLetters = true }
+    if candidates[attempt.candidate].isUnsure {
       // Without TCP there is nothing better to go by than what the server says to a bare question.
       if !attempt.isSpelled { foldingCase.append(server) }
       if attempt.cookie.isEmpty { withoutCookies.append(server) }
@@ -203,7 +190,7 @@ struct Exchange: ~Copyable {
     guard let candidate = attempts.first(where: { $0.number == attempt })?.candidate else { return .wait }
     lastFailure = failure.upstreamFailure(of: candidates[candidate].server)
     // It would be the same again.
-    if case .untrusted = failure { sends[candidate] = limits.sendsPerServer }
+    if case .untrusted = failure { candidates[candidate].sends = limits.sendsPerServer }
     forget { $0.number == attempt }
     return proceed(now: now, id: id)
   }
@@ -226,7 +213,7 @@ struct Exchange: ~Copyable {
     case .NOERROR, .NXDOMAIN:
       let copy = [UInt8](capacity: message.count) { $0.append(contentsOf: message) }
       let server = candidates[attempt.candidate].server
-      if isPlain[attempt.candidate] { refusedEDNS.append(server) }
+      if candidates[attempt.candidate].isPlain { refusedEDNS.append(server) }
       forget { _ in true }
       return .finish(message: copy, server: server, attempt: attempt.number)
     case .FORMERR, .NOTIMP, .BADVERS:
@@ -246,13 +233,13 @@ struct Exchange: ~Copyable {
     let candidate = attempt.candidate
     guard candidates[candidate].withEDNS else { return judgeRefusal(code, candidate, now: now, id: id) }
     candidates[candidate].withEDNS = false
-    isPlain[candidate] = true
+    candidates[candidate].isPlain = true
     refusals.append(Refusal(server: candidates[candidate].server, code: code))
     // What was sent with it would be refused as well.
     forget { $0.candidate == candidate }
     switch attempt.kind {
-    case .datagram where sends[candidate] < limits.sendsPerServer && !streamUsed[candidate],
-      .secure where sends[candidate] < limits.sendsPerServer:
+    case .datagram where candidates[candidate].sends < limits.sendsPerServer && !candidates[candidate].isStreamUsed,
+      .secure where candidates[candidate].sends < limits.sendsPerServer:
       return send(to: candidate, now: now, id: id)
     case .datagram, .stream: return connect(candidate, now: now, id: id)
     // What is asked by TLS is asked by nothing else.
@@ -265,11 +252,15 @@ struct Exchange: ~Copyable {
     let candidate = attempt.candidate
     let given = cookies.last { $0.server == candidates[candidate].server }?.cookie
     forget { $0.candidate == candidate }
-    if let given, given != attempt.cookie, attempt.kind == .datagram, sends[candidate] < limits.sendsPerServer {
+    if let given, given != attempt.cookie, attempt.kind == .datagram,
+      candidates[candidate].sends < limits.sendsPerServer
+    {
       candidates[candidate].cookie = given
       return send(to: candidate, now: now, id: id)
     }
-    guard streamUsed[candidate] || attempt.kind == .secure else { return connect(candidate, now: now, id: id) }
+    guard candidates[candidate].isStreamUsed || attempt.kind == .secure else {
+      return connect(candidate, now: now, id: id)
+    }
     return judgeRefusal(.BADCOOKIE, candidate, now: now, id: id)
   }
 
@@ -278,7 +269,7 @@ struct Exchange: ~Copyable {
     _ code: ResponseCode, _ candidate: Int, now: UInt64, id: UInt16
   ) -> Action {
     refusals.append(Refusal(server: candidates[candidate].server, code: code))
-    sends[candidate] = limits.sendsPerServer
+    candidates[candidate].sends = limits.sendsPerServer
     forget { $0.candidate == candidate }
     return proceed(now: now, id: id)
   }
@@ -296,7 +287,7 @@ struct Exchange: ~Copyable {
   private mutating func askNext(now: UInt64, id: UInt16) -> Action {
     guard now < end else { return fail() }
     // What a datagram left unsure is found out of the same server: it is known to be there.
-    if isUnsure[lastCandidate], streamUsed[lastCandidate], mayBeAsked(lastCandidate) {
+    if candidates[lastCandidate].isUnsure, candidates[lastCandidate].isStreamUsed, mayBeAsked(lastCandidate) {
       return send(to: lastCandidate, now: now, id: id)
     }
     for step in 1...candidates.count {
@@ -318,9 +309,9 @@ struct Exchange: ~Copyable {
 
   /// After TCP failed a server is asked by a datagram again if that is how it answers, and not if its datagrams are doubtful.
   private func mayBeAsked(_ candidate: Int) -> Bool {
-    guard sends[candidate] < limits.sendsPerServer else { return false }
-    return !streamUsed[candidate]
-      || isUnsure[candidate] && !isDoubtful[candidate] && !candidates[candidate].byStream
+    guard candidates[candidate].sends < limits.sendsPerServer else { return false }
+    return !candidates[candidate].isStreamUsed
+      || candidates[candidate].isUnsure && !candidates[candidate].isDoubtful && !candidates[candidate].byStream
   }
 
   /// What a server said is told before that another one said nothing.
@@ -333,14 +324,14 @@ struct Exchange: ~Copyable {
     guard now < end else { return fail() }
     let target = candidates[candidate]
     if target.isSecure {
-      sends[candidate] += 1
+      candidates[candidate].sends += 1
       return begin(candidate, .secure, wait: target.wait, now: now, id: id)
     }
     // A server that answered with a wrong id does so again: one datagram more brings nothing.
-    if target.byStream || isDoubtful[candidate] { return connect(candidate, now: now, id: id) }
+    if target.byStream || candidates[candidate].isDoubtful { return connect(candidate, now: now, id: id) }
     // A second try of the same server waits twice as long: the first answer may only have been slow.
-    let wait = min(target.wait << UInt64(sends[candidate]), limits.longestTry)
-    sends[candidate] += 1
+    let wait = min(target.wait << UInt64(candidates[candidate].sends), limits.longestTry)
+    candidates[candidate].sends += 1
     return begin(candidate, .datagram, wait: wait, now: now, id: id)
   }
 
@@ -349,7 +340,7 @@ struct Exchange: ~Copyable {
   /// - Parameter wait: milliseconds until another message follows.
   private mutating func turnToStream(_ candidate: Int, wait: UInt64? = nil, now: UInt64, id: UInt16) -> Action {
     forget { $0.candidate == candidate && $0.kind.isForgeable }
-    guard !streamUsed[candidate] else { return proceed(now: now, id: id) }
+    guard !candidates[candidate].isStreamUsed else { return proceed(now: now, id: id) }
     return connect(candidate, wait: wait, now: now, id: id)
   }
 
@@ -357,7 +348,7 @@ struct Exchange: ~Copyable {
     guard now < end else { return fail() }
     // What is asked by TLS is asked by nothing else, whatever it says: here is the only way to a connection in the clear.
     guard !candidates[candidate].isSecure else { return proceed(now: now, id: id) }
-    streamUsed[candidate] = true
+    candidates[candidate].isStreamUsed = true
     // A connection may have to be made first, which takes as long again.
     let target = candidates[candidate]
     let patience = target.isMeasuredByStream ? min(target.wait << 1, limits.longestTry) : limits.longestTry
@@ -375,7 +366,7 @@ struct Exchange: ~Copyable {
     // By a datagram a server is not asked again for what it did not keep; by TCP it is, which tells whether it does.
     // What is sure of its server already needs neither.
     let isBare =
-      kind == .secure || kind.isForgeable && (isUnsure[candidate] || retreats && sends[candidate] > 1)
+      kind == .secure || kind.isForgeable && (candidates[candidate].isUnsure || retreats && candidates[candidate].sends > 1)
     let bits = isBare || !target.keepsCase ? 0 : letters
     let spelled = UpstreamQuery.spelled(name, by: bits)
     let attempt = Attempt(

@@ -38,7 +38,7 @@ package final class UpstreamPool {
   }
 
   private struct Question: Hashable {
-    var name: [UInt8]
+    var name: Name
     var type: RRType
     /// Of the way on which it is asked.
     var way = 0
@@ -70,7 +70,7 @@ package final class UpstreamPool {
     init(_ pool: UpstreamPool, _ question: Question, _ candidates: [Exchange.Candidate], _ now: UInt64) {
       self.question = question
       exchange = Exchange(
-        (question.name, question.type), candidates: candidates,
+        (question.name.wire, question.type), candidates: candidates,
         letters: Self.letters(question, &pool.random), retreats: question.isSpelled, limits: pool.limits,
         now: now)
     }
@@ -311,8 +311,7 @@ package final class UpstreamPool {
     name: Span<UInt8>, type: RRType, for owner: Owner, by forward: Int? = nil, _ completion: @escaping Completion
   ) {
     let way = forward.map { forwards[$0] } ?? general
-    let question = Question(
-      name: [UInt8](capacity: name.count) { $0.append(contentsOf: name) }, type: type, way: way.number)
+    let question = Question(name: Name(canonical: name), type: type, way: way.number)
     if let flight = flights[question] {
       statistics.joined += 1
       flight.completions.append((owner, completion))
@@ -548,7 +547,7 @@ package final class UpstreamPool {
   /// no client has a say in. Whatever it answers, it lives.
   private func probe(_ server: Int) {
     let zone = zones[server]
-    let question = Question(name: zone?.wire ?? [0], type: zone == nil ? .NS : .SOA, probed: server)
+    let question = Question(name: zone ?? .root, type: zone == nil ? .NS : .SOA, probed: server)
     guard flights[question] == nil else { return }
     let now = time
     let flight = ExchangeInFlight(self, question, [candidate(server, now)], now)

@@ -1,4 +1,8 @@
 import ArgumentParser
+import BridgeProcesses
+import FirewallModel
+import FirewallWorker
+import Glibc
 import Serving
 
 /// The one executable.
@@ -24,7 +28,12 @@ struct Sluice: ParsableCommand {
     ])
 
   static func main() {
-    if let help = HelpOfDefault.text(Array(CommandLine.arguments.dropFirst())) { return print(help) }
+    let words = Array(CommandLine.arguments.dropFirst())
+    // What serve starts itself, several at each start: to read their command line would take longer than all else they do.
+    if words.count > 1, words[0] == "bridge", BridgeStart.Role(rawValue: words[1]) != nil {
+      Glibc.exit(BridgeProcess.run(Array(words.dropFirst()), read: Envelope.read))
+    }
+    if let help = HelpOfDefault.text(words) { return print(help) }
     main(nil)
   }
 }

@@ -16,6 +16,12 @@ struct GrantJournalTests {
       port: 443, opened: opened, until: until)
   }
 
+  private static func text(of entry: JournalEntry) -> String {
+    var octets: [UInt8] = []
+    entry.appendLine(to: &octets)
+    return String(decoding: octets, as: UTF8.self)
+  }
+
   private func inFolder(_ body: (String) throws -> Void) throws {
     let folder = NSTemporaryDirectory() + "sluice-journal-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
@@ -71,7 +77,7 @@ struct GrantJournalTests {
       #expect(lines.first == "sluice-grants 1")
       #expect(lines.dropFirst().filter { $0.split(separator: " ").count == 7 }.count == 3)
       #expect(lines.dropFirst().filter { JournalEntry($0) == nil } == ["until 5", "until 6", "until -"])
-      try "sluice-grants 1\n\(try Self.entry(4).line)".write(toFile: path, atomically: true, encoding: .utf8)
+      try "sluice-grants 1\n\(Self.text(of: try Self.entry(4)))".write(toFile: path, atomically: true, encoding: .utf8)
       #expect(GrantJournal.read(path) == [try Self.entry(4)])
     }
   }

@@ -5,7 +5,7 @@ import LinuxIO
 /// Reads the audit log with its rotated files, compressed or not, oldest first, and follows it.
 ///
 /// Files are read on several threads; events come out in their order. Memory is bounded by some blocks for each thread
-/// and, with a limit, that many lines. A line that is no event is counted, unless what stands before the damage already
+/// and, with a limit, that many lines, or twice `latest` of them where the log is about in order. A line that is no event is counted, unless what stands before the damage already
 /// rules it out, and left out. With `since` or `until`, a file is not read whose first and last lines say that nothing in
 /// it can be meant.
 package struct AuditReader {
@@ -28,6 +28,7 @@ package struct AuditReader {
   private let path: String
   private let filter: CompiledFilter
   private let limit: Int?
+  private let latest: Int?
   private let pieceOctets: Int
   private let threads: Int
   /// Lines that were no event.
@@ -49,6 +50,7 @@ package struct AuditReader {
     files = LogFiles(path: path)
     self.filter = CompiledFilter(filter)
     limit = filter.limit
+    latest = filter.latest
   }
 
   // MARK: - What is there
@@ -111,9 +113,11 @@ package struct AuditReader {
     if limit == 0 { pieces = pieces.filter(\.isTail) }
     var found: [[LogLine]] = []
     var missing = limit
-    let (_, outcome) = try LogScan<LastLines>(pieces, filter, threads: threads).run({ LastLines(limit) }) {
-      found.append($0.suffix(missing))
-      missing -= min($0.count, missing)
+    let (_, outcome) = try LogScan<LastLines>(pieces, filter, threads: threads).run({ [latest] in
+      LastLines(limit, latest: latest)
+    }) { part in
+      found.append(part.lines.filter { $0.number >= part.count - missing }.map(\.line))
+      missing -= min(part.count, missing)
       return missing > 0
     }
     note(outcome)

@@ -29,6 +29,8 @@ package struct LogFilter: Sendable {
   package var until: Date?
   /// The last so many; nil for all.
   package var limit: Int?
+  /// Of the last `limit` all that may be among the latest so many by their time, and maybe others; nil for all.
+  package var latest: Int?
 
   package init(
     server: String? = nil, decision: String? = nil, name: String? = nil, since: Date? = nil, until: Date? = nil,

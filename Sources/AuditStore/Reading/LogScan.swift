@@ -267,25 +267,97 @@ package struct LogCount: LogSink {
   }
 }
 
-/// The last so many events of each piece.
+/// The last so many events of each piece, or of those the ones that can be among the latest by their time.
+///
+/// Memory: twice as many lines as are the latest, where the log's order is about that of time; never more than the last ones.
 struct LastLines: LogSink {
-  private let limit: Int
-  private var lines: [LogLine] = []
-  private var next = 0
-
-  init(_ limit: Int) { self.limit = limit }
-
-  mutating func add(_ line: borrowing LogLine) {
-    guard limit > 0 else { return }
-    guard lines.count == limit else { return lines.append(line.alone()) }
-    lines[next] = line.alone()
-    next = (next + 1) % limit
+  /// What is left of a piece.
+  struct Part: Sendable {
+    /// How many events the piece has, those of `lines` among them.
+    var count = 0
+    /// In the log's order, each with its place in the piece.
+    var lines: [(number: Int, line: LogLine)] = []
   }
 
-  mutating func part(isEnd: Bool) -> [LogLine]? {
-    guard isEnd, !lines.isEmpty else { return nil }
-    let part = Array(lines[next...] + lines[..<next])
-    self = LastLines(limit)
+  private struct Entry {
+    var number: Int
+    var time: Int64
+    var line: LogLine
+  }
+
+  /// How many more lines there are at least when those that do not matter are let go again.
+  private static let slack = 256
+
+  private let limit: Int
+  private let latest: Int
+  private var entries: [Entry] = []
+  private var count = 0
+  /// How many lines are the next reason to let some go: twice as many as were left the last time.
+  private var most: Int
+
+  init(_ limit: Int, latest: Int? = nil) {
+    self.limit = limit
+    self.latest = min(latest ?? limit, limit)
+    most = self.latest + Self.slack
+  }
+
+  /// How many lines are held now.
+  var kept: Int { entries.count }
+
+  mutating func add(_ line: borrowing LogLine) {
+    entries.append(Entry(number: count, time: line.time ?? .min, line: line.alone()))
+    count += 1
+    if entries.count >= most { thin() }
+  }
+
+  /// Lets go what is too far from the end, and each line behind which there are `latest` that are not earlier: whatever is
+  /// the end, those are among the last lines as well.
+  private mutating func thin() {
+    defer { most = 2 * entries.count + Self.slack }
+    entries.removeAll { $0.number < count - limit }
+    guard latest < limit else { return }
+    var later = LeastOf(latest)
+    var kept: [Entry] = []
+    for entry in entries.reversed() where later.insert(entry.time) { kept.append(entry) }
+    entries = kept.reversed()
+  }
+
+  mutating func part(isEnd: Bool) -> Part? {
+    guard isEnd, count > 0, limit > 0 else { return nil }
+    thin()
+    let part = Part(count: count, lines: entries.map { ($0.number, $0.line) })
+    self = LastLines(limit, latest: latest)
     return part
+  }
+}
+
+/// The greatest so many of some numbers, the least of them at hand: a heap.
+private struct LeastOf {
+  private let most: Int
+  private var heap: [Int64] = []
+
+  init(_ most: Int) { self.most = most }
+
+  /// Whether a number is above the least, or there is room; then it is one of them.
+  mutating func insert(_ number: Int64) -> Bool {
+    guard heap.count == most else {
+      heap.append(number)
+      var child = heap.count - 1
+      while child > 0, heap[child] < heap[(child - 1) / 2] {
+        heap.swapAt(child, (child - 1) / 2)
+        child = (child - 1) / 2
+      }
+      return true
+    }
+    guard let least = heap.first, number > least else { return false }
+    heap[0] = number
+    var parent = 0
+    while let child = [2 * parent + 1, 2 * parent + 2].filter({ $0 < most }).min(by: { heap[$0] < heap[$1] }),
+      heap[child] < heap[parent]
+    {
+      heap.swapAt(child, parent)
+      parent = child
+    }
+    return true
   }
 }

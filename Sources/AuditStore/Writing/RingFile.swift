@@ -171,7 +171,7 @@ final class Mapping: Sendable {
 
   /// The file must be at least `octets` long.
   init(_ file: borrowing FileDescriptor, octets: Int) throws(SystemError) {
-    let address = unsafe mmap(nil, octets, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file.raw, 0)
+    let address = unsafe mmap(nil, octets, PROT_READ | PROT_WRITE, MAP_SHARED, file.raw, 0)
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
       throw SystemError(call: "mmap", errno: errno)
     }

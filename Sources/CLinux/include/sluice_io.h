@@ -101,10 +101,20 @@ int sluice_udp_adopt(int fd, int tells_interface, int *told);
 /// A second descriptor of the same file, closed on exec; or a negative errno.
 int sluice_duplicate(int fd);
 
-/// A UDP or TCP socket, non-blocking and close-on-exec, connected (or, for TCP, connecting) to `endpoint`. TCP has
-/// TCP_NODELAY, and a TCP_USER_TIMEOUT of two seconds.
-/// Returns a descriptor or a negative errno.
-int sluice_connect(struct sluice_endpoint endpoint, int stream);
+/// A UDP socket without a port, non-blocking and close-on-exec. Returns a descriptor or a negative errno.
+int sluice_udp_new(int is_v6);
+
+/// Connects such a socket: the kernel draws a port, as for a new one, and no other sender's datagram is seen. Returns 0 or an
+/// errno.
+int sluice_udp_connect(int fd, struct sluice_endpoint endpoint);
+
+/// Gives up peer and port, and whatever came there and was not read. Returns 0 or an errno; after an error the socket is
+/// of no use.
+int sluice_udp_disconnect(int fd);
+
+/// A TCP socket, non-blocking and close-on-exec, connecting to `endpoint`, with TCP_NODELAY and a TCP_USER_TIMEOUT of two
+/// seconds. Returns a descriptor or a negative errno.
+int sluice_connect(struct sluice_endpoint endpoint);
 
 /// SO_ERROR of a socket that was connecting: 0, or what connecting or asking for it failed with.
 int sluice_socket_error(int fd);

@@ -14,10 +14,9 @@ package enum PublicSuffix {
 
   /// What `*.suffix` (`deep` false) or `**.suffix` (`deep` true) would cover.
   package static func coverage(ofWildcardOver suffix: Name, deep: Bool) -> Coverage {
-    let labels = labels(of: suffix)
-    guard labels.count > 1 else { return .publicSuffix }
-    let marks = rules[labels.joined(separator: ".")] ?? []
-    let parent = rules[labels.dropFirst().joined(separator: ".")] ?? []
+    let keys = keys(of: suffix)
+    guard keys.count > 2 else { return .publicSuffix }
+    let (marks, parent) = (marks(keys[0]), marks(keys[1]))
     let below: Marks = deep ? [.icannBelow, .icannChild] : [.icannChild]
     if marks.isDisjoint(with: .icannException), marks.contains(.icann) || parent.contains(.icannWildcard) {
       return .publicSuffix
@@ -36,9 +35,9 @@ package enum PublicSuffix {
 
   /// The name under a public or shared suffix that one owner holds, or nil when `name` is such a suffix itself.
   package static func registrableDomain(of name: Name) -> Name? {
-    let labels = labels(of: name)
-    var start = labels.count - 1
-    for index in labels.indices where isSuffix(labels[index...]) {
+    let keys = keys(of: name)
+    var start = keys.count - 2
+    for index in keys.indices.dropLast() where isSuffix(keys[index], below: keys[index + 1]) {
       start = index
       break
     }
@@ -46,16 +45,31 @@ package enum PublicSuffix {
     return (1..<start).reduce(name) { domain, _ in domain.parent ?? domain }
   }
 
-  private static func isSuffix(_ labels: ArraySlice<String>) -> Bool {
-    let marks = rules[labels.joined(separator: ".")] ?? []
+  private static func isSuffix(_ key: UInt64, below parentKey: UInt64) -> Bool {
+    let (marks, parent) = (marks(key), marks(parentKey))
     if marks.contains(.icannException) { return false }
-    let parent = rules[labels.dropFirst().joined(separator: ".")] ?? []
     return marks.contains(.icann) || marks.contains(.hosting) || parent.contains(.icannWildcard)
       || parent.contains(.hostingWildcard)
   }
 
-  private static func labels(of name: Name) -> [String] {
-    name == .root ? [] : name.description.split(separator: ".").map(String.init)
+  private static func marks(_ key: UInt64) -> Marks { rules[key] ?? [] }
+
+  // MARK: - The rules
+
+  /// What stands for the root in the rules.
+  private static let rootKey: UInt64 = 0
+
+  /// What stands for a name in the rules: a hash of the process's own seed, of one label after the other from the right.
+  /// Ten thousand of 64 bits are never the same.
+  private static func key(_ label: Span<UInt8>, below parent: UInt64) -> UInt64 {
+    NameHash.mix(NameHash.ofProcess(label) ^ NameHash.mix(parent))
+  }
+
+  /// The keys of a name and of every name above it, the root's last.
+  private static func keys(of name: Name) -> [UInt64] {
+    var keys = [rootKey]
+    for label in name.labels.reversed() { keys.append(key(label.span, below: keys[keys.count - 1])) }
+    return keys.reversed()
   }
 
   private struct Marks: OptionSet {
@@ -72,37 +86,51 @@ package enum PublicSuffix {
     static let hostingBelow = Marks(rawValue: 256)
   }
 
-  private static let rules: [String: Marks] = {
-    var rules: [String: Marks] = [:]
-    read(icannRules, hosting: false, into: &rules)
-    read(privateRules + " " + moreHosting, hosting: true, into: &rules)
+  private static let rules: [UInt64: Marks] = {
+    var rules: [UInt64: Marks] = [:]
+    rules.reserveCapacity(16_384)
+    read(Array(icannRules.utf8), hosting: false, into: &rules)
+    read(Array((privateRules + " " + moreHosting).utf8), hosting: true, into: &rules)
     return rules
   }()
 
-  private static func read(_ text: String, hosting: Bool, into rules: inout [String: Marks]) {
-    var parent = ""
-    for word in text.split(whereSeparator: { $0 == " " || $0 == "\n" }) {
-      if word.hasSuffix(":") {
-        parent = String(word.dropLast())
-      } else if word == "*" {
-        rules[parent, default: []].insert(hosting ? .hostingWildcard : .icannWildcard)
+  /// Reads `parent: word word`, where a word is a rule below the parent, `*`, or an exception that begins with `!`.
+  ///
+  /// Octets, not characters: it is done once in each process that reads a wildcard, and as text it was half of the start.
+  private static func read(_ text: [UInt8], hosting: Bool, into rules: inout [UInt64: Marks]) {
+    let isBlank = { (octet: UInt8) in octet == UInt8(ascii: " ") || octet == UInt8(ascii: "\n") }
+    var parent = [rootKey]
+    for word in text.split(whereSeparator: isBlank) {
+      guard let last = parent.last else { return }
+      if word.last == UInt8(ascii: ":") {
+        parent = keys(of: word.dropLast(), below: [rootKey])
+      } else if word.first == UInt8(ascii: "*"), word.count == 1 {
+        rules[last, default: []].insert(hosting ? .hostingWildcard : .icannWildcard)
         markAncestors(of: parent, hosting, &rules)
-      } else if word.hasPrefix("!") {
-        if !hosting { rules["\(word.dropFirst()).\(parent)", default: []].insert(.icannException) }
+      } else if word.first == UInt8(ascii: "!") {
+        guard !hosting, let exception = keys(of: word.dropFirst(), below: parent).last else { continue }
+        rules[exception, default: []].insert(.icannException)
       } else {
-        rules["\(word).\(parent)", default: []].insert(hosting ? .hosting : .icann)
-        rules[parent, default: []].insert(hosting ? .hostingChild : .icannChild)
-        markAncestors(of: "\(word).\(parent)", hosting, &rules)
+        let rule = keys(of: word, below: parent)
+        rules[rule[rule.count - 1], default: []].insert(hosting ? .hosting : .icann)
+        rules[last, default: []].insert(hosting ? .hostingChild : .icannChild)
+        markAncestors(of: rule, hosting, &rules)
       }
     }
   }
 
-  private static func markAncestors(of rule: String, _ hosting: Bool, _ rules: inout [String: Marks]) {
-    var rest = Substring(rule)
-    while let dot = rest.firstIndex(of: ".") {
-      rest = rest[rest.index(after: dot)...]
-      rules[String(rest), default: []].insert(hosting ? .hostingBelow : .icannBelow)
+  /// The keys of `parents`, which end with that of the parent, and of the labels below it.
+  private static func keys(of labels: ArraySlice<UInt8>, below parents: [UInt64]) -> [UInt64] {
+    var keys = parents
+    for label in labels.split(separator: UInt8(ascii: ".")).reversed() {
+      keys.append(key(label.span, below: keys[keys.count - 1]))
     }
+    return keys
+  }
+
+  /// - Parameter keys: of the root, every name above a rule, and the rule.
+  private static func markAncestors(of keys: [UInt64], _ hosting: Bool, _ rules: inout [UInt64: Marks]) {
+    for key in keys.dropFirst().dropLast() { rules[key, default: []].insert(hosting ? .hostingBelow : .icannBelow) }
   }
 
   /// Hosting and tunnels that lend out names and are not, or not in every release, in the list.

@@ -1,9 +1,12 @@
-import Synchronization
+public import Synchronization
 
 /// Messages from any thread to the thread of one reactor. Only the first of a burst wakes it.
+///
+/// Inlinable, so that no message passes through the generic form.
+@usableFromInline
 package final class Mailbox<Message: Sendable>: Sendable {
-  private let messages = Mutex<[Message]>([])
-  private let wake: WakeCall
+  @usableFromInline let messages = Mutex<[Message]>([])
+  @usableFromInline let wake: WakeCall
 
   package init() throws(SystemError) {
     wake = try WakeCall()
@@ -13,6 +16,7 @@ package final class Mailbox<Message: Sendable>: Sendable {
   package var readiness: Int32 { wake.descriptor }
 
   /// Puts a message behind the others, from any thread, and wakes the reactor where it was the first.
+  @inlinable
   package func post(_ message: Message) {
     let wasEmpty = messages.withLock { messages in
       messages.append(message)
@@ -24,6 +28,7 @@ package final class Mailbox<Message: Sendable>: Sendable {
   }
 
   /// Takes everything that waits, oldest first.
+  @inlinable
   package func drain() -> [Message] {
     wake.take()
     return messages.withLock { messages in

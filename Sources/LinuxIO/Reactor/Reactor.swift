@@ -10,7 +10,7 @@ package struct ReadyEvents: Sendable {
 
 /// Names a timer of one reactor, so that it can be cancelled.
 package struct TimerID: Hashable, Sendable {
-  fileprivate var number: UInt64
+  fileprivate var key: TimerHeap.Key
 }
 
 /// An epoll loop on one thread: descriptors, timers, mailboxes. It sleeps until one of them has something to say.
@@ -101,15 +101,16 @@ package final class Reactor {
 
   /// Runs `work` once, at `time` or as soon after it as the thread is free.
   package func schedule(at time: MonotonicTime, _ work: @escaping () -> Void) -> TimerID {
-    TimerID(number: timers.insert(time, work))
+    TimerID(key: timers.insert(time, work))
   }
 
   /// The timer's work is not done any more; nothing happens where it was done, or cancelled before.
   package func cancel(_ timer: TimerID) {
-    timers.cancel(timer.number)
+    timers.cancel(timer.key)
   }
 
   /// Handles messages of `mailbox` from now on.
+  @inlinable
   package func attach<Message>(
     _ mailbox: Mailbox<Message>, _ handler: @escaping (Message) -> Void
   ) throws(SystemError) {

@@ -96,21 +96,36 @@ package enum Sockets {
 
   /// A non-blocking UDP socket on a port of the kernel's choice, connected, so that no other host's datagram is seen.
   package static func connectUDP(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
-    try connect(address, stream: 0)
+    let socket = try unconnectedUDP(isV6: address.isV6)
+    try connect(socket.raw, to: address)
+    return socket
   }
+
+  /// A non-blocking UDP socket without a port.
+  package static func unconnectedUDP(isV6: Bool) throws(SystemError) -> FileDescriptor {
+    let fd = sluice_udp_new(isV6 ? 1 : 0)
+    guard fd >= 0 else { throw SystemError(call: "socket", errno: -fd) }
+    return FileDescriptor(fd)
+  }
+
+  /// Connects a UDP socket that has no port; the kernel draws one.
+  package static func connect(_ socket: Int32, to address: SocketAddress) throws(SystemError) {
+    let error = sluice_udp_connect(socket, address.endpoint)
+    guard error == 0 else { throw SystemError(call: "connect", errno: error) }
+  }
+
+  /// Gives up the port and the peer of a connected UDP socket, with all that came there; false where the socket can only be
+  /// closed.
+  package static func disconnect(_ socket: Int32) -> Bool { sluice_udp_disconnect(socket) == 0 }
 
   /// A non-blocking TCP socket; writable once it is connected. What is written leaves at once (TCP_NODELAY), and a connection by
   /// which nothing has been acknowledged for two seconds ends (TCP_USER_TIMEOUT, tcp(7)).
   package static func connectTCP(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
-    try connect(address, stream: 1)
+    let fd = sluice_connect(address.endpoint)
+    guard fd >= 0 else { throw SystemError(call: "connect", errno: -fd) }
+    return FileDescriptor(fd)
   }
 
   /// What came of connecting: 0, or an error number.
   package static func failure(of socket: Int32) -> Int32 { sluice_socket_error(socket) }
-
-  private static func connect(_ address: SocketAddress, stream: Int32) throws(SystemError) -> FileDescriptor {
-    let fd = sluice_connect(address.endpoint, stream)
-    guard fd >= 0 else { throw SystemError(call: "connect", errno: -fd) }
-    return FileDescriptor(fd)
-  }
 }

@@ -3,6 +3,7 @@ import Glibc
 
 /// An eventfd: a thread sleeps on it, or polls it beside other descriptors, and any thread may call. It wakes no other
 /// process that has the thread's sockets.
+@usableFromInline
 package final class WakeCall: Sendable {
   private let event: FileDescriptor
 
@@ -16,10 +17,10 @@ package final class WakeCall: Sendable {
   package var descriptor: Int32 { event.raw }
 
   /// Makes the descriptor readable until it is drained.
-  package func call() { sluice_eventfd_post(event.raw) }
+  @usableFromInline package func call() { sluice_eventfd_post(event.raw) }
 
   /// Takes all calls there were.
-  package func take() { sluice_eventfd_take(event.raw) }
+  @usableFromInline package func take() { sluice_eventfd_take(event.raw) }
 
   /// Sleeps until a call, or for so many milliseconds, and takes the calls.
   package func wait(milliseconds: Int?) {

@@ -20,8 +20,8 @@ enum EventMembers {
     case .any: members.append(.ports, ["any"])
     case .ports(let ports): members.append(.ports, ports: ports.map { ($0.port, $0.transport.name) })
     }
-    members.append(.ttl, answer.ttl)
-    members.append(.lifetime, lifetime)
+    members.append(.ttl, number: UInt64(answer.ttl))
+    members.append(.lifetime, number: UInt64(lifetime))
     members.append(.upstream, upstream)
     if answer.recordsCut > 0 { members.append(.recordsCut, answer.recordsCut) }
     return members

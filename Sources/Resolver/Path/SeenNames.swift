@@ -68,9 +68,7 @@ struct SeenNames {
   }
 
   private static func hash(_ name: [UInt8]) -> Int {
-    var hasher = Hasher()
-    hasher.combine(name)
-    return hasher.finalize()
+    Int(truncatingIfNeeded: NameHash.ofProcess(name.span))
   }
 
   /// Forgets the patterns that were used the longest ago, an eighth of what may be known at a time.

@@ -744,9 +744,8 @@ package struct ResolutionEngine: ~Copyable {
   }
 
   private static func key(of question: PendingQuery) -> GrantLedger.Key {
-    let name = question.name
-    return GrantLedger.Key(
-      server: question.state.firewallIndex, name: Name(canonical: name.span), type: question.type)
+    GrantLedger.Key(
+      server: question.state.firewallIndex, name: Name(canonical: question.name), type: question.type)
   }
 
   private static func scrubber(

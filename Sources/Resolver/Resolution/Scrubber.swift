@@ -173,18 +173,19 @@ package struct Scrubber {
     _ found: [Record], _ message: Span<UInt8>, behind chain: [[UInt8]]
   ) throws(ScrubError) -> [(address: IPAddress, ttl: UInt32)] {
     var addresses: [(address: IPAddress, ttl: UInt32)] = []
+    // Most answers are short: looking through them costs less than hashing.
     var known: Set<IPAddress> = []
+    let isLong = found.count > 16
     for record in found {
       guard let address = IPAddress(octets: message.extracting(record.header.rdata)) else { throw .invalid }
-      if known.insert(address).inserted { addresses.append((address, record.header.ttl)) }
+      let isNew = isLong ? known.insert(address).inserted : !addresses.contains { $0.address == address }
+      if isNew { addresses.append((address, record.header.ttl)) }
     }
+    guard !addresses.allSatisfy({ admitsAddress($0.address, chain) }) else { return addresses }
     let refused = addresses.map(\.address).filter { !admitsAddress($0, chain) }
-    guard refused.isEmpty else {
-      let others = addresses.map(\.address).filter { admitsAddress($0, chain) }
-      throw .notPublic(
-        refused: Array(refused.prefix(Self.maxAddresses)), others: Array(others.prefix(Self.maxAddresses)))
-    }
-    return addresses
+    let others = addresses.map(\.address).filter { admitsAddress($0, chain) }
+    throw .notPublic(
+      refused: Array(refused.prefix(Self.maxAddresses)), others: Array(others.prefix(Self.maxAddresses)))
   }
 
   /// NXDOMAIN or NODATA: kept for min(SOA TTL, SOA MINIMUM), and not at all without an SOA (RFC 2308 section 5).

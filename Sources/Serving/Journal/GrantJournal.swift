@@ -1,3 +1,4 @@
+import AuditLog
 import FirewallModel
 package import DNSWire
 package import IPNetwork
@@ -34,8 +35,22 @@ package struct JournalEntry: Hashable, Sendable {
     self.until = until
   }
 
-  /// `server name type address transport port opened`, single blanks between.
-  var line: String { "\(server) \(name) \(type) \(address) \(transport) \(port) \(opened)\n" }
+  /// Appends `server name type address transport port opened`, single blanks between, and the line's end.
+  func appendLine(to octets: inout [UInt8]) {
+    let blank = UInt8(ascii: " ")
+    octets.append(contentsOf: server.utf8)
+    octets.append(blank)
+    NameWire.appendPresentation(name.wire.span, to: &octets)
+    octets.append(blank)
+    octets.append(contentsOf: type.description.utf8)
+    octets.append(blank)
+    address.appendText(to: &octets)
+    for number in [UInt64(transport), UInt64(port), opened] {
+      octets.append(blank)
+      octets.append(decimal: number)
+    }
+    octets.append(UInt8(ascii: "\n"))
+  }
 
   /// Reads a line without its end; nil for anything that no journal has.
   init?(_ line: some StringProtocol) {
@@ -116,11 +131,11 @@ package final class GrantJournal {
     mutating func add(_ entries: [JournalEntry]) {
       for entry in entries {
         if end != .some(entry.until) {
-          octets.append(contentsOf: GrantJournal.line(ofEnd: entry.until).utf8)
+          GrantJournal.append(end: entry.until, to: &octets)
           end = .some(entry.until)
           count += 1
         }
-        octets.append(contentsOf: entry.line.utf8)
+        entry.appendLine(to: &octets)
         count += 1
       }
     }
@@ -131,7 +146,11 @@ package final class GrantJournal {
     }
   }
 
-  private static func line(ofEnd until: UInt64?) -> String { endWord + (until.map { "\($0)" } ?? "-") + "\n" }
+  private static func append(end until: UInt64?, to octets: inout [UInt8]) {
+    octets.append(contentsOf: endWord.utf8)
+    if let until { octets.append(decimal: until) } else { octets.append(UInt8(ascii: "-")) }
+    octets.append(UInt8(ascii: "\n"))
+  }
 
   private static let endWord = "until "
 

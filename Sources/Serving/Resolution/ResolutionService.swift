@@ -357,7 +357,9 @@ final class ResolutionService {
     }
     let text = token.map { (server: question.state.name, token: $0) }
     let isDatagram = question.source.isDatagram
-    let room = isDatagram ? ReplyWriter.maxDatagram : ReplyWriter.streamRoom(question.message.count, answer)
+    // A kilobyte that is not needed costs more than the rest of the reply.
+    let room = min(
+      ReplyWriter.streamRoom(question.message.count, answer), isDatagram ? ReplyWriter.maxDatagram : .max)
     let message = question.message
     let octets = [UInt8](capacity: room) { out in
       ReplyWriter(question.query, now: clock.monotonic, isDatagram: isDatagram).answer(

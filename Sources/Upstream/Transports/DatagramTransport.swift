@@ -1,36 +1,54 @@
 import Glibc
 import LinuxIO
 
-/// UDP. Every message has a connected socket of its own, with a port that the kernel draws (RFC 5452 section 9.2).
+/// UDP. Every message has a port of its own that the kernel draws, on a connected socket (RFC 5452 section 9.2).
 final class DatagramTransport: UpstreamTransport {
   private let reactor: Reactor
+  private let sockets: DatagramSockets
   private var buffer = [UInt8](repeating: 0, count: 4096)
 
   init(_ reactor: Reactor) {
     self.reactor = reactor
+    sockets = DatagramSockets(reactor)
   }
 
   func send(_ message: [UInt8], to server: UpstreamServer, deadline: MonotonicTime, for client: any TransportClient)
     -> any TransportCall
   {
-    let call = SocketCall(reactor, deadline: deadline, for: client)
-    call.open(server, by: Sockets.connectUDP, writable: false) { [self] in receive(call) }
-    guard call.isOpen else { return call }
-    // What the kernel refuses is lost like a datagram on the way: the timer covers both.
-    let sent = unsafe message.withUnsafeBytes {
-      // The pointer is the message's own and count its octets.
-      unsafe Glibc.send(call.socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+    let call = DatagramCall(self, client)
+    do throws(SystemError) {
+      let socket = try sockets.take(for: SocketAddress(server)) { [unowned self] in receive($0) }
+      (call.socket, socket.call) = (socket, call)
+    } catch {
+      arm(call, at: reactor.now, .unreachable)
+      return call
     }
-    if sent == message.count { client.transmitted() }
+    arm(call, at: deadline, .timeout)
+    if Self.send(message, call.socket) { client.transmitted() }
     return call
   }
 
-  private func receive(_ call: SocketCall) {
+  /// What the kernel refuses is lost like a datagram on the way: the timer covers both. But an error may be that of what the
+  /// socket sent before (`ECONNREFUSED`), which was under way when the socket changed hands, and is told once.
+  private static func send(_ message: [UInt8], _ socket: DatagramSocket?) -> Bool {
+    guard let socket else { return false }
+    for _ in 0..<2 {
+      let sent = unsafe message.withUnsafeBytes {
+        // The pointer is the message's own and count its octets.
+        unsafe Glibc.send(socket.descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+      }
+      if sent == message.count { return true }
+    }
+    return false
+  }
+
+  private func receive(_ socket: DatagramSocket) {
     // A bounded number of datagrams a turn: a flood of wrong ones must not hold the thread.
-    for _ in 0..<16 where call.isOpen {
+    for _ in 0..<16 {
+      guard let client = socket.call?.client else { return }
       let count = unsafe buffer.withUnsafeMutableBytes {
         // The kernel writes count octets at the most, and with MSG_TRUNC tells how many there were.
-        unsafe recv(call.socket, $0.baseAddress, $0.count, Int32(MSG_TRUNC))
+        unsafe recv(socket.descriptor, $0.baseAddress, $0.count, Int32(MSG_TRUNC))
       }
       // ECONNREFUSED and the like come of ICMP, which any host can send: waiting goes on (threats U6).
       guard count >= 0 else {
@@ -39,7 +57,38 @@ final class DatagramTransport: UpstreamTransport {
       }
       // More than we can hold is cut: as good as TC, so TCP is next.
       if count > buffer.count { buffer[2] |= 0x02 }
-      call.client.received(buffer.span.extracting(0..<min(count, buffer.count)))
+      client.received(buffer.span.extracting(0..<min(count, buffer.count)))
     }
   }
+
+  fileprivate func arm(_ call: DatagramCall, at time: MonotonicTime, _ failure: TransportFailure) {
+    call.timer = reactor.schedule(at: time) { [self] in
+      call.timer = nil
+      end(call)
+      call.client.failed(failure)
+    }
+  }
+
+  fileprivate func end(_ call: DatagramCall) {
+    if let timer = call.timer { reactor.cancel(timer) }
+    call.timer = nil
+    guard let socket = call.socket else { return }
+    (call.socket, socket.call) = (nil, nil)
+    sockets.give(back: socket)
+  }
+}
+
+/// A datagram on its way, and the wait for what comes back.
+final class DatagramCall: TransportCall {
+  let client: any TransportClient
+  fileprivate let transport: DatagramTransport
+  /// Nil once it ended.
+  fileprivate var socket: DatagramSocket?
+  fileprivate var timer: TimerID?
+
+  fileprivate init(_ transport: DatagramTransport, _ client: any TransportClient) {
+    (self.transport, self.client) = (transport, client)
+  }
+
+  func end() { transport.end(self) }
 }

@@ -10,7 +10,7 @@ struct CacheCommand: ParsableCommand {
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "List answers: type, code, remaining seconds, hits, addresses, chain.",
+      commandName: "list", abstract: "List answers: type, code, remaining seconds, hits, addresses, chain.",
       discussion: """
         Examples:
           sluice cache list --server github-mcp
@@ -28,7 +28,8 @@ struct CacheCommand: ParsableCommand {
   }
 
   struct Show: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show what a server's cache holds for a name.")
+    static let configuration = CommandConfiguration(
+      commandName: "show", abstract: "Show what a server's cache holds for a name.")
 
     @OptionGroup var control: ControlOption
     @Argument(help: "The server.", completion: ServerNames.completion) var server: String
@@ -47,7 +48,7 @@ struct CacheCommand: ParsableCommand {
 
   struct Flush: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Forget answers, and close what only they kept open.",
+      commandName: "flush", abstract: "Forget answers, and close what only they kept open.",
       discussion: """
         Of one server, or of every one with --all; where neither is given it asks, or ends with 64 where there is no \
         terminal. Connections to addresses that close are cut where `firewall.cut-flows` says so.

@@ -22,7 +22,7 @@ struct FirewallCommand: ParsableCommand {
     subcommands: [Print.self, Install.self, Remember.self, Remove.self, Diff.self, Release.self])
 
   struct Print: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Print the ruleset as nft text.")
+    static let configuration = CommandConfiguration(commandName: "print", abstract: "Print the ruleset as nft text.")
     @OptionGroup var configuration: ConfigurationOption
 
     func run() throws {
@@ -33,7 +33,7 @@ struct FirewallCommand: ParsableCommand {
 
   struct Install: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Install the ruleset in one transaction.",
+      commandName: "install", abstract: "Install the ruleset in one transaction.",
       discussion: """
         With --state, as sluice-firewall.service has it at boot, what keeps the configuration from being read lets \
         nothing out: the rules that were last in force are installed from that folder. Exits with 1 where there are none \
@@ -57,7 +57,7 @@ struct FirewallCommand: ParsableCommand {
 
   struct Remember: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Remember the ruleset for a boot at which the configuration is broken.",
+      commandName: "remember", abstract: "Remember the ruleset for a boot at which the configuration is broken.",
       discussion: """
         Writes what `install --state` falls back to: the ruleset of the configuration as it stands, without static \
         prefixes that have an end (`until:`). A configuration that is broken leaves what was remembered. \
@@ -73,7 +73,8 @@ struct FirewallCommand: ParsableCommand {
   }
 
   struct Remove: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Remove the table with everything in it.")
+    static let configuration = CommandConfiguration(
+      commandName: "remove", abstract: "Remove the table with everything in it.")
     @OptionGroup var configuration: ConfigurationOption
 
     func run() throws {
@@ -83,6 +84,7 @@ struct FirewallCommand: ParsableCommand {
 
   struct Diff: ParsableCommand {
     static let configuration = CommandConfiguration(
+      commandName: "diff",
       abstract: "Show what differs between the kernel's table and the one that the configuration wants.",
       discussion: "Lines with - are in the kernel only, lines with + are wanted only. Exit 0: no difference; 1: some.")
     @OptionGroup var configuration: ConfigurationOption
@@ -114,7 +116,7 @@ struct FirewallCommand: ParsableCommand {
 
   struct Release: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Open a network that a policy governed once and none governs any more.",
+      commandName: "release", abstract: "Open a network that a policy governed once and none governs any more.",
       discussion: """
         Such a network stays closed, over restarts and reboots, until it is released: a policy that was removed by mistake \
         opens nothing. `sluice status` and `sluice doctor` list them; what they send is `network-held` in the log. \

@@ -67,7 +67,7 @@ struct LogCommand: ParsableCommand {
     }
     // The newest by their time may have been written before others.
     let lookback = limit.map(Self.lookback)
-    try source.read(selection.filter, limit: lookback) { reader throws(AuditStoreError) in
+    try source.read(selection.filter, limit: lookback, latest: limit) { reader throws(AuditStoreError) in
       var order = LogOrder(reach: max(lookback ?? 0, Self.leastLookback))
       let position = try reader.readBatches { batch in
         if json, limit == nil {

@@ -45,13 +45,15 @@ struct LogSource: ParsableArguments {
   /// - Parameters:
   ///   - filter: the times of the options come to it.
   ///   - limit: the last so many; nil for all.
+  ///   - latest: of those all that may be among the latest so many by their time; nil for all.
   func read(
-    _ filter: LogFilter, limit: Int? = nil, _ body: (inout AuditReader) throws(AuditStoreError) -> Void
+    _ filter: LogFilter, limit: Int? = nil, latest: Int? = nil,
+    _ body: (inout AuditReader) throws(AuditStoreError) -> Void
   ) throws {
     var filter = filter
     filter.since = try interval().since
     filter.until = try interval().until
-    filter.limit = limit
+    (filter.limit, filter.latest) = (limit, latest)
     try read(as: filter, body)
   }
 

@@ -76,7 +76,8 @@ struct AllowCommand: ParsableCommand {
   }
 
   struct List: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show what is allowed for a time, by whom, and why.")
+    static let configuration = CommandConfiguration(
+      commandName: "list", abstract: "Show what is allowed for a time, by whom, and why.")
 
     @OptionGroup var control: ControlOption
     @Option(help: "Only this server.", completion: ServerNames.completion) var server: String?
@@ -103,7 +104,7 @@ struct AllowCommand: ParsableCommand {
 
   struct Withdraw: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "End permits before their time; what only they kept open closes.",
+      commandName: "withdraw", abstract: "End permits before their time; what only they kept open closes.",
       discussion: """
         Examples:
           sluice allow withdraw 3

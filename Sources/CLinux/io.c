@@ -358,7 +358,7 @@ int sluice_connect(struct sluice_endpoint endpoint, int stream) {
     if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &omit, sizeof omit);
     else setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &omit, sizeof omit);
   }
-  if (stream == 2) {
+  if (stream) {
     int on = 1;
     unsigned milliseconds = 2000;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -18,54 +18,6 @@ import DNSWire
 /// upstream that is slow is heard until the time of the whole is up. A wrong answer is counted and ignored, and waiting
 /// goes on. A server that is asked by TLS is asked by nothing else, whatever comes of it.
 struct Exchange: ~Copyable {
-  /// A message to be sent, and how long to wait for its answer. Times are nanoseconds of the monotonic clock.
-  struct Sending: Equatable {
-    /// By which the exchange is told what comes of it.
-    var attempt: Int
-    var server: Int
-    var kind: TransportKind
-    var message: [UInt8]
-    /// When `lapsed` is to be told.
-    var lapse: UInt64
-    /// Whether that is before the server has been waited for.
-    var isHedged: Bool
-    /// When nothing is waited for any more.
-    var deadline: UInt64
-  }
-
-  enum Action: Equatable {
-    /// Keep waiting.
-    case wait
-    case send(Sending)
-    /// Two ways at once.
-    case sendBoth(Sending, Sending)
-    case finish(message: [UInt8], server: Int, attempt: Int)
-    case fail(UpstreamFailure)
-  }
-
-  /// What the edge knows of a server: how long to wait for it, and whether it takes EDNS. Milliseconds.
-  struct Candidate {
-    var server: Int
-    var wait: UInt64
-    var withEDNS: Bool
-    /// Whether its datagrams are not to be believed for now.
-    var byStream = false
-    /// Whether it is asked by TLS alone.
-    var isSecure = false
-    /// After how many milliseconds another one is asked as well, the first time; nil where it is waited for.
-    var hedge: UInt64?
-    /// After how many milliseconds of TCP, where that is to show what a datagram left unsure, the server is asked a bare
-    /// question as well; nil for as long as TCP is waited for.
-    var proof: UInt64?
-    /// Whether it answers in the case in which it is asked.
-    var keepsCase = true
-    /// What is sent as its cookie: the client's part, and the server's where it gave one; nothing where it takes none.
-    var cookie: [UInt8] = []
-
-    /// Whether an answer without a cookie is none of its own.
-    var givesCookies: Bool { cookie.count > UpstreamQuery.clientCookieCount }
-  }
-
   private struct Attempt {
     var number: Int
     var candidate: Int
@@ -84,12 +36,6 @@ struct Exchange: ~Copyable {
     /// All of it is right but the case, or a cookie is missing: what is asked again by another way will show.
     case unsure
     case answer
-  }
-
-  /// What a server said instead of an answer.
-  struct Refusal: Equatable {
-    var server: Int
-    var code: ResponseCode
   }
 
   let name: [UInt8]
@@ -432,7 +378,10 @@ struct Exchange: ~Copyable {
     // What is asked by TLS is asked by nothing else, whatever it says: here is the only way to a connection in the clear.
     guard !candidates[candidate].isSecure else { return proceed(now: now, id: id) }
     streamUsed[candidate] = true
-    return begin(candidate, .stream, wait: wait ?? limits.longestTry, now: now, id: id)
+    // A connection may have to be made first, which takes as long again.
+    let target = candidates[candidate]
+    let longest = target.isMeasuredByStream ? min(target.wait << 1, limits.longestTry) : limits.longestTry
+    return begin(candidate, .stream, wait: wait ?? longest, now: now, id: id)
   }
 
   /// - Parameter wait: milliseconds.

@@ -416,9 +416,10 @@ package final class UpstreamPool {
   }
 
   private func candidate(_ server: Int, _ now: UInt64) -> Exchange.Candidate {
-    Exchange.Candidate(
+    let isStream = servers[server].scheme == .tcp
+    return Exchange.Candidate(
       server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
-      byStream: servers[server].scheme == .tcp || watches[server].asksByStream(now: now),
+      byStream: isStream || watches[server].asksByStream(now: now), isMeasuredByStream: isStream,
       isSecure: servers[server].isSecure, proof: health[server].proof(limits),
       keepsCase: letters[server].keepsCase(now: now),
       cookie: cookies[server].octets(now: now))

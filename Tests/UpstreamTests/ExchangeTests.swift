@@ -232,6 +232,21 @@ struct ExchangeTests {
     #expect(talk.receive(answer(connected)).description == "finish 0")
   }
 
+  @Test(
+    "an answer by TCP is waited for as long as may be, and where nothing but TCP is asked twice as long as was measured",
+    arguments: [(400, false, 1500), (400, true, 800), (1000, true, 1500)] as [(UInt64, Bool, UInt64)])
+  func streamWait(wait: UInt64, isMeasured: Bool, expected: UInt64) {
+    let candidate = Exchange.Candidate(
+      server: 0, wait: wait, withEDNS: true, byStream: true, isMeasuredByStream: isMeasured)
+    var exchange = Exchange(
+      (Messages.name("www.example.com"), .A), candidates: [candidate], limits: UpstreamLimits(), now: 0)
+    guard case .send(let sent) = exchange.start(now: 0, id: 1) else {
+      Issue.record("nothing is sent")
+      return
+    }
+    #expect(sent.kind == .stream && sent.lapse == expected * 1_000_000)
+  }
+
   @Test("a server without TCP that sent one wrong answer is heard on by its datagram")
   func wrongOnce() {
     var talk = Conversation()

@@ -92,15 +92,21 @@ struct HedgingTests {
       other.stop()
     }
     var limits = Asker.patient
-    limits.exploration = 1_000_000
+    // Each is asked first now and then; a loaded machine is not late.
+    (limits.exploration, limits.shortestHedge) = (2, 100)
     let asker = try Asker([quick, other].map { Asker.server($0.port) }, clients: [:], limits: limits)
-    // Whichever was measured to be faster is asked first.
-    for number in 0..<60 { #expect(try asker.ask("n\(number).example").failure == nil) }
+    /// Whether enough is known of both: what was asked of two may have measured one alone.
+    func isMeasured() -> Bool {
+      let measured = min(quick.arrivals.count, other.arrivals.count) - Int(asker.pool.statistics.hedges)
+      return measured >= LatencyQuantile.fewest
+    }
+    for number in 0..<1000 where !isMeasured() { #expect(try asker.ask("n\(number).example").failure == nil) }
+    try #require(isMeasured())
     let before = asker.pool.statistics.hedges
     for number in 0..<10 { #expect(try asker.ask("z\(number).example").mark == 2) }
     #expect(asker.pool.states.allSatisfy { !$0.isSuspect && $0.isHealthy })
     #expect(asker.pool.statistics.probes == 0)
-    #expect(asker.pool.statistics.hedges - before <= 10)
+    #expect((1...10).contains(asker.pool.statistics.hedges - before))
   }
 
   @Test("each upstream is measured now and then, though another one is faster")

@@ -162,6 +162,22 @@ struct SharedStreamTests {
     #expect(slow == 1 && upstream.connections == 1)
   }
 
+  @Test("a server that is asked by TCP alone and is silent is left as early as any other")
+  func silent() throws {
+    let mute = try upstream { _ in [] }
+    let good = try upstream { [.message($0.plain.answer([2]))] }
+    defer {
+      mute.stop()
+      good.stop()
+    }
+    // The longest try would be over in 20 s.
+    let asker = try asker([mute, good], Asker.limits(first: 100, longest: 20_000))
+    let start = MonotonicTime.now()
+    #expect(try asker.ask().mark == 2)
+    #expect(mute.arrivals.count { !$0.plain.isProbe } == 1)
+    #expect(MonotonicTime.now() < start.adding(milliseconds: 15_000))
+  }
+
   @Test("the next server is asked where one does not listen, and one that listens again is asked again")
   func failover() throws {
     let first = try upstream { [.message($0.plain.answer([1]))] }

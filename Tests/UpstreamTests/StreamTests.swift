@@ -97,6 +97,17 @@ struct StreamTests {
     #expect(upstream.count(overStream: true) == 1)
   }
 
+  @Test("each question may try TCP, however often that came to nothing before")
+  func noPatience() throws {
+    let upstream = try truncating { _ in [.reset] }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    for number in 1...8 {
+      #expect(try asker.ask("n\(number).example").failure == .network)
+      #expect(upstream.count(overStream: true) == number)
+    }
+  }
+
   @Test("when TCP fails the next upstream is asked")
   func failover() throws {
     let broken = try truncating { _ in [.reset] }

@@ -101,8 +101,8 @@ int sluice_udp_adopt(int fd, int tells_interface, int *told);
 /// A second descriptor of the same file, closed on exec; or a negative errno.
 int sluice_duplicate(int fd);
 
-/// A UDP or TCP socket, non-blocking and close-on-exec, connected (or, for TCP, connecting) to `endpoint`. With 2 for
-/// `stream` it is a TCP connection that stays: TCP_NODELAY, and TCP_USER_TIMEOUT of two seconds.
+/// A UDP or TCP socket, non-blocking and close-on-exec, connected (or, for TCP, connecting) to `endpoint`. TCP has
+/// TCP_NODELAY, and a TCP_USER_TIMEOUT of two seconds.
 /// Returns a descriptor or a negative errno.
 int sluice_connect(struct sluice_endpoint endpoint, int stream);
 

@@ -99,15 +99,10 @@ package enum Sockets {
     try connect(address, stream: 0)
   }
 
-  /// A non-blocking TCP socket; writable once it is connected.
+  /// A non-blocking TCP socket; writable once it is connected. What is written leaves at once (TCP_NODELAY), and a connection by
+  /// which nothing has been acknowledged for two seconds ends (TCP_USER_TIMEOUT, tcp(7)).
   package static func connectTCP(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
     try connect(address, stream: 1)
-  }
-
-  /// The same for a connection that stays: what is written leaves at once (TCP_NODELAY), and a connection by which nothing
-  /// has been acknowledged for two seconds ends (TCP_USER_TIMEOUT, tcp(7)).
-  package static func connectLasting(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
-    try connect(address, stream: 2)
   }
 
   /// What came of connecting: 0, or an error number.

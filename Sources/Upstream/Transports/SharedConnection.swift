@@ -70,7 +70,7 @@ final class SharedConnection {
     isSecure = line.client != nil
     idle = line.client == nil ? Self.idleInTheClear : Self.idle
     do throws(SystemError) {
-      socket = try Sockets.connectLasting(SocketAddress(line.server)).release()
+      socket = try Sockets.connectTCP(SocketAddress(line.server)).release()
       try reactor.register(socket, readable: true, writable: true) { [self] ready in handle(ready) }
       arm(Self.patience, .timeout)
     } catch {

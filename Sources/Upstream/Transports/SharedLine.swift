@@ -3,7 +3,8 @@ import TLS
 
 /// The connections to one server: one that takes messages, and those that only wait for answers.
 ///
-/// Connects when a message is there to be sent, and again after a while where that came to nothing (see `Reconnection`).
+/// Connects when a message is there to be sent; by TLS again only after a while where that came to nothing (see `Reconnection`). In
+/// the clear each message may try, since it turned to TCP for want of anything else and a connection costs little.
 /// A message that was sent by TLS on a connection that ends is not sent again here: its caller decides. In the clear it goes
 /// once more by another one if this one had brought answers: servers end those that have nothing to do, and what is sent
 /// meanwhile is lost (RFC 7766 section 6.2.4).
@@ -93,7 +94,7 @@ final class SharedLine {
   func ended(_ connection: SharedConnection, _ cause: SharedConnection.End, _ calls: [SharedCall]) {
     if connection.hasAnswered {
       reconnection.succeeded()
-    } else if !isIdleEnd(cause, calls) {
+    } else if client != nil, !isIdleEnd(cause, calls) {
       reconnection.failed(now: reactor.time.nanoseconds)
     }
     if current === connection { current = nil }

@@ -32,11 +32,6 @@ class SocketCall: TransportCall {
     }
   }
 
-  /// Has the reactor tell of room in the socket as well, or not.
-  func wait(writable: Bool) {
-    reactor.modify(socket, readable: true, writable: writable)
-  }
-
   func end() {
     if let timer { reactor.cancel(timer) }
     timer = nil

@@ -18,26 +18,6 @@ import DNSWire
 /// upstream that is slow is heard until the time of the whole is up. A wrong answer is counted and ignored, and waiting
 /// goes on. A server that is asked by TLS is asked by nothing else, whatever comes of it.
 struct Exchange: ~Copyable {
-  private struct Attempt {
-    var number: Int
-    var candidate: Int
-    var kind: TransportKind
-    var id: UInt16
-    /// In the case in which it was asked.
-    var name: [UInt8]
-    var isSpelled: Bool
-    var cookie: [UInt8]
-    var wrongAnswers = 0
-  }
-
-  /// What a message is to an attempt.
-  private enum Trust {
-    case wrong
-    /// All of it is right but the case, or a cookie is missing: what is asked again by another way will show.
-    case unsure
-    case answer
-  }
-
   let name: [UInt8]
   let type: RRType
   private let limits: UpstreamLimits

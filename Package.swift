@@ -7,7 +7,7 @@ import PackageDescription
 //   L6  Serving
 //   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Settings  AuditStore  Control  ControlAPI
 //   L4  Resolver  Enforcement  NFTables  BridgeProcesses
-//   L3  Zones  FirewallModel  TLS
+//   L3  Zones  FirewallModel  TLS  HTTP2
 //   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L1  LinuxIO  DNSWire  IPNetwork  Sharing
 //   L0  CLDNS  CNetfilter  CZstd  CLinux
@@ -36,6 +36,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
@@ -69,6 +70,13 @@ let package = Package(
       [
         "LDNS", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOTLS", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ]),
+    // HTTP/2 as a transform of octets, without a socket.
+    layer(
+      "HTTP2",
+      [
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
       ]),
     // L4
     layer(
@@ -171,6 +179,12 @@ let package = Package(
       [
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ]),
+    tests(
+      of: "HTTP2",
+      [
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
       ]),
     tests(
       of: "Upstream",

@@ -98,7 +98,7 @@ let package = Package(
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "EgressPolicy", "AuditLog", "Resolver",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
-    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing", "TLS"]),
+    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing", "TLS", "HTTP2"]),
     layer("FirewallBridge", ["LinuxIO", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
     // All that decides what is done with CAP_NET_ADMIN.
     layer(
@@ -124,6 +124,7 @@ let package = Package(
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
         "GrantLedger", "AuditLog", "Zones", "Resolver", "Enforcement", "Transport", "Upstream", "FirewallModel",
         "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI", "TLS",
+        "HTTP2",
       ]),
     // L7
     .executableTarget(
@@ -189,8 +190,9 @@ let package = Package(
     tests(
       of: "Upstream",
       [
-        "DNSWire", "IPNetwork", "LinuxIO", "TLS", .product(name: "NIOCore", package: "swift-nio"),
+        "DNSWire", "HTTP2", "IPNetwork", "LinuxIO", "TLS", .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
       ]),
     tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),

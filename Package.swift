@@ -7,7 +7,7 @@ import PackageDescription
 //   L6  Serving
 //   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Settings  AuditStore  Control  ControlAPI
 //   L4  Resolver  Enforcement  NFTables  BridgeProcesses
-//   L3  Zones  FirewallModel  TLS
+//   L3  Zones  FirewallModel  TLS  HTTP2
 //   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L1  LinuxIO  DNSWire  IPNetwork  Sharing
 //   L0  CLDNS  CNetfilter  CZstd  CLinux
@@ -36,6 +36,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
@@ -70,6 +71,13 @@ let package = Package(
         "LDNS", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOTLS", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ]),
+    // HTTP/2 as a transform of octets, without a socket.
+    layer(
+      "HTTP2",
+      [
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
+      ]),
     // L4
     layer(
       "Resolver",
@@ -90,7 +98,7 @@ let package = Package(
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "EgressPolicy", "AuditLog", "Resolver",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ]),
-    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing", "TLS"]),
+    layer("Upstream", ["LinuxIO", "DNSWire", "IPNetwork", "Sharing", "TLS", "HTTP2"]),
     layer("FirewallBridge", ["LinuxIO", "Sharing", "GrantLedger", "FirewallModel", "BridgeProcesses"]),
     // All that decides what is done with CAP_NET_ADMIN.
     layer(
@@ -116,6 +124,7 @@ let package = Package(
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
         "GrantLedger", "AuditLog", "Zones", "Resolver", "Enforcement", "Transport", "Upstream", "FirewallModel",
         "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI", "TLS",
+        "HTTP2",
       ]),
     // L7
     .executableTarget(
@@ -173,10 +182,17 @@ let package = Package(
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ]),
     tests(
+      of: "HTTP2",
+      [
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
+      ]),
+    tests(
       of: "Upstream",
       [
-        "DNSWire", "IPNetwork", "LinuxIO", "TLS", .product(name: "NIOCore", package: "swift-nio"),
+        "DNSWire", "HTTP2", "IPNetwork", "LinuxIO", "TLS", .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
       ]),
     tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),

@@ -39,6 +39,9 @@ extension ControlAPI {
       /// Why TLS with it cannot be used, for machines and in words; none where it can, or was not tried.
       package var tlsFault: String?
       package var tlsFaultText: String?
+      /// Why what it says by HTTP is no answer, for machines and in words; none where it gives answers, or was not asked.
+      package var httpFault: String?
+      package var httpFaultText: String?
       /// The network from which it answers every name, so that its answers are refused.
       package var intercepted: String?
 

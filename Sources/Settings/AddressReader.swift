@@ -27,7 +27,8 @@ extension FieldReader {
   }
 
   /// `udp://192.0.2.54` or `tcp://…`, or `{ address: "udp://192.0.2.54", insecure: true }`, which is warned of no more;
-  /// `tls://192.0.2.53#dns.example.net`, or `{ address: "tls://…", ca: FILE, pins: [ "sha256/…" ] }`.
+  /// `tls://192.0.2.53#dns.example.net` or `https://192.0.2.53/dns-query#dns.example.net`, or `{ address: "tls://…", ca: FILE,
+  /// pins: [ "sha256/…" ] }`.
   ///
   /// - Parameter file: the configuration, from which `ca` is seen.
   mutating func upstream(_ node: YAMLNode, in file: String) -> UpstreamAddress? {
@@ -42,12 +43,12 @@ extension FieldReader {
       return nil
     }
     guard var upstream = upstreamAddress(address, isTrusted: isTrusted) else { return nil }
-    for key in upstream.scheme == .tls ? ["insecure"] : ["ca", "pins"] {
+    for key in upstream.scheme.isEncrypted ? ["insecure"] : ["ca", "pins"] {
       guard let field = fields[key] else { continue }
       error("key '\(key)' is not for a \(upstream.scheme)://… upstream", at: field.location)
       return nil
     }
-    guard upstream.scheme == .tls else { return upstream }
+    guard upstream.scheme.isEncrypted else { return upstream }
     if let field = fields["ca"] {
       guard let path = authorities(field, of: upstream, in: file) else { return nil }
       upstream.authorities = path
@@ -93,7 +94,7 @@ extension FieldReader {
 
   /// Whether there is anything by which a TLS server is known to be the one that is meant (RFC 8310 section 5).
   private mutating func isKnowable(_ upstream: UpstreamAddress, _ node: YAMLNode) -> Bool {
-    guard upstream.scheme == .tls, upstream.tlsName == nil, upstream.pins.isEmpty else { return true }
+    guard upstream.scheme.isEncrypted, upstream.tlsName == nil, upstream.pins.isEmpty else { return true }
     error(
       "\(upstream) has no name that its certificate must be for: write \(upstream)#NAME, or list its keys in 'pins'",
       at: node.location)
@@ -102,28 +103,19 @@ extension FieldReader {
 
   /// - Parameter isTrusted: the configuration says in words that the path to it is trusted.
   private mutating func upstreamAddress(_ node: YAMLNode, isTrusted: Bool) -> UpstreamAddress? {
-    let expected = "an upstream such as udp://192.0.2.54, udp://[2001:db8::54]:53 or tls://192.0.2.53#dns.example.net"
+    let expected =
+      "an upstream such as udp://192.0.2.54, udp://[2001:db8::54]:53, tls://192.0.2.53#dns.example.net or "
+      + "https://192.0.2.53/dns-query#dns.example.net"
     guard let text = text(node, expected: expected) else { return nil }
-    // All schemes have three letters.
     guard let scheme = UpstreamAddress.Scheme.allCases.first(where: { text.hasPrefix("\($0.rawValue)://") }) else {
       reject(node, expected: Self.upstreamMeant(text) ?? expected)
       return nil
     }
-    let isTLS = scheme == .tls
-    let parts = text.dropFirst(6).split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let first = parts.first, let (address, port) = Endpoint.parse(first), isTLS || parts.count == 1 else {
+    let rest = text.dropFirst(scheme.rawValue.utf8.count + 3)
+    if scheme.isEncrypted { return encryptedUpstream(scheme, rest, node, expected: expected) }
+    guard let (address, port) = Endpoint.parse(rest) else {
       reject(node, expected: expected)
       return nil
-    }
-    if isTLS {
-      let name = parts.count == 2 ? String(parts[1]) : nil
-      if let name, !Self.isHostName(name) {
-        error(
-          "\(Quoted.text(text)) found, expected the name that the server's certificate is for behind #, such as "
-            + "#dns.example.net", at: node.location)
-        return nil
-      }
-      return UpstreamAddress(scheme: .tls, address: address, port: port ?? 853, tlsName: name?.lowercased())
     }
     if !isTrusted, !Endpoint.isLoopback(address) {
       warning(
@@ -131,6 +123,54 @@ extension FieldReader {
           + "to it is trusted, write { address: \"\(text)\", insecure: true }", at: node.location)
     }
     return UpstreamAddress(scheme: scheme, address: address, port: port ?? 53)
+  }
+
+  /// - Parameter text: what stands behind the scheme: `ADDRESS[:PORT]#NAME`, by HTTPS `ADDRESS[:PORT]/PATH#NAME`.
+  private mutating func encryptedUpstream(
+    _ scheme: UpstreamAddress.Scheme, _ text: Substring, _ node: YAMLNode, expected: String
+  ) -> UpstreamAddress? {
+    let parts = text.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
+    let place = parts.first ?? ""
+    let path = scheme == .https ? place.firstIndex(of: "/").map { String(place[$0...]) } : nil
+    guard let (address, port) = Endpoint.parse(place.dropLast(path?.count ?? 0)) else {
+      reject(node, expected: Self.addressMeant(scheme, place, path) ?? expected)
+      return nil
+    }
+    let name = parts.count == 2 ? String(parts[1]) : nil
+    if let name, !Self.isHostName(name) {
+      error(
+        "\(Quoted.text("\(scheme.rawValue)://\(text)")) found, expected the name that the server's certificate is for behind #, such as "
+          + "#dns.example.net", at: node.location)
+      return nil
+    }
+    if scheme == .https, path.map(Self.isPath) != true {
+      error(
+        "\(Quoted.text("https://\(text)")) found, expected the path of its DNS by HTTPS behind the address, such as "
+          + "\(scheme.rawValue)://\(place.dropLast(path?.count ?? 0))/dns-query\(name.map { "#\($0)" } ?? ""): letters, digits and marks "
+          + "of a URL without a query", at: node.location)
+      return nil
+    }
+    return UpstreamAddress(
+      scheme: scheme, address: address, port: port ?? (scheme == .https ? 443 : 853), tlsName: name?.lowercased(),
+      path: path)
+  }
+
+  /// What a URL with a name in place of the address is to be, which is not looked up.
+  private static func addressMeant(_ scheme: UpstreamAddress.Scheme, _ place: Substring, _ path: String?) -> String? {
+    let name = place.dropLast(path?.count ?? 0).prefix { $0 != ":" }
+    guard isHostName(String(name)) else { return nil }
+    return "the server's address, since no name is looked up, and the name behind #: "
+      + "\(scheme.rawValue)://ADDRESS\(path.map { String($0.prefix { $0 != "{" && $0 != "?" }) } ?? "")#\(name)"
+  }
+
+  /// A path of a URI (RFC 3986 section 3.3), of a length that leaves a request small.
+  private static func isPath(_ text: String) -> Bool {
+    text.utf8.count <= 255
+      && text.utf8.allSatisfy { octet in
+        let character = Character(Unicode.Scalar(octet))
+        return character.isASCII && (character.isLetter || character.isNumber)
+          || "/-._~!$&'()*+,;=:@%".contains(character)
+      }
   }
 
   /// Letters, digits and hyphens in labels, the last of which is no number: an address is none.

@@ -67,32 +67,42 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
 
 /// A server that allowed questions are forwarded to.
 package struct UpstreamAddress: Hashable, Sendable, CustomStringConvertible {
-  /// How questions reach it: plain DNS by datagrams or by TCP alone, or DNS over TLS (RFC 7858).
+  /// How questions reach it: plain DNS by datagrams or by TCP alone, DNS over TLS (RFC 7858), or DNS over HTTPS (RFC 8484).
   package enum Scheme: String, Sendable, CaseIterable {
     case udp
     case tcp
     case tls
+    case https
+
+    /// Whether the server must show who it is, and no other can read what it is asked.
+    package var isEncrypted: Bool { self == .tls || self == .https }
   }
 
   package let scheme: Scheme
   package let address: IPAddress
   package let port: UInt16
-  /// The name that a `tls` server's certificate must carry.
+  /// The name that the certificate of an encrypted server must carry.
   package let tlsName: String?
+  /// Where an `https` server is asked, such as `/dns-query`.
+  package let path: String?
   /// The file with the authorities that may stand for the name; the system's without one.
   package var authorities: String?
-  /// Keys of which a `tls` server must have one, if there are any.
+  /// Keys of which an encrypted server must have one, if there are any.
   package var pins: [KeyPin] = []
 
-  package init(scheme: Scheme = .udp, address: IPAddress, port: UInt16 = 53, tlsName: String? = nil) {
+  package init(
+    scheme: Scheme = .udp, address: IPAddress, port: UInt16 = 53, tlsName: String? = nil, path: String? = nil
+  ) {
     self.scheme = scheme
     self.address = address
     self.port = port
     self.tlsName = tlsName
+    self.path = path
   }
 
   package var description: String {
-    "\(scheme.rawValue)://\(ListenAddress(address: address, port: port))" + (tlsName.map { "#\($0)" } ?? "")
+    "\(scheme.rawValue)://\(ListenAddress(address: address, port: port))\(path ?? "")"
+      + (tlsName.map { "#\($0)" } ?? "")
   }
 
   /// All that is said of it.

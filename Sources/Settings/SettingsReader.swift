@@ -168,11 +168,11 @@ struct SettingsReader {
 
   /// Where some upstreams are asked by TLS, another one on the network is a way around it.
   private mutating func warnOfPlain(_ upstreams: [UpstreamAddress], _ node: YAMLNode) {
-    guard upstreams.contains(where: { $0.scheme == .tls }),
-      let plain = upstreams.first(where: { $0.scheme != .tls && !Endpoint.isLoopback($0.address) })
+    guard let encrypted = upstreams.first(where: \.scheme.isEncrypted),
+      let plain = upstreams.first(where: { !$0.scheme.isEncrypted && !Endpoint.isLoopback($0.address) })
     else { return }
     findings.warning(
-      "\(plain) stands beside tls:// upstreams: where those are cut off, questions go to it in the clear",
+      "\(plain) stands beside \(encrypted.scheme.rawValue):// upstreams: where those are cut off, questions go to it in the clear",
       at: node.location)
   }
 

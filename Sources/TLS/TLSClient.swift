@@ -10,25 +10,30 @@ package final class TLSClient: Sendable {
   private let context: NIOSSLContext
   private let name: String?
   private let pins: Set<[UInt8]>
+  private let protocols: [String]
 
   /// - Parameters:
   ///   - name: a host name that the certificate must be for; without one only the pins decide.
   ///   - authorities: those who may stand for the name.
   ///   - pins: SHA-256 of keys, as SubjectPublicKeyInfo (RFC 7469 section 2.4); the certificate must have one of them
   ///     unless there are none.
+  ///   - protocols: those of which the server must choose one (RFC 7301); with none nothing is said of it.
   /// - Throws: `nothingToVerify` without name and pins, or for a name that cannot be one.
-  package init(name: String?, authorities: TLSAuthorities?, pins: Set<[UInt8]>) throws(TLSTrustError) {
+  package init(
+    name: String?, authorities: TLSAuthorities?, pins: Set<[UInt8]>, protocols: [String] = []
+  ) throws(TLSTrustError) {
     guard name != nil || !pins.isEmpty else { throw .nothingToVerify }
     var configuration = TLSConfiguration.makeClientConfiguration()
     configuration.minimumTLSVersion = .tlsv12
     configuration.certificateVerification = name == nil ? .noHostnameVerification : .fullVerification
     configuration.trustRoots = .certificates(authorities?.certificates ?? [])
+    configuration.applicationProtocols = protocols
     do {
       context = try NIOSSLContext(configuration: configuration)
     } catch {
       throw .nothingToVerify
     }
-    (self.name, self.pins) = (name, pins)
+    (self.name, self.pins, self.protocols) = (name, pins, protocols)
     _ = try makeHandler()
   }
 
@@ -51,6 +56,9 @@ package final class TLSClient: Sendable {
   func accepts(_ certificate: NIOSSLCertificate?) -> Bool {
     pins.isEmpty || certificate.map(hasPinnedKey) == true
   }
+
+  /// Whether a protocol that the server chose is one that it was offered; none where none was offered.
+  func accepts(_ chosen: String?) -> Bool { chosen.map(protocols.contains) ?? protocols.isEmpty }
 
   private func hasPinnedKey(_ certificate: NIOSSLCertificate) -> Bool {
     do {

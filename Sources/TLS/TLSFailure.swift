@@ -9,6 +9,8 @@ package enum TLSFailure: String, Error, Hashable, Sendable, CaseIterable {
   case otherKey = "certificate-key"
   /// The server has nothing newer than TLS 1.1.
   case oldVersion = "tls-version"
+  /// The server chose none of the protocols that it was offered (RFC 7301).
+  case otherProtocol = "tls-protocol"
   /// What the server says is not TLS.
   case notTLS = "no-tls"
   /// The server ended the connection within the handshake, or without saying so within TLS.
@@ -25,6 +27,7 @@ package enum TLSFailure: String, Error, Hashable, Sendable, CaseIterable {
     case .otherName: "its certificate is for another name"
     case .otherKey: "its certificate has another key than those that are pinned"
     case .oldVersion: "it has no TLS 1.2 or newer"
+    case .otherProtocol: "it does not speak HTTP/2"
     case .notTLS: "what it says is not TLS"
     case .cut: "it ended the connection in the middle of TLS"
     case .handshake: "the TLS handshake failed"

@@ -100,7 +100,8 @@ package final class TLSSession {
 
   private static let reasons: [(String, TLSFailure)] = [
     ("PROTOCOL_VERSION", .oldVersion), ("UNSUPPORTED_PROTOCOL", .oldVersion), ("WRONG_VERSION_NUMBER", .notTLS),
-    ("HTTP_REQUEST", .notTLS), ("UNEXPECTED_MESSAGE", .notTLS), ("UNEXPECTED_RECORD", .notTLS), ("EOF", .cut),
+    ("NO_APPLICATION_PROTOCOL", .otherProtocol), ("HTTP_REQUEST", .notTLS), ("UNEXPECTED_MESSAGE", .notTLS),
+    ("UNEXPECTED_RECORD", .notTLS), ("EOF", .cut),
   ]
 
   /// Why the certificate was found bad: BoringSSL says only that it was.
@@ -131,8 +132,10 @@ extension TLSSession {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-      guard case TLSUserEvent.handshakeCompleted? = event as? TLSUserEvent else { return }
-      if client.accepts(handler.peerCertificate) { isOpen = true } else { note(TLSFailure.otherKey) }
+      guard case TLSUserEvent.handshakeCompleted(let chosen)? = event as? TLSUserEvent else { return }
+      guard client.accepts(handler.peerCertificate) else { return note(TLSFailure.otherKey) }
+      guard client.accepts(chosen) else { return note(TLSFailure.otherProtocol) }
+      isOpen = true
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

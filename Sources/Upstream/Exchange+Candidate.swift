@@ -10,6 +10,8 @@ extension Exchange {
     var isMeasuredByStream = false
     /// Whether it is asked by TLS alone.
     var isSecure = false
+    /// Whether that is by HTTP.
+    var isHTTP = false
     /// After how many milliseconds another one is asked as well, the first time; nil where it is waited for.
     var hedge: UInt64?
     /// After how many milliseconds of TCP, where that is to show what a datagram left unsure, the server is asked a bare

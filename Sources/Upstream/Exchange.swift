@@ -189,8 +189,11 @@ struct Exchange: ~Copyable {
   mutating func failed(_ failure: TransportFailure, attempt: Int, now: UInt64, id: UInt16) -> Action {
     guard let candidate = attempts.first(where: { $0.number == attempt })?.candidate else { return .wait }
     lastFailure = failure.upstreamFailure(of: candidates[candidate].server)
+    switch failure {
     // It would be the same again.
-    if case .untrusted = failure { candidates[candidate].sends = limits.sendsPerServer }
+    case .untrusted, .http: candidates[candidate].sends = limits.sendsPerServer
+    case .timeout, .unreachable, .broken: break
+    }
     forget { $0.number == attempt }
     return proceed(now: now, id: id)
   }
@@ -380,7 +383,7 @@ struct Exchange: ~Copyable {
         attempt: number, server: target.server, kind: kind,
         message: UpstreamQuery.message(
           id: id, name: attempt.name, type: type, withEDNS: target.withEDNS, cookie: attempt.cookie,
-          isPadded: kind == .secure),
+          isPadded: kind == .secure, asksIdle: !target.isHTTP),
         lapse: min(now + (hedge ?? wait) * Self.millisecond, end), isHedged: hedge != nil, deadline: end))
   }
 

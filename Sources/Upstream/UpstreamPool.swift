@@ -1,4 +1,5 @@
 package import DNSWire
+package import HTTP2
 package import LinuxIO
 import Sharing
 package import TLS
@@ -135,6 +136,10 @@ package final class UpstreamPool {
   private var faults: [TLSFailure?]
   /// By upstream: what was told of it last; nil once something was heard.
   private var toldFaults: [TLSFailure?]
+  /// By upstream: why what it says by HTTP is no answer; nil once it gave one.
+  private var httpFaults: [HTTPFailure?]
+  /// Told when what an upstream says by HTTP turns out to be no answer, and for another reason than before.
+  package var onHTTPFault: ((String, HTTPFailure) -> Void)?
   /// Told when TLS with an upstream turns out not to be used, and for another reason than before: the upstream, as in the
   /// configuration.
   package var onUntrusted: ((String, TLSFailure) -> Void)?
@@ -197,6 +202,7 @@ package final class UpstreamPool {
     faults = [TLSFailure?](repeating: nil, count: servers.count)
     toldFaults = faults
     letters = [CaseMemory](repeating: CaseMemory(), count: servers.count)
+    httpFaults = [HTTPFailure?](repeating: nil, count: servers.count)
     var chance = SecureRandom()
     cookies = servers.map { _ in ServerCookie(chance.uint64()) }
   }
@@ -224,6 +230,8 @@ package final class UpstreamPool {
     package var lastRefusal: ResponseCode?
     /// Why TLS with it is not used.
     package var fault: TLSFailure?
+    /// Why what it says by HTTP is no answer.
+    package var httpFault: HTTPFailure?
   }
 
   /// How many servers there is room for: those that are asked, and those that may still be heard.
@@ -241,7 +249,8 @@ package final class UpstreamPool {
         isSuspect: health.isSuspect,
         latency: health.isMeasured ? health.latency : nil, failures: health.failures,
         isByStream: watches[server].asksByStream(now: now), isRefusing: health.isRefusing, refusals: health.refusals,
-        lastRefusal: health.lastRefusal, fault: faults[server])
+        lastRefusal: health.lastRefusal, fault: faults[server],
+        httpFault: httpFaults[server])
     }
   }
 
@@ -283,7 +292,8 @@ package final class UpstreamPool {
     if let timer = nextProbes.removeValue(forKey: place) { reactor.cancel(timer) }
     (servers[place], serverTexts[place], zones[place]) = (server, server.description, zone)
     (health[place], watches[place], letters[place]) = (ServerHealth(), MismatchWatch(), CaseMemory())
-    (faults[place], toldFaults[place], cookies[place]) = (nil, nil, ServerCookie(random.uint64()))
+    (faults[place], toldFaults[place], httpFaults[place]) = (nil, nil, nil)
+    cookies[place] = ServerCookie(random.uint64())
     return place
   }
 
@@ -296,6 +306,7 @@ package final class UpstreamPool {
     watches.append(MismatchWatch())
     faults.append(nil)
     toldFaults.append(nil)
+    httpFaults.append(nil)
     cookies.append(ServerCookie(0))
   }
 
@@ -419,7 +430,7 @@ package final class UpstreamPool {
     return Exchange.Candidate(
       server: server, wait: health[server].wait(limits), withEDNS: health[server].takesEDNS(now: now),
       byStream: isStream || watches[server].asksByStream(now: now), isMeasuredByStream: isStream,
-      isSecure: servers[server].isSecure, proof: health[server].proof(limits),
+      isSecure: servers[server].isSecure, isHTTP: servers[server].scheme == .https, proof: health[server].proof(limits),
       keepsCase: letters[server].keepsCase(now: now),
       cookie: cookies[server].octets(now: now))
   }
@@ -498,7 +509,7 @@ package final class UpstreamPool {
     let action = flight.exchange.received(message, for: attempt.number, now: time, id: random.uint16())
     if flight.exchange.answers > answers {
       health[server].heard(now: time)
-      (faults[server], toldFaults[server]) = (nil, nil)
+      (faults[server], toldFaults[server], httpFaults[server]) = (nil, nil, nil)
     }
     if flight.exchange.refusals.count > refusals, let refusal = flight.exchange.refusals.last { refused(refusal) }
     if flight.exchange.wrongAnswers > known { mismatched(server, flight.exchange.wrongAnswers - known) }
@@ -510,7 +521,11 @@ package final class UpstreamPool {
 
   private func failed(_ failure: TransportFailure, _ attempt: Attempt) {
     let flight = attempt.flight
-    if case .untrusted(let fault) = failure { note(fault, of: attempt.server) } else { faults[attempt.server] = nil }
+    switch failure {
+    case .untrusted(let fault): note(fault, of: attempt.server)
+    case .http(let fault): note(fault, of: attempt.server)
+    case .timeout, .unreachable, .broken: faults[attempt.server] = nil
+    }
     if failure.isSilence { unanswered(attempt) }
     let action = flight.exchange.failed(failure, attempt: attempt.number, now: time, id: random.uint16())
     close(attempt)
@@ -518,10 +533,20 @@ package final class UpstreamPool {
   }
 
   private func note(_ fault: TLSFailure, of server: Int) {
+    httpFaults[server] = nil
     faults[server] = fault
     guard toldFaults[server] != fault else { return }
     toldFaults[server] = fault
     onUntrusted?(serverTexts[server], fault)
+  }
+
+  private func note(_ fault: HTTPFailure, of server: Int) {
+    statistics.refusals += 1
+    // TLS with it is as it should be.
+    faults[server] = nil
+    guard httpFaults[server] != fault else { return }
+    httpFaults[server] = fault
+    onHTTPFault?(serverTexts[server], fault)
   }
 
   private func lapsed(_ sending: Exchange.Sending, _ flight: ExchangeInFlight) {

@@ -16,19 +16,22 @@ enum UpstreamQuery {
   private static let keepaliveOption: UInt16 = 11
   private static let paddingOption: UInt16 = 12
   /// Octets of a keepalive without a time, and of a padding's head.
-  private static let shapeOctets = 8
+  private static let headOctets = 4
 
   /// RD set, one question of class IN, and an OPT of our own unless the server can't take one.
   ///
   /// - Parameters:
   ///   - name: in the case in which it is asked.
   ///   - cookie: of the OPT; none where it is empty.
-  ///   - isPadded: for a connection that is encrypted and stays: padded to whole blocks, and asking how long.
+  ///   - isPadded: for a connection that is encrypted: padded to whole blocks.
+  ///   - asksIdle: and asking for how long it stays; by HTTP the connection has words of its own for that.
   static func message(
-    id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, cookie: [UInt8] = [], isPadded: Bool = false
+    id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, cookie: [UInt8] = [], isPadded: Bool = false,
+    asksIdle: Bool = true
   ) -> [UInt8] {
     let cookieOctets = !withEDNS || cookie.isEmpty ? 0 : 4 + cookie.count
     let octets = Header.octetCount + name.count + 4 + 11 + cookieOctets
+    let shapeOctets = asksIdle ? 2 * headOctets : headOctets
     let shape = withEDNS && isPadded ? (octets + shapeOctets + block - 1) / block * block - octets : 0
     return [UInt8](capacity: octets + shape) { out in
       Header(id: id, flags: 0x0100, questionCount: 1, additionalCount: withEDNS ? 1 : 0).append(to: &out)
@@ -48,8 +51,10 @@ enum UpstreamQuery {
         out.append(contentsOf: cookie.span)
       }
       guard shape > 0 else { return }
-      out.append(bigEndian: keepaliveOption)
-      out.append(bigEndian: UInt16(0))
+      if asksIdle {
+        out.append(bigEndian: keepaliveOption)
+        out.append(bigEndian: UInt16(0))
+      }
       out.append(bigEndian: paddingOption)
       out.append(bigEndian: UInt16(shape - shapeOctets))
       for _ in 0..<(shape - shapeOctets) { out.append(0) }

@@ -1,4 +1,5 @@
 package import DNSWire
+package import HTTP2
 package import IPNetwork
 package import TLS
 
@@ -12,6 +13,8 @@ package struct UpstreamServer: Hashable, Sendable, CustomStringConvertible {
     case tcp
     /// By TLS, and by nothing else.
     case tls
+    /// By HTTPS, and by nothing else.
+    case https
   }
 
   package var scheme: Scheme
@@ -19,20 +22,37 @@ package struct UpstreamServer: Hashable, Sendable, CustomStringConvertible {
   package var port: UInt16
   /// The name that its certificate is for.
   package var tlsName: String?
+  /// Where messages are posted to by HTTPS, such as `/dns-query`.
+  package var path: String?
 
-  package init(_ scheme: Scheme = .udp, address: IPAddress, port: UInt16, tlsName: String? = nil) {
+  package init(
+    _ scheme: Scheme = .udp, address: IPAddress, port: UInt16, tlsName: String? = nil, path: String? = nil
+  ) {
     self.scheme = scheme
     self.address = address
     self.port = port
     self.tlsName = tlsName
+    self.path = path
   }
 
-  package var isSecure: Bool { scheme == .tls }
+  /// What a server is offered to speak within TLS where it is asked by HTTPS, and must choose (RFC 7301).
+  package static let httpProtocols = ["h2"]
 
-  /// As in the configuration: `udp://192.0.2.54:53`, `tls://[2001:db8::1]:853#dns.example.net`.
+  package var isSecure: Bool { scheme == .tls || scheme == .https }
+
+  /// Address and port.
+  private var endpoint: String { address.family == .v4 ? "\(address):\(port)" : "[\(address)]:\(port)" }
+
+  /// Whom a request by HTTPS is for: the name that the certificate is for, or the address where its key alone is known.
+  var authority: String {
+    guard let tlsName else { return endpoint }
+    return port == 443 ? tlsName : "\(tlsName):\(port)"
+  }
+
+  /// As in the configuration: `udp://192.0.2.54:53`, `tls://[2001:db8::1]:853#dns.example.net`,
+  /// `https://192.0.2.53:443/dns-query#dns.example.net`.
   package var description: String {
-    let (scheme, name) = (scheme.rawValue, tlsName.map { "#\($0)" } ?? "")
-    return address.family == .v4 ? "\(scheme)://\(address):\(port)\(name)" : "\(scheme)://[\(address)]:\(port)\(name)"
+    "\(scheme.rawValue)://\(endpoint)\(path ?? "")" + (tlsName.map { "#\($0)" } ?? "")
   }
 }
 
@@ -73,13 +93,15 @@ package enum UpstreamFailure: Error, Equatable, Sendable {
   case network
   /// TLS with no server could be used, and this is why with one of them: the server's place in the configuration.
   case untrusted(TLSFailure, server: Int)
+  /// No server gave an answer, and this is what one of them said by HTTP instead.
+  case http(HTTPFailure, server: Int)
   /// The server that asks has its share of exchanges, or this one was the oldest of too many.
   case overloaded
 
   /// RFC 8914: 22 *No Reachable Authority*, 23 *Network Error*.
   package var extendedError: ExtendedErrorCode {
     switch self {
-    case .timeout, .refused, .untrusted: .noReachableAuthority
+    case .timeout, .refused, .untrusted, .http: .noReachableAuthority
     case .network, .overloaded: .networkError
     }
   }

@@ -216,12 +216,11 @@ import Testing
       ("[ { address: \"udp://127.0.0.3\", secure: true } ]", "did you mean 'insecure'"),
       ("[ { address: \"udp://127.0.0.1:5353\" } ]", "loop"), ("[ { address: [ a ] } ]", "a list found"),
       ("[ \"udp://192.0.2.1#name\" ]", "udp://192.0.2.54"),
-      ("[ \"https://192.0.2.1/dns-query\" ]", "expected udp://192.0.2.1"), ("[ \"udp://127.0.0.1:5353\" ]", "loop"),
+      ("[ \"udp://127.0.0.1:5353\" ]", "loop"),
       ("[ \"udp://[::ffff:127.0.0.1]:5353\" ]", "loop"), ("[ udp://127.0.0.2, udp://127.0.0.2:53 ]", "once"),
       ("[ \"tls://192.0.2.53\" ]", "write tls://192.0.2.53:853#NAME, or list its keys in 'pins'"),
       ("[ { address: \"tls://192.0.2.53\", pins: [] } ]", "has no name"), ("[ \"tls://192.0.2.53#\" ]", "such as #dns"),
       ("[ \"tls://192.0.2.53#192.0.2.53\" ]", "such as #dns"), ("[ \"tls://192.0.2.53#a b\" ]", "such as #dns"),
-      ("[ \"tls://dns.example.net\" ]", "an upstream such as"),
       ("[ { address: \"tls://192.0.2.53#a.example\", insecure: true } ]", "'insecure' is not for a tls://"),
       ("[ { address: \"udp://127.0.0.3\", ca: ca.pem } ]", "'ca' is not for a udp://"),
       ("[ { address: \"udp://127.0.0.3\", pins: [] } ]", "'pins' is not for a udp://"),
@@ -234,6 +233,15 @@ import Testing
       ),
       ("[ \"tls://192.0.2.53#a.example\", \"tls://192.0.2.53:853#A.example\" ]", "once"),
       ("[ \"tls://127.0.0.1:5353#a.example\" ]", "loop"),
+      ("[ \"https://192.0.2.53/dns-query\" ]", "has no name that its certificate must be for"),
+      ("[ \"https://192.0.2.53#a.example\" ]", "such as https://192.0.2.53/dns-query#a.example"),
+      ("[ \"https://192.0.2.53/dns-query{?dns}#a.example\" ]", "without a query"),
+      ("[ \"https://192.0.2.53/a b#a.example\" ]", "expected the path"),
+      ("[ \"https://192.0.2.53/dns-query#192.0.2.53\" ]", "expected the name"),
+      ("[ \"https://dns.example.net/dns-query\" ]", "https://ADDRESS/dns-query#dns.example.net"),
+      ("[ \"tls://dns.example.net\" ]", "tls://ADDRESS#dns.example.net"),
+      ("[ { address: \"https://192.0.2.53/dns-query#a.example\", insecure: true } ]", "key 'insecure'"),
+      ("[ \"https://192.0.2.53/q#a.example\", \"https://192.0.2.53:443/q#A.example\" ]", "once"),
     ])
   func upstreams(value: String, message: String) throws {
     let text = config().replacingOccurrences(of: "upstreams: [ udp://127.0.0.2 ]", with: "upstreams: \(value)")
@@ -279,6 +287,29 @@ import Testing
     #expect(upstreams[0].authorities == nil && upstreams[0].pins.isEmpty)
     #expect(upstreams[1].authorities?.hasSuffix("/sluice.yaml") == true)
     #expect(upstreams[1].pins.map(\.description) == [Self.pin] && upstreams[2].pins == upstreams[1].pins)
+  }
+
+  @Test("an upstream by HTTPS has a path besides, which is another server where it is another one")
+  func httpUpstreams() throws {
+    let (settings, findings) = try loadConfig(
+      config().replacingOccurrences(
+        of: "upstreams: [ udp://127.0.0.2 ]",
+        with: """
+          upstreams:
+            - https://192.0.2.53/dns-query#DNS.example.net
+            - https://192.0.2.53/other#dns.example.net
+            - { address: "https://[2001:db8::54]:8443/a/b~c%20d#a.example", ca: sluice.yaml, pins: [ "\(Self.pin)" ] }
+            - { address: "https://192.0.2.55/", pins: [ "\(Self.pin)" ] }
+          """))
+    #expect(findings == [])
+    let upstreams = try #require(settings?.upstreams)
+    #expect(
+      upstreams.map(\.description) == [
+        "https://192.0.2.53:443/dns-query#dns.example.net", "https://192.0.2.53:443/other#dns.example.net",
+        "https://[2001:db8::54]:8443/a/b~c%20d#a.example", "https://192.0.2.55:443/",
+      ])
+    #expect(upstreams.allSatisfy { $0.scheme == .https && $0.scheme.isEncrypted })
+    #expect(upstreams[2].path == "/a/b~c%20d" && upstreams[2].pins.count == 1)
   }
 
   @Test("an upstream in the clear beside one by TLS is warned about, trusted or not, unless it is on this host")

@@ -17,11 +17,15 @@ struct TLSSessionTests {
   private final class Server {
     let channel: EmbeddedChannel
 
-    init(_ identity: TestAuthority.Identity, oldest: TLSVersion = .tlsv12, newest: TLSVersion = .tlsv13) throws {
+    init(
+      _ identity: TestAuthority.Identity, oldest: TLSVersion = .tlsv12, newest: TLSVersion = .tlsv13,
+      protocols: [String] = []
+    ) throws {
       var configuration = TLSConfiguration.makeServerConfiguration(
         certificateChain: try NIOSSLCertificate.fromPEMFile(identity.certificate).map { .certificate($0) },
         privateKey: .privateKey(try NIOSSLPrivateKey(file: identity.key, format: .pem)))
       (configuration.minimumTLSVersion, configuration.maximumTLSVersion) = (oldest, newest)
+      configuration.applicationProtocols = protocols
       channel = EmbeddedChannel(handler: NIOSSLServerHandler(context: try NIOSSLContext(configuration: configuration)))
       channel.connect(to: try SocketAddress(unixDomainSocketPath: "client"), promise: nil)
     }
@@ -49,12 +53,14 @@ struct TLSSessionTests {
   }
 
   private func client(
-    name: String? = TLSSessionTests.name, authority: TestAuthority? = nil, pins: [TestAuthority.Identity] = []
+    name: String? = TLSSessionTests.name, authority: TestAuthority? = nil, pins: [TestAuthority.Identity] = [],
+    protocols: [String] = []
   ) throws -> TLSClient {
     let authority = try authority ?? Self.authority.get()
     let octets = pins.compactMap { Data(base64Encoded: String($0.pin.dropFirst(7))).map { Array($0) } }
     return try TLSClient(
-      name: name, authorities: name == nil ? nil : TLSAuthorities(file: authority.certificate), pins: Set(octets))
+      name: name, authorities: name == nil ? nil : TLSAuthorities(file: authority.certificate), pins: Set(octets),
+      protocols: protocols)
   }
 
   /// Carries octets to and fro until none are left; returns what the server said.
@@ -133,6 +139,22 @@ struct TLSSessionTests {
     let identity = try Self.authority.get().issue(Self.name)
     #expect(try failure(client(), Server(identity, newest: .tlsv12)) == nil)
     #expect(try failure(client(), Server(identity, oldest: .tlsv1, newest: .tlsv11)) == .oldVersion)
+  }
+
+  @Test("a server must choose the protocol that it is offered, in TLS 1.2 and 1.3, pinned or not")
+  func protocols() throws {
+    let identity = try Self.authority.get().issue(Self.name)
+    for newest in [TLSVersion.tlsv12, .tlsv13] {
+      let servers = try [["h2"], ["http/1.1", "h2"], ["http/1.1"], []].map {
+        try Server(identity, newest: newest, protocols: $0)
+      }
+      let failures = try servers.map { try failure(client(protocols: ["h2"]), $0) }
+      #expect(failures == [nil, nil, .otherProtocol, .otherProtocol])
+      #expect(try failure(client(), Server(identity, newest: newest, protocols: ["h2"])) == nil)
+      let pinned = try client(name: nil, pins: [identity], protocols: ["h2"])
+      #expect(try failure(pinned, Server(identity, newest: newest)) == .otherProtocol)
+      #expect(try failure(pinned, Server(identity, newest: newest, protocols: ["h2"])) == nil)
+    }
   }
 
   @Test(

@@ -79,6 +79,8 @@ package struct ResolutionEngine: ~Copyable {
     case failure(ExtendedErrorCode)
     /// There was an answer, with a code that is a failure of the upstream's own.
     case refused(ResponseCode, server: String)
+    /// What it said by HTTP is no answer.
+    case refusedByHTTP(cause: String, server: String)
     /// TLS with no upstream could be used, and the cause is that of one of them.
     case untrusted(cause: String, server: String)
     /// Not asked, or not to the end: others had a right to the slot. That says nothing of the name.
@@ -229,6 +231,11 @@ package struct ResolutionEngine: ~Copyable {
       return .finish(failOrGiveStale(ticket, failure, now: now, epoch: epoch))
     case .refused(let code, let server):
       let members = AuditMembers(.upstream, server).with(.upstreamCode, code.description)
+      let failure = Failure(
+        .upstreamRefused, .noReachableAuthority, members: members, storedFor: Self.failureTTL)
+      return .finish(failOrGiveStale(ticket, failure, now: now, epoch: epoch))
+    case .refusedByHTTP(let cause, let server):
+      let members = AuditMembers(.upstream, server).with(.cause, cause)
       let failure = Failure(
         .upstreamRefused, .noReachableAuthority, members: members, storedFor: Self.failureTTL)
       return .finish(failOrGiveStale(ticket, failure, now: now, epoch: epoch))

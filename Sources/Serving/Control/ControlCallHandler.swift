@@ -8,6 +8,7 @@ import DNSWire
 import EgressPolicy
 import Foundation
 import GrantLedger
+import HTTP2
 import IPNetwork
 import LinuxIO
 import Resolver
@@ -291,5 +292,6 @@ extension ControlAPI.Status.Upstream {
       failures: state.failures, byTcp: state.isByStream)
     (refusing, refusals, refusedAs) = (state.isRefusing, state.refusals, state.lastRefusal?.description)
     (tlsFault, tlsFaultText) = (state.fault?.rawValue, state.fault?.text)
+    (httpFault, httpFaultText) = (state.httpFault?.token, state.httpFault?.text)
   }
 }

@@ -468,6 +468,7 @@ package final class Service {
     upstream.use(UpstreamForward.all(of: settings))
     upstream.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
     upstream.onUntrusted = { [unowned service] in service.upstreamUntrusted($0, $1) }
+    upstream.onHTTPFault = { [unowned service] in service.upstreamFaulty($0, $1) }
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
     if let report = bridge?.enclosure { service.enclosureChanged(report) }
     return service

@@ -47,7 +47,7 @@ package enum UpstreamTrust {
     // The system's are many: read once.
     var system: TLSAuthorities?
     var known: [UpstreamServer: UpstreamAddress] = [:]
-    for (upstream, location) in upstreams(of: settings, general) where upstream.scheme == .tls {
+    for (upstream, location) in upstreams(of: settings, general) where upstream.scheme.isEncrypted {
       let former = known.updateValue(upstream, forKey: UpstreamServer(upstream))
       if let former, former.authorities != upstream.authorities || former.pins != upstream.pins {
         findings.append(
@@ -57,7 +57,8 @@ package enum UpstreamTrust {
         if system == nil, upstream.tlsName != nil, upstream.authorities == nil { system = try .system() }
         let authorities = try upstream.authorities.map { path throws(TLSTrustError) in try TLSAuthorities(file: path) }
         clients[UpstreamServer(upstream)] = try TLSClient(
-          name: upstream.tlsName, authorities: authorities ?? system, pins: Set(upstream.pins.map(\.octets)))
+          name: upstream.tlsName, authorities: authorities ?? system, pins: Set(upstream.pins.map(\.octets)),
+          protocols: upstream.scheme == .https ? UpstreamServer.httpProtocols : [])
       } catch {
         let barrier = if case .unreadable(let path) = error { ReadingBarrier(path)?.text } else { nil as String? }
         findings.append(.error("upstream \(upstream): \(barrier ?? error.description)", at: location))
@@ -80,7 +81,8 @@ extension UpstreamServer {
       case .udp: .udp
       case .tcp: .tcp
       case .tls: .tls
+      case .https: .https
       }
-    self.init(scheme, address: upstream.address, port: upstream.port, tlsName: upstream.tlsName)
+    self.init(scheme, address: upstream.address, port: upstream.port, tlsName: upstream.tlsName, path: upstream.path)
   }
 }

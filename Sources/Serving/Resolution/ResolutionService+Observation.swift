@@ -5,6 +5,7 @@ import ControlAPI
 import DNSWire
 import EgressPolicy
 import GrantLedger
+import HTTP2
 import IPNetwork
 import LinuxIO
 import Resolver
@@ -35,6 +36,11 @@ extension ResolutionService {
   /// TLS with an upstream cannot be used; what it costs has an event for each question.
   func upstreamUntrusted(_ upstream: String, _ failure: TLSFailure) {
     StandardError.write("sluice: upstream \(upstream) is not asked: \(failure.text)")
+  }
+
+  /// What an upstream says by HTTP is no answer; what it costs has an event for each question.
+  func upstreamFaulty(_ upstream: String, _ failure: HTTPFailure) {
+    StandardError.write("sluice: upstream \(upstream) gives no answers: \(failure.text)")
   }
 
   /// An upstream answers every name from one network, whose addresses are refused: once, and not for each name.

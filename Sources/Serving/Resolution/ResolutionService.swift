@@ -8,6 +8,7 @@ import DNSWire
 import EgressPolicy
 import Enforcement
 import GrantLedger
+import HTTP2
 import HostNetwork
 import IPNetwork
 import LinuxIO
@@ -256,6 +257,8 @@ final class ResolutionService {
     case .success(let answer): .answer(answer.message, server: answer.serverText)
     case .failure(.overloaded): .overloaded
     case .failure(.refused(let code, let server)): .refused(code, server: upstream.text(of: server))
+    case .failure(.http(let fault, let server)):
+      .refusedByHTTP(cause: fault.token, server: upstream.text(of: server))
     case .failure(.untrusted(let fault, let server)):
       .untrusted(cause: fault.rawValue, server: upstream.text(of: server))
     case .failure(let failure): .failure(failure.extendedError)

@@ -7,7 +7,7 @@ final class SharedCall: TransportCall {
     /// It waits for a connection.
     case waiting
     /// Sent, with an id of the connection.
-    case sent(SharedConnection, id: UInt16)
+    case sent(SharedConnection, id: UInt32)
     case ended
   }
 
@@ -37,7 +37,7 @@ final class SharedCall: TransportCall {
 
   var isWaiting: Bool { if case .waiting = place { true } else { false } }
 
-  func send(on connection: SharedConnection, id: UInt16) {
+  func send(on connection: SharedConnection, id: UInt32) {
     place = .sent(connection, id: id)
     sentAt = reactor.time
   }

@@ -1,12 +1,13 @@
 import Glibc
+import HTTP2
 import LinuxIO
 import TLS
 
-/// One connection to a server, by TLS (RFC 7858) or in the clear (RFC 7766): its socket, and the messages that are answered
-/// on it in any order.
+/// One connection to a server, by TLS (RFC 7858), by HTTPS (RFC 8484) or in the clear (RFC 7766): its socket, and the messages
+/// that are answered on it in any order. What is said on it is the `Conversation`'s.
 ///
-///     connecting ─► handshake ─► open ─► ended
-///          └────────────┴────────────────►
+///     connecting ─► handshake ─► ready ─► open ─► ended
+///          └────────────┴──────────┴───────────────►
 ///
 /// With a server that is asked by TLS nothing of DNS is written before the session is open, and then by the session alone:
 /// there is no way here in which a message could leave in the clear.
@@ -18,6 +19,8 @@ final class SharedConnection {
     case timeout
     /// It could be made, and is not used.
     case untrusted(TLSFailure)
+    /// It is TLS with the server, and no HTTP.
+    case faulty(HTTPFailure)
     /// It was open.
     case lost
   }
@@ -39,10 +42,8 @@ final class SharedConnection {
   private var socket: Int32 = -1
   /// Nil before the handshake, and where there is none.
   private var session: TLSSession?
-  private var frames = MessageFrames()
-  private var ids = ConnectionIDs<SharedCall>()
-  /// Messages that leave together, when what the thread is doing now is done: one write, and one record of TLS.
-  private var batch: [UInt8] = []
+  private let conversation: any Conversation
+  /// When what is to be said leaves: with all that is said until then, in one write and one record of TLS.
   private var departure: TimerID?
   /// What the socket has not taken yet.
   private var outgoing: [UInt8] = []
@@ -68,6 +69,7 @@ final class SharedConnection {
     self.line = line
     reactor = line.reactor
     isSecure = line.client != nil
+    conversation = line.server.scheme == .https ? HTTPConversation(line.server) : FramedConversation()
     idle = line.client == nil ? Self.idleInTheClear : Self.idle
     do throws(SystemError) {
       socket = try Sockets.connectTCP(SocketAddress(line.server)).release()
@@ -78,34 +80,29 @@ final class SharedConnection {
     }
   }
 
-  var takesMore: Bool { isOpen && !ids.isFull }
+  var takesMore: Bool { isOpen && conversation.hasRoom }
+  /// Whether it will not take more, whatever comes of those that it has.
+  var isSpent: Bool { conversation.isSpent }
 
   // MARK: - Messages
 
   /// - Precondition: `takesMore`.
   func send(_ call: SharedCall, _ random: inout SecureRandom) {
-    let id = ids.add(call, &random)
-    call.send(on: self, id: id)
-    MessageFrames.append(call.message, id: id, to: &batch)
+    call.send(on: self, id: conversation.send(call, &random))
     untransmitted.append(call)
     disarm()
     guard departure == nil else { return }
     departure = reactor.schedule(at: reactor.now) { [self] in
       departure = nil
-      depart()
+      flush()
     }
   }
 
-  private func depart() {
-    if isSecure { session?.send(batch) } else { outgoing += batch }
-    batch.removeAll(keepingCapacity: true)
-    flush()
-  }
-
-  /// A message is waited for no more; its answer may still come.
-  func abandon(_ id: UInt16) {
-    ids.abandon(id)
+  /// A message is waited for no more; its answer may still come. Another one may have its place.
+  func abandon(_ id: UInt32) {
+    conversation.abandon(id)
     rest()
+    if !hasEnded { line.opened(self) }
   }
 
   /// A message that was sent then had no answer in time. If nothing at all was heard since, the connection leads nowhere:
@@ -117,27 +114,38 @@ final class SharedConnection {
   /// Takes no more messages, and ends when those that were sent have their answers.
   func retire() {
     isOpen = false
-    if ids.count == 0 { end(.lost) }
+    if conversation.count == 0 { end(.lost) }
   }
 
-  private func take(_ message: consuming [UInt8]) {
-    if !hasAnswered, let timeout = UpstreamQuery.keepalive(message.span) { idle = min(timeout, Self.longestIdle) }
-    switch ids.answered(UInt16(message[0]) << 8 | UInt16(message[1])) {
-    case .abandoned: hasAnswered = true
-    case .unasked: end(.lost)
-    case .call(let call):
-      hasAnswered = true
-      call.place = .ended
-      (message[0], message[1]) = call.id
+  private func take(_ event: ConversationEvent) {
+    switch event {
+    case .answered(let call, let message):
+      note(call)
       call.client.received(message.span)
       call.end()
+    case .failed(let call, let failure):
+      note(call)
+      call.fail(.http(failure))
+    case .dropped(let call):
+      call.place = .ended
+      call.fail(.broken)
+    case .unheard: note(nil)
+    case .leaving: line.leaving(self)
+    case .broken: end(broken)
     }
     rest()
   }
 
+  /// The server answered.
+  private func note(_ call: SharedCall?) {
+    if !hasAnswered, let timeout = conversation.idle { idle = min(timeout, Self.longestIdle) }
+    hasAnswered = true
+    call?.place = .ended
+  }
+
   /// Waits for as long as the connection may have nothing to do, if it has nothing to do.
   private func rest() {
-    guard !hasEnded, ids.count == 0 else { return }
+    guard !hasEnded, conversation.count == 0 else { return }
     if !isOpen { return hasOpened ? end(.lost) : () }
     // At once (RFC 7828 section 3.4), but not within what its caller does.
     arm(idle, .lost)
@@ -184,35 +192,33 @@ final class SharedConnection {
     }
   }
 
-  /// What it is that the network ended the connection.
-  private var broken: End { hasOpened ? .lost : .untrusted(.cut) }
+  /// What it is that the connection is of no use any more.
+  private var broken: End {
+    if hasOpened { return .lost }
+    return session?.isOpen == true ? .faulty(.notHTTP2) : .untrusted(.cut)
+  }
 
   private func take(_ octets: ArraySlice<UInt8>) {
     guard isSecure else {
-      frames.append(octets)
-      return takeMessages()
+      conversation.receive(octets)
+      return hear()
     }
     guard let session else { return }
-    let wasOpen = session.isOpen
+    let (wasOpen, end) = (session.isOpen, broken)
     do throws(TLSFailure) {
-      frames.append(try session.receive(octets)[...])
+      conversation.receive(try session.receive(octets)[...])
     } catch {
-      return end(wasOpen ? .lost : .untrusted(error))
+      return self.end(wasOpen ? end : .untrusted(error))
     }
-    if session.isOpen, !wasOpen { open() }
-    takeMessages()
-    if session.isClosed, !hasEnded { end(wasOpen ? .lost : .untrusted(.cut)) }
+    if session.isOpen { hear() }
+    if session.isClosed { self.end(wasOpen ? broken : .untrusted(.cut)) }
   }
 
-  private func takeMessages() {
-    while !hasEnded {
-      do throws(MessageFrames.MalformedError) {
-        guard let message = try frames.next() else { return }
-        take(message)
-      } catch {
-        return end(.lost)
-      }
-    }
+  /// Takes what the server said.
+  private func hear() {
+    if !hasOpened, conversation.isReady { open() }
+    while !hasEnded, let event = conversation.next() { take(event) }
+    if !hasEnded { line.opened(self) }
   }
 
   private func open() {
@@ -221,17 +227,29 @@ final class SharedConnection {
     line.opened(self)
   }
 
-  /// Sends what the session has for the network.
+  /// Hands over what is to be said, to the session where there is to be one.
+  private func say() {
+    guard isSecure else { return conversation.takeOutput(into: &outgoing) }
+    guard let session else { return }
+    if session.isOpen {
+      var octets: [UInt8] = []
+      conversation.takeOutput(into: &octets)
+      if !octets.isEmpty { session.send(octets) }
+    }
+    session.takeOutput(into: &outgoing)
+  }
+
+  /// Sends what there is for the network.
   private func flush() {
     guard isConnected, !hasEnded else { return }
-    session?.takeOutput(into: &outgoing)
+    say()
     // Later: a call is told nothing within `send`.
     guard write() else { return arm(0, broken) }
     if awaitsRoom == outgoing.isEmpty {
       awaitsRoom.toggle()
       reactor.modify(socket, readable: true, writable: awaitsRoom)
     }
-    guard outgoing.isEmpty, batch.isEmpty, !untransmitted.isEmpty else { return }
+    guard outgoing.isEmpty, !untransmitted.isEmpty else { return }
     let calls = untransmitted
     untransmitted = []
     for call in calls { call.client.transmitted() }
@@ -275,8 +293,10 @@ final class SharedConnection {
     disarm()
     if let departure { reactor.cancel(departure) }
     departure = nil
-    session?.end()
+    let calls = conversation.end()
     if isConnected {
+      say()
+      session?.end()
       session?.takeOutput(into: &outgoing)
       // An alert or a farewell; where the socket takes no more it is left out.
       _ = write()
@@ -288,6 +308,6 @@ final class SharedConnection {
     }
     socket = -1
     untransmitted = []
-    line.ended(self, cause, ids.removeAll())
+    line.ended(self, cause, calls)
   }
 }

@@ -31,7 +31,7 @@ final class SharedLine {
   }
 
   func send(_ call: SharedCall) {
-    if let current, current.isOpen, !current.takesMore { retire() }
+    if let current, current.isOpen, current.isSpent { retire() }
     if let current, current.takesMore { return current.send(call, &random) }
     waiting.append(call)
     if current == nil { connect() }
@@ -83,18 +83,31 @@ final class SharedLine {
     for call in calls { call.fail(lastFailure) }
   }
 
-  /// What waits is sent.
+  /// What waits is sent, as far as there is room for it.
   func opened(_ connection: SharedConnection) {
-    let calls = waiting
-    waiting = []
-    for call in calls where call.isWaiting { send(call) }
+    while current === connection, connection.takesMore, !waiting.isEmpty {
+      let call = waiting.removeFirst()
+      if call.isWaiting { connection.send(call, &random) }
+    }
+    guard current === connection, connection.isSpent, !waiting.isEmpty else { return }
+    retire()
+    connect()
+  }
+
+  /// The server takes no more messages by this connection, and was not asked to say so.
+  func leaving(_ connection: SharedConnection) {
+    // One that takes none at all is not connected to again and again.
+    if !connection.hasAnswered { reconnection.failed(now: reactor.time.nanoseconds) }
+    if current === connection { retire() }
+    retry()
   }
 
   /// - Parameter calls: those that wait for an answer on it.
   func ended(_ connection: SharedConnection, _ cause: SharedConnection.End, _ calls: [SharedCall]) {
     if connection.hasAnswered {
       reconnection.succeeded()
-    } else if client != nil, !isIdleEnd(cause, calls) {
+    } else if client != nil, !isIdleEnd(cause, calls) || current === connection && !waiting.isEmpty {
+      // It took none of those that wait.
       reconnection.failed(now: reactor.time.nanoseconds)
     }
     if current === connection { current = nil }
@@ -111,6 +124,7 @@ final class SharedLine {
     case .timeout: lastFailure = .timeout
     case .unreachable: lastFailure = .unreachable
     case .untrusted(let failure): lastFailure = .untrusted(failure)
+    case .faulty(let failure): lastFailure = .http(failure)
     }
     failWaiting()
   }

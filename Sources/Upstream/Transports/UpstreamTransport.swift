@@ -1,3 +1,4 @@
+import HTTP2
 import LinuxIO
 import TLS
 
@@ -7,7 +8,7 @@ enum TransportKind: Hashable, CaseIterable {
   case datagram
   /// TCP (RFC 7766): connections that messages share.
   case stream
-  /// DNS over TLS (RFC 7858): connections that messages share.
+  /// DNS over TLS (RFC 7858) or over HTTPS (RFC 8484): connections that messages share.
   case secure
 
   /// Whether a message may come from another sender than the upstream: then a wrong one is counted and waiting goes on. On a
@@ -29,6 +30,8 @@ enum TransportFailure: Error, Hashable {
   case broken
   /// TLS with the upstream is not to be used: nothing was sent.
   case untrusted(TLSFailure)
+  /// The upstream was asked by HTTP, and what it said is no answer.
+  case http(HTTPFailure)
 
   /// Whether it may be the upstream that does not run. A connection that broke was one: something listens.
   var isSilence: Bool { self != .broken }
@@ -39,6 +42,7 @@ enum TransportFailure: Error, Hashable {
     case .timeout: .timeout
     case .unreachable, .broken: .network
     case .untrusted(let failure): .untrusted(failure, server: server)
+    case .http(let failure): .http(failure, server: server)
     }
   }
 }

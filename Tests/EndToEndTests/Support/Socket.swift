@@ -49,7 +49,7 @@ final class Socket {
   private static func open(_ address: String, _ port: UInt16, stream: Bool) throws -> Int32 {
     guard let parsed = IPAddress(address) else { throw Obstacle("\(address) is no address") }
     let endpoint = sluice_endpoint(high: parsed.high, low: parsed.low, port: port, is_v6: parsed.family == .v6 ? 1 : 0)
-    let fd = stream ? sluice_connect(endpoint, 0) : sluice_udp_new(Int32(endpoint.is_v6))
+    let fd = stream ? sluice_connect(endpoint) : sluice_udp_new(Int32(endpoint.is_v6))
     guard fd >= 0 else { throw Obstacle("no socket to \(address) port \(port): \(-fd)") }
     let error = stream ? 0 : sluice_udp_connect(fd, endpoint)
     guard error == 0 else {

@@ -35,7 +35,7 @@ struct StatusCommand: ParsableCommand {
       return
         "\(upstream.address)\(upstream.zone.map { " for \($0)" } ?? "") \(Self.health(upstream))\(latency)"
         + (upstream.refusing ? TerminalStyle.bad("; says \(upstream.refusedAs ?? "no") to everything") : "")
-        + (upstream.tlsFaultText.map { TerminalStyle.bad("; \($0)") } ?? "")
+        + ((upstream.tlsFaultText ?? upstream.httpFaultText).map { TerminalStyle.bad("; \($0)") } ?? "")
         + (upstream.intercepted.map { TerminalStyle.bad("; answers every name from \($0), which is refused") } ?? "")
         + (upstream.byTcp ? TerminalStyle.bad("; by TCP alone: answers came that were not its own") : "")
     }

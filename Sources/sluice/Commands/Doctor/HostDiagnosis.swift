@@ -176,7 +176,14 @@ enum HostDiagnosis {
           .upstreamUntrusted, "server", "upstream \(upstream.address) is not asked: \(fault)",
           "ask for its certificate: openssl s_client -connect \(Self.endpoint(upstream.address)) -showcerts"))
     }
-    for upstream in status.upstreams where !upstream.healthy && upstream.tlsFault == nil {
+    for upstream in status.upstreams {
+      guard let fault = upstream.httpFaultText else { continue }
+      findings.append(
+        .warning(
+          .upstreamRefusing, "server", "upstream \(Self.text(upstream)) gives no answers: \(fault)",
+          "look at the path in `upstreams:`, and whether the server speaks DNS by HTTPS there"))
+    }
+    for upstream in status.upstreams where !upstream.healthy && upstream.tlsFault == nil && upstream.httpFault == nil {
       findings.append(
         .warning(
           .upstreamSilent, "server", "upstream \(Self.text(upstream)) does not answer",
@@ -216,8 +223,8 @@ enum HostDiagnosis {
 
   /// `ADDRESS:PORT` of an upstream as it is written.
   private static func endpoint(_ upstream: String) -> Substring {
-    let end = upstream.firstIndex(of: "#") ?? upstream.endIndex
-    return upstream.firstRange(of: "://").map { upstream[$0.upperBound..<end] } ?? upstream[..<end]
+    let place = upstream.firstRange(of: "://").map { upstream[$0.upperBound...] } ?? upstream[...]
+    return place.prefix { $0 != "/" && $0 != "#" }
   }
 
   private static func text(_ upstream: ControlAPI.Status.Upstream) -> String {

@@ -34,14 +34,14 @@ struct AuditCodeStandTests {
         .overloaded, .interrupted, .upstreamUntrusted,
       ], Stand()
     ),
-    ([.granted, .answered], Stand()),
+    ([.granted, .answered, .nameVerified], Stand()),
     ([.familiesDiffer, .noise, .logQuota], Stand(isInTop: false)),
     ([.special], Stand(window: .hour, isInTop: false)),
     (
       [
         .neverResolved, .wrongPort, .expired, .rawAddress, .otherResolver, .dnsOverTLS, .dnsOverHTTPS, .spoofedSource,
         .hostFence, .maxBytes, .maxBytesPerHour, .networkHeld, .inboundRefused, .withdrawn, .grantLost,
-        .noConnection,
+        .noConnection, .sniMismatch, .sniMissing, .notTLS, .echRefused, .unreachable,
       ], Stand(suggestion: .remark)
     ),
     (

@@ -335,6 +335,7 @@ struct PolicyChanges: ~Copyable {
       difference = SettingsDifference(from: settings, to: read)
       (settings.released, settings.permits) = (read.released, read.permits)
       (settings.forwards, settings.privatePrefixes) = (read.forwards, read.privatePrefixes)
+      settings.nameChecks = read.nameChecks
       releasedByFiles = read.released
       self.running?.files = read.policies
     }

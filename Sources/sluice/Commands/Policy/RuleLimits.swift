@@ -3,10 +3,11 @@ import ControlAPI
 import EgressPolicy
 import Settings
 
-/// The caps and the end of a rule, for people and as JSON members.
+/// The check, the caps and the end of a rule, for people and as JSON members.
 struct RuleLimits {
   private let maxBytes: UInt64?
   private let maxBytesPerHour: UInt64?
+  private let check: NameCheck?
   private let until: UInt64?
   /// The end of an entry that is merged into a rule which stays.
   private let partUntil: UInt64?
@@ -14,6 +15,7 @@ struct RuleLimits {
   init(_ rule: EgressRule, partUntil: UInt64? = nil) {
     maxBytes = rule.maxBytes
     maxBytesPerHour = rule.maxBytesPerHour
+    check = rule.check
     until = rule.until
     self.partUntil = partUntil == rule.until ? nil : partUntil
   }
@@ -21,6 +23,7 @@ struct RuleLimits {
   init(_ rule: StaticPrefixRule) {
     maxBytes = rule.maxBytes
     maxBytesPerHour = nil
+    check = nil
     until = rule.until
     partUntil = nil
   }
@@ -28,6 +31,8 @@ struct RuleLimits {
   /// Only what is set.
   var fields: [(key: String, value: String)] {
     var fields: [(key: String, value: String)] = []
+    if let check { fields.append(("verify", "sni on \(check.texts.joined(separator: ", "))")) }
+    if let check, check.hiding == .allow { fields.append(("ech", check.hiding.rawValue)) }
     if let maxBytes { fields.append(("max-bytes", Self.size(maxBytes))) }
     if let maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(maxBytesPerHour))) }
     if let until { fields.append(("until", PolicyTime.text(until))) }
@@ -42,7 +47,9 @@ struct RuleLimits {
 
   /// Members with a comma after each; null for what is not set.
   var json: String {
-    "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
+    "\"verified_ports\":\(JSONText.list(check?.texts ?? [])),\"ech\":"
+      + "\(check.map { JSONText.quoted($0.hiding.rawValue) } ?? "null"),"
+      + "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
       + "\"until\":\(Self.time(until)),\"in_part_until\":\(Self.time(partUntil)),"
   }
 

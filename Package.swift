@@ -5,8 +5,8 @@ import PackageDescription
 //
 //   L7  sluice
 //   L6  Serving
-//   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Settings  AuditStore  Control  ControlAPI
-//   L4  Resolver  Enforcement  NFTables  BridgeProcesses
+//   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Gate  Settings  AuditStore  Control  ControlAPI
+//   L4  Resolver  Enforcement  NFTables  BridgeProcesses  GateModel
 //   L3  Zones  FirewallModel  TLS  HTTP2
 //   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L1  LinuxIO  DNSWire  IPNetwork  Sharing
@@ -91,6 +91,8 @@ let package = Package(
       "NFTables",
       ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger", "FirewallModel"]),
     layer("BridgeProcesses", ["CLinux", "LinuxIO", "HostNetwork", "FirewallModel"]),
+    // What the gate judges connections by, which serve knows too.
+    layer("GateModel", ["DNSWire", "IPNetwork", "GrantLedger", "FirewallModel"]),
     // L5
     layer(
       "Transport",
@@ -107,6 +109,10 @@ let package = Package(
         "CLinux", "LinuxIO", "IPNetwork", "HostNetwork", "EgressPolicy", "GrantLedger", "FirewallModel", "NFTables",
         "BridgeProcesses",
       ]),
+    // The processes through which connections go that have to say a name.
+    layer(
+      "Gate",
+      ["CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "GrantLedger", "FirewallModel", "GateModel"]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "IPNetwork", "AuditLog"]),
     layer(
@@ -123,15 +129,15 @@ let package = Package(
       [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
         "GrantLedger", "AuditLog", "Zones", "Resolver", "Enforcement", "Transport", "Upstream", "FirewallModel",
-        "NFTables", "BridgeProcesses", "FirewallBridge", "Settings", "AuditStore", "Control", "ControlAPI", "TLS",
-        "HTTP2",
+        "NFTables", "BridgeProcesses", "FirewallBridge", "GateModel", "Gate", "Settings", "AuditStore", "Control",
+        "ControlAPI", "TLS", "HTTP2",
       ]),
     // L7
     .executableTarget(
       name: "sluice",
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "LDNS", "HostNetwork", "EgressPolicy", "AuditLog", "Zones",
-        "Resolver", "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Settings", "AuditStore",
+        "Resolver", "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Gate", "Settings", "AuditStore",
         "Control", "ControlAPI", "Serving",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -198,6 +204,7 @@ let package = Package(
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "NFTables", ["CNetfilter", "EgressPolicy", "FirewallModel", "IPNetwork", "LinuxIO"]),
     tests(of: "BridgeProcesses", ["FirewallModel", "LinuxIO"]),
+    tests(of: "GateModel", ["DNSWire", "FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the bridge too.
     tests(
@@ -214,8 +221,8 @@ let package = Package(
       of: "Serving",
       [
         "AuditLog", "AuditStore", "BridgeProcesses", "CLinux", "Control", "DNSWire", "EgressPolicy", "Enforcement",
-        "FirewallModel", "FirewallBridge", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO", "Resolver",
-        "ResponseCache", "Settings", "Transport", "Upstream", "Zones",
+        "FirewallModel", "FirewallBridge", "GateModel", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO",
+        "Resolver", "ResponseCache", "Settings", "Transport", "Upstream", "Zones",
       ]),
     tests(
       of: "sluice",

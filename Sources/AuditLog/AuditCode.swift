@@ -83,6 +83,13 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var chainRefused: Self { Self(rawValue: 62) }
   @inlinable package static var answeredStale: Self { Self(rawValue: 63) }
 
+  @inlinable package static var nameVerified: Self { Self(rawValue: 72) }
+  @inlinable package static var sniMismatch: Self { Self(rawValue: 73) }
+  @inlinable package static var sniMissing: Self { Self(rawValue: 74) }
+  @inlinable package static var notTLS: Self { Self(rawValue: 75) }
+  @inlinable package static var echRefused: Self { Self(rawValue: 76) }
+  @inlinable package static var unreachable: Self { Self(rawValue: 77) }
+
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
     /// A DNS query was decided: the record holds a wire name, and the event has a type and an rcode.
@@ -213,6 +220,13 @@ extension AuditCode {
     Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
     Row(.chainRefused, .query, "chain-refused", "answer leads to a name that `cname` does not allow", .block),
     Row(.answeredStale, .query, "answered-stale", "no upstream answers, so the answer from before is given", .allow),
+    Row(.nameVerified, .connection, "name-verified", "connection said a name that was opened at the address", .allow),
+    Row(
+      .sniMismatch, .connection, "sni-mismatch", "connection said another name than the address was opened for", .block),
+    Row(.sniMissing, .connection, "sni-missing", "connection said no name", .block),
+    Row(.notTLS, .connection, "not-tls", "connection that has to say a name, and is no TLS", .block),
+    Row(.echRefused, .connection, "ech-refused", "connection that may hide another name than it says", .block),
+    Row(.unreachable, .connection, "unreachable", "host could not connect to the address", .block),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

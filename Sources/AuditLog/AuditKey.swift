@@ -66,6 +66,7 @@ extension AuditMembers {
     case countersLost = "counters_lost"
     case entriesAdded = "entries_added"
     case entriesRemoved = "entries_removed"
+    case expected
     case needsRestart = "needs_restart"
     case networksHeld = "networks_held"
     case networksOpen = "networks_open"

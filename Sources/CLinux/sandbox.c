@@ -88,6 +88,22 @@ static const int of_bridge[] = {
 #endif
 };
 
+// What the gate does with connections, and its keeper too: a filter only ever takes away.
+static const int of_gate[] = {SYS_listen, SYS_accept4, SYS_splice, SYS_pipe2};
+
+// How the keeper starts a gate, and ends it.
+static const int of_keeper[] = {
+    SYS_execve, SYS_socketpair, SYS_kill, SYS_setpgid, SYS_set_tid_address, SYS_umask, SYS_tgkill,
+    // the gate's own sandbox, inside this one
+    SYS_seccomp, 444 /* landlock_create_ruleset */, 445 /* landlock_add_rule */, 446 /* landlock_restrict_self */,
+#if defined(__x86_64__)
+    SYS_arch_prctl,
+#endif
+};
+
+static int is_gate(int profile) { return profile == SLUICE_SANDBOX_GATE || profile == SLUICE_SANDBOX_GATE_KEEPER; }
+static int starts_programs(int profile) { return profile == SLUICE_SANDBOX_BRIDGE || profile == SLUICE_SANDBOX_GATE_KEEPER; }
+
 // Of a terminal or a socket: what is there, whether calls wait, which number an interface has.
 static const unsigned requests[] = {TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, 0x8933 /* SIOCGIFINDEX */,
                                     0x8910 /* SIOCGIFNAME */};
@@ -136,10 +152,11 @@ static void end_case(struct program *p, unsigned begin) {
 static void judge_socket(struct program *p, int profile) {
   unsigned begin = begin_case(p, SYS_socket);
   load_argument(p, 0);
-  if (profile == SLUICE_SANDBOX_SERVE) {
+  if (profile != SLUICE_SANDBOX_BRIDGE) {
     if_equal(p, AF_INET, ALLOW);
     if_equal(p, AF_INET6, ALLOW);
   }
+  if (is_gate(profile)) answer(p, REFUSE);
   add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 1, 0));
   answer(p, REFUSE);
   load_argument(p, 2);
@@ -155,11 +172,11 @@ static void judge_clone(struct program *p, int profile) {
   unsigned begin = begin_case(p, SYS_clone);
   load_argument(p, 0);
   if_any_bit(p, namespaces | CLONE_PTRACE, REFUSE);
-  if (profile == SLUICE_SANDBOX_SERVE) {
+  if (starts_programs(profile)) {
+    answer(p, ALLOW);
+  } else {
     if_any_bit(p, CLONE_THREAD, ALLOW);
     answer(p, REFUSE);
-  } else {
-    answer(p, ALLOW);
   }
   end_case(p, begin);
 }
@@ -224,14 +241,14 @@ static void judge_others(struct program *p, int profile) {
   for (size_t i = 0; i < sizeof owners / sizeof owners[0]; i++) if_equal(p, (uint32_t)owners[i], REFUSE);
   answer(p, ALLOW);
   end_case(p, begin);
-  if (profile != SLUICE_SANDBOX_SERVE) return;
+  if (starts_programs(profile)) return;
   // Landlock looks at no mode. Of what is its user's serve makes nothing writable for other users.
   begin = begin_case(p, SYS_fchmod);
   load_argument(p, 1);
   if_any_bit(p, S_ISUID | S_ISGID | S_IWOTH, REFUSE);
   answer(p, ALLOW);
   end_case(p, begin);
-  // The bridge ends its children; serve has none that it may signal.
+  // Bridge and keeper end their children; serve and the gate have none that they may signal.
   begin = begin_case(p, SYS_tgkill);
   load_argument(p, 0);
   if_equal(p, (uint32_t)getpid(), ALLOW);
@@ -275,7 +292,9 @@ static void write_filter(struct program *p, int profile) {
   judge_ioctl(p);
   allow_all(p, common, sizeof common / sizeof common[0]);
   if (profile == SLUICE_SANDBOX_SERVE) allow_all(p, of_serve, sizeof of_serve / sizeof of_serve[0]);
-  else allow_all(p, of_bridge, sizeof of_bridge / sizeof of_bridge[0]);
+  if (profile == SLUICE_SANDBOX_BRIDGE) allow_all(p, of_bridge, sizeof of_bridge / sizeof of_bridge[0]);
+  if (is_gate(profile)) allow_all(p, of_gate, sizeof of_gate / sizeof of_gate[0]);
+  if (profile == SLUICE_SANDBOX_GATE_KEEPER) allow_all(p, of_keeper, sizeof of_keeper / sizeof of_keeper[0]);
   answer(p, REFUSE);
 }
 
@@ -348,6 +367,7 @@ enum {
   TRUNCATE_3 = 1 << 14,
   DEVICE_5 = 1 << 15,
   OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE_3 | DEVICE_5,
+  BIND_4 = 1,
   BIND_AND_CONNECT_4 = 3,
   ABSTRACT_6 = 1,
   SIGNAL_6 = 2,
@@ -376,6 +396,8 @@ int sluice_landlock_version(int highest) {
 int sluice_landlock_new(int version, int profile, int keeps_abstract) {
   struct ruleset ruleset = {.files = handled(version)};
   if (version >= 4 && profile == SLUICE_SANDBOX_BRIDGE) ruleset.network = BIND_AND_CONNECT_4;
+  // It connects to addresses that the firewall bounds, and listens where its sockets do that it was given.
+  if (version >= 4 && is_gate(profile)) ruleset.network = BIND_4;
   if (version >= 6) ruleset.scopes = SIGNAL_6 | (keeps_abstract ? 0 : ABSTRACT_6);
   // What a kernel does not know is 0, and taken as if it were not there.
   long fd = syscall(CREATE_RULESET, &ruleset, sizeof ruleset, 0);

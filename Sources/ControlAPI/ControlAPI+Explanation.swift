@@ -86,6 +86,10 @@ extension ControlAPI {
     package var cname: String?
     package var maxBytes: UInt64?
     package var maxBytesPerHour: UInt64?
+    /// Where a connection has to say the name: `443/tcp`.
+    package var verifiedPorts: [String]?
+    /// Whether one that may hide another name passes there: `allow` or `refuse`.
+    package var ech: String?
     /// When the entry ends, as `ControlAPI.time`.
     package var until: String?
     /// When the first of the entries ends that stand for the pattern, where that is another time.

@@ -12,6 +12,8 @@ extension ControlAPI {
     package var opened: String
     /// Milliseconds.
     package var remainingMs: UInt64
+    /// `sni` where a connection has to say the name; else `address`.
+    package var verify = "address"
 
     package init(
       server: String, address: String, `protocol`: String, port: UInt16? = nil, name: String, opened: String,

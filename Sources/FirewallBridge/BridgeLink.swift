@@ -213,6 +213,17 @@ package final class BridgeLink {
     }
   }
 
+  /// Has new connections to elements refused for a while, because the gate could not make one.
+  package func refuseUnreachable(
+    _ elements: [GrantElement], _ completion: @escaping (BridgeRequestFailure?) -> Void = { _ in }
+  ) {
+    let part = Array(elements.prefix(BridgeMessage.maximumElements))
+    nextRequest &+= 1
+    request(nextRequest, [.unreachable(request: nextRequest, plan: fingerprint, elements: part)]) {
+      completion($0.failure)
+    }
+  }
+
   /// What the kernel holds for a server.
   package func list(
     server: UInt16, _ completion: @escaping (Result<[ListedElement], BridgeRequestFailure>) -> Void
@@ -427,7 +438,7 @@ package final class BridgeLink {
       }
     case .done(let id, let refusal, let flows, let text): done(id, refusal, Int(flows), text)
     case .planPart, .grants, .revoke, .listServer, .removeTable, .ping, .inUse, .readAgain, .closeBooks,
-      .alive:
+      .unreachable, .alive:
       break
     }
   }

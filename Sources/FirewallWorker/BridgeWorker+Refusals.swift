@@ -162,6 +162,7 @@ extension ElementWriter {
       case "max-bytes-per-hour": kind = .maxBytesPerHour
       case "spoofed": kind = .spoofed
       case "unconnected" where words[1] != "host": kind = .unconnected
+      case "unreachable" where words[1] != "host": kind = .unreachable
       case "held" where words[1] == "host": kind = .held
       case "inbound" where words[1] == "host": kind = .inbound
       default: return nil

@@ -374,6 +374,8 @@ final class BridgeWorker {
       revoke(request, plan, elements, cutsFlows: cutsFlows)
     case .inUse(let request, let plan, let elements): findFlows(request, plan, elements)
     case .listServer(let request, let plan, let server): list(request, plan, server)
+    case .unreachable(let request, let plan, let elements):
+      withWriter(request, plan) { $0.refuseUnreachable(elements) }
     case .removeTable(let request, let table): remove(request, table)
     case .readAgain(let request): readEnvelope(request)
     case .closeBooks(let request): closeBooks(for: request)

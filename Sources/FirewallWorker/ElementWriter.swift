@@ -126,6 +126,22 @@ final class ElementWriter {
     return elements
   }
 
+  /// Milliseconds in which no new connection is tried where the gate could make none.
+  static let unreachableTime: UInt64 = 30_000
+
+  /// Has new connections refused, for a while, to elements of a set whose connections are checked; others stay as they are.
+  func refuseUnreachable(_ elements: [GrantElement]) -> BridgeRefusal? {
+    let placed = elements.compactMap { element -> KernelElement? in
+      guard case .success(let place) = planSets.reference(element),
+        let set = planSets.checkSet(.unreachable, beside: place.set, server: Int(element.server))
+      else { return nil }
+      return KernelElement(set: set, key: place.key, lifetimeMilliseconds: Self.unreachableTime)
+    }
+    guard !placed.isEmpty else { return nil }
+    let error = transaction.open(placed, sets: planSets.sets, refresh: refresh)
+    return error == 0 ? nil : BridgeRefusal(errno: error)
+  }
+
   /// Closes elements; those that are gone already are no failure.
   func close(_ elements: [GrantElement]) -> BridgeRefusal? {
     var placed: [KernelElement] = []

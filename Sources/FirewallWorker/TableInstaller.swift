@@ -173,7 +173,7 @@ struct TableInstaller {
   private static func hasOldLayout(_ plan: FirewallPlan, _ existing: [String: SetDescription]) -> Bool {
     isOurs(existing)
       && plan.servers.flatMap(SetName.all(of:)).contains { name in
-        guard let set = existing[name.text], name.cap?.kind != .perConnection else { return false }
+        guard let set = existing[name.text], name.hasStatement else { return false }
         return !set.hasStatement
       }
   }

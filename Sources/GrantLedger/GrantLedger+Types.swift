@@ -23,19 +23,23 @@ extension GrantLedger {
     package var targets: [(transport: UInt8, port: UInt16)]
     /// The byte caps of the rule; an element gets those of every rule that holds it.
     package var caps: UInt16
+    /// The same for some TCP ports alone.
+    package var portCaps: (caps: UInt16, ports: [UInt16])
     /// In nanoseconds.
     package var ttl: UInt64
     /// When the rule's time is over, on the ledger's clock: the grant ends by then.
     package var notAfter: UInt64
 
     package init(
-      key: Key, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], caps: UInt16 = 0, ttl: UInt64,
+      key: Key, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], caps: UInt16 = 0,
+      portCaps: (caps: UInt16, ports: [UInt16]) = (0, []), ttl: UInt64,
       notAfter: UInt64 = .max
     ) {
       self.key = key
       self.addresses = addresses
       self.targets = targets
       self.caps = caps
+      self.portCaps = portCaps
       self.ttl = ttl
       self.notAfter = notAfter
     }

@@ -44,7 +44,8 @@ package struct GrantLedger: ~Copyable {
   package mutating func plan(_ answer: Answer, now: UInt64, epoch: UInt64) throws(CapacityError) -> Plan {
     let index = prepare(answer.key.server, now: now)
     let request = ServerGrants.Request(
-      key: answer.key, caps: answer.caps, ttl: answer.ttl, now: now, epoch: epoch, notAfter: answer.notAfter)
+      key: answer.key, caps: answer.caps, portCaps: answer.portCaps, ttl: answer.ttl, now: now, epoch: epoch,
+      notAfter: answer.notAfter)
     let plan = try servers[index].plan(
       request, addresses: answer.addresses, targets: answer.targets, limits: limits)
     for element in plan.evictions { histories[index].ended(element, .room, now: now) }

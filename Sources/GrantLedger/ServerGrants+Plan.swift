@@ -6,12 +6,20 @@ extension ServerGrants {
   struct Request {
     var key: GrantLedger.Key
     var caps: UInt16
+    /// The same for some TCP ports alone.
+    var portCaps: (caps: UInt16, ports: [UInt16]) = (0, [])
     /// Nanoseconds.
     var ttl: UInt64
     var now: UInt64
     var epoch: UInt64
     /// When its rule's time is over: nothing is opened for longer on its account.
     var notAfter: UInt64 = .max
+
+    /// The caps that an element gets.
+    func caps(of element: GrantElement) -> UInt16 {
+      guard portCaps.caps != 0, element.transport == 6, portCaps.ports.contains(element.port) else { return caps }
+      return caps | portCaps.caps
+    }
   }
 
   /// The elements of an answer, in its order.
@@ -44,7 +52,7 @@ extension ServerGrants {
       var slot = slots[index]
       if slot == .none { slot = addOpening(element, until: until, now: request.now, epoch: request.epoch) }
       if let commit = need(slot, wanted: until, request, limits) { plan.commits.append(commit) }
-      hold(slot, question, until: min(until, openings[slot].requestedUntil), caps: request.caps)
+      hold(slot, question, until: min(until, openings[slot].requestedUntil), caps: request.caps(of: element))
     }
     // By now no element of this answer depends on the question that leaves.
     while questions.count > limits.elements || holds.count > limits.holds, let first = answered.first {
@@ -84,16 +92,17 @@ extension ServerGrants {
   }
 
   private mutating func need(_ slot: Slot, wanted: UInt64, _ request: Request, _ limits: Limits) -> GrantCommit? {
+    let wantedCaps = request.caps(of: openings[slot].element)
     if openings[slot].requestedUntil <= request.now { openings[slot].beginAnew(request.now) }
     let isCommitted = openings[slot].committedUntil > 0 && openings[slot].epoch == request.epoch
     let isLongEnough =
       openings[slot].committedUntil
       >= min(request.now + limits.lifetimes.required(byTTL: request.ttl), request.notAfter)
-    if isCommitted && isLongEnough && request.caps & ~openings[slot].committedCaps == 0 { return nil }
+    if isCommitted && isLongEnough && wantedCaps & ~openings[slot].committedCaps == 0 { return nil }
     // An element is never shortened: another answer may have promised it for longer.
     let until = max(openings[slot].requestedUntil, wanted)
     openings[slot].requestedUntil = until
-    let caps = heldCaps(slot, except: openings[slot].found, now: request.now) | request.caps
+    let caps = heldCaps(slot, except: openings[slot].found, now: request.now) | wantedCaps
     openings[slot].requestCaps(caps, now: request.now)
     return commit(slot, now: request.now)
   }

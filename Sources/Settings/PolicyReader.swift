@@ -5,10 +5,10 @@ import IPNetwork
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
   private static let documentKeys = [
-    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "egress",
+    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "egress",
   ]
   private static let entryKeys = [
-    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until", "cname",
+    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until", "cname", "verify", "ech",
   ]
   /// Less would cut a TLS handshake; more is no cap.
   private static let caps = (1 << 10)...(1 << 40)
@@ -20,9 +20,16 @@ struct PolicyReader {
   private var privatePrefixes: [IPPrefix] = []
   /// Which chains it allows to such entries.
   private var cname = ChainPolicy.follow
+  private let inheritedChecks: NameCheckDefaults
+  /// What the document that is read holds connections to, where an entry says nothing of it.
+  private var nameChecks: NameCheckDefaults
 
-  init(privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow) {
+  init(
+    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, nameChecks: NameCheckDefaults = NameCheckDefaults()
+  ) {
     inherited = (privatePrefixes, cname)
+    inheritedChecks = nameChecks
+    self.nameChecks = nameChecks
   }
 
   /// The policy of `node`; nil when anything essential is wrong, which `findings` then says.
@@ -36,6 +43,7 @@ struct PolicyReader {
     let asksDHCP = fields["dhcp"].flatMap { findings.boolean($0) } ?? false
     privatePrefixes = fields["private"].map { documentPrefixes($0) } ?? inherited.privatePrefixes
     cname = fields["cname"].flatMap { findings.chains($0) } ?? inherited.cname
+    nameChecks = findings.nameChecks(fields, inheritedChecks)
     var rules = RuleList()
     var prefixes: [StaticPrefixRule] = []
     if let egress = fields["egress"] {
@@ -48,7 +56,7 @@ struct PolicyReader {
     guard let name else { return nil }
     return ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname,
+      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks,
       location: fields["server"]?.location ?? node.location)
   }
 
@@ -111,8 +119,11 @@ struct PolicyReader {
   private mutating func read(_ entry: YAMLNode, into rules: inout RuleList, _ prefixes: inout [StaticPrefixRule]) {
     if !entry.isMapping {
       if let pattern = pattern(entry) {
+        let check =
+          nameChecks.verification == .sni ? NameCheck(of: .https, isWritten: false, hiding: nameChecks.hiding) : nil
         rules.append(
-          EgressRule(pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, location: entry.location))
+          EgressRule(
+            pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, check: check, location: entry.location))
       }
       return
     }
@@ -130,13 +141,15 @@ struct PolicyReader {
     switch (fields["host"], fields["cidr"]) {
     case (let host?, nil):
       guard let pattern = pattern(host), let ports, let types else { return }
+      let check = check(fields, ports, pattern, at: entry)
       rules.append(
         EgressRule(
-          pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, cname: cname,
-          maxBytes: maxBytes, maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, until: until,
+          pattern: pattern, ports: check == nil ? ports : ports.withoutQUIC, types: types,
+          privatePrefixes: privatePrefixes, cname: cname, maxBytes: maxBytes,
+          maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, until: until, check: check,
           location: entry.location))
     case (nil, let cidr?):
-      for key in ["types", "private", "cname", "max-bytes-per-hour"] {
+      for key in ["types", "private", "cname", "max-bytes-per-hour", "verify", "ech"] {
         guard let node = fields[key] else { continue }
         findings.error("key '\(key)' has no meaning beside 'cidr', expected it beside 'host'", at: node.location)
       }
@@ -148,6 +161,31 @@ struct PolicyReader {
     case (nil, nil):
       findings.error("an entry has neither 'host' nor 'cidr', expected one of them", at: entry.location)
     }
+  }
+
+  /// Which of an entry's connections have to say the name.
+  private mutating func check(
+    _ fields: [String: YAMLNode], _ ports: PortSet, _ pattern: NamePattern, at entry: YAMLNode
+  ) -> NameCheck? {
+    let checks = findings.nameChecks(fields, nameChecks)
+    guard checks.verification == .sni else { return nil }
+    let written = fields["verify"]
+    let check = NameCheck(of: ports, isWritten: written != nil, hiding: checks.hiding)
+    if let written, check == nil {
+      findings.error(
+        "verify: sni of \(pattern) checks nothing on \(ports), expected TCP ports by which TLS is spoken, such as 443/tcp",
+        at: written.location)
+    } else if let written, case .ports(let list) = ports, list.contains(PortRule(80, .tcp)) {
+      findings.warning(
+        "80/tcp of \(pattern) is open to its addresses as before: HTTP there says no name that is checked",
+        at: written.location)
+    }
+    if check != nil, ports != ports.withoutQUIC {
+      findings.warning(
+        "443/udp of \(pattern) stays closed: QUIC hides its name from the gate; with verify: address it is open",
+        at: entry.location)
+    }
+    return check
   }
 
   private mutating func documentPrefixes(_ node: YAMLNode) -> [IPPrefix] {

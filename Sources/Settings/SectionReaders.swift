@@ -7,13 +7,23 @@ extension SettingsReader {
     "sinkhole": ["answer", "ttl"],
     "firewall": [
       "mode", "table", "min-lifetime", "grace", "max-lifetime", "deadline", "input-fence", "max-elements-per-server",
-      "max-elements-per-name", "keep-in-use", "cut-flows", "harvest", "exclusive",
+      "max-elements-per-name", "keep-in-use", "cut-flows", "harvest", "exclusive", "gate-port",
     ],
     "cache": ["max-entries-per-server", "max-ttl", "max-negative-ttl", "prefetch"],
     "serve-stale": ["max-stale"],
     "audit": ["path", "max-size", "keep", "compress", "allowed", "volume", "drops"],
     "permits": ["max", "ports"],
   ]
+}
+
+extension FieldReader {
+  /// `verify` and `ech`, as they stand at an entry, in a document or in the configuration; what is not said is as it is.
+  mutating func nameChecks(_ fields: [String: YAMLNode], _ inherited: NameCheckDefaults) -> NameCheckDefaults {
+    var checks = inherited
+    if let node = fields["verify"] { checks.verification = word(node, [.sni, .address]) ?? checks.verification }
+    if let node = fields["ech"] { checks.hiding = word(node, [.refuse, .allow]) ?? checks.hiding }
+    return checks
+  }
 }
 
 /// The sections of the main configuration. Every bound is far from legitimate use and keeps arithmetic and memory
@@ -91,6 +101,9 @@ extension FieldReader {
 
   private mutating func readLimits(_ fields: [String: YAMLNode], into firewall: inout FirewallSettings) {
     if let node = fields["input-fence"] { firewall.inputFence = boolean(node) ?? firewall.inputFence }
+    if let node = fields["gate-port"] {
+      firewall.gatePort = integer(node, in: 1...65_535).map { UInt16($0) } ?? firewall.gatePort
+    }
     if let node = fields["exclusive"] { firewall.exclusive = boolean(node) ?? firewall.exclusive }
     if let node = fields["max-elements-per-server"] {
       firewall.maxElementsPerServer = integer(node, in: 16...65_536) ?? firewall.maxElementsPerServer

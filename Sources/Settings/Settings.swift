@@ -22,6 +22,8 @@ package struct Settings: Sendable {
   package var privatePrefixes: [IPPrefix]?
   /// Which chains of CNAMEs they allow.
   package var cname: ChainPolicy?
+  /// What entries of policies that say nothing of it hold connections to.
+  package var nameChecks = NameCheckDefaults()
   package var zones: [ZoneSource]
   package var sinkhole: SinkholeSettings
   package var unknownClients: UnknownClientAnswer
@@ -219,6 +221,8 @@ package struct FirewallSettings: Hashable, Sendable {
   package var deadlineMilliseconds = 250
   /// Whether the servers' networks may reach only the resolver on the host.
   package var inputFence = true
+  /// The TCP port of the host by which connections come to the gate that have to say a name.
+  package var gatePort: UInt16 = 61_443
   /// Whether no other program may change the managed table.
   package var exclusive = false
   package var maxElementsPerServer = 65_536

@@ -42,6 +42,7 @@ extension Settings {
       ("release", released.map(\.description)), ("permits.max", [Self.time(permits.maxSeconds)]),
       ("permits.ports", [permits.ports.rawValue]), ("private", privatePrefixes?.map(\.description) ?? []),
       ("cname", cname.map { [$0.rawValue] } ?? []), ("forward", forwards.map(\.text)),
+      ("verify", [nameChecks.verification.rawValue]), ("ech", [nameChecks.hiding.rawValue]),
     ]
   }
 
@@ -83,6 +84,7 @@ extension FirewallSettings {
       ("firewall.max-elements-per-name", ["\(maxElementsPerName)"]),
       ("firewall.keep-in-use", [Settings.time(keepInUseSeconds)]), ("firewall.cut-flows", ["\(cutFlows)"]),
       ("firewall.harvest", [Settings.time(harvestSeconds)]), ("firewall.exclusive", ["\(exclusive)"]),
+      ("firewall.gate-port", ["\(gatePort)"]),
     ]
   }
 }

@@ -7,7 +7,7 @@ struct SettingsReader {
   static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
     "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private", "cname",
-    "serve-stale",
+    "serve-stale", "verify", "ech",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -23,6 +23,7 @@ struct SettingsReader {
   /// What documents admit that say nothing of it.
   private var privatePrefixes: [IPPrefix]?
   private var cname: ChainPolicy?
+  private var nameChecks = NameCheckDefaults()
   /// Folders that are named as a whole.
   private var readFolders: Set<String> = []
 
@@ -38,6 +39,7 @@ struct SettingsReader {
     let listen = listen(fields["listen"], in: root)
     if let node = fields["private"] { privatePrefixes = commonPrefixes(node) }
     cname = fields["cname"].flatMap { findings.chains($0) }
+    nameChecks = findings.nameChecks(fields, NameCheckDefaults())
     var settings = Settings(
       listen: listen.map(\.address), workers: ProcessInfo.processInfo.activeProcessorCount.clamped(to: 1...256),
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
@@ -45,7 +47,7 @@ struct SettingsReader {
       firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
       control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
       policies: policies(fields["policies"], in: root))
-    (settings.privatePrefixes, settings.cname) = (privatePrefixes, cname)
+    (settings.privatePrefixes, settings.cname, settings.nameChecks) = (privatePrefixes, cname, nameChecks)
     settings.forwards = forwards(fields["forward"], listen: settings.listen)
     settings.listenLocations = listen.map(\.location)
     settings.upstreamsLocation = (fields["upstreams"] ?? root).location
@@ -57,6 +59,7 @@ struct SettingsReader {
     if let node = fields["firewall"] { findings.read(node, into: &settings.firewall) }
     if settings.firewall.mode != .managed {
       refuseCaps(settings.policies, settings.firewall.mode)
+      refuseChecks(settings.policies, settings.firewall.mode)
       sayWhatNeedsManaged(
         settings.policies, settings.firewall.mode, at: fields["firewall"] ?? root, release: fields["release"])
     }
@@ -324,6 +327,17 @@ extension SettingsReader {
     }
   }
 
+  /// Only the rules of a managed table send connections to the gate.
+  private mutating func refuseChecks(_ policies: [ServerPolicy], _ mode: FirewallSettings.Mode) {
+    for policy in policies where policy.checksNames {
+      for rule in policy.rules where rule.check != nil {
+        findings.error(
+          "verify: sni of \(rule.pattern) cannot be enforced, expected firewall mode managed (it is \(mode.rawValue)): only "
+            + "its rules send connections to the gate", at: rule.location)
+      }
+    }
+  }
+
   private mutating func policies(at node: YAMLNode) -> [ServerPolicy] {
     guard let text = findings.text(node, expected: "the path of a policy file or directory") else { return [] }
     let target = ConfigFiles.resolve(text, from: path)
@@ -345,7 +359,8 @@ extension SettingsReader {
     do {
       let octets = try ConfigFiles.read(file)
       let tree = try YAMLReader.read(octets, name: file)
-      var reader = PolicyReader(privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow)
+      var reader = PolicyReader(
+        privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow, nameChecks: nameChecks)
       let policies = tree.documents.compactMap { reader.document($0) }
       findings.add(reader.findings.diagnostics)
       if tree.documents.isEmpty {

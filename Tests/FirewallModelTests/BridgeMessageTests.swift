@@ -54,7 +54,7 @@ import Testing
       .removeTable(request: id, table: "sluice"),
       .ping(request: id),
       .readAgain(request: id),
-      .closeBooks(request: id),
+      .closeBooks(request: id), .unreachable(request: id, plan: plan, elements: elements),
       .hello(
         BridgeGreeting(
           incarnation: plan, refresh: .replace, generation: id, plan: plan, servers: servers)),

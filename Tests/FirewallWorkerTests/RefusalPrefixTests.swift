@@ -26,6 +26,7 @@ struct RefusalPrefixTests {
       #expect(kind("sluice db_tools max-bytes-per-hour ")! == (.maxBytesPerHour, 1))
       #expect(kind("sluice github-mcp spoofed ")! == (.spoofed, 0))
       #expect(kind("sluice github-mcp unconnected ")! == (.unconnected, 0))
+      #expect(kind("sluice github-mcp unreachable ")! == (.unreachable, 0))
       #expect(kind("sluice host ")! == (.host, nil))
       for foreign in [
         "", "sluice", "sluice host unconnected ", "sluice host spoofed or not ", "sluice nobody ", "other github-mcp ",

@@ -52,6 +52,19 @@ struct CapTests {
     #expect(ledger.replay(now: second).map(\.caps) == [3])
   }
 
+  @Test("what holds for some TCP ports alone is asked for at these, and at no other")
+  func ports() throws {
+    var ledger = makeSmall(elements: 8)
+    let plan = try ledger.plan(
+      GrantLedger.Answer(
+        key: try key("a.example"), addresses: [address(1)], targets: [(6, 443), (6, 22), (17, 443), (0, 0)], caps: 1,
+        portCaps: (1 << 15, [443]), ttl: second), now: 0, epoch: 1)
+    #expect(plan.commits.map(\.caps) == [1 | 1 << 15, 1, 1, 1])
+    ledger.committed(plan.commits, askedAt: 0, epoch: 1)
+    #expect(ledger.promise(try key("a.example"), elements: plan.elements, now: 1, epoch: 1) != nil)
+    #expect(ledger.replay(now: 1).map(\.caps).sorted() == [1, 1, 1, 1 | 1 << 15])
+  }
+
   @Test("with its holder a cap leaves at the next commit, and an ack from before does not bring it back")
   func leaving() throws {
     var ledger = makeSmall()

@@ -36,14 +36,14 @@ struct AuditCodeStandTests {
         .overloaded, .interrupted, .upstreamUntrusted,
       ], Stand()
     ),
-    ([.granted, .answered, .answeredStale], Stand()),
+    ([.granted, .answered, .answeredStale, .nameVerified], Stand()),
     ([.familiesDiffer, .noise, .logQuota], Stand(isInTop: false)),
     ([.special], Stand(window: .hour, isInTop: false)),
     (
       [
         .neverResolved, .wrongPort, .expired, .rawAddress, .otherResolver, .dnsOverTLS, .dnsOverHTTPS, .spoofedSource,
         .hostFence, .maxBytes, .maxBytesPerHour, .networkHeld, .inboundRefused, .withdrawn, .grantLost,
-        .noConnection,
+        .noConnection, .sniMismatch, .sniMissing, .notTLS, .echRefused, .unreachable,
       ], Stand(suggestion: .remark)
     ),
     (

@@ -1,7 +1,7 @@
 /// What a server's events become when it is over its share of the log.
 extension Coalescer {
   /// Codes that a summary counts by themselves: more than are registered.
-  static let summaryCodes = 64
+  static let summaryCodes = 96
   private static let summaryOctets = summaryCodes * 8
 
   /// Counts a record in its server's line of this minute, with the records of its code; the window of that line.

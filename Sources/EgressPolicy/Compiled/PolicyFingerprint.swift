@@ -27,6 +27,7 @@ enum PolicyFingerprint {
         + profile.privatePrefixes.map(\.description).sorted().joined(separator: ",")
         + limits(profile.maxBytes, profile.maxBytesPerHour, profile.until)
         + (profile.cname == .follow ? "" : "|cname \(profile.cname.rawValue)")
+        + (profile.check.map { "|sni \($0.texts.joined(separator: ",")) \($0.hiding.rawValue)" } ?? "")
     }
     for (index, entry) in rules.entries.enumerated() where absorbed.isEmpty || !absorbed.contains(index) {
       sum.add(digest(entry, of: rules, StableHash("rule", profiles[Int(entry.profile)])))

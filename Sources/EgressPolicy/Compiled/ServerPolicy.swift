@@ -27,12 +27,15 @@ package struct ServerPolicy: Sendable {
   package let privatePrefixes: [IPPrefix]
   /// Which chains entries without a `cname` of their own allow, permits as well.
   package let cname: ChainPolicy
+  /// What entries that say nothing of it hold connections to, permits as well.
+  package let nameChecks: NameCheckDefaults
   package let location: SourceLocation
 
   package init(
     name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
     asksDHCP: Bool = false, rules: RuleList, prefixes: [StaticPrefixRule] = [],
-    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, location: SourceLocation
+    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, nameChecks: NameCheckDefaults = NameCheckDefaults(),
+    location: SourceLocation
   ) {
     self.cname = cname
     self.name = name
@@ -43,6 +46,7 @@ package struct ServerPolicy: Sendable {
     self.rules = rules
     self.prefixes = prefixes
     self.privatePrefixes = privatePrefixes
+    self.nameChecks = nameChecks
     self.location = location
   }
 
@@ -50,7 +54,7 @@ package struct ServerPolicy: Sendable {
   package func reaching(_ rules: RuleList, _ prefixes: [StaticPrefixRule]) -> ServerPolicy {
     ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, location: location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, location: location)
   }
 
   /// Every prefix that an entry, or a permit, may list as `private`.

@@ -20,12 +20,15 @@ package struct EgressRule: Hashable, Sendable {
   package let until: UInt64?
   /// When the first of what it is made of ends: what it opens is opened for no longer.
   package let firstEnd: UInt64?
+  /// Which of its connections have to say the name; nil for none.
+  package let check: NameCheck?
   package let location: SourceLocation
 
   package init(
     pattern: NamePattern, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
     privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, maxBytes: UInt64? = nil,
-    maxBytesPerHour: UInt64? = nil, until: UInt64? = nil, firstEnd: UInt64? = nil, location: SourceLocation
+    maxBytesPerHour: UInt64? = nil, until: UInt64? = nil, firstEnd: UInt64? = nil, check: NameCheck? = nil,
+    location: SourceLocation
   ) {
     self.pattern = pattern
     self.cname = cname
@@ -36,6 +39,7 @@ package struct EgressRule: Hashable, Sendable {
     self.maxBytesPerHour = maxBytesPerHour
     self.until = until
     self.firstEnd = firstEnd ?? until
+    self.check = check
     self.location = location
   }
 }

@@ -19,7 +19,7 @@ extension ServerPolicy {
   /// A name never gets less than without one of them: the most specific pattern alone decides, so a permit takes over
   /// what the pattern that would decide instead, and every other permit for its names, opens and admits.
   package func adding(_ permits: [PermitRule]) -> ServerPolicy {
-    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes, cname) }
+    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes, cname, nameChecks) }
     guard !own.isEmpty else { return self }
     let policy = PolicySnapshot([self])
     var rules = rules
@@ -35,11 +35,14 @@ extension ServerPolicy {
 
 extension EgressRule {
   /// This rule, with what the server's entries admit that say nothing of it.
-  fileprivate func admitting(_ prefixes: [IPPrefix], _ cname: ChainPolicy) -> EgressRule {
-    guard !prefixes.isEmpty || cname != self.cname else { return self }
+  fileprivate func admitting(_ prefixes: [IPPrefix], _ cname: ChainPolicy, _ checks: NameCheckDefaults) -> EgressRule {
+    let check =
+      checks.verification == .sni ? NameCheck(of: ports, isWritten: false, hiding: checks.hiding) : nil
     return EgressRule(
-      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes + prefixes, cname: cname,
-      maxBytes: maxBytes, maxBytesPerHour: maxBytesPerHour, until: until, firstEnd: firstEnd, location: location)
+      pattern: pattern, ports: check == nil ? ports : ports.withoutQUIC, types: types,
+      privatePrefixes: privatePrefixes + prefixes, cname: cname, maxBytes: maxBytes,
+      maxBytesPerHour: maxBytesPerHour, until: until, firstEnd: firstEnd, check: self.check ?? check,
+      location: location)
   }
 
   /// This rule, with what another one for its names opens and admits.
@@ -48,8 +51,7 @@ extension EgressRule {
     return EgressRule(
       pattern: pattern, ports: merged.ports, types: merged.types, privatePrefixes: merged.privatePrefixes,
       cname: cname, maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, until: until,
-      firstEnd: merged.firstEnd,
-      location: location)
+      firstEnd: merged.firstEnd, check: merged.check, location: location)
   }
 }
 

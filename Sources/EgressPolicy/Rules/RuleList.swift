@@ -24,6 +24,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var maxBytesPerHour: UInt64?
     var until: UInt64?
     var firstEnd: UInt64?
+    var check: NameCheck?
 
     init(_ rule: EgressRule) {
       ports = rule.ports
@@ -34,6 +35,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       maxBytesPerHour = rule.maxBytesPerHour
       until = rule.until
       firstEnd = rule.firstEnd
+      check = rule.check
     }
 
     /// What both open and admit; of what bounds it, the narrower.
@@ -47,6 +49,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       merged.maxBytesPerHour = Self.smaller(maxBytesPerHour, other.maxBytesPerHour)
       merged.until = Self.later(until, other.until)
       merged.firstEnd = Self.smaller(firstEnd, other.firstEnd)
+      merged.check = NameCheck.merging(check, other.check)
       return merged
     }
 
@@ -96,7 +99,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       pattern: pattern(at: index), ports: profile.ports, types: profile.types,
       privatePrefixes: profile.privatePrefixes, cname: profile.cname, maxBytes: profile.maxBytes,
       maxBytesPerHour: profile.maxBytesPerHour, until: profile.until, firstEnd: profile.firstEnd,
-      location: location(at: index))
+      check: profile.check, location: location(at: index))
   }
 
   /// The pattern alone, cheaper than the whole rule.

@@ -103,6 +103,7 @@ package struct Envelope: Hashable, Sendable {
     if plan.cutsFlows != self.plan.cutsFlows { return "cut-flows" }
     if plan.isExclusive != self.plan.isExclusive { return "exclusive" }
     if plan.nflogGroup != self.plan.nflogGroup { return "group of the kernel's log" }
+    if plan.gate != self.plan.gate { return "gate" }
     return nil
   }
 

@@ -1,8 +1,8 @@
 import EgressPolicy
-import IPNetwork
+package import IPNetwork
 
 extension FirewallPlan {
-  private static let formatVersion: UInt16 = 5
+  private static let formatVersion: UInt16 = 6
 
   /// The fixed-layout form in which a plan travels to the bridge.
   package func encoded() -> [UInt8] {
@@ -16,6 +16,8 @@ extension FirewallPlan {
     writer.bool(cutsFlows)
     writer.integer(harvestSeconds)
     writer.bool(isExclusive)
+    writer.integer(gate?.port ?? 0)
+    writer.integer(gate?.user ?? 0)
     writer.list(listeners) { $0.endpoint($1) }
     writer.list(upstreams) { $0.endpoint($1) }
     writer.list(forwardUpstreams) { $0.endpoint($1) }
@@ -40,6 +42,10 @@ extension FirewallPlan {
     cutsFlows = try reader.bool()
     harvestSeconds = try reader.integer()
     isExclusive = try reader.bool()
+    let gatePort: UInt16 = try reader.integer()
+    let gateUser: UInt32 = try reader.integer()
+    guard gatePort != 0 || gateUser == 0 else { throw .field }
+    gate = gatePort == 0 ? nil : Gate(port: gatePort, user: gateUser)
     listeners = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     upstreams = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
     forwardUpstreams = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
@@ -87,6 +93,7 @@ extension FirewallPlan.Server {
     writer.bool(inbound != nil)
     writer.list(inbound ?? []) { $0.port($1) }
     writer.bool(asksDHCP)
+    writer.bool(checksNames)
     writer.bool(isGone)
   }
 
@@ -115,12 +122,14 @@ extension FirewallPlan.Server {
     guard isInbound || ports.isEmpty else { throw .field }
     inbound = isInbound ? ports : nil
     asksDHCP = try reader.bool()
+    checksNames = try reader.bool()
     isGone = try reader.bool()
   }
 }
 
 extension OctetWriter {
-  mutating func prefix(_ prefix: IPPrefix) {
+  /// Appends a prefix in 18 octets.
+  package mutating func prefix(_ prefix: IPPrefix) {
     address(prefix.address)
     integer(UInt8(prefix.length))
   }
@@ -146,7 +155,8 @@ extension OctetReader {
     return PortRule(try integer(), transport)
   }
 
-  mutating func prefix() throws(BridgeFormatError) -> IPPrefix {
+  /// A prefix whose address has no bit behind its length.
+  package mutating func prefix() throws(BridgeFormatError) -> IPPrefix {
     let address = try address()
     let length = Int(try integer(UInt8.self))
     guard let prefix = IPPrefix(address, length: length), prefix.address == address else { throw .field }

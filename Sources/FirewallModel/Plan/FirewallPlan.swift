@@ -54,6 +54,8 @@ package struct FirewallPlan: Hashable, Sendable {
     package var inbound: [PortRule]?
     /// Whether it may ask the host for an address (DHCP, DHCPv6).
     package var asksDHCP: Bool
+    /// Whether connections to some of its elements have to say a name, which takes sets of their own.
+    package var checksNames = false
     /// No policy has it any more and nothing of it is open: it has its number, and no set, chain or counter.
     package var isGone = false
 
@@ -91,8 +93,21 @@ package struct FirewallPlan: Hashable, Sendable {
   /// A greeting lists one octet for each server and has to fit one message; a host has far fewer.
   package static let maximumServerCount = PolicyLinter.maximumServers
 
-  /// A grant has one bit for each.
-  package static let maximumCapCount = 16
+  /// A grant has one bit for each, and another for `NameCheck`.
+  package static let maximumCapCount = ServerPolicy.maximumCaps
+
+  /// The process through which connections go that have to say a name.
+  package struct Gate: Hashable, Sendable {
+    /// TCP, on every address of the host.
+    package var port: UInt16
+    /// Its number as the kernel's: what is not of a checked set it cannot reach.
+    package var user: UInt32
+
+    package init(port: UInt16, user: UInt32) {
+      self.port = port
+      self.user = user
+    }
+  }
 
   /// How many elements a set of a managed table may hold; more is refused as `setFull`.
   package static let setSize = 65_536
@@ -118,6 +133,8 @@ package struct FirewallPlan: Hashable, Sendable {
   package var harvestSeconds: UInt16
   /// Whether no other program may change a managed table, where the kernel can keep it so.
   package var isExclusive: Bool
+  /// Nil where there is none: then what would have to go through it is closed.
+  package var gate: Gate?
 
   package init(
     mode: Mode, family: Family = .inet, table: String = "sluice", servers: [Server], listeners: [Endpoint] = [],

@@ -1,5 +1,5 @@
 import EgressPolicy
-import GrantLedger
+package import GrantLedger
 import IPNetwork
 
 extension BridgeMessage {
@@ -30,6 +30,7 @@ extension BridgeMessage {
     case .inUse: 8
     case .readAgain: 9
     case .closeBooks: 10
+    case .unreachable: 11
     case .hello: 65
     case .outcome: 66
     case .done: 67
@@ -78,7 +79,7 @@ extension BridgeMessage {
       writer.text(table, limit: ServerName.maximumLength)
     case .ping(let request), .readAgain(let request), .closeBooks(let request):
       writer.integer(request)
-    case .inUse(let request, let plan, let elements):
+    case .inUse(let request, let plan, let elements), .unreachable(let request, let plan, let elements):
       writer.integer(request)
       writer.integer(plan)
       writer.list(elements) { $0.element($1) }
@@ -193,6 +194,10 @@ extension BridgeMessage {
         elements: try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     case 9: return .readAgain(request: id)
     case 10: return .closeBooks(request: id)
+    case 11:
+      return .unreachable(
+        request: id, plan: try reader.integer(),
+        elements: try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     default: throw .unknownKind(kind)
     }
   }
@@ -269,14 +274,16 @@ extension BridgeMessage {
 }
 
 extension OctetWriter {
-  mutating func list<T>(_ items: [T], _ write: (inout OctetWriter, T) -> Void) {
+  /// Appends a count, and so many items.
+  package mutating func list<T>(_ items: [T], _ write: (inout OctetWriter, T) -> Void) {
     integer(UInt32(items.count))
     for item in items {
       write(&self, item)
     }
   }
 
-  mutating func element(_ element: GrantElement) {
+  /// Appends an element in 22 octets.
+  package mutating func element(_ element: GrantElement) {
     integer(element.server)
     address(element.address)
     integer(element.transport)
@@ -311,7 +318,8 @@ extension OctetWriter {
 }
 
 extension OctetReader {
-  mutating func list<T>(
+  /// As many items as their count says, each of `width` octets at least.
+  package mutating func list<T>(
     width: Int, _ read: (inout OctetReader) throws(BridgeFormatError) -> T
   ) throws(BridgeFormatError) -> [T] {
     let count = try count(width: width)
@@ -323,7 +331,8 @@ extension OctetReader {
     return items
   }
 
-  mutating func element() throws(BridgeFormatError) -> GrantElement {
+  /// An element of a transport that has ports, or of every port.
+  package mutating func element() throws(BridgeFormatError) -> GrantElement {
     let server: UInt16 = try integer()
     let address = try address()
     let transport: UInt8 = try integer()

@@ -113,6 +113,8 @@ package struct RefusedConnection: Hashable, Sendable {
     case held = 6
     /// It was meant for a server that admits no connection at this port.
     case inbound = 7
+    /// The gate could not connect there a moment ago.
+    case unreachable = 9
     /// It belongs to no connection: a reset after its end, a segment out of its window, flags that no connection begins with.
     case unconnected = 8
   }
@@ -242,6 +244,8 @@ package enum BridgeMessage: Hashable, Sendable {
   /// `cutsFlows`: connections that the elements admitted end too.
   case revoke(request: UInt32, plan: UInt64, cutsFlows: Bool, elements: [GrantElement])
   case listServer(request: UInt32, plan: UInt64, server: UInt16)
+  /// The gate could not connect to these: new connections there are refused for a while.
+  case unreachable(request: UInt32, plan: UInt64, elements: [GrantElement])
   case removeTable(request: UInt32, table: String)
   case ping(request: UInt32)
   /// Which of these still carry connections; answered with pages of those that do.

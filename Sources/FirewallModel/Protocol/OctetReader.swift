@@ -1,4 +1,4 @@
-import IPNetwork
+package import IPNetwork
 
 /// Why octets are no message and no plan of the protocol.
 package enum BridgeFormatError: Error, Hashable {
@@ -11,17 +11,19 @@ package enum BridgeFormatError: Error, Hashable {
 }
 
 /// Reads fixed little-endian fields from the front of an array; never past its end.
-struct OctetReader {
+package struct OctetReader {
   private let octets: [UInt8]
   private(set) var offset = 0
 
-  init(_ octets: [UInt8]) {
+  /// Reads these.
+  package init(_ octets: [UInt8]) {
     self.octets = octets
   }
 
   var remaining: Int { octets.count - offset }
 
-  mutating func integer<T: FixedWidthInteger & UnsignedInteger>(_: T.Type = T.self) throws(BridgeFormatError)
+  /// A number, its lowest octet first.
+  package mutating func integer<T: FixedWidthInteger & UnsignedInteger>(_: T.Type = T.self) throws(BridgeFormatError)
     -> T
   {
     let width = T.bitWidth / 8
@@ -34,7 +36,8 @@ struct OctetReader {
     return value
   }
 
-  mutating func bool() throws(BridgeFormatError) -> Bool {
+  /// An octet that is 0 or 1.
+  package mutating func bool() throws(BridgeFormatError) -> Bool {
     switch try integer(UInt8.self) {
     case 0: return false
     case 1: return true
@@ -42,14 +45,15 @@ struct OctetReader {
     }
   }
 
-  mutating func bytes(_ count: Int) throws(BridgeFormatError) -> [UInt8] {
+  /// So many octets as they are.
+  package mutating func bytes(_ count: Int) throws(BridgeFormatError) -> [UInt8] {
     guard count >= 0, remaining >= count else { throw .truncated }
     offset += count
     return Array(octets[(offset - count)..<offset])
   }
 
   /// UTF-8 text behind a 16-bit length.
-  mutating func text(limit: Int) throws(BridgeFormatError) -> String {
+  package mutating func text(limit: Int) throws(BridgeFormatError) -> String {
     let count = Int(try integer(UInt16.self))
     guard count <= limit else { throw .tooLong }
     guard let text = String(validating: try bytes(count), as: UTF8.self) else { throw .field }
@@ -57,13 +61,14 @@ struct OctetReader {
   }
 
   /// A count whose elements take at least `width` octets each, so that no count can outgrow the octets behind it.
-  mutating func count(width: Int) throws(BridgeFormatError) -> Int {
+  package mutating func count(width: Int) throws(BridgeFormatError) -> Int {
     let count = Int(try integer(UInt32.self))
     guard count <= remaining / max(width, 1) else { throw .truncated }
     return count
   }
 
-  mutating func address() throws(BridgeFormatError) -> IPAddress {
+  /// An address behind its family.
+  package mutating func address() throws(BridgeFormatError) -> IPAddress {
     guard let family = IPAddress.Family(rawValue: try integer(UInt8.self)) else { throw .field }
     let high = try integer(UInt64.self)
     let low = try integer(UInt64.self)
@@ -71,7 +76,8 @@ struct OctetReader {
     return family == .v6 ? IPAddress(high: high, low: low) : IPAddress(v4: UInt32(truncatingIfNeeded: low))
   }
 
-  func end() throws(BridgeFormatError) {
+  /// Nothing may follow.
+  package func end() throws(BridgeFormatError) {
     guard remaining == 0 else { throw .trailing }
   }
 }
@@ -91,16 +97,18 @@ package struct OctetWriter {
     }
   }
 
-  mutating func bool(_ value: Bool) {
+  /// Appends an octet that is 0 or 1.
+  package mutating func bool(_ value: Bool) {
     octets.append(value ? 1 : 0)
   }
 
-  mutating func bytes(_ bytes: [UInt8]) {
+  /// Appends octets as they are.
+  package mutating func bytes(_ bytes: [UInt8]) {
     octets.append(contentsOf: bytes)
   }
 
   /// Cuts text that is longer than `limit` octets at the end of a character.
-  mutating func text(_ text: String, limit: Int) {
+  package mutating func text(_ text: String, limit: Int) {
     var kept = Substring(text)
     while kept.utf8.count > limit {
       kept.removeLast()
@@ -109,7 +117,8 @@ package struct OctetWriter {
     octets.append(contentsOf: kept.utf8)
   }
 
-  mutating func address(_ address: IPAddress) {
+  /// Appends an address behind its family.
+  package mutating func address(_ address: IPAddress) {
     octets.append(address.family.rawValue)
     integer(address.high)
     integer(address.low)

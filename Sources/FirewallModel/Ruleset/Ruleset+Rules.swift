@@ -6,17 +6,17 @@ extension Ruleset {
   /// Marks connections to destinations that have a bound: it holds when their elements are gone, too.
   private static let boundLabel = 53
   /// Marks connections whose first packet a rule accepted.
-  private static let acceptedLabel = 54
+  static let acceptedLabel = 54
   /// What belongs to such a connection: its own packets, and the ICMP errors about it. What a helper of the kernel expects
   /// is a connection of its own, and bears no mark.
   private static let accepted = "ct state established,related ct label \(acceptedLabel)"
-  private static let mark = "ct label set \(acceptedLabel)"
+  static let mark = "ct label set \(acceptedLabel)"
 
   static func serverRules(
     _ server: FirewallPlan.Server, own: [OwnedRange], _ plan: FirewallPlan, in text: inout RulesetScript
   ) {
     let chain = server.name
-    let open = SetName.all(of: server).filter { $0.cap == nil }
+    let open = SetName.all(of: server).filter(\.opens)
     let isBounded = !server.caps.isEmpty || server.staticRules.contains { $0.maxBytes != nil }
     // What nearly every packet needs comes first, where nothing has a bound: an answered connection, then one that was
     // accepted and that nothing answered yet.
@@ -48,6 +48,7 @@ extension Ruleset {
     text.rule(chain, "ct state new ct label ! \(acceptedLabel) jump \(RulesetReason.new.chain(chain))")
     // What a helper of the kernel expects, and what another program keeps from being tracked; the others were looked up above
     // where nothing has a bound.
+    refuseUngated(server, chain, in: &text)
     for set in open {
       text.rule(chain, "\(isBounded ? "" : "ct state related,untracked ")\(set.key) @\(set.text) accept")
     }
@@ -94,12 +95,14 @@ extension Ruleset {
     let chain = RulesetReason.new.chain(server.name)
     // What one server may reach is no way around what another one lets in.
     toServers(plan) { text.rule(chain, "\($0) jump \(inbound)") }
+    // What an entry opens without a name is open without one; else the sets come first, which count.
+    let rules = server.staticRules.map { "\($0.match) \(count($0, server)) \(mark) accept" }
+    for rule in server.checksNames ? rules : [] { text.rule(chain, rule) }
+    refuseUngatedNew(server, chain, in: &text)
     for set in sets {
       text.rule(chain, "\(set.key) @\(set.text) \(mark) accept")
     }
-    for rule in server.staticRules {
-      text.rule(chain, "\(rule.match) \(count(rule, server)) \(mark) accept")
-    }
+    for rule in server.checksNames ? [] : rules { text.rule(chain, rule) }
   }
 
   /// Counts what an entry opens without a name.
@@ -145,6 +148,7 @@ extension Ruleset {
       inbound, Telling(nil, plan, reason: "inbound"), plan.addressFamilies, shares: { shares(plan, "daddr", $0) },
       in: &text)
     endRules(in: &text)
+    gateRules(plan, in: &text)
     outputRules(plan, in: &text)
     if plan.fencesInput { fenceRules(plan, in: &text) }
   }
@@ -323,6 +327,7 @@ extension Ruleset {
 
   private static func inputRules(_ plan: FirewallPlan, _ surroundings: Surroundings, in text: inout RulesetScript) {
     text.rule("input", "iif lo accept")
+    gateInputRules(plan, in: &text)
     redirectionRules(plan, in: &text)
     upstreamRules(plan, in: &text)
     let links = surroundings.enclosure.links
@@ -333,6 +338,7 @@ extension Ruleset {
     fromHeld(plan, surroundings, "input", in: &text)
     guard plan.fencesInput else { return }
     fromServers(plan) { text.rule("input", "\($0) goto \(fence)") }
+    gateInputEnd(plan, in: &text)
   }
 
   /// A datagram with an upstream's address is the upstream's only if it comes from where the route to it leads: neither
@@ -389,6 +395,7 @@ extension Ruleset {
       fence,
       "icmpv6 type { \(listenerReports), destination-unreachable, packet-too-big, time-exceeded, parameter-problem } accept"
     )
+    gateFenceRules(plan, in: &text)
     diallingRules(plan, in: &text)
     for listener in plan.listeners {
       let family = listener.address.family
@@ -414,7 +421,7 @@ extension Ruleset {
 
 extension FirewallPlan.StaticRule {
   /// What matches a packet to the prefix and one of the ports.
-  fileprivate var match: String {
+  var match: String {
     let target = "\(prefix.address.family.header) daddr \(prefix.nft)"
     return ports.isEmpty ? target : "\(target) meta l4proto . th dport { \(ports.nft) }"
   }

@@ -8,6 +8,7 @@ import IPNetwork
 ///
 ///     ingress, of each link's device ── queries ── source/INTERFACE: what lies behind it ► refused as spoofed
 ///     prerouting, arriving ── queries ── by a link that is a bridge, fragments ──► source/INTERFACE
+///     prerouting, translating ── ip saddr vmap @gated-… ──► SERVER/sni/redirect: open and checked, reachable ──► the gate's port
 ///     queries ── from a server's network to a listener: not tracked; output, responses ── back: not tracked either
 ///     forward ── iifname vmap @links ──► link/INTERFACE ── its servers' networks ──► SERVER, else refused as spoofed
 ///        ├────── ip saddr vmap @servers-… ──► SERVER, or SERVER/spoofed where it should have come by a link
@@ -16,12 +17,14 @@ import IPNetwork
 ///        └────── ip daddr @clients-… ──► host/inbound: listed in @inbound-…, else refused
 ///     SERVER: without bounds: answered, to open elements ► neighbour discovery, own network
 ///             ► of no connection: SERVER/unconnected, told by a bucket and dropped ► bounds of bytes ► new: SERVER/new ► open elements ► accepted before ► refused
-///     SERVER/new: to another server's network only as its `inbound` says ► open elements, static: marked, accepted
+///     SERVER/new: to another server's network only as its `inbound` says ► static ► checked, and not through the gate: refused
+///             ► open elements: marked, accepted
 ///     input ── an upstream's address from the wrong interface ──► dropped
 ///        ├──── by a link ──► input/INTERFACE ── its servers' networks ──► host/fence, else refused as spoofed
 ///        └──── a server's network ──► host/fence: the resolver, what the host opened itself ► refused
 ///     refused ── counted ► told, once a minute for each destination and else by a bucket ► host/refused: answered
-///     output ── new, to a server's network: marked; that a server's address does not answer is not told
+///     output ── the gate's user ──► host/gate/output: what came to it, and to elements of checked sets; else refused
+///        ├───── new, to a server's network: marked; that a server's address does not answer is not told
 ///
 /// A connection is marked by a bit of its label when its first packet is accepted; the bit is what `established` means
 /// here. It belongs to the connection, so that it outlives a flush of the table and a restart.
@@ -79,6 +82,7 @@ package enum Ruleset {
     if hooksDevices { hook(plan, surroundings, own, in: &text) }
     empty(plan, surroundings, leftovers, in: &text)
     fillMaps(plan, surroundings.held, owned, in: &text)
+    fillGateMaps(plan, in: &text)
     for (index, server) in plan.servers.enumerated() where !server.isGone {
       serverRules(server, own: own[index] ?? [], plan, in: &text)
     }
@@ -129,7 +133,8 @@ package enum Ruleset {
   /// The chains that a plan needs, base chains first.
   package static func chains(of plan: FirewallPlan, _ surroundings: Surroundings) -> [String] {
     baseChains + plan.servers.flatMap(chains(of:)) + [held, inbound, unreachable, refused, prohibited]
-      + (plan.fencesInput ? [fence] : []) + (hasQueries(plan) ? [queries, arrivedQueries, responses] : [])
+      + gateChains(plan) + (hasGate(plan) ? [redirecting] : []) + (plan.fencesInput ? [fence] : [])
+      + (hasQueries(plan) ? [queries, arrivedQueries, responses] : [])
       + arrivingChains(plan, surroundings) + surroundings.enclosure.links.flatMap(chains(of:))
   }
 
@@ -248,12 +253,14 @@ package enum Ruleset {
     for set in leftovers.sets { text.line("add set", set.text, set.declaration) }
     // Chains first: nft sends a new map together with its elements, and these name chains.
     let made = chains(of: plan, surroundings).dropFirst(baseChains.count) + leftovers.chains
-    for chain in made where chain != arriving && chain != responses { text.line("add chain", chain) }
+    let hooked = [arriving, responses, redirecting]
+    for chain in made where !hooked.contains(chain) { text.line("add chain", chain) }
     for hook in baseChains {
       text.line("add chain", hook, "{ type filter hook \(hook) priority filter - 10; policy accept; }")
     }
     for chain in arrivingChains(plan, surroundings) { text.line("add chain", chain, arrivingHook) }
     declareQueries(plan, in: &text)
+    declareGate(plan, in: &text)
     for family in plan.addressFamilies {
       text.line("add set", "clients-\(family.rawValue)", "{ type \(family.type); flags interval; }")
       text.line("add map", "servers-\(family.rawValue)", "{ type \(family.type) : verdict; flags interval; }")
@@ -278,6 +285,7 @@ package enum Ruleset {
       }
     }
     for table in networkSets(plan, surroundings.held) { text.line("flush set", table.name) }
+    for map in gateMapNames(plan) { text.line("flush map", map) }
     for map in leftovers.maps where isNetworkTable(map) {
       text.line(isMap(map) ? "flush map" : "flush set", map)
     }
@@ -348,7 +356,7 @@ package enum Ruleset {
   package static func hashedMaps(_ plan: FirewallPlan, _ held: [HeldNetwork]) -> [String] {
     plan.addressFamilies.flatMap { family in
       hashedLengths(plan, family).flatMap { [hashedMap(family, $0), hashedSet(family, $0)] }
-    } + networkSets(plan, held).map(\.name)
+    } + networkSets(plan, held).map(\.name) + gateMapNames(plan)
   }
 
   /// A set of networks, or of networks and ports, that only a plan fills.
@@ -425,7 +433,7 @@ package enum Ruleset {
     }
   }
 
-  private static func isMap(_ text: String) -> Bool { text.hasPrefix("servers") }
+  private static func isMap(_ text: String) -> Bool { text.hasPrefix("servers") || text.hasPrefix("\(gatePurpose)-") }
 
   /// Before the names of what a table begins with that is to let nothing pass until its rules are in.
   package static let closingPrefix = "closing/"
@@ -458,7 +466,8 @@ package enum Ruleset {
     guard parts.count == 2, let length = UInt8(parts[1]), length <= 128, String(length) == parts[1] else {
       return false
     }
-    let purposes = NetworkSet.Purpose.allCases.map(\.rawValue) + (length > 0 ? ["servers", "clients"] : [])
+    let purposes =
+      NetworkSet.Purpose.allCases.map(\.rawValue) + [gatePurpose] + (length > 0 ? ["servers", "clients"] : [])
     return purposes.contains { purpose in
       [IPAddress.Family.v4, .v6].contains { "\(purpose)-\($0.rawValue)" == parts[0] }
     }
@@ -495,6 +504,10 @@ enum RulesetReason: String {
   case spoofed
   /// It belongs to no connection.
   case unconnected
+  /// The gate could not connect there.
+  case unreachable
+  /// It should have gone through the gate.
+  case ungated
   /// No refusal: where the first packet of a connection is looked at.
   case new
 

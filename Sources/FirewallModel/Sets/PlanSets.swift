@@ -15,7 +15,8 @@ package struct SetReference: Hashable {
 
 /// Where a plan's elements go: every set of every server by a number, with its shape.
 ///
-/// A server has four opening sets (IPv4, IPv6, and both again for any port) and four for each of its caps.
+/// A server has four opening sets (IPv4, IPv6, and both again for any port), four for each of its caps, and four for the names of
+/// its connections, if they are checked: those of `SetName.Check` by family.
 package struct PlanSets {
   package let sets: [KernelSet]
   package let shapes: [SetShape]
@@ -23,19 +24,23 @@ package struct PlanSets {
   private let serverSets: [ServerSets]
   /// The number of the first cap set of each server, and behind the last of all.
   private let firstCap: [Int]
-  private let caps: [ByteCap.Kind]
+  private let caps: [ByteCap.Kind?]
 
   package init(_ plan: FirewallPlan, _ serverSets: [ServerSets]) {
     self.plan = plan
     self.serverSets = serverSets
     var names = plan.servers.flatMap { Self.four($0.name, cap: nil) }
     var firstCap: [Int] = []
-    var caps: [ByteCap.Kind] = []
+    var caps: [ByteCap.Kind?] = []
     for server in plan.servers {
       firstCap.append(names.count)
       for cap in server.caps {
         names += Self.four(server.name, cap: cap)
         caps += [cap.kind, cap.kind, cap.kind, cap.kind]
+      }
+      if server.checksNames {
+        names += SetName.all(of: server).filter { $0.check != nil }
+        caps += [nil, nil, nil, nil]
       }
     }
     sets = names.map { KernelSet(family: plan.family, table: plan.table, name: $0.text) }
@@ -72,7 +77,7 @@ package struct PlanSets {
   package func exists(_ set: Int) -> Bool {
     guard set < openingCount else {
       let server = firstCap.lastIndex { $0 <= set } ?? 0
-      return set % 4 < 2 || plan.servers[server].opensAnyPort
+      return set % 4 < 2 || caps[set - openingCount] == nil || plan.servers[server].opensAnyPort
     }
     guard set / 4 < serverSets.count else { return false }
     let wanted: ServerSets = [.v4, .v6, .anyPort4, .anyPort6]
@@ -87,9 +92,18 @@ package struct PlanSets {
   /// The cap sets that `bits` name, for the same addresses and ports as an opening set.
   package func capSets(of bits: UInt16, beside opening: Int, server: UInt16) -> [Int] {
     let server = Int(server)
-    return plan.servers[server].caps.indices.prefix(16).compactMap { index in
+    var sets = plan.servers[server].caps.indices.prefix(FirewallPlan.maximumCapCount).compactMap { index in
       bits & (1 << UInt16(index)) == 0 ? nil : firstCap[server] + index * 4 + opening % 4
     }
+    if bits & NameCheck.capBit != 0, let set = checkSet(.sni, beside: opening, server: server) { sets.append(set) }
+    return sets
+  }
+
+  /// The set of a check for the same addresses and ports as an opening set; nil where nothing is checked, or there are no ports.
+  package func checkSet(_ check: SetName.Check, beside opening: Int, server: Int) -> Int? {
+    guard plan.servers[server].checksNames, opening % 4 < 2, let place = SetName.Check.allCases.firstIndex(of: check)
+    else { return nil }
+    return firstCap[server] + plan.servers[server].caps.count * 4 + place * 2 + opening % 4
   }
 
   /// The opening set and the key of a grant's element.

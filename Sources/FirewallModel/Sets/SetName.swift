@@ -14,28 +14,43 @@ package struct SetName: Hashable, Sendable {
   package let server: String
   package let family: IPAddress.Family
   package let kind: Kind
-  /// Nil for a set that opens; else the bound that its elements stand under.
+  /// The bound that its elements stand under; nil for any other set.
   package let cap: ByteCap?
+  /// What is done with connections to its elements; nil for any other set.
+  package let check: Check?
 
-  package init(server: String, family: IPAddress.Family, kind: Kind, cap: ByteCap? = nil) {
+  /// What becomes of connections to elements that are open, before they are opened.
+  package enum Check: String, Sendable, CaseIterable {
+    /// They go through the gate.
+    case sni
+    /// The gate could not connect there, and they are refused for a while.
+    case unreachable
+  }
+
+  package init(
+    server: String, family: IPAddress.Family, kind: Kind, cap: ByteCap? = nil, check: Check? = nil
+  ) {
     self.server = server
     self.family = family
     self.kind = kind
     self.cap = cap
+    self.check = check
   }
+
+  /// Whether it admits packets.
+  package var opens: Bool { cap == nil && check == nil }
 
   /// Reads the name of a set back; nil for a name that no plan gives.
   package init?(_ text: some StringProtocol) {
     let parts = String(text).split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 1 || parts.count == 2 else { return nil }
-    if parts.count == 2 {
-      guard let cap = ByteCap(suffix: parts[1]) else { return nil }
-      self.cap = cap
-    } else {
-      cap = nil
-    }
+    cap = parts.count == 2 ? ByteCap(suffix: parts[1]) : nil
+    check = parts.count == 2 ? Check(rawValue: String(parts[1])) : nil
+    guard parts.count == 1 || cap != nil || check != nil else { return nil }
     var rest = String(parts[0])
     kind = rest.hasSuffix("-any") ? .anyPort : .ports
+    // What has no port is not checked.
+    guard check == nil || kind == .ports else { return nil }
     if kind == .anyPort {
       rest.removeLast(4)
     }
@@ -46,13 +61,15 @@ package struct SetName: Hashable, Sendable {
     server = rest
   }
 
-  /// `server-4`, `server-6-any`, `server-4/max-262144`: no server's name holds a '/'.
+  /// `server-4`, `server-6-any`, `server-4/max-262144`, `server-4/sni`: no server's name holds a '/'.
   package var text: String {
-    "\(server)-\(family.rawValue)\(kind == .anyPort ? "-any" : "")\(cap.map { "/\($0.suffix)" } ?? "")"
+    "\(server)-\(family.rawValue)\(kind == .anyPort ? "-any" : "")\(suffix.map { "/\($0)" } ?? "")"
   }
 
+  private var suffix: String? { cap?.suffix ?? check?.rawValue }
+
   /// Which sets are fed most: IPv4 and IPv6 with ports, then the rest.
-  package var rank: Int { cap == nil && kind == .ports ? (family == .v4 ? 0 : 1) : 2 }
+  package var rank: Int { opens && kind == .ports ? (family == .v4 ? 0 : 1) : 2 }
 
   /// The element type in nft's words.
   package var type: String { kind == .anyPort ? family.type : "\(family.type) . inet_proto . inet_service" }
@@ -64,22 +81,29 @@ package struct SetName: Hashable, Sendable {
   package var declaration: String {
     let statement =
       switch cap?.kind {
-      case nil: " counter;"
+      case nil: opens ? " counter;" : ""
       case .perConnection: ""
       case .perHour: " quota over \(cap?.bytes ?? 0) bytes;"
       }
     return "{ type \(type); flags timeout; size \(FirewallPlan.setSize);\(statement) }"
   }
 
+  /// Whether its elements count something.
+  package var hasStatement: Bool { opens || cap?.kind == .perHour }
+
   /// The sets that a managed table holds for `server`, those that open first; none for one that is gone.
   package static func all(of server: FirewallPlan.Server) -> [SetName] {
     if server.isGone { return [] }
     let kinds: [Kind] = server.opensAnyPort ? [.ports, .anyPort] : [.ports]
-    return ([nil] + server.caps.map(Optional.some)).flatMap { cap in
-      kinds.flatMap { kind in
-        [IPAddress.Family.v4, .v6].map { SetName(server: server.name, family: $0, kind: kind, cap: cap) }
-      }
+    let families = [IPAddress.Family.v4, .v6]
+    let bounds = ([nil] + server.caps.map(Optional.some)).flatMap { cap in
+      kinds.flatMap { kind in families.map { SetName(server: server.name, family: $0, kind: kind, cap: cap) } }
     }
+    guard server.checksNames else { return bounds }
+    return bounds
+      + Check.allCases.flatMap { check in
+        families.map { SetName(server: server.name, family: $0, kind: .ports, check: check) }
+      }
   }
 }
 

@@ -13,6 +13,10 @@ package struct Sandbox: Sendable {
     case serve
     /// Changes the firewall by netlink, and starts itself and `nft`.
     case bridge
+    /// Takes connections and makes others, and starts nothing.
+    case gate
+    /// The same, and starts itself as the former.
+    case gateKeeper
   }
 
   /// What a path is for; see `SLUICE_PATH_…`.

@@ -69,6 +69,7 @@ extension ResolverSnapshot {
       // The firewall knows a bound by its index.
       state.byteCaps.starts(with: formerState.byteCaps),
       now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps, now.cname <= before.cname,
+      now.check == before.check,
       forwards.admitAsBefore(former.forwards, name)
     else { return nil }
     return (now, before)

@@ -423,7 +423,8 @@ package struct ResolutionEngine: ~Copyable {
         GrantLedger.Answer(
           key: resolution.key, addresses: answer.addresses,
           targets: first.question.state.targets(of: rule.ports, family: answer.addresses.first?.family ?? .v4),
-          caps: rule.capBits(in: first.question.state.byteCaps), ttl: UInt64(answer.ttl) * Self.second,
+          caps: rule.capBits(in: first.question.state.byteCaps),
+          portCaps: rule.check.map { (NameCheck.capBit, $0.ports) } ?? (0, []), ttl: UInt64(answer.ttl) * Self.second,
           notAfter: notAfter),
         now: now, epoch: epoch)
     } catch {
@@ -448,7 +449,9 @@ package struct ResolutionEngine: ~Copyable {
     let commits = resolution.plan?.commits ?? []
     let evictions = resolution.plan?.evictions ?? []
     resolution.plan?.evictions = []
-    guard commits.isEmpty, evictions.isEmpty else { return .commit(ticket, commits, evicting: evictions) }
+    // Who else holds the addresses says nothing of whether the gate knows this name.
+    let isTold = resolution.waiting.first?.question.state.checksNames ?? false
+    guard commits.isEmpty, evictions.isEmpty, !isTold else { return .commit(ticket, commits, evicting: evictions) }
     return promise(ticket, now: now, epoch: epoch)
   }
 

@@ -86,6 +86,8 @@ package final class ServerState: Sendable {
   package let plainFamilies: Set<IPAddress.Family>
   /// The bounds by whose index in this list the firewall knows them.
   package let byteCaps: [ByteCap]
+  /// Whether connections to some of its addresses have to say a name.
+  package let checksNames: Bool
   private let interfaceIndex = Atomic<UInt32>(0)
   private let waiting = Atomic<Int>(0)
 
@@ -95,7 +97,8 @@ package final class ServerState: Sendable {
 
   package init(
     name: String, cache: ResponseCache, firewallIndex: UInt16, interface: String?, opensIPv6: Bool = true,
-    plainFamilies: Set<IPAddress.Family> = [], byteCaps: [ByteCap] = [], counts: QueryCounts = QueryCounts(shards: 1)
+    plainFamilies: Set<IPAddress.Family> = [], byteCaps: [ByteCap] = [], checksNames: Bool = false,
+    counts: QueryCounts = QueryCounts(shards: 1)
   ) {
     self.counts = counts
     cells = counts.cells
@@ -108,6 +111,7 @@ package final class ServerState: Sendable {
     self.opensIPv6 = opensIPv6
     self.plainFamilies = plainFamilies
     self.byteCaps = byteCaps
+    self.checksNames = checksNames
   }
 
   /// What a rule opens at an address of this family.

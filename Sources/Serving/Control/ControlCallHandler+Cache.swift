@@ -142,11 +142,14 @@ struct Holding: Sendable {
   /// Nil for a server that is gone.
   func grant(_ snapshot: ResolverSnapshot, wall: UInt64) -> ControlAPI.Grant? {
     guard let serverIndex = snapshot.server(firewallIndex: key.server) else { return nil }
-    return ControlAPI.Grant(
+    var grant = ControlAPI.Grant(
       server: snapshot.policy.servers[serverIndex].name.text, address: element.address.description,
       protocol: TransportName.text(element.transport), port: element.transport == 0 ? nil : element.port,
       name: key.name.description, opened: ControlAPI.time(nanoseconds: wall > age ? wall - age : 0),
       remainingMs: remaining / 1_000_000)
+    let rule = snapshot.rule(server: key.server, name: key.name.wire, type: key.type)
+    if rule?.checkBit(transport: element.transport, port: element.port) ?? 0 != 0 { grant.verify = "sni" }
+    return grant
   }
 }
 

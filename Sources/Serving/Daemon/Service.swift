@@ -62,11 +62,13 @@ package final class Service {
     let initial = settings.policies.map { $0.inForce(at: compiledAt) }
     var indexes = FirewallIndexes()
     indexes.assign(initial)
+    indexes.gate = GateAccount.gate(settings, settings.policies)
     // The table of another sluice that serves is not touched.
     let lock = try lockTable()
     // Rules come first, whatever is wrong with a zone: that is thrown once they are in force.
     let read = Result { () throws(StartError) in try loadZones() }
     let bridge = try startBridge(indexes.plan(for: initial, settings), zones: try? read.get())
+    let gate = try GateSession.start(settings, bridge, reactor: reactor)
     // Threads that come before all others are the bridge's alone.
     sluice_realtime_limit(0)
     let account = try Privileges.account(of: settings.user)
@@ -116,9 +118,14 @@ package final class Service {
     try audit.start()
     let watcher = try followHost()
     let service = makeService(bridge, shared, audit, journal, trust: trust)
+    if let gate {
+      service.gate = gate
+      gate.onEvent = { [unowned service] in service.gateChanged($0) }
+    }
     try start(watcher, service)
     try reactor.attach(mailbox) { service.handle($0) }
     try reconcile(service, remembered, bridge)
+    service.replayToGate()
     let policies = PolicyController(
       inForce: PolicyChanges.InForce(
         settings: settings, policies: settings.policies, indexes: indexes, compiledAt: compiledAt, sets: sets),

@@ -21,6 +21,7 @@ package enum StartConditions {
     if case .failure(let error) = Privileges.lookUp(settings.user) {
       add(isRoot ? error.reason : "where root starts serve: \(error.reason)", settings.user.location)
     }
+    add(GateAccount.fault(settings), settings.user.location)
     if settings.firewall.mode != .off { add(state(settings.state), settings.stateLocation) }
     add(folder(Folder.path(of: settings.audit.path), "of the audit log"), settings.auditLocation)
     // Where the configuration says nothing of it, serve does without.

@@ -75,6 +75,7 @@ package struct Explainer {
     }
     found.cname = rule.cname == .follow ? nil : rule.cname.rawValue
     (found.maxBytes, found.maxBytesPerHour) = (rule.maxBytes, rule.maxBytesPerHour)
+    (found.verifiedPorts, found.ech) = (rule.check?.texts, rule.check?.hiding.rawValue)
     found.until = rule.until.map { ControlAPI.time(seconds: $0) }
     if let end = firstEnd(of: rule.pattern, server), end != rule.until {
       found.inPartUntil = ControlAPI.time(seconds: end)

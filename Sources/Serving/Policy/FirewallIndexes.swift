@@ -15,6 +15,8 @@ struct FirewallIndexes {
   private var gone: Set<String> = []
   private var byName: [String: UInt16] = [:]
   private var caps: [String: [ByteCap]] = [:]
+  /// The process through which connections go that have to say a name, if there is one.
+  var gate: FirewallPlan.Gate?
 
   subscript(name: String) -> UInt16? { byName[name] }
 
@@ -73,7 +75,7 @@ struct FirewallIndexes {
       guard let index = byName[policy.name.text] else { continue }
       servers[Int(index)] = FirewallPlan.Server(policy, caps: caps(of: policy.name.text))
     }
-    return FirewallPlan(
+    var plan = FirewallPlan(
       mode: settings.firewall.mode == .sets ? .sets : .managed, family: FirewallPlan.Family(settings.firewall.family),
       table: settings.firewall.table, servers: servers,
       listeners: settings.listen.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) },
@@ -85,5 +87,7 @@ struct FirewallIndexes {
       fencesInput: settings.firewall.inputFence, cutsFlows: settings.firewall.cutFlows,
       harvestSeconds: settings.audit.volumeSeconds == nil ? 0 : UInt16(clamping: settings.firewall.harvestSeconds),
       isExclusive: settings.firewall.exclusive)
+    plan.gate = gate
+    return plan
   }
 }

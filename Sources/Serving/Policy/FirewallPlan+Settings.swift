@@ -7,6 +7,7 @@ extension FirewallPlan {
   package init(_ settings: Settings, _ policies: [ServerPolicy]) {
     var indexes = FirewallIndexes()
     indexes.assign(policies)
+    indexes.gate = GateAccount.gate(settings, policies)
     self = indexes.plan(for: policies, settings)
   }
 }
@@ -32,6 +33,7 @@ extension FirewallPlan.Server {
       },
       interface: policy.interface,
       caps: caps, inbound: policy.inbound?.list, asksDHCP: policy.asksDHCP)
+    checksNames = policy.checksNames
   }
 }
 

@@ -81,7 +81,8 @@ final class SnapshotFactory {
       return ServerState(
         name: policy.name.text, cache: cache ?? ResponseCache(maxEntries: maxEntriesPerServer),
         firewallIndex: index, interface: policy.interface, opensIPv6: opensIPv6,
-        plainFamilies: plain, byteCaps: caps, counts: counts ?? QueryCounts(shards: threadIndexes.count))
+        plainFamilies: plain, byteCaps: caps, checksNames: policy.checksNames,
+        counts: counts ?? QueryCounts(shards: threadIndexes.count))
     }
     return ResolverSnapshot(
       policy: compiled ?? PolicySnapshot(policies), zones: zones, rules: rules, servers: servers,

@@ -336,6 +336,7 @@ extension ResolutionService {
         .contains(where: { $0 == (element.transport, element.port) })
     else { return nil }
     return rule.capBits(in: snapshot.servers[serverIndex].byteCaps)
+      | rule.checkBit(transport: element.transport, port: element.port)
   }
 
   /// How much later than the names that hold it an element ends by itself: the kernel counts from the commit's arrival.

@@ -1,5 +1,6 @@
 import FirewallBridge
 import FirewallModel
+import GateModel
 import AuditLog
 import ControlAPI
 import DNSWire
@@ -141,6 +142,7 @@ extension ResolutionService {
     case .held: return (.networkHeld, nil, nil)
     case .inbound: return (.inboundRefused, nil, nil)
     case .unconnected: return (.noConnection, name, nil)
+    case .unreachable: return (.unreachable, name, nil)
     case .host: return (refusal.port == 53 ? .otherResolver : .hostFence, nil, nil)
     case .closed: break
     }
@@ -155,6 +157,18 @@ extension ResolutionService {
     case (_, .open): return (.grantLost, name, nil)
     case (_, .resolvedByOther): return (.neverResolved, nil, nil)
     case (_, .neverResolved), (_, nil): return (.rawAddress, nil, nil)
+    }
+  }
+
+  /// What the event of a connection says that came to the gate, and what would let it pass, if it should.
+  func meaning(of verdict: GateVerdict) -> (code: AuditCode, remedy: String?) {
+    switch verdict {
+    case .verified: (.nameVerified, nil)
+    case .mismatch: (.sniMismatch, nil)
+    case .nameMissing: (.sniMissing, "verify: address")
+    case .notTLS: (.notTLS, "verify: address")
+    case .mayHide: (.echRefused, "ech: allow")
+    case .unreachable: (.unreachable, nil)
     }
   }
 
@@ -293,6 +307,7 @@ extension ResolutionService {
         guard case .committed = result else { return }
         engine.ledger.committed(unit, askedAt: askedAt, epoch: epoch)
         keepRecord(ofHolders: unit.map(\.element))
+        tellGate(ofHolders: unit.map(\.element))
       }
     }
   }

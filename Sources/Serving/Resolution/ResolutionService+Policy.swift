@@ -108,6 +108,10 @@ extension ResolutionService {
   func activate(
     _ proposed: Proposed, members: AuditMembers? = AuditMembers(), _ completion: @escaping (Activation) -> Void
   ) {
+    if gate == nil, options.isManaged, proposed.snapshot.servers.contains(where: \.checksNames) {
+      return completion(
+        .refused("verify: sni takes the gate, which is started with serve where its policies need it: start it anew"))
+    }
     guard let bridge, let plan = proposed.plan, bridge.plan != plan || holdsOthers(beside: plan) else {
       return finishAdopting(proposed, members, completion)
     }
@@ -148,7 +152,10 @@ extension ResolutionService {
     let changed = Self.changedServers(from: former, to: snapshot).union(renumbered)
     let added = Set(snapshot.servers.map(\.firewallIndex)).subtracting(former.servers.map(\.firewallIndex))
     // Their numbers may have been others' before.
-    for server in added { engine.ledger.forget(server: server) }
+    for server in added {
+      engine.ledger.forget(server: server)
+      gate?.forget(server: server)
+    }
     volumes.forget(servers: added)
     var applied = Activation.Applied(
       policy: snapshot.policy.fingerprint, former: former.policy.fingerprint, servers: snapshot.servers.count,
@@ -157,6 +164,7 @@ extension ResolutionService {
     applied.isManaged = options.isManaged
     // What the new policy forbids to every server, as a network of its servers; then what it does not list any more.
     closeRefused(additions, since: former)
+    defer { replayToGate() }
     revokeUnlisted(since: former, changed, renumbered) { [unowned self] closed, flows in
       (applied.addressesClosed, applied.flowsCut) = (closed, flows)
       guard let members else { return completion(.inForce(applied)) }
@@ -250,6 +258,7 @@ extension ResolutionService {
     completion: @escaping (Int, Int) -> Void
   ) {
     keepRecord(released: ended.released, since: former)
+    closeGate(released: ended.released)
     shorten(ended.shortened.map(\.element))
     let all = ended.closed + (options.cutsFlows ? lapsed : [])
     guard let bridge, !all.isEmpty else { return completion(0, 0) }

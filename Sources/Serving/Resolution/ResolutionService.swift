@@ -45,6 +45,10 @@ final class ResolutionService {
   let shard: Int
   let options: FirewallOptions
   let journal: GrantJournal?
+  /// Through which connections go that have to say a name; nil where none have to.
+  var gate: GateLink?
+  /// The newest replay of all that the gate has to know.
+  var gateReplay: UInt64 = 0
   var engine: ResolutionEngine
   /// The policy in force, as this thread knows it.
   var snapshot: ResolverSnapshot
@@ -208,9 +212,14 @@ final class ResolutionService {
       let planned = engine.planned(by: ticket)
       // Then the answer leaves at once.
       if commits.isEmpty, let planned { keepRecord(of: planned) }
+      gate?.evict(evictions)
       commit(commits, evicting: evictions) { [unowned self] result in
         writeRecords()
-        perform(engine.committed(ticket, result, now: now, epoch: shared.epoch.current))
+        let finish: (ResolutionEngine.CommitResult) -> Void = { [unowned self] in
+          perform(engine.committed(ticket, $0, now: now, epoch: shared.epoch.current))
+        }
+        guard case .committed = result, let planned, checksNames(planned.key.server) else { return finish(result) }
+        openGate(for: planned) { finish($0 ? .committed : .unavailable) }
       }
       if !commits.isEmpty, let planned { keepRecord(of: planned) }
     case .finish(let finished):

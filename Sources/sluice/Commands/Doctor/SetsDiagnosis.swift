@@ -112,7 +112,7 @@ struct SetsDiagnosis {
   /// nothing else.
   private func shut(_ trials: Trials, _ outcome: ForwardTrial.Outcome) -> Finding {
     let chains = outcome.refusals.sorted()
-    let lookups = trials.names.filter { $0.cap == nil }.map { name in
+    let lookups = trials.names.filter(\.opens).map { name in
       let isPlain = ruleset.plainSets.contains("\(table) \(name.text)")
       let header = name.family == .v4 ? "ip" : "ip6"
       return "\(header) daddr\(isPlain ? "" : " . meta l4proto . th dport") @\(name.text) accept"

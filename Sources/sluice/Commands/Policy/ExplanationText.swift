@@ -50,11 +50,20 @@ struct ExplanationText {
     if let chains = told.cname {
       fields.append(("cname", chains == "strict" ? "strict: no chain" : "listed: chains of listed names alone"))
     }
+    if let ports = told.verifiedPorts {
+      fields.append(("verify", "sni: over \(ports.joined(separator: ", ")) a connection has to say the name"))
+      fields.append(("ech", told.ech == "allow" ? Self.echAllowed : Self.echRefused))
+    }
     if let bytes = told.maxBytes { fields.append(("max-bytes", Self.size(bytes))) }
     if let bytes = told.maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(bytes))) }
     if let until = told.until { fields.append(("until", until)) }
     if let until = told.inPartUntil { fields.append(("in part until", until)) }
   }
+
+  private static let echAllowed =
+    "allow: a hello may hide another name, of any site behind the address, and passes by the one that it shows"
+  private static let echRefused =
+    "refuse: a hello that may hide another name is refused; browsers send such hellos unless their policy says otherwise"
 
   private static func size(_ octets: UInt64) -> String { Quantity.size(Int(clamping: octets)) }
 

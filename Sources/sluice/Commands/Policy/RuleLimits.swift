@@ -3,10 +3,11 @@ import ControlAPI
 import EgressPolicy
 import Settings
 
-/// What bounds a rule: its chains, caps and end, for people and as JSON members.
+/// What bounds a rule: its chains, the check, the caps and its end, for people and as JSON members.
 struct RuleLimits {
   private let maxBytes: UInt64?
   private let maxBytesPerHour: UInt64?
+  private let check: NameCheck?
   private let until: UInt64?
   /// Nil of what has no name.
   private let cname: ChainPolicy?
@@ -16,6 +17,7 @@ struct RuleLimits {
   init(_ rule: EgressRule, partUntil: UInt64? = nil) {
     maxBytes = rule.maxBytes
     maxBytesPerHour = rule.maxBytesPerHour
+    check = rule.check
     until = rule.until
     cname = rule.cname
     self.partUntil = partUntil == rule.until ? nil : partUntil
@@ -24,6 +26,7 @@ struct RuleLimits {
   init(_ rule: StaticPrefixRule) {
     maxBytes = rule.maxBytes
     maxBytesPerHour = nil
+    check = nil
     until = rule.until
     (partUntil, cname) = (nil, nil)
   }
@@ -32,6 +35,8 @@ struct RuleLimits {
   var fields: [(key: String, value: String)] {
     var fields: [(key: String, value: String)] = []
     if let cname, cname != .follow { fields.append(("cname", cname.rawValue)) }
+    if let check { fields.append(("verify", "sni on \(check.texts.joined(separator: ", "))")) }
+    if let check, check.hiding == .allow { fields.append(("ech", check.hiding.rawValue)) }
     if let maxBytes { fields.append(("max-bytes", Self.size(maxBytes))) }
     if let maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(maxBytesPerHour))) }
     if let until { fields.append(("until", PolicyTime.text(until))) }
@@ -47,6 +52,8 @@ struct RuleLimits {
   /// Members with a comma after each; null for what is not set.
   var json: String {
     (cname.map { "\"cname\":\(JSONText.quoted($0.rawValue))," } ?? "")
+      + "\"verified_ports\":\(JSONText.list(check?.texts ?? [])),\"ech\":"
+      + "\(check.map { JSONText.quoted($0.hiding.rawValue) } ?? "null"),"
       + "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
       + "\"until\":\(Self.time(until)),\"in_part_until\":\(Self.time(partUntil)),"
   }

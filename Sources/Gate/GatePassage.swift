@@ -1,0 +1,313 @@
+import DNSWire
+import GateModel
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Sharing
+
+/// One connection: judged by what it says first, then passed on as it is.
+///
+///     hello ──► judged: recorded, and connected to its address ──► the server's answer is looked at ──► passes
+///       │          │                                                  └── another hello is asked for ──► judged ──► passes
+///       └──────────┴── refused: reset
+///
+/// What the client sent behind its first hello stays here until it is known that the server asks for no other.
+final class GatePassage {
+  private enum Stage {
+    case hello
+    /// Waits for the record and the connection.
+    case opening
+    /// The hello is on its way, and of the answer too little has come.
+    case answer
+    case secondHello
+    case passes
+    case ended
+  }
+
+  /// Milliseconds in which a whole hello has to come.
+  private static let patience: UInt64 = 5_000
+  /// Milliseconds in which the address has to answer.
+  private static let connectPatience: UInt64 = 10_000
+  /// Octets of a hello that are taken at a time.
+  private static let portion = 4_096
+  /// Fillings of a pipe before other connections have their turn.
+  private static let rounds = 8
+
+  let id: UInt64
+  let element: GrantElement
+  let pending: Shares<UInt16>.Slot
+  private(set) var passing: Shares<UInt16>.Slot?
+  /// The name that it said, once it is judged.
+  private(set) var name: Name?
+  private unowned let gate: GateLoop
+  private let clientAddress: SocketAddress
+  private var stage = Stage.hello
+  private var isRecorded = false
+  private var isConnected = false
+  private var reader = HandshakeReader(.clientHello)
+  private var progress = HandshakeReader.Progress.incomplete
+  /// What of the client waits for the server's answer.
+  private var withheld: [UInt8] = []
+  private var client: GateEnd
+  private var server: GateEnd?
+  private var up = GateDirection()
+  private var down = GateDirection()
+  private var timer: TimerID?
+
+  init(
+    id: UInt64, accepted: consuming PassingSockets.Accepted, element: GrantElement, pending: Shares<UInt16>.Slot,
+    gate: GateLoop
+  ) {
+    self.id = id
+    self.element = element
+    self.pending = pending
+    self.gate = gate
+    clientAddress = accepted.client
+    client = GateEnd(accepted.release(), gate.reactor)
+  }
+
+  /// Whether it is past its judgement.
+  var isPassing: Bool {
+    switch stage {
+    case .answer, .secondHello, .passes: true
+    case .hello, .opening, .ended: false
+    }
+  }
+
+  func begin() {
+    PassingSockets.prepare(client.socket)
+    wait(Self.patience) { [unowned self] in refuse(.notTLS) }
+    client.onReady = { [unowned self] in clientReady($0) }
+    guard client.watch(readable: true, writable: false) else { return reset() }
+    // What is open to any connection needs no hello, and may wait for the server to speak.
+    if gate.table.isOpen(element, now: gate.reactor.now.nanoseconds) { open(recording: nil) }
+  }
+
+  // MARK: - Judging
+
+  private func clientReady(_ events: ReadyEvents) {
+    switch stage {
+    case .hello: readHello()
+    case .secondHello: readSecondHello()
+    case .answer, .passes: move(events, of: client)
+    case .opening: if events.isClosed { reset() }
+    case .ended: break
+    }
+  }
+
+  private func readHello() {
+    guard take() else { return }
+    if progress != .incomplete { judge() }
+  }
+
+  /// Takes what has come of a hello; false where the connection has ended with it.
+  private func take() -> Bool {
+    var octets: [UInt8] = []
+    let outcome = PassingSockets.receive(
+      client.socket, behind: &octets, limit: max(min(Self.portion, reader.room), 1))
+    switch outcome {
+    case .octets: progress = reader.take(octets)
+    case .wouldWait: break
+    case .end:
+      // Half a hello is none, and there is no more of it.
+      refuse(.notTLS)
+      return false
+    case .failed:
+      reset()
+      return false
+    }
+    return true
+  }
+
+  private func judge() {
+    // Why it is none makes no difference.
+    guard progress == .complete, let hello = try? ClientHello(reader.message) else { return refuse(.notTLS) }
+    let verdict = gate.table.judge(hello, to: element, now: gate.reactor.now.nanoseconds)
+    guard verdict == .verified else { return refuse(verdict, hello) }
+    name = hello.name
+    withheld = Array(reader.parts.rest)
+    up.buffer = Array(reader.parts.message)
+    open(recording: hello)
+  }
+
+  private func refuse(_ verdict: GateVerdict, _ hello: ClientHello = ClientHello()) {
+    gate.say(.judged(connection: id, connection(verdict, hello)))
+    reset()
+  }
+
+  private func connection(_ verdict: GateVerdict, _ hello: ClientHello) -> GatedConnection {
+    GatedConnection(
+      verdict: verdict, element: element, client: IPAddress(clientAddress), clientPort: clientAddress.port,
+      said: hello.text, length: UInt32(clamping: reader.octets.count), time: WallClock.nanoseconds())
+  }
+
+  // MARK: - Opening
+
+  /// - Parameter hello: nil where the address alone suffices, of which there is no record here.
+  private func open(recording hello: ClientHello?) {
+    guard let slot = gate.enterPassing(self) else { return reset() }
+    passing = slot
+    stage = .opening
+    isRecorded = hello == nil
+    if let hello { gate.say(.judged(connection: id, connection(.verified, hello))) }
+    _ = client.watch(readable: false, writable: false)
+    wait(Self.connectPatience) { [unowned self] in connectFailed(hello) }
+    do throws(SystemError) {
+      let socket = try PassingSockets.connect(element.address.socketAddress(port: element.port))
+      let end = GateEnd(socket.release(), gate.reactor)
+      end.onReady = { [unowned self] in serverReady($0, hello) }
+      server = end
+      guard end.watch(readable: false, writable: true) else { return reset() }
+    } catch {
+      connectFailed(hello)
+    }
+  }
+
+  func recorded(_ isRecorded: Bool) {
+    guard stage == .opening else { return }
+    guard isRecorded else { return reset() }
+    self.isRecorded = true
+    proceed()
+  }
+
+  private func serverReady(_ events: ReadyEvents, _ hello: ClientHello?) {
+    guard let server else { return }
+    switch stage {
+    case .opening:
+      guard !isConnected else { return }
+      guard events.isWritable || events.isClosed else { return }
+      guard Sockets.failure(of: server.socket) == 0 else { return connectFailed(hello) }
+      isConnected = true
+      _ = server.watch(readable: false, writable: false)
+      proceed()
+    case .answer: readAnswer(events)
+    case .secondHello, .passes: move(events, of: server)
+    case .hello, .ended: break
+    }
+  }
+
+  /// The client's next address is to be tried: the kernel refuses this one for a while.
+  private func connectFailed(_ hello: ClientHello?) {
+    gate.say(.judged(connection: id, connection(.unreachable, hello ?? ClientHello())))
+    reset()
+  }
+
+  private func proceed() {
+    guard isRecorded, isConnected else { return }
+    cancelTimer()
+    // What was not judged goes on as it is.
+    stage = name == nil ? .passes : .answer
+    reader = HandshakeReader(.serverHello)
+    pump()
+  }
+
+  // MARK: - The server's answer
+
+  private func readAnswer(_ events: ReadyEvents) {
+    if events.isWritable { pump() }
+    guard stage == .answer, events.isReadable || events.isClosed, let server else { return }
+    var octets: [UInt8] = []
+    switch PassingSockets.receive(server.socket, behind: &octets, limit: max(min(Self.portion, reader.room), 1)) {
+    case .wouldWait: return pump()
+    case .failed: return reset()
+    case .end: answered(asksAgain: false)
+    case .octets:
+      let progress = reader.take(octets)
+      down.buffer += octets
+      if progress != .incomplete { answered(asksAgain: reader.asksForAnotherHello) }
+    }
+    pump()
+  }
+
+  private func answered(asksAgain: Bool) {
+    stage = asksAgain ? .secondHello : .passes
+    reader = HandshakeReader(.secondClientHello)
+    let waiting = withheld
+    withheld = []
+    guard asksAgain else {
+      up.buffer += waiting
+      return
+    }
+    wait(Self.patience) { [unowned self] in refuse(.mismatch) }
+    if !waiting.isEmpty { progressed(reader.take(waiting)) }
+  }
+
+  private func readSecondHello() {
+    guard take() else { return }
+    progressed(progress)
+    if stage != .ended { pump() }
+  }
+
+  private func progressed(_ progress: HandshakeReader.Progress) {
+    up.buffer += reader.takePassed()
+    guard progress != .incomplete else { return }
+    guard progress == .complete, let hello = try? ClientHello(reader.message) else { return refuse(.notTLS) }
+    // The same name: by what it resolved to, and by what the first one said.
+    let verdict = gate.table.judge(hello, to: element, now: gate.reactor.now.nanoseconds)
+    guard verdict != .mayHide, verdict != .nameMissing, hello.name == name else {
+      return refuse(verdict == .verified ? .mismatch : verdict, hello)
+    }
+    cancelTimer()
+    up.buffer += reader.octets
+    reader = HandshakeReader(.secondClientHello)
+    stage = .passes
+  }
+
+  // MARK: - Passing
+
+  private func move(_ events: ReadyEvents, of end: GateEnd) {
+    if events.isClosed, Sockets.failure(of: end.socket) != 0 { return reset() }
+    end.isHungUp = end.isHungUp || events.isClosed
+    pump()
+  }
+
+  /// Moves what can be moved, and waits for what cannot.
+  private func pump() {
+    guard let server, stage != .ended else { return }
+    let isWhole = stage == .passes
+    let sent = up.sent
+    guard up.pump(from: client.socket, to: server.socket, rounds: Self.rounds, takes: isWhole, gate),
+      down.pump(from: server.socket, to: client.socket, rounds: Self.rounds, takes: stage != .answer, gate)
+    else { return reset() }
+    if up.sent > sent { gate.count(up.sent - sent, to: element) }
+    if up.isFinished && down.isFinished { return end() }
+    let takesHello = stage == .secondHello
+    guard
+      client.watch(
+        readable: (isWhole && up.takesMore) || (takesHello && up.buffer.isEmpty), writable: down.waitsForSink),
+      server.watch(readable: stage == .answer ? !down.isEnded : down.takesMore, writable: up.waitsForSink)
+    else { return reset() }
+  }
+
+  // MARK: - Ends
+
+  /// Both sides said that they are done.
+  private func end() { close(resets: false) }
+
+  /// Both sides learn that it is cut.
+  func reset() { close(resets: true) }
+
+  private func close(resets: Bool) {
+    guard stage != .ended else { return }
+    stage = .ended
+    cancelTimer()
+    for end in [client, server].compactMap(\.self) { end.close(resets: resets) }
+    up.discard(gate)
+    down.discard(gate)
+    // What it is of calls it no more.
+    gate.leave(self)
+  }
+
+  private func wait(_ milliseconds: UInt64, _ work: @escaping () -> Void) {
+    cancelTimer()
+    timer = gate.reactor.schedule(at: gate.reactor.now.adding(milliseconds: milliseconds)) { [unowned self] in
+      timer = nil
+      work()
+    }
+  }
+
+  private func cancelTimer() {
+    if let timer { gate.reactor.cancel(timer) }
+    timer = nil
+  }
+}

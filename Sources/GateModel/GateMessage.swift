@@ -1,0 +1,234 @@
+import DNSWire
+package import FirewallModel
+package import GrantLedger
+package import IPNetwork
+
+/// A connection that came to the gate, and what became of it.
+package struct GatedConnection: Hashable, Sendable {
+  package var verdict: GateVerdict
+  package var element: GrantElement
+  package var client: IPAddress
+  package var clientPort: UInt16
+  /// What it says, as text.
+  package var said: String
+  /// Octets that it had sent by then.
+  package var length: UInt32
+  /// Nanoseconds since 1970.
+  package var time: UInt64
+
+  package init(
+    verdict: GateVerdict, element: GrantElement, client: IPAddress, clientPort: UInt16, said: String, length: UInt32,
+    time: UInt64
+  ) {
+    self.verdict = verdict
+    self.element = element
+    self.client = client
+    self.clientPort = clientPort
+    self.said = said
+    self.length = length
+    self.time = time
+  }
+}
+
+/// The closed set of what serve and the gate say to each other. Texts of the network stand in `GatedConnection.said` alone.
+package enum GateMessage: Hashable, Sendable {
+  // To the gate.
+  /// Which networks are whose: the first part begins anew, the last puts them in force.
+  case networks(isFirst: Bool, isLast: Bool, [GateNetwork])
+  /// What was resolved; answered when it is known.
+  case open(request: UInt32, [GateHolding])
+  /// Names stand for addresses no more; with `cuts` their connections end.
+  case close(cuts: Bool, [GateHolding])
+  /// No name stands for the elements any more; their connections live on.
+  case evict([GrantElement])
+  /// A server's number may be another's from now on.
+  case forget(server: UInt16)
+  /// All is known that is to be known: connections are judged from now on.
+  case ready
+  /// Whether the record of a connection stands: else it does not pass.
+  case recorded(connection: UInt64, Bool)
+
+  // From the gate.
+  /// A new process is at work, and knows nothing.
+  case hello(process: UInt32)
+  case received(request: UInt32)
+  /// `connection` waits for `recorded`, unless it is refused.
+  case judged(connection: UInt64, GatedConnection)
+  /// Octets that went to elements since it was last said.
+  case volumes([ElementVolume])
+}
+
+/// A network of a server.
+package struct GateNetwork: Hashable, Sendable {
+  package var prefix: IPPrefix
+  package var server: UInt16
+
+  package init(prefix: IPPrefix, server: UInt16) {
+    self.prefix = prefix
+    self.server = server
+  }
+}
+
+extension GateMessage {
+  private static let version: UInt8 = 1
+  /// Octets of the largest message.
+  package static let maximumOctets = 65_536
+  /// 20 octets each.
+  package static let maximumNetworks = 3_000
+  /// 288 octets each at most.
+  package static let maximumHoldings = 200
+  /// 22 octets each, and with volumes 38.
+  package static let maximumElements = 1_500
+  private static let maximumText = 1_200
+
+  private var kind: UInt8 {
+    switch self {
+    case .networks: 1
+    case .open: 2
+    case .close: 3
+    case .evict: 4
+    case .forget: 5
+    case .ready: 6
+    case .recorded: 7
+    case .hello: 65
+    case .received: 66
+    case .judged: 67
+    case .volumes: 68
+    }
+  }
+
+  /// The message in octets, at most `maximumOctets` where its lists keep to their bounds.
+  package func encoded() -> [UInt8] {
+    var writer = OctetWriter(capacity: 256)
+    writer.integer(Self.version)
+    writer.integer(kind)
+    switch self {
+    case .networks(let isFirst, let isLast, let networks):
+      writer.bool(isFirst)
+      writer.bool(isLast)
+      writer.list(networks) {
+        $0.prefix($1.prefix)
+        $0.integer($1.server)
+      }
+    case .open(let request, let holdings):
+      writer.integer(request)
+      writer.list(holdings) { $0.holding($1) }
+    case .close(let cuts, let holdings):
+      writer.bool(cuts)
+      writer.list(holdings) { $0.holding($1) }
+    case .evict(let elements): writer.list(elements) { $0.element($1) }
+    case .forget(let server): writer.integer(server)
+    case .ready: break
+    case .recorded(let connection, let isRecorded):
+      writer.integer(connection)
+      writer.bool(isRecorded)
+    case .hello(let process): writer.integer(process)
+    case .received(let request): writer.integer(request)
+    case .judged(let connection, let gated):
+      writer.integer(connection)
+      writer.gated(gated, limit: Self.maximumText)
+    case .volumes(let volumes):
+      writer.list(volumes) {
+        $0.element($1.element)
+        $0.integer($1.octets)
+        $0.integer($1.packets)
+      }
+    }
+    return writer.octets
+  }
+
+  /// Reads a message; every field is checked and nothing may follow it.
+  package init(decoding octets: [UInt8]) throws(BridgeFormatError) {
+    guard octets.count <= Self.maximumOctets else { throw .tooLong }
+    var reader = OctetReader(octets)
+    guard try reader.integer(UInt8.self) == Self.version else { throw .version }
+    self = try Self.read(&reader)
+    try reader.end()
+  }
+
+  private static func read(_ reader: inout OctetReader) throws(BridgeFormatError) -> GateMessage {
+    switch try reader.integer(UInt8.self) {
+    case 1:
+      return .networks(
+        isFirst: try reader.bool(), isLast: try reader.bool(),
+        try reader.list(width: 20) { reader throws(BridgeFormatError) in
+          GateNetwork(prefix: try reader.prefix(), server: try reader.integer())
+        })
+    case 2:
+      return .open(
+        request: try reader.integer(),
+        try reader.list(width: 33) { reader throws(BridgeFormatError) in try reader.holding() })
+    case 3:
+      return .close(
+        cuts: try reader.bool(),
+        try reader.list(width: 33) { reader throws(BridgeFormatError) in try reader.holding() })
+    case 4:
+      return .evict(try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
+    case 5: return .forget(server: try reader.integer())
+    case 6: return .ready
+    case 7: return .recorded(connection: try reader.integer(), try reader.bool())
+    case 65: return .hello(process: try reader.integer())
+    case 66: return .received(request: try reader.integer())
+    case 67: return .judged(connection: try reader.integer(), try reader.gated(limit: maximumText))
+    case 68:
+      return .volumes(
+        try reader.list(width: 38) { reader throws(BridgeFormatError) in
+          ElementVolume(element: try reader.element(), octets: try reader.integer(), packets: try reader.integer())
+        })
+    case let kind: throw .unknownKind(kind)
+    }
+  }
+}
+
+extension OctetWriter {
+  fileprivate mutating func holding(_ holding: GateHolding) {
+    element(holding.element)
+    integer(UInt8(truncatingIfNeeded: holding.name.wire.count))
+    bytes(holding.name.wire)
+    integer(holding.until)
+    bool(holding.isChecked)
+    bool(holding.allowsHiding)
+  }
+
+  fileprivate mutating func gated(_ gated: GatedConnection, limit: Int) {
+    integer(gated.verdict.rawValue)
+    element(gated.element)
+    address(gated.client)
+    integer(gated.clientPort)
+    text(gated.said, limit: limit)
+    integer(gated.length)
+    integer(gated.time)
+  }
+}
+
+extension OctetReader {
+  fileprivate mutating func holding() throws(BridgeFormatError) -> GateHolding {
+    let element = try element()
+    let wire = try bytes(Int(try integer(UInt8.self)))
+    guard let name = Name(whole: wire) else { throw .field }
+    return GateHolding(
+      element: element, name: name, until: try integer(), isChecked: try bool(), allowsHiding: try bool())
+  }
+
+  fileprivate mutating func gated(limit: Int) throws(BridgeFormatError) -> GatedConnection {
+    guard let verdict = GateVerdict(rawValue: try integer()) else { throw .field }
+    return GatedConnection(
+      verdict: verdict, element: try element(), client: try address(), clientPort: try integer(),
+      said: try text(limit: limit), length: try integer(), time: try integer())
+  }
+}
+
+extension Name {
+  /// Takes octets that are one whole canonical name, as another process has it.
+  fileprivate init?(whole wire: [UInt8]) {
+    var at = 0
+    while at < wire.count, wire[at] != 0 {
+      guard Int(wire[at]) <= NameWire.maxLabel, at + Int(wire[at]) + 1 < wire.count else { return nil }
+      at += Int(wire[at]) + 1
+    }
+    guard !wire.isEmpty, wire.count <= NameWire.maxOctets, at == wire.count - 1,
+      wire.allSatisfy({ NameWire.lowercased($0) == $0 })
+    else { return nil }
+    self.init(canonical: wire.span)
+  }
+}

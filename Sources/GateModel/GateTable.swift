@@ -1,0 +1,113 @@
+package import DNSWire
+package import GrantLedger
+package import IPNetwork
+
+/// That a server had a name resolved to an address, and may connect there until a time.
+package struct GateHolding: Hashable, Sendable {
+  /// Of TCP, or with transport and port 0 of every port.
+  package var element: GrantElement
+  package var name: Name
+  /// Nanoseconds of the monotonic clock.
+  package var until: UInt64
+  /// Whether a connection has to say the name; else the address alone suffices.
+  package var isChecked: Bool
+  /// Whether a connection that may hide another name passes.
+  package var allowsHiding: Bool
+
+  package init(element: GrantElement, name: Name, until: UInt64, isChecked: Bool, allowsHiding: Bool = false) {
+    self.element = element
+    self.name = name
+    self.until = until
+    self.isChecked = isChecked
+    self.allowsHiding = allowsHiding
+  }
+}
+
+/// What the gate says of a connection.
+package enum GateVerdict: UInt8, Sendable, CaseIterable {
+  /// It says a name that its server resolved to this address.
+  case verified = 1
+  /// It says another one, or what is no name.
+  case mismatch = 2
+  case nameMissing = 3
+  case notTLS = 4
+  /// It says a right name, and may hide another.
+  case mayHide = 5
+  /// It says a right name, and the host could not connect to the address.
+  case unreachable = 6
+}
+
+/// Which connections pass: the names that each server resolved to an address, and whose time is not over.
+package struct GateTable: Sendable {
+  private struct Entry {
+    var until: UInt64
+    var isChecked: Bool
+    var allowsHiding: Bool
+  }
+
+  private var names: [GrantElement: [Name: Entry]] = [:]
+  private var networks = PrefixTable([])
+
+  package init() {}
+
+  /// Names over all elements, those whose time is over among them until they are swept.
+  package var count: Int { names.values.reduce(0) { $0 + $1.count } }
+
+  /// From now on these networks are the servers'.
+  package mutating func use(_ networks: [(prefix: IPPrefix, server: UInt16)]) {
+    self.networks = PrefixTable(networks.map { ($0.prefix, UInt32($0.server)) })
+  }
+
+  /// The server that a client belongs to.
+  package func server(of client: IPAddress) -> UInt16? {
+    networks.lookup(client).map { UInt16(truncatingIfNeeded: $0) }
+  }
+
+  /// A name stands for an address, until the time that was said last.
+  package mutating func open(_ holding: GateHolding) {
+    let entry = Entry(until: holding.until, isChecked: holding.isChecked, allowsHiding: holding.allowsHiding)
+    names[holding.element, default: [:]][holding.name] = entry
+  }
+
+  /// A name stands for an address no more.
+  package mutating func close(_ element: GrantElement, _ name: Name) {
+    names[element]?[name] = nil
+    if names[element]?.isEmpty ?? false { names[element] = nil }
+  }
+
+  /// No name stands for it any more.
+  package mutating func close(_ element: GrantElement) { names[element] = nil }
+
+  /// Nothing is known of a server any more; its number may be another's.
+  package mutating func forget(server: UInt16) { names = names.filter { $0.key.server != server } }
+
+  /// Nothing is known at all.
+  package mutating func forgetAll() { names = [:] }
+
+  /// Forgets what is over.
+  package mutating func sweep(now: UInt64) {
+    for (element, entries) in names where entries.values.contains(where: { $0.until <= now }) {
+      let live = entries.filter { $0.value.until > now }
+      names[element] = live.isEmpty ? nil : live
+    }
+  }
+
+  /// Whether the address alone suffices.
+  package func isOpen(_ element: GrantElement, now: UInt64) -> Bool {
+    entries(at: element).contains { entries in entries.values.contains { !$0.isChecked && $0.until > now } }
+  }
+
+  /// Whether a connection to an element passes by what it says.
+  package func judge(_ hello: ClientHello, to element: GrantElement, now: UInt64) -> GateVerdict {
+    if hello.said == .nothing { return .nameMissing }
+    guard let name = hello.name,
+      let entry = entries(at: element).compactMap({ $0[name] }).first(where: { $0.until > now })
+    else { return .mismatch }
+    return hello.hidesName && !entry.allowsHiding ? .mayHide : .verified
+  }
+
+  private func entries(at element: GrantElement) -> [[Name: Entry]] {
+    let any = GrantElement(server: element.server, address: element.address, transport: 0, port: 0)
+    return [names[element], names[any]].compactMap(\.self)
+  }
+}

@@ -1,0 +1,199 @@
+import DNSWire
+import FirewallModel
+import GateModel
+import GrantLedger
+import LinuxIO
+
+/// What the gate tells without having been asked.
+enum GateEvent {
+  /// A new process is at work: all that is known has to be told it.
+  case up
+  /// No process will be.
+  case down
+  /// `connection` waits for `record`, if it is verified.
+  case judged(connection: UInt64, GatedConnection)
+  case volumes([ElementVolume])
+}
+
+/// Serve's end of the gate. Lives on the reactor's thread; nothing here ever waits for the gate.
+final class GateLink {
+  private struct Request {
+    var messages: [[UInt8]]
+    var left: Int
+    var timer: TimerID
+    var completion: (Bool) -> Void
+  }
+
+  /// Far more than answers that wait for a commit.
+  private static let maximumOutgoing = 65_536
+  /// Whose receipt is not waited for.
+  private static let unasked: UInt32 = 0
+
+  private let reactor: Reactor
+  private let socket: FileDescriptor
+  var onEvent: (GateEvent) -> Void
+  private var outgoing: [[UInt8]] = []
+  private var waitsForRoom = false
+  private(set) var isOpen = true
+  private var requests: [UInt32: Request] = [:]
+  private var lastRequest: UInt32 = 0
+  private var buffer = [UInt8](repeating: 0, count: GateMessage.maximumOctets)
+  /// Whether a process ever greeted.
+  private(set) var hasGreeted = false
+
+  init(reactor: Reactor, socket: consuming FileDescriptor, _ onEvent: @escaping (GateEvent) -> Void) throws(SystemError)
+  {
+    self.reactor = reactor
+    self.socket = socket
+    self.onEvent = onEvent
+    try reactor.register(self.socket.raw, readable: true, writable: false) { [unowned self] _ in
+      sendOutgoing()
+      receive()
+    }
+  }
+
+  deinit {
+    if isOpen { reactor.unregister(socket.raw) }
+  }
+
+  // MARK: - Telling
+
+  /// Tells what was resolved; `completion` learns whether the gate has it by the deadline, and is called once, later.
+  func open(_ holdings: [GateHolding], deadline: MonotonicTime, _ completion: @escaping (Bool) -> Void) {
+    guard isOpen, outgoing.count < Self.maximumOutgoing else {
+      _ = reactor.schedule(at: reactor.now) { completion(false) }
+      return
+    }
+    lastRequest = lastRequest &+ 1 == Self.unasked ? 1 : lastRequest &+ 1
+    let id = lastRequest
+    let messages = Self.parts(holdings).map { GateMessage.open(request: id, $0).encoded() }
+    guard !messages.isEmpty else {
+      _ = reactor.schedule(at: reactor.now) { completion(true) }
+      return
+    }
+    let timer = reactor.schedule(at: deadline) { [unowned self] in finish(id, false, isLate: true) }
+    requests[id] = Request(messages: messages, left: messages.count, timer: timer, completion: completion)
+    send(messages)
+  }
+
+  /// The same, with nothing that waits for it.
+  func tell(_ holdings: [GateHolding]) {
+    send(Self.parts(holdings).map { GateMessage.open(request: Self.unasked, $0).encoded() })
+  }
+
+  /// Names stand for addresses no more.
+  ///
+  /// - Parameter cuts: their connections end.
+  func close(_ holdings: [GateHolding], cuts: Bool) {
+    send(Self.parts(holdings).map { GateMessage.close(cuts: cuts, $0).encoded() })
+  }
+
+  /// No name stands for the elements any more.
+  func evict(_ elements: [GrantElement]) {
+    send(Self.parts(elements, GateMessage.maximumElements).map { GateMessage.evict($0).encoded() })
+  }
+
+  func forget(server: UInt16) { send([GateMessage.forget(server: server).encoded()]) }
+
+  func use(_ networks: [GateNetwork]) {
+    let parts = Self.parts(networks, GateMessage.maximumNetworks)
+    guard !parts.isEmpty else { return send([GateMessage.networks(isFirst: true, isLast: true, []).encoded()]) }
+    send(
+      parts.enumerated().map { index, part in
+        GateMessage.networks(isFirst: index == 0, isLast: index == parts.count - 1, part).encoded()
+      })
+  }
+
+  /// All is told: connections are judged from now on.
+  func ready() { send([GateMessage.ready.encoded()]) }
+
+  /// Whether the record of a connection stands.
+  func record(_ connection: UInt64, _ isRecorded: Bool) {
+    send([GateMessage.recorded(connection: connection, isRecorded).encoded()])
+  }
+
+  private static func parts<Item>(_ items: [Item], _ size: Int) -> [[Item]] {
+    stride(from: 0, to: items.count, by: size).map { Array(items[$0..<min($0 + size, items.count)]) }
+  }
+
+  private static func parts(_ holdings: [GateHolding]) -> [[GateHolding]] {
+    parts(holdings, GateMessage.maximumHoldings)
+  }
+
+  private func send(_ messages: [[UInt8]]) {
+    guard isOpen else { return }
+    outgoing += messages
+    sendOutgoing()
+  }
+
+  private func sendOutgoing() {
+    var sent = 0
+    sending: while sent < outgoing.count {
+      switch MessageSocket.send(outgoing[sent], socket.raw, waiting: false) {
+      case .sent: sent += 1
+      case .wouldBlock: break sending
+      case .closed: return close()
+      }
+    }
+    outgoing.removeFirst(sent)
+    guard waitsForRoom == outgoing.isEmpty else { return }
+    waitsForRoom = !outgoing.isEmpty
+    reactor.modify(socket.raw, readable: true, writable: waitsForRoom)
+  }
+
+  // MARK: - Hearing
+
+  private func receive() {
+    while isOpen {
+      switch MessageSocket.receive(socket.raw, into: &buffer) {
+      case .nothing: return
+      case .closed: close()
+      case .octets(let octets):
+        // What a gate that was taken over sends is read like anything else from outside; what is no message is nothing.
+        guard let message = try? GateMessage(decoding: octets) else { continue }
+        handle(message)
+      }
+    }
+  }
+
+  private func handle(_ message: GateMessage) {
+    switch message {
+    case .hello: greeted()
+    case .received(let request): finish(request, true)
+    case .judged(let connection, let gated): onEvent(.judged(connection: connection, gated))
+    case .volumes(let volumes): onEvent(.volumes(volumes))
+    case .networks, .open, .close, .evict, .forget, .ready, .recorded: break
+    }
+  }
+
+  /// What the one before may have taken with it is told again; twice does no harm.
+  private func greeted() {
+    hasGreeted = true
+    onEvent(.up)
+    for id in requests.keys.sorted() {
+      guard let messages = requests[id]?.messages else { continue }
+      requests[id]?.left = messages.count
+      send(messages)
+    }
+  }
+
+  private func finish(_ id: UInt32, _ isDone: Bool, isLate: Bool = false) {
+    guard let request = requests[id] else { return }
+    if isDone, request.left > 1 {
+      requests[id]?.left -= 1
+      return
+    }
+    requests[id] = nil
+    if !isLate { reactor.cancel(request.timer) }
+    request.completion(isDone)
+  }
+
+  private func close() {
+    guard isOpen else { return }
+    isOpen = false
+    reactor.unregister(socket.raw)
+    outgoing = []
+    for id in requests.keys.sorted() { finish(id, false) }
+    onEvent(.down)
+  }
+}

@@ -1,0 +1,120 @@
+import AuditLog
+import DNSWire
+import EgressPolicy
+import FirewallBridge
+import FirewallModel
+import GateModel
+import GrantLedger
+import IPNetwork
+import LinuxIO
+import Resolver
+
+/// Telling the gate what was resolved, and recording what it says of connections.
+extension ResolutionService {
+  /// Holdings that are told in a row; questions wait for them.
+  private static let gateSlice = 2_048
+
+  func gateChanged(_ event: GateEvent) {
+    switch event {
+    case .up: replayToGate()
+    case .down:
+      guard !isStopping else { return }
+      // Only what starts serve can start a gate with its user.
+      onFailure?("the gate is gone: sluice has to be started anew; what is open through it is closed until then")
+    case .judged(let connection, let gated): judged(connection, gated)
+    case .volumes(let volumes): count(volumes)
+    }
+  }
+
+  /// Whether connections of a server may have to say a name.
+  func checksNames(_ server: UInt16) -> Bool {
+    gate != nil && snapshot.server(firewallIndex: server).map { snapshot.servers[$0].checksNames } ?? false
+  }
+
+  /// What an answer that is to be promised stands for at the gate; its receipt is a part of the commit (P2).
+  func openGate(for planned: ResolutionEngine.Planned, _ completion: @escaping (Bool) -> Void) {
+    guard let gate else { return completion(false) }
+    let holdings = engine.ledger.wanted(planned.elements, by: planned.key).compactMap { element, until in
+      holding(planned.key, element, until: until)
+    }
+    gate.open(holdings, deadline: reactor.now.adding(milliseconds: options.commitDeadline), completion)
+  }
+
+  /// Elements are held for longer than was told.
+  func tellGate(ofHolders elements: [GrantElement]) {
+    guard let gate else { return }
+    gate.tell(
+      elements.filter { checksNames($0.server) }.flatMap { element in
+        engine.ledger.holders(of: element, now: now).compactMap { holding($0, element, until: $1) }
+      })
+  }
+
+  /// What ended before its time; connections that said a name end with it.
+  func closeGate(released: [(key: GrantLedger.Key, element: GrantElement)]) {
+    gate?.close(
+      released.map { GateHolding(element: $1, name: $0.name, until: 0, isChecked: true) }, cuts: options.cutsFlows)
+  }
+
+  /// All that the gate has to know, from the beginning.
+  func replayToGate() {
+    guard let gate else { return }
+    gate.use(
+      snapshot.policy.servers.indices.flatMap { place in
+        snapshot.policy.servers[place].networks.map {
+          GateNetwork(prefix: $0.prefix, server: snapshot.servers[place].firewallIndex)
+        }
+      })
+    gateReplay &+= 1
+    replayToGate(gateReplay, from: GrantLedger.HoldingCursor())
+  }
+
+  private func replayToGate(_ number: UInt64, from start: GrantLedger.HoldingCursor) {
+    guard let gate, number == gateReplay else { return }
+    var (cursor, holdings) = (start, [GateHolding]())
+    let isLeft = engine.ledger.forEachHolding(now: now, from: &cursor, atMost: Self.gateSlice) {
+      key, element, until, _ in
+      if checksNames(element.server), let holding = holding(key, element, until: until) { holdings.append(holding) }
+    }
+    gate.tell(holdings)
+    guard isLeft else { return gate.ready() }
+    _ = reactor.schedule(at: reactor.now) { [unowned self] in replayToGate(number, from: cursor) }
+  }
+
+  /// Nil where policy does not open the element for the name any more.
+  private func holding(_ key: GrantLedger.Key, _ element: GrantElement, until: UInt64) -> GateHolding? {
+    guard let rule = snapshot.rule(server: key.server, name: key.name.wire, type: key.type) else { return nil }
+    let check = rule.check.flatMap { $0.covers(transport: element.transport, port: element.port) ? $0 : nil }
+    return GateHolding(
+      element: element, name: key.name, until: until, isChecked: check != nil, allowsHiding: check?.hiding == .allow)
+  }
+
+  // MARK: - Records
+
+  /// Records what became of a connection; one whose record does not stand does not pass (P6).
+  private func judged(_ connection: UInt64, _ gated: GatedConnection) {
+    let isStored = record(gated)
+    if gated.verdict == .verified { gate?.record(connection, isStored) }
+    if gated.verdict == .unreachable { bridge?.refuseUnreachable([gated.element]) }
+  }
+
+  private func record(_ gated: GatedConnection) -> Bool {
+    guard !shared.audit.isBlocked else { return false }
+    let (code, remedy) = meaning(of: gated.verdict)
+    let element = gated.element
+    let names = engine.ledger.names(of: element, now: now).map(\.description)
+    let destination = gated.said.isEmpty ? names.last ?? element.address.description : gated.said
+    var members = AuditMembers(.address, element.address).with(.protocol, "tcp").with(.port, element.port)
+    if gated.verdict != .verified, gated.verdict != .unreachable {
+      members.append(.expected, Array(names.suffix(Self.expectedNames)))
+    }
+    return push(
+      AuditRecordHeader(
+        connection: code, transport: element.transport, port: element.port,
+        payloadSize: gated.length, client: gated.client, clientPort: gated.clientPort, wallClock: gated.time),
+      server: Array((serverName(element.server) ?? "").utf8), destination: Array(destination.utf8),
+      members.with(.remedy, remedy))
+  }
+
+  /// As many as fit a line that people read.
+  private static let expectedNames = 8
+}

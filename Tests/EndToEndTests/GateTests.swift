@@ -1,0 +1,175 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+
+extension EndToEnd {
+  @Suite("Connections that have to say a name", .timeLimit(.minutes(3)))
+  struct GateTests {
+    private static let policies = """
+      server: github-mcp
+      networks: [ 10.77.1.0/24, "fd00:77:1::/64" ]
+      egress:
+        - { host: api.github.com, ports: [ 8443/tcp ], verify: sni }
+        - { host: uploads.github.com, ports: [ 8443/tcp ], verify: sni }
+        - { host: www.vendor.net, ports: [ 8443/tcp ] }
+        - { host: plain.github.com, ports: [ 8443/tcp ] }
+        - { host: closed.github.com, ports: [ 8444/tcp ], verify: sni }
+      ---
+      server: other-mcp
+      networks: [ 10.77.1.200/32 ]
+      egress:
+        - { host: other.github.com, ports: [ 8443/tcp ], verify: sni }
+
+      """
+
+    /// A testbed with a TLS server behind every address, at port 8443.
+    private func run(_ body: (Testbed) throws -> Void) throws {
+      _ = try? Command.must("useradd --system --no-create-home --shell /usr/sbin/nologin sluice-gate")
+      let authority = try TestAuthority()
+      let identity = try authority.issue("api.github.com")
+      var settings = TestbedSettings()
+      settings.policies = Self.policies
+      settings.records += """
+        other.github.com. IN A 45.11.0.10
+        plain.github.com. IN A 45.11.0.11
+        closed.github.com. IN A 45.11.0.10
+
+        """
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        let server = try RunningCommand(
+          [
+            "openssl", "s_server", "-quiet", "-www", "-accept", "8443", "-cert", identity.certificate, "-key",
+            identity.key,
+          ], in: bed.internet, folder: bed.folder)
+        defer { server.signal(SIGKILL) }
+        try eventually("the server listens") { try Socket.connects("45.11.0.10", 8443, from: bed.internet) }
+        try body(bed)
+      }
+    }
+
+    /// Whether a client that says `name` gets a page from an address.
+    private func gets(_ name: String, at address: String, _ words: String..., from bed: Testbed) throws -> Bool {
+      let target = address.contains(":") ? "[\(address)]" : address
+      return try Command.run(
+        ["curl", "-sk", "--max-time", "8", "--connect-to", "\(name):8443:\(target):8443", "https://\(name):8443/"]
+          + words, in: bed.client
+      ).status == 0
+    }
+
+    private func sends(_ text: String, to address: String, from bed: Testbed) throws -> Bool {
+      let script = "printf '\(text)' | timeout 3 openssl s_client -quiet -noservername -connect \(address):8443"
+      return try Command.run(["sh", "-c", script], in: bed.client).text.contains("HTTP/1.0 200")
+    }
+
+    private func code(_ destination: String, _ bed: Testbed, _ decision: String = "block") throws -> String? {
+      try bed.sluice.event(of: destination, decision: decision)["code"] as? String
+    }
+
+    @Test("pass if it is one that their server resolved to the address, and leave an event in any case")
+    func names() throws {
+      try run { (bed: Testbed) throws in
+        for type in ["A", "AAAA"] { #expect(try bed.dig("api.github.com", type).status == "NOERROR") }
+        #expect(try gets("api.github.com", at: "45.11.0.10", from: bed))
+        #expect(try gets("api.github.com", at: "2a10:77::10", from: bed))
+        #expect(try gets("API.GitHub.com", at: "45.11.0.10", "--tlsv1.2", "--tls-max", "1.2", from: bed))
+        #expect(try code("api.github.com", bed, "allow") != nil)
+        try eventually("a record of what passed") {
+          try bed.sluice.events().contains { $0["code"] as? String == "name-verified" }
+        }
+        // A listed name, never opened here; another server's; one of no list.
+        for name in ["uploads.github.com", "other.github.com", "evil.example.com"] {
+          #expect(try !gets(name, at: "45.11.0.10", from: bed))
+          #expect(try code(name, bed) == "sni-mismatch")
+        }
+        let event = try bed.sluice.event(of: "evil.example.com", decision: "block")
+        #expect(event["expected"] as? [String] == ["api.github.com"] && event["address"] as? String == "45.11.0.10")
+        #expect(try !sends("GET / HTTP/1.0\\r\\n\\r\\n", to: "45.11.0.10", from: bed))
+        try eventually("the event of one without a name") {
+          try bed.sluice.events().contains { $0["code"] as? String == "sni-missing" }
+        }
+        #expect(
+          try Command.run(["curl", "-s", "--max-time", "3", "http://45.11.0.10:8443/"], in: bed.client).status != 0)
+        try eventually("the event of what is no TLS") {
+          try bed.sluice.events().contains {
+            $0["code"] as? String == "not-tls" && $0["remedy"] as? String == "verify: address"
+          }
+        }
+        // The same address is another server's, by a name of its own.
+        #expect(try bed.dig("other.github.com", "A", "-b", "10.77.1.200").status == "NOERROR")
+        #expect(try gets("other.github.com", at: "45.11.0.10", "--interface", "10.77.1.200", from: bed))
+        #expect(try !gets("api.github.com", at: "45.11.0.10", "--interface", "10.77.1.200", from: bed))
+      }
+    }
+
+    @Test("are not checked where a name holds the address that need not be said, and as long as it does")
+    func addresses() throws {
+      try run { (bed: Testbed) throws in
+        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        #expect(try !gets("www.vendor.net", at: "45.11.0.11", from: bed))
+        #expect(try bed.dig("plain.github.com", "A").status == "NOERROR")
+        #expect(try gets("uploads.github.com", at: "45.11.0.11", from: bed))
+        #expect(try gets("plain.github.com", at: "45.11.0.11", from: bed))
+        #expect(try gets("anything.example", at: "45.11.0.11", from: bed))
+      }
+    }
+
+    @Test("go through nothing else: the gate's port asked directly, and what the gate's user asks for, are refused")
+    func bounds() throws {
+      try run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try !Socket.connects("10.77.1.1", 61_443, from: bed.client))
+        #expect(try !Socket.connects("192.0.2.1", 61_443, from: bed.internet))
+        let asGate = ["setpriv", "--reuid=sluice-gate", "--clear-groups"]
+        let fetch = { (target: String) in
+          try Command.run(asGate + ["curl", "-sk", "--max-time", "3", target], in: bed.host).status
+        }
+        #expect(try fetch("https://45.11.0.10:8443/") == 0)
+        #expect(try fetch("http://45.11.0.66/") != 0)
+        #expect(
+          try Command.run(asGate + ["dig", "+time=1", "+tries=1", "@192.0.2.54", "evil.example.com"], in: bed.host)
+            .status != 0)
+        // Where nothing answers, the gate's first try is the last for a while: the kernel refuses the next.
+        #expect(try bed.dig("closed.github.com", "A").status == "NOERROR")
+        for _ in 0..<2 {
+          let words = [
+            "curl", "-sk", "--max-time", "5", "--connect-to", "::45.11.0.10:8444", "https://closed.github.com:8444/",
+          ]
+          #expect(try Command.run(words, in: bed.client).status != 0)
+          try eventually("it is refused for a while") {
+            try bed.nft("list set inet sluice github-mcp-4/unreachable").contains("45.11.0.10 . tcp . 8444")
+          }
+        }
+        #expect(try code("closed.github.com", bed) == "unreachable")
+      }
+    }
+
+    @Test("wait for a gate that is started again, and pass as before; what is withdrawn is cut")
+    func restarts() throws {
+      try run { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try gets("api.github.com", at: "45.11.0.10", from: bed))
+        let gate = try Processes.descendants(of: try bed.sluice.pid).filter {
+          try Processes.status($0, "Uid")?.split(separator: "\t").first.map(String.init)
+            == Command.run(["id", "-u", "sluice-gate"]).text.trimmingCharacters(in: .whitespacesAndNewlines)
+        }
+        #expect(gate.count == 2)
+        for process in gate { #expect(try Processes.status(process, "CapBnd") == "0000000000000000") }
+        Processes.signal(try #require(gate.last), SIGKILL)
+        #expect(try gets("api.github.com", at: "45.11.0.10", from: bed))
+        // A connection that idles, until its name is withdrawn.
+        let idle = try RunningCommand(
+          ["openssl", "s_client", "-quiet", "-servername", "api.github.com", "-connect", "45.11.0.10:8443"],
+          in: bed.client,
+          folder: bed.folder)
+        defer { idle.signal(SIGKILL) }
+        try eventually("it is there") { !idle.errors.isEmpty }
+        try Data(Self.policies.replacing("host: api.github.com", with: "host: gone.github.com").utf8)
+          .write(to: bed.sluice.policyFile)
+        #expect(try bed.sluice.command("reload").status == 0)
+        try eventually("the connection is cut") { !idle.isRunning }
+        #expect(try !gets("api.github.com", at: "45.11.0.10", from: bed))
+      }
+    }
+  }
+}

@@ -83,17 +83,3 @@ extension OutputSpan<UInt8> {
     return true
   }
 }
-
-extension [UInt8] {
-  /// The standard library's initializer of this form, for octets alone: that one looks for the array's type at run time,
-  /// which costs 400 instructions each time.
-  @inlinable
-  package init(capacity: Int, initializingWith initializer: (inout OutputSpan<UInt8>) -> Void) {
-    self = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
-      // The span knows the buffer's bounds, and how much of it was written.
-      var output = unsafe OutputSpan<UInt8>(buffer: buffer, initializedCount: 0)
-      initializer(&output)
-      count = unsafe output.finalize(for: buffer)
-    }
-  }
-}

@@ -49,6 +49,15 @@ struct LatestLinesTests {
     }
   }
 
+  @Test("any limit is taken", arguments: [(1, 1), (Int.max, 1), (Int.max, Int.max), (0, 0)])
+  func limits(limit: Int, latest: Int) throws {
+    let scratch = Scratch()
+    try Self.text([3, 1, 2]).write(toFile: scratch.log, atomically: false, encoding: .utf8)
+    let all = try self.latest(scratch.log, limit: limit, latest: latest, thinning: false)
+    #expect(try self.latest(scratch.log, limit: limit, latest: latest, thinning: true).ids == all.ids)
+    #expect(all.ids.count == min(limit, latest, 3))
+  }
+
   @Test("of a log that is about in order no more than twice as many are kept")
   func few() throws {
     let scratch = Scratch()

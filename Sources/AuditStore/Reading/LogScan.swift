@@ -298,7 +298,7 @@ struct LastLines: LogSink {
   init(_ limit: Int, latest: Int? = nil) {
     self.limit = limit
     self.latest = min(latest ?? limit, limit)
-    most = self.latest + Self.slack
+    most = min(self.latest, .max / 4) + Self.slack
   }
 
   /// How many lines are held now.

@@ -1,4 +1,3 @@
-import CLinux
 package import FirewallModel
 import Glibc
 package import LinuxIO
@@ -31,14 +30,11 @@ package struct SharedPlanFile {
   ///
   /// - Throws: where the kernel gives no file, and `EFBIG` for what is longer than a slot.
   package static func make(_ plan: FirewallPlan?, _ envelope: Envelope? = nil) throws(SystemError) -> SharedPlanFile {
-    let descriptor = unsafe sluice_memory_file("sluice-plan")
-    guard descriptor >= 0 else { throw SystemError(call: "memfd_create", errno: -descriptor) }
-    let planFile = SharedPlanFile(descriptor: descriptor)
-    if let plan {
-      try planFile.store(plan.encoded())
-    }
+    let file = try MemoryFile(named: "sluice-plan").take()
+    let planFile = SharedPlanFile(descriptor: file.raw)
+    if let plan { try planFile.store(plan.encoded()) }
     if let envelope { try planFile.store(envelope) }
-    return planFile
+    return SharedPlanFile(descriptor: file.release())
   }
 
   /// Counts up and returns the number of this incarnation.

@@ -166,6 +166,8 @@ extension ControlAPI {
     package struct Audit: Codable, Sendable {
       package var path: String
       package var blocked: Bool
+      /// Why the log cannot be written; nil while it can.
+      package var blockedFault: String?
       package var records: UInt64
       package var events: UInt64
       package var suppressed: UInt64
@@ -180,11 +182,12 @@ extension ControlAPI {
       package var room: Int
 
       package init(
-        path: String, blocked: Bool, records: UInt64, events: UInt64, suppressed: UInt64, recovered: UInt64,
-        corrupt: UInt64, rotationFault: String? = nil, replaced: UInt64, pending: Int, room: Int
+        path: String, blocked: Bool, blockedFault: String? = nil, records: UInt64, events: UInt64, suppressed: UInt64,
+        recovered: UInt64, corrupt: UInt64, rotationFault: String? = nil, replaced: UInt64, pending: Int, room: Int
       ) {
         self.path = path
         self.blocked = blocked
+        self.blockedFault = blockedFault
         self.records = records
         self.events = events
         self.suppressed = suppressed

@@ -3,48 +3,6 @@ import Glibc
 package import GrantLedger
 package import LinuxIO
 
-/// What happens to the bridge without having been asked for.
-package enum BridgeEvent: Hashable, Sendable {
-  /// A new worker is at work: whatever is promised has to be committed again. The greeting names the usable sets.
-  case up(BridgeGreeting)
-  /// Both processes are gone: no commit will succeed any more.
-  case down
-  /// `servers`: in whose sets elements came or went; none where that is not known.
-  case foreignChange(TableChange, servers: [UInt16])
-  /// What went to open addresses since the last time.
-  case volumes([ElementVolume])
-  /// What went to prefixes that are open without a name.
-  case prefixVolumes([PrefixVolume])
-  /// What the table refused.
-  case refusals([RefusedConnection])
-  /// How much of it was told, for each server of which anything was refused.
-  case books([RefusalBook])
-  /// Whether it can be told what the table refuses; it could, if nothing was said.
-  case refusalsRead(Bool)
-  /// Something that the bridge cannot tell; it feeds all the same.
-  case notice(String)
-  /// Which interfaces are enclosed, and which networks none encloses.
-  case enclosure(EnclosureReport)
-  /// Another process took something out of the table just now; a `foreignChange` that says what follows.
-  case alarm
-  /// The bridge lives but cannot feed; the text says why.
-  case broken(String)
-  /// It acknowledged something before its turn, or what it was not asked for: what the kernel holds is not known.
-  case disordered
-  /// The bridge does not run, for all that is seen of it: what the kernel holds is not known.
-  case silent
-  /// It does again; what it has to tell of the time between comes first.
-  case heard
-}
-
-/// Why a request to the bridge had no result.
-package struct BridgeRequestFailure: Error, Hashable, CustomStringConvertible {
-  package var refusal: BridgeRefusal?
-  package var text: String
-
-  package var description: String { text.isEmpty ? refusal.map { "\($0)" } ?? "the bridge is gone" : text }
-}
-
 /// Serve's end of the bridge. Lives on the reactor's thread; nothing here ever waits for the bridge.
 package final class BridgeLink {
   /// Learns what became of the grants of one answer; called once, on the reactor's thread.
@@ -58,7 +16,7 @@ package final class BridgeLink {
   }
 
   /// What a request came to.
-  private struct RequestResult {
+  struct RequestResult {
     var elements: [ListedElement] = []
     var flows = 0
   }
@@ -71,10 +29,10 @@ package final class BridgeLink {
   private let reactor: Reactor
   private let socket: FileDescriptor
   private let onEvent: (BridgeEvent) -> Void
-  private var queue: CommitQueue
+  var queue: CommitQueue
   private var completions: [UInt32: CommitCompletion] = [:]
   private var requests: [UInt32: Request] = [:]
-  private var nextRequest: UInt32 = 0
+  var nextRequest: UInt32 = 0
   private var order = BridgeOrder()
   /// The kernel may still hold what was to be evicted.
   package var onEvictionFailure: (([GrantElement], BridgeRequestFailure) -> Void)?
@@ -88,7 +46,7 @@ package final class BridgeLink {
   private var timer: (id: TimerID, at: MonotonicTime)?
   private var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
   package private(set) var plan: FirewallPlan?
-  private var fingerprint: UInt64
+  var fingerprint: UInt64
   private var incarnation: UInt64 = 0
   private var silence = BridgeSilence()
   private var silenceTimer: (id: TimerID, at: MonotonicTime)?
@@ -145,120 +103,6 @@ package final class BridgeLink {
     }
   }
 
-  /// Closes elements now; commits of them that are still under way end `unavailable`.
-  ///
-  /// - Parameter cutsFlows: connections that they admitted end too; `completion` learns how many.
-  package func revoke(
-    _ elements: [GrantElement], cutsFlows: Bool = false,
-    _ completion: @escaping (BridgeRequestFailure?, Int) -> Void = { _, _ in }
-  ) {
-    guard !elements.isEmpty else { return scheduleOnReactor { completion(nil, 0) } }
-    complete(queue.revoke(Set(elements)))
-    close(elements, cutsFlows: cutsFlows, completion)
-  }
-
-  /// Closes elements that make room for nothing new; nothing that waits asked for them.
-  package func evict(_ elements: [GrantElement]) {
-    guard !elements.isEmpty else { return }
-    queue.leave(elements)
-    pump()
-  }
-
-  /// Evictions are a part of the batch that they make room for, so that they come in turns like it.
-  private func evictNow(_ elements: [GrantElement], _ done: @escaping () -> Void = {}) {
-    guard !elements.isEmpty else { return done() }
-    close(elements, cutsFlows: false) { [weak self] failure, _ in
-      if let failure { self?.onEvictionFailure?(elements, failure) }
-      done()
-    }
-  }
-
-  private func close(
-    _ elements: [GrantElement], cutsFlows: Bool, _ completion: @escaping (BridgeRequestFailure?, Int) -> Void
-  ) {
-    var rest = elements[...]
-    var failure: BridgeRequestFailure?
-    var flows = 0
-    var open = (elements.count + BridgeMessage.maximumElements - 1) / BridgeMessage.maximumElements
-    while !rest.isEmpty {
-      let part = rest.prefix(BridgeMessage.maximumElements)
-      rest = rest.dropFirst(part.count)
-      nextRequest &+= 1
-      let message = BridgeMessage.revoke(
-        request: nextRequest, plan: fingerprint, cutsFlows: cutsFlows, elements: Array(part))
-      request(nextRequest, [message]) { result in
-        switch result {
-        case .success(let done): flows += done.flows
-        case .failure(let refused): failure = failure ?? refused
-        }
-        open -= 1
-        if open == 0 { completion(failure, flows) }
-      }
-    }
-  }
-
-  /// Which elements still carry connections; `completion` is called for each of the messages in which they are asked
-  /// for.
-  package func inUse(
-    _ elements: [GrantElement], _ completion: @escaping (Result<[GrantElement], BridgeRequestFailure>) -> Void
-  ) {
-    var rest = elements[...]
-    while !rest.isEmpty {
-      let part = rest.prefix(BridgeMessage.maximumElements)
-      rest = rest.dropFirst(part.count)
-      nextRequest &+= 1
-      request(nextRequest, [.inUse(request: nextRequest, plan: fingerprint, elements: Array(part))]) {
-        completion($0.map { $0.elements.map(\.element) })
-      }
-    }
-  }
-
-  /// Has new connections to elements refused for a while, because the gate could not make one.
-  package func refuseUnreachable(
-    _ elements: [GrantElement], _ completion: @escaping (BridgeRequestFailure?) -> Void = { _ in }
-  ) {
-    let part = Array(elements.prefix(BridgeMessage.maximumElements))
-    nextRequest &+= 1
-    request(nextRequest, [.unreachable(request: nextRequest, plan: fingerprint, elements: part)]) {
-      completion($0.failure)
-    }
-  }
-
-  /// What the kernel holds for a server.
-  package func list(
-    server: UInt16, _ completion: @escaping (Result<[ListedElement], BridgeRequestFailure>) -> Void
-  ) {
-    nextRequest &+= 1
-    request(nextRequest, [.listServer(request: nextRequest, plan: fingerprint, server: server)]) {
-      completion($0.map(\.elements))
-    }
-  }
-
-  /// Deletes a managed table, with everything that is open; the bridge then waits for a plan.
-  package func removeTable(_ table: String, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
-    nextRequest &+= 1
-    request(nextRequest, [.removeTable(request: nextRequest, table: table)]) { completion($0.failure) }
-  }
-
-  /// Has the bridge read the configuration's files again: plans and elements are held against what they say from then on.
-  /// A failure says what could not be read; then the former bounds stay.
-  package func readAgain(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
-    nextRequest &+= 1
-    request(nextRequest, [.readAgain(request: nextRequest)]) { completion($0.failure) }
-  }
-
-  /// Has the bridge tell what was refused until now, and close the books of it.
-  package func closeBooks(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
-    nextRequest &+= 1
-    request(nextRequest, [.closeBooks(request: nextRequest)]) { completion($0.failure) }
-  }
-
-  /// Learns that the bridge has done all that it was asked before, or why it does not answer.
-  package func ping(_ completion: @escaping (BridgeRequestFailure?) -> Void) {
-    nextRequest &+= 1
-    request(nextRequest, [.ping(request: nextRequest)]) { completion($0.failure) }
-  }
-
   /// Replaces the plan. Server indices of later calls are those of `plan`; commits that still wait end `unavailable`.
   package func install(_ plan: FirewallPlan, _ completion: @escaping (BridgeRequestFailure?) -> Void) {
     let former = self.plan
@@ -295,7 +139,7 @@ package final class BridgeLink {
     }
   }
 
-  private func request(
+  func request(
     _ id: UInt32, _ messages: [BridgeMessage],
     _ completion: @escaping (Result<RequestResult, BridgeRequestFailure>) -> Void
   ) {
@@ -322,7 +166,7 @@ package final class BridgeLink {
     }
   }
 
-  private func pump() {
+  func pump() {
     guard outgoing.isEmpty else { return }
     if let batch = queue.nextBatch(now: reactor.now) {
       send(batch)
@@ -506,7 +350,7 @@ package final class BridgeLink {
   /// The supervisor is serve's child: when it was killed no other process takes its exit status.
   private func reap() { _ = supervisorProcess.hasEnded() }
 
-  private func complete(_ finished: [CommitQueue.Finished]) {
+  func complete(_ finished: [CommitQueue.Finished]) {
     for unit in finished {
       completions.removeValue(forKey: unit.unit)?(unit.outcome)
     }
@@ -545,11 +389,10 @@ package final class BridgeLink {
     silenceTimer = (id, wake)
   }
 
+  /// Of a bridge that has ended nothing is due.
   private func watchSilence() {
-    guard isOpen else { return }
     // An echo may be there that this thread has not come to read.
     receive()
-    guard isOpen else { return }
     switch silence.due(reactor.now, batchDeadline: queue.sentDeadline) {
     case .probe: send(BridgeMessage.ping(request: Self.probe).encoded())
     case .silent: onEvent(.silent)
@@ -559,24 +402,7 @@ package final class BridgeLink {
     armSilence()
   }
 
-  private func scheduleOnReactor(_ work: @escaping () -> Void) {
+  func scheduleOnReactor(_ work: @escaping () -> Void) {
     _ = reactor.schedule(at: reactor.now, work)
-  }
-}
-
-extension Result where Failure == BridgeRequestFailure {
-  fileprivate var failure: BridgeRequestFailure? {
-    if case .failure(let failure) = self { failure } else { nil }
-  }
-}
-
-extension BridgeMessage {
-  /// Connections are read and cut by a thread of the bridge's, files are read by a process, and books are closed when the
-  /// kernel's log has come; everything else is done before anything that follows.
-  fileprivate var mayBeDoneLate: Bool {
-    switch self {
-    case .inUse, .readAgain, .closeBooks, .revoke(_, _, cutsFlows: true, _): true
-    default: false
-    }
   }
 }

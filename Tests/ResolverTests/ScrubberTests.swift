@@ -121,6 +121,16 @@ struct ScrubberChainTests {
     #expect(cut.texts == ["9.9.9.9"] && cut.recordsCut == 1)
   }
 
+  @Test("of links and SOAs 512 are looked at, whatever they belong to (P8)")
+  func manyLinks() throws {
+    func texts(_ others: Int) throws -> [String] {
+      let other = [[UInt8]](repeating: cname("x", "y"), count: others)
+      return try scrub(other + [cname("www.example.com", "a.example.net"), a("a.example.net", "9.9.9.9")]).texts
+    }
+    #expect(try texts(Scrubber.maxRecords - 1) == ["9.9.9.9"])
+    #expect(try texts(Scrubber.maxRecords) == [])
+  }
+
   @Test("of an answer whose records take more than 16,384 octets the rest is cut")
   func manyOctets() throws {
     // Each takes twelve octets and its data.

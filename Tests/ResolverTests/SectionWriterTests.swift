@@ -55,6 +55,14 @@ struct SectionWriterTests {
     }
   }
 
+  @Test("what no label is long enough for is no name, though one that is known stands at its end")
+  func longLabel() throws {
+    var writer = SectionWriter(question: Messages.name("example.com"))
+    let data = [70] + [UInt8](repeating: 97, count: 70) + Messages.name("example.com")
+    writer.append(.NS, ttl: 1, rdata: data)
+    #expect(writer.octets.suffix(data.count).elementsEqual(data))
+  }
+
   @Test("of names with a hundred labels each the first suffixes are remembered alone, and all read as what they are")
   func bound() throws {
     var writer = SectionWriter(question: Messages.name("www.example.com"))

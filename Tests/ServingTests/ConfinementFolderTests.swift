@@ -65,6 +65,18 @@ struct ConfinementFolderTests {
     }
   }
 
+  @Test("a folder that is named by .. behind another is read, and the other one is not")
+  func behindAnother() throws {
+    try inFolder { folder in
+      try configuration("deep/policies/../policies/aside/..", folder)
+      let aside = "\(folder)/real/deep/policies/aside"
+      try FileManager.default.createDirectory(atPath: aside, withIntermediateDirectories: true)
+      let path = "\(folder)/real/sluice.yaml"
+      #expect(try reads("\(folder)/real/deep/policies", path) && reads("\(folder)/real/deep", path))
+      #expect(try !reads(aside, path))
+    }
+  }
+
   @Test("what the bridge goes by is found in the folder that serve may write")
   func exposed() throws {
     try inFolder { folder in

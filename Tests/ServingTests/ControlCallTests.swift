@@ -214,6 +214,29 @@ struct ControlCallTests {
     }
   }
 
+  @Test("what is revoked of one server leaves the answers of the others where they are")
+  func revokingBeside() throws {
+    let stage = try opened()
+    let answer = try call(stage, .delete, ["v1", "grants"], ["server": "db-tools"])
+    #expect(answer.body.contains(#""entries":2"#), "\(answer)")
+    let asked = stage.questions.count
+    try stage.ask("github-mcp", "api.github.com", .A, as: "again")
+    #expect(stage.questions.count == asked)
+  }
+
+  @Test("more permits than a bound are refused, those that wait among them (P8)")
+  func mostPermits() throws {
+    let stage = try Stage(Self.allowing)
+    // All but the first wait for their turn.
+    stage.compilesAtOnce = false
+    let query = ["server": "github-mcp", "seconds": "60", "justification": "a test"]
+    for number in 0..<1_000 {
+      _ = begin(stage, .post, ["v1", "permits"], query.merging(["name": "n\(number).example.com"]) { $1 })
+    }
+    let answer = try permit(stage)
+    #expect(answer.status == 409 && answer.body.contains("1000 permits are given; expected fewer"), "\(answer)")
+  }
+
   @Test("a question of explain is about a name or about an address")
   func explaining() throws {
     let stage = try Stage(Setting())

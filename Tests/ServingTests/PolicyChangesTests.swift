@@ -246,6 +246,18 @@ struct PolicyChangesTests {
     #expect(world.machine.inForce.needsRestart.isEmpty)
   }
 
+  @Test("looks at what a server left that wait for one turn are one")
+  func oneLookAtRemains() throws {
+    let world = try World()
+    world.ask(.files)
+    world.ask(.remains)
+    world.ask(.remains)
+    world.tell(.bridgeRead(nil))
+    try world.compile()
+    for _ in 0..<2 { try world.activate() }
+    #expect(world.proposals.count == 2, "the reload's and one more")
+  }
+
   @Test("what a server left in the firewall goes once nothing of it is in use, and is tried again until then")
   func remains() throws {
     let world = try World(

@@ -36,10 +36,10 @@ struct ExchangeTests {
       return step { $0.received(message.span, for: attempt, now: $1, id: $2) }
     }
 
-    /// The attempt that was made last has been waited for alone.
-    mutating func lapse(at time: UInt64) -> Step {
+    /// The attempt that was made last, or an earlier one, has been waited for alone.
+    mutating func lapse(at time: UInt64, of sent: Step? = nil) -> Step {
       now = time
-      let attempt = newest
+      let attempt = sent?.attempt ?? newest
       return step { $0.lapsed(attempt, now: $1, id: $2) }
     }
 
@@ -287,6 +287,16 @@ struct ExchangeTests {
     talk.exchange.abandon(second.attempt)
     #expect(talk.receive(answer(first), for: first).description == "wait")
     #expect(talk.receive(answer(second), for: second).description == "finish 0")
+  }
+
+  @Test("an attempt that was waited for already has nothing sent a second time")
+  func lapsedTwice() {
+    var talk = Conversation(servers: 2)
+    let first = talk.start()
+    let second = talk.lapse(at: first.lapse)
+    #expect(second.description.hasPrefix("send 1"))
+    #expect(talk.lapse(at: first.lapse + 1, of: first).description == "wait")
+    #expect(talk.lapse(at: second.lapse, of: second).description.hasPrefix("send 0"))
   }
 
   @Test("silence of all servers ends in two tries each, and exactly when the time of the whole is up", arguments: 1...4)

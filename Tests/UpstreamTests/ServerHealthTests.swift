@@ -61,6 +61,18 @@ struct ServerHealthTests {
     #expect(health.isTrusted)
   }
 
+  @Test("a server that is known to be down is not made suspect, nor probed a second time")
+  func down() {
+    var health = ServerHealth()
+    _ = health.failed(now: 0, limits)
+    #expect(!health.isHealthy)
+    let isProbedAgain = health.unanswered(since: 10)
+    health.heard(now: 20)
+    #expect(!isProbedAgain && health.isTrusted)
+    let isProbed = health.unanswered(since: 30)
+    #expect(isProbed)
+  }
+
   @Test("EDNS is left out for a minute")
   func edns() {
     var health = ServerHealth()

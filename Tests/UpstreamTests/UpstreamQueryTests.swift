@@ -49,6 +49,17 @@ struct UpstreamQueryTests {
     #expect(UpstreamQuery.spelled([0], by: .max) == [0])
   }
 
+  @Test("a header alone is an answer where it is a response, and nothing stands behind it")
+  func bareHeaders() {
+    func match(_ octets: [UInt8]) -> UpstreamQuery.Match {
+      UpstreamQuery.match(octets.span, id: 7, name: Messages.name("www.example.com"), type: .A)
+    }
+    let refused = Messages.be16(7) + Messages.be16(0x8185) + [UInt8](repeating: 0, count: 8)
+    #expect(match(refused) == .answer)
+    #expect(match(refused + [0]) == .none)
+    #expect(match(Messages.be16(7) + Messages.be16(0x0185) + [UInt8](repeating: 0, count: 8)) == .none)
+  }
+
   @Test("a cookie is read wherever it stands among options, and one of a length that none has is none")
   func cookies() {
     func message(_ options: [UInt8]) -> [UInt8] {

@@ -1,7 +1,9 @@
 import ArgumentParser
 import ControlAPI
 import DNSWire
+import EgressPolicy
 import Foundation
+import Glibc
 import Serving
 import Testing
 
@@ -57,6 +59,44 @@ struct CommandGuardTests {
     #expect(ExplanationText(told).values["max-bytes"] == nil && ExplanationText(told).values["until"] == nil)
   }
 
+  @Test("what is open decides of an address that nothing else opened, and of none other")
+  func openAddresses() {
+    func taken(
+      _ decision: ControlAPI.Explanation.Decision, _ code: ControlAPI.Explanation.Code, _ port: PortRule?
+    ) -> String {
+      var found = ControlAPI.Explanation(decision: decision, code: code)
+      found.take(
+        [
+          ControlAPI.Grant(
+            server: "agent", address: "192.0.2.1", protocol: "tcp", port: 443, name: "a.example.com", opened: "",
+            remainingMs: 1)
+        ], port)
+      return "\(found.decision) \(found.code)"
+    }
+    let (open, other) = (PortRule(443, .tcp), PortRule(80, .tcp))
+    #expect(taken(.block, .rawAddress, open) == "allow granted")
+    #expect(taken(.block, .rawAddress, other) == "block wrongPort")
+    #expect(taken(.block, .notEnforced, other) == "block notEnforced")
+    #expect(taken(.block, .hostFence, open) == "block hostFence")
+    #expect(taken(.allow, .wrongPort, other) == "allow wrongPort")
+  }
+
+  @Test("a command says what is to be named before it asks anything")
+  func scopes() {
+    #expect(isRefused("allow", "withdraw"))
+    #expect(!isRefused("allow", "withdraw", "7") && !isRefused("allow", "withdraw", "--server", "agent"))
+    #expect(isRefused("cache", "flush", "--all", "--server", "agent"))
+    #expect(!isRefused("cache", "flush", "--all") && !isRefused("cache", "flush", "--server", "agent"))
+  }
+
+  @Test(
+    "the kernel's sets are compared with what a configuration names",
+    .enabled(if: ConfigurationOption.installedIfReadable == nil, "a configuration is installed here"))
+  func comparing() {
+    #expect(isRefused("grants", "list", "--kernel"))
+    #expect(!isRefused("grants", "list", "--kernel", "--config", "sluice.yaml"))
+  }
+
   // MARK: - Names
 
   @Test("a name that no entry could list is none that was denied")
@@ -86,7 +126,7 @@ struct CommandGuardTests {
       ).allows(try Name(presentation: name))
     }
     #expect(try allows("a.example.com", "a.example.com"))
-    #expect(try !allows("a.example.com", "b.a.example.com"))
+    #expect(try !allows("a.example.com", "b.a.example.com") && !allows("a.example.com", "b.example.com"))
     #expect(try allows("*.example.com", "a.example.com"))
     #expect(try !allows("*.example.com", "b.a.example.com") && !allows("*.example.com", "example.com"))
     #expect(try allows("**.example.com", "b.a.example.com"))
@@ -139,7 +179,8 @@ struct RememberedRulesTests {
     #expect(RememberedRules(parsing: none.description) == none)
     for (part, other) in [
       ("# sluice rules 1", "# sluice rules 2"), ("# table: inet sluice", "# tables: inet sluice"),
-      ("# table: inet sluice", "# table: ip sluice"), ("# time: ", "# at: "), ("# end of the rules\n", ""),
+      ("# table: inet sluice", "# table: ip sluice"),
+      ("# table: inet sluice", "tables + inet sluice"), ("# time: ", "# at: "), ("# end of the rules\n", ""),
       ("\n# end of the rules\n", "# end of the rules\n"), ("# end of the rules\n", "# end of the rules"),
     ] {
       #expect(RememberedRules(parsing: whole.replacing(part, with: other)) == nil, "\(part) \(other)")
@@ -184,6 +225,52 @@ struct RememberedRulesTests {
       try large?.truncate(atOffset: (64 << 20) + 1)
       try large?.close()
       #expect(refusal(folder)?.contains("too large") == true, "more than any rules")
+    }
+  }
+
+  @Test("what cannot be written is a failure that names the call, and leaves what was there")
+  func unwritable() throws {
+    func failure(_ folder: String) -> String? {
+      do throws(StartError) {
+        try RememberedRules(table: nil, time: "t", text: "").write(folder)
+        return nil
+      } catch {
+        return error.reason
+      }
+    }
+    try inFolder { folder in
+      #expect(failure(folder + "/none/of/these")?.contains("mkdir") == true)
+      try Self.rules.write(folder)
+      // A folder stands where the new file is made.
+      let temporary = "\(folder)/.\(RememberedRules.fileName).\(getpid())"
+      try FileManager.default.createDirectory(atPath: temporary + "/x", withIntermediateDirectories: true)
+      #expect(failure(folder)?.contains("open") == true)
+      try FileManager.default.removeItem(atPath: temporary)
+      #expect(try RememberedRules.read(folder) == Self.rules)
+      // And where it is to be in the end.
+      let file = "\(folder)/\(RememberedRules.fileName)"
+      try FileManager.default.removeItem(atPath: file)
+      try FileManager.default.createDirectory(atPath: file + "/x", withIntermediateDirectories: true)
+      #expect(failure(folder)?.contains("rename") == true)
+    }
+  }
+
+  @Test("a disk that has no room is a failure, and leaves what was there")
+  func noRoom() throws {
+    try inFolder { folder in
+      try Self.rules.write(folder)
+      // The kernel tells a process by a signal, too, that it may write no longer file.
+      let handler = signal(SIGXFSZ, SIG_IGN)
+      let resource = __rlimit_resource_t(RLIMIT_FSIZE.rawValue)
+      var before = rlimit()
+      _ = unsafe getrlimit(resource, &before)
+      var none = rlimit(rlim_cur: 0, rlim_max: before.rlim_max)
+      _ = unsafe setrlimit(resource, &none)
+      let isWritten = (try? RememberedRules(table: nil, time: "t", text: "").write(folder)) != nil
+      _ = unsafe setrlimit(resource, &before)
+      signal(SIGXFSZ, handler)
+      #expect(!isWritten)
+      #expect(try RememberedRules.read(folder) == Self.rules)
     }
   }
 

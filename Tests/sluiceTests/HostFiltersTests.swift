@@ -8,11 +8,7 @@ import Testing
 @testable import sluice
 
 /// What `doctor` says of rules beside Sluice's: they are laid out in a network namespace, and packets go through them in thought.
-@Suite(
-  .enabled(
-    if: geteuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/sbin/nft")
-      && FileManager.default.isExecutableFile(atPath: "/usr/sbin/iptables"),
-    "needs root, nftables and iptables"))
+@Suite(.withTables)
 struct HostFiltersTests {
   /// What an engine leaves for a bridge.
   private static let docker = """

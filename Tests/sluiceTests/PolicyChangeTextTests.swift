@@ -62,6 +62,21 @@ struct PolicyChangeTextTests {
     #expect(text.columns[3...] == ["-", "policy c, was b"])
   }
 
+  @Test("what is in force is what reloads and starts say, and no other event")
+  func inForce() throws {
+    func event(_ code: String, _ policy: String, _ second: Int) throws -> LogLine {
+      try LoggedEvent(
+        destination: "", code: code, decision: "observe", type: nil, client: nil, second: second, server: "*",
+        members: #","policy":"\#(policy)""#
+      ).line
+    }
+    let changes = try PolicyChangeText.changes([
+      event("started", "a", 1), event("allowed-for-time", "z", 2), event("started", "a", 3),
+    ])
+    #expect(changes.map(\.event.fields.code) == [.allowedForTime])
+    #expect(changes.map(\.former) == [nil])
+  }
+
   @Test("a permit says until when and why, on one line")
   func permit() throws {
     let text = try Self.text(

@@ -119,6 +119,15 @@ struct PolicySuggestionTests {
     #expect(unknown.contains("  #     private: [ 10.0.5.20/32, \"fd00::5/128\" ]"))
   }
 
+  @Test("a refused answer of which no address is told is told as refused, and never with a line for none")
+  func answersWithoutAddresses() throws {
+    func lines(_ members: String) throws -> [String] {
+      try Self.lines([LoggedEvent(destination: "db.internal.example", code: "answer-not-public", members: members)])
+    }
+    #expect(try lines(#","addresses":[]"#) == lines(""))
+    #expect(try !lines(#","addresses":[]"#).contains { $0.contains("private:") })
+  }
+
   @Test("refused connections are connections, with what they went to")
   func connections() throws {
     let lines = try Self.lines([

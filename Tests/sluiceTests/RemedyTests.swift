@@ -447,7 +447,7 @@ import Testing
     .logBlocked: "AuditFaultTests", .logUnrotated: "AuditFaultTests", .upstreamSilent: "ResolutionTests",
     .upstreamRefusing: "ResolutionTests", .upstreamUntrusted: "SecureUpstreamTests",
     .upstreamIntercepted: "Scenario+Forwarding",
-    .listenTaken: "RulesFirstTests",
+    .listenTaken: "RulesFirstTests", .logDiskFull: "HostPlayTests",
     .tableUncompared: "needs a host without nft", .fileUnreadable: "ServiceReadingTests",
     .nftablesReload: "EarlyRulesTests",
     .nftablesRefused: "the machine's nftables.service is not a test's to change",

@@ -9,11 +9,7 @@ import Testing
 
 /// What `doctor` says of a user's own table: nft and iptables lay rules out in a network namespace, a packet goes through them in
 /// thought.
-@Suite(
-  .enabled(
-    if: geteuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/sbin/nft")
-      && FileManager.default.isExecutableFile(atPath: "/usr/sbin/iptables"),
-    "needs root, nftables and iptables"))
+@Suite(.withTables)
 struct SetsDiagnosisTests {
   private static let examples = URL(filePath: #filePath).appending(path: "../../../Examples/sets").standardizedFileURL
     .path

@@ -7,7 +7,7 @@ package struct LogLine: Sendable {
     case ts, server, destination, decision, reason, code, client, transport, type, rcode, count
     case address, `protocol`, port, rule, addresses
     /// Of these no scan notes where they stand: they are looked for when they are asked for.
-    case id, firstTime, lastTime
+    case id, firstTime, lastTime, remedy
 
     var isNoted: Bool { rawValue < Member.id.rawValue }
 

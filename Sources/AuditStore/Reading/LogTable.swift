@@ -1,6 +1,8 @@
+import AuditLog
 package import Foundation
 
-/// Events for people: aligned columns, a line with the date and the zone's offset whenever one of them changes.
+/// Events for people: aligned columns, a line with the date and the zone's offset whenever one of them changes, and below an
+/// event what would let it pass, once for each destination of a server.
 package struct LogTable {
   private var widths = [8, 12, 7, 20, 9, 32, 15]
   private var day = ""
@@ -11,6 +13,14 @@ package struct LogTable {
   private var minuteDay = ""
   private let date: DateFormatter
   private let zone: TimeZone
+  /// Remedies that were shown, each with whom and what it is for.
+  private var shown: Set<[String]> = []
+  /// Then they are shown again: a log may be followed for ever.
+  private static let mostShown = 4_096
+  /// Of other events none is looked for.
+  private static let withRemedy: Set<AuditCode> = [
+    .answerNotPublic, .networkHeld, .inboundRefused, .upstreamIntercepted,
+  ]
 
   /// - Parameter timeZone: times are shown in it.
   package init(timeZone: TimeZone = .current) {
@@ -43,13 +53,22 @@ package struct LogTable {
     ]
   }
 
-  /// One line, or two when a day begins; without the last newline.
+  /// One line, with one before where a day begins, and one behind where there is a remedy that was not shown; without the last
+  /// newline.
   package mutating func line(_ event: LogLine) -> String {
-    let text = row(columns(event))
+    let text = row(columns(event)) + (remedy(of: event).map { "\n    remedy: \($0)" } ?? "")
     let today = event.time == nil ? day : minuteDay
     guard today != day else { return text }
     day = today
     return "-- \(today)\n" + text
+  }
+
+  /// What would let an event pass; nil where nothing would, or it was shown for the same server and destination.
+  private mutating func remedy(of event: LogLine) -> String? {
+    guard let code = event.code, Self.withRemedy.contains(code), event[.remedy] != nil else { return nil }
+    let remedy = event.text(.remedy)
+    if shown.count >= Self.mostShown { shown = [] }
+    return shown.insert([event.text(.server), event.text(.destination), remedy]).inserted ? remedy : nil
   }
 
   private mutating func read(minute: Int64) {

@@ -25,6 +25,8 @@ package struct AuditCounters: Equatable, Sendable {
   package var compressionFailures: UInt64 = 0
   /// Nanoseconds since 1970 when writing began to fail; nil while it works.
   package var blockedSince: UInt64?
+  /// Why writing fails, as errno; nil while it works.
+  package var blockedFault: Int32?
 }
 
 /// The counters as the writer updates them and others read them.
@@ -41,16 +43,19 @@ final class LiveCounters: Sendable {
   let rotationFault = Atomic<Int32>(0)
   /// 0 while writing works.
   let blockedSince = Atomic<UInt64>(0)
+  /// As well.
+  let blockedFault = Atomic<Int32>(0)
 
   var copy: AuditCounters {
     let blocked = blockedSince.load(ordering: .relaxed)
     let fault = rotationFault.load(ordering: .relaxed)
+    let reason = blockedFault.load(ordering: .relaxed)
     return AuditCounters(
       records: records.load(ordering: .relaxed), written: written.load(ordering: .relaxed),
       suppressed: suppressed.load(ordering: .relaxed), recovered: recovered.load(ordering: .relaxed),
       corrupt: corrupt.load(ordering: .relaxed), rotations: rotations.load(ordering: .relaxed),
       rotationFailures: rotationFailures.load(ordering: .relaxed),
       replacements: replacements.load(ordering: .relaxed), rotationFault: fault == 0 ? nil : fault,
-      blockedSince: blocked == 0 ? nil : blocked)
+      blockedSince: blocked == 0 ? nil : blocked, blockedFault: reason == 0 ? nil : reason)
   }
 }

@@ -118,7 +118,7 @@ struct AuditWriter: ~Copyable {
       do throws(SystemError) {
         done += try file.write(output, from: done)
       } catch {
-        block()
+        block(error)
         if shared.isStopping.load(ordering: .acquiring) { return false }
         shared.wakeUp.wait(milliseconds: Self.retryMilliseconds)
         if reopenIfAsked() { done = LogFile.startOfLine(output, done) }
@@ -128,7 +128,8 @@ struct AuditWriter: ~Copyable {
     return true
   }
 
-  private func block() {
+  private func block(_ cause: SystemError) {
+    shared.counters.blockedFault.store(cause.errno, ordering: .relaxed)
     guard !shared.isBlocked.load(ordering: .relaxed) else { return }
     shared.counters.blockedSince.store(WallClock.nanoseconds(), ordering: .relaxed)
     shared.isBlocked.store(true, ordering: .releasing)
@@ -138,6 +139,7 @@ struct AuditWriter: ~Copyable {
     guard shared.isBlocked.load(ordering: .relaxed) else { return }
     shared.isBlocked.store(false, ordering: .releasing)
     shared.counters.blockedSince.store(0, ordering: .relaxed)
+    shared.counters.blockedFault.store(0, ordering: .relaxed)
   }
 
   private mutating func rotateIfFull() {

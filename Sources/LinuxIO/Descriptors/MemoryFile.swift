@@ -18,6 +18,9 @@ package struct MemoryFile: ~Copyable {
     self.file = file
   }
 
+  /// Its descriptor, and with it the file, is another owner's from now on.
+  package consuming func take() -> FileDescriptor { file }
+
   private static func fill(_ raw: Int32, _ octets: [UInt8]) throws(SystemError) {
     var left = octets[...]
     while !left.isEmpty {

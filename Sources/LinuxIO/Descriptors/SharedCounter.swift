@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Synchronization
 
@@ -30,9 +29,7 @@ package final class SharedCounter: @unchecked Sendable {
 
   /// An anonymous file of one page, which counts from 0.
   package static func makeFile(named name: String) throws(SystemError) -> FileDescriptor {
-    let raw = unsafe sluice_memory_file(name)
-    guard raw >= 0 else { throw SystemError(call: "memfd_create", errno: -raw) }
-    let file = FileDescriptor(raw)
+    let file = try MemoryFile(named: name).take()
     guard ftruncate(file.raw, off_t(octets)) == 0 else { throw SystemError(call: "ftruncate", errno: errno) }
     return file
   }

@@ -188,7 +188,8 @@ final class ControlCallHandler {
         }, absent: service.enclosure.report.absent.map(\.description),
         held: service.enclosure.held.map(ControlAPI.Status.Held.init)),
       audit: ControlAPI.Status.Audit(
-        path: settings.audit.path, blocked: audit.isBlocked, records: counters.records, events: counters.written,
+        path: settings.audit.path, blocked: audit.isBlocked,
+        blockedFault: counters.blockedFault.map(SystemError.text), records: counters.records, events: counters.written,
         suppressed: counters.suppressed, recovered: counters.recovered, corrupt: counters.corrupt,
         rotationFault: counters.rotationFault.map(SystemError.text), replaced: counters.replacements,
         pending: audit.pending.octets, room: audit.pending.room),

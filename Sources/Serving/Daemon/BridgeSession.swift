@@ -85,22 +85,15 @@ package final class BridgeSession {
     }
   }
 
+  /// What comes first counts.
   private func finish(_ result: Result<Void, StartError>) {
-    guard outcome == nil else { return }
-    outcome = result
+    outcome = outcome ?? result
     reactor.stop()
   }
 
-  /// Turns the reactor until it is stopped and `condition` holds.
+  /// As `Reactor.run(within:_:until:)`, for as long as a bridge may take.
   func runReactor(_ late: String, until condition: () -> Bool) throws(StartError) {
-    var isLate = false
-    let timer = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.patience)) { [reactor] in
-      isLate = true
-      reactor.stop()
-    }
-    while !condition() && !isLate { reactor.run() }
-    reactor.cancel(timer)
-    guard condition() else { throw StartError(late) }
+    try reactor.run(within: Self.patience, late, until: condition)
   }
 
   private func wait(_ late: String) throws(StartError) {
@@ -111,5 +104,21 @@ package final class BridgeSession {
     reactor.run()
     reactor.cancel(timer)
     try outcome?.get()
+  }
+}
+
+extension Reactor {
+  /// Runs again and again until it was stopped and `condition` holds, for so many milliseconds at most.
+  ///
+  /// - Throws: `StartError` with the text `late` where it does not hold by then.
+  func run(within milliseconds: UInt64, _ late: String, until condition: () -> Bool) throws(StartError) {
+    var isLate = false
+    let timer = schedule(at: time.adding(milliseconds: milliseconds)) { [self] in
+      isLate = true
+      stop()
+    }
+    while !condition() && !isLate { run() }
+    cancel(timer)
+    guard condition() else { throw StartError(late) }
   }
 }

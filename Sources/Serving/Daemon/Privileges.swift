@@ -33,13 +33,16 @@ package enum Privileges {
     guard error == 0 else {
       return .failure(StartError("user: there is no user \(user.name); make it: \(user.creation)"))
     }
+    return check(account, named: user.name)
+  }
+
+  /// An account that has no power but that of its name, or why it may not be serve's.
+  static func check(_ account: Account, named name: String) -> Result<Account, StartError> {
     guard account.user != unknownUser else {
-      return .failure(
-        StartError("user: \(user.name) has the number of nobody, which other services' processes have too"))
+      return .failure(StartError("user: \(name) has the number of nobody, which other services' processes have too"))
     }
-    guard account.user != 0 || user.name == "root" else {
-      return .failure(
-        StartError("user: \(user.name) is root by another name, expected `user: root` where that is meant"))
+    guard account.user != 0 || name == "root" else {
+      return .failure(StartError("user: \(name) is root by another name, expected `user: root` where that is meant"))
     }
     return .success(account)
   }

@@ -19,7 +19,7 @@ final class PolicyController {
   private static let bridgePatience: UInt64 = 1_000
 
   private var changes: PolicyChanges
-  private var events = MachineEvents<PolicyChanges.Event>()
+  private let events = MachineEvents<PolicyChanges.Event>()
   /// Who waits for the end of a change.
   private var callers: [UInt64: (Activation, PolicyDifference?) -> Void] = [:]
   private var lastCaller: UInt64 = 0
@@ -132,8 +132,7 @@ final class PolicyController {
 
   /// Tells what happened, and does what comes of it; what happens meanwhile is told when that is done.
   private func advance(_ event: PolicyChanges.Event) {
-    guard events.add(event) else { return }
-    while let next = events.next() {
+    events.add(event) { next in
       let moment = PolicyChanges.Moment(wall: clock.nanoseconds(), monotonic: service.now)
       for action in changes.handle(next, at: moment) { perform(action) }
     }

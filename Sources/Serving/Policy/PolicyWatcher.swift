@@ -42,7 +42,7 @@ final class PolicyWatcher {
     // The log and the socket may lie in the same folder.
     guard names?.contains(where: isOurs) ?? true else { return }
     if let timer { reactor.cancel(timer) }
-    timer = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.quiet)) { [unowned self] in
+    timer = reactor.schedule(at: reactor.time.adding(milliseconds: Self.quiet)) { [unowned self] in
       timer = nil
       changed()
     }

@@ -6,4 +6,9 @@ package enum LogFault {
   package static func text(_ path: String, _ reason: String) -> String {
     "the audit log \(path) cannot be rotated (\(reason)): it grows beyond max-size"
   }
+
+  /// - Parameter reason: as the kernel words it; nil where it is not known.
+  package static func text(blocked reason: String?) -> String {
+    "the log cannot be written" + (reason.map { " (\($0))" } ?? "")
+  }
 }

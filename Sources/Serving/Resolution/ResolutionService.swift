@@ -57,7 +57,7 @@ final class ResolutionService {
   let listeners: Set<IPAddress>
   /// Decides what is done to keep the kernel in agreement with what answers promised.
   private(set) var enforcement: Enforcement
-  private var enforcementEvents = MachineEvents<Enforcement.Event>()
+  private let enforcementEvents = MachineEvents<Enforcement.Event>()
   /// What is left of the replay that is under way.
   var replaying = ReplayInParts()
   /// Lines of the journal wait to be written.
@@ -127,8 +127,7 @@ final class ResolutionService {
 
   /// Tells the enforcement what happened, and does what comes of it; what happens meanwhile is told when that is done.
   func advanceEnforcement(_ event: Enforcement.Event) {
-    guard enforcementEvents.add(event) else { return }
-    while let next = enforcementEvents.next() {
+    enforcementEvents.add(event) { next in
       for action in enforcement.handle(next, now: now, epoch: shared.epoch.current) { perform(action) }
     }
   }

@@ -6,6 +6,14 @@ final class Progress: Sendable {
   private struct State {
     var isOver = false
     var isShown = false
+
+    /// Tells of the waiting, unless it is over; whether it goes on.
+    mutating func show(_ text: String) -> Bool {
+      guard !isOver else { return false }
+      isShown = true
+      Progress.write(text)
+      return true
+    }
   }
 
   private let state = Mutex(State())
@@ -23,16 +31,11 @@ final class Progress: Sendable {
 
   private func start(_ what: String) {
     Thread.detachNewThread { [self] in
-      for second in 1... {
+      var second = 0
+      repeat {
         sleep(1)
-        let isOver = state.withLock { state in
-          guard !state.isOver else { return true }
-          state.isShown = true
-          Self.write("\r\(what) … \(second) s\u{1B}[K")
-          return false
-        }
-        if isOver { return }
-      }
+        second += 1
+      } while state.withLock { $0.show("\r\(what) … \(second) s\u{1B}[K") }
     }
   }
 
@@ -43,5 +46,5 @@ final class Progress: Sendable {
     }
   }
 
-  private static func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  fileprivate static func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// The terminal of this process, taken over for a screen that is drawn again and again.
 struct Terminal {
@@ -46,7 +47,12 @@ struct Terminal {
     }
   }
 
+  /// What a terminal that was taken away does not get is lost: that it is gone, reading its keys tells.
   private func write(_ text: String) {
-    FileHandle.standardOutput.write(Data(text.utf8))
+    var octets = Array(text.utf8)[...]
+    while !octets.isEmpty {
+      let count = unsafe octets.withUnsafeBytes { unsafe Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+      octets = octets.dropFirst(count > 0 ? count : octets.count)
+    }
   }
 }

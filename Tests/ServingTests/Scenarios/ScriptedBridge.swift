@@ -42,6 +42,8 @@ final class ScriptedBridge {
   private(set) var incarnation: UInt64 = 0
   /// When each element ends: nanoseconds of the monotonic clock.
   var kernel: [GrantElement: UInt64] = [:]
+  /// Those that have no end, which a user of the table put there.
+  var permanent: Set<GrantElement> = []
   /// Those that carry connections.
   var inUse: Set<GrantElement> = []
   /// Of which addresses connections were to be cut.
@@ -261,7 +263,9 @@ final class ScriptedBridge {
     if case .fails = conduct { return acknowledge(request, .failed) }
     var flows: UInt32 = 0
     for element in elements {
-      if kernel.removeValue(forKey: element) != nil { done.append("close \(element.address)") }
+      if kernel.removeValue(forKey: element) != nil || permanent.remove(element) != nil {
+        done.append("close \(element.address)")
+      }
       if cutsFlows { cut.insert(element.address) }
       if cutsFlows, inUse.remove(element) != nil { flows += 1 }
     }
@@ -275,6 +279,7 @@ final class ScriptedBridge {
     let held = kernel.filter { $0.key.server == server }.map {
       ListedElement(element: $0.key, remainingMilliseconds: UInt32(clamping: ($0.value - clock.now) / 1_000_000))
     }
-    say(.page(request: request, last: true, elements: held))
+    let endless = permanent.filter { $0.server == server }.map { ListedElement(element: $0, remainingMilliseconds: 0) }
+    say(.page(request: request, last: true, elements: held + endless))
   }
 }

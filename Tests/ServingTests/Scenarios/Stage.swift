@@ -282,7 +282,8 @@ final class Stage {
       var isBusy = bridge.takeTurn()
       for upstream in upstreams where upstream.takeTurn(data, now: clock.now) { isBusy = true }
       if compilesAtOnce, compile() { isBusy = true }
-      reactor.turn()
+      // As `run` does: what is not done when serve ends is never done.
+      if !isStopped { reactor.turn() }
       if service.isStopping, !reactor.isRunning { isStopped = true }
       if readEvents() { isBusy = true }
       checkReplies()
@@ -357,6 +358,16 @@ final class Stage {
     guard let question = decided.removeValue(forKey: label) else { throw Failure(description: "nothing of \(label)") }
     lastLabel = label
     try hand(question, label)
+    settle()
+  }
+
+  /// All of them come, and then serve is to end, before it has looked at any.
+  func deliver(_ labels: [String], thenStops: Void) throws {
+    for label in labels {
+      guard let question = decided.removeValue(forKey: label) else { throw Failure(description: "nothing of \(label)") }
+      try hand(question, label)
+    }
+    mailbox.post(.stop)
     settle()
   }
 
@@ -461,6 +472,15 @@ final class Stage {
       $0.server == server && $0.name.description == name && $0.address == element.address
     }
     return found?.until.map { (Int($0) - Int(clock.now / 1_000_000)) / 1_000 }
+  }
+
+  /// How many openings the next run would read.
+  var journaledCount: Int { GrantJournal.read(journalPath).count }
+
+  /// Which file the journal is: another one where it was written anew.
+  var journalFile: UInt64? {
+    var status = stat()
+    return unsafe stat(journalPath, &status) == 0 ? UInt64(status.st_ino) : nil
   }
 
   private func readEvents() -> Bool {

@@ -3,6 +3,7 @@ import Control
 import ControlAPI
 import Foundation
 import LinuxIO
+import Serving
 
 struct StatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -75,10 +76,7 @@ struct StatusCommand: ParsableCommand {
         (
           "audit",
           "\(audit.path), \(counted(audit.events, "event")), \(audit.suppressed) counted in others"
-            + ", \(audit.pending) of \(audit.room) octets waiting"
-            + (audit.blocked ? TerminalStyle.bad("; BLOCKED: the log cannot be written") : "")
-            + (audit.rotationFault.map { TerminalStyle.bad("; NOT ROTATED: \($0)") } ?? "")
-            + (audit.replaced > 0 ? "; taken away \(counted(audit.replaced, "time"))" : "")
+            + ", \(audit.pending) of \(audit.room) octets waiting" + Self.faults(audit)
         ),
         ("promises", PromiseText.text(status.violations).map(TerminalStyle.bad) ?? "no violation seen"),
       ] + Self.lost(status) + (status.permits == 0 ? [] : [("permits", "\(status.permits): see `sluice allow list`")])
@@ -121,6 +119,15 @@ struct StatusCommand: ParsableCommand {
   private static func listen(_ status: ControlAPI.Status, _ address: String) -> String {
     guard status.listenAbsent?.contains(address) == true else { return address }
     return "\(address) \(TerminalStyle.doubtful("(not there yet)"))"
+  }
+
+  private static func faults(_ audit: ControlAPI.Status.Audit) -> String {
+    let faults = [
+      audit.blocked ? "BLOCKED: \(LogFault.text(blocked: audit.blockedFault))" : nil,
+      audit.rotationFault.map { "NOT ROTATED: \($0)" },
+    ]
+    return faults.compactMap(\.self).map { TerminalStyle.bad("; \($0)") }.joined()
+      + (audit.replaced > 0 ? "; taken away \(counted(audit.replaced, "time"))" : "")
   }
 
   private static func lost(_ status: ControlAPI.Status) -> [(String, String)] {

@@ -8,6 +8,7 @@ enum FindingKind: String, CaseIterable {
   case fileExposed = "file-exposed"
   case fileUnreadable = "file-unreadable"
   case logFolder = "log-folder"
+  case logDiskFull = "log-disk-full"
   case logReadable = "log-readable"
   case controlFolder = "control-folder"
 

@@ -350,8 +350,9 @@ extension ForwardTrial {
 
   private func payload(_ layer: String, _ field: String, _ right: JSONValue) -> Bool? {
     switch (layer, field) {
-    case ("ip", "saddr"), ("ip6", "saddr"): return address(packet.source, layer, right)
-    case ("ip", "daddr"), ("ip6", "daddr"): return address(packet.destination, layer, right)
+    // Of its own family: it has the header.
+    case ("ip", "saddr"), ("ip6", "saddr"): return address(packet.source, right)
+    case ("ip", "daddr"), ("ip6", "daddr"): return address(packet.destination, right)
     case ("ip", "protocol"), ("ip6", "nexthdr"): return isProtocol(right)
     case ("tcp", "dport"), ("udp", "dport"), ("th", "dport"): return packet.content.port.flatMap { port($0, right) }
     case ("icmp", "type"), ("icmpv6", "type"):
@@ -360,8 +361,7 @@ extension ForwardTrial {
     }
   }
 
-  private func address(_ address: IPAddress, _ layer: String, _ right: JSONValue) -> Bool? {
-    guard (address.family == .v4) == (layer == "ip") else { return false }
+  private func address(_ address: IPAddress, _ right: JSONValue) -> Bool? {
     if let text = right.text { return IPAddress(text).map { $0 == address } }
     if let start = right["prefix"]?["addr"]?.text.flatMap({ IPAddress($0) }),
       let length = right["prefix"]?["len"]?.number

@@ -57,6 +57,9 @@ enum HostDiagnosis {
     if let text = LogFolder.fault(settings) {
       findings.append(.serious(.logFolder, "files", text, LogFolder.remedy(settings)))
     }
+    if let text = LogFolder.fullDisk(settings) {
+      findings.append(.serious(.logDiskFull, "files", text, LogFolder.roomRemedy(settings.audit.path)))
+    }
     if let text = ControlFolder.fault(settings) {
       findings.append(.warning(.controlFolder, "files", text, ControlFolder.remedy(settings)))
     }
@@ -118,8 +121,8 @@ enum HostDiagnosis {
     return findings
   }
 
-  private static func clock() -> Finding? {
-    let isSynchronised = sluice_clock_is_synchronised()
+  /// - Parameter isSynchronised: as the kernel says; negative where it does not.
+  static func clock(_ isSynchronised: Int32 = sluice_clock_is_synchronised()) -> Finding? {
     guard isSynchronised >= 0 else { return nil }
     guard isSynchronised == 0 else { return .ok("clock", "synchronised") }
     return .warning(
@@ -160,8 +163,9 @@ enum HostDiagnosis {
     if status.audit.blocked {
       findings.append(
         .serious(
-          .logBlocked, "server", "the audit log cannot be written: denials and grants get SERVFAIL",
-          "make room, or mend the owner of \(status.audit.path)"))
+          .logBlocked, "server",
+          "the audit \(LogFault.text(blocked: status.audit.blockedFault)): denials and grants get SERVFAIL",
+          LogFolder.remedy(blocked: status.audit)))
     }
     if let fault = status.audit.rotationFault {
       findings.append(
@@ -310,11 +314,14 @@ enum HostDiagnosis {
   /// nftables.service flushes every table at a reload, the managed one as well, unless its file brings the rules along.
   ///
   /// A table that is Sluice's alone it leaves out, and a file that brings its rules along is refused.
-  private static func nftables(isExclusive: Bool) -> [Finding] {
+  ///
+  /// - Parameter root: where the host's files lie.
+  static func nftables(isExclusive: Bool, root: String = "") -> [Finding] {
     let rules = "\(RememberedRules.folder)/\(RememberedRules.fileName)"
     let file = "/etc/nftables.conf"
-    guard status(of: rules) != nil, status(of: "/etc/systemd/system/sysinit.target.wants/nftables.service") != nil,
-      let text = HostFile.text(file), text.contains("flush ruleset"),
+    let wanted = "/etc/systemd/system/sysinit.target.wants/nftables.service"
+    guard status(of: root + rules) != nil, status(of: root + wanted) != nil,
+      let text = HostFile.text(root + file), text.contains("flush ruleset"),
       text.contains("\"\(RememberedRules.folder)/") == isExclusive
     else { return [] }
     guard !isExclusive else {

@@ -30,11 +30,13 @@ struct FirewallDifference {
     if isAbsent { lines.append("- there is no table \(table)") }
     // Of the chains that hook devices the other namespace has none.
     let hooks = Ruleset.listedDeviceChains(plan, surroundings).map { ("chain \($0)", $1) }
-    compare(
+    lines += Self.lines(
       Self.parts(of: present.output), Self.parts(of: wanted.output).merging(hooks, uniquingKeysWith: { $1 }))
   }
 
-  private mutating func compare(_ present: [String: [String]], _ wanted: [String: [String]]) {
+  /// What differs between parts of two listings.
+  static func lines(_ present: [String: [String]], _ wanted: [String: [String]]) -> [String] {
+    var lines: [String] = []
     for name in Set(present.keys).union(wanted.keys).sorted() {
       let (left, right) = (present[name] ?? [], wanted[name] ?? [])
       guard left != right else { continue }
@@ -49,6 +51,7 @@ struct FirewallDifference {
       lines += merged.filter { $0.0 == "-" }.map { "- \($0.1)" }
       for case .insert(_, let line, _) in right.difference(from: left) { lines.append("+ \(line)") }
     }
+    return lines
   }
 
   /// The sets, maps and chains of a listing by their heading, without the elements that grants come to.

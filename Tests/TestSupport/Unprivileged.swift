@@ -1,11 +1,10 @@
 import CLinux
 import Foundation
 import Synchronization
-import TestSupport
 
 /// Runs something on a thread of its own that has given up every capability: the kernel judges threads, not processes.
-enum Unprivileged {
-  static func perform<T: Sendable>(_ body: @escaping @Sendable () throws -> T) throws -> T {
+package enum Unprivileged {
+  package static func perform<T: Sendable>(_ body: @escaping @Sendable () throws -> T) throws -> T {
     let namespace = unsafe open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
     defer { close(namespace) }
     let done = DispatchSemaphore(value: 0)

@@ -1,0 +1,286 @@
+import ControlAPI
+import EgressPolicy
+import Foundation
+import Glibc
+import HostNetwork
+import IPNetwork
+import Settings
+import TestSupport
+import Testing
+
+@testable import sluice
+
+/// What `doctor` makes of each thing that it is told, one at a time.
+@Suite("Parts of doctor")
+struct DoctorPartsTests {
+  private func inFolder(_ body: (String) throws -> Void) throws {
+    let folder = NSTemporaryDirectory() + "sluice-doctor-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try body(folder)
+  }
+
+  private func settings(_ folder: String, _ lines: String = "") throws -> Settings {
+    try Data("server: agent\nnetworks: [ 10.77.1.0/24 ]\negress: []\n".utf8)
+      .write(to: URL(filePath: folder + "/policy.yaml"))
+    let text = "listen: [ 10.77.1.1:53 ]\nupstreams: [ udp://192.0.2.53 ]\npolicies: policy.yaml\n\(lines)\n"
+    try Data(text.utf8).write(to: URL(filePath: folder + "/sluice.yaml"))
+    let loaded = SettingsLoader.load(path: folder + "/sluice.yaml")
+    return try #require(loaded.settings, "\(loaded.diagnostics)")
+  }
+
+  private func kinds(_ findings: [Finding]) -> [FindingKind] { findings.compactMap(\.kind) }
+
+  // MARK: - The host
+
+  @Test(
+    "a clock that runs free is a warning, one that is synchronised is well, and of one that nobody tells nothing is said"
+  )
+  func clock() {
+    #expect(HostDiagnosis.clock(0)?.severity == .warning)
+    #expect(HostDiagnosis.clock(1)?.severity == .ok)
+    #expect(HostDiagnosis.clock(-1) == nil)
+  }
+
+  @Test("without a firewall that is what is said of the machine, and nothing of its tables")
+  func firewallOff() throws {
+    try inFolder { folder in
+      let off = HostDiagnosis.machine(try settings(folder, "firewall: { mode: \"off\" }"))
+      #expect(off.contains { $0.text.hasPrefix("firewall.mode is off") } && !off.contains { $0.area == "kernel" })
+      let managed = HostDiagnosis.machine(try settings(folder))
+      #expect(!managed.contains { $0.text.hasPrefix("firewall.mode is off") })
+    }
+  }
+
+  @Test("a service that flushes the tables is told of where it would take Sluice's rules, or be refused")
+  func nftables() throws {
+    try inFolder { root in
+      func write(_ path: String, _ text: String) throws {
+        try FileManager.default.createDirectory(
+          atPath: ((root + path) as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+        try Data(text.utf8).write(to: URL(filePath: root + path))
+      }
+      func found(_ isExclusive: Bool) -> String? {
+        HostDiagnosis.nftables(isExclusive: isExclusive, root: root).first?.text
+      }
+      let (file, include) = ("/etc/nftables.conf", "include \"\(RememberedRules.folder)/*.nft\"\n")
+      let wanted = "/etc/systemd/system/sysinit.target.wants/nftables.service"
+      let remembered = "\(RememberedRules.folder)/\(RememberedRules.fileName)"
+      for path in [wanted, remembered] { try write(path, "") }
+      try write(file, "flush ruleset\n")
+      #expect(found(false)?.hasPrefix("a reload of nftables.service takes the rules away") == true)
+      #expect(found(true) == nil)
+      try write(file, "flush ruleset\n" + include)
+      #expect(found(false) == nil)
+      #expect(found(true)?.hasPrefix("a reload of nftables.service is refused") == true)
+      try write(file, "table inet mine { }\n" + include)
+      #expect(found(true) == nil, "it flushes nothing")
+      try write(file, "flush ruleset\n")
+      for path in [wanted, remembered] {
+        try FileManager.default.removeItem(atPath: root + path)
+        #expect(found(false) == nil, "without \(path)")
+        try write(path, "")
+      }
+      #expect(found(false) != nil)
+    }
+  }
+
+  @Test(
+    "a folder that is the service's user's is no fault, and another's is one that is named",
+    .enabled(if: geteuid() == 0))
+  func folders() throws {
+    try inFolder { folder in
+      let lines = "user: daemon\naudit: { path: log/audit.jsonl }\ncontrol: run/s"
+      for part in ["log", "run"] {
+        try FileManager.default.createDirectory(atPath: "\(folder)/\(part)", withIntermediateDirectories: false)
+      }
+      let read = try settings(folder, lines)
+      #expect(LogFolder.fault(read)?.contains("is not user daemon's to write") == true)
+      #expect(ControlFolder.fault(read)?.contains("is not user daemon's to write") == true)
+      for part in ["log", "run"] { _ = unsafe chmod("\(folder)/\(part)", 0o777) }
+      #expect(LogFolder.fault(read) == nil && ControlFolder.fault(read) == nil)
+    }
+  }
+
+  @Test("for a log that cannot be written room is advised where that is short, and else a look at what is in the way")
+  func blockedLog() {
+    func remedy(_ fault: String?) -> String {
+      LogFolder.remedy(
+        blocked: ControlAPI.Status.Audit(
+          path: "/var/log/sluice/audit.jsonl", blocked: true, blockedFault: fault, records: 0, events: 0, suppressed: 0,
+          recovered: 0, corrupt: 0, replaced: 0, pending: 0, room: 1))
+    }
+    #expect(remedy("No space left on device") == "df -h /var/log/sluice, and make room there")
+    #expect(remedy("Disk quota exceeded") == remedy("No space left on device"))
+    for fault in ["Input/output error", "Read-only file system", nil] {
+      #expect(remedy(fault).contains("findmnt -T /var/log/sluice"), "\(fault ?? "")")
+    }
+  }
+
+  @Test("in a table of the user's own nothing is enclosed")
+  func enclosure() throws {
+    try inFolder { folder in
+      let managed = try settings(folder)
+      let sets = try settings(folder, "firewall: { mode: sets, table: inet filter-mcp }")
+      #expect(try EnclosureDiagnosis(managed) != nil)
+      #expect(try EnclosureDiagnosis(sets) == nil)
+    }
+  }
+
+  @Test("rules that nft cannot list are not known, and no rules are something else", .enabled(if: geteuid() == 0))
+  func unlisted() throws {
+    try inFolder { folder in
+      let read = try settings(folder, "firewall: { mode: sets, table: inet filter-mcp }")
+      let text = try Unprivileged.perform {
+        do {
+          _ = try SetsDiagnosis(read)
+          return "none"
+        } catch {
+          return "\(error)"
+        }
+      }
+      #expect(text.contains("nft cannot list the rules"), "\(text)")
+    }
+  }
+
+  @Test("two servers behind an interface that is no bridge are no neighbours on one")
+  func bond() {
+    func found(_ kind: String) -> Bool {
+      let link = HostNetwork.Interface(index: 5, name: "mcp0", kind: kind, controller: 0)
+      return WaysOut(
+        serversByInterface: ["mcp0": ["a", "b"]], host: HostNetwork(interfaces: [link]),
+        bridgeFilter: WaysOut.BridgeFilter(v4: false, v6: false), flowtables: []
+      ).findings.contains { $0.remedy?.contains("a network of its own") == true }
+    }
+    #expect(found("bridge") && !found("bond"))
+  }
+
+  // MARK: - Rules of others
+
+  /// Whether a rule with this match drops a packet to port 443; nil where that cannot be told.
+  private func drops(_ match: String) throws -> Bool? {
+    let parts = [
+      #"{"table":{"family":"inet","name":"f","handle":1}}"#,
+      #"{"chain":{"family":"inet","table":"f","name":"fwd","handle":1,"type":"filter","hook":"forward","prio":0,"policy":"accept"}}"#,
+      #"{"rule":{"family":"inet","table":"f","chain":"fwd","handle":1,"expr":[{"match":\#(match)},{"drop":null}]}}"#,
+    ]
+    let packet = ForwardTrial.Packet(
+      source: try #require(IPAddress("10.77.1.2")), content: .https, interface: nil, outgoing: nil, sets: [],
+      isOpen: false)
+    let found = ForwardTrial.outcome(
+      of: packet, in: try ForwardRuleset(#"{"nftables":[\#(parts.joined(separator: ","))]}"#))
+    return found.refusals.isEmpty ? false : found.passes ? nil : true
+  }
+
+  @Test("an operator that is not known is not taken for one that is, and neither is a sum of three parts")
+  func operators() throws {
+    func port(_ operation: String) -> String {
+      #"{"op":"\#(operation)","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":443}"#
+    }
+    #expect(try drops(port("==")) == true && drops(port("!=")) == false && drops(port("<")) == nil)
+    func mark(_ parts: String) -> String { #"{"op":"==","left":{"&":[\#(parts)]},"right":1}"# }
+    #expect(try drops(mark("3,1")) == true && drops(mark("2,1")) == false)
+    #expect(try drops(mark("1")) == nil && drops(mark("3,1,1")) == nil)
+  }
+
+  // MARK: - Engines
+
+  private func container(_ change: (inout DockerEngine.Container) -> Void) -> DockerEngine.Container {
+    var container = DockerEngine.Container(
+      id: "id", name: "/job", program: "sleep", labels: [:], networkMode: "agents", resolvers: ["10.77.1.1"],
+      published: [:],
+      networks: ["agents": DockerEngine.Endpoint(ipAddress: "10.77.1.2", ipv6Address: "")], volumes: [],
+      securityOptions: [], isPrivileged: false, addedCapabilities: [])
+    change(&container)
+    return container
+  }
+
+  private func diagnosis(_ containers: [DockerEngine.Container], _ change: (inout DockerDiagnosis) -> Void = { _ in })
+    throws -> DockerDiagnosis
+  {
+    var found: DockerDiagnosis?
+    try inFolder { folder in
+      let read = try settings(folder)
+      found = DockerDiagnosis(
+        engine: DockerEngine(version: "20.10.24", seccompProfile: "default", networks: [], containers: containers),
+        settings: read, policy: PolicySnapshot(read.policies))
+    }
+    var diagnosis = try #require(found)
+    change(&diagnosis)
+    return diagnosis
+  }
+
+  @Test("port 53 is passed on by an engine for a container of its own network, and not for one on the host's")
+  func publishedResolver() throws {
+    func clients(_ mode: String) throws -> Bool {
+      let bindings = [DockerEngine.Binding(hostAddress: "0.0.0.0", hostPort: "53")]
+      let job = container { ($0.networkMode, $0.published, $0.networks) = (mode, ["53/udp": bindings], [:]) }
+      return try diagnosis([job]).findings.contains { $0.text.contains("53/udp") && $0.severity != .ok }
+    }
+    #expect(try clients("agents") && !clients("host"))
+  }
+
+  @Test("a privileged container has no seccomp profile, whatever it is given")
+  func privileged() throws {
+    func reaches(_ isPrivileged: Bool) throws -> Bool {
+      let closed = #"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}"#
+      let job = container { ($0.isPrivileged, $0.securityOptions) = (isPrivileged, ["seccomp=\(closed)"]) }
+      return try diagnosis([job]) { $0.vsock = .loopback }.findings.contains {
+        $0.area == "vsock" && $0.severity != .ok
+      }
+    }
+    #expect(try reaches(true) && !reaches(false))
+  }
+
+  @Test("a rootless engine without a container has nothing that policy could not tell")
+  func rootless() throws {
+    let none = try diagnosis([]).rootless()
+    #expect(none.map(\.severity) == [.ok] && none[0].text.contains("no container runs"))
+    #expect(try diagnosis([container { _ in }]).rootless().allSatisfy { !$0.text.contains("no container runs") })
+  }
+
+  /// An engine that tells of one container with one volume.
+  private func engine(
+    _ volume: String, version: (status: Int, body: String) = (200, #"{"Version":"20.10.24"}"#)
+  ) throws -> DockerEngine {
+    let told =
+      #"{"Id":"a","Name":"/job","HostConfig":{"NetworkMode":"agents"},"NetworkSettings":{},"#
+      + #""Mounts":[{"Name":"data","Source":"/var/lib/volumes/data","Destination":"/data"}]}"#
+    let control = try ScriptedControl([
+      "GET /version": version, "GET /info": (200, "{}"), "GET /networks": (200, "[]"),
+      "GET /containers/json": (200, #"[{"Id":"a"}]"#), "GET /containers/a/json": (200, told),
+      "GET /volumes/data": (200, #"{"Options":\#(volume)}"#),
+    ])
+    return try DockerEngine(socket: control.socket)
+  }
+
+  @Test("a volume that is a folder of the host is that folder; a device, a share or a text is none")
+  func volumes() throws {
+    for (options, source) in [
+      (#"{"type":"none","o":"bind","device":"/run/sluice"}"#, "/run/sluice"),
+      (#"{"type":"none","o":"rw","device":"/run/sluice"}"#, nil),
+      (#"{"type":"none","device":"/run/sluice"}"#, nil), (#"{"o":"bind","device":"/dev/sda1"}"#, nil),
+      (#"{"type":"nfs","o":"bind","device":":/run/sluice"}"#, nil), ("null", nil),
+    ] as [(String, String?)] {
+      let found = try engine(options).containers.flatMap(\.volumes).map(\.source)
+      #expect(found == [source ?? "/var/lib/volumes/data"], "\(options)")
+    }
+  }
+
+  @Test("an engine that answers with an error is one that cannot be asked")
+  func refusing() throws {
+    #expect(throws: (any Error).self) { try engine("null", version: (500, #"{"Version":"20.10.24"}"#)) }
+    #expect(throws: Never.self) { try engine("null", version: (404, "")) }
+  }
+
+  // MARK: - Tables
+
+  @Test("parts of a table that are alike are no difference, and of others the lines are")
+  func differences() {
+    let part = ["chain a": ["type filter", "drop"]]
+    #expect(FirewallDifference.lines(part, part).isEmpty)
+    #expect(
+      FirewallDifference.lines(part, ["chain a": ["type filter", "accept"], "set b": []])
+        == ["@ chain a", "- drop", "+ accept"])
+  }
+}

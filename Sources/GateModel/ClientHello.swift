@@ -87,8 +87,9 @@ package struct ClientHello: Hashable, Sendable {
     return name
   }
 
-  /// What it says, for an event: as a name is written, with `\DDD` for what no name has.
+  /// What it says, for an event: the name in lower case; what is none as a name is written, with `\DDD` for what no name has.
   package var text: String {
+    if let name { return name.description }
     switch said {
     case .nothing: ""
     case .several: "(several names)"

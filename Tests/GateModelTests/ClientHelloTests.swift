@@ -12,6 +12,7 @@ struct ClientHelloTests {
     let name = try Name(hostname: "api.example.com")
     #expect(read(Hello("api.example.com"))?.name == name)
     #expect(read(Hello("API.Example.COM"))?.name == name)
+    #expect(read(Hello("API.Example.COM"))?.text == "api.example.com")
     var hello = Hello("api.example.com")
     hello.version = [3, 1]
     hello.extensions = [

@@ -80,6 +80,9 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var noConnection: Self { Self(rawValue: 57) }
   @inlinable package static var upstreamIntercepted: Self { Self(rawValue: 58) }
   @inlinable package static var interrupted: Self { Self(rawValue: 59) }
+  @inlinable package static var bogus: Self { Self(rawValue: 60) }
+  @inlinable package static var insecure: Self { Self(rawValue: 61) }
+  @inlinable package static var unvalidated: Self { Self(rawValue: 62) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
@@ -209,6 +212,9 @@ extension AuditCode {
     Row(
       .upstreamIntercepted, .service, "upstream-intercepted", "upstream answers every name from one network", .error),
     Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
+    Row(.bogus, .query, "bogus", "answer is not what its zone signed", .error),
+    Row(.insecure, .query, "insecure", "answer is not signed, and policy requires it", .error),
+    Row(.unvalidated, .query, "unvalidated", "answer could not be validated", .error),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

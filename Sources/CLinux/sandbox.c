@@ -88,6 +88,20 @@ static const int of_bridge[] = {
 #endif
 };
 
+// What keeps a process that confines itself further.
+static const int of_keeper[] = {SYS_seccomp, 444 /* landlock_create_ruleset */, 446 /* landlock_restrict_self */};
+
+// What verifies signatures has its socket and memory, opens nothing and starts nothing.
+static const int of_validator[] = {
+    SYS_close, SYS_read, SYS_write, SYS_recvfrom, SYS_recvmsg, SYS_sendto, SYS_sendmsg, SYS_ppoll, SYS_munmap, SYS_mremap,
+    SYS_madvise, SYS_brk, SYS_futex, SYS_sched_yield, SYS_getpid, SYS_gettid, SYS_getrandom, SYS_clock_gettime,
+    SYS_nanosleep, SYS_clock_nanosleep, SYS_restart_syscall, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+    SYS_sigaltstack, SYS_exit, SYS_exit_group,
+#if defined(__x86_64__)
+    SYS_poll,
+#endif
+};
+
 // Of a terminal or a socket: what is there, whether calls wait, which number an interface has.
 static const unsigned requests[] = {TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, 0x8933 /* SIOCGIFINDEX */,
                                     0x8910 /* SIOCGIFNAME */};
@@ -134,6 +148,7 @@ static void end_case(struct program *p, unsigned begin) {
 }
 
 static void judge_socket(struct program *p, int profile) {
+  if (profile == SLUICE_SANDBOX_KEEPER) return;
   unsigned begin = begin_case(p, SYS_socket);
   load_argument(p, 0);
   if (profile == SLUICE_SANDBOX_SERVE) {
@@ -200,6 +215,15 @@ static void judge_own(struct program *p, int number, int argument) {
   end_case(p, begin);
 }
 
+/// Signals to another process.
+static void judge_own_signals(struct program *p) {
+  unsigned begin = begin_case(p, SYS_tgkill);
+  load_argument(p, 0);
+  if_equal(p, (uint32_t)getpid(), ALLOW);
+  answer(p, REFUSE);
+  end_case(p, begin);
+}
+
 /// Priorities, limits and signals of other processes of the same user: Landlock leaves the first two alone, and signals before
 /// version 6.
 static void judge_others(struct program *p, int profile) {
@@ -232,11 +256,7 @@ static void judge_others(struct program *p, int profile) {
   answer(p, ALLOW);
   end_case(p, begin);
   // The bridge ends its children; serve has none that it may signal.
-  begin = begin_case(p, SYS_tgkill);
-  load_argument(p, 0);
-  if_equal(p, (uint32_t)getpid(), ALLOW);
-  answer(p, REFUSE);
-  end_case(p, begin);
+  judge_own_signals(p);
 }
 
 static void judge_ioctl(struct program *p) {
@@ -264,6 +284,13 @@ static void write_filter(struct program *p, int profile) {
   answer(p, UNKNOWN);
   // Its flags lie in memory, where no filter sees them; the C library takes clone then.
   if_equal(p, CLONE3, UNKNOWN);
+  if (profile == SLUICE_SANDBOX_VALIDATOR) {
+    judge_memory(p);
+    judge_own_signals(p);
+    allow_all(p, of_validator, sizeof of_validator / sizeof of_validator[0]);
+    answer(p, REFUSE);
+    return;
+  }
   judge_open(p, SYS_openat, 2);
 #if defined(__x86_64__)
   judge_open(p, SYS_open, 1);
@@ -276,6 +303,7 @@ static void write_filter(struct program *p, int profile) {
   allow_all(p, common, sizeof common / sizeof common[0]);
   if (profile == SLUICE_SANDBOX_SERVE) allow_all(p, of_serve, sizeof of_serve / sizeof of_serve[0]);
   else allow_all(p, of_bridge, sizeof of_bridge / sizeof of_bridge[0]);
+  if (profile == SLUICE_SANDBOX_KEEPER) allow_all(p, of_keeper, sizeof of_keeper / sizeof of_keeper[0]);
   answer(p, REFUSE);
 }
 
@@ -375,7 +403,7 @@ int sluice_landlock_version(int highest) {
 
 int sluice_landlock_new(int version, int profile, int keeps_abstract) {
   struct ruleset ruleset = {.files = handled(version)};
-  if (version >= 4 && profile == SLUICE_SANDBOX_BRIDGE) ruleset.network = BIND_AND_CONNECT_4;
+  if (version >= 4 && profile != SLUICE_SANDBOX_SERVE) ruleset.network = BIND_AND_CONNECT_4;
   if (version >= 6) ruleset.scopes = SIGNAL_6 | (keeps_abstract ? 0 : ABSTRACT_6);
   // What a kernel does not know is 0, and taken as if it were not there.
   long fd = syscall(CREATE_RULESET, &ruleset, sizeof ruleset, 0);

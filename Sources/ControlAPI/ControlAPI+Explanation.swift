@@ -84,6 +84,8 @@ extension ControlAPI {
     package var `private`: [String]?
     package var maxBytes: UInt64?
     package var maxBytesPerHour: UInt64?
+    /// `verify` or `require`, where signatures are asked for.
+    package var dnssec: String?
     /// When the entry ends, as `ControlAPI.time`.
     package var until: String?
     /// When the first of the entries ends that stand for the pattern, where that is another time.

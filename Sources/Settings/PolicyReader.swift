@@ -4,9 +4,11 @@ import IPNetwork
 
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
-  private static let documentKeys = ["server", "networks", "interface", "inbound", "dhcp", "private", "egress"]
+  private static let documentKeys = [
+    "server", "networks", "interface", "inbound", "dhcp", "private", "dnssec", "egress",
+  ]
   private static let entryKeys = [
-    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until",
+    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until", "dnssec",
   ]
   /// Less would cut a TLS handshake; more is no cap.
   private static let caps = (1 << 10)...(1 << 40)
@@ -16,9 +18,14 @@ struct PolicyReader {
   private let inherited: [IPPrefix]
   /// What the document that is read admits for entries that say nothing of it.
   private var privatePrefixes: [IPPrefix] = []
+  /// What the configuration asks of signatures for documents that say nothing of it.
+  private let inheritedMode: ValidationMode
+  /// What the document that is read asks for entries that say nothing of it.
+  private var dnssec = ValidationMode.off
 
-  init(privatePrefixes: [IPPrefix] = []) {
+  init(privatePrefixes: [IPPrefix] = [], dnssec: ValidationMode = .off) {
     inherited = privatePrefixes
+    inheritedMode = dnssec
   }
 
   /// The policy of `node`; nil when anything essential is wrong, which `findings` then says.
@@ -31,6 +38,7 @@ struct PolicyReader {
     let inbound = fields["inbound"].flatMap { self.inbound($0) }
     let asksDHCP = fields["dhcp"].flatMap { findings.boolean($0) } ?? false
     privatePrefixes = fields["private"].map { documentPrefixes($0) } ?? inherited
+    dnssec = fields["dnssec"].flatMap { findings.word($0, ValidationMode.allCases) } ?? inheritedMode
     var rules = RuleList()
     var prefixes: [StaticPrefixRule] = []
     if let egress = fields["egress"] {
@@ -43,7 +51,8 @@ struct PolicyReader {
     guard let name else { return nil }
     return ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, location: fields["server"]?.location ?? node.location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, dnssec: dnssec,
+      location: fields["server"]?.location ?? node.location)
   }
 
   /// The rule of one entry of an egress list; none when anything about it is wrong.
@@ -105,7 +114,9 @@ struct PolicyReader {
   private mutating func read(_ entry: YAMLNode, into rules: inout RuleList, _ prefixes: inout [StaticPrefixRule]) {
     if !entry.isMapping {
       if let pattern = pattern(entry) {
-        rules.append(EgressRule(pattern: pattern, privatePrefixes: privatePrefixes, location: entry.location))
+        rules.append(
+          EgressRule(
+            pattern: pattern, privatePrefixes: privatePrefixes, dnssec: dnssec, location: entry.location))
       }
       return
     }
@@ -119,15 +130,17 @@ struct PolicyReader {
     let privatePrefixes = fields["private"].map { findings.prefixes($0) } ?? self.privatePrefixes
     let maxBytes = fields["max-bytes"].flatMap { cap($0) }
     let until = fields["until"].flatMap { findings.time($0) }
+    let dnssec = fields["dnssec"].flatMap { findings.word($0, ValidationMode.allCases) } ?? self.dnssec
     switch (fields["host"], fields["cidr"]) {
     case (let host?, nil):
       guard let pattern = pattern(host), let ports, let types else { return }
       rules.append(
         EgressRule(
           pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, maxBytes: maxBytes,
-          maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, until: until, location: entry.location))
+          maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, dnssec: dnssec, until: until,
+          location: entry.location))
     case (nil, let cidr?):
-      for key in ["types", "private", "max-bytes-per-hour"] {
+      for key in ["types", "private", "max-bytes-per-hour", "dnssec"] {
         guard let node = fields[key] else { continue }
         findings.error("key '\(key)' has no meaning beside 'cidr', expected it beside 'host'", at: node.location)
       }

@@ -20,6 +20,10 @@ package struct Settings: Sendable {
   package var forwards: [ForwardSettings] = []
   /// What entries of policies that say nothing of it admit beside public addresses; nil where it is not said either.
   package var privatePrefixes: [IPPrefix]?
+  /// What entries of policies that say nothing of it ask of signatures; nil where it is not said either.
+  package var dnssec: ValidationMode?
+  /// The files with the keys that signatures are traced to; without one nothing can be validated.
+  package var trustAnchors: [TrustAnchorFile] = []
   package var zones: [ZoneSource]
   package var sinkhole: SinkholeSettings
   package var unknownClients: UnknownClientAnswer
@@ -145,6 +149,14 @@ package enum ZoneSource: Hashable, Sendable {
   case file(path: String, location: SourceLocation)
   /// A zone that ships with the executable and was found nowhere on disk.
   case builtIn(name: String)
+}
+
+/// A file with DS and DNSKEY records that the operator trusts.
+package struct TrustAnchorFile: Hashable, Sendable {
+  package let path: String
+  package let location: SourceLocation
+
+  package init(path: String, location: SourceLocation) { (self.path, self.location) = (path, location) }
 }
 
 /// What a denied query gets.

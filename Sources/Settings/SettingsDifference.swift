@@ -30,7 +30,7 @@ extension Settings {
     [
       ("release", released.map(\.description)), ("permits.max", [Self.time(permits.maxSeconds)]),
       ("permits.ports", [permits.ports.rawValue]), ("private", privatePrefixes?.map(\.description) ?? []),
-      ("forward", forwards.map(\.text)),
+      ("forward", forwards.map(\.text)), ("dnssec", dnssec.map { [$0.rawValue] } ?? []),
     ]
   }
 
@@ -49,7 +49,7 @@ extension Settings {
       ] + audit.values
       + [
         ("control", [control.path]), ("metrics", metrics.map { [$0.description] } ?? []), ("user", [user.name]),
-        ("state", [state]), ("watch", ["\(watches)"]),
+        ("state", [state]), ("watch", ["\(watches)"]), ("trust-anchors", trustAnchors.map(\.path)),
       ]
   }
 

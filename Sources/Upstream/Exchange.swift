@@ -87,6 +87,8 @@ struct Exchange: ~Copyable {
 
   let name: [UInt8]
   let type: RRType
+  /// Whether the answer is to come with its signatures.
+  private let isSigned: Bool
   private let limits: UpstreamLimits
   private let end: UInt64
   private var candidates: [Candidate]
@@ -128,13 +130,15 @@ struct Exchange: ~Copyable {
   /// - Parameters:
   ///   - question: the canonical name and the type.
   ///   - candidates: the servers in the order in which they are tried; not empty.
+  ///   - isSigned: the answer is to come with its signatures.
   ///   - letters: chance, by which the name's letters are written; 0 leaves them as they are.
   ///   - now: nanoseconds of the monotonic clock, as everywhere here.
   init(
-    _ question: (name: [UInt8], type: RRType), candidates: [Candidate], letters: UInt64 = 0, limits: UpstreamLimits,
-    now: UInt64
+    _ question: (name: [UInt8], type: RRType), candidates: [Candidate], isSigned: Bool = false, letters: UInt64 = 0,
+    limits: UpstreamLimits, now: UInt64
   ) {
     (name, type) = question
+    self.isSigned = isSigned
     self.letters = letters
     self.limits = limits
     self.candidates = candidates
@@ -399,7 +403,7 @@ struct Exchange: ~Copyable {
         attempt: number, server: target.server, kind: kind,
         message: UpstreamQuery.message(
           id: id, name: attempt.name, type: type, withEDNS: target.withEDNS, cookie: attempt.cookie,
-          isPadded: kind == .secure),
+          isSigned: isSigned, isPadded: kind == .secure),
         lapse: min(now + (hedge ?? wait) * Self.millisecond, end), isHedged: hedge != nil, deadline: end))
   }
 

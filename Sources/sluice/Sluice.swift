@@ -20,7 +20,7 @@ struct Sluice: ParsableCommand {
       CacheCommand.self,
       GrantsCommand.self, AllowCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self,
       DoctorCommand.self,
-      BridgeCommand.self,
+      BridgeCommand.self, ValidatorCommand.self,
     ])
 
   static func main() {

@@ -77,6 +77,9 @@ struct PolicyDifferenceTests {
     #expect(
       try told(EgressRule(pattern: pattern, until: 1_798_740_000, location: place))
         == ["db.example.com: until: none -> 2026-12-31T18:00:00Z"])
+    #expect(
+      try told(EgressRule(pattern: pattern, dnssec: .verify, location: place))
+        == ["db.example.com: dnssec: none -> verify"])
   }
 
   @Test("octets are told in the largest unit that divides them")

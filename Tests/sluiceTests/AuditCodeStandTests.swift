@@ -31,7 +31,7 @@ struct AuditCodeStandTests {
     (
       [
         .answerInvalid, .firewallUnavailable, .setFull, .upstreamUnreachable, .upstreamRefused, .chainTooLong,
-        .overloaded, .interrupted, .upstreamUntrusted,
+        .overloaded, .interrupted, .upstreamUntrusted, .bogus, .insecure, .unvalidated,
       ], Stand()
     ),
     ([.granted, .answered], Stand()),

@@ -10,6 +10,8 @@
 enum {
   SLUICE_SANDBOX_SERVE = 0,   // parses what comes from outside; starts no program
   SLUICE_SANDBOX_BRIDGE = 1,  // netlink; starts itself and nft
+  SLUICE_SANDBOX_VALIDATOR = 2,  // one socket and memory
+  SLUICE_SANDBOX_KEEPER = 3,  // starts itself, which may confine itself further
 };
 
 /// What for a file or folder stays within reach.
@@ -27,7 +29,7 @@ int sluice_landlock_version(int highest);
 /// A new set of paths for a kernel of `version`; what it knows to refuse is refused everywhere else. Returns a
 /// descriptor or a negative errno.
 ///
-/// `profile` tells the bridge's from serve's: the bridge opens no TCP connection either. `keeps_abstract`: sockets
+/// `profile` tells serve's from the others: those open no TCP connection either. `keeps_abstract`: sockets
 /// without a file that other processes made stay within reach.
 int sluice_landlock_new(int version, int profile, int keeps_abstract);
 

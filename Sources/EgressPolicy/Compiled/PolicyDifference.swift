@@ -142,7 +142,7 @@ extension RuleList.Profile {
     [
       ("ports", ports.texts), ("types", types.map(\.description)), ("private", privatePrefixes.map(\.description)),
       ("max-bytes", maxBytes.texts), ("max-bytes-per-hour", maxBytesPerHour.texts),
-      ("until", until.map { [PolicyTime.text($0)] } ?? []),
+      ("until", until.map { [PolicyTime.text($0)] } ?? []), ("dnssec", dnssec == .off ? [] : [dnssec.rawValue]),
     ]
   }
 }

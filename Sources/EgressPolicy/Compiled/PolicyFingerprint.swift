@@ -26,6 +26,7 @@ enum PolicyFingerprint {
       ports(profile.ports) + "|" + profile.types.map { String($0.rawValue) }.sorted().joined(separator: ",") + "|"
         + profile.privatePrefixes.map(\.description).sorted().joined(separator: ",")
         + limits(profile.maxBytes, profile.maxBytesPerHour, profile.until)
+        + (profile.dnssec == .off ? "" : "|dnssec \(profile.dnssec.rawValue)")
     }
     for (index, entry) in rules.entries.enumerated() where absorbed.isEmpty || !absorbed.contains(index) {
       sum.add(digest(entry, of: rules, StableHash("rule", profiles[Int(entry.profile)])))

@@ -25,12 +25,14 @@ package struct ServerPolicy: Sendable {
   package let prefixes: [StaticPrefixRule]
   /// What entries without a `private` of their own admit, permits as well.
   package let privatePrefixes: [IPPrefix]
+  /// What is asked of signatures where no entry says it: of permits.
+  package let dnssec: ValidationMode
   package let location: SourceLocation
 
   package init(
     name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
     asksDHCP: Bool = false, rules: RuleList, prefixes: [StaticPrefixRule] = [],
-    privatePrefixes: [IPPrefix] = [], location: SourceLocation
+    privatePrefixes: [IPPrefix] = [], dnssec: ValidationMode = .off, location: SourceLocation
   ) {
     self.name = name
     self.networks = networks
@@ -40,6 +42,7 @@ package struct ServerPolicy: Sendable {
     self.rules = rules
     self.prefixes = prefixes
     self.privatePrefixes = privatePrefixes
+    self.dnssec = dnssec
     self.location = location
   }
 
@@ -47,7 +50,7 @@ package struct ServerPolicy: Sendable {
   package func reaching(_ rules: RuleList, _ prefixes: [StaticPrefixRule]) -> ServerPolicy {
     ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, location: location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, dnssec: dnssec, location: location)
   }
 
   /// Every prefix that an entry, or a permit, may list as `private`.

@@ -26,7 +26,8 @@ extension ServerPolicy {
     for (index, rule) in own.enumerated() {
       let others = own.indices.filter { $0 != index && own[$0].pattern.covers(rule.pattern) }.map { own[$0] }
       let decisive = policy.decisive(rule.pattern)
-      rules.append(([decisive].compactMap(\.self) + others).reduce(rule) { $0.taking(over: $1) })
+      let alone = decisive == nil ? rule.asking(dnssec) : rule
+      rules.append(([decisive].compactMap(\.self) + others).reduce(alone) { $0.taking(over: $1) })
     }
     return reaching(rules, prefixes)
   }
@@ -38,7 +39,14 @@ extension EgressRule {
     guard !prefixes.isEmpty else { return self }
     return EgressRule(
       pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes + prefixes, maxBytes: maxBytes,
-      maxBytesPerHour: maxBytesPerHour, until: until, firstEnd: firstEnd, location: location)
+      maxBytesPerHour: maxBytesPerHour, dnssec: dnssec, until: until, firstEnd: firstEnd, location: location)
+  }
+
+  /// This rule, with what is asked of signatures.
+  fileprivate func asking(_ dnssec: ValidationMode) -> EgressRule {
+    EgressRule(
+      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, maxBytes: maxBytes,
+      maxBytesPerHour: maxBytesPerHour, dnssec: dnssec, until: until, firstEnd: firstEnd, location: location)
   }
 
   /// This rule, with what another one for its names opens and admits.
@@ -46,8 +54,8 @@ extension EgressRule {
     let merged = RuleList.Profile(self).merging(RuleList.Profile(other))
     return EgressRule(
       pattern: pattern, ports: merged.ports, types: merged.types, privatePrefixes: merged.privatePrefixes,
-      maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, until: until, firstEnd: merged.firstEnd,
-      location: location)
+      maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, dnssec: merged.dnssec, until: until,
+      firstEnd: merged.firstEnd, location: location)
   }
 }
 

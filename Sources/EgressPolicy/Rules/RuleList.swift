@@ -21,6 +21,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var privatePrefixes: [IPPrefix]
     var maxBytes: UInt64?
     var maxBytesPerHour: UInt64?
+    var dnssec: ValidationMode
     var until: UInt64?
     var firstEnd: UInt64?
 
@@ -30,6 +31,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       privatePrefixes = rule.privatePrefixes
       maxBytes = rule.maxBytes
       maxBytesPerHour = rule.maxBytesPerHour
+      dnssec = rule.dnssec
       until = rule.until
       firstEnd = rule.firstEnd
     }
@@ -42,6 +44,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       merged.privatePrefixes = privatePrefixes.merging(other.privatePrefixes)
       merged.maxBytes = Self.smaller(maxBytes, other.maxBytes)
       merged.maxBytesPerHour = Self.smaller(maxBytesPerHour, other.maxBytesPerHour)
+      merged.dnssec = Swift.max(dnssec, other.dnssec)
       merged.until = Self.later(until, other.until)
       merged.firstEnd = Self.smaller(firstEnd, other.firstEnd)
       return merged
@@ -79,6 +82,9 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   /// Every port that some entry opens.
   package var openPorts: PortSet { profiles.reduce(PortSet([])) { $0.union($1.ports) } }
 
+  /// Whether some entry asks for signatures.
+  package var wantsValidation: Bool { profiles.contains { $0.dnssec != .off } }
+
   /// Every prefix that some entry lists as `private`.
   package var privatePrefixes: Set<IPPrefix> { Set(profiles.flatMap(\.privatePrefixes)) }
 
@@ -92,7 +98,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     return EgressRule(
       pattern: pattern(at: index), ports: profile.ports, types: profile.types,
       privatePrefixes: profile.privatePrefixes, maxBytes: profile.maxBytes, maxBytesPerHour: profile.maxBytesPerHour,
-      until: profile.until, firstEnd: profile.firstEnd, location: location(at: index))
+      dnssec: profile.dnssec, until: profile.until, firstEnd: profile.firstEnd, location: location(at: index))
   }
 
   /// The pattern alone, cheaper than the whole rule.

@@ -13,6 +13,10 @@ package struct Sandbox: Sendable {
     case serve
     /// Changes the firewall by netlink, and starts itself and `nft`.
     case bridge
+    /// Has the socket that it was started with, and memory.
+    case validator
+    /// Starts itself and has no socket but those it was started with; what it starts may confine itself further.
+    case keeper
   }
 
   /// What a path is for; see `SLUICE_PATH_…`.

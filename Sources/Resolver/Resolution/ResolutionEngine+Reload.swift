@@ -50,7 +50,7 @@ extension ResolverSnapshot {
       state.plainFamilies == formerState.plainFamilies, state.opensIPv6 == formerState.opensIPv6,
       // The firewall knows a bound by its index.
       state.byteCaps.starts(with: formerState.byteCaps),
-      now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps,
+      now.dnssec <= before.dnssec, now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps,
       forwards.admitAsBefore(former.forwards, name)
     else { return nil }
     return (now, before)

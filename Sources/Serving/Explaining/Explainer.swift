@@ -73,6 +73,7 @@ package struct Explainer {
       found.forward = zone?.zone.description
       found.upstreams = zone?.upstreams ?? upstreams
     }
+    found.dnssec = found.answer == .upstream && rule.dnssec != .off ? rule.dnssec.rawValue : nil
     (found.maxBytes, found.maxBytesPerHour) = (rule.maxBytes, rule.maxBytesPerHour)
     found.until = rule.until.map { ControlAPI.time(seconds: $0) }
     if let end = firstEnd(of: rule.pattern, server), end != rule.until {

@@ -24,6 +24,7 @@ struct ExplanationText {
     if told.decision == .allow || told.address != nil, let ports = told.ports { add("ports", ports) }
     if let types = told.types { add("types", types) }
     if let prefixes = told.private { add("private", prefixes) }
+    if let dnssec = told.dnssec { fields.append(("dnssec", Self.dnssec(dnssec))) }
     limits(told)
     for prefix in told.prefixes ?? [] where prefix.rule != told.rule {
       fields.append(("also", "\(prefix.rule): cidr: \(prefix.prefix) on \(prefix.ports.joined(separator: ", "))"))
@@ -51,6 +52,10 @@ struct ExplanationText {
     if let bytes = told.maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(bytes))) }
     if let until = told.until { fields.append(("until", until)) }
     if let until = told.inPartUntil { fields.append(("in part until", until)) }
+  }
+
+  private static func dnssec(_ mode: String) -> String {
+    mode == "require" ? "require: what is not signed is refused" : "verify: what is signed wrongly is refused"
   }
 
   private static func size(_ octets: UInt64) -> String { Quantity.size(Int(clamping: octets)) }

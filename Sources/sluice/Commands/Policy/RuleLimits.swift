@@ -3,10 +3,12 @@ import ControlAPI
 import EgressPolicy
 import Settings
 
-/// The caps and the end of a rule, for people and as JSON members.
+/// The caps, the asked-for signatures and the end of a rule, for people and as JSON members.
 struct RuleLimits {
   private let maxBytes: UInt64?
   private let maxBytesPerHour: UInt64?
+  /// Nil where it is off.
+  private let dnssec: String?
   private let until: UInt64?
   /// The end of an entry that is merged into a rule which stays.
   private let partUntil: UInt64?
@@ -14,6 +16,7 @@ struct RuleLimits {
   init(_ rule: EgressRule, partUntil: UInt64? = nil) {
     maxBytes = rule.maxBytes
     maxBytesPerHour = rule.maxBytesPerHour
+    dnssec = rule.dnssec == .off ? nil : rule.dnssec.rawValue
     until = rule.until
     self.partUntil = partUntil == rule.until ? nil : partUntil
   }
@@ -21,6 +24,7 @@ struct RuleLimits {
   init(_ rule: StaticPrefixRule) {
     maxBytes = rule.maxBytes
     maxBytesPerHour = nil
+    dnssec = nil
     until = rule.until
     partUntil = nil
   }
@@ -30,6 +34,7 @@ struct RuleLimits {
     var fields: [(key: String, value: String)] = []
     if let maxBytes { fields.append(("max-bytes", Self.size(maxBytes))) }
     if let maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(maxBytesPerHour))) }
+    if let dnssec { fields.append(("dnssec", dnssec)) }
     if let until { fields.append(("until", PolicyTime.text(until))) }
     if let partUntil { fields.append(("in part until", PolicyTime.text(partUntil))) }
     return fields
@@ -43,6 +48,7 @@ struct RuleLimits {
   /// Members with a comma after each; null for what is not set.
   var json: String {
     "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
+      + "\"dnssec\":\(JSONText.quoted(dnssec ?? "off")),"
       + "\"until\":\(Self.time(until)),\"in_part_until\":\(Self.time(partUntil)),"
   }
 

@@ -6,8 +6,8 @@ import PackageDescription
 //   L7  sluice
 //   L6  Serving
 //   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Gate  Settings  AuditStore  Control  ControlAPI
-//   L4  Resolver  Enforcement  NFTables  BridgeProcesses  GateModel
-//   L3  Zones  FirewallModel  TLS  HTTP2
+//   L4  Resolver  Enforcement  NFTables  BridgeProcesses  GateModel  Validator
+//   L3  Zones  FirewallModel  TLS  HTTP2  Validation
 //   L2  LDNS  HostNetwork  EgressPolicy  ResponseCache  GrantLedger  AuditLog
 //   L1  LinuxIO  DNSWire  IPNetwork  Sharing
 //   L0  CLDNS  CNetfilter  CZstd  CLinux
@@ -78,13 +78,17 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOHTTP2", package: "swift-nio-http2"), .product(name: "NIOHPACK", package: "swift-nio-http2"),
       ]),
+    // What signatures prove (DNSSEC), without a socket.
+    layer("Validation", ["LDNS", "DNSWire", "Sharing"]),
     // L4
     layer(
       "Resolver",
       [
         "CLinux", "DNSWire", "IPNetwork", "Sharing", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger",
-        "AuditLog",
+        "AuditLog", "Validation",
       ]),
+    // The process that verifies signatures, and serve's end of it.
+    layer("Validator", ["CLinux", "LinuxIO", "LDNS", "Sharing", "Validation"]),
     layer("Enforcement", ["GrantLedger", "FirewallModel"]),
     // What speaks netlink, and what the bridge's processes share.
     layer(
@@ -130,7 +134,7 @@ let package = Package(
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "HostNetwork", "EgressPolicy", "ResponseCache",
         "GrantLedger", "AuditLog", "Zones", "Resolver", "Enforcement", "Transport", "Upstream", "FirewallModel",
         "NFTables", "BridgeProcesses", "FirewallBridge", "GateModel", "Gate", "Settings", "AuditStore", "Control",
-        "ControlAPI", "TLS", "HTTP2",
+        "ControlAPI", "TLS", "HTTP2", "LDNS", "Validation", "Validator",
       ]),
     // L7
     .executableTarget(
@@ -138,7 +142,7 @@ let package = Package(
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "LDNS", "HostNetwork", "EgressPolicy", "AuditLog", "Zones",
         "Resolver", "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Gate", "Settings", "AuditStore",
-        "Control", "ControlAPI", "Serving",
+        "Control", "ControlAPI", "Serving", "Validator",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -168,13 +172,14 @@ let package = Package(
     tests(of: "HostNetwork", ["CLinux", "IPNetwork", "LinuxIO"]),
     tests(of: "LDNS", ["DNSWire"]),
     tests(of: "Zones", ["DNSWire"]),
+    tests(of: "Validation", ["DNSWire", "LDNS"]),
     tests(of: "EgressPolicy", ["DNSWire", "IPNetwork"]),
     tests(of: "ResponseCache", ["DNSWire"]),
     tests(of: "GrantLedger", ["DNSWire", "IPNetwork"]),
     tests(of: "AuditLog", ["DNSWire", "IPNetwork"], resources: [.copy("Fixtures")]),
     tests(
       of: "Resolver",
-      ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog"]),
+      ["DNSWire", "IPNetwork", "Zones", "EgressPolicy", "ResponseCache", "GrantLedger", "AuditLog", "Validation"]),
     tests(
       of: "Transport",
       [
@@ -203,6 +208,8 @@ let package = Package(
     tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "NFTables", ["CNetfilter", "EgressPolicy", "FirewallModel", "IPNetwork", "LinuxIO"]),
+    // Started by the executable, which is the validator too.
+    tests(of: "Validator", ["DNSWire", "LinuxIO", "Validation", "sluice"]),
     tests(of: "BridgeProcesses", ["FirewallModel", "LinuxIO"]),
     tests(of: "GateModel", ["DNSWire", "FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),

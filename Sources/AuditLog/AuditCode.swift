@@ -80,8 +80,11 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var noConnection: Self { Self(rawValue: 57) }
   @inlinable package static var upstreamIntercepted: Self { Self(rawValue: 58) }
   @inlinable package static var interrupted: Self { Self(rawValue: 59) }
+  @inlinable package static var bogus: Self { Self(rawValue: 60) }
+  @inlinable package static var insecure: Self { Self(rawValue: 61) }
   @inlinable package static var chainRefused: Self { Self(rawValue: 62) }
   @inlinable package static var answeredStale: Self { Self(rawValue: 63) }
+  @inlinable package static var unvalidated: Self { Self(rawValue: 64) }
 
   @inlinable package static var nameVerified: Self { Self(rawValue: 72) }
   @inlinable package static var sniMismatch: Self { Self(rawValue: 73) }
@@ -227,6 +230,9 @@ extension AuditCode {
     Row(.notTLS, .connection, "not-tls", "connection that has to say a name, and is no TLS", .block),
     Row(.echRefused, .connection, "ech-refused", "connection that may hide another name than it says", .block),
     Row(.unreachable, .connection, "unreachable", "host could not connect to the address", .block),
+    Row(.bogus, .query, "bogus", "answer is not what its zone signed", .error),
+    Row(.insecure, .query, "insecure", "answer is not signed, and policy requires it", .error),
+    Row(.unvalidated, .query, "unvalidated", "answer could not be validated", .error),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -37,7 +37,7 @@ package enum BridgeStart {
     case earlierRules = "--earlier-rules"
   }
 
-  package static let ownExecutable = "/proc/self/exe"
+  package static let ownExecutable = Sandbox.ownExecutable
   /// The socketpair's other end, which all workers have one after the other.
   package static let socketDescriptor: Int32 = 3
   /// The netlink socket of what installs rules.

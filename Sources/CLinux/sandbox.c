@@ -92,7 +92,7 @@ static const int of_bridge[] = {
 static const int of_gate[] = {SYS_listen, SYS_accept4, SYS_splice, SYS_pipe2};
 
 // How the keeper starts a gate, and ends it.
-static const int of_keeper[] = {
+static const int of_gate_keeper[] = {
     SYS_execve, SYS_socketpair, SYS_kill, SYS_setpgid, SYS_set_tid_address, SYS_umask, SYS_tgkill,
     // the gate's own sandbox, inside this one
     SYS_seccomp, 444 /* landlock_create_ruleset */, 445 /* landlock_add_rule */, 446 /* landlock_restrict_self */,
@@ -102,7 +102,23 @@ static const int of_keeper[] = {
 };
 
 static int is_gate(int profile) { return profile == SLUICE_SANDBOX_GATE || profile == SLUICE_SANDBOX_GATE_KEEPER; }
-static int starts_programs(int profile) { return profile == SLUICE_SANDBOX_BRIDGE || profile == SLUICE_SANDBOX_GATE_KEEPER; }
+static int starts_programs(int profile) {
+  return profile == SLUICE_SANDBOX_BRIDGE || profile == SLUICE_SANDBOX_GATE_KEEPER || profile == SLUICE_SANDBOX_KEEPER;
+}
+
+// What keeps a process that confines itself further.
+static const int of_keeper[] = {SYS_seccomp, 444 /* landlock_create_ruleset */, 446 /* landlock_restrict_self */};
+
+// What verifies signatures has its socket and memory, opens nothing and starts nothing.
+static const int of_validator[] = {
+    SYS_close, SYS_read, SYS_write, SYS_recvfrom, SYS_recvmsg, SYS_sendto, SYS_sendmsg, SYS_ppoll, SYS_munmap, SYS_mremap,
+    SYS_madvise, SYS_brk, SYS_futex, SYS_sched_yield, SYS_getpid, SYS_gettid, SYS_getrandom, SYS_clock_gettime,
+    SYS_nanosleep, SYS_clock_nanosleep, SYS_restart_syscall, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+    SYS_sigaltstack, SYS_exit, SYS_exit_group,
+#if defined(__x86_64__)
+    SYS_poll,
+#endif
+};
 
 // Of a terminal or a socket: what is there, whether calls wait, which number an interface has.
 static const unsigned requests[] = {TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, 0x8933 /* SIOCGIFINDEX */,
@@ -150,6 +166,7 @@ static void end_case(struct program *p, unsigned begin) {
 }
 
 static void judge_socket(struct program *p, int profile) {
+  if (profile == SLUICE_SANDBOX_KEEPER) return;
   unsigned begin = begin_case(p, SYS_socket);
   load_argument(p, 0);
   if (profile != SLUICE_SANDBOX_BRIDGE) {
@@ -217,6 +234,15 @@ static void judge_own(struct program *p, int number, int argument) {
   end_case(p, begin);
 }
 
+/// Signals to another process.
+static void judge_own_signals(struct program *p) {
+  unsigned begin = begin_case(p, SYS_tgkill);
+  load_argument(p, 0);
+  if_equal(p, (uint32_t)getpid(), ALLOW);
+  answer(p, REFUSE);
+  end_case(p, begin);
+}
+
 /// Priorities, limits and signals of other processes of the same user: Landlock leaves the first two alone, and signals before
 /// version 6.
 static void judge_others(struct program *p, int profile) {
@@ -248,12 +274,8 @@ static void judge_others(struct program *p, int profile) {
   if_any_bit(p, S_ISUID | S_ISGID | S_IWOTH, REFUSE);
   answer(p, ALLOW);
   end_case(p, begin);
-  // Bridge and keeper end their children; serve and the gate have none that they may signal.
-  begin = begin_case(p, SYS_tgkill);
-  load_argument(p, 0);
-  if_equal(p, (uint32_t)getpid(), ALLOW);
-  answer(p, REFUSE);
-  end_case(p, begin);
+  // What starts programs ends them; serve and the gate have none that they may signal.
+  judge_own_signals(p);
 }
 
 static void judge_ioctl(struct program *p) {
@@ -281,6 +303,13 @@ static void write_filter(struct program *p, int profile) {
   answer(p, UNKNOWN);
   // Its flags lie in memory, where no filter sees them; the C library takes clone then.
   if_equal(p, CLONE3, UNKNOWN);
+  if (profile == SLUICE_SANDBOX_VALIDATOR) {
+    judge_memory(p);
+    judge_own_signals(p);
+    allow_all(p, of_validator, sizeof of_validator / sizeof of_validator[0]);
+    answer(p, REFUSE);
+    return;
+  }
   judge_open(p, SYS_openat, 2);
 #if defined(__x86_64__)
   judge_open(p, SYS_open, 1);
@@ -292,9 +321,10 @@ static void write_filter(struct program *p, int profile) {
   judge_ioctl(p);
   allow_all(p, common, sizeof common / sizeof common[0]);
   if (profile == SLUICE_SANDBOX_SERVE) allow_all(p, of_serve, sizeof of_serve / sizeof of_serve[0]);
-  if (profile == SLUICE_SANDBOX_BRIDGE) allow_all(p, of_bridge, sizeof of_bridge / sizeof of_bridge[0]);
+  if (profile == SLUICE_SANDBOX_BRIDGE || profile == SLUICE_SANDBOX_KEEPER) allow_all(p, of_bridge, sizeof of_bridge / sizeof of_bridge[0]);
   if (is_gate(profile)) allow_all(p, of_gate, sizeof of_gate / sizeof of_gate[0]);
-  if (profile == SLUICE_SANDBOX_GATE_KEEPER) allow_all(p, of_keeper, sizeof of_keeper / sizeof of_keeper[0]);
+  if (profile == SLUICE_SANDBOX_GATE_KEEPER) allow_all(p, of_gate_keeper, sizeof of_gate_keeper / sizeof of_gate_keeper[0]);
+  if (profile == SLUICE_SANDBOX_KEEPER) allow_all(p, of_keeper, sizeof of_keeper / sizeof of_keeper[0]);
   answer(p, REFUSE);
 }
 
@@ -395,7 +425,7 @@ int sluice_landlock_version(int highest) {
 
 int sluice_landlock_new(int version, int profile, int keeps_abstract) {
   struct ruleset ruleset = {.files = handled(version)};
-  if (version >= 4 && profile == SLUICE_SANDBOX_BRIDGE) ruleset.network = BIND_AND_CONNECT_4;
+  if (version >= 4 && profile != SLUICE_SANDBOX_SERVE) ruleset.network = BIND_AND_CONNECT_4;
   // It connects to addresses that the firewall bounds, and listens where its sockets do that it was given.
   if (version >= 4 && is_gate(profile)) ruleset.network = BIND_4;
   if (version >= 6) ruleset.scopes = SIGNAL_6 | (keeps_abstract ? 0 : ABSTRACT_6);

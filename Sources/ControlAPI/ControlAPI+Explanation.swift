@@ -90,6 +90,8 @@ extension ControlAPI {
     package var verifiedPorts: [String]?
     /// Whether one that may hide another name passes there: `allow` or `refuse`.
     package var ech: String?
+    /// `verify` or `require`, where signatures are asked for.
+    package var dnssec: String?
     /// When the entry ends, as `ControlAPI.time`.
     package var until: String?
     /// When the first of the entries ends that stand for the pattern, where that is another time.

@@ -162,6 +162,30 @@ extension ControlAPI {
       }
     }
 
+    /// The process that verifies signatures; counts are since the start.
+    package struct Validator: Codable, Sendable {
+      /// `up` or `down`.
+      package var state: String
+      package var judgements: UInt64
+      package var bogus: UInt64
+      /// Judgements that had no verdict, because it was away.
+      package var failures: UInt64
+      package var restarts: UInt64
+      /// DS and DNSKEY of zones that were asked for.
+      package var questions: UInt64
+
+      package init(
+        state: String, judgements: UInt64, bogus: UInt64, failures: UInt64, restarts: UInt64, questions: UInt64
+      ) {
+        self.state = state
+        self.judgements = judgements
+        self.bogus = bogus
+        self.failures = failures
+        self.restarts = restarts
+        self.questions = questions
+      }
+    }
+
     /// The audit log and its writer; counts are since the start.
     package struct Audit: Codable, Sendable {
       package var path: String
@@ -210,6 +234,7 @@ extension ControlAPI {
       case noUpstream = "no-upstream"
       /// Each that answers refuses whatever it is asked.
       case upstreamsRefuse = "upstreams-refuse"
+      case validatorDown = "validator-down"
 
       /// A sentence.
       package var text: String {
@@ -220,6 +245,7 @@ extension ControlAPI {
         case .enforcementDegraded: "the kernel may not hold what was granted"
         case .noUpstream: "no upstream answers"
         case .upstreamsRefuse: "every upstream refuses"
+        case .validatorDown: "the validator is down: names with `dnssec` are refused"
         }
       }
     }
@@ -244,6 +270,8 @@ extension ControlAPI {
     package var upstreamExchanges: UInt64
     package var upstreamWrongAnswers: UInt64
     package var bridge: Bridge
+    /// None where `trust-anchors` is not set.
+    package var validator: Validator?
     package var audit: Audit
     /// How often a promise did not hold, since the start.
     package var violations: PromiseViolations

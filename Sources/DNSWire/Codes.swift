@@ -88,6 +88,9 @@ package struct ExtendedErrorCode: BitwiseCopyable, RawRepresentable, Hashable, S
   @inlinable package static func == (left: Self, right: Self) -> Bool { left.rawValue == right.rawValue }
 
   @inlinable package static var otherError: Self { Self(rawValue: 0) }
+  @inlinable package static var dnssecIndeterminate: Self { Self(rawValue: 5) }
+  @inlinable package static var dnssecBogus: Self { Self(rawValue: 6) }
+  @inlinable package static var rrsigsMissing: Self { Self(rawValue: 10) }
   @inlinable package static var blocked: Self { Self(rawValue: 15) }
   @inlinable package static var prohibited: Self { Self(rawValue: 18) }
   @inlinable package static var noReachableAuthority: Self { Self(rawValue: 22) }

@@ -23,6 +23,10 @@ package enum MasterFile {
     package let rdata: [UInt8]
     /// The line that it starts on, counted from 1.
     package let line: Int
+
+    package init(owner: [UInt8], type: RRType, ttl: UInt32, rdata: [UInt8], line: Int) {
+      (self.owner, self.type, self.ttl, self.rdata, self.line) = (owner, type, ttl, rdata, line)
+    }
   }
 
   /// What is wrong with the text.

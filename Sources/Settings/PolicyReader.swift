@@ -5,10 +5,11 @@ import IPNetwork
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
   private static let documentKeys = [
-    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "egress",
+    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "dnssec", "egress",
   ]
   private static let entryKeys = [
     "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until", "cname", "verify", "ech",
+    "dnssec",
   ]
   /// Less would cut a TLS handshake; more is no cap.
   private static let caps = (1 << 10)...(1 << 40)
@@ -23,13 +24,19 @@ struct PolicyReader {
   private let inheritedChecks: NameCheckDefaults
   /// What the document that is read holds connections to, where an entry says nothing of it.
   private var nameChecks: NameCheckDefaults
+  /// What the configuration asks of signatures for documents that say nothing of it.
+  private let inheritedMode: ValidationMode
+  /// What the document that is read asks for entries that say nothing of it.
+  private var dnssec = ValidationMode.off
 
   init(
-    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, nameChecks: NameCheckDefaults = NameCheckDefaults()
+    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, nameChecks: NameCheckDefaults = NameCheckDefaults(),
+    dnssec: ValidationMode = .off
   ) {
     inherited = (privatePrefixes, cname)
     inheritedChecks = nameChecks
     self.nameChecks = nameChecks
+    inheritedMode = dnssec
   }
 
   /// The policy of `node`; nil when anything essential is wrong, which `findings` then says.
@@ -44,6 +51,7 @@ struct PolicyReader {
     privatePrefixes = fields["private"].map { documentPrefixes($0) } ?? inherited.privatePrefixes
     cname = fields["cname"].flatMap { findings.chains($0) } ?? inherited.cname
     nameChecks = findings.nameChecks(fields, inheritedChecks)
+    dnssec = fields["dnssec"].flatMap { findings.word($0, ValidationMode.allCases) } ?? inheritedMode
     var rules = RuleList()
     var prefixes: [StaticPrefixRule] = []
     if let egress = fields["egress"] {
@@ -56,7 +64,7 @@ struct PolicyReader {
     guard let name else { return nil }
     return ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks,
+      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, dnssec: dnssec,
       location: fields["server"]?.location ?? node.location)
   }
 
@@ -123,7 +131,8 @@ struct PolicyReader {
           nameChecks.verification == .sni ? NameCheck(of: .https, isWritten: false, hiding: nameChecks.hiding) : nil
         rules.append(
           EgressRule(
-            pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, check: check, location: entry.location))
+            pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, dnssec: dnssec, check: check,
+            location: entry.location))
       }
       return
     }
@@ -138,6 +147,7 @@ struct PolicyReader {
     let cname = fields["cname"].flatMap { findings.chains($0) } ?? self.cname
     let maxBytes = fields["max-bytes"].flatMap { cap($0) }
     let until = fields["until"].flatMap { findings.time($0) }
+    let dnssec = fields["dnssec"].flatMap { findings.word($0, ValidationMode.allCases) } ?? self.dnssec
     switch (fields["host"], fields["cidr"]) {
     case (let host?, nil):
       guard let pattern = pattern(host), let ports, let types else { return }
@@ -146,10 +156,10 @@ struct PolicyReader {
         EgressRule(
           pattern: pattern, ports: check == nil ? ports : ports.withoutQUIC, types: types,
           privatePrefixes: privatePrefixes, cname: cname, maxBytes: maxBytes,
-          maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, until: until, check: check,
+          maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, dnssec: dnssec, until: until, check: check,
           location: entry.location))
     case (nil, let cidr?):
-      for key in ["types", "private", "cname", "max-bytes-per-hour", "verify", "ech"] {
+      for key in ["types", "private", "cname", "max-bytes-per-hour", "verify", "ech", "dnssec"] {
         guard let node = fields[key] else { continue }
         findings.error("key '\(key)' has no meaning beside 'cidr', expected it beside 'host'", at: node.location)
       }

@@ -24,6 +24,10 @@ package struct Settings: Sendable {
   package var cname: ChainPolicy?
   /// What entries of policies that say nothing of it hold connections to.
   package var nameChecks = NameCheckDefaults()
+  /// What entries of policies that say nothing of it ask of signatures; nil where it is not said either.
+  package var dnssec: ValidationMode?
+  /// The files with the keys that signatures are traced to; without one nothing can be validated.
+  package var trustAnchors: [TrustAnchorFile] = []
   package var zones: [ZoneSource]
   package var sinkhole: SinkholeSettings
   package var unknownClients: UnknownClientAnswer
@@ -169,6 +173,14 @@ package enum ZoneSource: Hashable, Sendable {
   case file(path: String, location: SourceLocation)
   /// A zone that ships with the executable and was found nowhere on disk.
   case builtIn(name: String)
+}
+
+/// A file with DS and DNSKEY records that the operator trusts.
+package struct TrustAnchorFile: Hashable, Sendable {
+  package let path: String
+  package let location: SourceLocation
+
+  package init(path: String, location: SourceLocation) { (self.path, self.location) = (path, location) }
 }
 
 /// What a denied query gets.

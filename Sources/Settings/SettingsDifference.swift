@@ -43,6 +43,7 @@ extension Settings {
       ("permits.ports", [permits.ports.rawValue]), ("private", privatePrefixes?.map(\.description) ?? []),
       ("cname", cname.map { [$0.rawValue] } ?? []), ("forward", forwards.map(\.text)),
       ("verify", [nameChecks.verification.rawValue]), ("ech", [nameChecks.hiding.rawValue]),
+      ("dnssec", dnssec.map { [$0.rawValue] } ?? []),
     ]
   }
 
@@ -62,7 +63,7 @@ extension Settings {
       ] + audit.values
       + [
         ("control", [control.path]), ("metrics", metrics.map { [$0.description] } ?? []), ("user", [user.name]),
-        ("state", [state]), ("watch", ["\(watches)"]),
+        ("state", [state]), ("watch", ["\(watches)"]), ("trust-anchors", trustAnchors.map(\.path)),
       ]
   }
 

@@ -7,7 +7,7 @@ struct SettingsReader {
   static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
     "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private", "cname",
-    "serve-stale", "verify", "ech",
+    "serve-stale", "verify", "ech", "dnssec", "trust-anchors",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -24,6 +24,8 @@ struct SettingsReader {
   private var privatePrefixes: [IPPrefix]?
   private var cname: ChainPolicy?
   private var nameChecks = NameCheckDefaults()
+  /// What documents ask of signatures that say nothing of it.
+  private var dnssec: ValidationMode?
   /// Folders that are named as a whole.
   private var readFolders: Set<String> = []
 
@@ -40,6 +42,7 @@ struct SettingsReader {
     if let node = fields["private"] { privatePrefixes = commonPrefixes(node) }
     cname = fields["cname"].flatMap { findings.chains($0) }
     nameChecks = findings.nameChecks(fields, NameCheckDefaults())
+    if let node = fields["dnssec"] { dnssec = findings.word(node, ValidationMode.allCases) }
     var settings = Settings(
       listen: listen.map(\.address), workers: ProcessInfo.processInfo.activeProcessorCount.clamped(to: 1...256),
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
@@ -48,6 +51,9 @@ struct SettingsReader {
       control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
       policies: policies(fields["policies"], in: root))
     (settings.privatePrefixes, settings.cname, settings.nameChecks) = (privatePrefixes, cname, nameChecks)
+    settings.dnssec = dnssec
+    if let node = fields["trust-anchors"] { settings.trustAnchors = findings.trustAnchors(node, in: path) }
+    requireAnchors(settings, at: fields["dnssec"] ?? root)
     settings.forwards = forwards(fields["forward"], listen: settings.listen)
     settings.listenLocations = listen.map(\.location)
     settings.upstreamsLocation = (fields["upstreams"] ?? root).location
@@ -360,7 +366,7 @@ extension SettingsReader {
       let octets = try ConfigFiles.read(file)
       let tree = try YAMLReader.read(octets, name: file)
       var reader = PolicyReader(
-        privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow, nameChecks: nameChecks)
+        privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow, nameChecks: nameChecks, dnssec: dnssec ?? .off)
       let policies = tree.documents.compactMap { reader.document($0) }
       findings.add(reader.findings.diagnostics)
       if tree.documents.isEmpty {

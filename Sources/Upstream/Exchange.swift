@@ -20,6 +20,8 @@ import DNSWire
 struct Exchange: ~Copyable {
   let name: [UInt8]
   let type: RRType
+  /// Whether the answer is to come with its signatures.
+  private let isSigned: Bool
   private let limits: UpstreamLimits
   private let end: UInt64
   private var candidates: [Candidate]
@@ -59,16 +61,19 @@ struct Exchange: ~Copyable {
   /// - Parameters:
   ///   - question: the canonical name and the type.
   ///   - candidates: the servers in the order in which they are tried; not empty.
+  ///   - isSigned: the answer is to come with its signatures.
   ///   - letters: chance, by which the name's letters are written; 0 leaves them as they are.
   ///   - retreats: whether a second datagram to a server is in lower case, by which one that is silent to letters is
   ///     found out.
   ///   - now: nanoseconds of the monotonic clock, as everywhere here.
   init(
-    _ question: (name: [UInt8], type: RRType), candidates: [Candidate], letters: UInt64 = 0, retreats: Bool = false,
+    _ question: (name: [UInt8], type: RRType), candidates: [Candidate], isSigned: Bool = false, letters: UInt64 = 0,
+    retreats: Bool = false,
     limits: UpstreamLimits, now: UInt64
   ) {
     self.retreats = retreats
     (name, type) = question
+    self.isSigned = isSigned
     self.letters = letters
     self.limits = limits
     self.candidates = candidates
@@ -383,7 +388,7 @@ struct Exchange: ~Copyable {
         attempt: number, server: target.server, kind: kind,
         message: UpstreamQuery.message(
           id: id, name: attempt.name, type: type, withEDNS: target.withEDNS, cookie: attempt.cookie,
-          isPadded: kind == .secure, asksIdle: !target.isHTTP),
+          isSigned: isSigned, isPadded: kind == .secure, asksIdle: !target.isHTTP),
         lapse: min(now + (hedge ?? wait) * Self.millisecond, end), isHedged: hedge != nil, deadline: end))
   }
 

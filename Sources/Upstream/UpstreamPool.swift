@@ -43,6 +43,8 @@ package final class UpstreamPool {
     var type: RRType
     /// Of the way on which it is asked.
     var way = 0
+    /// Whether it is asked with its signatures.
+    var isSigned = false
     /// The upstream that is probed by it; nil for a client's question.
     var probed: Int?
     /// Whether to find out if it answers letters of chance.
@@ -71,7 +73,7 @@ package final class UpstreamPool {
     init(_ pool: UpstreamPool, _ question: Question, _ candidates: [Exchange.Candidate], _ now: UInt64) {
       self.question = question
       exchange = Exchange(
-        (question.name.wire, question.type), candidates: candidates,
+        (question.name.wire, question.type), candidates: candidates, isSigned: question.isSigned,
         letters: Self.letters(question, &pool.random), retreats: question.isSpelled, limits: pool.limits,
         now: now)
     }
@@ -317,12 +319,15 @@ package final class UpstreamPool {
 
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
   ///
-  /// - Parameter forward: the place of the forward whose servers are asked; nil for the general ones.
+  /// - Parameters:
+  ///   - forward: the place of the forward whose servers are asked; nil for the general ones.
+  ///   - isSigned: the answer is to come with its signatures (DNSSEC), whatever they are.
   package func ask(
-    name: Span<UInt8>, type: RRType, for owner: Owner, by forward: Int? = nil, _ completion: @escaping Completion
+    name: Span<UInt8>, type: RRType, for owner: Owner, by forward: Int? = nil, isSigned: Bool = false,
+    _ completion: @escaping Completion
   ) {
     let way = forward.map { forwards[$0] } ?? general
-    let question = Question(name: Name(canonical: name), type: type, way: way.number)
+    let question = Question(name: Name(canonical: name), type: type, way: way.number, isSigned: isSigned)
     if let flight = flights[question] {
       statistics.joined += 1
       flight.completions.append((owner, completion))

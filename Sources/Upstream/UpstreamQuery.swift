@@ -23,18 +23,20 @@ enum UpstreamQuery {
   /// - Parameters:
   ///   - name: in the case in which it is asked.
   ///   - cookie: of the OPT; none where it is empty.
+  ///   - isSigned: DO and CD are set: the answer comes with its signatures, and as it is (RFC 3225, RFC 6840 section 5.9).
   ///   - isPadded: for a connection that is encrypted: padded to whole blocks.
   ///   - asksIdle: and asking for how long it stays; by HTTP the connection has words of its own for that.
   static func message(
-    id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, cookie: [UInt8] = [], isPadded: Bool = false,
-    asksIdle: Bool = true
+    id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, cookie: [UInt8] = [], isSigned: Bool = false,
+    isPadded: Bool = false, asksIdle: Bool = true
   ) -> [UInt8] {
     let cookieOctets = !withEDNS || cookie.isEmpty ? 0 : 4 + cookie.count
     let octets = Header.octetCount + name.count + 4 + 11 + cookieOctets
     let shapeOctets = asksIdle ? 2 * headOctets : headOctets
     let shape = withEDNS && isPadded ? (octets + shapeOctets + block - 1) / block * block - octets : 0
     return [UInt8](capacity: octets + shape) { out in
-      Header(id: id, flags: 0x0100, questionCount: 1, additionalCount: withEDNS ? 1 : 0).append(to: &out)
+      Header(id: id, flags: isSigned ? 0x0110 : 0x0100, questionCount: 1, additionalCount: withEDNS ? 1 : 0).append(
+        to: &out)
       out.append(contentsOf: name.span)
       out.append(bigEndian: type.rawValue)
       out.append(bigEndian: RRClass.IN.rawValue)
@@ -42,7 +44,7 @@ enum UpstreamQuery {
         out.append(0)
         out.append(bigEndian: RRType.OPT.rawValue)
         out.append(bigEndian: payloadSize)
-        out.append(bigEndian: UInt32(0))
+        out.append(bigEndian: isSigned ? UInt32(0x8000) : 0)
         out.append(bigEndian: UInt16(cookieOctets + shape))
       }
       if cookieOctets > 0 {

@@ -24,7 +24,7 @@ struct Sluice: ParsableCommand {
       CacheCommand.self,
       GrantsCommand.self, AllowCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self,
       DoctorCommand.self,
-      BridgeCommand.self, GateCommand.self,
+      BridgeCommand.self, GateCommand.self, ValidatorCommand.self,
     ])
 
   static func main() {

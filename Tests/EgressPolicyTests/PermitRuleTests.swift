@@ -30,6 +30,21 @@ struct PermitRuleTests {
   private let ssh = PortSet([PortRule(22, .tcp)])
   private let both = PortSet([PortRule(22, .tcp), PortRule(443, .tcp)])
 
+  @Test(
+    "of signatures a permit asks for what the entry of its name does, and where there is none what the document does")
+  func signatures() throws {
+    let location = SourceLocation(file: "policy.yaml", line: 1, column: 1)
+    let rules = try [ValidationMode.off, .require].map { mode in
+      EgressRule(pattern: try NamePattern("\(mode.rawValue).example.com"), dnssec: mode, location: location)
+    }
+    let policy = ServerPolicy(
+      name: try ServerName("mcp"), networks: [], rules: RuleList(rules), dnssec: .verify, location: location)
+    for (name, mode) in [("off", ValidationMode.off), ("require", .require), ("new", .verify)] {
+      let rule = try #require(try decisive("\(name).example.com", policy, [try permit("\(name).example.com")]))
+      #expect(rule.dnssec == mode && rule.until == 100, "\(name)")
+    }
+  }
+
   @Test("a name that no pattern lists gets what the permit says, of its server only")
   func unlisted() throws {
     let policy = try server(["api.example.com"])

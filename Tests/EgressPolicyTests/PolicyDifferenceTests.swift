@@ -80,6 +80,9 @@ struct PolicyDifferenceTests {
     #expect(
       try told(EgressRule(pattern: pattern, cname: .listed, location: place))
         == ["db.example.com: cname: none -> listed"])
+    #expect(
+      try told(EgressRule(pattern: pattern, dnssec: .verify, location: place))
+        == ["db.example.com: dnssec: none -> verify"])
   }
 
   @Test("octets are told in the largest unit that divides them")

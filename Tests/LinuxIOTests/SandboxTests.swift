@@ -50,7 +50,7 @@ struct SandboxTests {
     try body(folder)
   }
 
-  @Test("what changes the system, other processes or the sandbox itself is refused", arguments: [0, 1] as [Int32])
+  @Test("what changes the system, other processes or the sandbox itself is refused", arguments: [0, 1, 2] as [Int32])
   func calls(of number: Int32) throws {
     let profile = try #require(Sandbox.Profile(rawValue: number))
     let results = try inside(Sandbox(profile)) { () -> [String: Int32] in
@@ -69,20 +69,27 @@ struct SandboxTests {
     }
   }
 
-  @Test("serve starts no process and no program, the bridge both")
+  @Test("serve and the validator start no process and no program, the bridge and what keeps the validator both")
   func programs() throws {
     let serve = try inside(Sandbox(.serve)) { [forbidden_fork(), unsafe forbidden_execute("/nowhere")] }
     #expect(serve == [EPERM, EPERM])
     let bridge = try inside(Sandbox(.bridge)) { [forbidden_fork(), unsafe forbidden_execute("/nowhere")] }
     #expect(bridge == [0, ENOENT])
+    let validator = try inside(Sandbox(.validator)) { [forbidden_fork(), unsafe forbidden_execute("/nowhere")] }
+    #expect(validator == [EPERM, EPERM])
+    let keeper = try inside(Sandbox(.keeper)) { [forbidden_fork(), unsafe forbidden_execute("/nowhere")] }
+    #expect(keeper == [0, ENOENT])
   }
 
-  @Test("serve has sockets of the Internet and of routing, the bridge of netfilter and of routing")
+  @Test("serve has sockets of the Internet and of routing, the bridge of netfilter and of routing, others none")
   func sockets() throws {
     let all = [(AF_INET, 0), (AF_INET6, 0), (AF_NETLINK, 0), (AF_NETLINK, 12)] as [(Int32, Int32)]
     let attempt = { @Sendable () -> [Int32] in all.map { forbidden_socket($0.0, Int32(SOCK_DGRAM.rawValue), $0.1) } }
     #expect(try inside(Sandbox(.serve), attempt) == [0, 0, 0, EPERM])
     #expect(try inside(Sandbox(.bridge), attempt) == [EPERM, EPERM, 0, 0])
+    for none in [Sandbox.Profile.validator, .keeper] {
+      #expect(try inside(Sandbox(none), attempt) == [EPERM, EPERM, EPERM, EPERM])
+    }
   }
 
   @Test(

@@ -6,6 +6,7 @@ import IPNetwork
 import ResponseCache
 import TestSupport
 import Testing
+import Validation
 
 @testable import Resolver
 
@@ -510,6 +511,71 @@ struct EngineQuestionTests {
       String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
         == #","upstream":"tls://192.0.2.54:853#a.example","cause":"certificate-expired""#)
     #expect(try talk.finished(talk.submit(api)).event?.code == .upstreamUntrusted)
+  }
+
+  private func validating(_ mode: ValidationMode) throws -> Conversation {
+    var world = try World()
+    world.rules = world.rules.map { EgressRule(pattern: $0.pattern, dnssec: mode, location: $0.location) }
+    return try Conversation(world)
+  }
+
+  @Test(
+    "an answer that must be signed opens nothing and is not given before there is a verdict, and for no longer than it is signed"
+  )
+  func validated() throws {
+    let talk = try validating(.verify)
+    let ticket = try talk.ask(api)
+    let wantsSignatures = talk.engine.wantsSignatures(ticket)
+    #expect(wantsSignatures)
+    guard case .validate(ticket, Messages.name(api), .A, _)? = talk.answer(ticket, api, [a(api, "9.9.9.9", ttl: 300)])
+    else { throw Conversation.Unexpected() }
+    #expect(talk.engine.ledger.elementCount == 0)
+    #expect(talk.answer(ticket, api, [a(api, "9.9.9.8")]) == nil, "upstream is heard once")
+    _ = try talk.commits(talk.engine.validated(ticket, .secure(ttl: 20), now: talk.now, epoch: 1))
+    let again = talk.engine.validated(ticket, .unsigned, now: talk.now, epoch: 1)
+    #expect(again == nil, "a verdict is heard once")
+    let finished = try talk.finished(talk.engine.committed(ticket, .committed, now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .NOERROR && finished.response.remainingTTL(at: talk.now) == 20)
+  }
+
+  @Test(
+    "without the verdict that the rule asks for the answer is SERVFAIL, told with its cause",
+    arguments: [
+      (ValidationMode.verify, ChainOfTrust.Outcome.failed(.forged), AuditCode.bogus, ExtendedErrorCode.dnssecBogus, 5),
+      (.require, .failed(.expired), .bogus, .dnssecBogus, 5), (.require, .unsigned, .insecure, .rrsigsMissing, 5),
+      (.verify, .failed(.unanswered), .unvalidated, .dnssecIndeterminate, 5),
+      (.verify, .failed(.validatorDown), .unvalidated, .dnssecIndeterminate, 0),
+    ] as [(ValidationMode, ChainOfTrust.Outcome, AuditCode, ExtendedErrorCode, UInt64)])
+  func unproven(
+    mode: ValidationMode, outcome: ChainOfTrust.Outcome, code: AuditCode, error: ExtendedErrorCode, remembered: UInt64
+  ) throws {
+    let talk = try validating(mode)
+    let ticket = try talk.ask(api)
+    _ = talk.answer(ticket, api, [a(api, "9.9.9.9")])
+    let finished = try talk.finished(talk.engine.validated(ticket, outcome, now: talk.now, epoch: 1))
+    #expect(finished.response.responseCode == .SERVFAIL && finished.response.extendedError == error)
+    #expect(finished.response.answerCount == 0 && finished.event?.code == code && finished.event?.once == false)
+    #expect(talk.engine.ledger.elementCount == 0)
+    let members = String(decoding: finished.event?.members.octets ?? [], as: UTF8.self)
+    if case .failed(let fault) = outcome { #expect(members.contains(#""cause":"\#(fault.word)""#), "\(members)") }
+    talk.now += remembered * second
+    _ = try talk.ask(api)
+  }
+
+  @Test("what is shown to be unsigned is answered where signatures are verified, and not required")
+  func unsigned() throws {
+    let talk = try validating(.verify)
+    let ticket = try talk.ask(api)
+    _ = talk.answer(ticket, api, [a(api, "9.9.9.9")])
+    #expect(try talk.commits(talk.engine.validated(ticket, .unsigned, now: talk.now, epoch: 1)).count == 1)
+  }
+
+  @Test("a stricter rule leaves nothing open that a milder one opened, and a milder one leaves all of it")
+  func stricter() throws {
+    let (off, verify) = (try validating(.off).snapshot, try validating(.verify).snapshot)
+    let name = Messages.name(api)
+    #expect(!verify.grantsAsBefore(off, server: 0, name: name, type: .A))
+    #expect(off.grantsAsBefore(verify, server: 0, name: name, type: .A))
   }
 
   @Test("an answer that is not public is NODATA with EDE 15 and names the addresses; an invalid one is told apart")

@@ -75,7 +75,7 @@ import Testing
     "audit.path": "/tmp/other.jsonl", "audit.max-size": "65MiB", "audit.keep": "11", "audit.compress": "on",
     "audit.allowed": "all", "audit.volume": "1h", "audit.drops": "off", "control": "/tmp/other.sock",
     "metrics": "127.0.0.1:9153", "user": "other", "watch": "on", "state": "/tmp/other", "release": "[ 10.1.0.0/24 ]",
-    "permits.max": "1h", "permits.ports": "any",
+    "permits.max": "1h", "permits.ports": "any", "dnssec": "off", "trust-anchors": "policy.yaml",
   ]
 
   /// A configuration in which one key is otherwise.

@@ -37,6 +37,16 @@ struct UpstreamQueryTests {
     }
   }
 
+  @Test("a query for an answer with its signatures has DO and CD, and differs in nothing else")
+  func signed() {
+    let name = Messages.name("www.example.com")
+    var octets = UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: true, isSigned: true)
+    let flags = octets.count - 4
+    #expect(octets[3] == 0x10 && octets[flags] == 0x80)
+    (octets[3], octets[flags]) = (0, 0)
+    #expect(octets == UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: true))
+  }
+
   @Test("each letter is written as its bit says, other octets stay, and after 64 letters the bits come again")
   func letters() {
     let name = Messages.name("a-1_b.c9z")

@@ -33,7 +33,7 @@ struct AuditCodeStandTests {
     (
       [
         .answerInvalid, .firewallUnavailable, .setFull, .upstreamUnreachable, .upstreamRefused, .chainTooLong,
-        .overloaded, .interrupted, .upstreamUntrusted,
+        .overloaded, .interrupted, .upstreamUntrusted, .bogus, .insecure, .unvalidated,
       ], Stand()
     ),
     ([.granted, .answered, .answeredStale, .nameVerified], Stand()),

@@ -12,6 +12,8 @@ enum {
   SLUICE_SANDBOX_BRIDGE = 1,  // netlink; starts itself and nft
   SLUICE_SANDBOX_GATE = 2,    // takes connections and makes others; starts nothing
   SLUICE_SANDBOX_GATE_KEEPER = 3,  // the same, and starts itself
+  SLUICE_SANDBOX_VALIDATOR = 4,  // one socket and memory
+  SLUICE_SANDBOX_KEEPER = 5,  // starts itself, which may confine itself further
 };
 
 /// What for a file or folder stays within reach.
@@ -29,8 +31,8 @@ int sluice_landlock_version(int highest);
 /// A new set of paths for a kernel of `version`; what it knows to refuse is refused everywhere else. Returns a
 /// descriptor or a negative errno.
 ///
-/// `profile` tells the bridge's from serve's: the bridge opens no TCP connection either, and the
-/// gate binds no port. `keeps_abstract`: sockets
+/// `profile` tells who it is for: serve and the gate open TCP connections, the others none; the gate binds no port.
+/// `keeps_abstract`: sockets
 /// without a file that other processes made stay within reach.
 int sluice_landlock_new(int version, int profile, int keeps_abstract);
 

@@ -29,13 +29,15 @@ package struct ServerPolicy: Sendable {
   package let cname: ChainPolicy
   /// What entries that say nothing of it hold connections to, permits as well.
   package let nameChecks: NameCheckDefaults
+  /// What is asked of signatures where no entry says it: of permits.
+  package let dnssec: ValidationMode
   package let location: SourceLocation
 
   package init(
     name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
     asksDHCP: Bool = false, rules: RuleList, prefixes: [StaticPrefixRule] = [],
     privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, nameChecks: NameCheckDefaults = NameCheckDefaults(),
-    location: SourceLocation
+    dnssec: ValidationMode = .off, location: SourceLocation
   ) {
     self.cname = cname
     self.name = name
@@ -47,6 +49,7 @@ package struct ServerPolicy: Sendable {
     self.prefixes = prefixes
     self.privatePrefixes = privatePrefixes
     self.nameChecks = nameChecks
+    self.dnssec = dnssec
     self.location = location
   }
 
@@ -54,7 +57,8 @@ package struct ServerPolicy: Sendable {
   package func reaching(_ rules: RuleList, _ prefixes: [StaticPrefixRule]) -> ServerPolicy {
     ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, location: location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, dnssec: dnssec,
+      location: location)
   }
 
   /// Every prefix that an entry, or a permit, may list as `private`.

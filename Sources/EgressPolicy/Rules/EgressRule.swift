@@ -16,6 +16,8 @@ package struct EgressRule: Hashable, Sendable {
   package let maxBytes: UInt64?
   /// Octets that the server may send to each of its addresses in an hour.
   package let maxBytesPerHour: UInt64?
+  /// What answers have to show by their signatures.
+  package let dnssec: ValidationMode
   /// Seconds since 1970 from which on it allows nothing.
   package let until: UInt64?
   /// When the first of what it is made of ends: what it opens is opened for no longer.
@@ -27,8 +29,8 @@ package struct EgressRule: Hashable, Sendable {
   package init(
     pattern: NamePattern, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
     privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, maxBytes: UInt64? = nil,
-    maxBytesPerHour: UInt64? = nil, until: UInt64? = nil, firstEnd: UInt64? = nil, check: NameCheck? = nil,
-    location: SourceLocation
+    maxBytesPerHour: UInt64? = nil, dnssec: ValidationMode = .off, until: UInt64? = nil, firstEnd: UInt64? = nil,
+    check: NameCheck? = nil, location: SourceLocation
   ) {
     self.pattern = pattern
     self.cname = cname
@@ -37,6 +39,7 @@ package struct EgressRule: Hashable, Sendable {
     self.privatePrefixes = privatePrefixes
     self.maxBytes = maxBytes
     self.maxBytesPerHour = maxBytesPerHour
+    self.dnssec = dnssec
     self.until = until
     self.firstEnd = firstEnd ?? until
     self.check = check

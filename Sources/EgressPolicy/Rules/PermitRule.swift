@@ -27,7 +27,8 @@ extension ServerPolicy {
       let others = own.indices.filter { $0 != index && own[$0].pattern.covers(rule.pattern) }.map { own[$0] }
       let decisive = policy.decisive(rule.pattern)
       let cname = decisive?.cname ?? cname
-      rules.append(([decisive].compactMap(\.self) + others).reduce(rule) { $0.taking(over: $1, cname) })
+      let alone = decisive == nil ? rule.asking(dnssec) : rule
+      rules.append(([decisive].compactMap(\.self) + others).reduce(alone) { $0.taking(over: $1, cname) })
     }
     return reaching(rules, prefixes)
   }
@@ -41,7 +42,15 @@ extension EgressRule {
     return EgressRule(
       pattern: pattern, ports: check == nil ? ports : ports.withoutQUIC, types: types,
       privatePrefixes: privatePrefixes + prefixes, cname: cname, maxBytes: maxBytes,
-      maxBytesPerHour: maxBytesPerHour, until: until, firstEnd: firstEnd, check: self.check ?? check,
+      maxBytesPerHour: maxBytesPerHour, dnssec: dnssec, until: until, firstEnd: firstEnd, check: self.check ?? check,
+      location: location)
+  }
+
+  /// This rule, with what is asked of signatures.
+  fileprivate func asking(_ dnssec: ValidationMode) -> EgressRule {
+    EgressRule(
+      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, cname: cname, maxBytes: maxBytes,
+      maxBytesPerHour: maxBytesPerHour, dnssec: dnssec, until: until, firstEnd: firstEnd, check: check,
       location: location)
   }
 
@@ -50,8 +59,8 @@ extension EgressRule {
     let merged = RuleList.Profile(self).merging(RuleList.Profile(other))
     return EgressRule(
       pattern: pattern, ports: merged.ports, types: merged.types, privatePrefixes: merged.privatePrefixes,
-      cname: cname, maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, until: until,
-      firstEnd: merged.firstEnd, check: merged.check, location: location)
+      cname: cname, maxBytes: merged.maxBytes, maxBytesPerHour: merged.maxBytesPerHour, dnssec: merged.dnssec,
+      until: until, firstEnd: merged.firstEnd, check: merged.check, location: location)
   }
 }
 

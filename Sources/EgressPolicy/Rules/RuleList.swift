@@ -22,6 +22,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var cname: ChainPolicy
     var maxBytes: UInt64?
     var maxBytesPerHour: UInt64?
+    var dnssec: ValidationMode
     var until: UInt64?
     var firstEnd: UInt64?
     var check: NameCheck?
@@ -33,6 +34,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       cname = rule.cname
       maxBytes = rule.maxBytes
       maxBytesPerHour = rule.maxBytesPerHour
+      dnssec = rule.dnssec
       until = rule.until
       firstEnd = rule.firstEnd
       check = rule.check
@@ -47,6 +49,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       merged.cname = Swift.max(cname, other.cname)
       merged.maxBytes = Self.smaller(maxBytes, other.maxBytes)
       merged.maxBytesPerHour = Self.smaller(maxBytesPerHour, other.maxBytesPerHour)
+      merged.dnssec = Swift.max(dnssec, other.dnssec)
       merged.until = Self.later(until, other.until)
       merged.firstEnd = Self.smaller(firstEnd, other.firstEnd)
       merged.check = NameCheck.merging(check, other.check)
@@ -85,6 +88,9 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   /// Every port that some entry opens.
   package var openPorts: PortSet { profiles.reduce(PortSet([])) { $0.union($1.ports) } }
 
+  /// Whether some entry asks for signatures.
+  package var wantsValidation: Bool { profiles.contains { $0.dnssec != .off } }
+
   /// Every prefix that some entry lists as `private`.
   package var privatePrefixes: Set<IPPrefix> { Set(profiles.flatMap(\.privatePrefixes)) }
 
@@ -98,8 +104,8 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     return EgressRule(
       pattern: pattern(at: index), ports: profile.ports, types: profile.types,
       privatePrefixes: profile.privatePrefixes, cname: profile.cname, maxBytes: profile.maxBytes,
-      maxBytesPerHour: profile.maxBytesPerHour, until: profile.until, firstEnd: profile.firstEnd,
-      check: profile.check, location: location(at: index))
+      maxBytesPerHour: profile.maxBytesPerHour, dnssec: profile.dnssec, until: profile.until,
+      firstEnd: profile.firstEnd, check: profile.check, location: location(at: index))
   }
 
   /// The pattern alone, cheaper than the whole rule.

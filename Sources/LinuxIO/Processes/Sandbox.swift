@@ -17,6 +17,10 @@ package struct Sandbox: Sendable {
     case gate
     /// The same, and starts itself as the former.
     case gateKeeper
+    /// Has the socket that it was started with, and memory.
+    case validator
+    /// Starts itself and has no socket but those it was started with; what it starts may confine itself further.
+    case keeper
   }
 
   /// What a path is for; see `SLUICE_PATH_…`.

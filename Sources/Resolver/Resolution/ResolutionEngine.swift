@@ -68,6 +68,8 @@ package struct ResolutionEngine: ~Copyable {
     /// Joined a question in flight.
     case wait
     case ask(Ticket, name: [UInt8], type: RRType)
+    /// Hold the upstream's message against its signatures.
+    case validate(Ticket, name: [UInt8], type: RRType, message: [UInt8])
     /// `evicting`: what has to be closed first, to make room.
     case commit(Ticket, [GrantCommit], evicting: [GrantElement])
     case finish(Finished)
@@ -113,7 +115,7 @@ package struct ResolutionEngine: ~Copyable {
     resolution.plan.map { Planned(key: resolution.key, elements: $0.elements) }
   }
 
-  private final class Resolution {
+  final class Resolution {
     let key: GrantLedger.Key
     let slot: Shares<UInt16>.Slot
     /// The rule that decided; nil where none did.
@@ -128,6 +130,8 @@ package struct ResolutionEngine: ~Copyable {
     var committing: UInt64?
     /// True until upstream answered: an upstream is heard once.
     var isAsking = false
+    /// True while its answer is held against signatures: a verdict is heard once.
+    var isValidating = false
     /// Why the question, allowed when it came, is not answered any more.
     var revocation: Revocation?
     /// True while an answer that is in the cache is committed again.
@@ -153,7 +157,7 @@ package struct ResolutionEngine: ~Copyable {
   /// takes for it.
   private static var commitTime: UInt64 { 1_000_000_000 }
   /// How long a failure is remembered (RFC 9520 section 3.2 asks for at least 1 s and at most 5 minutes).
-  private static var failureTTL: UInt64 { 5_000_000_000 }
+  static var failureTTL: UInt64 { 5_000_000_000 }
   /// How much longer than its rule a grant may live, so that what is still open then is closed and not only forgotten.
   private static var takeBackTime: UInt64 { 3_000_000_000 }
   private static var second: UInt64 { 1_000_000_000 }
@@ -161,7 +165,7 @@ package struct ResolutionEngine: ~Copyable {
   package var ledger: GrantLedger
   /// What no answer may hold from now on.
   package var forbidden = ForbiddenAddresses()
-  private var resolutions: [Ticket: Resolution] = [:]
+  var resolutions: [Ticket: Resolution] = [:]
   private var inFlight: [GrantLedger.Key: Ticket] = [:]
   /// Of resolutions, by the server's index.
   private var shares = Shares<UInt16>(capacity: Self.maxResolutions, leastAge: Self.leastAge)
@@ -257,6 +261,10 @@ package struct ResolutionEngine: ~Copyable {
         return .finish(finished)
       }
       if resolution.answer?.addresses.isEmpty == false { interceptions.answered(by: server) }
+      if resolution.rule?.dnssec ?? .off != .off {
+        resolution.isValidating = true
+        return .validate(ticket, name: first.question.name, type: first.question.type, message: message)
+      }
       return grant(ticket, now: now, epoch: epoch)
     }
   }
@@ -401,7 +409,7 @@ package struct ResolutionEngine: ~Copyable {
   }
 
   /// Plans what the firewall must hold before the answer may leave (P2).
-  private mutating func grant(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
+  mutating func grant(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
     guard let resolution = resolutions[ticket], let answer = resolution.answer, let first = resolution.waiting.first
     else {
       return .wait
@@ -488,7 +496,7 @@ package struct ResolutionEngine: ~Copyable {
       waiting: close(ticket)?.waiting ?? [], response: Self.servfail(now: now), event: Event(interruption))
   }
 
-  private mutating func ended(_ ticket: Ticket, by revocation: Revocation, now: UInt64) -> Finished {
+  mutating func ended(_ ticket: Ticket, by revocation: Revocation, now: UInt64) -> Finished {
     if let interruption = revocation.interruption { return interrupted(ticket, interruption, now: now) }
     // Refused as it would have been if it had come a moment later.
     let resolution = close(ticket)
@@ -593,7 +601,7 @@ package struct ResolutionEngine: ~Copyable {
   }
 
   /// Why a question has no answer: for the audit log, for the client, and for how long it is remembered.
-  private struct Failure {
+  struct Failure {
     var code: AuditCode
     var error: ExtendedErrorCode
     var members: AuditMembers
@@ -677,7 +685,7 @@ package struct ResolutionEngine: ~Copyable {
       event: Event(code: .answeredStale, members: members, once: false))
   }
 
-  private mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
+  mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
     let resolution = close(ticket)
     let question = resolution?.waiting.first?.question
     // The answer in the cache holds until its end, and then a client's question fails.

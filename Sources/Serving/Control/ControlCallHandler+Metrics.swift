@@ -10,6 +10,7 @@ import Resolver
 import ResponseCache
 import Settings
 import Upstream
+import Validator
 
 /// What `/metrics` says, read on the resolver's thread and written down on another: 10,000 servers are some megabytes.
 struct MetricsReading: Sendable {
@@ -44,6 +45,8 @@ struct MetricsReading: Sendable {
   /// By the name of the server.
   var refusals: [String: RefusalCounts.Total]
   var permits: Int
+  /// Nil where nothing is validated.
+  var validation: ValidationReading?
 
   /// No name that was asked for is ever a label: a client could make as many series as it likes.
   func text() -> [UInt8] {
@@ -61,6 +64,7 @@ struct MetricsReading: Sendable {
     queries(&text)
     upstreams(&text)
     firewall(&text)
+    validation?.write(&text)
     policy(&text)
     audit(&text)
     text.family(
@@ -272,6 +276,7 @@ extension ControlCallHandler {
     } else if answering.allSatisfy(\.isRefusing) {
       faults.append(.upstreamsRefuse)
     }
+    if service.validation?.link.isUp == false { faults.append(.validatorDown) }
     return faults
   }
 
@@ -291,7 +296,7 @@ extension ControlCallHandler {
       refusedReloads: service.reloads.refused, inFlight: service.engine.resolutionCount, audit: audit.counters,
       isAuditBlocked: audit.isBlocked, auditPending: audit.pending, violations: violations,
       lost: service.lost, isRefusalLogRead: service.isRefusalLogRead, refusals: service.refusalCounts.totals,
-      permits: policies.permits.count)
+      permits: policies.permits.count, validation: service.validation.map(ValidationReading.init))
   }
 }
 

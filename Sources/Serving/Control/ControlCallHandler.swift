@@ -16,6 +16,7 @@ import ResponseCache
 import Settings
 import TLS
 import Upstream
+import Validator
 
 /// Answers the calls of the control API, on the resolver's thread.
 ///
@@ -159,7 +160,7 @@ final class ControlCallHandler {
     let counters = audit.counters
     let mode = settings.firewall.mode
     let absent = HostAddresses.absent(of: settings.listen).map(\.description)
-    return ControlAPI.Status(
+    var status = ControlAPI.Status(
       faults: faults, version: Release.version, pid: Int(getpid()), since: ControlAPI.time(nanoseconds: started),
       uptime: (service.now - startedMonotonic) / 1_000_000_000, listen: settings.listen.map(\.description),
       listenAbsent: absent.isEmpty ? nil : absent,
@@ -196,6 +197,17 @@ final class ControlCallHandler {
       violations: violations, lost: service.lost, refusalLogRead: service.isRefusalLogRead,
       permits: policies.permits.count,
       cacheEntries: 0, inFlight: service.engine.resolutionCount)
+    status.validator = service.validation.map(ControlAPI.Status.Validator.init)
+    return status
+  }
+}
+
+extension ControlAPI.Status.Validator {
+  fileprivate init(_ validation: AnswerValidation) {
+    let counts = validation.link.statistics
+    self.init(
+      state: validation.link.isUp ? "up" : "down", judgements: counts.judgements, bogus: counts.bogus,
+      failures: counts.failures, restarts: counts.restarts, questions: validation.questions)
   }
 }
 

@@ -62,7 +62,9 @@ package enum Confinement {
   /// the one that it is in too, for another may be put in its place. Never the whole file tree: then only the file.
   static func readFolders(_ settings: Settings, _ configuration: String) -> Set<String> {
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
-    let files = [configuration] + settings.policies.map(\.location.file) + zones + UpstreamTrust.files(of: settings)
+    let files =
+      [configuration] + settings.policies.map(\.location.file) + zones + UpstreamTrust.files(of: settings)
+      + settings.trustAnchors.map(\.path)
     var paths: Set<String> = []
     for file in Set(files) {
       for path in Set([absolute(file), resolved(file)]) {

@@ -16,6 +16,8 @@ import Resolver
 import TLS
 import Transport
 import Upstream
+import Validation
+import Validator
 import Zones
 
 /// The whole of `serve`: puts the parts together in the order in which they may fail, and takes them apart again.
@@ -72,6 +74,9 @@ package final class Service {
     // Threads that come before all others are the bridge's alone.
     sluice_realtime_limit(0)
     let account = try Privileges.account(of: settings.user)
+    let anchors = try loadAnchors()
+    // Nothing that is confined starts a program.
+    let validator = try startValidator(account)
     let zones = try read.get()
     let trust = try loadTrust()
     let audit = try openAudit(account)
@@ -122,6 +127,7 @@ package final class Service {
       service.gate = gate
       gate.onEvent = { [unowned service] in service.gateChanged($0) }
     }
+    if let validator { service.validation = makeValidation(validator, anchors, service) }
     try start(watcher, service)
     try reactor.attach(mailbox) { service.handle($0) }
     try reconcile(service, remembered, bridge)
@@ -291,6 +297,35 @@ package final class Service {
     } catch {
       throw StartError(error.findings.map(\.description).joined(separator: "\n"))
     }
+  }
+
+  private func loadAnchors() throws(StartError) -> [Name: [DelegationSigner]] {
+    do throws(TrustAnchorErrors) {
+      return try TrustAnchors.load(settings)
+    } catch {
+      throw StartError(error.findings.map(\.description).joined(separator: "\n"))
+    }
+  }
+
+  private func startValidator(_ account: Privileges.Account?) throws(StartError) -> ValidatorLink? {
+    guard !settings.trustAnchors.isEmpty else { return nil }
+    do {
+      let child = try ValidatorChild.spawn(account: account.map { ($0.user, $0.group) })
+      return try ValidatorLink(reactor: reactor, child: child)
+    } catch {
+      throw StartError("the validator cannot be started: \(error)")
+    }
+  }
+
+  private func makeValidation(
+    _ link: ValidatorLink, _ anchors: [Name: [DelegationSigner]], _ service: ResolutionService
+  ) -> AnswerValidation {
+    let validation = AnswerValidation(
+      reactor: reactor, upstream: service.upstream, link: link, anchors: anchors,
+      wallSeconds: { [clock] in clock.seconds() })
+    validation.forward = { [unowned service] in service.snapshot.forwards.place(of: $0.wire) }
+    link.onGone = { [unowned service] in service.onFailure?("the validator is gone") }
+    return validation
   }
 
   private func loadZones() throws(StartError) -> LocalZones {

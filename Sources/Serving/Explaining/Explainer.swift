@@ -74,6 +74,7 @@ package struct Explainer {
       found.upstreams = zone?.upstreams ?? upstreams
     }
     found.cname = rule.cname == .follow ? nil : rule.cname.rawValue
+    found.dnssec = found.answer == .upstream && rule.dnssec != .off ? rule.dnssec.rawValue : nil
     (found.maxBytes, found.maxBytesPerHour) = (rule.maxBytes, rule.maxBytesPerHour)
     (found.verifiedPorts, found.ech) = (rule.check?.texts, rule.check?.hiding.rawValue)
     found.until = rule.until.map { ControlAPI.time(seconds: $0) }

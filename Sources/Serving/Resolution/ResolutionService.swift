@@ -18,6 +18,7 @@ import Settings
 import Sharing
 import TLS
 import Upstream
+import Validation
 
 /// What other threads tell the resolver's thread.
 enum ResolverMessage: Sendable {
@@ -50,6 +51,8 @@ final class ResolutionService {
   /// The newest replay of all that the gate has to know.
   var gateReplay: UInt64 = 0
   var engine: ResolutionEngine
+  /// Nil where the configuration names no key to begin with: then nothing can be validated.
+  var validation: AnswerValidation?
   /// The policy in force, as this thread knows it.
   var snapshot: ResolverSnapshot
   /// The host's network, as far as answers may not lead there.
@@ -203,10 +206,14 @@ final class ResolutionService {
     case nil, .wait: break
     case .ask(let ticket, let name, let type):
       guard let owner = engine.question(of: ticket)?.server else { break }
-      upstream.ask(name: name.span, type: type, for: owner, by: snapshot.forwards.place(of: name)) {
-        [unowned self] result in
+      upstream.ask(
+        name: name.span, type: type, for: owner, by: snapshot.forwards.place(of: name),
+        isSigned: engine.wantsSignatures(ticket)
+      ) { [unowned self] result in
         perform(engine.answered(ticket, self.result(result), now: now, epoch: shared.epoch.current))
       }
+    case .validate(let ticket, let name, let type, let message):
+      validate(message, of: ticket, (Name(canonical: name.span), type))
     case .commit(let ticket, let commits, let evictions):
       let planned = engine.planned(by: ticket)
       // Then the answer leaves at once.
@@ -229,6 +236,18 @@ final class ResolutionService {
       answerWaiting(finished)
       stopIfIdle()
     }
+  }
+
+  private func validate(
+    _ message: [UInt8], of ticket: ResolutionEngine.Ticket, _ question: (name: Name, type: RRType)
+  ) {
+    let decided: AnswerValidation.Completion = { [unowned self] outcome in
+      perform(engine.validated(ticket, outcome, now: now, epoch: shared.epoch.current))
+    }
+    guard let validation, let owner = engine.question(of: ticket)?.server else {
+      return decided(.failed(.validatorDown))
+    }
+    validation.validate(message, to: question, for: owner, decided)
   }
 
   func commit(

@@ -11,7 +11,7 @@ struct StatusCommand: ParsableCommand {
     discussion: """
       The first line says whether it is ready: whether allowed names are answered, and what is refused is recorded. Exits \
       with 1 where it is not, and where no server answers: the audit log cannot be written, the firewall bridge is down, the \
-      firewall does not hold what was granted, another program reads the kernel's log of refused packets, or no upstream \
+      firewall does not hold what was granted, the validator is down, another program reads the kernel's log of refused packets, or no upstream \
       answers, or has answered yet.
       """)
 
@@ -72,7 +72,7 @@ struct StatusCommand: ParsableCommand {
       ] + status.needsRestart.map { ("restart", TerminalStyle.doubtful("needed for \($0.text)")) }
       + upstreams.map { ("upstream", $0) } + [
         ("firewall", firewall)
-      ] + Self.enclosure(bridge) + [
+      ] + Self.enclosure(bridge) + Self.validation(status) + [
         (
           "audit",
           "\(audit.path), \(counted(audit.events, "event")), \(audit.suppressed) counted in others"
@@ -88,6 +88,18 @@ struct StatusCommand: ParsableCommand {
       return TerminalStyle.bad("unhealthy after \(counted(Int(clamping: upstream.failures), "failure"))")
     }
     return upstream.answered ? "healthy" : TerminalStyle.doubtful("has not answered yet")
+  }
+
+  private static func validation(_ status: ControlAPI.Status) -> [(String, String)] {
+    guard let validator = status.validator else { return [] }
+    let state = validator.state == "up" ? "validator up" : TerminalStyle.bad("validator \(validator.state)")
+    let restarts = counted(Int(clamping: validator.restarts), "time")
+    let counts =
+      ", \(validator.judgements) judged, \(validator.bogus) bogus, \(validator.failures) without a verdict, "
+      + "\(validator.questions) asked for keys"
+    return [
+      ("dnssec", state + counts + (validator.restarts > 0 ? TerminalStyle.doubtful("; restarted \(restarts)") : ""))
+    ]
   }
 
   private static func enclosure(_ bridge: ControlAPI.Status.Bridge) -> [(String, String)] {

@@ -30,7 +30,8 @@ struct CheckCommand: ParsableCommand {
       findings += PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
       findings += ListenCoverage.diagnose(settings, held: EnclosureDiagnosis.held(settings))
       findings += EnclosureDiagnosis.diagnose(settings) + ServiceReading.check(settings, configuration.config)
-      findings += StartConditions.diagnose(settings) + UpstreamTrust.diagnose(settings)
+      findings +=
+        StartConditions.diagnose(settings) + UpstreamTrust.diagnose(settings) + TrustAnchors.diagnose(settings)
       if settings.policies.isEmpty {
         findings.append(
           .warning(

@@ -24,6 +24,7 @@ struct ExplanationText {
     if told.decision == .allow || told.address != nil, let ports = told.ports { add("ports", ports) }
     if let types = told.types { add("types", types) }
     if let prefixes = told.private { add("private", prefixes) }
+    if let dnssec = told.dnssec { fields.append(("dnssec", Self.dnssec(dnssec))) }
     limits(told)
     for prefix in told.prefixes ?? [] where prefix.rule != told.rule {
       fields.append(("also", "\(prefix.rule): cidr: \(prefix.prefix) on \(prefix.ports.joined(separator: ", "))"))
@@ -64,6 +65,10 @@ struct ExplanationText {
     "allow: a hello may hide another name, of any site behind the address, and passes by the one that it shows"
   private static let echRefused =
     "refuse: a hello that may hide another name is refused; browsers send such hellos unless their policy says otherwise"
+
+  private static func dnssec(_ mode: String) -> String {
+    mode == "require" ? "require: what is not signed is refused" : "verify: what is signed wrongly is refused"
+  }
 
   private static func size(_ octets: UInt64) -> String { Quantity.size(Int(clamping: octets)) }
 

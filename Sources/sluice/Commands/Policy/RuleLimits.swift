@@ -3,11 +3,13 @@ import ControlAPI
 import EgressPolicy
 import Settings
 
-/// What bounds a rule: its chains, the check, the caps and its end, for people and as JSON members.
+/// What bounds a rule: its chains, the check, the caps, the asked-for signatures and its end, for people and as JSON members.
 struct RuleLimits {
   private let maxBytes: UInt64?
   private let maxBytesPerHour: UInt64?
   private let check: NameCheck?
+  /// Nil where it is off.
+  private let dnssec: String?
   private let until: UInt64?
   /// Nil of what has no name.
   private let cname: ChainPolicy?
@@ -18,6 +20,7 @@ struct RuleLimits {
     maxBytes = rule.maxBytes
     maxBytesPerHour = rule.maxBytesPerHour
     check = rule.check
+    dnssec = rule.dnssec == .off ? nil : rule.dnssec.rawValue
     until = rule.until
     cname = rule.cname
     self.partUntil = partUntil == rule.until ? nil : partUntil
@@ -27,6 +30,7 @@ struct RuleLimits {
     maxBytes = rule.maxBytes
     maxBytesPerHour = nil
     check = nil
+    dnssec = nil
     until = rule.until
     (partUntil, cname) = (nil, nil)
   }
@@ -39,6 +43,7 @@ struct RuleLimits {
     if let check, check.hiding == .allow { fields.append(("ech", check.hiding.rawValue)) }
     if let maxBytes { fields.append(("max-bytes", Self.size(maxBytes))) }
     if let maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(maxBytesPerHour))) }
+    if let dnssec { fields.append(("dnssec", dnssec)) }
     if let until { fields.append(("until", PolicyTime.text(until))) }
     if let partUntil { fields.append(("in part until", PolicyTime.text(partUntil))) }
     return fields
@@ -55,6 +60,7 @@ struct RuleLimits {
       + "\"verified_ports\":\(JSONText.list(check?.texts ?? [])),\"ech\":"
       + "\(check.map { JSONText.quoted($0.hiding.rawValue) } ?? "null"),"
       + "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
+      + "\"dnssec\":\(JSONText.quoted(dnssec ?? "off")),"
       + "\"until\":\(Self.time(until)),\"in_part_until\":\(Self.time(partUntil)),"
   }
 

@@ -1,0 +1,42 @@
+import AuditLog
+import DNSWire
+import EgressPolicy
+package import Validation
+
+extension ResolutionEngine {
+  /// Whether the answer to a question in flight has to come with its signatures.
+  package func wantsSignatures(_ ticket: Ticket) -> Bool { resolutions[ticket]?.rule?.dnssec ?? .off != .off }
+
+  /// What the signatures of an answer show. Without a verdict that its rule asks for nothing is opened, and nothing answered.
+  package mutating func validated(
+    _ ticket: Ticket, _ outcome: ChainOfTrust.Outcome, now: UInt64, epoch: UInt64
+  ) -> Action? {
+    guard let resolution = resolutions[ticket], resolution.isValidating else { return nil }
+    resolution.isValidating = false
+    if let revocation = resolution.revocation { return .finish(ended(ticket, by: revocation, now: now)) }
+    let members = AuditMembers(.upstream, resolution.upstream)
+    switch outcome {
+    case .secure(let ttl):
+      // What is promised is not promised for longer than it is signed.
+      let answered = resolution.answer?.ttl ?? 0
+      resolution.answer?.ttl = min(answered, ttl)
+      return grant(ticket, now: now, epoch: epoch)
+    case .unsigned where resolution.rule?.dnssec == .verify:
+      return grant(ticket, now: now, epoch: epoch)
+    case .unsigned:
+      let failure = Failure(.insecure, .rrsigsMissing, members: members, storedFor: Self.failureTTL)
+      return .finish(fail(ticket, failure, now: now))
+    case .failed(let fault) where fault.isUndecided:
+      // The validator may be there again in a moment.
+      let isOurs = fault == .validatorDown || fault == .overloaded
+      let failure = Failure(
+        .unvalidated, .dnssecIndeterminate, members: members.with(.cause, fault.word),
+        storedFor: isOurs ? 0 : Self.failureTTL)
+      return .finish(fail(ticket, failure, now: now))
+    case .failed(let fault):
+      let failure = Failure(
+        .bogus, .dnssecBogus, members: members.with(.cause, fault.word), storedFor: Self.failureTTL)
+      return .finish(fail(ticket, failure, now: now))
+    }
+  }
+}

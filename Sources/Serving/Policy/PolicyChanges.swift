@@ -335,7 +335,7 @@ struct PolicyChanges: ~Copyable {
       difference = SettingsDifference(from: settings, to: read)
       (settings.released, settings.permits) = (read.released, read.permits)
       (settings.forwards, settings.privatePrefixes) = (read.forwards, read.privatePrefixes)
-      (settings.cname, settings.nameChecks) = (read.cname, read.nameChecks)
+      (settings.cname, settings.nameChecks, settings.dnssec) = (read.cname, read.nameChecks, read.dnssec)
       settings = settings.trusting(as: read)
       releasedByFiles = read.released
       self.running?.files = read.policies

@@ -590,8 +590,8 @@ package final class UpstreamPool {
   /// Asks an upstream twice for a name of ours, in upper case and then in lower case. Whatever it answers to the first, it
   /// does not keep silent to letters.
   private func probeLetters(of server: Int) {
-    let name = zones[server]?.wire ?? Self.letteredName
-    guard !servers[server].isSecure, UpstreamQuery.spelled(name, by: .max) != name else { return }
+    let name = zones[server] ?? Self.letteredName
+    guard !servers[server].isSecure, UpstreamQuery.spelled(name.wire, by: .max) != name.wire else { return }
     let question = Question(name: name, type: .SOA, probed: server, isSpelled: true)
     guard flights[question] == nil else { return }
     let now = time
@@ -605,7 +605,7 @@ package final class UpstreamPool {
   }
 
   /// A zone of the root that is there for the network's own sake (RFC 3172): `arpa`.
-  private static let letteredName: [UInt8] = [4, 0x61, 0x72, 0x70, 0x61, 0]
+  private static let letteredName = Name(canonical: ([4, 0x61, 0x72, 0x70, 0x61, 0] as [UInt8]).span)
 
   private func probedLetters(of server: Int, _ flight: ExchangeInFlight) {
     guard used.contains(server), flight.exchange.isSilentToLetters else { return }

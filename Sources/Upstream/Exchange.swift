@@ -125,7 +125,8 @@ struct Exchange: ~Copyable {
   /// forger would have to find first, so that the true answer is not later than if it had been asked for now.
   private mutating func leavePort(_ candidate: Int, now: UInt64, id: UInt16) -> Action {
     let turning = turnToStream(candidate, now: now, id: id)
-    guard case .send(let stream) = turning, candidates[candidate].sends < limits.sendsPerServer, !candidates[candidate].byStream
+    guard case .send(let stream) = turning, candidates[candidate].sends < limits.sendsPerServer,
+      !candidates[candidate].byStream
     else { return turning }
     candidates[candidate].sends += 1
     let other = begin(candidate, .datagram, wait: candidates[candidate].wait, now: now, id: id)
@@ -374,7 +375,8 @@ struct Exchange: ~Copyable {
     // By a datagram a server is not asked again for what it did not keep; by TCP it is, which tells whether it does.
     // What is sure of its server already needs neither.
     let isBare =
-      kind == .secure || kind.isForgeable && (candidates[candidate].isUnsure || retreats && candidates[candidate].sends > 1)
+      kind == .secure
+      || kind.isForgeable && (candidates[candidate].isUnsure || retreats && candidates[candidate].sends > 1)
     let bits = isBare || !target.keepsCase ? 0 : letters
     let spelled = UpstreamQuery.spelled(name, by: bits)
     let attempt = Attempt(

@@ -110,7 +110,7 @@ struct TransportTests {
   @Test("why TLS with an upstream is not used is told as it turned out last, and the same not twice")
   func faults() throws {
     let secure = FakeTransport()
-    let server = UpstreamServer(address: IPAddress(v4: 0x7F00_0001), port: 853, isSecure: true, tlsName: "a.example")
+    let server = UpstreamServer(.tls, address: IPAddress(v4: 0x7F00_0001), port: 853, tlsName: "a.example")
     let pool = UpstreamPool(
       reactor: try Reactor(), servers: [server], limits: UpstreamLimits(),
       transports: UpstreamTransports(datagram: FakeTransport(), stream: FakeTransport(), secure: secure))

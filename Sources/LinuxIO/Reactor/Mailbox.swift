@@ -5,6 +5,7 @@ package final class Mailbox<Message: Sendable>: Sendable {
   private let messages = Mutex<[Message]>([])
   private let wake: WakeCall
 
+  /// - Throws: where the process may open no more descriptors.
   package init() throws(SystemError) {
     wake = try WakeCall()
   }

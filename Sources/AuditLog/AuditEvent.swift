@@ -7,6 +7,7 @@ package struct AuditEvent: Equatable, Sendable {
   /// Grows within a run, and from run to run.
   package struct Identifier: Hashable, Sendable {
     package var run: UInt64
+    /// From 1 in each run.
     package var number: UInt64
   }
 
@@ -33,6 +34,7 @@ package struct AuditEvent: Equatable, Sendable {
     package var clientPort: UInt16
     /// Nanoseconds since 1970; the line has milliseconds.
     package var wallClock: UInt64
+    /// Records that it stands for.
     package var count: UInt64
     /// Of several.
     package var interval: Interval?

@@ -20,6 +20,7 @@ package struct GrantElement: Hashable, Sendable {
 /// What the kernel is asked for: an element, how long it shall live from now on, and which byte caps bound it.
 package struct GrantCommit: Hashable, Sendable {
   package var element: GrantElement
+  /// From its arrival in the kernel on.
   package var lifetimeMilliseconds: UInt32
   /// Bit i stands for cap i of the server's list in the firewall plan.
   package var caps: UInt16

@@ -149,7 +149,9 @@ extension GrantLedger {
 
   /// How long an answer with a given TTL keeps its addresses open.
   package struct Lifetimes: Sendable {
+    /// Nanoseconds, as the others.
     package var minimum: UInt64
+    /// Added to the TTL.
     package var grace: UInt64
     package var maximum: UInt64
 

@@ -4,6 +4,7 @@ package import IPNetwork
 package struct HostNetwork: Hashable, Sendable {
   /// A network interface (RTM_NEWLINK).
   package struct Interface: Hashable, Sendable {
+    /// Of the kernel; from 1.
     package var index: UInt32
     package var name: String
     /// IFLA_INFO_KIND: `bridge`, `veth`, `tun`, `macvlan`, `ipvlan` …; empty for hardware and loopback.
@@ -41,6 +42,7 @@ package struct HostNetwork: Hashable, Sendable {
 
   /// An address of the host (RTM_NEWADDR).
   package struct Address: Hashable, Sendable {
+    /// Its index.
     package var interface: UInt32
     package var address: IPAddress
     /// The prefix that the address puts on the link; of a point-to-point address that of its peer.

@@ -17,6 +17,7 @@ package final class RouteSocket {
   private var buffer = [UInt8](repeating: 0, count: RouteSocket.room)
   private var sequence: UInt32 = 0
 
+  /// - Throws: where the process may open no more descriptors.
   package init() throws(SystemError) {
     let news = sluice_route_socket(1)
     guard news >= 0 else { throw SystemError(call: "socket", errno: -news) }

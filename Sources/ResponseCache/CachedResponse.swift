@@ -5,7 +5,9 @@ package import DNSWire
 /// All times are nanoseconds of the monotonic clock that the caller reads once per batch of queries.
 package struct CachedHead: BitwiseCopyable, Sendable {
   package var responseCode: ResponseCode
+  /// Records of the answer section.
   package var answerCount: UInt16
+  /// Records of the authority section.
   package var authorityCount: UInt16
   /// What an OPT of the reply says about a failure (RFC 8914), if anything.
   package var extendedError: ExtendedErrorCode?

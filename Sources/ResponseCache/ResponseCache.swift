@@ -162,6 +162,7 @@ package final class ResponseCache: Sendable {
   package struct Listed: Sendable {
     package var name: [UInt8]
     package var type: RRType
+    /// Queries that it answered, modulo 2^32.
     package var hits: UInt32
     package var response: CachedResponse
   }

@@ -81,6 +81,17 @@ struct CommandGuardTests {
     #expect(taken(.allow, .wrongPort, other) == "allow wrongPort")
   }
 
+  @Test("the running policy is that of the files where it is, and another one where it is not")
+  func runningPolicy() {
+    func told(_ isSame: Bool) -> String? {
+      var told = ControlAPI.Explanation(decision: .allow, code: .listed)
+      told.live = ControlAPI.Live(policy: "0a1b", asInFiles: isSame, permits: [], cache: [], grants: [])
+      return ExplanationText(told).values["running policy"]
+    }
+    #expect(told(true) == "the same")
+    #expect(told(false)?.hasPrefix("another one, 0a1b") == true)
+  }
+
   @Test("a command says what is to be named before it asks anything")
   func scopes() {
     #expect(isRefused("allow", "withdraw"))

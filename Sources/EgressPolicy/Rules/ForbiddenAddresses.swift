@@ -19,6 +19,7 @@ package struct ForbiddenAddresses: Equatable, Sendable {
   /// A network and the server that it belongs to, by the firewall's index.
   package struct Network: Hashable, Sendable {
     package var prefix: IPPrefix
+    /// Its index in the firewall plan.
     package var server: UInt16
 
     package init(prefix: IPPrefix, server: UInt16) {

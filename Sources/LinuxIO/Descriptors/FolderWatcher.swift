@@ -10,6 +10,7 @@ package final class FolderWatcher {
   private let descriptor: FileDescriptor
   private var watched: [String: Int32] = [:]
 
+  /// - Throws: where the process may open no more descriptors.
   package init() throws(SystemError) {
     let raw = inotify_init1(Int32(IN_CLOEXEC | IN_NONBLOCK))
     guard raw >= 0 else { throw SystemError(call: "inotify_init1", errno: errno) }

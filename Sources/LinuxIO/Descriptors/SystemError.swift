@@ -3,6 +3,7 @@ import Glibc
 /// A system call that failed.
 package struct SystemError: Error, Equatable, CustomStringConvertible {
   package let call: String
+  /// As errno(3) has it, not negated.
   package let errno: Int32
 
   package init(call: StaticString, errno: Int32) {

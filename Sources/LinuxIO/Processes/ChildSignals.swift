@@ -5,6 +5,7 @@ import CLinux
 package struct ChildSignals: ~Copyable {
   private let descriptor: FileDescriptor
 
+  /// - Throws: where the process may open no more descriptors.
   package init() throws(SystemError) {
     let raw = sluice_child_signals()
     guard raw >= 0 else { throw SystemError(call: "signalfd", errno: -raw) }

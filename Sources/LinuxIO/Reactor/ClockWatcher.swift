@@ -4,6 +4,7 @@ import CLinux
 package final class ClockWatcher {
   private let descriptor: FileDescriptor
 
+  /// - Throws: where the process may open no more descriptors.
   package init() throws(SystemError) {
     let raw = sluice_clock_watch_new()
     guard raw >= 0 else { throw SystemError(call: "timerfd_create", errno: -raw) }

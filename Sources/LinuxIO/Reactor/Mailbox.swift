@@ -8,6 +8,7 @@ package final class Mailbox<Message: Sendable>: Sendable {
   @usableFromInline let messages = Mutex<[Message]>([])
   @usableFromInline let wake: WakeCall
 
+  /// - Throws: where the process may open no more descriptors.
   package init() throws(SystemError) {
     wake = try WakeCall()
   }

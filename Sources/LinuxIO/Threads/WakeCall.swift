@@ -7,6 +7,7 @@ import Glibc
 package final class WakeCall: Sendable {
   private let event: FileDescriptor
 
+  /// - Throws: where the process may open no more descriptors.
   package init() throws(SystemError) {
     let raw = sluice_eventfd_new()
     guard raw >= 0 else { throw SystemError(call: "eventfd", errno: -raw) }

@@ -114,7 +114,12 @@ final class ElementWriter {
     for set in planSets.capSets(of: commit.caps, beside: reference.set, server: commit.element.server) {
       let cap = SetReference(set: set, key: reference.key)
       if commit.shortens { inherited[cap] = nil }
-      if !planSets.isHourCap(set) {
+      if planSets.isCheck(set) {
+        // It outlives what admits, whatever an earlier run opened that for: nothing is open and not checked.
+        elements.append(
+          KernelElement(
+            set: set, key: reference.key, lifetimeMilliseconds: elements[0].lifetimeMilliseconds + Self.checkSlack))
+      } else if !planSets.isHourCap(set) {
         elements.append(
           KernelElement(set: set, key: reference.key, lifetimeMilliseconds: lifetime(cap, wanted, now: now)))
       } else if let step = hours.step(cap, lifetime: wanted, now: now) {
@@ -126,6 +131,8 @@ final class ElementWriter {
     return elements
   }
 
+  /// Milliseconds by which a check outlives what it is of.
+  private static let checkSlack: UInt64 = 1_000
   /// Milliseconds in which no new connection is tried where the gate could make none.
   static let unreachableTime: UInt64 = 30_000
 

@@ -90,7 +90,7 @@ package struct ClientHello: Hashable, Sendable {
   /// What it says, for an event: the name in lower case; what is none as a name is written, with `\DDD` for what no name has.
   package var text: String {
     if let name { return name.description }
-    switch said {
+    return switch said {
     case .nothing: ""
     case .several: "(several names)"
     case .name(let octets): octets.prefix(Self.maximumText).map(Self.text).joined()

@@ -85,6 +85,7 @@ struct GateRulesTests {
     let place = try sets.reference(element).get()
     let checked = sets.capSets(of: NameCheck.capBit, beside: place.set, server: 0)
     #expect(checked.map { sets.sets[$0].name } == ["github-mcp-4/sni"])
+    #expect(checked.allSatisfy(sets.isCheck) && !sets.isCheck(place.set))
     #expect(checked.allSatisfy { sets.exists($0) && !sets.counts($0) && !sets.isHourCap($0) })
     #expect(sets.capSets(of: 0, beside: place.set, server: 0).isEmpty)
     #expect(sets.capSets(of: NameCheck.capBit, beside: 4, server: 1).isEmpty)

@@ -67,6 +67,9 @@ package struct PlanSets {
   /// Whether the set only bounds what is sent within an hour.
   package func isHourCap(_ set: Int) -> Bool { set >= openingCount && caps[set - openingCount] == .perHour }
 
+  /// Whether the set only says that connections are checked, or refused for a while.
+  package func isCheck(_ set: Int) -> Bool { set >= openingCount && caps[set - openingCount] == nil }
+
   /// Whether the set admits packets, and so counts them.
   package func counts(_ set: Int) -> Bool { set < openingCount }
 

@@ -221,8 +221,11 @@ extension AuditCode {
     Row(
       .upstreamIntercepted, .service, "upstream-intercepted", "upstream answers every name from one network", .error),
     Row(.interrupted, .query, "interrupted", "policy, grants or service changed while it was answered", .error),
+    Row(.bogus, .query, "bogus", "answer is not what its zone signed", .error),
+    Row(.insecure, .query, "insecure", "answer is not signed, and policy requires it", .error),
     Row(.chainRefused, .query, "chain-refused", "answer leads to a name that `cname` does not allow", .block),
     Row(.answeredStale, .query, "answered-stale", "no upstream answers, so the answer from before is given", .allow),
+    Row(.unvalidated, .query, "unvalidated", "answer could not be validated", .error),
     Row(.nameVerified, .connection, "name-verified", "connection said a name that was opened at the address", .allow),
     Row(
       .sniMismatch, .connection, "sni-mismatch", "connection said another name than the address was opened for", .block),
@@ -230,9 +233,6 @@ extension AuditCode {
     Row(.notTLS, .connection, "not-tls", "connection that has to say a name, and is no TLS", .block),
     Row(.echRefused, .connection, "ech-refused", "connection that may hide another name than it says", .block),
     Row(.unreachable, .connection, "unreachable", "host could not connect to the address", .block),
-    Row(.bogus, .query, "bogus", "answer is not what its zone signed", .error),
-    Row(.insecure, .query, "insecure", "answer is not signed, and policy requires it", .error),
-    Row(.unvalidated, .query, "unvalidated", "answer could not be validated", .error),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -16,6 +16,8 @@ package final class TestAuthority: Sendable {
   }
 
   private let folder: URL
+  /// Certificates are entered into one list, whose files openssl renames.
+  private let register = Mutex(())
   /// The authority's own certificate.
   package var certificate: String { folder.path + "/ca.pem" }
 
@@ -65,9 +67,11 @@ package final class TestAuthority: Sendable {
     _ = try run(
       "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout \(file).key -out \(file).csr -subj /CN=\(file.prefix(8))"
     )
-    _ = try run(
-      "ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in \(file).csr -extfile \(file).ext "
-        + "-startdate \(Self.date(days.lowerBound)) -enddate \(Self.date(days.upperBound)) -out \(file).pem")
+    _ = try register.withLock { _ in
+      try run(
+        "ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in \(file).csr -extfile \(file).ext "
+          + "-startdate \(Self.date(days.lowerBound)) -enddate \(Self.date(days.upperBound)) -out \(file).pem")
+    }
     let path = "\(folder.path)/\(file)"
     _ = try run("x509 -in \(file).pem -noout -pubkey -out \(file).pub")
     _ = try run("pkey -pubin -in \(file).pub -outform der -out \(file).der")

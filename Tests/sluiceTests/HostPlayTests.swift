@@ -55,7 +55,7 @@ struct HostPlayTests {
   private static func grants(_ addresses: String...) -> [String: (status: Int, body: String)] {
     let grants = addresses.map {
       #"{"server":"agent","address":"\#($0)","protocol":"tcp","port":443,"name":"api.example.com","#
-        + #""opened":"2026-11-29T12:00:00.000Z","remaining_ms":50000}"#
+        + #""opened":"2026-11-29T12:00:00.000Z","remaining_ms":50000,"verify":"address"}"#
     }
     return ["GET /v1/grants": (200, #"{"grants":[\#(grants.joined(separator: ","))],"prefixes":[]}"#)]
   }

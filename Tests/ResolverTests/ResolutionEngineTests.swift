@@ -562,6 +562,32 @@ struct EngineQuestionTests {
     _ = try talk.ask(api)
   }
 
+  @Test(
+    "what no verdict can be about is not taken beside what is signed: a DNAME alone, a link behind more records than are read",
+    arguments: [ValidationMode.verify, .require])
+  func besides(mode: ValidationMode) throws {
+    let forged = a("api.evil.net", "9.9.9.8")
+    let alone = Messages.record("example.com", .DNAME, Messages.name("evil.net"))
+    let junk = [[UInt8]](repeating: cname("junk.net", "junk.org"), count: 512)
+    for records in [
+      [a(api, "9.9.9.9"), alone, forged],
+      junk + [a(api, "9.9.9.8"), cname(api, "www.example.net"), a("www.example.net", "9.9.9.9")],
+    ] {
+      let talk = try validating(mode)
+      let finished = try talk.finished(talk.answer(try talk.ask(api), api, records))
+      #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .bogus)
+      #expect(talk.engine.ledger.elementCount == 0)
+    }
+  }
+
+  @Test("an answer that is held against its signatures is among those that hold its addresses")
+  func heldMeanwhile() throws {
+    let talk = try validating(.verify)
+    _ = talk.answer(try talk.ask(api), api, [a(api, "9.9.9.9")])
+    let found = talk.engine.questions(now: talk.now) { $1 == address("9.9.9.9") }
+    #expect(found.count == 1)
+  }
+
   @Test("what is shown to be unsigned is answered where signatures are verified, and not required")
   func unsigned() throws {
     let talk = try validating(.verify)

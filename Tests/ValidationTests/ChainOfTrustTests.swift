@@ -141,6 +141,30 @@ struct ChainOfTrustTests {
     #expect(try world.outcome("www.other", owner: 2).outcome == .failed(.notDenied))
   }
 
+  @Test("who signs above an anchor has no say below it, and what lies in no signed zone excuses no signed one")
+  func island() throws {
+    var world = try Self.world()
+    let child = try #require(world.zones.first { $0.name == Name("child.example") })
+    world.chain = ChainOfTrust(anchors: [child.name: child.signers])
+    #expect(try world.outcome("www.child.example").outcome == .secure(ttl: 300))
+    #expect(try world.outcome("to.child.example").outcome == .unsigned, "it leads where nothing is known")
+    /// Changes each signature of the child's.
+    func meddle(_ change: @escaping ([UInt8]) -> [UInt8]) {
+      world.meddle = { response in
+        var response = response
+        response.answer = response.answer.map { record in
+          guard record.type == .RRSIG, response.type == .A else { return record }
+          return record.with(rdata: change(record.rdata))
+        }
+        return response
+      }
+    }
+    meddle { $0.prefix(18) + Name("example").wire + $0.suffix(64) }
+    #expect(try world.outcome("www.child.example").outcome == .failed(.wrongSigner))
+    meddle { $0.dropLast() + [$0[$0.count - 1] ^ 1] }
+    #expect(try world.outcome("to.child.example").outcome == .failed(.forged))
+  }
+
   @Test("what an upstream does not say is no verdict, and is asked again after five seconds")
   func unanswered() throws {
     var world = try Self.world()

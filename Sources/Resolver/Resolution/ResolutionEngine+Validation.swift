@@ -33,10 +33,24 @@ extension ResolutionEngine {
         .unvalidated, .dnssecIndeterminate, members: members.with(.cause, fault.word),
         storedFor: isOurs ? 0 : Self.failureTTL)
       return .finish(fail(ticket, failure, now: now))
-    case .failed(let fault):
-      let failure = Failure(
-        .bogus, .dnssecBogus, members: members.with(.cause, fault.word), storedFor: Self.failureTTL)
-      return .finish(fail(ticket, failure, now: now))
+    case .failed(let fault): return .finish(bogus(ticket, fault, now: now))
+    }
+  }
+
+  /// Ends a question whose answer is not what its zone signed.
+  mutating func bogus(_ ticket: Ticket, _ fault: ValidationFault, now: UInt64) -> Finished {
+    let members = AuditMembers(.upstream, resolutions[ticket]?.upstream ?? "").with(.cause, fault.word)
+    return fail(ticket, Failure(.bogus, .dnssecBogus, members: members, storedFor: Self.failureTTL), now: now)
+  }
+
+  /// Whether a verdict on a message is one on what was taken of it: over the same links, and with records at their end or
+  /// without. What else the message holds no one signs for, a DNAME without its CNAME among it.
+  func isCovered(_ answer: ScrubbedAnswer, _ message: Span<UInt8>, _ question: PendingQuery) -> Bool {
+    do throws(ValidationFault) {
+      let parts = try AnswerParts(message, name: Name(canonical: question.name.span), type: question.type)
+      return parts.isPositive == answer.isPositive && parts.targets.map(\.wire) == answer.chain
+    } catch {
+      return false
     }
   }
 }

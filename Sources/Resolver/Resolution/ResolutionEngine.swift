@@ -262,6 +262,9 @@ package struct ResolutionEngine: ~Copyable {
       }
       if resolution.answer?.addresses.isEmpty == false { interceptions.answered(by: server) }
       if resolution.rule?.dnssec ?? .off != .off {
+        guard let answer = resolution.answer, isCovered(answer, message.span, first.question) else {
+          return .finish(bogus(ticket, .malformed, now: now))
+        }
         resolution.isValidating = true
         return .validate(ticket, name: first.question.name, type: first.question.type, message: message)
       }
@@ -335,7 +338,7 @@ package struct ResolutionEngine: ~Copyable {
       if !found.contains(key), condition(key, element.address) { found.insert(key) }
     }
     for resolution in resolutions.values where !found.contains(resolution.key) {
-      let planned = resolution.plan?.elements.map(\.address) ?? []
+      let planned = resolution.plan?.elements.map(\.address) ?? resolution.answer?.addresses ?? []
       if planned.contains(where: { condition(resolution.key, $0) }) { found.insert(resolution.key) }
     }
     return found
@@ -669,8 +672,9 @@ package struct ResolutionEngine: ~Copyable {
   private mutating func failOrGiveStale(
     _ ticket: Ticket, _ failure: Failure, now: UInt64, epoch: UInt64
   ) -> Finished {
+    // What is signed is not given for longer than it is signed.
     guard let resolution = resolutions[ticket], let question = resolution.waiting.first?.question,
-      let most = question.snapshot.rules.maxStale, !resolution.isRefreshAlone
+      let most = question.snapshot.rules.maxStale, !resolution.isRefreshAlone, resolution.rule?.dnssec ?? .off == .off
     else { return fail(ticket, failure, now: now) }
     let name = question.name
     guard let held = question.state.cache.held(name.span, question.type),

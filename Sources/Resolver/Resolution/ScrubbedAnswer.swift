@@ -16,6 +16,8 @@ package struct ScrubbedAnswer: Sendable {
   package var authorityCount: UInt16
   /// Records of the answer that were left out, because there were more than are handed out.
   package var recordsCut = 0
+  /// Whether it had records of the asked type, whatever was taken of them; else it says that there are none.
+  package var isPositive = true
 }
 
 /// Why an upstream's answer may not be used. No address of it is.

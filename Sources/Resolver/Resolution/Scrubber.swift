@@ -208,7 +208,7 @@ package struct Scrubber {
     return ScrubbedAnswer(
       responseCode: code, chain: chain.targets, addresses: [], ttl: ttl, sections: writer.octets,
       ttlOffsets: writer.ttlOffsets, answerCount: UInt16(truncatingIfNeeded: chain.targets.count),
-      authorityCount: authorities)
+      authorityCount: authorities, isPositive: false)
   }
 
   private func isAncestor(_ owner: [UInt8], of name: [UInt8]) -> Bool { Self.labels(of: name, before: owner) != nil }

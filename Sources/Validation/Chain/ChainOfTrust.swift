@@ -166,6 +166,10 @@ package struct ChainOfTrust {
     guard let walk = walks[ticket] else { return [] }
     var (zones, unsigned): ([ZoneKeys], [Name]) = ([], [])
     for part in walk.parts {
+      // Who signs above an anchor has no say below it.
+      if let signer = part.signer, let anchor = anchor(of: part.name), !signer.isSubdomain(of: anchor) {
+        return finish(ticket, .failed(.wrongSigner))
+      }
       switch reach(part.signer ?? part.name, walk, now: now) {
       case .missing where now - walk.since > Self.patience: return finish(ticket, .failed(.unanswered))
       case .missing(let step, let question): return need(step, question, for: ticket)
@@ -208,11 +212,14 @@ package struct ChainOfTrust {
     case failed(ValidationFault)
   }
 
+  /// The closest anchor at or above a name.
+  private func anchor(of name: Name) -> Name? {
+    anchors.keys.filter(name.isSubdomain(of:)).max { $0.labelCount < $1.labelCount }
+  }
+
   /// Goes down from the closest anchor to `goal`, as far as it is known.
   private func reach(_ goal: Name, _ walk: Walk, now: UInt64) -> Reached {
-    guard let anchor = anchors.keys.filter(goal.isSubdomain(of:)).max(by: { $0.labelCount < $1.labelCount }) else {
-      return .unsigned(.root)
-    }
+    guard let anchor = anchor(of: goal) else { return .unsigned(.root) }
     var (zone, signers, at) = (anchor, anchors[anchor] ?? [], anchor)
     while true {
       let step = Step(owner: walk.owner, name: zone, type: .DNSKEY)

@@ -16,7 +16,12 @@ package struct AnswerParts {
   private static let maxLinks = 11
 
   package let parts: [Part]
+  /// Where the links lead, in their order.
+  package let targets: [Name]
   let message: SignedMessage
+
+  /// Whether records stand at the end; else it is denied that there are any.
+  package var isPositive: Bool { parts.last?.set != nil }
 
   /// Follows the chain as the scrubber does.
   ///
@@ -27,12 +32,13 @@ package struct AnswerParts {
     } catch {
       throw .malformed
     }
-    var parts: [Part] = []
+    var (parts, targets): ([Part], [Name]) = ([], [])
     var end = name
     while parts.count <= Self.maxLinks, type != .CNAME, let link = self.message.answer(end, .CNAME),
       let target = link.target
     {
       parts.append(Self.part(of: link, in: self.message))
+      targets.append(target)
       end = target
     }
     guard parts.count <= Self.maxLinks else { throw .malformed }
@@ -42,7 +48,7 @@ package struct AnswerParts {
     } else {
       parts.append(Part(name: end, signer: Self.denier(of: end, self.message), set: nil))
     }
-    self.parts = parts
+    (self.parts, self.targets) = (parts, targets)
   }
 
   /// A link that no one signed may follow from a DNAME that is (RFC 6672 section 5.3.1).

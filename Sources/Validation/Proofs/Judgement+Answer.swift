@@ -9,8 +9,13 @@ struct AnswerZones {
 
   func keys(of zone: Name) -> ZoneKeys? { zones.first { $0.zone == zone } }
 
-  /// Whether a name lies in a zone that does not sign; a signed one further down would need its parent's word.
-  func isUnsigned(_ name: Name) -> Bool { unsigned.contains { name.isSubdomain(of: $0) } }
+  /// Whether a name lies in a zone that does not sign, and in none further down whose keys are known: from an anchor of its own.
+  func isUnsigned(_ name: Name) -> Bool {
+    unsigned.contains { top in
+      name.isSubdomain(of: top)
+        && !zones.contains { $0.zone.isSubdomain(of: top) && name.isSubdomain(of: $0.zone) }
+    }
+  }
 }
 
 extension Judgement {

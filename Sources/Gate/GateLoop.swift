@@ -246,9 +246,13 @@ final class GateLoop {
     stopIfDone()
   }
 
-  /// Ends the connections that said a name at an element.
+  /// Ends the connections that said a name at an element, and those that pass there unread where none may any more.
   private func cut(_ element: GrantElement, _ name: Name) {
-    for id in byElement[element] ?? [] where connections[id]?.name == name { connections[id]?.reset() }
+    let passesUnread = table.isOpen(element, now: reactor.now.nanoseconds)
+    for id in byElement[element] ?? [] {
+      guard let passage = connections[id] else { continue }
+      if passage.name == name || !passesUnread && passage.isUnread { passage.reset() }
+    }
   }
 
   // MARK: - Octets

@@ -42,6 +42,9 @@ final class GatePassage {
   private unowned let gate: GateLoop
   private let clientAddress: SocketAddress
   private var stage = Stage.hello
+
+  /// Whether it passes by its address, without a name.
+  var isUnread: Bool { name == nil && (stage == .opening || stage == .passes) }
   private var isRecorded = false
   private var isConnected = false
   private var reader = HandshakeReader(.clientHello)

@@ -157,7 +157,9 @@ struct Exchange: ~Copyable {
     }
     if isFolded || lacksCookie { return .unsure }
     if attempt.isSpelled { keepingCase = server }
-    if retreats, !attempt.isSpelled, !candidates[attempt.candidate].isUnsure { isSilentToLetters = true }
+    // Where wrong answers made us leave the first one's port, it was not heard to its end.
+    let target = candidates[attempt.candidate]
+    if retreats, !attempt.isSpelled, !target.isUnsure, !target.isDoubtful { isSilentToLetters = true }
     if candidates[attempt.candidate].isUnsure {
       // Without TCP there is nothing better to go by than what the server says to a bare question.
       if !attempt.isSpelled { foldingCase.append(server) }

@@ -517,11 +517,12 @@ package final class UpstreamPool {
       (faults[server], toldFaults[server], httpFaults[server]) = (nil, nil, nil)
     }
     if flight.exchange.refusals.count > refusals, let refusal = flight.exchange.refusals.last { refused(refusal) }
-    if flight.exchange.wrongAnswers > known { mismatched(server, flight.exchange.wrongAnswers - known) }
+    let wrong = flight.exchange.wrongAnswers - known
     account(flight)
     perform(action, flight)
-    if case .finish = action { return }
-    closeUnheard(flight)
+    if case .finish = action {} else { closeUnheard(flight) }
+    // Behind what the answer led to: it may turn this question to TCP as well.
+    if wrong > 0 { mismatched(server, wrong) }
   }
 
   private func failed(_ failure: TransportFailure, _ attempt: Attempt) {
@@ -591,7 +592,7 @@ package final class UpstreamPool {
   /// does not keep silent to letters.
   private func probeLetters(of server: Int) {
     let name = zones[server] ?? Self.letteredName
-    guard !servers[server].isSecure, UpstreamQuery.spelled(name.wire, by: .max) != name.wire else { return }
+    guard servers[server].scheme == .udp, UpstreamQuery.spelled(name.wire, by: .max) != name.wire else { return }
     let question = Question(name: name, type: .SOA, probed: server, isSpelled: true)
     guard flights[question] == nil else { return }
     let now = time

@@ -19,7 +19,9 @@ extension ServerPolicy {
   /// A name never gets less than without one of them: the most specific pattern alone decides, so a permit takes over
   /// what the pattern that would decide instead, and every other permit for its names, opens and admits.
   package func adding(_ permits: [PermitRule]) -> ServerPolicy {
-    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes, cname, nameChecks) }
+    // The gate bounds no octets: where a server has caps a permit goes by its address, whatever the document says.
+    let checks = connectionCaps.isEmpty && hourCaps.isEmpty ? nameChecks : NameCheckDefaults()
+    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes, cname, checks) }
     guard !own.isEmpty else { return self }
     let policy = PolicySnapshot([self])
     var rules = rules

@@ -47,7 +47,7 @@ extension ResolutionEngine {
   /// without. What else the message holds no one signs for, a DNAME without its CNAME among it.
   func isCovered(_ answer: ScrubbedAnswer, _ message: Span<UInt8>, _ question: PendingQuery) -> Bool {
     do throws(ValidationFault) {
-      let parts = try AnswerParts(message, name: Name(canonical: question.name.span), type: question.type)
+      let parts = try AnswerParts(message, name: Name(canonical: question.name), type: question.type)
       return parts.isPositive == answer.isPositive && parts.targets.map(\.wire) == answer.chain
     } catch {
       return false

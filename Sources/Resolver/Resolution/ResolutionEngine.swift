@@ -5,6 +5,7 @@ package import GrantLedger
 package import IPNetwork
 package import ResponseCache
 import Sharing
+import Validation
 import Zones
 
 /// Finishes the questions that the query path could not: ask upstream, scrub, grant, store, reply.

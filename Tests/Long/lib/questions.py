@@ -19,18 +19,39 @@ def same(direct, own):
 
 # What is not the same, and why it is so: each says whether an answer is just that.
 
-def without_hints(direct, own):
-    """Address hints and `ech` of HTTPS and SVCB are taken out: nothing opens these addresses."""
-    def cut(data):
-        _, at = read_name(data, 2)
-        kept, first = data[:at], at
-        while at + 4 <= len(data):
-            key, count = struct.unpack(">HH", data[at:at + 4])
-            if key not in (4, 5, 6):
-                kept += data[at:at + 4 + count]
-            at += 4 + count
-        return kept if first < len(data) else data
-    return direct.rcode == own.rcode and {(owner, kind, cut(data)) for owner, kind, data in direct.records} == own.records
+def parameters(data):
+    """The parameters of HTTPS and SVCB by their numbers, and what stands before them (RFC 9460 section 2.2)."""
+    _, at = read_name(data, 2)
+    head, found = data[:at], {}
+    while at + 4 <= len(data):
+        key, count = struct.unpack(">HH", data[at:at + 4])
+        found[key] = data[at + 4:at + 4 + count]
+        at += 4 + count
+    return head, found
+
+
+def bound(direct, own, change):
+    """Whether the one record is the upstream's with its parameters changed."""
+    if direct.rcode != own.rcode or len(direct.records) != 1 or len(own.records) != 1:
+        return False
+    (owner, kind, data), (own_owner, own_kind, own_data) = *direct.records, *own.records
+    head, found = parameters(data)
+    return (owner, kind, head, change(found)) == (own_owner, own_kind, *parameters(own_data))
+
+
+def without_ech(direct, own):
+    """Of HTTPS `ech` is taken out; hints stay, and what they hold is open."""
+    return bound(direct, own, lambda found: {key: value for key, value in found.items() if key != 5})
+
+
+def open_protocols(direct, own):
+    """Of HTTPS `alpn` is cut to what the entry's ports carry: h3 needs 443/udp."""
+    return bound(direct, own, lambda found: found | {1: b"\x02h2"})
+
+
+def closed_port(direct, own):
+    """An HTTPS record for a port that the entry does not open is left out."""
+    return direct.rcode == own.rcode == "NOERROR" and len(direct.records) == 1 and not own.records
 
 
 def cut_to_64(direct, own):
@@ -127,14 +148,19 @@ class Book:
         return self.simple("CAA", name, "CAA", '0 issue "ca.example"', '128 iodef "mailto:a@b.example"')
 
     def shape_https(self, name, number):
-        return self.simple("HTTPS", name, "HTTPS", "1 . alpn=h2,h3 port=8443")
+        self.add(name, "HTTPS", "1 . alpn=h2,h3 port=8443")
+        return Question("HTTPS to another port", name, "HTTPS", closed_port)
+
+    def shape_alpn(self, name, number):
+        self.add(name, "HTTPS", "1 . alpn=h2,h3")
+        return Question("HTTPS", name, "HTTPS", open_protocols)
 
     def shape_svcb(self, name, number):
         return self.simple("SVCB, an alias", name, "SVCB", f"0 leaf.{ZONE}.")
 
     def shape_hints(self, name, number):
         self.add(name, "HTTPS", "1 . alpn=h2 ipv4hint=45.11.0.1 ech=AAAA ipv6hint=2a10:77::1")
-        return Question("HTTPS with hints", name, "HTTPS", without_hints)
+        return Question("HTTPS with hints", name, "HTTPS", without_ech)
 
     def shape_naptr(self, name, number):
         return self.simple("NAPTR", name, "NAPTR", f'100 10 "S" "SIP+D2U" "!^.*$!sip:x@y!" _sip._udp.{name}.', '100 20 "" "" "" a.other.example.', '100 30 "" "" "" b.other.example.')

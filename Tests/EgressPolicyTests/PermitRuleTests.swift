@@ -45,6 +45,21 @@ struct PermitRuleTests {
     }
   }
 
+  @Test(
+    "what a permit opens has to say its name where the document wants that, and by its address where the server has caps"
+  )
+  func checks() throws {
+    let location = SourceLocation(file: "policy.yaml", line: 1, column: 1)
+    for (maxBytes, isChecked) in [(nil, true), (65_536, false)] as [(UInt64?, Bool)] {
+      let capped = EgressRule(pattern: try NamePattern("capped.example.com"), maxBytes: maxBytes, location: location)
+      let policy = ServerPolicy(
+        name: try ServerName("mcp"), networks: [], rules: RuleList([capped]),
+        nameChecks: NameCheckDefaults(verification: .sni), location: location)
+      let rule = try #require(try decisive("new.example.com", policy, [try permit("new.example.com")]))
+      #expect((rule.check != nil) == isChecked)
+    }
+  }
+
   @Test("a name that no pattern lists gets what the permit says, of its server only")
   func unlisted() throws {
     let policy = try server(["api.example.com"])

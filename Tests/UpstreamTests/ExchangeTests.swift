@@ -697,6 +697,18 @@ struct ExchangeTests {
     _ = slow.lapse(at: asked.lapse)
     #expect(slow.receive(said(asked), for: asked).description == "finish 0")
     #expect(!slow.exchange.isSilentToLetters && slow.exchange.keepingCase == 0)
+
+    // Where wrong answers made us leave the first one's port, no silence shows.
+    var meddled = Conversation(letters: Self.letters, retreats: true)
+    let left = meddled.start()
+    var turned = left
+    for _ in 0..<8 {
+      turned = meddled.receive(Messages.response("www.example.com", .A, id: left.id ^ 1), for: left)
+    }
+    #expect(turned.beside != nil && name(turned) == "www.example.com")
+    #expect(meddled.receive(said(turned), for: turned).description == "finish 0")
+    let isSilent = meddled.exchange.isSilentToLetters
+    #expect(!isSilent)
   }
 
   @Test("what was asked in letters of a server that turns out to be silent to them is asked by TCP")

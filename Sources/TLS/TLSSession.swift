@@ -49,15 +49,16 @@ package final class TLSSession {
     return observer.received
   }
 
-  /// Encrypts what is for the server. There is output afterwards, but none where the session is not open: before it is
-  /// found out who the server is, nothing is said to it.
-  package func send(_ octets: [UInt8]) {
+  /// Encrypts what is for the server, in records of its own. There is output afterwards, but none where the session is not
+  /// open: before it is found out who the server is, nothing is said to it.
+  package func send(_ octets: ArraySlice<UInt8>) {
     guard isOpen else { return }
-    channel.writeAndFlush(ByteBuffer(bytes: octets), promise: nil)
+    channel.write(ByteBuffer(bytes: octets), promise: nil)
   }
 
   /// Appends what is to be sent to the network.
   package func takeOutput(into out: inout [UInt8]) {
+    channel.flush()
     do {
       while let octets = try channel.readOutbound(as: ByteBuffer.self) {
         out.append(contentsOf: octets.readableBytesView)

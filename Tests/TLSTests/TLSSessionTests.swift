@@ -95,7 +95,7 @@ struct TLSSessionTests {
     #expect(!session.isOpen)
     #expect(try talk(session, server) == [])
     #expect(session.isOpen)
-    session.send(Array("question".utf8))
+    session.send(Array("question".utf8)[...])
     _ = try talk(session, server)
     #expect(try server.heard() == Array("question".utf8))
     server.channel.writeAndFlush(ByteBuffer(string: "answer"), promise: nil)
@@ -103,6 +103,21 @@ struct TLSSessionTests {
     session.end()
     _ = try talk(session, server)
     #expect(!session.isOpen)
+  }
+
+  @Test("what is sent by itself is in a record by itself")
+  func records() throws {
+    let server = try Server(try Self.authority.get().issue(Self.name))
+    let session = try TLSSession(try client())
+    _ = try talk(session, server)
+    session.send(Array("one".utf8)[...])
+    session.send(Array("two".utf8)[...])
+    var output: [UInt8] = []
+    session.takeOutput(into: &output)
+    #expect(TLSRecords.counts(output).count == 2)
+    _ = server.exchange(output)
+    #expect(try server.heard() == Array("onetwo".utf8))
+    session.end()
   }
 
   @Test("a certificate counts only for its name, from a trusted authority, and while it is good")

@@ -53,6 +53,25 @@ struct SecureTransportTests {
     #expect(asker.pool.states[0].address == "tls://127.0.0.1:\(upstream.port)#dns.example.net")
   }
 
+  @Test(
+    "messages that leave together are each in a record of their own: what a server decrypts by one reading is one message"
+  )
+  func records() throws {
+    let upstream = try upstream()
+    defer { upstream.stop() }
+    let asker = try asker([upstream])
+    _ = try asker.ask("www.example.com")
+    let before = upstream.raw.count
+    for name in ["first.example", "second.example", "third.example"] {
+      asker.pool.ask(name: Messages.name(name).span, type: .A, for: 1) { _ in
+        if upstream.arrivals.count == 4 { asker.reactor.stop() }
+      }
+    }
+    asker.run()
+    let records = TLSRecords.counts(Array(upstream.raw[before...]))
+    #expect(records.count == 3 && records.allSatisfy { $0 == records[0] && $0 < 2 * 130 }, "octets: \(records)")
+  }
+
   @Test("answers come in any order, several in one segment or one in many pieces, and each goes to its question")
   func disorder() throws {
     let held = Synchronized<SecureArrival>()

@@ -25,8 +25,8 @@ protocol Conversation: AnyObject {
   func receive(_ octets: ArraySlice<UInt8>)
   /// What came of it next.
   func next() -> ConversationEvent?
-  /// Appends what is to be said to the server.
-  func takeOutput(into out: inout [UInt8])
+  /// Hands over what is to be said to the server, in the pieces that leave together: each is a record of its own within TLS.
+  func takeOutput(_ take: (ArraySlice<UInt8>) -> Void)
   /// Says that nothing more comes, where there is a word for it; returns those that wait, which they do no more.
   func end() -> [SharedCall]
 }
@@ -96,8 +96,15 @@ final class FramedConversation: Conversation {
     }
   }
 
-  func takeOutput(into out: inout [UInt8]) {
-    out += output
+  /// Each message by itself: a server that has decrypted two, and waits for its socket before it looks at the second one,
+  /// would wait for ever (dnsdist 1.7 does now and then).
+  func takeOutput(_ take: (ArraySlice<UInt8>) -> Void) {
+    var start = 0
+    while start < output.count {
+      let end = start + 2 + Int(output[start]) << 8 + Int(output[start + 1])
+      take(output[start..<end])
+      start = end
+    }
     output.removeAll(keepingCapacity: true)
   }
 

@@ -73,7 +73,11 @@ final class HTTPConversation: Conversation {
     }
   }
 
-  func takeOutput(into out: inout [UInt8]) { session.takeOutput(into: &out) }
+  func takeOutput(_ take: (ArraySlice<UInt8>) -> Void) {
+    var output: [UInt8] = []
+    session.takeOutput(into: &output)
+    if !output.isEmpty { take(output[...]) }
+  }
 
   func end() -> [SharedCall] {
     session.end()

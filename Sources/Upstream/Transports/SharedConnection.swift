@@ -43,7 +43,7 @@ final class SharedConnection {
   /// Nil before the handshake, and where there is none.
   private var session: TLSSession?
   private let conversation: any Conversation
-  /// When what is to be said leaves: with all that is said until then, in one write and one record of TLS.
+  /// When what is to be said leaves: with all that is said until then, in one write.
   private var departure: TimerID?
   /// What the socket has not taken yet.
   private var outgoing: [UInt8] = []
@@ -229,13 +229,9 @@ final class SharedConnection {
 
   /// Hands over what is to be said, to the session where there is to be one.
   private func say() {
-    guard isSecure else { return conversation.takeOutput(into: &outgoing) }
+    guard isSecure else { return conversation.takeOutput { outgoing += $0 } }
     guard let session else { return }
-    if session.isOpen {
-      var octets: [UInt8] = []
-      conversation.takeOutput(into: &octets)
-      if !octets.isEmpty { session.send(octets) }
-    }
+    if session.isOpen { conversation.takeOutput(session.send) }
     session.takeOutput(into: &outgoing)
   }
 

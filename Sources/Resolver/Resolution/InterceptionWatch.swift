@@ -93,3 +93,19 @@ package struct InterceptionWatch {
     return holding.flatMap { network in addresses.allSatisfy { network.contains($0) } ? network : nil }
   }
 }
+
+extension InterceptionWatch {
+  /// Whether an answer that is refused makes its upstream one that answers every name from one network.
+  mutating func refused(
+    _ error: ScrubError, _ question: PendingQuery, by upstream: String, _ forbidden: ForbiddenAddresses, now: UInt64
+  ) -> Finding? {
+    guard case .notPublic(let refused, let others) = error, others.isEmpty else { return nil }
+    let found = self.refused(refused, of: question.name, by: upstream, own: forbidden.onLink, now: now)
+    guard var found else { return nil }
+    let network = [found.network]
+    found.isAdmissible =
+      found.isAdmissible
+      && refused.allSatisfy { forbidden.admits($0, private: network, server: question.state.firewallIndex) }
+    return found
+  }
+}

@@ -2,7 +2,7 @@ import AuditLog
 package import DNSWire
 package import EgressPolicy
 package import GrantLedger
-import IPNetwork
+package import IPNetwork
 import ResponseCache
 
 extension ResolutionEngine {
@@ -12,8 +12,44 @@ extension ResolutionEngine {
   ) -> Finished {
     Finished(
       waiting: [WaitingClient(question: question, path: path)],
-      response: CachedResponse(responseCode: .SERVFAIL, expires: now, extendedError: .otherError),
+      response: .servfail(now: now),
       event: Event(interruption))
+  }
+
+  /// Ends what policy no longer allows: grants, and questions in flight, which open nothing any more.
+  ///
+  /// - Parameters:
+  ///   - servers: the servers to look at; all of them when nil.
+  ///   - revocation: why.
+  ///   - keeping: what of such a question stays open all the same.
+  package mutating func end(
+    now: UInt64, servers: Set<UInt16>? = nil, as revocation: Revocation = .policy,
+    where condition: (GrantLedger.Key) -> Bool,
+    keeping: (GrantLedger.Key, GrantElement) -> Bool = { _, _ in false }
+  ) -> Closing {
+    resolutions.revoke(servers: servers, as: revocation, where: condition)
+    let ended = ledger.end(now: now, servers: servers, as: revocation.ending, where: condition, keeping: keeping)
+    return Closing(closed: ended.closed, shortened: ended.shortened, released: ended.released)
+  }
+
+  /// The questions of answers that hold an address which `condition` selects: given, or on their way to the client.
+  package func questions(
+    now: UInt64, where condition: (GrantLedger.Key, IPAddress) -> Bool
+  ) -> Set<GrantLedger.Key> {
+    var found: Set<GrantLedger.Key> = []
+    ledger.forEachHolding(now: now) { key, element, _, _ in
+      if !found.contains(key), condition(key, element.address) { found.insert(key) }
+    }
+    for resolution in resolutions.values where !found.contains(resolution.key) {
+      let planned = resolution.plan?.elements.map(\.address) ?? resolution.answer?.addresses ?? []
+      if planned.contains(where: { condition(resolution.key, $0) }) { found.insert(resolution.key) }
+    }
+    return found
+  }
+
+  /// Whether nothing is left of a server: no question in flight, nothing open.
+  package mutating func isUnused(server: UInt16, now: UInt64) -> Bool {
+    resolutions.values.allSatisfy { $0.key.server != server } && ledger.isEmpty(server: server, now: now)
   }
 }
 

@@ -24,14 +24,14 @@ extension ResolutionEngine {
     case .unsigned where resolution.rule?.dnssec == .verify:
       return grant(ticket, now: now, epoch: epoch)
     case .unsigned:
-      let failure = Failure(.insecure, .rrsigsMissing, members: members, storedFor: Self.failureTTL)
+      let failure = Failure(.insecure, .rrsigsMissing, members: members, storedFor: Failure.rememberedFor)
       return .finish(fail(ticket, failure, now: now))
     case .failed(let fault) where fault.isUndecided:
       // The validator may be there again in a moment.
       let isOurs = fault == .validatorDown || fault == .overloaded
       let failure = Failure(
         .unvalidated, .dnssecIndeterminate, members: members.with(.cause, fault.word),
-        storedFor: isOurs ? 0 : Self.failureTTL)
+        storedFor: isOurs ? 0 : Failure.rememberedFor)
       return .finish(fail(ticket, failure, now: now))
     case .failed(let fault): return .finish(bogus(ticket, fault, now: now))
     }
@@ -40,7 +40,7 @@ extension ResolutionEngine {
   /// Ends a question whose answer is not what its zone signed.
   mutating func bogus(_ ticket: Ticket, _ fault: ValidationFault, now: UInt64) -> Finished {
     let members = AuditMembers(.upstream, resolutions[ticket]?.upstream ?? "").with(.cause, fault.word)
-    return fail(ticket, Failure(.bogus, .dnssecBogus, members: members, storedFor: Self.failureTTL), now: now)
+    return fail(ticket, Failure(.bogus, .dnssecBogus, members: members, storedFor: Failure.rememberedFor), now: now)
   }
 
   /// Whether a verdict on a message is one on what was taken of it: over the same links, and with records at their end or

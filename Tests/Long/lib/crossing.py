@@ -59,7 +59,7 @@ state: state
 """)
 
     def _text(self, upstream):
-        if upstream.startswith("tls:"):
+        if upstream.startswith(("tls:", "https:")):
             return f'{{ address: "{upstream}", ca: "{self.authority.certificate}" }}'
         return f'{{ address: "{upstream}", insecure: true }}'
 

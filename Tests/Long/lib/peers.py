@@ -1,11 +1,20 @@
 """Other makers' servers as upstreams of Sluice, each with the least configuration that it needs; behind all of them is nsd."""
 import os, shutil, socket, ssl, subprocess, threading
 from namespaces import *
-import dns
+import dns, http2
 
 # What certificates are for.
 TLS_NAME = "dns.example.net"
 ORIGIN = "192.0.2.54"
+# Where messages are posted.
+PATH = "/dns-query"
+PORTS = {"tls": 853, "https": 443}
+
+
+def upstream(scheme, address, port=None):
+    """As Sluice's configuration has it."""
+    place = address + (f":{port}" if port else "")
+    return f"{scheme}://{place}" + (PATH if scheme == "https" else "") + (f"#{TLS_NAME}" if scheme in PORTS else "")
 
 
 class Missing(Exception):
@@ -13,7 +22,7 @@ class Missing(Exception):
 
 
 class Peer:
-    """A server in the internet's namespace, at an address of its own: port 53, and 853 where it has TLS."""
+    """A server in the internet's namespace, at an address of its own: port 53, and that of TLS or HTTPS where it has that."""
     # How Sluice asks it; and whether it has a port 53 of its own, at which it is asked directly.
     scheme, own_port = "tls", True
 
@@ -38,12 +47,11 @@ class Peer:
 
     @property
     def upstream(self):
-        """As Sluice's configuration has it."""
-        return f"{self.scheme}://{self.address}" + (f"#{TLS_NAME}" if self.has_tls else "")
+        return upstream(self.scheme, self.address)
 
     @property
     def has_tls(self):
-        return self.scheme == "tls"
+        return self.scheme in PORTS
 
     @property
     def direct(self):
@@ -52,7 +60,7 @@ class Peer:
     def _listens(self):
         if self.process.poll() is not None:
             raise Failure(f"{self.label} ended: {open(self.log).read()[-2000:]}")
-        for port in ([853] if self.has_tls else []) + ([53] if self.own_port else []):
+        for port in ([PORTS[self.scheme]] if self.has_tls else []) + ([53] if self.own_port else []):
             with self.bed.host.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
                 connection.settimeout(1)
                 if connection.connect_ex((self.address, port)) != 0:
@@ -126,7 +134,7 @@ class Dnsdist(Peer):
 
     def settings(self):
         return f"""setLocal("{self.address}:53")
-addTLSLocal("{self.address}:853", "{self.identity.certificate}", "{self.identity.key}")
+{self.listener()}
 setACL("0.0.0.0/0")
 setSecurityPollSuffix("")
 newServer({{ address = "{ORIGIN}:53", healthCheckMode = "up" }})
@@ -134,6 +142,16 @@ newServer({{ address = "{ORIGIN}:53", healthCheckMode = "up" }})
 
     def words(self):
         return ["dnsdist", "--supervised", "--disable-syslog", "-C", self.file]
+
+    def listener(self):
+        return f'addTLSLocal("{self.address}:853", "{self.identity.certificate}", "{self.identity.key}")'
+
+
+class DnsdistByHTTPS(Dnsdist):
+    label, scheme = "dnsdist by HTTPS", "https"
+
+    def listener(self):
+        return f'addDOHLocal("{self.address}:443", "{self.identity.certificate}", "{self.identity.key}", "{PATH}")'
 
 
 class Bind(Peer):
@@ -190,15 +208,18 @@ def stunnel_service(label, accept, identity, more=""):
     return f"[{label}]\naccept = {accept}\nconnect = {ORIGIN}:53\ncert = {identity.certificate}\nkey = {identity.key}\n{more}"
 
 
-ALL = (Unbound, UnboundByUDP, UnboundByTCP, KnotResolver, Dnsdist, Bind, BindByUDP, NSD, NSDByTCP, Stunnel)
+ALL = (Unbound, UnboundByUDP, UnboundByTCP, KnotResolver, Dnsdist, DnsdistByHTTPS, Bind, BindByUDP, NSD, NSDByTCP, Stunnel)
 
 
 class Cutter:
     """Answers by TLS with the first half of a message and ends the connection: below TLS, or within it."""
+    protocols = []
 
     def __init__(self, bed, port, identity, says_farewell):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(identity.certificate, identity.key)
+        if self.protocols:
+            self.context.set_alpn_protocols(self.protocols)
         self.says_farewell, self.asked = says_farewell, 0
         self.listener = bed.net.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -215,15 +236,33 @@ class Cutter:
             try:
                 raw.settimeout(5)
                 session = self.context.wrap_socket(raw, server_side=True)
-                message = session.recv(4096)[2:]
-                self.asked += 1
-                answer = message[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + message[12:]
-                session.sendall((len(answer) + 16).to_bytes(2, "big") + answer[:len(answer) // 2])
+                self.begin(session)
                 if self.says_farewell:
                     session.unwrap()
                 session.close()
             except OSError:
                 raw.close()
 
+    def begin(self, session):
+        message = session.recv(4096)[2:]
+        self.asked += 1
+        session.sendall((len(message) + 16).to_bytes(2, "big") + self.half(message))
+
+    @staticmethod
+    def half(message):
+        return (message[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + message[12:])[:len(message) // 2]
+
     def close(self):
         self.listener.close()
+
+
+class HTTPCutter(Cutter):
+    """The same by HTTPS, in the middle of a frame."""
+    protocols = ["h2"]
+
+    def begin(self, session):
+        for request in http2.Connection(session).requests():
+            self.asked += 1
+            room = len(request.body) + 16
+            session.sendall(http2.answer(request.stream, bytes(room))[:-room] + self.half(request.body))
+            return

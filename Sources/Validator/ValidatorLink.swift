@@ -41,14 +41,18 @@ package final class ValidatorLink {
   package static let patience: UInt64 = 1_000
   /// Milliseconds that the first worker has to begin.
   private static let startPatience: UInt64 = 5_000
-  /// Judgements that wait; each holds an answer of up to 64 KiB.
-  private static let maxWaiting = 1_024
+  /// Judgements that wait, shared out among the servers (P8); each holds an answer of up to 64 KiB.
+  static let maxWaiting = 1_024
 
   private let reactor: Reactor
   private let socket: FileDescriptor
   private var supervisorProcess: ChildProcess
   private var state = State.starting
-  private var waiting = Turns<Owner, Request>()
+  /// The order of what waits, in which what was turned away since is passed over.
+  private var turns = Turns<Owner, Shares<Owner>.Slot>()
+  private var waiting: [Shares<Owner>.Slot: Request] = [:]
+  /// A judgement is soon done or given up: none is given up for a later one of the same server.
+  private var shares = Shares<Owner>(capacity: maxWaiting, leastAge: .max)
   private var current: Request?
   private var timer: TimerID?
   private var nextID: UInt64 = 1
@@ -94,9 +98,33 @@ package final class ValidatorLink {
     case .starting, .up: break
     }
     guard let octets = ValidatorMessage.encode(id, judgement) else { return refuse(completion, .tooMuchWork) }
-    guard waiting.count < Self.maxWaiting else { return refuse(completion, .overloaded) }
-    waiting.append(Request(id: id, octets: octets, completion: completion), of: owner)
+    guard makeRoom(for: owner) else { return refuse(completion, .overloaded) }
+    let slot = shares.enter(owner, now: reactor.time.nanoseconds)
+    waiting[slot] = Request(id: id, octets: octets, completion: completion)
+    turns.append(slot, of: owner)
     pump()
+  }
+
+  /// Turns away the oldest of the server that has most of them, where one has less than its share.
+  private func makeRoom(for owner: Owner) -> Bool {
+    switch shares.admission(of: owner, now: reactor.time.nanoseconds) {
+    case .free: return true
+    case .refused: return false
+    case .displacing(let slot):
+      shares.leave(slot)
+      guard let displaced = waiting.removeValue(forKey: slot) else { return false }
+      refuse(displaced.completion, .overloaded)
+      return true
+    }
+  }
+
+  private func takeNext() -> Request? {
+    while let slot = turns.next() {
+      guard let request = waiting.removeValue(forKey: slot) else { continue }
+      shares.leave(slot)
+      return request
+    }
+    return nil
   }
 
   /// Never from within `judge`: who asks is not done with asking.
@@ -106,7 +134,7 @@ package final class ValidatorLink {
   }
 
   private func pump() {
-    guard case .up = state, current == nil, let request = waiting.next() else { return }
+    guard case .up = state, current == nil, let request = takeNext() else { return }
     current = request
     switch MessageSocket.send(request.octets, socket.raw, waiting: false) {
     case .sent: arm(Self.patience)
@@ -173,7 +201,7 @@ package final class ValidatorLink {
     disarm()
     var ended = current.map { [$0] } ?? []
     current = nil
-    while let request = waiting.next() { ended.append(request) }
+    while let request = takeNext() { ended.append(request) }
     statistics.failures += UInt64(ended.count)
     for request in ended { request.completion(.bogus(.validatorDown)) }
     if wasUp { onChange?(false) }

@@ -66,6 +66,21 @@ struct ValidatorTests {
     #expect(bench.link.statistics.judgements == 100 && bench.link.statistics.failures == 0)
   }
 
+  @Test("a server that has more to judge than all may have waiting takes nothing from another one's share")
+  func shares() throws {
+    let bench = try Bench()
+    // The first worker has not come yet: all of them wait.
+    let greedy = bench.judge(ValidatorLink.maxWaiting + 50, owner: 1)
+    let modest = bench.judge(40, owner: 2)
+    try bench.until("verdicts") {
+      greedy.verdicts.count == ValidatorLink.maxWaiting + 50 && modest.verdicts.count == 40
+    }
+    #expect(modest.verdicts.allSatisfy { $0 == Self.known })
+    let refused = greedy.verdicts.count { $0 == .bogus(.overloaded) }
+    #expect(refused == 90 && greedy.verdicts.count { $0 == Self.known } == ValidatorLink.maxWaiting - 40)
+    #expect(bench.link.statistics.failures == 90)
+  }
+
   @Test("a worker that is killed is replaced, and costs one judgement at most")
   func killed() throws {
     let bench = try Bench()

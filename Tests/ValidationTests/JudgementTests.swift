@@ -104,7 +104,12 @@ struct JudgementTests {
     #expect(verdict(zone, denial(zone, "nothing.example", .A, .NXDOMAIN)) == .bogus(.tooManyIterations))
     let deep = (0..<20).map { "l\($0)" }.joined(separator: ".") + ".example"
     let cheap = try SignedZone("example", Self.text, options: "-n -t 1 -s ab")
-    #expect(verdict(cheap, denial(cheap, deep, .A, .NXDOMAIN)) == .bogus(.tooMuchWork))
+    var budget = WorkBudget()
+    let question = Judgement.Question.answer(name: Name(deep), type: .A, zones: [cheap.keys], unsigned: [])
+    let message = denial(cheap, deep, .A, .NXDOMAIN).octets
+    #expect(
+      Judgement(question, message: message, now: SignedZone.now).verdict(spending: &budget) == .bogus(.tooMuchWork))
+    #expect(budget.hashCount == WorkBudget.hashes && budget.verified <= WorkBudget.verifications)
     let span = try #require(cheap.denials.first { $0.type == .NSEC3 })
     let (owner, rdata) = (Name(canonical: span.owner.span), span.rdata)
     #expect(NSEC3Span(owner: owner, rdata) != nil)

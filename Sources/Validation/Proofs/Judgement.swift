@@ -40,8 +40,12 @@ package enum Verdict: Sendable, Equatable {
 extension Judgement {
   /// Judges. Bounded by `WorkBudget`, whatever the message holds.
   package func verdict() -> Verdict {
+    var budget = WorkBudget()
+    return verdict(spending: &budget)
+  }
+
+  func verdict(spending budget: inout WorkBudget) -> Verdict {
     do {
-      var budget = WorkBudget()
       switch question {
       case .keys(let zone, let signers): return try keys(of: zone, signers, &budget)
       case .delegation(let child, let parent): return try delegation(of: child, parent, &budget)

@@ -23,6 +23,13 @@ struct WorkBudget {
   private var digestsLeft = Self.digests
   private var hashed: [Name: [UInt8]] = [:]
 
+  /// Signatures that were held against a key.
+  var verified: Int { Self.verifications - verificationsLeft }
+  /// Keys that were held against a digest.
+  var digested: Int { Self.digests - digestsLeft }
+  /// Names that were hashed.
+  var hashCount: Int { hashed.count }
+
   mutating func verify() throws(ValidationFault) {
     guard verificationsLeft > 0, failuresLeft > 0 else { throw .tooMuchWork }
     verificationsLeft -= 1

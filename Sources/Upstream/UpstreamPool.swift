@@ -169,12 +169,14 @@ package final class UpstreamPool {
     reactor: Reactor, servers: [UpstreamServer], clients: [UpstreamServer: TLSClient] = [:],
     limits: UpstreamLimits = UpstreamLimits()
   ) {
-    let secure = SecureTransport(reactor, clients)
-    let transports = UpstreamTransports(
-      datagram: DatagramTransport(reactor), stream: StreamTransport(reactor), secure: secure)
+    let (stream, secure) = (StreamTransport(reactor), SecureTransport(reactor, clients))
+    let transports = UpstreamTransports(datagram: DatagramTransport(reactor), stream: stream, secure: secure)
     self.init(reactor: reactor, servers: servers, limits: limits, transports: transports)
     onRenewal = secure.renew
-    onUse = secure.keep
+    onUse = {
+      stream.keep($0)
+      secure.keep($0)
+    }
   }
 
   /// What is believed of the servers that are asked by TLS was read again: what was the matter before says nothing any more.

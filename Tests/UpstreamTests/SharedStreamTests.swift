@@ -113,6 +113,24 @@ struct SharedStreamTests {
     #expect(asker.pool.statistics.messages == UInt64(upstream.arrivals.count), "each is counted")
   }
 
+  @Test("of an upstream that is asked no more no connection is kept, and of the others each is")
+  func removed() throws {
+    let (general, zoned) = (try upstream(), try upstream())
+    defer { for upstream in [general, zoned] { upstream.stop() } }
+    let asker = try asker([general])
+    let server = UpstreamServer(.tcp, address: IPAddress(v4: 0x7F00_0001), port: zoned.port)
+    asker.pool.use([UpstreamForward(zone: Name(canonical: Messages.name("zone.example").span), servers: [server])])
+    #expect(try asker.ask().mark == 9)
+    var mark: UInt8?
+    asker.pool.ask(name: Messages.name("a.zone.example").span, type: .A, for: 1, by: 0) { mark = $0.mark }
+    try asker.until { _ in mark == 9 }
+    #expect(zoned.openConnections == 1)
+    asker.pool.use([])
+    try asker.until { _ in zoned.openConnections == 0 }
+    #expect(try asker.ask("second.example").mark == 9)
+    #expect(general.connections == 1)
+  }
+
   @Test("of a connection that never brought an answer nothing is sent again")
   func neverAnswered() throws {
     let upstream = try upstream { _ in [.cut] }

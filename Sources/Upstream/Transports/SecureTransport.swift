@@ -41,13 +41,7 @@ final class SecureTransport: UpstreamTransport {
     }
   }
 
-  /// Keeps lines to these servers alone; calls that are on another one end as they would have.
-  func keep(_ servers: Set<UpstreamServer>) {
-    for (server, line) in lines where !servers.contains(server) {
-      line.retire()
-      lines[server] = nil
-    }
-  }
+  func keep(_ servers: Set<UpstreamServer>) { lines.keep(servers) }
 
   /// Connections that are made from now on believe these; of servers that are not among them what was believed stays.
   func renew(_ clients: [UpstreamServer: TLSClient]) {

@@ -134,3 +134,13 @@ final class SharedLine {
     if case .lost = cause { calls.isEmpty } else { false }
   }
 }
+
+extension [UpstreamServer: SharedLine] {
+  /// Keeps lines to these servers alone; calls that are on another one end as they would have.
+  mutating func keep(_ servers: Set<UpstreamServer>) {
+    for (server, line) in self where !servers.contains(server) {
+      line.retire()
+      self[server] = nil
+    }
+  }
+}

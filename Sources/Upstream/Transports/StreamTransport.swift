@@ -4,7 +4,7 @@ import LinuxIO
 /// is asked by TCP alone. Messages share connections and are answered in any order.
 final class StreamTransport: UpstreamTransport {
   private let reactor: Reactor
-  /// Made when they are asked for first: as many as there are upstreams.
+  /// Made when they are asked for first: as many as there are upstreams that are in use.
   private var lines: [UpstreamServer: SharedLine] = [:]
 
   init(_ reactor: Reactor) {
@@ -21,4 +21,6 @@ final class StreamTransport: UpstreamTransport {
     line.send(call)
     return call
   }
+
+  func keep(_ servers: Set<UpstreamServer>) { lines.keep(servers) }
 }

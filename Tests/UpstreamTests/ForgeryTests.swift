@@ -68,6 +68,24 @@ struct ForgeryTests {
     #expect(asker.pool.states.map(\.isByStream) == [true])
   }
 
+  @Test("what turns the question and the server to TCP at once turns it once")
+  func bothTurns() throws {
+    let upstream = try FakeUpstream { arrival in
+      if arrival.overStream { return [.message(arrival.answer([2]))] }
+      let wrong = Array(arrival.answer().dropFirst())
+      // 57 for fifteen names, and the eighth of the last one is the first that is too many for the server.
+      let count = arrival.asks("last") ? 8 : arrival.asks("n0") ? 1 : 4
+      return (0..<count).map { _ in .message(wrong) } + (arrival.asks("last") ? [] : [.message(arrival.answer([1]))])
+    }
+    defer { upstream.stop() }
+    let asker = try Asker([upstream])
+    for index in 0..<15 { #expect(try asker.ask("n\(index).example").mark == 1) }
+    #expect(asker.pool.statistics.wrongAnswers == 57 && asker.pool.states.map(\.isByStream) == [false])
+    #expect(try asker.ask("last.example").mark == 2)
+    #expect(asker.pool.statistics.mismatches == 1 && asker.pool.states.map(\.isByStream) == [true])
+    #expect(upstream.arrivals.count { $0.overStream && $0.asks("last") } == 1)
+  }
+
   @Test("a window's wrong answers are forgotten, and so is the distrust after its time")
   func watch() {
     var watch = MismatchWatch()

@@ -596,6 +596,31 @@ struct EngineQuestionTests {
     #expect(try talk.commits(talk.engine.validated(ticket, .unsigned, now: talk.now, epoch: 1)).count == 1)
   }
 
+  @Test("what was held against signatures is not given beyond its end, whatever it said; what was not is")
+  func neverStale() throws {
+    for mode in ValidationMode.allCases {
+      var world = try World()
+      world.maxStale = 3_600
+      world.rules = world.rules.map { EgressRule(pattern: $0.pattern, dnssec: mode, location: $0.location) }
+      let talk = try Conversation(world)
+      let first = try talk.ask(api)
+      var action = talk.answer(first, api, [a(api, "9.9.9.9", ttl: 20)])
+      if mode != .off { action = talk.engine.validated(first, .secure(ttl: 20), now: talk.now, epoch: 1) }
+      _ = try talk.commits(action)
+      _ = try talk.finished(talk.engine.committed(first, .committed, now: talk.now, epoch: 1))
+      talk.now += 21 * second
+      let ticket = try talk.ask(api)
+      let hasStale = talk.engine.hasStale(ticket, now: talk.now, epoch: 1)
+      #expect(hasStale == (mode == .off), "\(mode)")
+      guard mode != .off else { continue }
+      let early = talk.engine.outwaited(ticket, now: talk.now, epoch: 1)
+      #expect(early == nil, "\(mode)")
+      let said = ResolutionEngine.UpstreamResult.failure(.noReachableAuthority)
+      let finished = try talk.finished(talk.engine.answered(ticket, said, now: talk.now, epoch: 1))
+      #expect(finished.response.responseCode == .SERVFAIL && finished.event?.code == .upstreamUnreachable, "\(mode)")
+    }
+  }
+
   @Test("a stricter rule leaves nothing open that a milder one opened, and a milder one leaves all of it")
   func stricter() throws {
     let (off, verify) = (try validating(.off).snapshot, try validating(.verify).snapshot)

@@ -51,6 +51,7 @@ struct World {
   var opensIPv6 = true
   var maxTTL: UInt32 = 3600
   var maxNegativeTTL: UInt32 = 300
+  var maxStale: UInt32?
   var forbidden = ForbiddenAddresses()
   var zoneText = ""
   var rules: [EgressRule]
@@ -77,7 +78,8 @@ struct World {
       policy: PolicySnapshot(policies, hash: NameHash(seed: 1)), zones: try LocalZones(files: files),
       rules: ResolverRules(
         sinkhole: sinkhole, sinkholeTTL: 5, unknownClients: unknownClients, allowedEvents: allowedEvents,
-        opensFirewall: opensFirewall, opensIPv6: opensIPv6, maxTTL: maxTTL, maxNegativeTTL: maxNegativeTTL),
+        opensFirewall: opensFirewall, opensIPv6: opensIPv6, maxTTL: maxTTL, maxNegativeTTL: maxNegativeTTL,
+        maxStale: maxStale),
       servers: policies.enumerated().map { index, policy in
         ServerState(
           name: policy.name.text, cache: ResponseCache(maxEntries: 1000, hash: NameHash(seed: 1)),

@@ -57,6 +57,13 @@ package final class PendingQuery: Sendable {
   /// Whether its client has an answer already.
   package var isRefresh: Bool { if case .refresh = kind { true } else { false } }
 
+  /// The same for the time after its client was answered.
+  var refreshing: PendingQuery {
+    PendingQuery(
+      snapshot: snapshot, server: server, rule: rule, name: name, type: type, kind: .refresh, source: source,
+      query: query, arrived: arrived, message: message)
+  }
+
   package var state: ServerState { snapshot.servers[server] }
   /// The families of which an answer of type HTTPS or SVCB may hold hints: those that may be asked for as well. Where the
   /// firewall opens other ports of one family than of the other, one answer cannot have both.

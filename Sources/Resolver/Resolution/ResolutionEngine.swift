@@ -318,16 +318,7 @@ package struct ResolutionEngine: ~Copyable {
   private mutating func failOrGiveStale(
     _ ticket: Ticket, _ failure: Failure, now: UInt64, epoch: UInt64
   ) -> Finished {
-    // What is signed is not given for longer than it is signed.
-    guard let resolution = resolutions[ticket], let question = resolution.waiting.first?.question,
-      let most = question.snapshot.rules.maxStale, !resolution.isRefreshAlone, resolution.rule?.dnssec ?? .off == .off
-    else { return fail(ticket, failure, now: now) }
-    let name = question.name
-    guard let held = question.state.cache.held(name.span, question.type),
-      let stale = StaleAnswer.of(
-        held, code: AuditCode.answeredStale.rawValue, most: UInt64(most) * Self.second, now: now, epoch: epoch)
-    else { return fail(ticket, failure, now: now) }
-    question.state.cache.store(question.name, question.type, stale)
+    guard let stale = keepStale(ticket, now: now, epoch: epoch) else { return fail(ticket, failure, now: now) }
     var members = failure.members
     if failure.code != .upstreamUntrusted { members.append(.cause, failure.code.token.description) }
     return Finished(

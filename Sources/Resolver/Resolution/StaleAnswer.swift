@@ -8,6 +8,8 @@ package import ResponseCache
 package enum StaleAnswer {
   /// How long such an answer may be kept, and for how long upstream is not asked again: nanoseconds (sections 4 and 5).
   package static let lifetime: UInt64 = 30_000_000_000
+  /// How long upstream has before a client is given such an answer (section 5): milliseconds.
+  package static let patience: UInt64 = 1_800
   /// Less is no use to a client.
   private static let least: UInt64 = 1_000_000_000
 

@@ -212,6 +212,7 @@ final class ResolutionService {
       ) { [unowned self] result in
         perform(engine.answered(ticket, self.result(result), now: now, epoch: shared.epoch.current))
       }
+      giveStaleLater(ticket)
     case .validate(let ticket, let name, let type, let message):
       validate(message, of: ticket, (Name(canonical: name.span), type))
     case .commit(let ticket, let commits, let evictions):
@@ -235,6 +236,15 @@ final class ResolutionService {
       }
       answerWaiting(finished)
       stopIfIdle()
+    }
+  }
+
+  /// Gives who waits for a question what was said before, where upstream takes long and policy wants that.
+  private func giveStaleLater(_ ticket: ResolutionEngine.Ticket) {
+    guard snapshot.rules.maxStale != nil, engine.hasStale(ticket, now: now, epoch: shared.epoch.current) else { return }
+    _ = reactor.schedule(at: reactor.time.adding(milliseconds: StaleAnswer.patience)) { [unowned self] in
+      guard let finished = engine.outwaited(ticket, now: now, epoch: shared.epoch.current) else { return }
+      answerWaiting(finished)
     }
   }
 

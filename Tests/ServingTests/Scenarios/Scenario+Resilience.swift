@@ -90,6 +90,34 @@ extension Scenario {
         .expect(.code(.SERVFAIL)), .expect(.closed("github-mcp", Address.first)),
       ]),
     Scenario(
+      "who waits is given it after 1.8 s, and what upstream says later is for those who ask next", staleFor("1h"),
+      [
+        answers, .ask("github-mcp", api), .advance(.seconds(301)), .upstream(answers: api, [Address.second]),
+        .upstream(.slow(2_500)), .ask("github-mcp", api, as: "first"), .advance(.milliseconds(900)),
+        .ask("github-mcp", api, as: "second"), .advance(.milliseconds(850)), .expect(.noAnswer, for: "first"),
+        .advance(.milliseconds(100)), .expect(.answer([Address.first]), for: "first"),
+        .expect(.answer([Address.first]), for: "second"), .expect(.error(3, "github-mcp: answered-stale")),
+        .expect(.events(.answeredStale, 2)), .expect(.event(.answeredStale, #""cause":"late""#)), .expect(.inFlight(1)),
+        .expect(.closed("github-mcp", Address.second)), .advance(.seconds(1)), .expect(.inFlight(0)),
+        .expect(.open("github-mcp", Address.second)), .ask("github-mcp", api, as: "next"),
+        .expect(.answer([Address.second])), .expect(.events(.answeredStale, 2)),
+      ]),
+    Scenario(
+      "where upstream does not answer after that either, it stays, and nothing else is told", staleFor("1h"),
+      [
+        answers, .ask("github-mcp", api), .advance(.seconds(301)), .upstream(.silent),
+        .ask("github-mcp", api, as: "stale"), .advance(.seconds(4)), .expect(.answer([Address.first])),
+        .expect(.inFlight(0)), .expect(.events(.upstreamUnreachable, 0)), .ask("github-mcp", api, as: "again"),
+        .expect(.answer([Address.first])), .expect(.events(.answeredStale, 2)),
+      ]),
+    Scenario(
+      "what a reload takes off the list meanwhile is not given", staleFor("1h"),
+      [
+        answers, .ask("github-mcp", api), .advance(.seconds(301)), .upstream(.silent),
+        .ask("github-mcp", api, as: "waits"), .advance(.seconds(1)), .reload(withoutAPI), .advance(.seconds(1)),
+        .expect(.noAnswer), .advance(.seconds(2)), .expect(.code(.SERVFAIL)), .expect(.events(.answeredStale, 0)),
+      ]),
+    Scenario(
       "it is given for as long as policy says, and is the upstream's again when that answers", staleFor("10s"),
       [
         answers, .ask("github-mcp", api), .advance(.seconds(301)), .upstream(.silent),

@@ -60,15 +60,15 @@ extension GrantLedger {
     }
   }
 
-  /// The same in slices: what is open all the while is visited once, what comes or goes meanwhile perhaps. `body` gets until
-  /// when the question wants the element, whatever the kernel has acknowledged.
+  /// The same in slices: what is open all the while is visited once, what comes or goes meanwhile perhaps. `body` gets what the
+  /// question wants of the element.
   ///
   /// - Parameter count: visits after which the slice ends, with the name that it is at; names that hold nothing open count
   ///   like visits.
   /// - Returns: whether anything is left.
   package func forEachHolding(
     now: UInt64, from cursor: inout HoldingCursor, atMost count: Int,
-    _ body: (_ key: Key, _ element: GrantElement, _ until: UInt64, _ opened: UInt64) -> Void
+    _ body: (_ key: Key, _ element: GrantElement, _ wish: Wish) -> Void
   ) -> Bool {
     var left = count
     while cursor.server < servers.count {
@@ -78,7 +78,7 @@ extension GrantLedger {
         left -= 1
         grants.forEachOpenHold(of: cursor.question, now: now) { key, hold, opening in
           left -= 1
-          body(key, opening.element, hold.until, opening.opened)
+          body(key, opening.element, Wish(hold, opening))
         }
         cursor.question += 1
       }
@@ -87,14 +87,14 @@ extension GrantLedger {
     return false
   }
 
-  /// Until when a question wants the elements of those that it holds, whatever the kernel has acknowledged.
-  package func wanted(_ elements: [GrantElement], by key: Key) -> [(element: GrantElement, until: UInt64)] {
+  /// What a question wants of the elements of those that it holds.
+  package func wanted(_ elements: [GrantElement], by key: Key) -> [(element: GrantElement, wish: Wish)] {
     guard let index = index(of: key.server) else { return [] }
     return servers[index].wanted(elements, by: key)
   }
 
-  /// The questions that hold an element now, and until when each wants it: of more than are worth looking through, the latest.
-  package func holders(of element: GrantElement, now: UInt64) -> [(key: Key, until: UInt64)] {
+  /// The questions that hold an element now, and what each wants of it: of more than are worth looking through, the latest.
+  package func holders(of element: GrantElement, now: UInt64) -> [(key: Key, wish: Wish)] {
     guard let index = index(of: element.server) else { return [] }
     return servers[index].holders(of: element, now: now)
   }
@@ -149,26 +149,31 @@ extension ServerGrants {
     }
   }
 
-  func wanted(_ elements: [GrantElement], by key: GrantLedger.Key) -> [(element: GrantElement, until: UInt64)] {
+  func wanted(_ elements: [GrantElement], by key: GrantLedger.Key) -> [(element: GrantElement, wish: GrantLedger.Wish)]
+  {
     guard let question = questionSlots[key] else { return [] }
     let chosen: Set<GrantElement>? = elements.count > 8 ? Set(elements) : nil
-    var wanted: [(element: GrantElement, until: UInt64)] = []
+    var wanted: [(element: GrantElement, wish: GrantLedger.Wish)] = []
     var hold = questions[question].firstHold
     while hold != .none {
-      let element = openings[holds[hold].opening].element
-      if chosen?.contains(element) ?? elements.contains(element) { wanted.append((element, holds[hold].until)) }
+      let opening = openings[holds[hold].opening]
+      if chosen?.contains(opening.element) ?? elements.contains(opening.element) {
+        wanted.append((opening.element, GrantLedger.Wish(holds[hold], opening)))
+      }
       hold = holds[hold].nextOfQuestion
     }
     return wanted
   }
 
-  func holders(of element: GrantElement, now: UInt64) -> [(key: GrantLedger.Key, until: UInt64)] {
+  func holders(of element: GrantElement, now: UInt64) -> [(key: GrantLedger.Key, wish: GrantLedger.Wish)] {
     let slot = opening(of: element)
     guard slot != .none else { return [] }
-    var holders: [(key: GrantLedger.Key, until: UInt64)] = []
+    var holders: [(key: GrantLedger.Key, wish: GrantLedger.Wish)] = []
     var hold = openings[slot].lastHold
     for _ in 0..<Self.maxHoldsSearched where hold != .none {
-      if holds[hold].until > now { holders.append((questions[holds[hold].question].key, holds[hold].until)) }
+      if holds[hold].until > now {
+        holders.append((questions[holds[hold].question].key, GrantLedger.Wish(holds[hold], openings[slot])))
+      }
       hold = holds[hold].previousOfOpening
     }
     return holders
@@ -201,5 +206,11 @@ extension ServerGrants {
     let promised = open.filter { openings[$0].protectedUntil > now }
     let rest = open.filter { openings[$0].protectedUntil <= now }
     return (promised + rest).map { commit($0, now: now) }
+  }
+}
+
+extension GrantLedger.Wish {
+  fileprivate init(_ hold: ServerGrants.Hold, _ opening: ServerGrants.Opening) {
+    self.init(until: hold.until, opened: opening.opened, terms: hold.terms)
   }
 }

@@ -29,11 +29,12 @@ extension GrantLedger {
     package var ttl: UInt64
     /// When the rule's time is over, on the ledger's clock: the grant ends by then.
     package var notAfter: UInt64
+    package var terms: GrantTerms
 
     package init(
       key: Key, addresses: [IPAddress], targets: [(transport: UInt8, port: UInt16)], caps: UInt16 = 0,
       portCaps: (caps: UInt16, ports: [UInt16]) = (0, []), ttl: UInt64,
-      notAfter: UInt64 = .max
+      notAfter: UInt64 = .max, terms: GrantTerms = GrantTerms()
     ) {
       self.key = key
       self.addresses = addresses
@@ -42,6 +43,7 @@ extension GrantLedger {
       self.portCaps = portCaps
       self.ttl = ttl
       self.notAfter = notAfter
+      self.terms = terms
     }
   }
 
@@ -57,10 +59,11 @@ extension GrantLedger {
     package var opened: UInt64?
     /// Until when it is exempt from eviction.
     package var answerUntil: UInt64
+    package var terms: GrantTerms
 
     package init(
       key: Key, element: GrantElement, until: UInt64, caps: UInt16 = 0, opened: UInt64? = nil,
-      answerUntil: UInt64 = .max
+      answerUntil: UInt64 = .max, terms: GrantTerms = GrantTerms()
     ) {
       self.key = key
       self.element = element
@@ -68,6 +71,19 @@ extension GrantLedger {
       self.caps = caps
       self.opened = opened
       self.answerUntil = answerUntil
+      self.terms = terms
+    }
+  }
+
+  /// What a question wants of an element that it holds, whatever the kernel has acknowledged.
+  package struct Wish: Equatable, Sendable {
+    /// Nanoseconds of the monotonic clock, as `opened`.
+    package var until: UInt64
+    package var opened: UInt64
+    package var terms: GrantTerms
+
+    package init(until: UInt64, opened: UInt64, terms: GrantTerms = GrantTerms()) {
+      (self.until, self.opened, self.terms) = (until, opened, terms)
     }
   }
 

@@ -45,7 +45,7 @@ package struct GrantLedger: ~Copyable {
     let index = prepare(answer.key.server, now: now)
     let request = ServerGrants.Request(
       key: answer.key, caps: answer.caps, portCaps: answer.portCaps, ttl: answer.ttl, now: now, epoch: epoch,
-      notAfter: answer.notAfter)
+      notAfter: answer.notAfter, terms: answer.terms)
     let plan = try servers[index].plan(
       request, addresses: answer.addresses, targets: answer.targets, limits: limits)
     for element in plan.evictions { histories[index].ended(element, .room, now: now) }

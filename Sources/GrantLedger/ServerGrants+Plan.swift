@@ -14,6 +14,7 @@ extension ServerGrants {
     var epoch: UInt64
     /// When its rule's time is over: nothing is opened for longer on its account.
     var notAfter: UInt64 = .max
+    var terms = GrantTerms()
 
     /// The caps that an element gets.
     func caps(of element: GrantElement) -> UInt16 {
@@ -52,7 +53,8 @@ extension ServerGrants {
       var slot = slots[index]
       if slot == .none { slot = addOpening(element, until: until, now: request.now, epoch: request.epoch) }
       if let commit = need(slot, wanted: until, request, limits) { plan.commits.append(commit) }
-      hold(slot, question, until: min(until, openings[slot].requestedUntil), caps: request.caps(of: element))
+      let held = hold(slot, question, until: min(until, openings[slot].requestedUntil), caps: request.caps(of: element))
+      holds[held].terms = request.terms
     }
     // By now no element of this answer depends on the question that leaves.
     while questions.count > limits.elements || holds.count > limits.holds, let first = answered.first {
@@ -127,7 +129,7 @@ extension ServerGrants {
     return hold == .none ? caps : openings[slot].requestedCaps
   }
 
-  private mutating func hold(_ opening: Slot, _ question: Slot, until: UInt64, caps: UInt16) {
+  private mutating func hold(_ opening: Slot, _ question: Slot, until: UInt64, caps: UInt16) -> Slot {
     var hold = openings[opening].found
     if hold == .none {
       hold = addHold(of: question, on: opening, until: until, caps: caps)
@@ -139,6 +141,7 @@ extension ServerGrants {
     openings[opening].found = .none
     launch(hold)
     enqueue(opening)
+    return hold
   }
 
   /// Names looked through at one address: shared hosting puts thousands on one.

@@ -83,6 +83,7 @@ extension ServerGrants {
     while hold != .none && holds[hold].opening != slot { hold = holds[hold].nextOfQuestion }
     if hold == .none { hold = addHold(of: question, on: slot, until: until, caps: inherited.caps) }
     holds[hold].until = max(holds[hold].until, until)
+    holds[hold].terms = inherited.terms
     protect(hold, until: min(inherited.answerUntil, until))
     holds[hold].stamp = nextStamp()
     moveToEnd(hold)

@@ -72,6 +72,8 @@ struct ServerGrants {
     var stamp: UInt64 = 0
     var caps: UInt16
     var isPlanned = false
+    /// Of the last answer.
+    var terms = GrantTerms()
     var nextOfQuestion = Slot.none
     var previousOfQuestion = Slot.none
     var nextOfOpening = Slot.none

@@ -141,6 +141,24 @@ import Testing
     #expect(try policy(.follow).fingerprint == PolicySnapshot([server(["a.example.com"])]).fingerprint)
   }
 
+  @Test("a list whose chains are looked at has a mark, by its patterns alone")
+  func marks() throws {
+    func mark(_ names: [String], _ cname: ChainPolicy = .listed, ports: PortSet = .https) throws -> UInt32 {
+      let rules = try names.map {
+        EgressRule(pattern: try NamePattern($0), ports: ports, cname: cname, location: location())
+      }
+      return PolicySnapshot([try server(rules: rules)]).listMark(server: 0)
+    }
+    let names = ["a.example.com", "*.b.example.com"]
+    let own = try mark(names)
+    #expect(own != 0 && own < 1 << 28)
+    #expect(try mark(names.reversed()) == own && mark(names, ports: .any) == own)
+    for others in [["a.example.com"], ["a.example.com", "**.b.example.com"], names + ["c.example.com"]] {
+      #expect(try mark(others) != own, "\(others)")
+    }
+    #expect(try mark(names, .follow) == 0 && mark(names, .strict) == 0)
+  }
+
   @Test("entries of one pattern merge: ports, types and private prefixes add up, the first location stays")
   func merging() throws {
     let ssh = PortSet([PortRule(22, .tcp)])

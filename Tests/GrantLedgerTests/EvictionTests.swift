@@ -116,8 +116,8 @@ struct EvictionTests {
     var (visited, slices): ([HoldRecord: Int], Int) = ([:], 0)
     while ledger.forEachHolding(
       now: second, from: &cursor, atMost: 50,
-      { key, element, until, _ in
-        visited[HoldRecord(key: key, element: element, until: until, caps: 0), default: 0] += 1
+      { key, element, wish in
+        visited[HoldRecord(key: key, element: element, until: wish.until, caps: 0), default: 0] += 1
       })
     {
       slices += 1

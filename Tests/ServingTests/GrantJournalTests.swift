@@ -1,5 +1,6 @@
 import DNSWire
 import Foundation
+import GrantLedger
 import IPNetwork
 import LinuxIO
 import Testing
@@ -9,11 +10,12 @@ import Testing
 @Suite("The journal of grants")
 struct GrantJournalTests {
   private static func entry(
-    _ number: UInt32, name: String = "api.example.com", opened: UInt64 = 7, until: UInt64? = nil
+    _ number: UInt32, name: String = "api.example.com", opened: UInt64 = 7, until: UInt64? = nil,
+    terms: GrantTerms = GrantTerms()
   ) throws -> JournalEntry {
     JournalEntry(
       server: "github-mcp", name: try Name(hostname: name), type: .A, address: IPAddress(v4: number), transport: 6,
-      port: 443, opened: opened, until: until)
+      port: 443, opened: opened, until: until, terms: terms)
   }
 
   private static func text(of entry: JournalEntry) -> String {
@@ -64,6 +66,31 @@ struct GrantJournalTests {
       #expect(journal.flush())
       journal.endRewriting()
       #expect(GrantJournal.read(path) == [try Self.entry(1, until: 80), try Self.entry(2, until: 7)])
+    }
+  }
+
+  @Test("what was shown of an answer is what was written of it last, and of no other line")
+  func terms() throws {
+    try inFolder { path in
+      let (none, secure) = (GrantTerms(.unknown, .none), GrantTerms(.secure, .listed(mark: 0xFFF_FFFF)))
+      let journal = try GrantJournal(
+        path: path, entries: [try Self.entry(1, until: 5, terms: none), try Self.entry(2, until: 5)], owner: nil)
+      journal.append([try Self.entry(3, until: 5, terms: secure), try Self.entry(1, until: 5, terms: secure)])
+      #expect(journal.flush())
+      journal.append([try Self.entry(4, until: 5)])
+      #expect(journal.flush())
+      let expected = [
+        try Self.entry(2, until: 5), try Self.entry(3, until: 5, terms: secure),
+        try Self.entry(1, until: 5, terms: secure), try Self.entry(4, until: 5),
+      ]
+      #expect(GrantJournal.read(path) == expected)
+      journal.beginRewriting()
+      journal.rewrite([try Self.entry(1, until: 5, terms: secure), try Self.entry(2, until: 5)])
+      journal.endRewriting()
+      #expect(GrantJournal.read(path) == [try Self.entry(1, until: 5, terms: secure), try Self.entry(2, until: 5)])
+      let text = "sluice-grants 1\nterms many\n\(Self.text(of: try Self.entry(4)))"
+      try text.write(toFile: path, atomically: true, encoding: .utf8)
+      #expect(GrantJournal.read(path) == [try Self.entry(4)])
     }
   }
 

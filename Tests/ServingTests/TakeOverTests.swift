@@ -88,6 +88,39 @@ struct TakeOverTests {
     #expect(long.isOpen && long.age != nil)
   }
 
+  private static func policies(_ api: String, _ others: String = "") -> String {
+    "server: github-mcp\nnetworks: [ 10.77.1.0/24 ]\negress: [ { host: api.github.com\(api) }\(others) ]\n"
+  }
+
+  /// Whether the next run, by another policy, leaves open what this one opened for a name that leads to another one, or to
+  /// none.
+  private func isKept(_ former: String, chain: Bool, by next: String) throws -> Bool {
+    let (name, target, address) = ("api.github.com", "edge.example.net", "140.82.121.5")
+    let first = try Stage(Setting(policies: former))
+    first.data[name, .A] = .init(addresses: [address], ttl: 300, alias: chain ? target : nil)
+    try first.ask("github-mcp", name, .A, as: "first")
+    try #require(try first.isOpen("github-mcp", address))
+    let second = try Stage(
+      Setting(policies: next, earlier: [(0, address, 300)], inherited: first.journaled))
+    let isOpen = try second.isOpen("github-mcp", address)
+    if !isOpen { #expect(second.bridge.cut.map(\.description) == [address], "its connections end") }
+    return isOpen
+  }
+
+  @Test("of a rule that got stricter about chains only that is taken over which it would have taken")
+  func stricterChains() throws {
+    let (follow, listed, strict) = ("", ", cname: listed", ", cname: strict")
+    let edge = ", edge.example.net"
+    #expect(try isKept(Self.policies(follow), chain: true, by: Self.policies(follow)))
+    #expect(try !isKept(Self.policies(follow), chain: true, by: Self.policies(strict)))
+    #expect(try !isKept(Self.policies(follow), chain: true, by: Self.policies(listed)))
+    #expect(try isKept(Self.policies(listed, edge), chain: true, by: Self.policies(listed, edge)))
+    #expect(try isKept(Self.policies(listed, edge), chain: true, by: Self.policies(follow)))
+    #expect(try !isKept(Self.policies(listed, edge), chain: true, by: Self.policies(listed)))
+    #expect(try !isKept(Self.policies(listed, edge), chain: true, by: Self.policies(strict, edge)))
+    #expect(try isKept(Self.policies(listed), chain: false, by: Self.policies(strict)))
+  }
+
   @Test("in a managed table what has no end is no grant, and is closed")
   func endless() throws {
     // Less than a millisecond is told as none.

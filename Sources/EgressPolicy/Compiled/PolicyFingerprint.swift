@@ -13,6 +13,13 @@ enum PolicyFingerprint {
     return hex(sum.high) + hex(sum.low)
   }
 
+  /// 28 bits of a hash of the patterns alone, in any order.
+  static func mark(of rules: RuleList) -> UInt32 {
+    var sum = Sum()
+    for entry in rules.entries { sum.add(digest(entry, of: rules, StableHash("listed"))) }
+    return UInt32(truncatingIfNeeded: sum.high >> 36)
+  }
+
   private static func digest(_ server: ServerPolicy, _ rules: RuleList, absorbed: Set<Int>) -> StableHash {
     var sum = Sum()
     for network in server.networks { sum.add(StableHash("network", "\(network.prefix)")) }

@@ -20,6 +20,7 @@ package final class PolicySnapshot: Sendable {
 
   private let names: NameTable
   private let types: TypeTable
+  private let listMarks: [UInt32]
 
   /// `hash` varies the hash tables only, never a decision or the fingerprint.
   package convenience init(_ servers: [ServerPolicy], hash: NameHash = .ofProcess) {
@@ -34,7 +35,12 @@ package final class PolicySnapshot: Sendable {
     nameCount = zip(names.merged, names.repeats).reduce(0) { $0 + $1.0.count - Set($1.1.map(\.second)).count }
     fingerprint = PolicyFingerprint.text(servers: servers, rules: names.merged, repeats: names.repeats)
     clients = ClientTable(servers)
+    listMarks = servers.map { $0.limitsChains ? PolicyFingerprint.mark(of: $0.rules) : 0 }
   }
+
+  /// 28 bits that differ, but for chance, where lists of a server name other patterns: the same in every run. 0 where nothing
+  /// of the server asks for the names of a chain.
+  package func listMark(server: Int) -> UInt32 { listMarks[server] }
 
   /// The index of the server with this name.
   package func server(named name: some StringProtocol) -> Int? {

@@ -61,6 +61,9 @@ package struct ServerPolicy: Sendable {
       location: location)
   }
 
+  /// Whether an entry, or a permit, takes chains of listed names alone.
+  var limitsChains: Bool { cname == .listed || rules.limitsChains }
+
   /// Every prefix that an entry, or a permit, may list as `private`.
   package var privateReach: Set<IPPrefix> { rules.privatePrefixes.union(privatePrefixes) }
 }

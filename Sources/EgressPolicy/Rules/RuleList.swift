@@ -91,6 +91,9 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   /// Whether some entry asks for signatures.
   package var wantsValidation: Bool { profiles.contains { $0.dnssec != .off } }
 
+  /// Whether some entry takes chains of listed names alone.
+  var limitsChains: Bool { profiles.contains { $0.cname == .listed } }
+
   /// Every prefix that some entry lists as `private`.
   package var privatePrefixes: Set<IPPrefix> { Set(profiles.flatMap(\.privatePrefixes)) }
 

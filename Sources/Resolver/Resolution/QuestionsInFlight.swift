@@ -21,6 +21,8 @@ extension ResolutionEngine {
     var isAsking = false
     /// True while its answer is held against signatures: a verdict is heard once.
     var isValidating = false
+    /// Whether its signatures showed it to be what its zone says.
+    var isSecure = false
     /// Why the question, allowed when it came, is not answered any more.
     var revocation: Revocation?
     /// True while an answer that is in the cache is committed again.

@@ -19,6 +19,7 @@ extension ResolutionEngine {
     case .secure(let ttl):
       // What is promised is not promised for longer than it is signed.
       let answered = resolution.answer?.ttl ?? 0
+      resolution.isSecure = true
       resolution.answer?.ttl = min(answered, ttl)
       return grant(ticket, now: now, epoch: epoch)
     case .unsigned where resolution.rule?.dnssec == .verify:

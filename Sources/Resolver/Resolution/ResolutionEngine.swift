@@ -218,7 +218,7 @@ package struct ResolutionEngine: ~Copyable {
           targets: first.question.state.targets(of: rule.ports, family: answer.addresses.first?.family ?? .v4),
           caps: rule.capBits(in: first.question.state.byteCaps),
           portCaps: rule.check.map { (NameCheck.capBit, $0.ports) } ?? (0, []), ttl: UInt64(answer.ttl) * Self.second,
-          notAfter: notAfter),
+          notAfter: notAfter, terms: terms(of: resolution, rule)),
         now: now, epoch: epoch)
     } catch {
       return .finish(fail(ticket, .setFull, now: now))

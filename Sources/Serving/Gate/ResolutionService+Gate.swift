@@ -34,8 +34,8 @@ extension ResolutionService {
   /// What an answer that is to be promised stands for at the gate; its receipt is a part of the commit (P2).
   func openGate(for planned: ResolutionEngine.Planned, _ completion: @escaping (Bool) -> Void) {
     guard let gate else { return completion(false) }
-    let holdings = engine.ledger.wanted(planned.elements, by: planned.key).compactMap { element, until in
-      holding(planned.key, element, until: until)
+    let holdings = engine.ledger.wanted(planned.elements, by: planned.key).compactMap { element, wish in
+      holding(planned.key, element, until: wish.until)
     }
     gate.open(holdings, deadline: reactor.now.adding(milliseconds: options.commitDeadline), completion)
   }
@@ -45,7 +45,7 @@ extension ResolutionService {
     guard let gate else { return }
     gate.tell(
       elements.filter { checksNames($0.server) }.flatMap { element in
-        engine.ledger.holders(of: element, now: now).compactMap { holding($0, element, until: $1) }
+        engine.ledger.holders(of: element, now: now).compactMap { holding($0, element, until: $1.until) }
       })
   }
 
@@ -72,8 +72,10 @@ extension ResolutionService {
     guard let gate, number == gateReplay else { return }
     var (cursor, holdings) = (start, [GateHolding]())
     let isLeft = engine.ledger.forEachHolding(now: now, from: &cursor, atMost: Self.gateSlice) {
-      key, element, until, _ in
-      if checksNames(element.server), let holding = holding(key, element, until: until) { holdings.append(holding) }
+      key, element, wish in
+      if checksNames(element.server), let holding = holding(key, element, until: wish.until) {
+        holdings.append(holding)
+      }
     }
     gate.tell(holdings)
     guard isLeft else { return gate.ready() }

@@ -1,6 +1,7 @@
 import AuditLog
 import FirewallModel
 package import DNSWire
+package import GrantLedger
 package import IPNetwork
 package import LinuxIO
 import CLinux
@@ -20,10 +21,12 @@ package struct JournalEntry: Hashable, Sendable {
   /// Until when the name holds it: milliseconds of the monotonic clock, which ends with the kernel's sets. Nil in journals of
   /// versions that did not know.
   package var until: UInt64?
+  /// What was shown of the answer, where the rule asked for that.
+  package var terms: GrantTerms
 
   package init(
     server: String, name: Name, type: RRType, address: IPAddress, transport: UInt8, port: UInt16, opened: UInt64,
-    until: UInt64? = nil
+    until: UInt64? = nil, terms: GrantTerms = GrantTerms()
   ) {
     self.server = server
     self.name = name
@@ -33,6 +36,7 @@ package struct JournalEntry: Hashable, Sendable {
     self.port = port
     self.opened = opened
     self.until = until
+    self.terms = terms
   }
 
   /// Appends `server name type address transport port opened`, single blanks between, and the line's end.
@@ -69,7 +73,7 @@ package struct JournalEntry: Hashable, Sendable {
   fileprivate var identity: JournalEntry {
     var entry = self
     entry.opened = 0
-    entry.until = nil
+    (entry.until, entry.terms) = (nil, GrantTerms())
     return entry
   }
 }
@@ -80,8 +84,9 @@ package struct JournalEntry: Hashable, Sendable {
 /// written lies with the kernel. Many lines are one write: `append` keeps them until `flush`. After a crash of the host
 /// the sets are gone and the journal means nothing.
 ///
-/// A line `until MILLISECONDS` before the lines of openings says until when those are held; of an opening the last line counts.
-/// Versions that know no ends pass over it.
+/// A line `until MILLISECONDS` before the lines of openings says until when those are held, and `terms NUMBER` behind it what was
+/// shown of their answers (`GrantTerms`), where that is anything; of an opening the last line counts. Versions that know neither
+/// pass over them.
 package final class GrantJournal {
   /// Fewer lines are never worth a rewriting.
   private static let fewestLines = 16_384
@@ -126,14 +131,14 @@ package final class GrantJournal {
   private struct Lines {
     private(set) var octets: [UInt8] = []
     private(set) var count = 0
-    private var end: UInt64??
+    /// What the last line of an opening was written under.
+    private var head: (until: UInt64?, terms: GrantTerms)?
 
     mutating func add(_ entries: [JournalEntry]) {
       for entry in entries {
-        if end != .some(entry.until) {
-          GrantJournal.append(end: entry.until, to: &octets)
-          end = .some(entry.until)
-          count += 1
+        if head.map({ $0 != (entry.until, entry.terms) }) ?? true {
+          head = (entry.until, entry.terms)
+          count += GrantJournal.append(entry.until, entry.terms, to: &octets)
         }
         entry.appendLine(to: &octets)
         count += 1
@@ -142,17 +147,24 @@ package final class GrantJournal {
 
     mutating func removeAll() {
       octets.removeAll(keepingCapacity: true)
-      (count, end) = (0, nil)
+      (count, head) = (0, nil)
     }
   }
 
-  private static func append(end until: UInt64?, to octets: inout [UInt8]) {
+  /// Returns how many lines it took.
+  private static func append(_ until: UInt64?, _ terms: GrantTerms, to octets: inout [UInt8]) -> Int {
     octets.append(contentsOf: endWord.utf8)
     if let until { octets.append(decimal: until) } else { octets.append(UInt8(ascii: "-")) }
     octets.append(UInt8(ascii: "\n"))
+    guard terms != GrantTerms() else { return 1 }
+    octets.append(contentsOf: termsWord.utf8)
+    octets.append(decimal: UInt64(terms.rawValue))
+    octets.append(UInt8(ascii: "\n"))
+    return 2
   }
 
   private static let endWord = "until "
+  private static let termsWord = "terms "
 
   /// What a journal says, what was opened or renewed last at the end; empty when there is none. A torn or foreign line is passed over.
   ///
@@ -161,19 +173,22 @@ package final class GrantJournal {
     guard let text = contents(of: path, owner), text.hasPrefix(header) else { return [] }
     // A renewal is written like an opening: the first line tells when it was opened, the last one which name came last, and
     // until when it holds.
-    var seen: [JournalEntry: (opened: UInt64, until: UInt64?, position: Int)] = [:]
-    var until: UInt64?
+    var seen: [JournalEntry: (opened: UInt64, last: JournalEntry, position: Int)] = [:]
+    var (until, terms): (UInt64?, GrantTerms) = (nil, GrantTerms())
     for (position, line) in text.dropFirst(header.count).split(separator: "\n").enumerated() {
       // A server may be called like an end.
-      if let entry = JournalEntry(line) {
-        seen[entry.identity] = (seen[entry.identity]?.opened ?? entry.opened, until, position)
+      if var entry = JournalEntry(line) {
+        (entry.until, entry.terms) = (until, terms)
+        seen[entry.identity] = (seen[entry.identity]?.opened ?? entry.opened, entry, position)
       } else if line.hasPrefix(endWord) {
-        until = UInt64(line.dropFirst(endWord.count))
+        (until, terms) = (UInt64(line.dropFirst(endWord.count)), GrantTerms())
+      } else if line.hasPrefix(termsWord) {
+        terms = GrantTerms(rawValue: UInt32(line.dropFirst(termsWord.count)) ?? 0)
       }
     }
-    return seen.sorted { $0.value.position < $1.value.position }.map { identity, found in
-      var entry = identity
-      (entry.opened, entry.until) = (found.opened, found.until)
+    return seen.values.sorted { $0.position < $1.position }.map { found in
+      var entry = found.last
+      entry.opened = found.opened
       return entry
     }
   }

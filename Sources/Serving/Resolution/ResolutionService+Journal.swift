@@ -11,14 +11,14 @@ import Resolver
 extension ResolutionService {
   /// Notes for which name addresses will be open, and until when. It is written while the kernel is at work, or just before
   /// the answer leaves.
-  func keepRecord(of planned: ResolutionEngine.Planned) { append(entries(of: planned, opened: now)) }
+  func keepRecord(of planned: ResolutionEngine.Planned) { append(entries(of: planned)) }
 
   /// Notes that elements are held for longer than their answers had promised.
   func keepRecord(ofHolders elements: [GrantElement]) {
     append(
       elements.flatMap { element in
-        engine.ledger.holders(of: element, now: now).compactMap { key, until in
-          entry(key, element, until: until, opened: now)
+        engine.ledger.holders(of: element, now: now).compactMap { key, wish in
+          entry(key, element, GrantLedger.Wish(until: wish.until, opened: now, terms: wish.terms))
         }
       })
   }
@@ -27,7 +27,8 @@ extension ResolutionService {
   ///
   /// - Parameter former: the policy by which servers had their indexes.
   func keepRecord(released: [(key: GrantLedger.Key, element: GrantElement)], since former: ResolverSnapshot) {
-    append(released.compactMap { entry($0.key, $0.element, until: now, opened: now, in: former) })
+    let over = GrantLedger.Wish(until: now, opened: now)
+    append(released.compactMap { entry($0.key, $0.element, over, in: former) })
   }
 
   /// What was not taken over ended with the run before: a later one takes none of it over either.
@@ -60,7 +61,7 @@ extension ResolutionService {
     journal.beginRewriting()
     // Behind everything else: of one opening the last line counts, and an earlier one of the same may be over.
     var entries: [JournalEntry] = []
-    engine.forEachPending { entries += self.entries(of: $0, opened: now) }
+    engine.forEachPending { entries += self.entries(of: $0) }
     append(entries)
     rewriteClosed(journal, server: 0)
   }
@@ -75,7 +76,7 @@ extension ResolutionService {
     var (server, entries) = (first, [JournalEntry]())
     while server < engine.ledger.serverCount, server < first + 16, entries.count < Self.journalSlice {
       engine.ledger.forEachClosed(ofServer: UInt16(server), now: now, limit: Self.closedEntries) {
-        if let entry = entry($0, $1, until: $2, opened: $3) { entries.append(entry) }
+        if let entry = entry($0, $1, GrantLedger.Wish(until: $2, opened: $3)) { entries.append(entry) }
       }
       server += 1
     }
@@ -89,31 +90,30 @@ extension ResolutionService {
   private func rewriteOpen(_ journal: GrantJournal, from start: GrantLedger.HoldingCursor) {
     var (cursor, entries) = (start, [JournalEntry]())
     let isLeft = engine.ledger.forEachHolding(now: now, from: &cursor, atMost: Self.journalSlice) {
-      if let entry = entry($0, $1, until: $2, opened: $3) { entries.append(entry) }
+      if let entry = entry($0, $1, $2) { entries.append(entry) }
     }
     journal.rewrite(entries)
     guard isLeft else { return journal.endRewriting() }
     _ = reactor.schedule(at: reactor.now) { [unowned self] in rewriteOpen(journal, from: cursor) }
   }
 
-  private func entries(of planned: ResolutionEngine.Planned, opened: UInt64) -> [JournalEntry] {
-    engine.ledger.wanted(planned.elements, by: planned.key).compactMap { element, until in
-      entry(planned.key, element, until: until, opened: opened)
+  private func entries(of planned: ResolutionEngine.Planned) -> [JournalEntry] {
+    engine.ledger.wanted(planned.elements, by: planned.key).compactMap { element, wish in
+      entry(planned.key, element, GrantLedger.Wish(until: wish.until, opened: now, terms: wish.terms))
     }
   }
 
-  /// - Parameters:
-  ///   - until: nanoseconds of the monotonic clock, as `opened`.
-  ///   - policy: the one by which the server has its index; nil for the one in force.
+  /// - Parameter policy: the one by which the server has its index; nil for the one in force.
   private func entry(
-    _ key: GrantLedger.Key, _ element: GrantElement, until: UInt64, opened: UInt64, in policy: ResolverSnapshot? = nil
+    _ key: GrantLedger.Key, _ element: GrantElement, _ wish: GrantLedger.Wish, in policy: ResolverSnapshot? = nil
   ) -> JournalEntry? {
     let policy = policy ?? snapshot
     return policy.server(firewallIndex: key.server).map { server in
       JournalEntry(
         server: String(decoding: policy.servers[server].name, as: UTF8.self), name: key.name, type: key.type,
         address: element.address, transport: element.transport, port: element.port,
-        opened: (shared.clock().wall &- (now &- min(opened, now))) / 1_000_000_000, until: until.millisecondsRoundedUp)
+        opened: (shared.clock().wall &- (now &- min(wish.opened, now))) / 1_000_000_000,
+        until: wish.until.millisecondsRoundedUp, terms: wish.terms)
     }
   }
 }

@@ -91,7 +91,8 @@ extension ResolutionService {
     var isLapsed: Bool { hasLapsed && standsUntil == 0 && withdrawnUntil == 0 }
   }
 
-  /// Takes over an element for each name of the last run that policy still allows it for, until that name's own end.
+  /// Takes over an element for each name of the last run that policy still allows it for, until that name's own end. Where
+  /// policy asks for more of signatures and chains than was shown of the answer by then, it is as if it had not been listed.
   private func takeOver(_ listed: ListedElement, _ entries: [JournalEntry], epoch: UInt64) -> Inheritance {
     let element = listed.element
     var found = Inheritance()
@@ -109,7 +110,7 @@ extension ResolutionService {
       }
       let inherited = GrantLedger.Inherited(
         key: GrantLedger.Key(server: element.server, name: entry.name, type: entry.type), element: element,
-        until: until, caps: caps, opened: monotonic(ofWallSeconds: entry.opened))
+        until: until, caps: caps, opened: monotonic(ofWallSeconds: entry.opened), terms: entry.terms)
       guard engine.ledger.takeOver(inherited, now: now, epoch: epoch) else { continue }
       found.standsUntil = max(found.standsUntil, until)
       found.caps |= caps
@@ -125,7 +126,8 @@ extension ResolutionService {
       admits(element.address, rule, server: element.server, name: entry.name.wire, type: entry.type),
       let serverIndex = snapshot.server(firewallIndex: element.server),
       snapshot.servers[serverIndex].targets(of: rule.ports, family: element.address.family)
-        .contains(where: { $0 == (element.transport, element.port) })
+        .contains(where: { $0 == (element.transport, element.port) }),
+      entry.terms.satisfy(rule, list: snapshot.policy.listMark(server: serverIndex))
     else { return nil }
     return rule.capBits(in: snapshot.servers[serverIndex].byteCaps)
       | rule.checkBit(transport: element.transport, port: element.port)

@@ -47,6 +47,8 @@ struct Setting: Sendable {
   var journal: [(server: String, name: String, address: String)] = []
   /// For how many seconds from now each name holds it there; the journal has no end of a name that is not among them.
   var ends: [String: Int] = [:]
+  /// A journal as another run left it, beside that.
+  var inherited: [JournalEntry] = []
 }
 
 /// A client's question, and what came of it.
@@ -193,7 +195,7 @@ final class Stage {
     _ = bridge.takeTurn()
     reactor.turn()
     journalPath = folder.appending(path: "grants").path
-    let entries = try Self.entries(setting, clock)
+    let entries = try Self.entries(setting, clock) + setting.inherited
     let service = ResolutionService(
       reactor: reactor, upstream: pool, bridge: link, shared: shared, ring: ring, shard: threads.resolver,
       ledger: GrantLedger(settings.firewall), options: FirewallOptions(settings),
@@ -475,7 +477,10 @@ final class Stage {
   }
 
   /// How many openings the next run would read.
-  var journaledCount: Int { GrantJournal.read(journalPath).count }
+  var journaledCount: Int { journaled.count }
+
+  /// What the next run would read.
+  var journaled: [JournalEntry] { GrantJournal.read(journalPath) }
 
   /// Which file the journal is: another one where it was written anew.
   var journalFile: UInt64? {

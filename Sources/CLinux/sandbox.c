@@ -89,10 +89,11 @@ static const int of_bridge[] = {
 };
 
 // What the gate does with connections, and its keeper too: a filter only ever takes away.
-static const int of_gate[] = {SYS_listen, SYS_accept4, SYS_splice, SYS_pipe2};
+static const int of_gate[] = {SYS_accept4, SYS_splice, SYS_pipe2};
 
-// How the keeper starts a gate, and ends it.
+// How the keeper starts a gate, which has its sockets listen before it enters its own sandbox, and how it ends one.
 static const int of_gate_keeper[] = {
+    SYS_listen,
     SYS_execve, SYS_socketpair, SYS_kill, SYS_setpgid, SYS_set_tid_address, SYS_umask, SYS_tgkill,
     // the gate's own sandbox, inside this one
     SYS_seccomp, 444 /* landlock_create_ruleset */, 445 /* landlock_add_rule */, 446 /* landlock_restrict_self */,

@@ -54,15 +54,20 @@ final class GateLoop {
     let room = (DescriptorLimit.current - Self.reservedDescriptors) / 2
     pending = Shares(capacity: Self.maximumPending, leastAge: 0)
     passing = Shares(capacity: max(min(Self.maximumPassing, room), 1), leastAge: .max)
-    var working: [Int32] = []
-    for listener in listeners {
+    self.listeners = listeners
+  }
+
+  /// Those of the descriptors that can be accepted from, made ready for it: the gate's own sandbox lets nothing listen.
+  static func ready(_ descriptors: [Int32]) throws(SystemError) -> [Int32] {
+    var listeners: [Int32] = []
+    for descriptor in descriptors {
       // What stands for no socket is none.
       do throws(SystemError) {
-        try PassingSockets.listen(listener, backlog: Self.backlog)
-        working.append(listener)
+        try PassingSockets.listen(descriptor, backlog: backlog)
+        listeners.append(descriptor)
       } catch  where error.errno == ENOTSOCK {}
     }
-    self.listeners = working
+    return listeners
   }
 
   /// Returns when serve is gone and no connection is left.

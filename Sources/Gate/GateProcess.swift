@@ -65,10 +65,11 @@ package enum GateProcess {
 
   private static func work() -> Int32 {
     do throws(SystemError) {
+      let listeners = try GateLoop.ready(GateStart.listenerDescriptors)
       // No file at all: everything that it needs is open.
       try Sandbox(.gate).enter()
       let loop = try GateLoop(
-        socket: GateStart.socketDescriptor, listeners: GateStart.listenerDescriptors, life: GateStart.lifeDescriptor)
+        socket: GateStart.socketDescriptor, listeners: listeners, life: GateStart.lifeDescriptor)
       loop.run()
       return 0
     } catch {

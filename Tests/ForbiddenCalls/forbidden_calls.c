@@ -34,6 +34,14 @@ int forbidden_socket(int family, int type, int protocol) {
   return error;
 }
 
+int forbidden_listen(void) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return errno;
+  int error = outcome(listen(fd, 1));
+  close(fd);
+  return error;
+}
+
 int forbidden_signal(int process) { return outcome(syscall(SYS_tgkill, process, process, 0)); }
 
 static int write_and_execute(void) {

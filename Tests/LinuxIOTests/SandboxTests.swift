@@ -81,15 +81,27 @@ struct SandboxTests {
     #expect(keeper == [0, ENOENT])
   }
 
-  @Test("serve has sockets of the Internet and of routing, the bridge of netfilter and of routing, others none")
+  @Test(
+    "serve has sockets of the Internet and of routing, the bridge of netfilter and of routing, the gate of the Internet, others none"
+  )
   func sockets() throws {
     let all = [(AF_INET, 0), (AF_INET6, 0), (AF_NETLINK, 0), (AF_NETLINK, 12)] as [(Int32, Int32)]
     let attempt = { @Sendable () -> [Int32] in all.map { forbidden_socket($0.0, Int32(SOCK_DGRAM.rawValue), $0.1) } }
     #expect(try inside(Sandbox(.serve), attempt) == [0, 0, 0, EPERM])
     #expect(try inside(Sandbox(.bridge), attempt) == [EPERM, EPERM, 0, 0])
+    #expect(try inside(Sandbox(.gate), attempt) == [0, 0, EPERM, EPERM])
     for none in [Sandbox.Profile.validator, .keeper] {
       #expect(try inside(Sandbox(none), attempt) == [EPERM, EPERM, EPERM, EPERM])
     }
+  }
+
+  @Test(
+    "the gate makes no socket of its own listen, at a port that the kernel chooses neither; its keeper readies what it is given"
+  )
+  func listening() throws {
+    let attempt = { @Sendable () -> [Int32] in [forbidden_listen()] }
+    #expect(try inside(Sandbox(.gate), attempt) == [EPERM])
+    #expect(try inside(Sandbox(.gateKeeper), attempt) == [0])
   }
 
   @Test(

@@ -19,6 +19,9 @@ int forbidden_execute(const char *path);
 /// socket(2), closed at once. Returns 0 or an errno.
 int forbidden_socket(int family, int type, int protocol);
 
+/// listen(2) of a socket that nothing bound: the kernel chooses a port. Returns 0 or an errno.
+int forbidden_listen(void);
+
 /// tgkill(2) of the first thread of a process without a signal: whether it may. Returns 0 or an errno.
 int forbidden_signal(int process);
 

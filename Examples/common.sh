@@ -46,18 +46,20 @@ until_true() {
 in_host() { ip netns exec "$host" "$@"; }
 in_server() { ip netns exec "$server" "$@"; }
 
-# The user that serve becomes. One that this run made goes with it.
-made_user=
-make_user() {
-  if ! id -u sluice >/dev/null 2>&1; then
-    useradd --system --no-create-home --shell /usr/sbin/nologin sluice
-    made_user=sluice
-  fi
+# The users that serve and its gate become. What this run made goes with it.
+made_users=()
+make_users() {
+  local user
+  for user in sluice sluice-gate; do
+    id -u "$user" >/dev/null 2>&1 && continue
+    useradd --system --no-create-home --shell /usr/sbin/nologin "$user"
+    made_users+=("$user")
+  done
 }
 
 # Ends what runs in our namespaces, then the namespaces.
 take_down() {
-  local status=$? namespace
+  local status=$? namespace user
   trap - EXIT INT TERM
   set +e
   type -t before_take_down >/dev/null && before_take_down
@@ -69,7 +71,7 @@ take_down() {
     ip netns delete "$namespace"
   done
   [ -n "$state" ] && rm -rf "$state"
-  [ -n "$made_user" ] && userdel "$made_user"
+  for user in "${made_users[@]}"; do userdel "$user"; done
   exit "$status"
 }
 
@@ -90,7 +92,7 @@ build() {
 
 # Packages, the executable, and a place for this run's files.
 prepare() {
-  "$repository/.ci/install-packages" "${packages[@]}"
+  "$repository/.ci/install-packages" openssl curl "${packages[@]}"
   build
   state="$(mktemp -d /tmp/sluice-example.XXXXXX)"
   chmod 755 "$state"
@@ -107,7 +109,7 @@ add_namespace() {
 }
 
 # The host of the containers and, behind 192.0.2.0/24, an internet with a name server and a web server that
-# listens on every address, ports 443 and 80. 45.11.0.0/24 and 2a10:77::/64 exist only in there.
+# listens on every address, ports 443 (TLS) and 80. 45.11.0.0/24 and 2a10:77::/64 exist only in there.
 make_internet() {
   add_namespace "$host"
   add_namespace "$internet"
@@ -189,14 +191,28 @@ CONFIG
   until_true 10 in_host dig +short +time=1 +tries=1 @192.0.2.54 api.github.com A || fail "the upstream does not start"
 }
 
+# One certificate for every site: who asks does not look at it. busybox, which plays a client in containers, knows RSA and
+# no newer way to sign.
 start_web_server() {
   mkdir "$state/www"
   echo "hello from the internet" >"$state/www/index.html"
+  openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=api.github.com -keyout "$state/www.key" -out "$state/www.pem" \
+    >"$state/openssl.txt" 2>&1 || fail "openssl makes no certificate"
+  ip netns exec "$internet" busybox httpd -f -p 80 -h "$state/www" >>"$state/httpd.log" 2>&1 &
+  (cd "$state/www" && exec ip netns exec "$internet" openssl s_server -quiet -WWW -accept 443 -key ../www.key -cert ../www.pem \
+    -cipher ALL:@SECLEVEL=0 </dev/null >>"$state/httpsd.log" 2>&1) &
   local port
   for port in 443 80; do
-    ip netns exec "$internet" busybox httpd -f -p "$port" -h "$state/www" >>"$state/httpd.log" 2>&1 &
     until_true 10 connects "$internet" 45.11.0.10 "$port" || fail "the web server does not start"
   done
+}
+
+# gets NAMESPACE NAME ADDRESS: whether a client that says NAME gets the page of the web server from an address by TLS.
+gets() {
+  local at="$3"
+  [[ "$at" != *:* ]] || at="[$at]"
+  ip netns exec "$1" curl -sk --max-time 8 --connect-to "$2:443:$at:443" "https://$2/index.html" 2>/dev/null |
+    grep -q 'hello from the internet'
 }
 
 # connects NAMESPACE ADDRESS PORT: whether a TCP connection is accepted within three seconds.
@@ -211,7 +227,7 @@ start_sluice() {
   local source="${1:-$here}"
   cp -r "$source/sluice.yaml" "$source/policies" "$state/"
   printf '%s\n' 'audit: { path: audit.jsonl }' 'control: control.sock' 'state: state' >>"$state/sluice.yaml"
-  make_user
+  make_users
   chown sluice: "$state"
   in_host sluice check --config "$state/sluice.yaml" || fail "the configuration is refused"
   ip netns exec "$host" sluice serve --config "$state/sluice.yaml" >"$state/sluice.log" 2>&1 &

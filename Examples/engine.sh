@@ -25,14 +25,27 @@ before_take_down() {
   umount "$state"/docker-run/netns/* 2>/dev/null
 }
 
-# An image of nothing but busybox, so that no registry is needed.
+# An image of nothing but busybox, so that no registry is needed, and of a client of HTTPS made of it: `https ADDRESS NAME` prints the
+# page of a site.
 import_image() {
   mkdir -p "$state/root/bin" "$state/root/tmp" "$state/root/www"
   echo "hello from the container" >"$state/root/www/index.html"
   cp /bin/busybox "$state/root/bin/"
   local applet
-  for applet in sh nslookup nc sleep true httpd; do
+  for applet in sh nslookup nc sleep true httpd ssl_client; do
     ln -s busybox "$state/root/bin/$applet"
   done
+  cat >"$state/root/bin/https" <<'SH'
+#!/bin/sh
+exec 4>&1
+exec nc -w 5 "$1" 443 -e https-page "$2"
+SH
+  # The connection is its input and its output.
+  cat >"$state/root/bin/https-page" <<'SH'
+#!/bin/sh
+exec 3<&0
+printf 'GET /index.html HTTP/1.0\r\n\r\n' | ssl_client -s 3 -n "$1" >&4 2>/dev/null
+SH
+  chmod 755 "$state/root/bin/https" "$state/root/bin/https-page"
   tar -C "$state/root" -c . | docker import - sluice-example/busybox >/dev/null
 }

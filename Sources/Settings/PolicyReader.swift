@@ -150,11 +150,12 @@ struct PolicyReader {
     let dnssec = fields["dnssec"].flatMap { findings.word($0, ValidationMode.allCases) } ?? self.dnssec
     switch (fields["host"], fields["cidr"]) {
     case (let host?, nil):
-      guard let pattern = pattern(host), let ports, let types else { return }
-      let check = check(fields, ports, pattern, at: entry)
+      guard let pattern = pattern(host), let ports, let types,
+        let (open, check) = checked(ports, fields, pattern, at: entry)
+      else { return }
       rules.append(
         EgressRule(
-          pattern: pattern, ports: check == nil ? ports : ports.withoutQUIC, types: types,
+          pattern: pattern, ports: open, types: types,
           privatePrefixes: privatePrefixes, cname: cname, maxBytes: maxBytes,
           maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, dnssec: dnssec, until: until, check: check,
           location: entry.location))
@@ -173,29 +174,48 @@ struct PolicyReader {
     }
   }
 
-  /// Which of an entry's connections have to say the name.
-  private mutating func check(
-    _ fields: [String: YAMLNode], _ ports: PortSet, _ pattern: NamePattern, at entry: YAMLNode
-  ) -> NameCheck? {
+  /// What of an entry's ports is open, and which of its connections have to say the name; nil where nothing would be open.
+  private mutating func checked(
+    _ ports: PortSet, _ fields: [String: YAMLNode], _ pattern: NamePattern, at entry: YAMLNode
+  ) -> (open: PortSet, check: NameCheck?)? {
     let checks = findings.nameChecks(fields, nameChecks)
-    guard checks.verification == .sni else { return nil }
+    guard checks.verification == .sni else { return (ports, nil) }
     let written = fields["verify"]
     let check = NameCheck(of: ports, isWritten: written != nil, hiding: checks.hiding)
     if let written, check == nil {
       findings.error(
         "verify: sni of \(pattern) checks nothing on \(ports), expected TCP ports by which TLS is spoken, such as 443/tcp",
         at: written.location)
-    } else if let written, case .ports(let list) = ports, list.contains(PortRule(80, .tcp)) {
-      findings.warning(
-        "80/tcp of \(pattern) is open to its addresses as before: HTTP there says no name that is checked",
-        at: written.location)
+    } else {
+      sayWhatIsNotChecked(ports, pattern, at: (written ?? fields["ports"] ?? entry).location)
     }
-    if check != nil, ports != ports.withoutQUIC {
-      findings.warning(
-        "443/udp of \(pattern) stays closed: QUIC hides its name from the gate; with verify: address it is open",
-        at: entry.location)
+    let open = ports.withoutQUIC
+    guard open != ports else { return (ports, check) }
+    if case .ports(let left) = open, left.isEmpty {
+      findings.error(
+        "443/udp of \(pattern) is all that it opens, and stays closed where names are checked: QUIC hides its name from the "
+          + "gate, expected verify: address, or 443/tcp", at: entry.location)
+      return nil
     }
-    return check
+    findings.warning(
+      "443/udp of \(pattern) stays closed: QUIC hides its name from the gate; with verify: address it is open",
+      at: entry.location)
+    return (open, check)
+  }
+
+  /// What is open by its address alone, although names are checked, and would say its name too.
+  private mutating func sayWhatIsNotChecked(_ ports: PortSet, _ pattern: NamePattern, at location: SourceLocation) {
+    switch ports {
+    case .any:
+      findings.warning(
+        "ports any of \(pattern) are open to its addresses, whatever name is said, 443/tcp too: listed as 443/tcp it is "
+          + "checked; with verify: address this is not said", at: location)
+    case .ports(let list) where list.contains(PortRule(80, .tcp)):
+      findings.warning(
+        "80/tcp of \(pattern) is open to its addresses, whatever name is said: HTTP says none that is checked; with verify: "
+          + "address this is not said", at: location)
+    case .ports: break
+    }
   }
 
   private mutating func documentPrefixes(_ node: YAMLNode) -> [IPPrefix] {
@@ -279,7 +299,10 @@ struct PolicyReader {
           element, expected: element.text.flatMap(PastedForm.ofPort) ?? "a port such as 443/tcp or 53/udp")
       }
     }
-    if isAny && !ports.isEmpty { findings.error("'any' stands beside ports, expected it alone", at: node.location) }
+    if isAny && !ports.isEmpty {
+      findings.error("'any' stands beside ports, expected it alone", at: node.location)
+      return nil
+    }
     if isEmpty { findings.error("no ports, expected \(expected)", at: node.location) }
     return isAny ? .any : PortSet(ports)
   }

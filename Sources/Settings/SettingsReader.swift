@@ -41,13 +41,16 @@ struct SettingsReader {
     let listen = listen(fields["listen"], in: root)
     if let node = fields["private"] { privatePrefixes = commonPrefixes(node) }
     cname = fields["cname"].flatMap { findings.chains($0) }
-    nameChecks = findings.nameChecks(fields, NameCheckDefaults())
+    // What documents that say nothing of it mean by their entries hangs on the mode.
+    var firewall = FirewallSettings()
+    if let node = fields["firewall"] { findings.read(node, into: &firewall) }
+    nameChecks = findings.nameChecks(fields, Self.nameChecks(in: firewall.mode))
     if let node = fields["dnssec"] { dnssec = findings.word(node, ValidationMode.allCases) }
     var settings = Settings(
       listen: listen.map(\.address), workers: ProcessInfo.processInfo.activeProcessorCount.clamped(to: 1...256),
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
       zones: zones(fields["zones"]), sinkhole: SinkholeSettings(), unknownClients: .nxdomain,
-      firewall: FirewallSettings(), cache: CacheSettings(), audit: AuditSettings(),
+      firewall: firewall, cache: CacheSettings(), audit: AuditSettings(),
       control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
       policies: policies(fields["policies"], in: root))
     (settings.privatePrefixes, settings.cname, settings.nameChecks) = (privatePrefixes, cname, nameChecks)
@@ -62,7 +65,6 @@ struct SettingsReader {
     if let node = fields["unknown-clients"] {
       settings.unknownClients = findings.word(node, [.nxdomain, .refused, .drop]) ?? .nxdomain
     }
-    if let node = fields["firewall"] { findings.read(node, into: &settings.firewall) }
     if settings.firewall.mode != .managed {
       refuseCaps(settings.policies, settings.firewall.mode)
       refuseChecks(settings.policies, settings.firewall.mode)
@@ -99,6 +101,11 @@ struct SettingsReader {
     _ = audit(fields["audit"], in: root, &paths.audit)
     control(fields["control"], &paths.control)
     return paths
+  }
+
+  /// What holds connections to names where nothing says so: the gate, where there are rules that send them to it.
+  private static func nameChecks(in mode: FirewallSettings.Mode) -> NameCheckDefaults {
+    NameCheckDefaults(verification: mode == .managed ? .sni : .address)
   }
 
   private mutating func control(_ node: YAMLNode?, _ control: inout ControlSettings) {

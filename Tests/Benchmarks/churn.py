@@ -688,6 +688,7 @@ audit: {{ path: log/audit.jsonl, max-size: 4MiB, keep: 2 }}
 control: control.sock
 state: state
 user: root
+verify: address
 """)
         write("policies.yaml", self.world.policies())
         os.makedirs(f"{self.bed.folder}/log", exist_ok=True)

@@ -10,26 +10,27 @@ extension EndToEnd {
       server: github-mcp
       networks: [ 10.77.1.0/24, "fd00:77:1::/64" ]
       egress:
-        - { host: api.github.com, ports: [ 8443/tcp ], verify: sni }
-        - { host: uploads.github.com, ports: [ 8443/tcp ], verify: sni }
-        - { host: www.vendor.net, ports: [ 8443/tcp ] }
-        - { host: plain.github.com, ports: [ 8443/tcp ] }
+        - api.github.com
+        - uploads.github.com
+        - { host: www.vendor.net, ports: [ 80/tcp ] }
+        - { host: plain.github.com, verify: address }
         - { host: closed.github.com, ports: [ 8444/tcp ], verify: sni }
       ---
       server: other-mcp
       networks: [ 10.77.1.200/32 ]
-      egress:
-        - { host: other.github.com, ports: [ 8443/tcp ], verify: sni }
+      egress: [ other.github.com ]
 
       """
 
-    /// A testbed with a TLS server behind every address, at port 8443.
-    private func run(_ body: (Testbed) throws -> Void) throws {
+    /// A testbed with a TLS server behind every address, whose policies say of `verify` what they must.
+    private func run(verify: String? = nil, _ body: (Testbed) throws -> Void) throws {
       _ = try? Command.must("useradd --system --no-create-home --shell /usr/sbin/nologin sluice-gate")
       let authority = try TestAuthority()
       let identity = try authority.issue("api.github.com")
       var settings = TestbedSettings()
       settings.policies = Self.policies
+      settings.verify = verify
+      settings.identity = (identity.certificate, identity.key)
       settings.records += """
         other.github.com. IN A 45.11.0.10
         plain.github.com. IN A 45.11.0.11
@@ -37,14 +38,7 @@ extension EndToEnd {
 
         """
       try Testbed.run(settings) { (bed: Testbed) throws in
-        let server = try RunningCommand(
-          [
-            "openssl", "s_server", "-quiet", "-www", "-accept", "8443", "-cert", identity.certificate, "-key",
-            identity.key,
-          ], in: bed.internet, folder: bed.folder)
-        defer { server.signal(SIGKILL) }
-        try eventually("the server listens") { try Socket.connects("45.11.0.10", 8443, from: bed.internet) }
-        try body(bed)
+        try withExtendedLifetime(authority) { try body(bed) }
       }
     }
 
@@ -52,14 +46,44 @@ extension EndToEnd {
     private func gets(_ name: String, at address: String, _ words: String..., from bed: Testbed) throws -> Bool {
       let target = address.contains(":") ? "[\(address)]" : address
       return try Command.run(
-        ["curl", "-sk", "--max-time", "8", "--connect-to", "\(name):8443:\(target):8443", "https://\(name):8443/"]
-          + words, in: bed.client
+        ["curl", "-sk", "--max-time", "8", "--connect-to", "\(name):443:\(target):443", "https://\(name)/"] + words,
+        in: bed.client
       ).status == 0
     }
 
     private func sends(_ text: String, to address: String, from bed: Testbed) throws -> Bool {
-      let script = "printf '\(text)' | timeout 3 openssl s_client -quiet -noservername -connect \(address):8443"
+      let script = "printf '\(text)' | timeout 3 openssl s_client -quiet -noservername -connect \(address):443"
       return try Command.run(["sh", "-c", script], in: bed.client).text.contains("HTTP/1.0 200")
+    }
+
+    /// A connection that said a name and idles, until a file is there: then it asks for the page, and ends with 0 if it gets that.
+    private func idle(_ name: String, at address: String, until file: String = "never", from bed: Testbed) throws
+      -> RunningCommand
+    {
+      let words = ["python3", "-c", Self.idler, name, address, bed.folder.appending(path: file).path]
+      let client = try RunningCommand(words, in: bed.client, folder: bed.folder)
+      try eventually("it is there") { client.errors.contains("there") }
+      return client
+    }
+
+    private static let idler = """
+      import os, socket, ssl, sys
+      name, address, file = sys.argv[1:]
+      link = ssl._create_unverified_context().wrap_socket(socket.create_connection((address, 443)), server_hostname=name)
+      print("there", file=sys.stderr, flush=True)
+      link.settimeout(0.1)
+      while not os.path.exists(file):
+          try:
+              if not link.recv(1): sys.exit(2)
+          except TimeoutError:
+              pass
+      link.settimeout(8)
+      link.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+      sys.exit(0 if b"hello" in link.recv(4096) else 1)
+      """
+
+    private func makeFile(_ name: String, _ bed: Testbed) throws {
+      try Data().write(to: bed.folder.appending(path: name))
     }
 
     private func code(_ destination: String, _ bed: Testbed, _ decision: String = "block") throws -> String? {
@@ -89,7 +113,7 @@ extension EndToEnd {
           try bed.sluice.events().contains { $0["code"] as? String == "sni-missing" }
         }
         #expect(
-          try Command.run(["curl", "-s", "--max-time", "3", "http://45.11.0.10:8443/"], in: bed.client).status != 0)
+          try Command.run(["curl", "-s", "--max-time", "3", "http://45.11.0.10:443/"], in: bed.client).status != 0)
         try eventually("the event of what is no TLS") {
           try bed.sluice.events().contains {
             $0["code"] as? String == "not-tls" && $0["remedy"] as? String == "verify: address"
@@ -111,6 +135,15 @@ extension EndToEnd {
         #expect(try gets("uploads.github.com", at: "45.11.0.11", from: bed))
         #expect(try gets("plain.github.com", at: "45.11.0.11", from: bed))
         #expect(try gets("anything.example", at: "45.11.0.11", from: bed))
+        // What passed unread ends with the name that needs not be said; what said its own stays.
+        let unread = try idle("anything.example", at: "45.11.0.11", from: bed)
+        defer { unread.signal(SIGKILL) }
+        try Data(Self.policies.replacing("host: plain.github.com", with: "host: gone.github.com").utf8)
+          .write(to: bed.sluice.policyFile)
+        #expect(try bed.sluice.command("reload").status == 0)
+        try eventually("what passed unread is cut") { !unread.isRunning }
+        #expect(try !gets("anything.example", at: "45.11.0.11", from: bed))
+        #expect(try gets("uploads.github.com", at: "45.11.0.11", from: bed))
       }
     }
 
@@ -124,7 +157,7 @@ extension EndToEnd {
         let fetch = { (target: String) in
           try Command.run(asGate + ["curl", "-sk", "--max-time", "3", target], in: bed.host).status
         }
-        #expect(try fetch("https://45.11.0.10:8443/") == 0)
+        #expect(try fetch("https://45.11.0.10/") == 0)
         #expect(try fetch("http://45.11.0.66/") != 0)
         #expect(
           try Command.run(asGate + ["dig", "+time=1", "+tries=1", "@192.0.2.54", "evil.example.com"], in: bed.host)
@@ -157,18 +190,48 @@ extension EndToEnd {
         for process in gate { #expect(try Processes.status(process, "CapBnd") == "0000000000000000") }
         Processes.signal(try #require(gate.last), SIGKILL)
         #expect(try gets("api.github.com", at: "45.11.0.10", from: bed))
-        // A connection that idles, until its name is withdrawn.
-        let idle = try RunningCommand(
-          ["openssl", "s_client", "-quiet", "-servername", "api.github.com", "-connect", "45.11.0.10:8443"],
-          in: bed.client,
-          folder: bed.folder)
-        defer { idle.signal(SIGKILL) }
-        try eventually("it is there") { !idle.errors.isEmpty }
-        try Data(Self.policies.replacing("host: api.github.com", with: "host: gone.github.com").utf8)
+        // A restart of serve leaves connections alone, with the gate that has them; a name that is withdrawn cuts them there as well.
+        let asks = try idle("api.github.com", at: "45.11.0.10", until: "restarted", from: bed)
+        let before = try idle("api.github.com", at: "45.11.0.10", until: "withdrawn", from: bed)
+        bed.sluice.signal(SIGTERM)
+        #expect(try bed.sluice.status() == 0)
+        #expect(try !gets("api.github.com", at: "45.11.0.10", from: bed))
+        try bed.sluice.startAgain()
+        try makeFile("restarted", bed)
+        #expect(try asks.status(within: 10) == 0)
+        let after = try idle("api.github.com", at: "45.11.0.10", from: bed)
+        try Data(Self.policies.replacing("- api.github.com", with: "- gone.github.com").utf8)
           .write(to: bed.sluice.policyFile)
         #expect(try bed.sluice.command("reload").status == 0)
-        try eventually("the connection is cut") { !idle.isRunning }
+        #expect(try after.status(within: 5) != 0)
+        try makeFile("withdrawn", bed)
+        #expect(try before.status(within: 10) != 0)
         #expect(try !gets("api.github.com", at: "45.11.0.10", from: bed))
+      }
+    }
+
+    @Test(
+      "are checked from the start on where an earlier run opened addresses; a serve that can have no gate says why, closed"
+    )
+    func upgrade() throws {
+      try run(verify: "address") { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        #expect(try gets("neighbour.example.com", at: "45.11.0.10", from: bed))
+        bed.sluice.stop()
+        let text = try String(contentsOfFile: bed.sluice.configurationFile, encoding: .utf8)
+        try text.replacing("verify: address", with: "").write(
+          toFile: bed.sluice.configurationFile, atomically: true, encoding: .utf8)
+        try bed.sluice.startAgain()
+        #expect(try !gets("neighbour.example.com", at: "45.11.0.10", from: bed))
+        #expect(try gets("api.github.com", at: "45.11.0.10", from: bed))
+        bed.sluice.stop()
+        try bed.sluice.launch(by: ["setpriv", "--bounding-set=-setuid"])
+        try eventually("serve ends", within: 10) { !bed.sluice.isRunning }
+        #expect(
+          bed.sluice.errors.contains("to make it sluice-gate serve needs root, or CAP_SETUID"), "\(bed.sluice.errors)")
+        for name in ["neighbour.example.com", "api.github.com"] {
+          #expect(try !gets(name, at: "45.11.0.10", from: bed))
+        }
       }
     }
   }

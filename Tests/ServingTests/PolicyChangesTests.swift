@@ -246,6 +246,18 @@ struct PolicyChangesTests {
     #expect(world.machine.inForce.needsRestart.isEmpty)
   }
 
+  @Test("files for another mode of the firewall change nothing: what their entries mean hangs on it")
+  func mode() throws {
+    let world = try World()
+    world.files = try World.load(World.agent("new.example.com"), extra: "firewall: { mode: sets, table: inet mine }")
+    world.ask(.files)
+    world.tell(.bridgeRead(nil))
+    try world.compile()
+    #expect(world.names == ["api.example.com"] && world.proposals.isEmpty && world.refusedReloads == 1)
+    #expect(
+      world.lastRefusal == "firewall.mode is sets in the files, and managed since sluice was started: start it anew")
+  }
+
   @Test("looks at what a server left that wait for one turn are one")
   func oneLookAtRemains() throws {
     let world = try World()

@@ -116,7 +116,8 @@ import Testing
   // MARK: - Entries
 
   private func entry(_ lines: String) -> String {
-    "server: a\nnetworks: [ 10.0.0.0/24 ]\negress:\n  - " + lines.replacingOccurrences(of: "\n", with: "\n    ")
+    "server: a\nnetworks: [ 10.0.0.0/24 ]\nverify: address\negress:\n  - "
+      + lines.replacingOccurrences(of: "\n", with: "\n    ")
   }
 
   @Test("caps and ends of hosts and prefixes are read")
@@ -135,20 +136,20 @@ import Testing
   @Test(
     "wrong caps and ends are errors with their location and what was expected",
     arguments: [
-      ("host: a.example.com\nmax-bytes: 1023B", "5:16: error: '1023B' found, expected a size from 1KiB to 1024GiB"),
+      ("host: a.example.com\nmax-bytes: 1023B", "6:16: error: '1023B' found, expected a size from 1KiB to 1024GiB"),
       ("host: a.example.com\nmax-bytes: 1025GiB", "expected a size from 1KiB to 1024GiB, such as"),
       ("host: a.example.com\nmax-bytes: 256", "'256' found, expected a size"),
       ("host: a.example.com\nmax-bytes: off", "'off' found, expected a size"),
       ("host: a.example.com\nmax-bytes:", "nothing found, expected a size"),
-      ("host: a.example.com\nmax-bytes-per-hour: 10kB", "5:25: error: '10kB' found, expected a size"),
-      ("host: a.example.com\nuntil: 2026-02-30", "5:12: error: '2026-02-30' found, expected a time such as"),
+      ("host: a.example.com\nmax-bytes-per-hour: 10kB", "6:25: error: '10kB' found, expected a size"),
+      ("host: a.example.com\nuntil: 2026-02-30", "6:12: error: '2026-02-30' found, expected a time such as"),
       ("host: a.example.com\nuntil: 1h", "'1h' found, expected a time such as 2026-12-31T18:00:00Z, or a date"),
       ("host: a.example.com\nuntil:", "nothing found, expected a time"),
-      ("cidr: 198.51.100.0/24\nuntil: never", "5:12: error: 'never' found, expected a time"),
+      ("cidr: 198.51.100.0/24\nuntil: never", "6:12: error: 'never' found, expected a time"),
       ("cidr: 198.51.100.0/24\nmax-bytes: 0KiB", "expected a size"),
       (
         "cidr: 198.51.100.0/24\nmax-bytes-per-hour: 1MiB",
-        "5:25: error: key 'max-bytes-per-hour' has no meaning beside 'cidr'"
+        "6:25: error: key 'max-bytes-per-hour' has no meaning beside 'cidr'"
       ),
       ("host: a.example.com\nmax-byte: 1MiB", "did you mean 'max-bytes'?"),
     ])
@@ -165,7 +166,7 @@ import Testing
     #expect(policies.first?.rules.count == 1)
     #expect(
       findings == [
-        "policy.yaml:4:5: warning: a.example.com ended at 2001-01-01T00:00:00Z: the entry admits nothing"
+        "policy.yaml:5:5: warning: a.example.com ended at 2001-01-01T00:00:00Z: the entry admits nothing"
       ])
   }
 
@@ -182,9 +183,9 @@ import Testing
   @Test("more than fifteen distinct caps of a server are an error")
   func tooMany() throws {
     let lines = (1...16).map { "  - { host: n\($0).example.com, max-bytes: \($0)KiB }\n" }.joined()
-    let (_, findings) = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\negress:\n" + lines)
+    let (_, findings) = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\nverify: address\negress:\n" + lines)
     #expect(findings.count == 1)
-    #expect(findings.first?.hasPrefix("policy.yaml:19:5: error: server a has 16 different") == true, "\(findings)")
+    #expect(findings.first?.hasPrefix("policy.yaml:20:5: error: server a has 16 different") == true, "\(findings)")
   }
 
   @Test("caps need the managed firewall, and each says so", arguments: ["sets", "off"])
@@ -197,13 +198,13 @@ import Testing
     ])
     let end = "cannot be enforced, expected firewall mode managed (it is \(mode)): only its rules count octets"
     var expected = [
-      "policy.yaml:4:5: error: max-bytes of a.example.com \(end)",
-      "policy.yaml:6:5: error: max-bytes-per-hour of b.example.com \(end)",
-      "policy.yaml:7:5: error: max-bytes of 198.51.100.0/24 \(end)",
+      "policy.yaml:5:5: error: max-bytes of a.example.com \(end)",
+      "policy.yaml:7:5: error: max-bytes-per-hour of b.example.com \(end)",
+      "policy.yaml:8:5: error: max-bytes of 198.51.100.0/24 \(end)",
     ]
     if mode == "sets" {
       expected.append(
-        "policy.yaml:7:5: warning: cidr 198.51.100.0/24 opens nothing in firewall mode sets: such rules are yours to write"
+        "policy.yaml:8:5: warning: cidr 198.51.100.0/24 opens nothing in firewall mode sets: such rules are yours to write"
       )
     }
     let enclosure =

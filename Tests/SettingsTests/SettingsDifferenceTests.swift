@@ -69,7 +69,7 @@ import Testing
     "firewall.max-lifetime": "2h", "firewall.deadline": "251ms", "firewall.input-fence": "off",
     "firewall.max-elements-per-server": "16", "firewall.max-elements-per-name": "1", "firewall.keep-in-use": "90s",
     "firewall.cut-flows": "off", "firewall.harvest": "11s", "firewall.exclusive": "on", "firewall.gate-port": "61444",
-    "verify": "sni", "ech": "allow",
+    "verify": "address", "ech": "allow",
     "cache.max-entries-per-server": "1", "cache.max-ttl": "2h", "cache.max-negative-ttl": "6m",
     "cache.prefetch": "off", "serve-stale.max-stale": "30m",
     "audit.path": "/tmp/other.jsonl", "audit.max-size": "65MiB", "audit.keep": "11", "audit.compress": "on",
@@ -108,7 +108,9 @@ import Testing
       let loaded = try loadConfig(text(with: key))
       let difference = SettingsDifference(
         from: running, to: try #require(loaded.settings, "\(key): \(loaded.findings)"))
-      #expect((difference.taken + difference.needsRestart).map(\.key) == [key], "\(key)")
+      // What `verify` is where nothing is written hangs on the mode.
+      let told = key == "firewall.mode" ? ["verify", key] : [key]
+      #expect((difference.taken + difference.needsRestart).map(\.key) == told, "\(key)")
     }
   }
 }

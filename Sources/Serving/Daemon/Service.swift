@@ -64,7 +64,7 @@ package final class Service {
     let initial = settings.policies.map { $0.inForce(at: compiledAt) }
     var indexes = FirewallIndexes()
     indexes.assign(initial)
-    indexes.gate = GateAccount.gate(settings, settings.policies)
+    indexes.gate = GateAccount.gate(settings)
     // The table of another sluice that serves is not touched.
     let lock = try lockTable()
     // Rules come first, whatever is wrong with a zone: that is thrown once they are in force.

@@ -7,14 +7,33 @@ import Settings
 
 /// Starting the gate, before serve gives up what it takes to make it another user.
 enum GateSession {
+  /// Milliseconds in which the gate of the run before has let go of the port: it ends a moment after its serve.
+  private static let portPatience: UInt64 = 5_000
+  private static let portRhythm: UInt32 = 50_000
+
   /// Starts one and waits until it is at work.
   ///
-  /// - Returns: nil where no policy needs one.
+  /// - Returns: nil where no policy will need one; or where none needs one yet and it cannot be had, which is told.
   /// - Throws: `StartError` where one is needed and cannot be had; the rules are in force by then.
   static func start(_ settings: Settings, _ bridge: BridgeSession?, reactor: Reactor) throws(StartError) -> GateLink? {
-    guard let bridge, GateAccount.isNeeded(settings, settings.policies) else { return nil }
-    if let fault = GateAccount.fault(settings) { throw StartError(fault) }
-    guard let account = GateAccount.account(settings) else { return nil }
+    guard let bridge, GateAccount.isWanted(settings) else { return nil }
+    do throws(StartError) {
+      return try begin(settings, bridge, reactor)
+    } catch {
+      guard !GateAccount.isNeeded(settings, settings.policies) else { throw error }
+      StandardError.write("sluice: no policy needs the gate yet, and there is none until a restart: \(error.reason)")
+      return nil
+    }
+  }
+
+  private static func begin(
+    _ settings: Settings, _ bridge: BridgeSession, _ reactor: Reactor
+  ) throws(StartError) -> GateLink {
+    let account: GateStart.Account
+    switch GateAccount.find(settings) {
+    case .success(let found): account = found
+    case .failure(let error): throw StartError(error.text)
+    }
     let link: GateLink
     do throws(SystemError) {
       let listeners = try listen(settings.firewall.gatePort).map { $0.release() }
@@ -35,6 +54,18 @@ enum GateSession {
   }
 
   private static func listen(_ port: UInt16) throws(SystemError) -> [GateListener] {
+    let deadline = MonotonicTime.now().adding(milliseconds: portPatience)
+    while true {
+      do throws(SystemError) {
+        return try listenNow(port)
+      } catch {
+        guard error.errno == EADDRINUSE, MonotonicTime.now() < deadline else { throw error }
+        usleep(portRhythm)
+      }
+    }
+  }
+
+  private static func listenNow(_ port: UInt16) throws(SystemError) -> [GateListener] {
     var listeners = [GateListener(try Sockets.listenTCP(SocketAddress(isV6: false, high: 0, low: 0, port: port)))]
     do throws(SystemError) {
       listeners.append(GateListener(try Sockets.listenTCP(SocketAddress(isV6: true, high: 0, low: 0, port: port))))

@@ -7,7 +7,7 @@ extension FirewallPlan {
   package init(_ settings: Settings, _ policies: [ServerPolicy]) {
     var indexes = FirewallIndexes()
     indexes.assign(policies)
-    indexes.gate = GateAccount.gate(settings, policies)
+    indexes.gate = GateAccount.gate(settings)
     self = indexes.plan(for: policies, settings)
   }
 }

@@ -362,14 +362,33 @@ struct PolicyChanges: ~Copyable {
     _ loaded: LoadedSettings, _ change: Change, _ moment: Moment, _ actions: inout [Action]
   ) -> Settings? {
     for diagnostic in loaded.diagnostics { actions.append(.tell(diagnostic.description)) }
+    let errors = loaded.diagnostics.filter { $0.severity == .error }.map(\.description)
     // A file that is being written may be empty for a moment: no policy at all is never what a reload means.
-    if let settings = loaded.settings, !settings.policies.isEmpty { return settings }
-    actions.append(.tell("sluice: reload refused; the policy in force stays"))
-    let errors = loaded.diagnostics.filter { $0.severity == .error }
-    actions.append(.recordRefused(errors: errors.count, members: change.members))
-    finishChange(
-      .unusable(errors.isEmpty ? ["no policy at all"] : errors.map(\.description)), nil, moment, &actions)
+    if let settings = loaded.settings, !settings.policies.isEmpty {
+      guard let fault = otherMode(settings) else { return settings }
+      actions.append(.tell("sluice: \(fault)"))
+      refuse([fault], change, moment, &actions)
+    } else {
+      refuse(errors.isEmpty ? ["no policy at all"] : errors, count: errors.count, change, moment, &actions)
+    }
     return nil
+  }
+
+  /// What entries mean that do not say it, `verify` above all, hangs on the mode: policies that were read for another one than is in
+  /// force are not what they say.
+  private func otherMode(_ read: Settings) -> String? {
+    let (mode, running) = (read.firewall.mode, inForce.settings.firewall.mode)
+    return mode == running
+      ? nil
+      : "firewall.mode is \(mode.rawValue) in the files, and \(running.rawValue) since sluice was started: start it anew"
+  }
+
+  private mutating func refuse(
+    _ faults: [String], count: Int = 1, _ change: Change, _ moment: Moment, _ actions: inout [Action]
+  ) {
+    actions.append(.tell("sluice: reload refused; the policy in force stays"))
+    actions.append(.recordRefused(errors: count, members: change.members))
+    finishChange(.unusable(faults), nil, moment, &actions)
   }
 
   // MARK: - The end of a change

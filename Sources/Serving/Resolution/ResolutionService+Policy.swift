@@ -110,7 +110,9 @@ extension ResolutionService {
   ) {
     if gate == nil, options.isManaged, proposed.snapshot.servers.contains(where: \.checksNames) {
       return completion(
-        .refused("verify: sni takes the gate, which is started with serve where its policies need it: start it anew"))
+        .refused(
+          "connections to names go through the gate (`verify: sni`, the default for 443/tcp), and this serve was started "
+            + "without one: start it anew"))
     }
     guard let bridge, let plan = proposed.plan, bridge.plan != plan || holdsOthers(beside: plan) else {
       return finishAdopting(proposed, members, completion)

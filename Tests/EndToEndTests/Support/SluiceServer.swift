@@ -78,7 +78,9 @@ final class SluiceServer {
       let shipped = ["sinkhole.zone", "special-use.zone"].map { "\(Machine.repository)/zones/\($0)" }
       text += "zones: [ \((shipped + settings.zones.keys.sorted()).joined(separator: ", ")) ]\n"
     }
-    try Data((text + settings.configuration).utf8).write(to: folder.appending(path: "sluice.yaml"))
+    text += settings.configuration
+    if let verify = settings.verify { text += "\nverify: \(verify)\n" }
+    try Data(text.utf8).write(to: folder.appending(path: "sluice.yaml"))
     try Data(settings.policies.utf8).write(to: policyFile)
     for (name, zone) in settings.zones {
       try Data(zone.utf8).write(to: folder.appending(path: name))

@@ -39,9 +39,13 @@ final class Testbed {
     upstream = try NameServer(
       records: settings.records, address: Self.upstreamAddress, in: internet, folder: folder)
     sluice = SluiceServer(settings, in: host, folder: folder)
-    for port in ["80", "443"] {
+    for port in settings.identity == nil ? ["80", "443"] : ["80"] {
       webServers.append(
         try RunningCommand(["busybox", "httpd", "-f", "-p", port, "-h", folder.path], in: internet, folder: folder))
+    }
+    if let identity = settings.identity {
+      let words = ["python3", "-c", Self.secureServer, "443", identity.certificate, identity.key]
+      webServers.append(try RunningCommand(words, in: internet, folder: folder))
     }
     try eventually("the client reaches the internet without Sluice") {
       try Socket.connects("45.11.0.66", 443, from: client) && Socket.connects("45.11.0.66", 80, from: client)
@@ -49,6 +53,23 @@ final class Testbed {
     }
     if settings.startsSluice { try sluice.start() }
   }
+
+  /// Answers each request with a page and the end, every connection for itself.
+  private static let secureServer = """
+    import socket, socketserver, ssl, sys
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2], sys.argv[3])
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            try:
+                with context.wrap_socket(self.request, server_side=True) as link:
+                    if link.recv(4096): link.sendall(b"HTTP/1.0 200 ok\\r\\n\\r\\nhello\\n")
+            except OSError:
+                pass
+    class Server(socketserver.ThreadingTCPServer):
+        address_family, allow_reuse_address, daemon_threads, request_queue_size = socket.AF_INET6, True, True, 128
+    Server(("::", int(sys.argv[1])), Handler).serve_forever()
+    """
 
   private static func connect(_ client: Namespace, _ host: Namespace, _ internet: Namespace) throws {
     try host.must("sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")

@@ -4,6 +4,11 @@ struct TestbedSettings {
   var records = Self.standardRecords
   /// Policy documents.
   var policies = Self.standardPolicies
+  /// What holds connections to names where no entry says it; nil is Sluice's own default. What listens in the testbed speaks no TLS
+  /// unless `identity` is given, and nearly all tests are about addresses.
+  var verify: String? = "address"
+  /// By which port 443 speaks TLS: files of a certificate and of its key.
+  var identity: (certificate: String, key: String)?
   /// Lines of the configuration after `listen`, `upstreams`, `policies`, `audit` and `control`.
   var configuration = "workers: 2\n"
   /// Where Sluice listens, as the configuration has it.

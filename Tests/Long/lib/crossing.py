@@ -53,6 +53,7 @@ upstreams: [ {self._text(self.upstream)} ]
 {forwards}policies: policies.yaml
 audit: {{ path: audit.jsonl, max-size: 1GiB }}
 firewall: {{ deadline: 2s }}
+verify: address
 control: control.sock
 user: root
 state: state

@@ -61,6 +61,7 @@ class Features:
     def __init__(self, executable, folder):
         self.executable = executable
         self.has_enclosure = self._understands(folder, "inbound: [ 8080/tcp ]\ndhcp: on\n", "state: state\n")
+        self.has_gate = self._understands(folder, "", "state: state\nverify: address\n")
 
     def _understands(self, folder, document, configuration):
         path = os.path.join(folder, "features")
@@ -373,6 +374,7 @@ audit: {{ path: audit.jsonl }}
 control: control.sock
 user: root
 {'state: state' if self.features.has_enclosure else ''}
+{'verify: address' if self.features.has_gate else ''}
 """)
 
     @property

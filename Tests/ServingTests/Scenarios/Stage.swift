@@ -229,7 +229,9 @@ final class Stage {
     let texts = upstreams.map { "\"udp://127.0.0.1:\($0.port)\"" }
     let general = texts.count - setting.forwards.count
     let zones = forwards.enumerated().map { "{ \($1), upstreams: [ \(texts[general + $0]) ] }" }
+    // Scenarios are of addresses: no gate is among what they play.
     return """
+      verify: address
       listen: [ 10.77.1.1:53 ]
       upstreams: [ \(texts.prefix(general).joined(separator: ", ")) ]
       forward: [ \(zones.joined(separator: ", ")) ]

@@ -96,7 +96,7 @@ let package = Package(
       ["CNetfilter", "CLinux", "LinuxIO", "IPNetwork", "EgressPolicy", "GrantLedger", "FirewallModel"]),
     layer("BridgeProcesses", ["CLinux", "LinuxIO", "HostNetwork", "FirewallModel"]),
     // What the gate judges connections by, which serve knows too.
-    layer("GateModel", ["DNSWire", "IPNetwork", "GrantLedger", "FirewallModel"]),
+    layer("GateModel", ["DNSWire", "IPNetwork", "EgressPolicy", "GrantLedger", "FirewallModel"]),
     // L5
     layer(
       "Transport",
@@ -116,7 +116,10 @@ let package = Package(
     // The processes through which connections go that have to say a name.
     layer(
       "Gate",
-      ["CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "GrantLedger", "FirewallModel", "GateModel"]),
+      [
+        "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "Sharing", "EgressPolicy", "GrantLedger", "FirewallModel",
+        "GateModel",
+      ]),
     layer("Settings", ["DNSWire", "IPNetwork", "EgressPolicy", "Yams"]),
     layer("AuditStore", ["CZstd", "CLinux", "LinuxIO", "IPNetwork", "AuditLog"]),
     layer(
@@ -211,7 +214,7 @@ let package = Package(
     // Started by the executable, which is the validator too.
     tests(of: "Validator", ["DNSWire", "LinuxIO", "Validation", "sluice"]),
     tests(of: "BridgeProcesses", ["FirewallModel", "LinuxIO"]),
-    tests(of: "GateModel", ["DNSWire", "FirewallModel", "GrantLedger", "IPNetwork"]),
+    tests(of: "GateModel", ["DNSWire", "EgressPolicy", "FirewallModel", "GrantLedger", "IPNetwork"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the bridge too.
     tests(

@@ -93,6 +93,9 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var echRefused: Self { Self(rawValue: 76) }
   @inlinable package static var unreachable: Self { Self(rawValue: 77) }
 
+  @inlinable package static var overMaxBytes: Self { Self(rawValue: 80) }
+  @inlinable package static var overMaxBytesPerHour: Self { Self(rawValue: 81) }
+
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
     /// A DNS query was decided: the record holds a wire name, and the event has a type and an rcode.
@@ -233,6 +236,10 @@ extension AuditCode {
     Row(.notTLS, .connection, "not-tls", "connection that has to say a name, and is no TLS", .block),
     Row(.echRefused, .connection, "ech-refused", "connection that may hide another name than it says", .block),
     Row(.unreachable, .connection, "unreachable", "host could not connect to the address", .block),
+    Row(.overMaxBytes, .connection, "over-max-bytes", "connection over its octets, and goes on", .observe),
+    Row(
+      .overMaxBytesPerHour, .connection, "over-max-bytes-per-hour",
+      "destination over its octets in an hour, and goes on", .observe),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -79,6 +79,15 @@ int64_t sluice_gate_receive(int fd, uint8_t *octets, uint64_t size) {
   }
 }
 
+int64_t sluice_gate_peek(int fd) {
+  uint8_t octet;
+  for (;;) {
+    ssize_t count = recv(fd, &octet, 1, MSG_DONTWAIT | MSG_PEEK);
+    if (count >= 0) return count;
+    if (errno != EINTR) return -errno;
+  }
+}
+
 int64_t sluice_gate_send(int fd, const uint8_t *octets, uint64_t size) {
   for (;;) {
     ssize_t count = send(fd, octets, size, MSG_DONTWAIT | MSG_NOSIGNAL);

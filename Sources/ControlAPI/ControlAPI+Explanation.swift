@@ -86,6 +86,9 @@ extension ControlAPI {
     package var cname: String?
     package var maxBytes: UInt64?
     package var maxBytesPerHour: UInt64?
+    /// What becomes of what goes beyond each: `audit` or `block`.
+    package var maxBytesExcess: String?
+    package var maxBytesPerHourExcess: String?
     /// Where a connection has to say the name: `443/tcp`.
     package var verifiedPorts: [String]?
     /// Whether one that may hide another name passes there: `allow` or `refuse`.
@@ -152,12 +155,14 @@ extension ControlAPI {
     package var name: String
     package var maxBytes: UInt64?
     package var maxBytesPerHour: UInt64?
+    package var maxBytesExcess: String?
+    package var maxBytesPerHourExcess: String?
 
-    package init(address: String, name: String, maxBytes: UInt64?, maxBytesPerHour: UInt64?) {
+    package init(address: String, of other: Explanation, named name: String) {
       self.address = address
       self.name = name
-      self.maxBytes = maxBytes
-      self.maxBytesPerHour = maxBytesPerHour
+      (maxBytes, maxBytesExcess) = (other.maxBytes, other.maxBytesExcess)
+      (maxBytesPerHour, maxBytesPerHourExcess) = (other.maxBytesPerHour, other.maxBytesPerHourExcess)
     }
   }
 }

@@ -38,6 +38,8 @@ extension ControlAPI {
     /// Of its entry, `FILE:LINE`.
     package var rule: String
     package var maxBytes: UInt64?
+    /// What becomes of what goes beyond it: `audit` or `block`.
+    package var maxBytesExcess: String?
     /// When its entry ends, as `ControlAPI.time`.
     package var until: String?
     /// What the server sent into it on any port, as the kernel counts it; nil where the kernel was not asked.

@@ -10,7 +10,10 @@ extension BridgeWorker {
       return
     }
     let isWhole = reader.drain { packet in
-      if let connection = writer.connection(of: packet) { untold.append(connection) }
+      guard var connection = writer.connection(of: packet) else { return }
+      // The kernel's log says nothing of it, and the connection may be gone: then the packet's own octets stand.
+      if connection.kind.isExcess, let sent = try? sentOctets(packet) { connection.length = UInt32(clamping: sent) }
+      untold.append(connection)
     }
     // How many the kernel left out shows in the books.
     if !isWhole { lostRefusals += 1 }
@@ -25,7 +28,9 @@ extension BridgeWorker {
     while told < untold.count {
       let part = Array(untold[told..<min(told + BridgeMessage.maximumRefusals, untold.count)])
       guard sendNotice(.refusals(part)) else { break }
-      for connection in part { books?.count(connection.book(in: plan), at: connection.time) }
+      for connection in part where connection.kind.isRefusal {
+        books?.count(connection.book(in: plan), at: connection.time)
+      }
       told += part.count
     }
     untold.removeFirst(told)
@@ -33,6 +38,12 @@ extension BridgeWorker {
     if sendNotice(.notice("refused connections left no event, too many at once: the counts of the minute have them")) {
       lostRefusals = 0
     }
+  }
+
+  /// What the sender of a packet sent over its connection; nil where there is none any more.
+  private func sentOctets(_ packet: RefusedPacket) throws(SystemError) -> UInt64? {
+    if connections == nil { connections = try ConnectionTable() }
+    return try connections?.sentOctets(packet)
   }
 
   // MARK: - Books
@@ -160,6 +171,8 @@ extension ElementWriter {
       switch words[2] {
       case "max-bytes": kind = .maxBytes
       case "max-bytes-per-hour": kind = .maxBytesPerHour
+      case "over-max-bytes" where words[1] != "host": kind = .overMaxBytes
+      case "over-max-bytes-per-hour" where words[1] != "host": kind = .overMaxBytesPerHour
       case "spoofed": kind = .spoofed
       case "unconnected" where words[1] != "host": kind = .unconnected
       case "unreachable" where words[1] != "host": kind = .unreachable

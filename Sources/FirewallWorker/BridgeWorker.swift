@@ -48,6 +48,8 @@ final class BridgeWorker {
   var lostRefusals = 0
   /// Refused connections that serve had no room for yet.
   var untold: [RefusedConnection] = []
+  /// Asked what connections sent; made when it is first needed.
+  var connections: ConnectionTable?
   var books: RefusalBooks?
   var bookTimes = BookTimes()
   private var parts: [UInt8] = []
@@ -245,10 +247,10 @@ final class BridgeWorker {
     installFault = fault.text
   }
 
-  /// A cap on connections needs the kernel to count their octets, whatever the host's setting was.
+  /// A cap needs the kernel to count the octets of connections, whatever the host's setting was: one of an hour for its events.
   private func countConnections(_ plan: FirewallPlan) {
     let hasCaps = plan.servers.contains { server in
-      server.caps.contains { $0.kind == .perConnection } || server.staticRules.contains { $0.maxBytes != nil }
+      !server.caps.isEmpty || server.staticRules.contains { $0.maxBytes != nil }
     }
     guard hasCaps else { return }
     let setting = "/proc/sys/net/netfilter/nf_conntrack_acct"

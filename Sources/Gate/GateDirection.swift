@@ -3,11 +3,17 @@ import LinuxIO
 /// What goes one way through a connection. A pipe is held only while octets are in it.
 struct GateDirection: ~Copyable {
   /// What was read here and goes before everything else.
-  var buffer: [UInt8] = []
+  private(set) var buffer: [UInt8] = []
   private var given = 0
   private var pipe: PassingPipe?
   /// Octets that were given away.
   private(set) var sent = 0
+  /// Octets that came in, given away or not.
+  private(set) var taken = 0
+  /// As many octets may still be taken.
+  var room = Int.max
+  /// There are more than may be taken.
+  private(set) var isBeyond = false
   private(set) var isEnded = false
   /// The other side was told of the end.
   private(set) var isFinished = false
@@ -16,6 +22,12 @@ struct GateDirection: ~Copyable {
   /// Whether more can be taken.
   var takesMore: Bool { !isEnded && !waitsForSink }
 
+  /// Takes octets that were read elsewhere.
+  mutating func append(_ octets: some Collection<UInt8>) {
+    buffer += octets
+    taken += octets.count
+  }
+
   /// Moves octets until there are none, or no room; false where either side failed.
   ///
   /// - Parameters:
@@ -23,6 +35,7 @@ struct GateDirection: ~Copyable {
   ///   - takes: false gives what is here, and takes nothing.
   mutating func pump(from source: Int32, to sink: Int32, rounds: Int, takes: Bool, _ gate: GateLoop) -> Bool {
     waitsForSink = false
+    isBeyond = false
     guard !isFinished else { return true }
     guard giveBuffer(to: sink) else { return false }
     for _ in 0..<rounds where !waitsForSink {
@@ -47,8 +60,22 @@ struct GateDirection: ~Copyable {
   }
 
   private mutating func fill(from source: Int32, _ gate: GateLoop) -> PassingSockets.Outcome {
+    guard room > 0 else { return lookBeyond(source) }
     if pipe == nil { pipe = gate.takePipe() }
-    return pipe?.fill(from: source) ?? .failed(0)
+    let outcome = pipe?.fill(from: source, limit: min(room, PassingPipe.size)) ?? .failed(0)
+    if case .octets(let count) = outcome {
+      taken += count
+      if room != .max { room -= count }
+    }
+    return outcome
+  }
+
+  /// Where nothing more may be taken: whether there is something.
+  private mutating func lookBeyond(_ source: Int32) -> PassingSockets.Outcome {
+    let outcome = PassingSockets.peek(source)
+    guard case .octets = outcome else { return outcome }
+    isBeyond = true
+    return .wouldWait
   }
 
   private mutating func giveBuffer(to sink: Int32) -> Bool {

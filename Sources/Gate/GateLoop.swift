@@ -28,6 +28,8 @@ final class GateLoop {
 
   let reactor: Reactor
   var table = GateTable()
+  /// What went to elements with a cap of an hour.
+  var hours = HourTotals()
   private let socket: Int32
   private let listeners: [Int32]
   private let life: LifeLine
@@ -36,7 +38,7 @@ final class GateLoop {
   private var waitsForRoom = false
   /// Until serve has told all that is known, connections wait to be accepted.
   private var isReady = false
-  private var isServed = true
+  private(set) var isServed = true
   private var networks: [(prefix: IPPrefix, server: UInt16)] = []
   private var connections: [UInt64: GatePassage] = [:]
   private var byElement: [GrantElement: Set<UInt64>] = [:]
@@ -118,7 +120,9 @@ final class GateLoop {
         if cuts { cut(holding.element, holding.name) }
       }
     case .evict(let elements): for element in elements { table.close(element) }
-    case .forget(let server): table.forget(server: server)
+    case .forget(let server):
+      table.forget(server: server)
+      hours.forget(server: server)
     case .ready: becomeReady()
     case .recorded(let connection, let isRecorded): connections[connection]?.recorded(isRecorded)
     case .hello, .received, .judged, .volumes: break
@@ -133,7 +137,9 @@ final class GateLoop {
       reactor.unregister(listener)
       close(listener)
     }
-    for passage in connections.values where !passage.isPassing { passage.reset() }
+    for passage in connections.values {
+      if passage.isPassing { passage.serveIsGone() } else { passage.reset() }
+    }
     stopIfDone()
   }
 
@@ -276,6 +282,7 @@ final class GateLoop {
         rest = rest.dropFirst(GateMessage.maximumElements)
       }
       table.sweep(now: reactor.now.nanoseconds)
+      hours.sweep(now: reactor.now.nanoseconds)
       if isServed { tellVolumes() }
     }
   }

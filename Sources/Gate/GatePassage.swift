@@ -1,4 +1,5 @@
 import DNSWire
+import EgressPolicy
 import GateModel
 import GrantLedger
 import IPNetwork
@@ -54,6 +55,11 @@ final class GatePassage {
   private var client: GateEnd
   private var server: GateEnd?
   private var up = GateDirection()
+  /// What of it is counted already.
+  private var counted = 0
+  private var meter: PassageMeter
+  /// Records that have to stand before it sends more.
+  private var awaitedRecords = 0
   private var down = GateDirection()
   private var timer: TimerID?
 
@@ -66,6 +72,7 @@ final class GatePassage {
     self.pending = pending
     self.gate = gate
     clientAddress = accepted.client
+    meter = PassageMeter([], at: element)
     client = GateEnd(accepted.release(), gate.reactor)
   }
 
@@ -83,7 +90,10 @@ final class GatePassage {
     client.onReady = { [unowned self] in clientReady($0) }
     guard client.watch(readable: true, writable: false) else { return reset() }
     // What is open to any connection needs no hello, and may wait for the server to speak.
-    if gate.table.isOpen(element, now: gate.reactor.now.nanoseconds) { open(recording: nil) }
+    guard gate.table.isOpen(element, now: now) else { return }
+    meter = PassageMeter(gate.table.caps(of: nil, at: element, now: now), at: element)
+    // Where all is used up not even a connection comes about.
+    if isWithin(1) { open(recording: nil) }
   }
 
   // MARK: - Judging
@@ -125,11 +135,13 @@ final class GatePassage {
   private func judge() {
     // Why it is none makes no difference.
     guard progress == .complete, let hello = try? ClientHello(reader.message) else { return refuse(.notTLS) }
-    let verdict = gate.table.judge(hello, to: element, now: gate.reactor.now.nanoseconds)
+    let verdict = gate.table.judge(hello, to: element, now: now)
     guard verdict == .verified else { return refuse(verdict, hello) }
     name = hello.name
+    meter = PassageMeter(gate.table.caps(of: name, at: element, now: now), at: element)
+    guard isWithin(reader.parts.message.count) else { return }
     withheld = Array(reader.parts.rest)
-    up.buffer = Array(reader.parts.message)
+    up.append(reader.parts.message)
     open(recording: hello)
   }
 
@@ -167,10 +179,21 @@ final class GatePassage {
   }
 
   func recorded(_ isRecorded: Bool) {
-    guard stage == .opening else { return }
     guard isRecorded else { return reset() }
-    self.isRecorded = true
-    proceed()
+    if stage == .opening {
+      self.isRecorded = true
+      proceed()
+    } else if awaitedRecords > 0 {
+      awaitedRecords -= 1
+      pump()
+    }
+  }
+
+  /// No record comes any more; the connection had one when it began.
+  func serveIsGone() {
+    guard awaitedRecords > 0 else { return }
+    awaitedRecords = 0
+    pump()
   }
 
   private func serverReady(_ events: ReadyEvents, _ hello: ClientHello?) {
@@ -216,7 +239,7 @@ final class GatePassage {
     case .end: answered(asksAgain: false)
     case .octets:
       let progress = reader.take(octets)
-      down.buffer += octets
+      down.append(octets)
       if progress != .incomplete { answered(asksAgain: reader.asksForAnotherHello) }
     }
     pump()
@@ -228,7 +251,7 @@ final class GatePassage {
     let waiting = withheld
     withheld = []
     guard asksAgain else {
-      up.buffer += waiting
+      up.append(waiting)
       return
     }
     wait(Self.patience) { [unowned self] in refuse(.mismatch) }
@@ -242,16 +265,16 @@ final class GatePassage {
   }
 
   private func progressed(_ progress: HandshakeReader.Progress) {
-    up.buffer += reader.takePassed()
+    up.append(reader.takePassed())
     guard progress != .incomplete else { return }
     guard progress == .complete, let hello = try? ClientHello(reader.message) else { return refuse(.notTLS) }
     // The same name: by what it resolved to, and by what the first one said.
-    let verdict = gate.table.judge(hello, to: element, now: gate.reactor.now.nanoseconds)
+    let verdict = gate.table.judge(hello, to: element, now: now)
     guard verdict != .mayHide, verdict != .nameMissing, hello.name == name else {
       return refuse(verdict == .verified ? .mismatch : verdict, hello)
     }
     cancelTimer()
-    up.buffer += reader.octets
+    up.append(reader.octets)
     reader = HandshakeReader(.secondClientHello)
     stage = .passes
   }
@@ -266,13 +289,16 @@ final class GatePassage {
 
   /// Moves what can be moved, and waits for what cannot.
   private func pump() {
-    guard let server, stage != .ended else { return }
-    let isWhole = stage == .passes
+    guard let server, stage != .ended, isWithin(up.taken - counted) else { return }
+    let isWhole = stage == .passes && awaitedRecords == 0
     let sent = up.sent
+    up.room = meter.room(gate.hours, now: now).map { Int(clamping: $0.octets) - (up.taken - counted) } ?? .max
     guard up.pump(from: client.socket, to: server.socket, rounds: Self.rounds, takes: isWhole, gate),
       down.pump(from: server.socket, to: client.socket, rounds: Self.rounds, takes: stage != .answer, gate)
     else { return reset() }
     if up.sent > sent { gate.count(up.sent - sent, to: element) }
+    countTaken()
+    if up.isBeyond, !isWithin(1) { return }
     if up.isFinished && down.isFinished { return end() }
     let takesHello = stage == .secondHello
     guard
@@ -280,6 +306,35 @@ final class GatePassage {
         readable: (isWhole && up.takesMore) || (takesHello && up.buffer.isEmpty), writable: down.waitsForSink),
       server.watch(readable: stage == .answer ? !down.isEnded : down.takesMore, writable: up.waitsForSink)
     else { return reset() }
+  }
+
+  // MARK: - Caps
+
+  private var now: UInt64 { gate.reactor.now.nanoseconds }
+
+  /// Whether it may send so many octets more; else it has ended with the record of that.
+  private func isWithin(_ octets: Int) -> Bool {
+    guard octets > 0, let room = meter.room(gate.hours, now: now), room.octets < octets else { return true }
+    tell(GateVerdict(beyond: room.kind, isCut: true))
+    reset()
+    return false
+  }
+
+  /// What came in is what it sends: told of before more is taken.
+  private func countTaken() {
+    guard !meter.isUnbounded, up.taken > counted else { return }
+    let beyond = meter.count(UInt64(up.taken - counted), &gate.hours, now: now)
+    counted = up.taken
+    for kind in beyond {
+      tell(GateVerdict(beyond: kind, isCut: false))
+      if gate.isServed { awaitedRecords += 1 }
+    }
+  }
+
+  private func tell(_ verdict: GateVerdict) {
+    var told = connection(verdict, ClientHello())
+    (told.said, told.length) = (name?.description ?? "", UInt32(clamping: meter.sent))
+    gate.say(.judged(connection: id, told))
   }
 
   // MARK: - Ends

@@ -1,4 +1,5 @@
 import DNSWire
+import EgressPolicy
 package import FirewallModel
 package import GrantLedger
 package import IPNetwork
@@ -11,7 +12,7 @@ package struct GatedConnection: Hashable, Sendable {
   package var clientPort: UInt16
   /// What it says, as text.
   package var said: String
-  /// Octets that it had sent by then.
+  /// Octets that it had sent by then; of a cap those of its payload that were passed on.
   package var length: UInt32
   /// Nanoseconds since 1970.
   package var time: UInt64
@@ -75,7 +76,7 @@ extension GateMessage {
   package static let maximumOctets = 65_536
   /// 20 octets each.
   package static let maximumNetworks = 3_000
-  /// 288 octets each at most.
+  /// 306 octets each at most.
   package static let maximumHoldings = 200
   /// 22 octets each, and with volumes 38.
   package static let maximumElements = 1_500
@@ -157,11 +158,11 @@ extension GateMessage {
     case 2:
       return .open(
         request: try reader.integer(),
-        try reader.list(width: 33) { reader throws(BridgeFormatError) in try reader.holding() })
+        try reader.list(width: 51) { reader throws(BridgeFormatError) in try reader.holding() })
     case 3:
       return .close(
         cuts: try reader.bool(),
-        try reader.list(width: 33) { reader throws(BridgeFormatError) in try reader.holding() })
+        try reader.list(width: 51) { reader throws(BridgeFormatError) in try reader.holding() })
     case 4:
       return .evict(try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     case 5: return .forget(server: try reader.integer())
@@ -188,6 +189,14 @@ extension OctetWriter {
     integer(holding.until)
     bool(holding.isChecked)
     bool(holding.allowsHiding)
+    bound(holding.limits.maxBytes)
+    bound(holding.limits.maxBytesPerHour)
+  }
+
+  /// 0 octets for none.
+  private mutating func bound(_ bound: ByteBound?) {
+    integer(bound?.bytes ?? 0)
+    bool(bound?.excess == .audit)
   }
 
   fileprivate mutating func gated(_ gated: GatedConnection, limit: Int) {
@@ -207,7 +216,14 @@ extension OctetReader {
     let wire = try bytes(Int(try integer(UInt8.self)))
     guard let name = Name(whole: wire) else { throw .field }
     return GateHolding(
-      element: element, name: name, until: try integer(), isChecked: try bool(), allowsHiding: try bool())
+      element: element, name: name, until: try integer(), isChecked: try bool(), allowsHiding: try bool(),
+      limits: ByteLimits(maxBytes: try bound(), maxBytesPerHour: try bound()))
+  }
+
+  private mutating func bound() throws(BridgeFormatError) -> ByteBound? {
+    let (bytes, isAudit) = (try integer(UInt64.self), try bool())
+    guard bytes > 0 || !isAudit else { throw .field }
+    return bytes == 0 ? nil : ByteBound(bytes, isAudit ? .audit : .block)
   }
 
   fileprivate mutating func gated(limit: Int) throws(BridgeFormatError) -> GatedConnection {

@@ -1,4 +1,5 @@
 package import DNSWire
+package import EgressPolicy
 package import GrantLedger
 package import IPNetwork
 
@@ -13,13 +14,19 @@ package struct GateHolding: Hashable, Sendable {
   package var isChecked: Bool
   /// Whether a connection that may hide another name passes.
   package var allowsHiding: Bool
+  /// What a connection for the name may send.
+  package var limits: ByteLimits
 
-  package init(element: GrantElement, name: Name, until: UInt64, isChecked: Bool, allowsHiding: Bool = false) {
+  package init(
+    element: GrantElement, name: Name, until: UInt64, isChecked: Bool, allowsHiding: Bool = false,
+    limits: ByteLimits = ByteLimits()
+  ) {
     self.element = element
     self.name = name
     self.until = until
     self.isChecked = isChecked
     self.allowsHiding = allowsHiding
+    self.limits = limits
   }
 }
 
@@ -35,6 +42,39 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   case mayHide = 5
   /// It says a right name, and the host could not connect to the address.
   case unreachable = 6
+  /// It passed, and has sent all that a cap allows: it is cut.
+  case overConnection = 7
+  case overHour = 8
+  /// It passed, and has sent more than is not told of; it goes on once that is recorded.
+  case toldConnection = 9
+  case toldHour = 10
+
+  /// Of a connection that is beyond a cap of a kind.
+  package init(beyond kind: ByteCap.Kind, isCut: Bool) {
+    self =
+      switch (kind, isCut) {
+      case (.perConnection, true): .overConnection
+      case (.perHour, true): .overHour
+      case (.perConnection, false): .toldConnection
+      case (.perHour, false): .toldHour
+      }
+  }
+
+  /// Whether it is refused for what it says, where names are expected.
+  package var isOfName: Bool {
+    switch self {
+    case .mismatch, .nameMissing, .notTLS, .mayHide: true
+    case .verified, .unreachable, .overConnection, .overHour, .toldConnection, .toldHour: false
+    }
+  }
+
+  /// Whether the connection waits for its record.
+  package var waits: Bool {
+    switch self {
+    case .verified, .toldConnection, .toldHour: true
+    case .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour: false
+    }
+  }
 }
 
 /// Which connections pass: the names that each server resolved to an address, and whose time is not over.
@@ -43,6 +83,7 @@ package struct GateTable: Sendable {
     var until: UInt64
     var isChecked: Bool
     var allowsHiding: Bool
+    var limits: ByteLimits
   }
 
   private var names: [GrantElement: [Name: Entry]] = [:]
@@ -65,7 +106,8 @@ package struct GateTable: Sendable {
 
   /// A name stands for an address, until the time that was said last.
   package mutating func open(_ holding: GateHolding) {
-    let entry = Entry(until: holding.until, isChecked: holding.isChecked, allowsHiding: holding.allowsHiding)
+    let entry = Entry(
+      until: holding.until, isChecked: holding.isChecked, allowsHiding: holding.allowsHiding, limits: holding.limits)
     names[holding.element, default: [:]][holding.name] = entry
   }
 
@@ -95,6 +137,14 @@ package struct GateTable: Sendable {
   /// Whether the address alone suffices.
   package func isOpen(_ element: GrantElement, now: UInt64) -> Bool {
     entries(at: element).contains { entries in entries.values.contains { !$0.isChecked && $0.until > now } }
+  }
+
+  /// The caps of a connection to an element: those of the name that it says, or where it passes unread those of every name.
+  package func caps(of name: Name?, at element: GrantElement, now: UInt64) -> [ByteCap] {
+    let live = entries(at: element).flatMap { entries in
+      entries.filter { $0.value.until > now && (name == nil || $0.key == name) }.values
+    }
+    return Set(live.flatMap(\.limits.caps)).sorted()
   }
 
   /// Whether a connection to an element passes by what it says.

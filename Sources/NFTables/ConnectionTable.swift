@@ -178,6 +178,59 @@ package final class ConnectionTable {
     return IPAddress(octets: octets.span)
   }
 
+  /// What the sender of a packet sent over its connection so far, by the kernel's count; nil where there is no such connection,
+  /// or it is not counted.
+  package func sentOctets(_ packet: RefusedPacket) throws(SystemError) -> UInt64? {
+    // What has no ports is named otherwise.
+    guard packet.sourcePort != 0, packet.port != 0 else { return nil }
+    let tuple = Self.tuple(packet)
+    var sent: UInt64?
+    do {
+      try unsafe socket.exchange(
+        type: Self.type(IPCTNL_MSG_CT_GET), family: packet.source.family == .v4 ? UInt8(AF_INET) : UInt8(AF_INET6),
+        flags: 0, { unsafe putAttribute(tuple, CTA_TUPLE_ORIG.rawValue | Self.nested, into: $0) },
+        { message in
+          let attributes = unsafe NetlinkAttributes(of: message)
+          // The kernel finds a connection by either of its directions, and tells of it from its beginning.
+          let counters = Self.begins(attributes, with: packet) ? CTA_COUNTERS_ORIG : CTA_COUNTERS_REPLY
+          sent = attributes.nested(Int(counters.rawValue))?.number(Int(CTA_COUNTERS_BYTES.rawValue))
+        })
+      return sent
+    } catch  where error.errno == ENOENT {
+      return nil
+    }
+  }
+
+  /// Whether who sent a packet made the connection.
+  private static func begins(_ attributes: NetlinkAttributes, with packet: RefusedPacket) -> Bool {
+    let tuple = attributes.nested(Int(CTA_TUPLE_ORIG.rawValue))
+    let source = tuple?.nested(Int(CTA_TUPLE_IP.rawValue)).flatMap { address($0, CTA_IP_V4_SRC, CTA_IP_V6_SRC) }
+    let port: UInt16? = tuple?.nested(Int(CTA_TUPLE_PROTO.rawValue))?.number(Int(CTA_PROTO_SRC_PORT.rawValue))
+    return source == packet.source && port == packet.sourcePort
+  }
+
+  /// A packet's addresses, protocol and ports as the kernel names a connection.
+  private static func tuple(_ packet: RefusedPacket) -> [UInt8] {
+    let isV4 = packet.source.family == .v4
+    let (source, destination) = isV4 ? (CTA_IP_V4_SRC, CTA_IP_V4_DST) : (CTA_IP_V6_SRC, CTA_IP_V6_DST)
+    let addresses =
+      attribute(source.rawValue, packet.source.octets) + attribute(destination.rawValue, packet.destination.octets)
+    let ports =
+      attribute(CTA_PROTO_NUM.rawValue, [packet.transport])
+      + attribute(CTA_PROTO_SRC_PORT.rawValue, octets(packet.sourcePort))
+      + attribute(CTA_PROTO_DST_PORT.rawValue, octets(packet.port))
+    return attribute(CTA_TUPLE_IP.rawValue | nested, addresses) + attribute(CTA_TUPLE_PROTO.rawValue | nested, ports)
+  }
+
+  /// An attribute inside another one: length and type in the host's order, padded to four octets.
+  private static func attribute(_ type: UInt32, _ payload: [UInt8]) -> [UInt8] {
+    let header = [UInt16(payload.count + 4), UInt16(truncatingIfNeeded: type)].flatMap { octets($0.bigEndian) }
+    return header + payload + Array(repeating: 0, count: (4 - payload.count % 4) % 4)
+  }
+
+  /// The higher one first.
+  private static func octets(_ number: UInt16) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 0xFF)] }
+
   /// False when it is gone already.
   private func delete(_ flow: Flow) throws(SystemError) -> Bool {
     do {

@@ -5,14 +5,13 @@ import IPNetwork
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
   private static let documentKeys = [
-    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "dnssec", "egress",
+    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "limits", "dnssec",
+    "egress",
   ]
   private static let entryKeys = [
-    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "until", "cname", "verify", "ech",
-    "dnssec",
+    "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "on-excess", "until", "cname",
+    "verify", "ech", "dnssec",
   ]
-  /// Less would cut a TLS handshake; more is no cap.
-  private static let caps = (1 << 10)...(1 << 40)
 
   private(set) var findings = FieldReader()
   /// What the configuration admits for documents that say nothing of it.
@@ -24,6 +23,9 @@ struct PolicyReader {
   private let inheritedChecks: NameCheckDefaults
   /// What the document that is read holds connections to, where an entry says nothing of it.
   private var nameChecks: NameCheckDefaults
+  private let inheritedLimits: ByteLimits
+  /// What the document that is read bounds, where an entry says nothing of it.
+  private var limits: ByteLimits
   /// What the configuration asks of signatures for documents that say nothing of it.
   private let inheritedMode: ValidationMode
   /// What the document that is read asks for entries that say nothing of it.
@@ -31,11 +33,13 @@ struct PolicyReader {
 
   init(
     privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, nameChecks: NameCheckDefaults = NameCheckDefaults(),
-    dnssec: ValidationMode = .off
+    limits: ByteLimits = ByteLimits(), dnssec: ValidationMode = .off
   ) {
     inherited = (privatePrefixes, cname)
     inheritedChecks = nameChecks
     self.nameChecks = nameChecks
+    inheritedLimits = limits
+    self.limits = limits
     inheritedMode = dnssec
   }
 
@@ -51,6 +55,7 @@ struct PolicyReader {
     privatePrefixes = fields["private"].map { documentPrefixes($0) } ?? inherited.privatePrefixes
     cname = fields["cname"].flatMap { findings.chains($0) } ?? inherited.cname
     nameChecks = findings.nameChecks(fields, inheritedChecks)
+    limits = fields["limits"].map { findings.limits($0, inheritedLimits) } ?? inheritedLimits
     dnssec = fields["dnssec"].flatMap { findings.word($0, ValidationMode.allCases) } ?? inheritedMode
     var rules = RuleList()
     var prefixes: [StaticPrefixRule] = []
@@ -64,8 +69,8 @@ struct PolicyReader {
     guard let name else { return nil }
     return ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, dnssec: dnssec,
-      location: fields["server"]?.location ?? node.location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, limits: limits,
+      dnssec: dnssec, location: fields["server"]?.location ?? node.location)
   }
 
   /// The rule of one entry of an egress list; none when anything about it is wrong.
@@ -131,8 +136,8 @@ struct PolicyReader {
           nameChecks.verification == .sni ? NameCheck(of: .https, isWritten: false, hiding: nameChecks.hiding) : nil
         rules.append(
           EgressRule(
-            pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, dnssec: dnssec, check: check,
-            location: entry.location))
+            pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, maxBytes: limits.maxBytes,
+            maxBytesPerHour: limits.maxBytesPerHour, dnssec: dnssec, check: check, location: entry.location))
       }
       return
     }
@@ -145,7 +150,7 @@ struct PolicyReader {
     let types = fields["types"].map { self.types($0) } ?? EgressRule.defaultTypes
     let privatePrefixes = fields["private"].map { findings.prefixes($0) } ?? self.privatePrefixes
     let cname = fields["cname"].flatMap { findings.chains($0) } ?? self.cname
-    let maxBytes = fields["max-bytes"].flatMap { cap($0) }
+    let limits = findings.limits(fields, self.limits)
     let until = fields["until"].flatMap { findings.time($0) }
     let dnssec = fields["dnssec"].flatMap { findings.word($0, ValidationMode.allCases) } ?? self.dnssec
     switch (fields["host"], fields["cidr"]) {
@@ -156,8 +161,8 @@ struct PolicyReader {
       rules.append(
         EgressRule(
           pattern: pattern, ports: open, types: types,
-          privatePrefixes: privatePrefixes, cname: cname, maxBytes: maxBytes,
-          maxBytesPerHour: fields["max-bytes-per-hour"].flatMap { cap($0) }, dnssec: dnssec, until: until, check: check,
+          privatePrefixes: privatePrefixes, cname: cname, maxBytes: limits.maxBytes,
+          maxBytesPerHour: limits.maxBytesPerHour, dnssec: dnssec, until: until, check: check,
           location: entry.location))
     case (nil, let cidr?):
       for key in ["types", "private", "cname", "max-bytes-per-hour", "verify", "ech", "dnssec"] {
@@ -166,7 +171,8 @@ struct PolicyReader {
       }
       guard let prefix = prefix(cidr), let ports else { return }
       prefixes.append(
-        StaticPrefixRule(prefix: prefix, ports: ports, maxBytes: maxBytes, until: until, location: entry.location))
+        StaticPrefixRule(
+          prefix: prefix, ports: ports, maxBytes: limits.maxBytes, until: until, location: entry.location))
     case (.some, .some):
       findings.error("an entry has both 'host' and 'cidr', expected one of them", at: entry.location)
     case (nil, nil):
@@ -230,10 +236,6 @@ struct PolicyReader {
       return nil
     }
     return findings.prefix(cidr)
-  }
-
-  private mutating func cap(_ node: YAMLNode) -> UInt64? {
-    findings.octets(node, in: Self.caps).map { UInt64($0) }
   }
 
   private mutating func pattern(_ node: YAMLNode) -> NamePattern? {

@@ -24,6 +24,8 @@ package struct Settings: Sendable {
   package var cname: ChainPolicy?
   /// What entries of policies that say nothing of it hold connections to.
   package var nameChecks = NameCheckDefaults()
+  /// What entries of policies that say nothing of it are bounded by.
+  package var limits = ByteLimits()
   /// What entries of policies that say nothing of it ask of signatures; nil where it is not said either.
   package var dnssec: ValidationMode?
   /// The files with the keys that signatures are traced to; without one nothing can be validated.

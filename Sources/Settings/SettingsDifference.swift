@@ -43,6 +43,7 @@ extension Settings {
       ("permits.ports", [permits.ports.rawValue]), ("private", privatePrefixes?.map(\.description) ?? []),
       ("cname", cname.map { [$0.rawValue] } ?? []), ("forward", forwards.map(\.text)),
       ("verify", [nameChecks.verification.rawValue]), ("ech", [nameChecks.hiding.rawValue]),
+      ("limits", limits.texts),
       ("dnssec", dnssec.map { [$0.rawValue] } ?? []),
     ]
   }
@@ -71,6 +72,14 @@ extension Settings {
   fileprivate static func time(_ seconds: Int?) -> String {
     guard let seconds, seconds > 0 else { return seconds == nil ? "off" : "0s" }
     return Quantity.duration(seconds * 1000)
+  }
+}
+
+extension ByteLimits {
+  fileprivate var texts: [String] {
+    [("max-bytes", maxBytes), ("max-bytes-per-hour", maxBytesPerHour)].compactMap { key, bound in
+      bound.map { "\(key) \(OctetCount.text($0.bytes)) \($0.excess.rawValue)" }
+    }
   }
 }
 

@@ -7,7 +7,7 @@ struct SettingsReader {
   static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
     "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private", "cname",
-    "serve-stale", "verify", "ech", "dnssec", "trust-anchors",
+    "serve-stale", "verify", "ech", "limits", "dnssec", "trust-anchors",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -24,6 +24,7 @@ struct SettingsReader {
   private var privatePrefixes: [IPPrefix]?
   private var cname: ChainPolicy?
   private var nameChecks = NameCheckDefaults()
+  private var limits = ByteLimits()
   /// What documents ask of signatures that say nothing of it.
   private var dnssec: ValidationMode?
   /// Folders that are named as a whole.
@@ -45,6 +46,7 @@ struct SettingsReader {
     var firewall = FirewallSettings()
     if let node = fields["firewall"] { findings.read(node, into: &firewall) }
     nameChecks = findings.nameChecks(fields, Self.nameChecks(in: firewall.mode))
+    if let node = fields["limits"] { limits = findings.limits(node, limits) }
     if let node = fields["dnssec"] { dnssec = findings.word(node, ValidationMode.allCases) }
     var settings = Settings(
       listen: listen.map(\.address), workers: ProcessInfo.processInfo.activeProcessorCount.clamped(to: 1...256),
@@ -54,7 +56,7 @@ struct SettingsReader {
       control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
       policies: policies(fields["policies"], in: root))
     (settings.privatePrefixes, settings.cname, settings.nameChecks) = (privatePrefixes, cname, nameChecks)
-    settings.dnssec = dnssec
+    (settings.limits, settings.dnssec) = (limits, dnssec)
     if let node = fields["trust-anchors"] { settings.trustAnchors = findings.trustAnchors(node, in: path) }
     requireAnchors(settings, at: fields["dnssec"] ?? root)
     settings.forwards = forwards(fields["forward"], listen: settings.listen)
@@ -66,7 +68,7 @@ struct SettingsReader {
       settings.unknownClients = findings.word(node, [.nxdomain, .refused, .drop]) ?? .nxdomain
     }
     if settings.firewall.mode != .managed {
-      refuseCaps(settings.policies, settings.firewall.mode)
+      refuseCaps(settings.policies, settings.firewall.mode, at: fields["limits"])
       refuseChecks(settings.policies, settings.firewall.mode)
       sayWhatNeedsManaged(
         settings.policies, settings.firewall.mode, at: fields["firewall"] ?? root, release: fields["release"])
@@ -319,11 +321,18 @@ extension SettingsReader {
   }
 
   /// Only the rules of a managed table can count octets.
-  private mutating func refuseCaps(_ policies: [ServerPolicy], _ mode: FirewallSettings.Mode) {
+  private mutating func refuseCaps(
+    _ policies: [ServerPolicy], _ mode: FirewallSettings.Mode, at node: YAMLNode?
+  ) {
     let expected = "expected firewall mode managed (it is \(mode.rawValue)): only its rules count octets"
+    if limits != ByteLimits(), let node { findings.error("limits cannot be enforced, \(expected)", at: node.location) }
     for policy in policies {
+      // What entries have of their document, or it of the configuration, is told once.
+      if policy.limits != limits {
+        findings.error("limits of server \(policy.name) cannot be enforced, \(expected)", at: policy.location)
+      }
       if !policy.connectionCaps.isEmpty || !policy.hourCaps.isEmpty {
-        for rule in policy.rules where rule.maxBytes != nil || rule.maxBytesPerHour != nil {
+        for rule in policy.rules where rule.limits != policy.limits && rule.limits != ByteLimits() {
           let key = rule.maxBytes != nil ? "max-bytes" : "max-bytes-per-hour"
           findings.error("\(key) of \(rule.pattern) cannot be enforced, \(expected)", at: rule.location)
         }
@@ -334,7 +343,7 @@ extension SettingsReader {
             "cidr \(rule.prefix) opens nothing in firewall mode sets: such rules are yours to write", at: rule.location)
         }
       }
-      for rule in policy.prefixes where rule.maxBytes != nil {
+      for rule in policy.prefixes where rule.maxBytes != nil && rule.maxBytes != policy.limits.maxBytes {
         findings.error("max-bytes of \(rule.prefix) cannot be enforced, \(expected)", at: rule.location)
       }
     }
@@ -373,7 +382,8 @@ extension SettingsReader {
       let octets = try ConfigFiles.read(file)
       let tree = try YAMLReader.read(octets, name: file)
       var reader = PolicyReader(
-        privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow, nameChecks: nameChecks, dnssec: dnssec ?? .off)
+        privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow, nameChecks: nameChecks, limits: limits,
+        dnssec: dnssec ?? .off)
       let policies = tree.documents.compactMap { reader.document($0) }
       findings.add(reader.findings.diagnostics)
       if tree.documents.isEmpty {

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct LimitTests {
   private func rule(
-    _ pattern: String, ports: PortSet = .https, max: UInt64? = nil, hour: UInt64? = nil, until: UInt64? = nil,
+    _ pattern: String, ports: PortSet = .https, max: ByteBound? = nil, hour: ByteBound? = nil, until: UInt64? = nil,
     line: Int = 1
   ) throws -> EgressRule {
     EgressRule(
@@ -14,7 +14,7 @@ import Testing
       location: location(line))
   }
 
-  private func prefix(max: UInt64? = nil, until: UInt64? = nil) throws -> StaticPrefixRule {
+  private func prefix(max: ByteBound? = nil, until: UInt64? = nil) throws -> StaticPrefixRule {
     StaticPrefixRule(prefix: try IPPrefix.parse("198.51.100.0/24"), maxBytes: max, until: until, location: location(9))
   }
 
@@ -32,12 +32,15 @@ import Testing
       try server(rules: [
         try rule("a.example.com", max: 10, hour: nil, until: 5), try rule("a.example.com", max: 7, hour: 9, until: 8),
         try rule("b.example.com", until: 5), try rule("b.example.com", max: 4),
+        try rule("c.example.com", max: 9), try rule("c.example.com", max: ByteBound(4, .audit)),
       ])
     ])
     let first = snapshot.rule(server: 0, index: 0)
     #expect(first.maxBytes == 7 && first.maxBytesPerHour == 9 && first.until == 8)
     let second = snapshot.rule(server: 0, index: 2)
     #expect(second.maxBytes == 4 && second.maxBytesPerHour == nil && second.until == nil)
+    // Neither bound is undone: what one refuses is refused, and no later than the other tells.
+    #expect(snapshot.rule(server: 0, index: 4).maxBytes == 4)
   }
 
   @Test("a rule is in force before its end, and not from then on")
@@ -70,7 +73,7 @@ import Testing
     #expect(try server(["a.example.com"]).nextEnd(after: 0) == nil)
   }
 
-  @Test("the caps of a server are distinct and ascending")
+  @Test("the caps of a server are distinct and ascending, what only tells before what refuses")
   func caps() throws {
     let policy = try server(
       rules: [
@@ -78,6 +81,10 @@ import Testing
         try rule("c.example.com", max: 9),
       ], prefixes: [try prefix(max: 77)])
     #expect(policy.connectionCaps == [2, 9] && policy.hourCaps == [3])
+    let told = try server(rules: [
+      try rule("a.example.com", max: 2), try rule("b.example.com", max: ByteBound(9, .audit)),
+    ])
+    #expect(told.byteCaps.map(\.bytes) == [9, 2] && policy.byteCaps.map(\.bytes) == [2, 9, 3])
   }
 
   @Test("every limit changes the fingerprint, the end of a merged entry too")
@@ -88,7 +95,7 @@ import Testing
     let prints = [
       try print([try rule("a.example.com")]), try print([try rule("a.example.com", max: 5)]),
       try print([try rule("a.example.com", hour: 5)]), try print([try rule("a.example.com", until: 5)]),
-      try print([try rule("a.example.com", max: 6)]),
+      try print([try rule("a.example.com", max: 6)]), try print([try rule("a.example.com", max: ByteBound(6, .audit))]),
       try print([try rule("a.example.com"), try rule("a.example.com", until: 5)]),
       try print([try rule("a.example.com"), try rule("a.example.com", until: 6)]),
       try print([], [try prefix()]), try print([], [try prefix(max: 5)]), try print([], [try prefix(until: 5)]),
@@ -116,9 +123,10 @@ import Testing
   @Test("fifteen distinct caps are a server's most, counted over both kinds")
   func tooMany() throws {
     let fifteen = try (0..<29).map { number in
-      try rule(
-        "n\(number).example.com", max: number % 2 == 0 ? UInt64(number / 4) : nil,
-        hour: number % 2 == 1 ? UInt64(number / 4) : nil, line: number)
+      let bound = ByteBound(UInt64(number / 4))
+      return number % 2 == 0
+        ? try rule("n\(number).example.com", max: bound, line: number)
+        : try rule("n\(number).example.com", hour: bound, line: number)
     }
     #expect(PolicyLinter.check([try server(rules: fifteen)]) == [])
     let more =

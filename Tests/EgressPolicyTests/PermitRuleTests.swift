@@ -45,18 +45,18 @@ struct PermitRuleTests {
     }
   }
 
-  @Test(
-    "what a permit opens has to say its name where the document wants that, and by its address where the server has caps"
-  )
+  @Test("what a permit opens has to say its name where the document wants that, and is bounded as its entries are")
   func checks() throws {
     let location = SourceLocation(file: "policy.yaml", line: 1, column: 1)
-    for (maxBytes, isChecked) in [(nil, true), (65_536, false)] as [(UInt64?, Bool)] {
-      let capped = EgressRule(pattern: try NamePattern("capped.example.com"), maxBytes: maxBytes, location: location)
+    for limits in [ByteLimits(), ByteLimits(maxBytes: ByteBound(65_536, .audit), maxBytesPerHour: 9_999)] {
+      let free = EgressRule(pattern: try NamePattern("free.example.com"), location: location)
       let policy = ServerPolicy(
-        name: try ServerName("mcp"), networks: [], rules: RuleList([capped]),
-        nameChecks: NameCheckDefaults(verification: .sni), location: location)
+        name: try ServerName("mcp"), networks: [], rules: RuleList([free]),
+        nameChecks: NameCheckDefaults(verification: .sni), limits: limits, location: location)
       let rule = try #require(try decisive("new.example.com", policy, [try permit("new.example.com")]))
-      #expect((rule.check != nil) == isChecked)
+      #expect(rule.check != nil && rule.limits == limits)
+      // A name never gets less than its entry gives it.
+      #expect(try decisive("free.example.com", policy, [try permit("free.example.com")])?.limits == ByteLimits())
     }
   }
 

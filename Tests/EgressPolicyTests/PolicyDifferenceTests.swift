@@ -75,6 +75,9 @@ struct PolicyDifferenceTests {
       try told(EgressRule(pattern: pattern, maxBytes: 262_144, maxBytesPerHour: 2000, location: place))
         == ["db.example.com: max-bytes: none -> 256KiB", "db.example.com: max-bytes-per-hour: none -> 2000B"])
     #expect(
+      try told(EgressRule(pattern: pattern, maxBytes: ByteBound(262_144, .audit), location: place))
+        == ["db.example.com: max-bytes: none -> 256KiB, audit"])
+    #expect(
       try told(EgressRule(pattern: pattern, until: 1_798_740_000, location: place))
         == ["db.example.com: until: none -> 2026-12-31T18:00:00Z"])
     #expect(

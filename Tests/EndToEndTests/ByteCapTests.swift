@@ -17,6 +17,8 @@ extension EndToEnd {
           max-bytes-per-hour: 256KiB
         - host: www.vendor.net
           ports: [ 9000/tcp ]
+          max-bytes: 256KiB
+          on-excess: audit
 
       """
 
@@ -39,6 +41,9 @@ extension EndToEnd {
         }
         let event = try bed.sluice.event(of: "api.github.com", decision: "block")
         #expect(event["code"] as? String == "max-bytes" && event["address"] as? String == address)
+        // What the connection sent, and not the packet that met the cap.
+        let sent = try #require(event["payload_size"] as? Int)
+        #expect((262_144...1 << 21).contains(sent), "\(sent)")
       }
     }
 
@@ -82,11 +87,14 @@ extension EndToEnd {
         try eventually("the bound is back") {
           try bed.nft("list set inet sluice github-mcp-4/hour-262144").contains("45.11.0.11")
         }
-        // What has no cap is not bounded.
+        // A cap that audits bounds nothing, and tells.
         let before = sink.received
         #expect(try bed.dig("www.vendor.net", "A").status == "NOERROR")
         try sink.upload(to: "45.11.0.12", octets: 1 << 20, from: bed.client)
         #expect(sink.received - before == 1 << 20)
+        let event = try bed.sluice.event(of: "www.vendor.net", decision: "observe")
+        #expect(event["code"] as? String == "over-max-bytes" && event["count"] as? Int == 1)
+        #expect(try #require(event["payload_size"] as? Int) > 262_144)
       }
     }
   }

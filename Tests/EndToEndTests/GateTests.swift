@@ -15,6 +15,8 @@ extension EndToEnd {
         - { host: www.vendor.net, ports: [ 80/tcp ] }
         - { host: plain.github.com, verify: address }
         - { host: closed.github.com, ports: [ 8444/tcp ], verify: sni }
+        - { host: capped.github.com, ports: [ 8443/tcp ], verify: sni, max-bytes: 64KiB }
+        - { host: audited.github.com, ports: [ 8443/tcp ], verify: sni, max-bytes: 64KiB, on-excess: audit }
       ---
       server: other-mcp
       networks: [ 10.77.1.200/32 ]
@@ -35,6 +37,8 @@ extension EndToEnd {
         other.github.com. IN A 45.11.0.10
         plain.github.com. IN A 45.11.0.11
         closed.github.com. IN A 45.11.0.10
+        capped.github.com. IN A 45.11.0.12
+        audited.github.com. IN A 45.11.0.12
 
         """
       try Testbed.run(settings) { (bed: Testbed) throws in
@@ -144,6 +148,25 @@ extension EndToEnd {
         try eventually("what passed unread is cut") { !unread.isRunning }
         #expect(try !gets("anything.example", at: "45.11.0.11", from: bed))
         #expect(try gets("uploads.github.com", at: "45.11.0.11", from: bed))
+      }
+    }
+
+    @Test("send their cap of payload and are cut, or are told of and go on, each by the name that it says")
+    func caps() throws {
+      try run { (bed: Testbed) throws in
+        let body = bed.folder + "/body"
+        try Data(count: 100_000).write(to: URL(fileURLWithPath: body))
+        for name in ["capped.github.com", "audited.github.com"] {
+          #expect(try bed.dig(name, "A").status == "NOERROR")
+          #expect(try gets(name, at: "45.11.0.12", from: bed))
+          _ = try gets(name, at: "45.11.0.12", "--http1.1", "-H", "Expect:", "--data-binary", "@\(body)", from: bed)
+        }
+        let cut = try bed.sluice.event(of: "capped.github.com", decision: "block")
+        #expect(cut["code"] as? String == "max-bytes" && cut["payload_size"] as? Int == 65_536)
+        let told = try bed.sluice.event(of: "audited.github.com", decision: "observe")
+        #expect(told["code"] as? String == "over-max-bytes" && told["count"] as? Int == 1)
+        #expect((65_537...110_000).contains(try #require(told["payload_size"] as? Int)))
+        #expect(try bed.sluice.events().allSatisfy { $0["code"] as? String != "max-bytes" || $0["count"] as? Int == 1 })
       }
     }
 

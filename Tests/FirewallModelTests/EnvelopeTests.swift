@@ -125,6 +125,7 @@ struct EnvelopeTests {
     ("every port of a prefix", { $0.servers[0].staticRules[0].ports = [] }),
     ("no bound of a prefix", { $0.servers[0].staticRules[0].maxBytes = nil }),
     ("a higher bound of a prefix", { $0.servers[0].staticRules[0].maxBytes = 1_001 }),
+    ("a bound of a prefix that only tells", { $0.servers[0].staticRules[0].maxBytes = ByteBound(10, .audit) }),
   ]
 
   @Test("a plan that goes beyond the files in any one thing is refused", arguments: excesses.indices)

@@ -158,6 +158,8 @@ import Testing
       #expect(SetName(name.text) == name)
     }
     #expect(SetName("a-4/max-5")?.cap == ByteCap(kind: .perConnection, bytes: 5))
+    #expect(SetName("a-4/audit-5")?.cap == ByteCap(kind: .perConnection, bytes: 5, excess: .audit))
+    #expect(SetName("a-6/audithour-5")?.cap == ByteCap(kind: .perHour, bytes: 5, excess: .audit))
     for text in [
       "clients-4", "servers-6", "x", "x-5", "-4", "a b-4", "a-4/max-5/x", "a-4/max-0", "a-4/max-05", "a-4/max-5-6",
       "a-4/max", "a-4/", "a-4/min-5",

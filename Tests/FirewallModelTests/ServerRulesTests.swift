@@ -44,6 +44,28 @@ struct ServerRulesTests {
     }
   }
 
+  @Test("what goes beyond a bound that audits is told once for each connection, and goes on as if there were none")
+  func audited() throws {
+    let prefix = try #require(IPPrefix("198.51.100.0/24"))
+    let rules = try rules(
+      server(
+        caps: [
+          .init(kind: .perConnection, bytes: 1_000, excess: .audit),
+          .init(kind: .perHour, bytes: 5_000, excess: .audit),
+        ], staticRules: [.init(prefix: prefix, ports: [], maxBytes: ByteBound(7, .audit))]))
+    let key = "ip daddr . meta l4proto . th dport"
+    for rule in [
+      "ct original bytes > 1000 \(key) @s-4/audit-1000 ct label ! 57 jump s/over-max-bytes",
+      "\(key) @s-4/audithour-5000 ct label ! 58 jump s/over-max-bytes-per-hour",
+      "ip daddr & 255.255.255.0 == 198.51.100.0 ct original bytes > 7 ct label ! 57 jump s/over-max-bytes",
+      "ct label 56 ct original bytes > 1000 ct label ! 57 jump s/over-max-bytes",
+      "ct direction reply ct reply bytes > 1000 ct label ! 57 jump s/over-max-bytes",
+    ] {
+      #expect(rules.contains(Substring(rule)), "\(rule)")
+    }
+    #expect(!rules.contains { $0.contains("goto s/max-bytes") || $0.contains("untracked goto") })
+  }
+
   @Test("what a helper of the kernel expects, and what is not tracked, meets the open sets, bounded or not")
   func expected() throws {
     let set = "ip daddr . meta l4proto . th dport @s-4 accept"

@@ -24,6 +24,8 @@ struct RefusalPrefixTests {
       #expect(kind("sluice github-mcp ")! == (.closed, 0))
       #expect(kind("sluice db_tools max-bytes ")! == (.maxBytes, 1))
       #expect(kind("sluice db_tools max-bytes-per-hour ")! == (.maxBytesPerHour, 1))
+      #expect(kind("sluice db_tools over-max-bytes ")! == (.overMaxBytes, 1))
+      #expect(kind("sluice db_tools over-max-bytes-per-hour ")! == (.overMaxBytesPerHour, 1))
       #expect(kind("sluice github-mcp spoofed ")! == (.spoofed, 0))
       #expect(kind("sluice github-mcp unconnected ")! == (.unconnected, 0))
       #expect(kind("sluice github-mcp unreachable ")! == (.unreachable, 0))

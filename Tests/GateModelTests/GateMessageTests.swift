@@ -1,4 +1,5 @@
 import DNSWire
+import EgressPolicy
 import FirewallModel
 import GateModel
 import GrantLedger
@@ -12,12 +13,14 @@ struct GateMessageTests {
     let element = GrantElement(server: 7, address: IPAddress("2001:db8::1")!, transport: 6, port: 443)
     let holding = GateHolding(
       element: element, name: Name(written: "api.example.com")!, until: 1 << 60, isChecked: true, allowsHiding: false)
+    var bounded = holding
+    bounded.limits = ByteLimits(maxBytes: ByteBound(262_144, .audit), maxBytesPerHour: 1_048_576)
     let gated = GatedConnection(
       verdict: .mismatch, element: element, client: IPAddress("10.77.1.2")!, clientPort: 40_000, said: "evil.example",
       length: 517, time: 1 << 61)
     return [
       .networks(isFirst: true, isLast: false, [GateNetwork(prefix: IPPrefix("10.77.1.0/24")!, server: 7)]),
-      .open(request: 9, [holding, holding]), .close(cuts: true, [holding]), .evict([element]), .forget(server: 3),
+      .open(request: 9, [holding, bounded]), .close(cuts: true, [holding]), .evict([element]), .forget(server: 3),
       .ready,
       .recorded(connection: 1 << 40, true), .hello(process: 77), .received(request: 9),
       .judged(connection: 5, gated), .volumes([ElementVolume(element: element, octets: 5, packets: 0)]),

@@ -1,4 +1,5 @@
 import DNSWire
+import EgressPolicy
 import GrantLedger
 import IPNetwork
 import Testing
@@ -38,6 +39,22 @@ struct GateTableTests {
     #expect(table.judge(try hello("api.example.com"), to: element(port: 8443), now: 0) == .mismatch)
     #expect(table.judge(try hello("www.api.example.com"), to: element(), now: 0) == .mismatch)
     #expect(table.judge(try hello(nil), to: element(), now: 0) == .nameMissing)
+  }
+
+  @Test("is under the caps of the name that it says, and one that passes unread under those of every name")
+  func caps() throws {
+    var table = GateTable()
+    var (one, other) = (try holding("api.example.com", element()), try holding("web.example.com", element(), until: 50))
+    one.limits = ByteLimits(maxBytes: 1_024)
+    other.limits = ByteLimits(maxBytes: ByteBound(2_048, .audit), maxBytesPerHour: 4_096)
+    table.open(one)
+    table.open(other)
+    let (api, web) = (ByteCap(.perConnection, 1_024), ByteCap(.perConnection, ByteBound(2_048, .audit)))
+    #expect(table.caps(of: one.name, at: element(), now: 0) == [api])
+    #expect(table.caps(of: other.name, at: element(), now: 0) == [web, ByteCap(.perHour, 4_096)])
+    #expect(table.caps(of: nil, at: element(), now: 0) == [web, api, ByteCap(.perHour, 4_096)])
+    #expect(table.caps(of: nil, at: element(), now: 50) == [api])
+    #expect(table.caps(of: one.name, at: element(1), now: 0) == [])
   }
 
   @Test("one that may hide another name only where its entry lets it")

@@ -77,7 +77,7 @@ struct DecisionTests {
 
   @Test func `what would be opened or bounded otherwise does not stay open over a change of policy`() throws {
     let world = try World()
-    func rule(_ text: [String] = [], max: UInt64? = nil, hour: UInt64? = nil) throws -> EgressRule {
+    func rule(_ text: [String] = [], max: ByteBound? = nil, hour: ByteBound? = nil) throws -> EgressRule {
       EgressRule(
         pattern: try NamePattern("api.example.com"), privatePrefixes: text.map(prefix), maxBytes: max,
         maxBytesPerHour: hour, location: SourceLocation(file: "policy.yaml", line: 1, column: 1))
@@ -106,6 +106,7 @@ struct DecisionTests {
     #expect(!stays(try snapshot(rule(["10.0.0.0/8"])), before))
     #expect(!stays(try snapshot(rule(max: 5)), before))
     #expect(!stays(try snapshot(rule(hour: 5)), before))
+    #expect(!stays(try snapshot(rule(max: 5)), try snapshot(rule(max: ByteBound(5, .audit)))))
     let caps = [5, 6].map { ByteCap(kind: .perConnection, bytes: $0) }
     let capped = try snapshot(rule(max: 5), caps: [caps[0]])
     #expect(stays(try snapshot(rule(max: 5), caps: caps), capped))

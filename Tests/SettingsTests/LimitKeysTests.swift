@@ -127,10 +127,11 @@ import Testing
         + "\n  - { cidr: 198.51.100.0/24, max-bytes: 1024GiB, until: 2099-01-01 }\n  - host: b.example.com\n")
     #expect(findings == [])
     let policy = try #require(policies.first)
-    #expect(policy.rules[0].maxBytes == 262_144 && policy.rules[0].maxBytesPerHour == 1 << 30)
+    #expect(policy.rules[0].maxBytes == 262_144 && policy.rules[0].maxBytesPerHour == 1_073_741_824)
     #expect(policy.rules[0].until == PolicyTime.parse("2099-12-31T17:00:00Z"))
     #expect(policy.rules[1].maxBytes == nil && policy.rules[1].maxBytesPerHour == nil && policy.rules[1].until == nil)
-    #expect(policy.prefixes[0].maxBytes == 1 << 40 && policy.prefixes[0].until == PolicyTime.parse("2099-01-01"))
+    #expect(
+      policy.prefixes[0].maxBytes == 1_099_511_627_776 && policy.prefixes[0].until == PolicyTime.parse("2099-01-01"))
   }
 
   @Test(
@@ -152,12 +153,69 @@ import Testing
         "6:25: error: key 'max-bytes-per-hour' has no meaning beside 'cidr'"
       ),
       ("host: a.example.com\nmax-byte: 1MiB", "did you mean 'max-bytes'?"),
+      ("host: a.example.com\nmax-bytes: 1MiB\non-excess: refuse", "expected one of audit, block"),
+      ("host: a.example.com\non-excess: audit", "5:16: error: on-excess has nothing to go beyond"),
+      ("host: a.example.com\nmax-bytes: none\non-excess: audit", "on-excess has nothing to go beyond"),
     ])
   func wrongEntries(lines: String, message: String) throws {
     let (policies, findings) = try loadPolicy(entry(lines))
     #expect(policies.isEmpty)
     #expect(findings.count == 1, "\(findings)")
     #expect(findings.first?.contains(message) == true, "\(findings)")
+  }
+
+  @Test("what an entry does not say of its caps, its document does, or the configuration; `none` opts out")
+  func inheritedCaps() throws {
+    func limits(_ document: String) throws -> [ByteLimits] {
+      let directory = try ConfigDirectory([
+        "sluice.yaml": config("limits: { max-bytes: 512KiB, on-excess: audit }"),
+        "policy.yaml": "server: a\nnetworks: [ 10.0.0.0/24 ]\n\(document)egress:\n" + Self.limited,
+      ])
+      #expect(directory.findings() == [])
+      let policy = try #require(directory.load().settings?.policies.first)
+      return policy.rules.map(\.limits) + [ByteLimits(maxBytes: policy.prefixes.first?.maxBytes)]
+    }
+    let (own, none) = (ByteLimits(maxBytes: 1_048_576), ByteLimits())
+    func inherited(_ bytes: UInt64, _ hour: ByteBound? = nil) -> [ByteLimits] {
+      let audited = ByteBound(bytes, .audit)
+      return [
+        ByteLimits(maxBytes: audited, maxBytesPerHour: hour), ByteLimits(maxBytes: own.maxBytes, maxBytesPerHour: hour),
+        ByteLimits(maxBytes: ByteBound(bytes), maxBytesPerHour: hour.map { ByteBound($0.bytes) }),
+        ByteLimits(maxBytesPerHour: hour), ByteLimits(maxBytes: audited, maxBytesPerHour: 4096),
+        ByteLimits(maxBytes: audited),
+      ]
+    }
+    #expect(try limits("") == inherited(524_288))
+    #expect(
+      try limits("limits: { max-bytes: 256KiB, max-bytes-per-hour: 1GiB, on-excess: audit }\n")
+        == [
+          inherited(262_144, ByteBound(1 << 30, .audit))[0],
+          ByteLimits(maxBytes: 1_048_576, maxBytesPerHour: ByteBound(1 << 30, .audit)),
+          ByteLimits(maxBytes: 262_144, maxBytesPerHour: ByteBound(1 << 30)),
+          ByteLimits(maxBytesPerHour: ByteBound(1 << 30, .audit)),
+          ByteLimits(maxBytes: ByteBound(262_144, .audit), maxBytesPerHour: 4096),
+          ByteLimits(maxBytes: ByteBound(262_144, .audit)),
+        ])
+    #expect(try limits("limits: { max-bytes: none }\n")[0] == none)
+  }
+
+  private static let limited = """
+      - api.example.com
+      - { host: b.example.com, max-bytes: 1MiB }
+      - { host: c.example.com, on-excess: block }
+      - { host: d.example.com, max-bytes: none }
+      - { host: e.example.com, max-bytes-per-hour: 4KiB }
+      - cidr: 198.51.100.0/24
+
+    """
+
+  @Test("in a mode without rules of Sluice's a default that nothing would keep is an error, told once")
+  func unmanaged() throws {
+    let (settings, findings) = try loadConfig(
+      config("limits: { max-bytes: 512KiB, on-excess: audit }\nfirewall: { mode: off }"))
+    #expect(settings == nil)
+    #expect(findings.filter { $0.contains("error") }.count == 1, "\(findings)")
+    #expect(findings.contains { $0.contains("limits cannot be enforced, expected firewall mode managed") })
   }
 
   @Test("a rule whose time is over loads, with a warning")

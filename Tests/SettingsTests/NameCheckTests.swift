@@ -92,8 +92,6 @@ struct NameCheckTests {
       ("{ host: a.example.com, ports: [ 80/tcp ], verify: sni }", "checks nothing on 80/tcp"),
       ("{ cidr: 198.51.100.0/24, verify: sni }", "key 'verify' has no meaning beside 'cidr'"),
       ("{ host: a.example.com, verify: name }", "expected one of sni, address"),
-      ("{ host: a.example.com, verify: sni, max-bytes: 256KiB }", "octets through the gate are not bounded yet"),
-      ("{ host: a.example.com, max-bytes: 256KiB }", "octets through the gate are not bounded yet"),
     ])
   func errors(_ entry: String, _ text: String) throws {
     let (_, findings) = try loadPolicy(document("", entry))

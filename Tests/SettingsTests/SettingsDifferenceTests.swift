@@ -69,7 +69,7 @@ import Testing
     "firewall.max-lifetime": "2h", "firewall.deadline": "251ms", "firewall.input-fence": "off",
     "firewall.max-elements-per-server": "16", "firewall.max-elements-per-name": "1", "firewall.keep-in-use": "90s",
     "firewall.cut-flows": "off", "firewall.harvest": "11s", "firewall.exclusive": "on", "firewall.gate-port": "61444",
-    "verify": "address", "ech": "allow",
+    "verify": "address", "ech": "allow", "limits": "{ max-bytes: 1MiB, on-excess: audit }",
     "cache.max-entries-per-server": "1", "cache.max-ttl": "2h", "cache.max-negative-ttl": "6m",
     "cache.prefetch": "off", "serve-stale.max-stale": "30m",
     "audit.path": "/tmp/other.jsonl", "audit.max-size": "65MiB", "audit.keep": "11", "audit.compress": "on",

@@ -36,7 +36,7 @@ struct AuditCodeStandTests {
         .overloaded, .interrupted, .upstreamUntrusted, .bogus, .insecure, .unvalidated,
       ], Stand()
     ),
-    ([.granted, .answered, .answeredStale, .nameVerified], Stand()),
+    ([.granted, .answered, .answeredStale, .nameVerified, .overMaxBytes, .overMaxBytesPerHour], Stand()),
     ([.familiesDiffer, .noise, .logQuota], Stand(isInTop: false)),
     ([.special], Stand(window: .hour, isInTop: false)),
     (

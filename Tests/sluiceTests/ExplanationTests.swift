@@ -208,7 +208,7 @@ private final class Resolving {
   }
 
   private func entry(
-    _ prefix: String, _ ports: PortSet = .https, maxBytes: UInt64? = nil, until: UInt64? = nil
+    _ prefix: String, _ ports: PortSet = .https, maxBytes: ByteBound? = nil, until: UInt64? = nil
   ) throws -> StaticPrefixRule {
     StaticPrefixRule(
       prefix: try #require(IPPrefix(prefix)), ports: ports, maxBytes: maxBytes, until: until, location: file)
@@ -227,7 +227,7 @@ private final class Resolving {
     #expect(both.decision == .allow && both.pattern == "cidr: 45.11.0.66/32" && both.prefixes?.count == 2)
     let text = ExplanationText(open).values
     #expect(text["rule"] == "policy.yaml:7: cidr: 45.11.0.0/24" && text["reason"] == "open without a name")
-    #expect(text["ports"] == "443/tcp" && text["max-bytes"] == "1KiB" && text["answer"] == nil)
+    #expect(text["ports"] == "443/tcp" && text["max-bytes"] == "1KiB of IP packets" && text["answer"] == nil)
   }
 
   @Test func `an address that nothing opens waits for a name, and an entry whose time is over opens none`() throws {
@@ -378,15 +378,26 @@ private final class Resolving {
     var live = ControlAPI.Live(
       policy: "f", asInFiles: true, permits: [], cache: [],
       grants: [grant("api.example.com", "192.0.2.1"), grant("uploads.example.com", "192.0.2.1")])
-    live.sharedCaps = [
-      ControlAPI.SharedCap(address: "192.0.2.1", name: "uploads.example.com", maxBytes: 262_144, maxBytesPerHour: nil)
-    ]
+    var other = ControlAPI.Explanation(decision: .allow, code: .listed)
+    (other.maxBytes, other.maxBytesExcess) = (262_144, "block")
+    live.sharedCaps = [ControlAPI.SharedCap(address: "192.0.2.1", of: other, named: "uploads.example.com")]
     told.live = live
     let text = ExplanationText(told).values
     #expect(text["open"] == "192.0.2.1 443/tcp for 51 s")
     #expect(
       text["shared"]
         == "192.0.2.1 443/tcp is open for uploads.example.com too, whose max-bytes 256KiB holds here as well")
+  }
+
+  @Test func `of a cap it is told what becomes of what goes beyond it, and which octets it counts`() {
+    var told = ControlAPI.Explanation(decision: .allow, code: .listed)
+    (told.maxBytes, told.maxBytesExcess, told.ports) = (262_144, "audit", ["443/tcp", "8443/tcp"])
+    #expect(ExplanationText(told).values["max-bytes"] == "256KiB (audit) of IP packets")
+    told.verifiedPorts = ["443/tcp"]
+    #expect(
+      ExplanationText(told).values["max-bytes"] == "256KiB (audit) of payload on 443/tcp, else of IP packets")
+    told.verifiedPorts = told.ports
+    #expect(ExplanationText(told).values["max-bytes"] == "256KiB (audit) of payload")
   }
 
   private let names = [

@@ -29,6 +29,8 @@ int sluice_gate_finish(int fd);
 
 /// Takes octets, or gives some, without waiting. Returns how many, 0 at the end, or a negative errno.
 int64_t sluice_gate_receive(int fd, uint8_t *octets, uint64_t size);
+/// What `sluice_gate_receive` would say of one octet, which stays where it is.
+int64_t sluice_gate_peek(int fd);
 int64_t sluice_gate_send(int fd, const uint8_t *octets, uint64_t size);
 
 /// A pipe that does not wait, with room for `size` octets where the kernel gives as much. Returns 0 or an errno.

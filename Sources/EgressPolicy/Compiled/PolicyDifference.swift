@@ -161,7 +161,7 @@ extension StaticPrefixRule {
   /// All but its prefix and its place.
   fileprivate struct Opening: Hashable {
     var ports: PortSet
-    var maxBytes: UInt64?
+    var maxBytes: ByteBound?
     var until: UInt64?
 
     var values: EntryValues {
@@ -172,7 +172,9 @@ extension StaticPrefixRule {
   fileprivate var opening: Opening { Opening(ports: ports, maxBytes: maxBytes, until: until) }
 }
 
-extension UInt64? {
-  /// Of a cap.
-  fileprivate var texts: [String] { map { [OctetCount.text($0)] } ?? [] }
+extension ByteBound? {
+  /// As the files write its value; one that blocks says no more.
+  fileprivate var texts: [String] {
+    map { [OctetCount.text($0.bytes)] + ($0.excess == .block ? [] : [$0.excess.rawValue]) } ?? []
+  }
 }

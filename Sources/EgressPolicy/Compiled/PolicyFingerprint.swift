@@ -62,10 +62,12 @@ enum PolicyFingerprint {
   }
 
   /// Nothing where there are no limits: the fingerprint of a policy without any is what it was before there were some.
-  private static func limits(_ maxBytes: UInt64?, _ perHour: UInt64?, _ until: UInt64?) -> String {
-    (maxBytes.map { "|max \($0)" } ?? "") + (perHour.map { "|hour \($0)" } ?? "")
+  private static func limits(_ maxBytes: ByteBound?, _ perHour: ByteBound?, _ until: UInt64?) -> String {
+    (maxBytes.map { "|max \(text($0))" } ?? "") + (perHour.map { "|hour \(text($0))" } ?? "")
       + (until.map { "|until \($0)" } ?? "")
   }
+
+  private static func text(_ bound: ByteBound) -> String { "\(bound.bytes)\(bound.excess == .block ? "" : " audit")" }
 
   private static func ports(_ ports: PortSet) -> String {
     guard case .ports(let list) = ports else { return "any" }

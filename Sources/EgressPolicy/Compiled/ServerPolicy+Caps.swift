@@ -3,9 +3,9 @@ extension ServerPolicy {
   /// The firewall has one bit for each cap of a server, and the last for `NameCheck`.
   package static let maximumCaps = 15
 
-  /// The distinct `max-bytes` of its names, ascending; static prefixes have their own.
-  package var connectionCaps: [UInt64] { Set(rules.profiles.compactMap(\.maxBytes)).sorted() }
+  /// The distinct `max-bytes` of its names; static prefixes have their own.
+  package var connectionCaps: Set<ByteBound> { Set(rules.profiles.compactMap(\.maxBytes)) }
 
-  /// The distinct `max-bytes-per-hour` of its names, ascending.
-  package var hourCaps: [UInt64] { Set(rules.profiles.compactMap(\.maxBytesPerHour)).sorted() }
+  /// The distinct `max-bytes-per-hour` of its names.
+  package var hourCaps: Set<ByteBound> { Set(rules.profiles.compactMap(\.maxBytesPerHour)) }
 }

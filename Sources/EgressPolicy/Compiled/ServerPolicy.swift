@@ -29,6 +29,8 @@ package struct ServerPolicy: Sendable {
   package let cname: ChainPolicy
   /// What entries that say nothing of it hold connections to, permits as well.
   package let nameChecks: NameCheckDefaults
+  /// What entries that say nothing of it are bounded by, permits as well.
+  package let limits: ByteLimits
   /// What is asked of signatures where no entry says it: of permits.
   package let dnssec: ValidationMode
   package let location: SourceLocation
@@ -37,7 +39,7 @@ package struct ServerPolicy: Sendable {
     name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
     asksDHCP: Bool = false, rules: RuleList, prefixes: [StaticPrefixRule] = [],
     privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, nameChecks: NameCheckDefaults = NameCheckDefaults(),
-    dnssec: ValidationMode = .off, location: SourceLocation
+    limits: ByteLimits = ByteLimits(), dnssec: ValidationMode = .off, location: SourceLocation
   ) {
     self.cname = cname
     self.name = name
@@ -49,6 +51,7 @@ package struct ServerPolicy: Sendable {
     self.prefixes = prefixes
     self.privatePrefixes = privatePrefixes
     self.nameChecks = nameChecks
+    self.limits = limits
     self.dnssec = dnssec
     self.location = location
   }
@@ -57,8 +60,8 @@ package struct ServerPolicy: Sendable {
   package func reaching(_ rules: RuleList, _ prefixes: [StaticPrefixRule]) -> ServerPolicy {
     ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
-      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, dnssec: dnssec,
-      location: location)
+      prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, limits: limits,
+      dnssec: dnssec, location: location)
   }
 
   /// Whether an entry, or a permit, takes chains of listed names alone.

@@ -22,7 +22,6 @@ extension PolicyLinter {
   static func checkCaps(_ server: ServerPolicy, _ findings: inout [Diagnostic]) {
     let caps = server.connectionCaps.count + server.hourCaps.count
     guard caps > 0 else { return }
-    checkCapsBesideChecks(server, &findings)
     if caps > ServerPolicy.maximumCaps {
       findings.append(
         .error(
@@ -45,26 +44,10 @@ extension PolicyLinter {
     }
   }
 
-  /// Connections that have to say a name go through the gate, where the kernel's counting does not see them; and an address may
-  /// be that of a name with a cap and of one that is checked.
-  private static func checkCapsBesideChecks(_ server: ServerPolicy, _ findings: inout [Diagnostic]) {
-    guard server.checksNames else { return }
-    for index in server.rules.indices {
-      let profile = server.rules.profile(at: index)
-      guard profile.maxBytes != nil || profile.maxBytesPerHour != nil else { continue }
-      let key = profile.maxBytes != nil ? "max-bytes" : "max-bytes-per-hour"
-      findings.append(
-        .error(
-          "\(key) of \(server.rules.pattern(at: index)) stands beside names of server \(server.name) with verify: sni, "
-            + "expected verify: address for all of them: octets through the gate are not bounded yet",
-          at: server.rules.location(at: index)))
-    }
-  }
-
   /// Where the first cap stands that is one too many.
   private static func firstBeyond(_ limit: Int, _ server: ServerPolicy) -> SourceLocation? {
-    var connection: Set<UInt64> = []
-    var hour: Set<UInt64> = []
+    var connection: Set<ByteBound> = []
+    var hour: Set<ByteBound> = []
     for index in server.rules.indices {
       let profile = server.rules.profile(at: index)
       if let cap = profile.maxBytes { connection.insert(cap) }

@@ -12,10 +12,10 @@ package struct EgressRule: Hashable, Sendable {
   package let privatePrefixes: [IPPrefix]
   /// Which chains of CNAMEs an answer may have.
   package let cname: ChainPolicy
-  /// Octets that the server may send over a connection to one of its addresses before it is cut.
-  package let maxBytes: UInt64?
+  /// Octets that the server may send over a connection to one of its addresses.
+  package let maxBytes: ByteBound?
   /// Octets that the server may send to each of its addresses in an hour.
-  package let maxBytesPerHour: UInt64?
+  package let maxBytesPerHour: ByteBound?
   /// What answers have to show by their signatures.
   package let dnssec: ValidationMode
   /// Seconds since 1970 from which on it allows nothing.
@@ -28,8 +28,8 @@ package struct EgressRule: Hashable, Sendable {
 
   package init(
     pattern: NamePattern, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
-    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, maxBytes: UInt64? = nil,
-    maxBytesPerHour: UInt64? = nil, dnssec: ValidationMode = .off, until: UInt64? = nil, firstEnd: UInt64? = nil,
+    privatePrefixes: [IPPrefix] = [], cname: ChainPolicy = .follow, maxBytes: ByteBound? = nil,
+    maxBytesPerHour: ByteBound? = nil, dnssec: ValidationMode = .off, until: UInt64? = nil, firstEnd: UInt64? = nil,
     check: NameCheck? = nil, location: SourceLocation
   ) {
     self.pattern = pattern
@@ -51,14 +51,15 @@ package struct EgressRule: Hashable, Sendable {
 package struct StaticPrefixRule: Hashable, Sendable {
   package let prefix: IPPrefix
   package let ports: PortSet
-  /// Octets that the server may send over a connection into it before it is cut.
-  package let maxBytes: UInt64?
+  /// Octets that the server may send over a connection into it.
+  package let maxBytes: ByteBound?
   /// Seconds since 1970 from which on it opens nothing.
   package let until: UInt64?
   package let location: SourceLocation
 
   package init(
-    prefix: IPPrefix, ports: PortSet = .https, maxBytes: UInt64? = nil, until: UInt64? = nil, location: SourceLocation
+    prefix: IPPrefix, ports: PortSet = .https, maxBytes: ByteBound? = nil, until: UInt64? = nil,
+    location: SourceLocation
   ) {
     self.prefix = prefix
     self.ports = ports

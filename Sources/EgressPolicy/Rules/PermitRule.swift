@@ -19,9 +19,7 @@ extension ServerPolicy {
   /// A name never gets less than without one of them: the most specific pattern alone decides, so a permit takes over
   /// what the pattern that would decide instead, and every other permit for its names, opens and admits.
   package func adding(_ permits: [PermitRule]) -> ServerPolicy {
-    // The gate bounds no octets: where a server has caps a permit goes by its address, whatever the document says.
-    let checks = connectionCaps.isEmpty && hourCaps.isEmpty ? nameChecks : NameCheckDefaults()
-    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes, cname, checks) }
+    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes, cname, nameChecks) }
     guard !own.isEmpty else { return self }
     let policy = PolicySnapshot([self])
     var rules = rules
@@ -29,7 +27,7 @@ extension ServerPolicy {
       let others = own.indices.filter { $0 != index && own[$0].pattern.covers(rule.pattern) }.map { own[$0] }
       let decisive = policy.decisive(rule.pattern)
       let cname = decisive?.cname ?? cname
-      let alone = decisive == nil ? rule.asking(dnssec) : rule
+      let alone = decisive == nil ? rule.asking(dnssec, within: limits) : rule
       rules.append(([decisive].compactMap(\.self) + others).reduce(alone) { $0.taking(over: $1, cname) })
     }
     return reaching(rules, prefixes)
@@ -48,11 +46,12 @@ extension EgressRule {
       location: location)
   }
 
-  /// This rule, with what is asked of signatures.
-  fileprivate func asking(_ dnssec: ValidationMode) -> EgressRule {
+  /// This rule, with what is asked of signatures and what bounds its octets.
+  fileprivate func asking(_ dnssec: ValidationMode, within limits: ByteLimits) -> EgressRule {
     EgressRule(
-      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, cname: cname, maxBytes: maxBytes,
-      maxBytesPerHour: maxBytesPerHour, dnssec: dnssec, until: until, firstEnd: firstEnd, check: check,
+      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, cname: cname,
+      maxBytes: maxBytes ?? limits.maxBytes, maxBytesPerHour: maxBytesPerHour ?? limits.maxBytesPerHour, dnssec: dnssec,
+      until: until, firstEnd: firstEnd, check: check,
       location: location)
   }
 

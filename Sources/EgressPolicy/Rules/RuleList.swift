@@ -20,8 +20,8 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var types: [RRType]
     var privatePrefixes: [IPPrefix]
     var cname: ChainPolicy
-    var maxBytes: UInt64?
-    var maxBytesPerHour: UInt64?
+    var maxBytes: ByteBound?
+    var maxBytesPerHour: ByteBound?
     var dnssec: ValidationMode
     var until: UInt64?
     var firstEnd: UInt64?
@@ -47,8 +47,8 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       merged.types = types.merging(other.types)
       merged.privatePrefixes = privatePrefixes.merging(other.privatePrefixes)
       merged.cname = Swift.max(cname, other.cname)
-      merged.maxBytes = Self.smaller(maxBytes, other.maxBytes)
-      merged.maxBytesPerHour = Self.smaller(maxBytesPerHour, other.maxBytesPerHour)
+      merged.maxBytes = ByteBound.stricter(maxBytes, other.maxBytes)
+      merged.maxBytesPerHour = ByteBound.stricter(maxBytesPerHour, other.maxBytesPerHour)
       merged.dnssec = Swift.max(dnssec, other.dnssec)
       merged.until = Self.later(until, other.until)
       merged.firstEnd = Self.smaller(firstEnd, other.firstEnd)
@@ -56,7 +56,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       return merged
     }
 
-    /// A cap or an end is not undone by an entry that has none.
+    /// An end is not undone by an entry that has none.
     private static func smaller(_ left: UInt64?, _ right: UInt64?) -> UInt64? {
       guard let left, let right else { return left ?? right }
       return Swift.min(left, right)

@@ -118,7 +118,7 @@ package struct Envelope: Hashable, Sendable {
     for rule in server.staticRules {
       let isAllowed = bound.staticRules.contains { other in
         rule.prefix == other.prefix && rule.ports.isWithin(other.ports)
-          && (rule.maxBytes ?? .max) <= (other.maxBytes ?? .max)
+          && rule.refusedBeyond <= other.refusedBeyond
       }
       guard isAllowed else { return "the open prefix \(rule.prefix)" }
     }
@@ -240,4 +240,9 @@ package struct EnvelopeError: Error {
   package init(text: String) {
     self.text = text
   }
+}
+
+extension FirewallPlan.StaticRule {
+  /// Octets beyond which it lets nothing through; what only audits does.
+  fileprivate var refusedBeyond: UInt64 { maxBytes.flatMap { $0.excess == .block ? $0.bytes : nil } ?? .max }
 }

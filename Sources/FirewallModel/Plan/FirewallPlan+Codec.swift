@@ -2,7 +2,7 @@ import EgressPolicy
 package import IPNetwork
 
 extension FirewallPlan {
-  private static let formatVersion: UInt16 = 6
+  private static let formatVersion: UInt16 = 7
 
   /// The fixed-layout form in which a plan travels to the bridge.
   package func encoded() -> [UInt8] {
@@ -80,7 +80,8 @@ extension FirewallPlan.Server {
     writer.integer(UInt32(staticRules.count))
     for rule in staticRules {
       writer.prefix(rule.prefix)
-      writer.integer(rule.maxBytes ?? 0)
+      writer.integer(rule.maxBytes?.bytes ?? 0)
+      writer.bool(rule.maxBytes?.excess == .audit)
       writer.integer(UInt32(rule.ports.count))
       for port in rule.ports { writer.port(port) }
     }
@@ -89,6 +90,7 @@ extension FirewallPlan.Server {
     for cap in caps {
       writer.integer(cap.kind.rawValue)
       writer.integer(cap.bytes)
+      writer.bool(cap.excess == .audit)
     }
     writer.bool(inbound != nil)
     writer.list(inbound ?? []) { $0.port($1) }
@@ -102,10 +104,12 @@ extension FirewallPlan.Server {
     for _ in 0..<(try reader.count(width: 18)) {
       prefixes.append(try reader.prefix())
     }
-    for _ in 0..<(try reader.count(width: 30)) {
+    for _ in 0..<(try reader.count(width: 31)) {
       var rule = FirewallPlan.StaticRule(prefix: try reader.prefix(), ports: [])
-      let maxBytes: UInt64 = try reader.integer()
-      rule.maxBytes = maxBytes == 0 ? nil : maxBytes
+      let bytes: UInt64 = try reader.integer()
+      let isAudit = try reader.bool()
+      guard bytes > 0 || !isAudit else { throw .field }
+      rule.maxBytes = bytes == 0 ? nil : ByteBound(bytes, isAudit ? .audit : .block)
       for _ in 0..<(try reader.count(width: 3)) {
         rule.ports.append(try reader.port())
       }
@@ -113,9 +117,10 @@ extension FirewallPlan.Server {
     }
     let interface = try reader.text(limit: FirewallPlan.maximumInterfaceOctets)
     self.interface = interface.isEmpty ? nil : interface
-    for _ in 0..<(try reader.count(width: 9)) {
+    for _ in 0..<(try reader.count(width: 10)) {
       guard let kind = ByteCap.Kind(rawValue: try reader.integer()) else { throw .field }
-      caps.append(ByteCap(kind: kind, bytes: try reader.integer()))
+      let bytes: UInt64 = try reader.integer()
+      caps.append(ByteCap(kind: kind, bytes: bytes, excess: try reader.bool() ? .audit : .block))
     }
     let isInbound = try reader.bool()
     let ports = try reader.list(width: 3) { reader throws(BridgeFormatError) in try reader.port() }

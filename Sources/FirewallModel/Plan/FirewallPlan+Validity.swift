@@ -21,7 +21,7 @@ extension FirewallPlan {
       }
       if let interface = server.interface, !Self.isInterface(interface) { throw .interface(index: index) }
       guard server.caps.count <= Self.maximumCapCount, Set(server.caps).count == server.caps.count,
-        server.caps.allSatisfy({ $0.bytes > 0 }), server.staticRules.allSatisfy({ $0.maxBytes != 0 })
+        server.caps.allSatisfy({ $0.bytes > 0 }), server.staticRules.allSatisfy({ $0.maxBytes?.bytes != 0 })
       else { throw .caps(index: index) }
     }
   }

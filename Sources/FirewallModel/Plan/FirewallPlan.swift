@@ -28,10 +28,10 @@ package struct FirewallPlan: Hashable, Sendable {
   package struct StaticRule: Hashable, Sendable {
     package var prefix: IPPrefix
     package var ports: [PortRule]
-    /// Octets after which a connection is cut; nil for no bound.
-    package var maxBytes: UInt64?
+    /// What bounds the octets of a connection; nil for nothing.
+    package var maxBytes: ByteBound?
 
-    package init(prefix: IPPrefix, ports: [PortRule], maxBytes: UInt64? = nil) {
+    package init(prefix: IPPrefix, ports: [PortRule], maxBytes: ByteBound? = nil) {
       self.prefix = prefix
       self.ports = ports
       self.maxBytes = maxBytes

@@ -95,7 +95,7 @@ package struct PrefixVolume: Hashable, Sendable {
   }
 }
 
-/// A packet that the table refused, as the kernel's log told the bridge.
+/// A packet that the table refused, or told of, as the kernel's log told the bridge.
 package struct RefusedConnection: Hashable, Sendable {
   /// Which rule refused it, as a number of the protocol.
   package enum Kind: UInt8, Sendable {
@@ -117,6 +117,20 @@ package struct RefusedConnection: Hashable, Sendable {
     case unreachable = 9
     /// It belongs to no connection: a reset after its end, a segment out of its window, flags that no connection begins with.
     case unconnected = 8
+    /// It passed: the connection, or the destination in an hour, got more than an entry wants to be told of.
+    case overMaxBytes = 10
+    case overMaxBytesPerHour = 11
+
+    /// Whether a bound on octets was met, with the octets of the connection in place of the packet's.
+    package var isExcess: Bool {
+      switch self {
+      case .maxBytes, .maxBytesPerHour, .overMaxBytes, .overMaxBytesPerHour: true
+      case .closed, .spoofed, .host, .held, .inbound, .unreachable, .unconnected: false
+      }
+    }
+
+    /// Whether it was refused; else it is only told of.
+    package var isRefusal: Bool { self != .overMaxBytes && self != .overMaxBytesPerHour }
   }
 
   /// The index in the plan's list of servers; nil where only the source says whose it was.
@@ -128,7 +142,7 @@ package struct RefusedConnection: Hashable, Sendable {
   /// The IP protocol number; ports are 0 where it has none.
   package var transport: UInt8
   package var port: UInt16
-  /// Octets of the packet.
+  /// Octets of the packet; of an excess those that its connection sent, as far as that is known.
   package var length: UInt32
   /// When the kernel refused it: nanoseconds since 1970.
   package var time: UInt64

@@ -3,8 +3,6 @@ import IPNetwork
 
 /// The rules of each chain.
 extension Ruleset {
-  /// Marks connections to destinations that have a bound: it holds when their elements are gone, too.
-  private static let boundLabel = 53
   /// Marks connections whose first packet a rule accepted.
   static let acceptedLabel = 54
   /// What belongs to such a connection: its own packets, and the ICMP errors about it. What a helper of the kernel expects
@@ -24,7 +22,7 @@ extension Ruleset {
       for set in open { text.rule(chain, "ct state \(state) \(set.key) @\(set.text) accept") }
     }
     // It belongs to no connection.
-    if !server.caps.isEmpty { discovery(chain, in: &text) }
+    if refusesExcess(server) { discovery(chain, in: &text) }
     // The kernel turns to the next hop of a source route behind this hook: its destination here is only the first of them.
     for range in own {
       let direct = range.family == .v4 ? "ip option lsrr missing ip option ssrr missing" : "exthdr rt missing"
@@ -34,16 +32,8 @@ extension Ruleset {
     let unconnected = RulesetReason.unconnected
     text.rule(
       chain,
-      "ct state \(server.caps.isEmpty ? "invalid" : "invalid,untracked") goto \(unconnected.chain(chain))")
+      "ct state \(refusesExcess(server) ? "invalid,untracked" : "invalid") goto \(unconnected.chain(chain))")
     bounds(server, in: &text)
-    // Its element may be gone, or another name may open the address: the largest bound of all holds even so.
-    let connectionCaps = server.caps.filter { $0.kind == .perConnection }
-    if let largest = connectionCaps.map(\.bytes).max() {
-      let over = RulesetReason.maxBytes.chain(chain)
-      text.rule(chain, "ct label \(boundLabel) ct original bytes > \(largest) goto \(over)")
-      // A connection that others made is bounded by what the server sends back.
-      text.rule(chain, "ct direction reply ct reply bytes > \(largest) goto \(over)")
-    }
     // Once for each connection: what is marked already has been there, answered or not.
     text.rule(chain, "ct state new ct label ! \(acceptedLabel) jump \(RulesetReason.new.chain(chain))")
     // What a helper of the kernel expects, and what another program keeps from being tracked; the others were looked up above
@@ -62,7 +52,7 @@ extension Ruleset {
     for rule in server.staticRules {
       text.rule(chain, "\(rule.match) \(count(rule, server)) accept")
     }
-    if server.caps.isEmpty { discovery(chain, in: &text) }
+    if !refusesExcess(server) { discovery(chain, in: &text) }
     let families = [IPAddress.Family.v4, .v6].filter { family in
       server.prefixes.contains { $0.address.family == family }
     }
@@ -70,14 +60,7 @@ extension Ruleset {
     closed.set = .closed
     refuse(chain, closed, families, in: &text)
     newRules(server, open, plan, in: &text)
-    let bounds = boundChains(of: server)
-    for reason in [RulesetReason.maxBytes, .maxBytesPerHour] {
-      let over = reason.chain(chain)
-      guard bounds.contains(over) else { continue }
-      var excess = Telling(server.name, plan, reason: reason.rawValue)
-      excess.set = .bytes
-      refuse(over, excess, families, in: &text)
-    }
+    boundRules(server, plan, families, in: &text)
     // As many as the server likes, and none of them begins a connection. An answer would be one to no connection, too.
     tellForged(unconnected.chain(chain), "", Telling(server.name, plan, reason: unconnected.rawValue), in: &text)
     text.rule(unconnected.chain(chain), "drop")
@@ -108,29 +91,6 @@ extension Ruleset {
   /// Counts what an entry opens without a name.
   private static func count(_ rule: FirewallPlan.StaticRule, _ server: FirewallPlan.Server) -> String {
     "counter name \(counter(of: rule.prefix, server: server.name))"
-  }
-
-  /// What a server may send, before anything lets it: an established connection is no way around a bound.
-  private static func bounds(_ server: FirewallPlan.Server, in text: inout RulesetScript) {
-    let chain = server.name
-    let sets = SetName.all(of: server)
-    for cap in server.caps.sorted() {
-      for set in sets where set.cap == cap {
-        switch cap.kind {
-        case .perConnection:
-          let over = RulesetReason.maxBytes.chain(chain)
-          text.rule(chain, "ct original bytes > \(cap.bytes) \(set.key) @\(set.text) goto \(over)")
-          text.rule(chain, "ct state new \(set.key) @\(set.text) ct label set \(boundLabel)")
-        case .perHour:
-          // The elements count, and match once they have counted too much.
-          text.rule(chain, "\(set.key) @\(set.text) goto \(RulesetReason.maxBytesPerHour.chain(chain))")
-        }
-      }
-    }
-    for rule in server.staticRules {
-      guard let bytes = rule.maxBytes else { continue }
-      text.rule(chain, "\(rule.match) ct original bytes > \(bytes) goto \(RulesetReason.maxBytes.chain(chain))")
-    }
   }
 
   /// The chains that are no server's own.

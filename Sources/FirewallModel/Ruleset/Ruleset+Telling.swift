@@ -197,6 +197,12 @@ extension Ruleset {
     text.rule(chain, "\(start)\(repeatLimit) limit name \(overallLimit) \(logTo(telling))")
   }
 
+  /// Tells of a connection that goes on, and marks it as told of.
+  static func tellOnce(_ chain: String, _ label: Int, _ telling: Telling, in text: inout RulesetScript) {
+    text.rule(
+      chain, "limit \(novelRate) limit name \(overallLimit) ct label set \(label) \(logTo(telling))")
+  }
+
   private static func logTo(_ telling: Telling) -> String {
     "log prefix \"\(telling.prefix)\" group \(telling.group) snaplen 128"
   }

@@ -220,17 +220,6 @@ package enum Ruleset {
     return names
   }
 
-  /// The chains of what went over a bound.
-  static func boundChains(of server: FirewallPlan.Server) -> [String] {
-    let kinds = Set(server.caps.map(\.kind))
-    var names: [String] = []
-    if kinds.contains(.perConnection) || server.staticRules.contains(where: { $0.maxBytes != nil }) {
-      names.append(RulesetReason.maxBytes.chain(server.name))
-    }
-    if kinds.contains(.perHour) { names.append(RulesetReason.maxBytesPerHour.chain(server.name)) }
-    return names
-  }
-
   /// Whether the text is the name of a chain that a ruleset can have: names, three at most, with a '/' between them.
   package static func isChain(_ text: String) -> Bool {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
@@ -501,6 +490,9 @@ extension Enclosure.Link {
 enum RulesetReason: String {
   case maxBytes = "max-bytes"
   case maxBytesPerHour = "max-bytes-per-hour"
+  /// No refusal: it is over a bound that audits.
+  case overMaxBytes = "over-max-bytes"
+  case overMaxBytesPerHour = "over-max-bytes-per-hour"
   case spoofed
   /// It belongs to no connection.
   case unconnected

@@ -108,7 +108,16 @@ package struct SetName: Hashable, Sendable {
 }
 
 extension ByteCap {
-  fileprivate var suffix: String { "\(kind == .perHour ? "hour" : "max")-\(bytes)" }
+  fileprivate var suffix: String { "\(Self.word(kind, excess))-\(bytes)" }
+
+  private static func word(_ kind: Kind, _ excess: ByteBound.Excess) -> String {
+    switch (kind, excess) {
+    case (.perConnection, .block): "max"
+    case (.perHour, .block): "hour"
+    case (.perConnection, .audit): "audit"
+    case (.perHour, .audit): "audithour"
+    }
+  }
 
   fileprivate init?(suffix: some StringProtocol) {
     let words = suffix.split(separator: "-", omittingEmptySubsequences: false)
@@ -116,6 +125,8 @@ extension ByteCap {
     switch words[0] {
     case "max": self.init(kind: .perConnection, bytes: bytes)
     case "hour": self.init(kind: .perHour, bytes: bytes)
+    case "audit": self.init(kind: .perConnection, bytes: bytes, excess: .audit)
+    case "audithour": self.init(kind: .perHour, bytes: bytes, excess: .audit)
     default: return nil
     }
   }

@@ -93,6 +93,9 @@ package enum PassingSockets {
     return Outcome(count)
   }
 
+  /// What would come next, without taking it: one octet, the end, or nothing yet.
+  package static func peek(_ socket: Int32) -> Outcome { Outcome(sluice_gate_peek(socket)) }
+
   /// Gives octets of the buffer, from `start` on.
   package static func send(_ socket: Int32, _ buffer: [UInt8], from start: Int) -> Outcome {
     guard start < buffer.count else { return .end }

@@ -75,7 +75,9 @@ package struct Explainer {
     }
     found.cname = rule.cname == .follow ? nil : rule.cname.rawValue
     found.dnssec = found.answer == .upstream && rule.dnssec != .off ? rule.dnssec.rawValue : nil
-    (found.maxBytes, found.maxBytesPerHour) = (rule.maxBytes, rule.maxBytesPerHour)
+    (found.maxBytes, found.maxBytesExcess) = (rule.maxBytes?.bytes, rule.maxBytes?.excess.rawValue)
+    (found.maxBytesPerHour, found.maxBytesPerHourExcess) =
+      (rule.maxBytesPerHour?.bytes, rule.maxBytesPerHour?.excess.rawValue)
     (found.verifiedPorts, found.ech) = (rule.check?.texts, rule.check?.hiding.rawValue)
     found.until = rule.until.map { ControlAPI.time(seconds: $0) }
     if let end = firstEnd(of: rule.pattern, server), end != rule.until {
@@ -255,7 +257,7 @@ extension ControlAPI.Explanation {
     guard let rule else { return }
     (self.rule, pattern) = (rule.location.description, rule.text)
     ports = rule.ports.texts
-    maxBytes = rule.maxBytes
+    (maxBytes, maxBytesExcess) = (rule.maxBytes?.bytes, rule.maxBytes?.excess.rawValue)
     until = rule.until.map { ControlAPI.time(seconds: $0) }
     if all.count > 1 { prefixes = all.map { ControlAPI.OpenPrefix($0, of: policy) } }
   }
@@ -265,7 +267,9 @@ extension ControlAPI.OpenPrefix {
   package init(_ rule: StaticPrefixRule, of policy: ServerPolicy) {
     self.init(
       server: policy.name.text, prefix: rule.prefix.description, ports: rule.ports.texts,
-      rule: rule.location.description, maxBytes: rule.maxBytes, until: rule.until.map { ControlAPI.time(seconds: $0) })
+      rule: rule.location.description, maxBytes: rule.maxBytes?.bytes,
+      until: rule.until.map { ControlAPI.time(seconds: $0) })
+    maxBytesExcess = rule.maxBytes?.excess.rawValue
   }
 }
 

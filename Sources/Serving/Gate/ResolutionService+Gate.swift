@@ -87,7 +87,8 @@ extension ResolutionService {
     guard let rule = snapshot.rule(server: key.server, name: key.name.wire, type: key.type) else { return nil }
     let check = rule.check.flatMap { $0.covers(transport: element.transport, port: element.port) ? $0 : nil }
     return GateHolding(
-      element: element, name: key.name, until: until, isChecked: check != nil, allowsHiding: check?.hiding == .allow)
+      element: element, name: key.name, until: until, isChecked: check != nil, allowsHiding: check?.hiding == .allow,
+      limits: rule.limits)
   }
 
   // MARK: - Records
@@ -95,7 +96,7 @@ extension ResolutionService {
   /// Records what became of a connection; one whose record does not stand does not pass (P6).
   private func judged(_ connection: UInt64, _ gated: GatedConnection) {
     let isStored = record(gated)
-    if gated.verdict == .verified { gate?.record(connection, isStored) }
+    if gated.verdict.waits { gate?.record(connection, isStored) }
     if gated.verdict == .unreachable { bridge?.refuseUnreachable([gated.element]) }
   }
 
@@ -104,9 +105,10 @@ extension ResolutionService {
     let (code, remedy) = meaning(of: gated.verdict)
     let element = gated.element
     let names = engine.ledger.names(of: element, now: now).map(\.description)
-    let destination = gated.said.isEmpty ? names.last ?? element.address.description : gated.said
+    let unsaid = capped(gated.verdict, element) ?? names.last ?? element.address.description
+    let destination = gated.said.isEmpty ? unsaid : gated.said
     var members = AuditMembers(.address, element.address).with(.protocol, "tcp").with(.port, element.port)
-    if gated.verdict != .verified, gated.verdict != .unreachable {
+    if gated.verdict.isOfName {
       members.append(.expected, Array(names.suffix(Self.expectedNames)))
     }
     return push(
@@ -115,6 +117,19 @@ extension ResolutionService {
         payloadSize: gated.length, client: gated.client, clientPort: gated.clientPort, wallClock: gated.time),
       server: Array((serverName(element.server) ?? "").utf8), destination: Array(destination.utf8),
       members.with(.remedy, remedy))
+  }
+
+  /// The name whose cap a connection is beyond that said none.
+  private func capped(_ verdict: GateVerdict, _ element: GrantElement) -> String? {
+    let cap: (ByteCap.Kind, ByteBound.Excess)? =
+      switch verdict {
+      case .overConnection: (.perConnection, .block)
+      case .overHour: (.perHour, .block)
+      case .toldConnection: (.perConnection, .audit)
+      case .toldHour: (.perHour, .audit)
+      case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable: nil
+      }
+    return cap.flatMap { cappedName(of: element, $0, $1, at: now)?.description }
   }
 
   /// As many as fit a line that people read.

@@ -77,7 +77,7 @@ extension ResolutionService {
     // What an entry opens without a name is open, if not on this port.
     let isOnOtherPort = entry.map { !refusal.isOpened(by: $0) } ?? false
     let code = isOnOtherPort && (met == .rawAddress || met == .neverResolved) ? .wrongPort : met
-    let named = name == nil && (code == .wrongPort || code == .maxBytes) ? entry : nil
+    let named = name == nil && [.wrongPort, .maxBytes, .overMaxBytes].contains(code) ? entry : nil
     if code == .grantLost, isCommitted(refusal, index, since: moment.monotonic) { violations.refused += 1 }
     let destination = name.map { $0.description } ?? refusal.destination.description
     let isStored = push(
@@ -88,7 +88,9 @@ extension ResolutionService {
       refusal.members(
         closed, held, entry: named,
         asksResolver: refusal.kind == .inbound && listeners.contains(refusal.destination), clock))
-    if !isStored { refusalCounts.untold(refusal.server.flatMap(ruledName) ?? RefusalCounts.host) }
+    if !isStored, refusal.kind.isRefusal {
+      refusalCounts.untold(refusal.server.flatMap(ruledName) ?? RefusalCounts.host)
+    }
   }
 
   /// The entry of a server's policy that opens an address without a name; of several the one that stands first.
@@ -121,9 +123,7 @@ extension ResolutionService {
 
   private func isCommitted(_ refusal: RefusedConnection, _ server: UInt16?, since: UInt64) -> Bool {
     guard let server else { return false }
-    let element = GrantElement(
-      server: server, address: refusal.destination, transport: refusal.transport, port: refusal.port)
-    return engine.ledger.isCommitted(element, since: since, now: now, epoch: shared.epoch.current)
+    return engine.ledger.isCommitted(refusal.element(of: server), since: since, now: now, epoch: shared.epoch.current)
   }
 
   /// Why the table refused it, and the name that the server had this address for last, both as of the packet's time.
@@ -135,9 +135,14 @@ extension ResolutionService {
         of: refusal.destination, transport: refusal.transport, port: refusal.port, server: $0, at: time)
     }
     let name = standing?.name
+    func capped(_ kind: ByteCap.Kind, _ excess: ByteBound.Excess) -> Name? {
+      server.flatMap { cappedName(of: refusal.element(of: $0), kind, excess, at: time) }
+    }
     switch refusal.kind {
-    case .maxBytes: return (.maxBytes, cappedName(refusal, .perConnection, server, time) ?? name, nil)
-    case .maxBytesPerHour: return (.maxBytesPerHour, cappedName(refusal, .perHour, server, time) ?? name, nil)
+    case .maxBytes: return (.maxBytes, capped(.perConnection, .block) ?? name, nil)
+    case .maxBytesPerHour: return (.maxBytesPerHour, capped(.perHour, .block) ?? name, nil)
+    case .overMaxBytes: return (.overMaxBytes, capped(.perConnection, .audit) ?? name, nil)
+    case .overMaxBytesPerHour: return (.overMaxBytesPerHour, capped(.perHour, .audit) ?? name, nil)
     case .spoofed: return (.spoofedSource, nil, nil)
     case .held: return (.networkHeld, nil, nil)
     case .inbound: return (.inboundRefused, nil, nil)
@@ -169,20 +174,23 @@ extension ResolutionService {
     case .notTLS: (.notTLS, "verify: address")
     case .mayHide: (.echRefused, "ech: allow")
     case .unreachable: (.unreachable, nil)
+    case .overConnection: (.maxBytes, nil)
+    case .overHour: (.maxBytesPerHour, nil)
+    case .toldConnection: (.overMaxBytes, nil)
+    case .toldHour: (.overMaxBytesPerHour, nil)
     }
   }
 
-  /// The name whose cap the packet met: another one at the same address may have none.
-  private func cappedName(
-    _ refusal: RefusedConnection, _ kind: ByteCap.Kind, _ server: UInt16?, _ time: UInt64
+  /// The name whose cap was met at an element: another one at the same address may have none.
+  func cappedName(
+    of element: GrantElement, _ kind: ByteCap.Kind, _ excess: ByteBound.Excess, at time: UInt64
   ) -> Name? {
-    guard let server, let serverIndex = snapshot.server(firewallIndex: server) else { return nil }
+    guard let serverIndex = snapshot.server(firewallIndex: element.server) else { return nil }
     var bits: UInt16 = 0
-    for (index, cap) in snapshot.servers[serverIndex].byteCaps.enumerated() where cap.kind == kind {
+    for (index, cap) in snapshot.servers[serverIndex].byteCaps.enumerated()
+    where cap.kind == kind && cap.excess == excess {
       bits |= 1 << index
     }
-    let element = GrantElement(
-      server: server, address: refusal.destination, transport: refusal.transport, port: refusal.port)
     return engine.ledger.cappedName(of: element, caps: bits, at: time)
   }
 
@@ -319,6 +327,13 @@ private struct Moment {
 
   init(_ wall: UInt64, _ clock: QueryClock) {
     monotonic = clock.monotonic - min(clock.monotonic, clock.wall - min(clock.wall, wall))
+  }
+}
+
+extension RefusedConnection {
+  /// What it was meant for, as the server whose it is may have it open.
+  fileprivate func element(of server: UInt16) -> GrantElement {
+    GrantElement(server: server, address: destination, transport: transport, port: port)
   }
 }
 

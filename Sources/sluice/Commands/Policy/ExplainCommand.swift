@@ -216,8 +216,7 @@ struct ExplainCommand: ParsableCommand {
         let found = try ask(.name(try Name(presentation: other), type), ("server", server), caller)
         guard found.maxBytes != nil || found.maxBytesPerHour != nil else { continue }
         caps += Set(held.map(\.address)).sorted().map {
-          ControlAPI.SharedCap(
-            address: $0, name: other, maxBytes: found.maxBytes, maxBytesPerHour: found.maxBytesPerHour)
+          ControlAPI.SharedCap(address: $0, of: found, named: other)
         }
       }
     }

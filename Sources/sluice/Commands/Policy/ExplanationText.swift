@@ -55,8 +55,11 @@ struct ExplanationText {
       fields.append(("verify", "sni: over \(ports.joined(separator: ", ")) a connection has to say the name"))
       fields.append(("ech", told.ech == "allow" ? Self.echAllowed : Self.echRefused))
     }
-    if let bytes = told.maxBytes { fields.append(("max-bytes", Self.size(bytes))) }
-    if let bytes = told.maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(bytes))) }
+    let basis = Self.basis(told)
+    if let cap = Self.cap(told.maxBytes, told.maxBytesExcess) { fields.append(("max-bytes", cap + basis)) }
+    if let cap = Self.cap(told.maxBytesPerHour, told.maxBytesPerHourExcess) {
+      fields.append(("max-bytes-per-hour", cap + basis))
+    }
     if let until = told.until { fields.append(("until", until)) }
     if let until = told.inPartUntil { fields.append(("in part until", until)) }
   }
@@ -70,7 +73,17 @@ struct ExplanationText {
     mode == "require" ? "require: what is not signed is refused" : "verify: what is signed wrongly is refused"
   }
 
-  private static func size(_ octets: UInt64) -> String { Quantity.size(Int(clamping: octets)) }
+  /// As the files write it: `256KiB`, `256KiB (audit)`.
+  private static func cap(_ octets: UInt64?, _ excess: String?) -> String? {
+    octets.map { Quantity.size(Int(clamping: $0)) + (excess == "audit" ? " (audit)" : "") }
+  }
+
+  /// Which octets a cap counts: the gate's are not the kernel's.
+  private static func basis(_ told: ControlAPI.Explanation) -> String {
+    guard let verified = told.verifiedPorts else { return " of IP packets" }
+    let isAll = told.ports.map { Set($0).isSubset(of: verified) } ?? false
+    return isAll ? " of payload" : " of payload on \(verified.joined(separator: ", ")), else of IP packets"
+  }
 
   // MARK: - Why
 
@@ -182,7 +195,8 @@ struct ExplanationText {
 
   private static func text(_ cap: ControlAPI.SharedCap) -> String {
     let caps = [
-      cap.maxBytes.map { "max-bytes \(size($0))" }, cap.maxBytesPerHour.map { "max-bytes-per-hour \(size($0))" },
+      self.cap(cap.maxBytes, cap.maxBytesExcess).map { "max-bytes \($0)" },
+      self.cap(cap.maxBytesPerHour, cap.maxBytesPerHourExcess).map { "max-bytes-per-hour \($0)" },
     ].compactMap(\.self)
     return caps.isEmpty
       ? "" : ", whose \(caps.joined(separator: " and ")) \(caps.count == 1 ? "holds" : "hold") here as well"

@@ -5,8 +5,8 @@ import Settings
 
 /// What bounds a rule: its chains, the check, the caps, the asked-for signatures and its end, for people and as JSON members.
 struct RuleLimits {
-  private let maxBytes: UInt64?
-  private let maxBytesPerHour: UInt64?
+  private let maxBytes: ByteBound?
+  private let maxBytesPerHour: ByteBound?
   private let check: NameCheck?
   /// Nil where it is off.
   private let dnssec: String?
@@ -41,8 +41,9 @@ struct RuleLimits {
     if let cname, cname != .follow { fields.append(("cname", cname.rawValue)) }
     if let check { fields.append(("verify", "sni on \(check.texts.joined(separator: ", "))")) }
     if let check, check.hiding == .allow { fields.append(("ech", check.hiding.rawValue)) }
-    if let maxBytes { fields.append(("max-bytes", Self.size(maxBytes))) }
-    if let maxBytesPerHour { fields.append(("max-bytes-per-hour", Self.size(maxBytesPerHour))) }
+    for (key, bound) in [("max-bytes", maxBytes), ("max-bytes-per-hour", maxBytesPerHour)] {
+      if let bound { fields.append((key, Self.text(bound))) }
+    }
     if let dnssec { fields.append(("dnssec", dnssec)) }
     if let until { fields.append(("until", PolicyTime.text(until))) }
     if let partUntil { fields.append(("in part until", PolicyTime.text(partUntil))) }
@@ -59,14 +60,19 @@ struct RuleLimits {
     (cname.map { "\"cname\":\(JSONText.quoted($0.rawValue))," } ?? "")
       + "\"verified_ports\":\(JSONText.list(check?.texts ?? [])),\"ech\":"
       + "\(check.map { JSONText.quoted($0.hiding.rawValue) } ?? "null"),"
-      + "\"max_bytes\":\(Self.number(maxBytes)),\"max_bytes_per_hour\":\(Self.number(maxBytesPerHour)),"
+      + Self.members("max_bytes", maxBytes) + Self.members("max_bytes_per_hour", maxBytesPerHour)
       + "\"dnssec\":\(JSONText.quoted(dnssec ?? "off")),"
       + "\"until\":\(Self.time(until)),\"in_part_until\":\(Self.time(partUntil)),"
   }
 
-  private static func size(_ octets: UInt64) -> String { Quantity.size(Int(clamping: octets)) }
+  private static func text(_ bound: ByteBound) -> String {
+    Quantity.size(Int(clamping: bound.bytes)) + (bound.excess == .audit ? " (audit)" : "")
+  }
 
-  private static func number(_ value: UInt64?) -> String { value.map { "\($0)" } ?? "null" }
+  private static func members(_ key: String, _ bound: ByteBound?) -> String {
+    "\"\(key)\":\(bound.map { "\($0.bytes)" } ?? "null"),"
+      + "\"\(key)_excess\":\(bound.map { JSONText.quoted($0.excess.rawValue) } ?? "null"),"
+  }
 
   private static func time(_ value: UInt64?) -> String {
     value.map { JSONText.quoted(ControlAPI.time(seconds: $0)) } ?? "null"

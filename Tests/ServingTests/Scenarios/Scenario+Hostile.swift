@@ -4,7 +4,7 @@ import DNSWire
 /// What upstreams, or those who forge their answers, try: each is called as Documentation/threats.md calls it, and shows what the
 /// client gets, what the cache keeps, what the kernel opens and what is recorded.
 extension Scenario {
-  static let hostile: [Scenario] = forging + records + chains + codes + several
+  static let hostile: [Scenario] = forging + records + chains + codes + several + often
 
   private static let server = "github-mcp"
   private static let good = Address.first
@@ -40,6 +40,9 @@ extension Scenario {
     Scenario(
       "U1: forged answers before the true one are heard and not believed",
       [truth, .upstream(.forgesBefore(evil)), .ask(server, api)] + unharmed(questions: 1)),
+    Scenario(
+      "U4: an answer in other letters than were asked is not taken, and TCP has the true one",
+      [truth, .upstream(.folds(evil)), .ask(server, api)] + unharmed(questions: 2)),
     Scenario(
       "U5: after a flood the question goes out by another port, where the true answer is taken at once",
       [truth, .upstream(.floods(100, evil)), .ask(server, api)] + unharmed(questions: 2)),
@@ -143,6 +146,32 @@ extension Scenario {
   ]
 
   private static let two = Setting(upstreams: 2)
+
+  private static let often: [Scenario] = [
+    Scenario(
+      "U3: however often a name is asked for, one question is there to be guessed at",
+      [
+        truth, .upstream(.holds), .ask(server, api, as: "one"), .ask(server, api, as: "two"),
+        .ask(server, api, as: "three"), .expect(.questions(1)), .upstream(.answers),
+        .expect(.answer([good]), for: "one"), .expect(.answer([good]), for: "two"),
+      ] + unharmed(questions: 1)),
+    Scenario(
+      "U23: however often it is asked for, an answer gets no older than it is, and a name that is gone is gone",
+      [
+        truth, .ask(server, api), .advance(.seconds(200)), .ask(server, api, as: "later"), .expect(.answer([good])),
+        .expect(.ttl(100)), .upstream(says: .NXDOMAIN, of: api, .A, [soa]), .ask(server, api, as: "still"),
+        .expect(.ttl(100)), .advance(.seconds(75)), .ask(server, api, as: "at its end"), .expect(.answer([good])),
+        .expect(.ttl(25)), .expect(.questions(2)), .ask(server, api, as: "gone"), .expect(.code(.NXDOMAIN)),
+        .expect(.questions(2)), .advance(.seconds(56)), .expect(.closed(server, good)), .expect(.events(.granted, 1)),
+        .expect(.done(["open \(good)"])),
+      ]),
+    Scenario(
+      "U25: a question makes two datagrams to each upstream and no more, and the next ones none", two,
+      [truth, .upstream(.silent, 0), .upstream(.silent, 1), .ask(server, api), .advance(.milliseconds(3_600))]
+        + refused(.upstreamUnreachable, 22, questions: 4) + [
+          .expect(.questionsTo(0, 2)), .expect(.questionsTo(1, 2)),
+        ]),
+  ]
 
   private static let several: [Scenario] = [
     Scenario(

@@ -80,6 +80,8 @@ final class ScriptedUpstream {
     case floods(Int, String)
     /// Datagrams have TC and this address, and TCP the answer; or by TCP first one with another id and the address.
     case truncates(String, forges: Bool)
+    /// Datagrams have this address, under the name in other letters than it was asked in, and TCP the answer.
+    case folds(String)
     /// Answers, but to no query with an OPT, which is FORMERR.
     case refusesEDNS
     /// Answers with this address, when so many milliseconds have passed.
@@ -92,7 +94,10 @@ final class ScriptedUpstream {
   private var held: [(query: Query, back: DatagramReturn?, came: UInt64)] = []
   var conduct = Conduct.answers {
     didSet {
-      if case .truncates = conduct, streams == nil { streams = ScriptedStreams(port: port) }
+      switch conduct {
+      case .truncates, .folds: streams = streams ?? ScriptedStreams(port: port)
+      default: break
+      }
     }
   }
   /// TCP, once it is spoken.
@@ -128,10 +133,12 @@ final class ScriptedUpstream {
       type = RRType(rawValue: UInt16(octets[at + 1]) << 8 | UInt16(octets[at + 2]))
     }
 
-    /// A message with the question in the letters in which it was asked.
-    func inItsLetters(_ message: [UInt8]) -> [UInt8] {
+    /// A message with the question in the letters in which it was asked; or, where they are folded, all but the first of them.
+    func inItsLetters(_ message: [UInt8], folded: Bool = false) -> [UInt8] {
       guard message.count >= 12 + question.count else { return message }
-      return message[..<12] + question + message[(12 + question.count)...]
+      var letters = question
+      if folded { letters[1] ^= 0x20 }
+      return message[..<12] + letters + message[(12 + question.count)...]
     }
   }
 
@@ -209,6 +216,8 @@ final class ScriptedUpstream {
         back?.send(query.inItsLetters(data.answer(query.name, query.type, id: query.id ^ 1)), on: socket.raw)
       case .truncatesAll:
         back?.send(Messages.be16(query.id) + Messages.be16(0x8380) + [0, 0, 0, 0, 0, 0, 0, 0], on: socket.raw)
+      case .folds(let address):
+        back?.send(query.inItsLetters(lie(query, address, id: query.id), folded: true), on: socket.raw)
       case .silent, .holds: break
       case .forgesBefore, .floods, .truncates, .refusesEDNS, .lies:
         for message in hostile(query, data) { back?.send(query.inItsLetters(message), on: socket.raw) }
@@ -250,7 +259,7 @@ extension ScriptedUpstream.Conduct {
   /// Whether it does what it does to clients' questions alone.
   fileprivate var answersProbes: Bool {
     switch self {
-    case .forgesBefore, .floods, .truncates, .refusesEDNS, .lies: true
+    case .forgesBefore, .floods, .truncates, .folds, .refusesEDNS, .lies: true
     default: false
     }
   }

@@ -98,7 +98,7 @@ struct Exchange: ~Copyable {
     guard let index = attempts.firstIndex(where: { $0.number == number }) else { return .wait }
     let attempt = attempts[index]
     let trust = trust(message, attempt)
-    if trust == .answer, attempt.kind == .datagram || !Self.isTruncated(message) {
+    if trust == .answer, attempt.kind == .datagram || !UpstreamQuery.isTruncated(message) {
       return judge(message, attempt, now: now, id: id)
     }
     if trust == .unsure {
@@ -215,7 +215,7 @@ struct Exchange: ~Copyable {
   private mutating func judge(_ message: Span<UInt8>, _ attempt: Attempt, now: UInt64, id: UInt16) -> Action {
     answers += 1
     // Whatever a truncated answer holds is ignored (RFC 2181 section 9).
-    if Self.isTruncated(message) { return turnToStream(attempt.candidate, now: now, id: id) }
+    if UpstreamQuery.isTruncated(message) { return turnToStream(attempt.candidate, now: now, id: id) }
     let code = UpstreamQuery.responseCode(message)
     switch code {
     case .NOERROR where UpstreamQuery.isReferral(message):
@@ -394,9 +394,5 @@ struct Exchange: ~Copyable {
           id: id, name: attempt.name, type: type, withEDNS: target.withEDNS, cookie: attempt.cookie,
           isSigned: isSigned, isPadded: kind == .secure, asksIdle: !target.isHTTP),
         lapse: min(now + (hedge ?? wait) * Self.millisecond, end), isHedged: hedge != nil, deadline: end))
-  }
-
-  private static func isTruncated(_ message: Span<UInt8>) -> Bool {
-    message[2] & 0x02 != 0
   }
 }

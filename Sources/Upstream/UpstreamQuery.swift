@@ -179,6 +179,9 @@ enum UpstreamQuery {
     return hasServers
   }
 
+  /// Whether there was no room for all of a message (TC), which has a header.
+  static func isTruncated(_ message: Span<UInt8>) -> Bool { message[2] & 0x02 != 0 }
+
   /// A server that can't parse our query, will not answer it, or has no room for the answer may say so with a header and
   /// nothing else.
   private static func isBareHeader(_ message: Span<UInt8>, id: UInt16) -> Bool {

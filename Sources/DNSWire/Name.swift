@@ -89,6 +89,19 @@ package struct Name: Hashable, Sendable {
     self = name
   }
 
+  /// The name that these octets are in canonical wire form, with nothing behind it, as another process or a record's canonical
+  /// data has it; nil where they are none, whatever the reason.
+  package init?(whole octets: Span<UInt8>) {
+    var at = 0
+    while at < octets.count, octets[at] != 0 {
+      guard Int(octets[at]) <= NameWire.maxLabel, at + Int(octets[at]) + 1 < octets.count else { return nil }
+      at += Int(octets[at]) + 1
+    }
+    guard octets.count <= NameWire.maxOctets, at == octets.count - 1 else { return nil }
+    for index in octets.indices where NameWire.lowercased(octets[index]) != octets[index] { return nil }
+    self.init(canonical: octets)
+  }
+
   /// Takes labels that `append` made.
   private init(labels: [UInt8]) {
     wire = labels + [0]

@@ -70,9 +70,8 @@ package struct GateNetwork: Hashable, Sendable {
   }
 }
 
-extension GateMessage {
-  private static let version: UInt8 = 1
-  /// Octets of the largest message.
+extension GateMessage: FramedMessage {
+  package static let version: UInt8 = 1
   package static let maximumOctets = 65_536
   /// 20 octets each.
   package static let maximumNetworks = 3_000
@@ -82,7 +81,7 @@ extension GateMessage {
   package static let maximumElements = 1_500
   private static let maximumText = 1_200
 
-  private var kind: UInt8 {
+  package var kind: UInt8 {
     switch self {
     case .networks: 1
     case .open: 2
@@ -98,11 +97,7 @@ extension GateMessage {
     }
   }
 
-  /// The message in octets, at most `maximumOctets` where its lists keep to their bounds.
-  package func encoded() -> [UInt8] {
-    var writer = OctetWriter(capacity: 256)
-    writer.integer(Self.version)
-    writer.integer(kind)
+  package func writeFields(to writer: inout OctetWriter) {
     switch self {
     case .networks(let isFirst, let isLast, let networks):
       writer.bool(isFirst)
@@ -135,20 +130,10 @@ extension GateMessage {
         $0.integer($1.packets)
       }
     }
-    return writer.octets
   }
 
-  /// Reads a message; every field is checked and nothing may follow it.
-  package init(decoding octets: [UInt8]) throws(BridgeFormatError) {
-    guard octets.count <= Self.maximumOctets else { throw .tooLong }
-    var reader = OctetReader(octets)
-    guard try reader.integer(UInt8.self) == Self.version else { throw .version }
-    self = try Self.read(&reader)
-    try reader.end()
-  }
-
-  private static func read(_ reader: inout OctetReader) throws(BridgeFormatError) -> GateMessage {
-    switch try reader.integer(UInt8.self) {
+  package static func read(_ kind: UInt8, _ reader: inout OctetReader) throws(BridgeFormatError) -> GateMessage {
+    switch kind {
     case 1:
       return .networks(
         isFirst: try reader.bool(), isLast: try reader.bool(),
@@ -176,7 +161,7 @@ extension GateMessage {
         try reader.list(width: 38) { reader throws(BridgeFormatError) in
           ElementVolume(element: try reader.element(), octets: try reader.integer(), packets: try reader.integer())
         })
-    case let kind: throw .unknownKind(kind)
+    default: throw .unknownKind(kind)
     }
   }
 }
@@ -214,7 +199,7 @@ extension OctetReader {
   fileprivate mutating func holding() throws(BridgeFormatError) -> GateHolding {
     let element = try element()
     let wire = try bytes(Int(try integer(UInt8.self)))
-    guard let name = Name(whole: wire) else { throw .field }
+    guard let name = Name(whole: wire.span) else { throw .field }
     return GateHolding(
       element: element, name: name, until: try integer(), isChecked: try bool(), allowsHiding: try bool(),
       limits: ByteLimits(maxBytes: try bound(), maxBytesPerHour: try bound()))
@@ -231,20 +216,5 @@ extension OctetReader {
     return GatedConnection(
       verdict: verdict, element: try element(), client: try address(), clientPort: try integer(),
       said: try text(limit: limit), length: try integer(), time: try integer())
-  }
-}
-
-extension Name {
-  /// Takes octets that are one whole canonical name, as another process has it.
-  fileprivate init?(whole wire: [UInt8]) {
-    var at = 0
-    while at < wire.count, wire[at] != 0 {
-      guard Int(wire[at]) <= NameWire.maxLabel, at + Int(wire[at]) + 1 < wire.count else { return nil }
-      at += Int(wire[at]) + 1
-    }
-    guard !wire.isEmpty, wire.count <= NameWire.maxOctets, at == wire.count - 1,
-      wire.allSatisfy({ NameWire.lowercased($0) == $0 })
-    else { return nil }
-    self.init(canonical: wire.span)
   }
 }

@@ -131,6 +131,19 @@ struct NameTests {
     #expect(names.reversed().sorted() == names)
   }
 
+  @Test("octets are a name where they are all of one, in canonical form", arguments: 1...20)
+  func whole(seed: UInt64) {
+    let name = Self.randomName(seed)
+    #expect(Name(whole: name.wire.span) == name)
+    for count in name.wire.indices { #expect(Name(whole: name.wire.span.extracting(first: count)) == nil) }
+    #expect(Name(whole: (name.wire + [0]).span) == nil, "something behind it")
+    #expect(Name(whole: ([1, 0x41] + name.wire).span) == nil, "an upper-case letter")
+    #expect(Name(whole: ([0xC0, 0x0C] + name.wire).span) == nil, "a pointer")
+    let longest = [UInt8](repeating: 1, count: 254) + [0]
+    #expect(Name(whole: longest.span)?.wire == longest && Name(whole: ([1, 1] + longest).span) == nil)
+    #expect(Name(whole: ([64] + [UInt8](repeating: 0x61, count: 64) + [0]).span) == nil, "a label of 64 octets")
+  }
+
   /// Few different labels, so that names are related; some of any octets.
   private static func randomName(_ seed: UInt64) -> Name {
     var random = SeededRandom(seed: seed)

@@ -2,8 +2,7 @@ import EgressPolicy
 package import GrantLedger
 import IPNetwork
 
-extension BridgeMessage {
-  /// Octets of the largest message; a seqpacket socket keeps each whole.
+extension BridgeMessage: FramedMessage {
   package static let maximumOctets = 65_536
   package static let maximumPartOctets = 60_000
   /// Fits a message together with its header: 33 octets each.
@@ -17,9 +16,9 @@ extension BridgeMessage {
   package static let maximumBooks = 500
   package static let maximumTextOctets = 2_000
 
-  private static let version: UInt8 = 1
+  package static let version: UInt8 = 1
 
-  private var kind: UInt8 {
+  package var kind: UInt8 {
     switch self {
     case .planPart: 1
     case .grants: 2
@@ -49,11 +48,7 @@ extension BridgeMessage {
     }
   }
 
-  /// The message in octets, at most `maximumOctets` where its lists keep to their bounds.
-  package func encoded() -> [UInt8] {
-    var writer = OctetWriter(capacity: 256)
-    writer.integer(Self.version)
-    writer.integer(kind)
+  package func writeFields(to writer: inout OctetWriter) {
     switch self {
     case .planPart(let request, let index, let count, let octets):
       writer.integer(request)
@@ -86,7 +81,6 @@ extension BridgeMessage {
     default:
       encodeAnswer(into: &writer)
     }
-    return writer.octets
   }
 
   private func encodeAnswer(into writer: inout OctetWriter) {
@@ -156,14 +150,8 @@ extension BridgeMessage {
     }
   }
 
-  /// Reads a message; every field is checked and nothing may follow it.
-  package init(decoding octets: [UInt8]) throws(BridgeFormatError) {
-    guard octets.count <= Self.maximumOctets else { throw .tooLong }
-    var reader = OctetReader(octets)
-    guard try reader.integer(UInt8.self) == Self.version else { throw .version }
-    let kind = try reader.integer(UInt8.self)
-    self = try kind < 64 ? Self.request(kind, &reader) : Self.answer(kind, &reader)
-    try reader.end()
+  package static func read(_ kind: UInt8, _ reader: inout OctetReader) throws(BridgeFormatError) -> BridgeMessage {
+    try kind < 64 ? request(kind, &reader) : answer(kind, &reader)
   }
 
   private static func request(_ kind: UInt8, _ reader: inout OctetReader) throws(BridgeFormatError) -> BridgeMessage {

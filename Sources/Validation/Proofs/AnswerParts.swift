@@ -68,8 +68,7 @@ extension RecordSet {
   /// Where a CNAME or a DNAME leads; nil where its records are not one.
   fileprivate var target: Name? {
     guard let first = records.first, records.allSatisfy({ $0 == first }) else { return nil }
-    var at = 0
-    return try? Name(first.span, at: &at)  // its data was read as a name before
+    return Name(whole: first.span)
   }
 
   /// Whether a CNAME is what follows from this DNAME.

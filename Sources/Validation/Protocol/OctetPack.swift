@@ -70,11 +70,7 @@ struct OctetUnpack {
 
   /// A name in canonical form, and nothing else.
   mutating func name() -> Name? {
-    guard let wire = text() else { return nil }
-    var at = 0
-    // No name, and so no message of ours.
-    guard let name = try? Name(wire.span, at: &at), at == wire.count, name.wire == wire else { return nil }
-    return name
+    text().flatMap { Name(whole: $0.span) }
   }
 
   mutating func names() -> [Name]? {

@@ -33,7 +33,9 @@ package struct Name: Hashable, Sendable {
   }
 
   /// Reads a host name: ASCII letters, digits, hyphen and underscore; a trailing dot does not matter.
-  package init(hostname: some StringProtocol) throws(NameError) {
+  ///
+  /// - Parameter other: an octet that may stand in its labels as well: of a pattern for names.
+  package init(hostname: some StringProtocol, or other: UInt8? = nil) throws(NameError) {
     var wire: [UInt8] = []
     var label: [UInt8] = []
     var text = Array(hostname.utf8)
@@ -43,7 +45,7 @@ package struct Name: Hashable, Sendable {
       if octet == UInt8(ascii: ".") {
         try Self.append(label, to: &wire)
         label = []
-      } else if Self.isHostnameOctet(octet) {
+      } else if Self.isHostnameOctet(octet) || octet == other {
         label.append(NameWire.lowercased(octet))
       } else {
         throw .character(position)

@@ -47,7 +47,7 @@ extension SettingsReader {
       let pattern = try NamePattern(InternationalName.toASCII(text))
       guard pattern.kind == .exact else {
         findings.error(
-          "\(Quoted.text(text)) is a pattern, expected the zone \(pattern.suffix) alone: all below it is forwarded as well",
+          "\(Quoted.text(text)) is a pattern, expected the zone \(pattern.literalSuffix) alone: all below it is forwarded as well",
           at: node.location)
         return nil
       }

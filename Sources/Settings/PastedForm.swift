@@ -23,7 +23,7 @@ struct PastedForm: Equatable {
 
   /// In the order in which they are told apart.
   private static let forms: [@Sendable (String) -> PastedForm?] = [
-    list, filterRule, network, port, url, login, hostAndPort, everything, expression, leadingDot, wildcard,
+    list, filterRule, network, port, url, login, hostAndPort, everything, expression, wildcard,
   ]
 
   /// The form of a mapping `NAME: PORT`, which a blank behind the colon makes of `NAME:PORT`.
@@ -206,25 +206,27 @@ struct PastedForm: Equatable {
       instead: "a name, \"*.example.com\" for one label before it, or \"**.example.com\" for any number of them")
   }
 
-  private static func leadingDot(_ text: String) -> PastedForm? {
-    guard text.hasPrefix("."), let instead = below(String(text.dropFirst())) else { return nil }
-    return PastedForm(what: "begins with a dot", instead: instead)
-  }
-
-  /// A wildcard that is not the whole leftmost label.
+  /// A wildcard where none can stand.
   private static func wildcard(_ text: String) -> PastedForm? {
     let labels = text.split(separator: ".", omittingEmptySubsequences: false)
-    guard let last = labels.lastIndex(where: { $0.utf8.contains(0x2A) }) else { return nil }
-    let what = "has a wildcard that is not the whole leftmost label"
-    // `*example.com`: the dot was forgotten.
-    if last == 0, labels[0].hasPrefix("*"), let written = entry("*." + text.drop { $0 == "*" }) {
-      return PastedForm(what: what, instead: written)
-    }
+    guard let last = labels.lastIndex(where: { $0.utf8.contains(0x2A) }), let what = fault(of: text) else { return nil }
     let suffix = labels[(last + 1)...]
     guard suffix.count > 1, let written = entry((last == 0 ? "*." : "**.") + suffix.joined(separator: ".")) else {
       return nil
     }
     return PastedForm(what: what, instead: "\(written), which allows more, or each name")
+  }
+
+  /// Why a text is no pattern.
+  private static func fault(of text: String) -> String? {
+    do {
+      _ = try NamePattern(InternationalName.toASCII(text))
+    } catch let error as NamePatternError {
+      return error.reason
+    } catch {
+      // What has no A-label is told as that.
+    }
+    return nil
   }
 
   // MARK: - Writing
@@ -244,8 +246,8 @@ struct PastedForm: Equatable {
 
   /// A name and all names below it.
   private static func below(_ name: String) -> String? {
-    guard let name = entry(name), !name.hasPrefix("\""), !name.hasPrefix("{") else { return nil }
-    return "\(name) for the name itself, and \"**.\(name)\" for all names below it"
+    guard let name = entry(name), !name.hasPrefix("\""), !name.hasPrefix("{"), !name.hasPrefix(".") else { return nil }
+    return ".\(name)"
   }
 
   private static func cidr(_ address: IPAddress, _ port: PortRule?) -> String {

@@ -9,6 +9,10 @@ import Testing
     arguments: [
       ("API.GitHub.com", "api.github.com"), ("api.github.com.", "api.github.com"), ("*.Example.com", "*.example.com"),
       ("**.example.com.", "**.example.com"), ("_dmarc.example.com", "_dmarc.example.com"),
+      (".Example.com", ".example.com"), ("*.S3.*.example.com.", "*.s3.*.example.com"),
+      ("EU-*.example.com", "eu-*.example.com"),
+      (".*.example.com", "**.example.com"), (".a*.example.com", ".a*.example.com"),
+      ("**.a.*.example.com", "**.a.*.example.com"),
     ])
   func canonical(text: String, expected: String) throws {
     #expect(try NamePattern(text).description == expected)
@@ -16,11 +20,11 @@ import Testing
   }
 
   @Test(
-    "what is no host name and no leftmost wildcard is refused",
+    "what is no host name and no pattern is refused",
     arguments: [
-      "", ".", "*", "**", "*.", "**.", "***.example.com", "a.*.com", "a*.example.com", "*a.example.com",
-      "*.*.example.com",
-      "*.**.example.com", "a..b", ".a.b", "*..b", "a b.com", "a\u{0}.com", "b\u{FC}cher.example", "a\\.b.com",
+      "", ".", "*", "**", "*.", "**.", "***.example.com", "a.*", "a.b*", "*.*", "a*b*.example.com", "**a.example.com",
+      "a.**.example.com", ".**.example.com", "*.**.example.com", "a..b", "..a.b", ".", "..", "*..b", "a b.com",
+      "a\u{0}.com", "b\u{FC}cher.example", "a\\.b.com",
       "a;b.com",
       "a{b}.com", "\"a\".com", "10.0.0.1", "1.2.3", "https://a.com", "a.com:443", "a.com/x",
     ])
@@ -32,7 +36,9 @@ import Testing
   func reasons() {
     let wrong: [(String, NamePatternError)] = [
       ("", .empty), (".", .root), ("*", .coversEverything), ("**", .coversEverything), ("**.", .coversEverything),
-      ("*.*.example.com", .misplacedWildcard), ("a.*.com", .misplacedWildcard), ("1.2.3", .address),
+      ("*.**.example.com", .misplacedDoubleWildcard), ("a*b*.com", .wildcardsInOneLabel), ("1.2.3", .address),
+      ("a.*", .topLevelWildcard), ("*.*", .coversEverything), ("..", .root), ("..a.b", .name(.emptyLabel)),
+      (String(repeating: "*.a.", count: 10) + "com", .tooManyWildcards),
       ("a b.com", .name(.character(1))),
     ]
     for (text, reason) in wrong {
@@ -48,6 +54,70 @@ import Testing
     #expect(throws: NamePatternError.self) { try NamePattern("\(label)a.com") }
     _ = try NamePattern([label, label, label, String(repeating: "a", count: 61)].joined(separator: "."))
     #expect(throws: NamePatternError.self) { try NamePattern([label, label, label, label].joined(separator: ".")) }
+  }
+}
+
+@Suite struct PatternShapeTests {
+  private func shape(_ text: String) throws -> PatternShape { PatternShape(try NamePattern(text)) }
+
+  @Test(
+    "a pattern covers what it matches all names of",
+    arguments: [
+      ("*.example.com", "a.example.com"), ("**.example.com", "*.example.com"), ("**.example.com", "a.*.example.com"),
+      (".example.com", "example.com"), (".example.com", "**.example.com"), ("a*.example.com", "ab.example.com"),
+      ("a*.example.com", "ab*c.example.com"), ("*.example.com", "a*c.example.com"),
+      ("*.*.example.com", "a*.b.example.com"),
+      ("**.a*.example.com", "**.b.aa.example.com"), (".a*.example.com", "x.aa.example.com"),
+    ])
+  func covers(wide: String, narrow: String) throws {
+    let (wide, narrow) = (try shape(wide), try shape(narrow))
+    #expect(wide.covers(narrow) && !narrow.covers(wide) && wide.overlaps(narrow) && narrow.overlaps(wide))
+    #expect(narrow.isMoreSpecific(than: wide) && !wide.isMoreSpecific(than: narrow))
+  }
+
+  @Test(
+    "patterns with some names in common cover neither",
+    arguments: [
+      ("a*.example.com", "*a.example.com"), ("*.b.example.com", "a.*.example.com"), ("*.example.com", ".a.example.com"),
+      ("**.a*.example.com", "b.*.example.com"),
+    ])
+  func overlaps(one: String, other: String) throws {
+    let (one, other) = (try shape(one), try shape(other))
+    #expect(!one.covers(other) && !other.covers(one) && one.overlaps(other) && other.overlaps(one))
+    #expect(one.isMoreSpecific(than: other) != other.isMoreSpecific(than: one))
+  }
+
+  @Test(
+    "patterns without a name in common do not overlap",
+    arguments: [
+      ("a*.example.com", "a.example.com"), ("a*.example.com", "b*.example.com"), ("**.example.com", "example.com"),
+      ("*.example.com", "*.*.example.com"), ("a.*.example.com", "b.*.example.com"),
+      ("*a.example.com", "*b.example.com"),
+    ])
+  func disjoint(one: String, other: String) throws {
+    #expect(try !shape(one).overlaps(shape(other)) && !shape(other).overlaps(shape(one)))
+  }
+
+  @Test(
+    "a pattern matches its examples, and what looks like them it does not",
+    arguments: [
+      "*.example.com", "**.example.com", ".example.com", "eu-*.example.com", "*-ai.example.com", "*.s3.*.example.com",
+      "a.*.example.com", "**.a*.example.com", ".a*b.example.com", "**.*.example.com", "*.*.example.com",
+      ".*.a.*.example.com",
+    ])
+  func examples(text: String) throws {
+    let pattern = try NamePattern(text)
+    let snapshot = PolicySnapshot([try server([text])])
+    let (matching, others) = pattern.examples
+    #expect(!matching.isEmpty && !others.isEmpty)
+    for name in matching { #expect(snapshot.verdict(name.description) == .allowed(rule: 0), "\(name)") }
+    for name in others { #expect(snapshot.verdict(name.description) == .notListed, "\(name)") }
+  }
+
+  @Test("a name has no examples")
+  func noExamples() throws {
+    let (matching, others) = try NamePattern("example.com").examples
+    #expect(matching.isEmpty && others.isEmpty)
   }
 }
 
@@ -94,7 +164,7 @@ import Testing
   func roundTrip() throws {
     let rules = [
       try rule("a.example.com"), try rule("*.example.com", ports: .any, line: 70_000),
-      try rule("**.example.com", types: [.HTTPS], line: 3), try rule("b.example.com"),
+      try rule("**.example.com", types: [.HTTPS], line: 3), try rule("b.example.com"), try rule(".c*.example.com"),
       EgressRule(
         pattern: try NamePattern("c.example.com"), location: SourceLocation(file: "other.yaml", line: 7, column: 3)),
     ]

@@ -9,7 +9,7 @@ struct NameTableTests {
   func homes(slots: Int) throws {
     let hash = NameHash(seed: 3)
     var part = NameTable.Part()
-    part.slotCount = slots
+    part.slotCount = UInt32(slots)
     var homes = [Int](repeating: 0, count: slots)
     for index in 0..<(1000 * slots) {
       var wire = Array("\u{7}0000000\u{7}allowed\u{3}net\u{0}".utf8)

@@ -89,6 +89,47 @@ struct PermitRuleTests {
     #expect(try decisive("b.example.com", policy, [wide])?.ports == .https)
   }
 
+  @Test("a name never gets less by a permit for patterns of any form")
+  func neverOfAnyForm() throws {
+    let policy = try server(rules: [
+      try rule("*.example.com", ports: ssh), try rule("eu-*.example.net", ports: ssh),
+      try rule(".deep.example.org", ports: ssh),
+    ])
+    let permits = [
+      try permit(".a.example.com"), try permit("eu-west-*.example.net"), try permit("eu-west-1.example.net"),
+      try permit("**.deep.example.org"), try permit("*.x.*.example.edu"),
+    ]
+    for name in ["a.example.com", "eu-west-2.example.net", "eu-west-1.example.net", "b.deep.example.org"] {
+      #expect(try decisive(name, policy, permits)?.ports == both, "\(name)")
+    }
+    for name in ["b.example.com", "eu-x.example.net", "deep.example.org"] {
+      #expect(try decisive(name, policy, permits)?.ports == ssh, "\(name)")
+    }
+    for name in ["b.a.example.com", "a.x.b.example.edu"] {
+      #expect(try decisive(name, policy, permits)?.ports == .https, "\(name)")
+    }
+    // No host is so deep: `**` takes nothing over from what says how many labels there are.
+    let stars = try server(rules: [try rule("*.*.example.com", ports: ssh), try rule("*.*.*.example.com", ports: ssh)])
+    #expect(try decisive("a.b.c.d.example.com", stars, [try permit("**.example.com")])?.ports == .https)
+  }
+
+  @Test("a pattern with some names of a listed one, and some others, is not permitted; nor one too many below a suffix")
+  func objections() throws {
+    let policy = try server(["a.*.example.com", "**.example.net", "b-*.example.org"])
+    for (text, hasObjection) in [
+      ("*.b.example.com", true), ("a.b.example.com", false), ("a.b*.example.com", false), ("*.*.example.com", false),
+      ("x*.example.net", false), (".c.example.net", false), ("*-c.example.org", false), ("b-a*.example.org", false),
+      ("b-*-c.example.org", false), ("*-longer.example.org", true), (".b.example.com", true),
+      ("a.*.example.com", false),
+    ] {
+      #expect(try (policy.objection(to: NamePattern(text)) != nil) == hasObjection, "\(text)")
+    }
+    let full = try server((0..<64).map { "a\($0)-*.example.com" })
+    #expect(try full.objection(to: NamePattern("b-*.example.com")) != nil)
+    #expect(try full.objection(to: NamePattern("a0-*.example.com")) == nil)
+    #expect(try full.objection(to: NamePattern("b-*.example.net")) == nil)
+  }
+
   @Test("a permit allows the chains that the entry of its name allows, or else the document")
   func chains() throws {
     let entry = EgressRule(pattern: try NamePattern("api.example.com"), cname: .follow, location: location())

@@ -30,7 +30,7 @@ import Testing
     arguments: [
       "**.com", "*.com", "*.co.uk", "**.uk", "**.jp", "*.ck", "**.kawasaki.jp", "*.kawasaki.jp", "*.xn--p1ai",
       "**.arpa",
-      "*.nosuchtoplevel", "*.com.au",
+      "*.nosuchtoplevel", "*.com.au", ".com", ".co.uk", "a.*.com", "a*.com", "*-x.co.uk", "*.a.*.uk", "**.a.*.com",
     ])
   func publicSuffix(pattern: String) throws {
     let found = try findings([pattern])
@@ -43,6 +43,8 @@ import Testing
     arguments: [
       "*.s3.amazonaws.com", "*.github.io", "**.workers.dev", "**.amazonaws.com", "*.trycloudflare.com", "*.ngrok.io",
       "*.blob.core.windows.net", "*.pages.dev", "*.storage.googleapis.com", "*.githubusercontent.com",
+      ".github.io", "x-*.github.io", "**.a-*.github.io", "*.s3.*.amazonaws.com", "*.*.amazonaws.com",
+      "usage*.blob.core.windows.net",
     ])
   func sharedHosting(pattern: String) throws {
     let found = try findings([pattern])
@@ -50,10 +52,33 @@ import Testing
     #expect(found.first?.message.contains("shared hosting") == true)
   }
 
+  @Test("the warning over shared hosting says whose users they are, and the error over a forgotten dot what is meant")
+  func whoElse() throws {
+    let texts = try [
+      "*.github.io", "*.s3.*.amazonaws.com", "*example.com",
+    ].map { try findings([$0]).first?.message ?? "" }
+    #expect(texts[0].contains("every user of github.io can put content"), "\(texts[0])")
+    #expect(texts[1].contains("every user of s3.") && texts[1].contains(" more can put content"), "\(texts[1])")
+    #expect(texts[2].hasSuffix(", expected \"*.example.com\" for one label in front of it"), "\(texts[2])")
+  }
+
+  @Test("64 patterns with * inside may end with one suffix; the next one is an error where it stands")
+  func innerWildcards() throws {
+    let patterns = (0..<64).map { "a\($0)-*.example.com" }
+    #expect(try findings(patterns + ["a0-*.example.com", "*.example.com", "b-*.example.net"]) == [])
+    let found = PolicyLinter.check([
+      try server(rules: patterns.map { try rule($0) } + [try rule("*.b.*.example.com", line: 70)])
+    ])
+    #expect(found.count == 1 && found.first?.severity == .error && found.first?.location.line == 70, "\(found)")
+    #expect(found.first?.message.contains("expected at most 64") == true)
+  }
+
   @Test(
     "a wildcard over one owner's names is fine",
     arguments: [
       "*.github.com", "**.example.co.uk", "*.city.kawasaki.jp", "**.user.github.io", "*.mybucket.s3.amazonaws.com",
+      ".example.com", "*-ai.core.windows.net", "a.*.example.com", "a-*.example.co.uk", "api.*.user.github.io",
+      "*.mybucket.s3.*.amazonaws.com",
     ])
   func ownNames(pattern: String) throws {
     #expect(try findings([pattern]) == [])

@@ -33,7 +33,7 @@ import Testing
 
   @Test("a pattern over the root, which no file can have, admits nothing")
   func overRoot() throws {
-    for kind in [NamePattern.Kind.exact, .oneLabel, .anyLabels] {
+    for kind in [NamePattern.Kind.exact, .oneLabel, .anyLabels, .subtree, .labels] {
       let rule = EgressRule(pattern: NamePattern(kind: kind, suffix: .root), location: location())
       let snapshot = PolicySnapshot([try server(rules: [rule])])
       #expect(snapshot.verdict("com") == .notListed && snapshot.verdict([String]()) == .notListed)
@@ -116,6 +116,55 @@ import Testing
     #expect(snapshot.verdict("y.example.com") == .allowed(rule: 4))
     #expect(snapshot.verdict("z.example.com") == .allowed(rule: 1))
     #expect(snapshot.verdict("z.b.example.com") == .allowed(rule: 0))
+  }
+
+  @Test("a leading dot is the name itself and all below it, and what says less of either decides instead")
+  func subtree() throws {
+    let alone = PolicySnapshot([try server([".example.com"])])
+    for name in ["example.com", "a.example.com", "c.b.a.example.com"] {
+      #expect(alone.verdict(name) == .allowed(rule: 0))
+    }
+    for name in ["xexample.com", "com", "example.com.net"] { #expect(alone.verdict(name) == .notListed) }
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+      let patterns = [".example.com", "example.com", "**.example.com"]
+      let snapshot = PolicySnapshot([try server(order.map { patterns[$0] })])
+      #expect(snapshot.verdict("example.com") == .allowed(rule: order.firstIndex(of: 1)!))
+      #expect(snapshot.verdict("a.example.com") == .allowed(rule: order.firstIndex(of: 2)!))
+    }
+  }
+
+  @Test("* stands for one octet at least, in every place, and never for a dot")
+  func inner() throws {
+    let snapshot = PolicySnapshot([
+      try server(["eu-*-1.example.com", "*.s3.*.example.com", "*-ai.example.net", "b*.example.org"])
+    ])
+    for name in [
+      "eu-x-1.example.com", "eu---1.example.com", "a.s3.b.example.com", "a-ai.example.net", "bc.example.org",
+    ] {
+      guard case .allowed = snapshot.verdict(name) else {
+        Issue.record("\(name)")
+        continue
+      }
+    }
+    for name in [
+      "eu--1.example.com", "eu-1.example.com", "eu-x.y-1.example.com", "s3.b.example.com", "a.s3.example.com",
+      "-ai.example.net",
+      "a.s3.b.c.example.com", "c.a.s3.b.example.com", "b.example.org", "a.bc.example.org", "ai.example.net",
+    ] { #expect(snapshot.verdict(name) == .notListed, "\(name)") }
+    #expect(snapshot.verdict(["a\0", "s3", "b.c", "example", "com"]) == .allowed(rule: 1))
+  }
+
+  @Test("entries of one pattern add up, wherever it holds its wildcard")
+  func repeated() throws {
+    for pattern in [".example.com", "a*.example.com", "*.s3.*.example.com", ".a*.example.com", "**.example.com"] {
+      let rules = [try rule(pattern), try rule(pattern, ports: .any), try rule(pattern, types: [.TXT])]
+      let snapshot = PolicySnapshot([try server(rules: rules)])
+      #expect(snapshot.nameCount == 1 && snapshot.effectiveRules(server: 0) == [0])
+      for name in try NamePattern(pattern).examples.matching {
+        #expect(snapshot.verdict(name.description, type: .TXT) == .allowed(rule: 0), "\(name) by \(pattern)")
+      }
+      #expect(snapshot.rule(server: 0, index: 0).ports == .any)
+    }
   }
 
   @Test("a more specific rule that does not allow the type is not widened by a general one")

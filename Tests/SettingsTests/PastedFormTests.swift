@@ -47,7 +47,11 @@ import Testing
       // Wildcards.
       ("\"*\"", "would allow every name", nil), ("\"**\"", "would allow every name", nil),
       ("\"*:8081\"", "would allow every name", nil), ("any", "would allow every name", nil),
-      ("\"*example.com\"", "has a wildcard that is not the whole leftmost label", "\"*.example.com\""),
+      ("\"a.**.example.com\"", "has ** where it is not the whole leftmost label", nil),
+      ("\"a*b*.example.com\"", "has two wildcards in one label", nil),
+      ("\"a.*\"", "has a wildcard in its last label: anybody can register a name that it would allow", nil),
+      (".atlassian.net:443", "is a host with a port", ".atlassian.net"),
+      ("https://.atlassian.net", "is a URL", ".atlassian.net"),
       // Rules of filter lists, regular expressions, hosts files.
       ("\"!bad.example.com\"", "denies", nil), ("\"@@||example.com^\"", "denies", nil),
       ("\"^.*[.]example[.]com$\"", "is a regular expression", nil), ("a b", "is several texts", nil),
@@ -72,13 +76,12 @@ import Testing
   @Test(
     "where a form means less or more than what can be written, the hint says so",
     arguments: [
-      (".github.com", "github.com for the name itself, and \"**.github.com\" for all names below it"),
-      ("\"||example.com^\"", "example.com for the name itself, and \"**.example.com\" for all names below it"),
+      ("\"||example.com^\"", ".example.com"),
       ("https://storage.googleapis.com/packages/", "storage.googleapis.com: all of the host opens, whatever the path"),
       ("api.github.com/v1", "api.github.com: all of the host opens, whatever the path"),
       ("https://*.githubcopilot.com/*", "\"*.githubcopilot.com\": all of the host opens, whatever the path"),
-      ("usagereports*.blob.core.windows.net", "\"*.blob.core.windows.net\", which allows more, or each name"),
-      ("api.*.example.com", "\"**.example.com\", which allows more, or each name"),
+      ("usage*reports*.blob.core.windows.net", "\"*.blob.core.windows.net\", which allows more, or each name"),
+      ("api.**.example.com", "\"**.example.com\", which allows more, or each name"),
       ("45.11.0.10/24", "{ cidr: 45.11.0.0/24 }, or { cidr: 45.11.0.10/32 }"),
       ("127.0.0.1", "no entry: that is the container itself"), ("\"::1\"", "no entry: that is the container itself"),
       ("10.0.0.1-10.0.0.9", "its networks such as { cidr: "),
@@ -102,6 +105,17 @@ import Testing
   func accepted(entry: String) throws {
     let (policies, findings) = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\negress:\n  - \(entry)\n")
     #expect(policies.first?.rules.map(\.pattern.description) == ["api.github.com"], "\(findings)")
+  }
+
+  @Test(
+    "patterns as other lists write them are patterns",
+    arguments: [
+      ".atlassian.net", "usagereports*.contoso.example", "\"*-ai.contoso.example\"", "\"*.s3.*.example.com\"",
+      "api.*.example.com", ".BÜCHER.example.com", "\"*.example.com.\"",
+    ])
+  func patterns(entry: String) throws {
+    let (policies, findings) = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\negress:\n  - \(entry)\n")
+    #expect(policies.first?.rules.count == 1 && findings == [], "\(findings)")
   }
 
   @Test("a name that begins with digits, or is all hyphens and letters, is a name")

@@ -15,6 +15,7 @@ package enum PolicyLinter {
     for server in servers {
       checkTimes(server, now, &findings)
       checkCaps(server, &findings)
+      checkInnerWildcards(server.rules, &findings)
       for index in server.rules.indices { check(server.rules, index, inherited: server.privatePrefixes, &findings) }
       checkOverlaps(server, networks, &findings)
     }
@@ -105,20 +106,6 @@ package enum PolicyLinter {
     var findings: [Diagnostic] = []
     for prefix in prefixes { checkPrivate(prefix, location, &findings) }
     return findings
-  }
-
-  private static func checkWildcard(_ rules: RuleList, _ index: Int, _ findings: inout [Diagnostic]) {
-    let pattern = rules.pattern(at: index)
-    let location = rules.location(at: index)
-    switch PublicSuffix.coverage(ofWildcardOver: pattern.suffix, deep: pattern.kind == .anyLabels) {
-    case .none: break
-    case .publicSuffix:
-      findings.append(
-        .error("\(pattern) covers a public suffix: anybody can register a name that it allows", at: location))
-    case .sharedHosting:
-      findings.append(
-        .warning("\(pattern) covers shared hosting: anybody can put content under a name that it allows", at: location))
-    }
   }
 
   private static func checkPrivate(_ prefix: IPPrefix, _ location: SourceLocation, _ findings: inout [Diagnostic]) {

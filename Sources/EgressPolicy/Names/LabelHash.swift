@@ -22,8 +22,8 @@ struct LabelHash {
     fold(tail ^ (UInt64(truncatingIfNeeded: range.count) &<< 56), 0xE703_7ED1_A0B4_28DB)
   }
 
-  /// The hash of the suffix so far, told apart by what kind of pattern it would be.
-  func value(for kind: NamePattern.Kind) -> UInt64 {
+  /// The hash of the suffix so far, told apart by what would stand in the table for it.
+  func value(for kind: NameTable.SlotKind) -> UInt64 {
     Self.multiply(state ^ UInt64(kind.rawValue &+ 1), 0x8EBC_6AF0_9C88_C6E3)
   }
 

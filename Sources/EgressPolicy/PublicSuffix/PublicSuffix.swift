@@ -54,6 +54,19 @@ package enum PublicSuffix {
 
   private static func marks(_ key: UInt64) -> Marks { rules[key] ?? [] }
 
+  /// What a pattern with a wildcard covers.
+  static func coverage(of pattern: NamePattern) -> Coverage {
+    guard pattern.hasInnerWildcard else {
+      return coverage(ofWildcardOver: pattern.suffix, deep: pattern.kind == .anyLabels || pattern.kind == .subtree)
+    }
+    // A label that says something in front of the wildcard's makes it no narrower: who owns the name below chooses it.
+    let shape = PatternShape(pattern)
+    let suffix = pattern.literalSuffix
+    let deep = shape.front != .none || shape.labels.count > suffix.labelCount + 1
+    if coverage(ofWildcardOver: suffix, deep: deep) == .publicSuffix { return .publicSuffix }
+    return hosting(under: pattern).isEmpty ? .none : .sharedHosting
+  }
+
   // MARK: - The rules
 
   /// What stands for the root in the rules.
@@ -134,7 +147,7 @@ package enum PublicSuffix {
   }
 
   /// Hosting and tunnels that lend out names and are not, or not in every release, in the list.
-  private static let moreHosting = """
+  static let moreHosting = """
     com: trycloudflare appspot sharepoint backblazeb2 amazonaws.com: s3
     googleapis.com: storage googleusercontent.com: * cloudflarestorage.com: r2 r2.cloudflarestorage.com: *
     core.windows.net: blob file web queue table

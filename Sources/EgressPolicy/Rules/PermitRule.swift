@@ -17,9 +17,12 @@ extension ServerPolicy {
   /// The policy with what is allowed for a time; permits for other servers are left out.
   ///
   /// A name never gets less than without one of them: the most specific pattern alone decides, so a permit takes over
-  /// what the pattern that would decide instead, and every other permit for its names, opens and admits.
+  /// what the pattern that would decide instead, and every other permit for its names, opens and admits. Patterns that have
+  /// but some names in common (`objection(to:)`) do not take over from each other: that would open more than is permitted.
   package func adding(_ permits: [PermitRule]) -> ServerPolicy {
-    let own = permits.filter { $0.server == name }.map { $0.rule.admitting(privatePrefixes, cname, nameChecks) }
+    let own = permits.filter { $0.server == name }.flatMap(\.rule.parts).map {
+      $0.admitting(privatePrefixes, cname, nameChecks)
+    }
     guard !own.isEmpty else { return self }
     let policy = PolicySnapshot([self])
     var rules = rules
@@ -35,6 +38,16 @@ extension ServerPolicy {
 }
 
 extension EgressRule {
+  /// The rule, or where it is for a name and all below it one for each: some other pattern may match the one and not the rest.
+  fileprivate var parts: [EgressRule] {
+    pattern.parts.map { part in
+      EgressRule(
+        pattern: part, ports: ports, types: types, privatePrefixes: privatePrefixes, cname: cname, maxBytes: maxBytes,
+        maxBytesPerHour: maxBytesPerHour, dnssec: dnssec, until: until, firstEnd: firstEnd, check: check,
+        location: location)
+    }
+  }
+
   /// This rule, with what the server's entries admit that say nothing of it.
   fileprivate func admitting(_ prefixes: [IPPrefix], _ cname: ChainPolicy, _ checks: NameCheckDefaults) -> EgressRule {
     let check =
@@ -72,32 +85,5 @@ extension PolicySnapshot {
     case .allowed(let rule), .typeNotAllowed(let rule): return self.rule(server: 0, index: rule)
     case .notListed: return nil
     }
-  }
-}
-
-extension NamePattern {
-  /// A name that it matches, and no pattern for fewer labels in front of its suffix does.
-  fileprivate var sample: [UInt8] {
-    // No host has such a label: only a wildcard decides on it.
-    let label: [UInt8] = [1, UInt8(ascii: "*")]
-    return switch kind {
-    case .exact: suffix.wire
-    case .oneLabel: label + suffix.wire
-    case .anyLabels: label + label + suffix.wire
-    }
-  }
-
-  /// Whether it matches every name that another pattern matches, and is another one.
-  fileprivate func covers(_ other: NamePattern) -> Bool {
-    guard kind != .exact, self != other else { return false }
-    let wire = other.sample
-    var labels = 0
-    var at = 0
-    while at < wire.count, wire[at] != 0 {
-      at += 1 + Int(wire[at])
-      labels += 1
-      if wire[min(at, wire.count)...].elementsEqual(suffix.wire) { return kind == .anyLabels || labels == 1 }
-    }
-    return false
   }
 }

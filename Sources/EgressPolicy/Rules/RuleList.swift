@@ -12,6 +12,8 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var file: UInt16
     var nameLength: UInt8
     var kind: NamePattern.Kind
+    /// A label of the name holds `*`.
+    var hasInnerWildcard: Bool
   }
 
   /// What rules share: all but name and location.
@@ -119,6 +121,9 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     return NamePattern(kind: entry.kind, suffix: Name(canonical: octets))
   }
 
+  /// The indices of the rules whose patterns hold `*` behind their first label, or in a part of a label.
+  package var innerWildcards: [Int] { indices.filter { entries[$0].hasInnerWildcard } }
+
   /// The kind of a rule's pattern, without making the rule.
   func kind(at index: Int) -> NamePattern.Kind { entries[index].kind }
 
@@ -136,7 +141,8 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       Entry(
         nameStart: UInt32(names.count), line: UInt32(clamping: rule.location.line),
         profile: intern(profile), column: UInt16(clamping: rule.location.column),
-        file: intern(rule.location.file), nameLength: UInt8(wire.count), kind: rule.pattern.kind))
+        file: intern(rule.location.file), nameLength: UInt8(wire.count), kind: rule.pattern.kind,
+        hasInnerWildcard: rule.pattern.hasInnerWildcard))
     names.append(contentsOf: wire)
   }
 

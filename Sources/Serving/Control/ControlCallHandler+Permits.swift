@@ -57,6 +57,8 @@ extension ControlCallHandler {
       throw ControlAPI.CallError(400, "what was asked for is no rule", findings: error.problems)
     }
     try checkPorts(entry.rule.ports, of: server)
+    let policy = service.snapshot.policy.servers.first { $0.name == server }
+    if let objection = policy?.objection(to: entry.rule.pattern) { throw ControlAPI.CallError(409, objection) }
     let permit = Permit(
       id: id, allowed: PermitRule(server: server, rule: entry.rule), justification: justification, peer: request.peer,
       given: service.shared.clock().wall, deadline: service.now + duration * 1_000_000_000)

@@ -25,6 +25,7 @@ struct EffectivePolicy {
           line += "  private \(rule.privatePrefixes.map(\.description).joined(separator: ","))"
         }
         lines.append(line + RuleLimits(rule, partUntil: ends[rule.pattern]).text + "  # \(rule.location)")
+        lines += Self.examples(rule.pattern)
       }
       for prefix in server.prefixes {
         lines.append("  \(prefix.prefix)  \(prefix.ports)" + RuleLimits(prefix).text + "  # \(prefix.location)")
@@ -42,7 +43,7 @@ struct EffectivePolicy {
       let rules = rules(index).map { rule in
         "{\"host\":\(JSONText.quoted(rule.pattern.description)),\"ports\":\(JSONText.list(rule.ports.texts)),"
           + "\"types\":\(JSONText.list(rule.types.map(\.description))),"
-          + "\"private\":\(JSONText.list(rule.privatePrefixes.map(\.description))),"
+          + "\"private\":\(JSONText.list(rule.privatePrefixes.map(\.description)))," + Self.examplesJSON(rule.pattern)
           + RuleLimits(rule, partUntil: ends[rule.pattern]).json
           + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(rule.location.description)))}"
       }
@@ -57,6 +58,21 @@ struct EffectivePolicy {
         + "\"egress\":[\((rules + prefixes).joined(separator: ","))]}"
     }
     return "[" + servers.joined(separator: ",") + "]"
+  }
+
+  /// What a pattern matches, and what it does not.
+  private static func examples(_ pattern: NamePattern) -> [String] {
+    let (matching, others) = pattern.examples
+    guard !matching.isEmpty else { return [] }
+    let not = others.isEmpty ? "" : "; not " + others.map(\.description).joined(separator: ", ")
+    return ["    matches " + matching.map(\.description).joined(separator: ", ") + not]
+  }
+
+  private static func examplesJSON(_ pattern: NamePattern) -> String {
+    let (matching, others) = pattern.examples
+    guard !matching.isEmpty else { return "" }
+    return "\"matches\":\(JSONText.list(matching.map(\.description))),"
+      + "\"matches_not\":\(JSONText.list(others.map(\.description))),"
   }
 
   /// The first end among the entries of each pattern.

@@ -51,6 +51,7 @@ extension EndToEnd {
     func shared() throws {
       var settings = TestbedSettings()
       settings.policies = Self.policies.replacing("  - host: www.vendor.net\n", with: "  - host: free.github.com\n")
+        .replacing("    max-bytes: 256KiB\n    on-excess: audit\n", with: "")
       settings.records += "free.github.com. IN A 45.11.0.10\n"
       try Testbed.run(settings) { (bed: Testbed) throws in
         #expect(try bed.dig("api.github.com", "A").status == "NOERROR")

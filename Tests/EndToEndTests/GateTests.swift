@@ -154,12 +154,14 @@ extension EndToEnd {
     @Test("send their cap of payload and are cut, or are told of and go on, each by the name that it says")
     func caps() throws {
       try run { (bed: Testbed) throws in
-        let body = bed.folder + "/body"
-        try Data(count: 100_000).write(to: URL(fileURLWithPath: body))
+        let body = bed.folder.appending(path: "body")
+        try Data(count: 100_000).write(to: body)
         for name in ["capped.github.com", "audited.github.com"] {
           #expect(try bed.dig(name, "A").status == "NOERROR")
           #expect(try gets(name, at: "45.11.0.12", from: bed))
-          _ = try gets(name, at: "45.11.0.12", "--http1.1", "-H", "Expect:", "--data-binary", "@\(body)", from: bed)
+          _ = try gets(
+            name, at: "45.11.0.12", "--max-time", "2", "--http1.1", "-H", "Expect:", "--data-binary", "@\(body.path)",
+            from: bed)
         }
         let cut = try bed.sluice.event(of: "capped.github.com", decision: "block")
         #expect(cut["code"] as? String == "max-bytes" && cut["payload_size"] as? Int == 65_536)

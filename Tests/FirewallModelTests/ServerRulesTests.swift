@@ -57,7 +57,7 @@ struct ServerRulesTests {
     for rule in [
       "ct original bytes > 1000 \(key) @s-4/audit-1000 ct label ! 57 jump s/over-max-bytes",
       "\(key) @s-4/audithour-5000 ct label ! 58 jump s/over-max-bytes-per-hour",
-      "ip daddr & 255.255.255.0 == 198.51.100.0 ct original bytes > 7 ct label ! 57 jump s/over-max-bytes",
+      "ip daddr 198.51.100.0/24 ct original bytes > 7 ct label ! 57 jump s/over-max-bytes",
       "ct label 56 ct original bytes > 1000 ct label ! 57 jump s/over-max-bytes",
       "ct direction reply ct reply bytes > 1000 ct label ! 57 jump s/over-max-bytes",
     ] {

@@ -10,7 +10,7 @@ struct PassageMeterTests {
   private static let hour: UInt64 = 3_600_000_000_000
 
   private func element(_ server: UInt16 = 0, _ last: UInt32 = 1) -> GrantElement {
-    GrantElement(server: server, address: IPAddress(v4: 0xC000_0200 | last), transport: 6, port: 443)
+    GrantElement(server: server, address: IPAddress(v4: 0x2D0B_0000 | last), transport: 6, port: 443)
   }
 
   @Test("as much as the smallest cap of theirs has left, of the connection or of the hour")

@@ -175,7 +175,7 @@ import Testing
       let policy = try #require(directory.load().settings?.policies.first)
       return policy.rules.map(\.limits) + [ByteLimits(maxBytes: policy.prefixes.first?.maxBytes)]
     }
-    let (own, none) = (ByteLimits(maxBytes: 1_048_576), ByteLimits())
+    let own = ByteLimits(maxBytes: 1_048_576)
     func inherited(_ bytes: UInt64, _ hour: ByteBound? = nil) -> [ByteLimits] {
       let audited = ByteBound(bytes, .audit)
       return [
@@ -196,7 +196,11 @@ import Testing
           ByteLimits(maxBytes: ByteBound(262_144, .audit), maxBytesPerHour: 4096),
           ByteLimits(maxBytes: ByteBound(262_144, .audit)),
         ])
-    #expect(try limits("limits: { max-bytes: none }\n")[0] == none)
+    let free = try ConfigDirectory([
+      "sluice.yaml": config("limits: { max-bytes: 512KiB, on-excess: audit }"),
+      "policy.yaml": plainPolicy.replacing("egress:", with: "limits: { max-bytes: none }\negress:"),
+    ])
+    #expect(free.load().settings?.policies.first?.rules.first?.limits == ByteLimits())
   }
 
   private static let limited = """

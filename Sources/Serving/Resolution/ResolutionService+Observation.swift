@@ -60,8 +60,8 @@ extension ResolutionService {
   // MARK: - Refused connections
 
   func record(_ refusals: [RefusedConnection]) {
-    guard options.recordsRefusals else { return }
-    for refusal in refusals { record(refusal) }
+    // What is told of and goes on is no refusal: a cap that audits asks for its event.
+    for refusal in refusals where options.recordsRefusals || !refusal.kind.isRefusal { record(refusal) }
   }
 
   private func record(_ refusal: RefusedConnection) {

@@ -12,8 +12,10 @@ extension ControlAPI {
     package var opened: String
     /// Milliseconds.
     package var remainingMs: UInt64
-    /// `sni` where a connection has to say the name; else `address`.
-    package var verify = "address"
+    /// `sni` where a connection has to say the name; else `address`, and nothing by a server of before the gate.
+    package var verify: String? = "address"
+    /// Other names that have the address open, of any server; some of them, where there are many.
+    package var shared: [String]?
 
     package init(
       server: String, address: String, `protocol`: String, port: UInt16? = nil, name: String, opened: String,

@@ -186,6 +186,34 @@ extension ControlAPI {
       }
     }
 
+    /// The process through which connections go that have to say a name; counts are since the start.
+    package struct Gate: Codable, Sendable {
+      /// `up`, or `down` where it does not take what it is told.
+      package var state: String
+      package var restarts: UInt64
+      /// Connections that said a right name, and those that were refused for what they said.
+      package var verified: UInt64
+      package var refused: UInt64
+      /// Those that could not be made from the host.
+      package var unreachable: UInt64
+      /// Those that were cut at a cap, and those that were told of as beyond one.
+      package var cut: UInt64
+      package var told: UInt64
+
+      package init(
+        state: String, restarts: UInt64, verified: UInt64, refused: UInt64, unreachable: UInt64, cut: UInt64 = 0,
+        told: UInt64 = 0
+      ) {
+        self.state = state
+        self.restarts = restarts
+        self.verified = verified
+        self.refused = refused
+        self.unreachable = unreachable
+        self.cut = cut
+        self.told = told
+      }
+    }
+
     /// The audit log and its writer; counts are since the start.
     package struct Audit: Codable, Sendable {
       package var path: String
@@ -235,6 +263,7 @@ extension ControlAPI {
       /// Each that answers refuses whatever it is asked.
       case upstreamsRefuse = "upstreams-refuse"
       case validatorDown = "validator-down"
+      case gateDown = "gate-down"
 
       /// A sentence.
       package var text: String {
@@ -246,6 +275,7 @@ extension ControlAPI {
         case .noUpstream: "no upstream answers"
         case .upstreamsRefuse: "every upstream refuses"
         case .validatorDown: "the validator is down: names with `dnssec` are refused"
+        case .gateDown: "the gate does not answer: names with `verify: sni` are not answered either"
         }
       }
     }
@@ -272,6 +302,8 @@ extension ControlAPI {
     package var bridge: Bridge
     /// None where `trust-anchors` is not set.
     package var validator: Validator?
+    /// None where no policy has `verify: sni`.
+    package var gate: Gate?
     package var audit: Audit
     /// How often a promise did not hold, since the start.
     package var violations: PromiseViolations

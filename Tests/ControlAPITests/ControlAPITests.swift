@@ -25,6 +25,24 @@ struct ControlAPITests {
     #expect(throws: DecodingError.self) { try ControlAPI.decode(ControlAPI.Failure.self, Array(text.utf8)) }
   }
 
+  @Test("a grant of a server that knows no check is read, and one of a server that knows more than we do")
+  func otherVersions() throws {
+    let former =
+      #"{"server":"a","address":"192.0.2.1","protocol":"tcp","port":443,"name":"b.example","opened":"","remaining_ms":5"#
+    let read = try ControlAPI.decode(ControlAPI.Grant.self, Array((former + "}").utf8))
+    #expect(read.verify == nil && read.shared == nil && read.name == "b.example")
+    let later = former + #","verify":"sni","shared":["c.example"],"inspected":true}"#
+    let newer = try ControlAPI.decode(ControlAPI.Grant.self, Array(later.utf8))
+    #expect(newer.verify == "sni" && newer.shared == ["c.example"])
+    // What we write, an earlier client reads: it needs the key.
+    #expect(
+      ControlAPI.line(
+        ControlAPI.encode(
+          ControlAPI.Grant(
+            server: "a", address: "192.0.2.1", protocol: "tcp", name: "b", opened: "", remainingMs: 1))
+      ).contains(#""verify":"address""#))
+  }
+
   @Test("every call has a path of its own below the version")
   func paths() {
     let calls: [ControlAPI.Call] = [.status, .servers, .cache, .grants, .reload, .permits, .query, .explanation]

@@ -139,6 +139,11 @@ extension EndToEnd {
         #expect(try gets("uploads.github.com", at: "45.11.0.11", from: bed))
         #expect(try gets("plain.github.com", at: "45.11.0.11", from: bed))
         #expect(try gets("anything.example", at: "45.11.0.11", from: bed))
+        let grants = try bed.sluice.command("grants").text
+        #expect(grants.contains("  sni     plain.github.com, uploads.github.com "), "\(grants)")
+        let compared = try bed.sluice.command("grants", "--kernel")
+        #expect(compared.status == 0, "\(compared.text)")
+        #expect(try bed.sluice.command("firewall", "diff").status == 0)
         // What passed unread ends with the name that needs not be said; what said its own stays.
         let unread = try idle("anything.example", at: "45.11.0.11", from: bed)
         defer { unread.signal(SIGKILL) }
@@ -215,6 +220,8 @@ extension EndToEnd {
         for process in gate { #expect(try Processes.status(process, "CapBnd") == "0000000000000000") }
         Processes.signal(try #require(gate.last), SIGKILL)
         #expect(try gets("api.github.com", at: "45.11.0.10", from: bed))
+        let status = try bed.sluice.command("status").text
+        #expect(status.contains("gate      up, 2 connections passed by name") && status.contains("restarted 1 time"))
         // A restart of serve leaves connections alone, with the gate that has them; a name that is withdrawn cuts them there as well.
         let asks = try idle("api.github.com", at: "45.11.0.10", until: "restarted", from: bed)
         let before = try idle("api.github.com", at: "45.11.0.10", until: "withdrawn", from: bed)
@@ -225,12 +232,16 @@ extension EndToEnd {
         try makeFile("restarted", bed)
         #expect(try asks.status(within: 10) == 0)
         let after = try idle("api.github.com", at: "45.11.0.10", from: bed)
+        #expect(try bed.dig("uploads.github.com", "A").status == "NOERROR")
+        let other = try idle("uploads.github.com", at: "45.11.0.11", from: bed)
+        defer { other.signal(SIGKILL) }
         try Data(Self.policies.replacing("- api.github.com", with: "- gone.github.com").utf8)
           .write(to: bed.sluice.policyFile)
         #expect(try bed.sluice.command("reload").status == 0)
         #expect(try after.status(within: 5) != 0)
         try makeFile("withdrawn", bed)
         #expect(try before.status(within: 10) != 0)
+        #expect(other.isRunning, "what another rule has open goes on")
         #expect(try !gets("api.github.com", at: "45.11.0.10", from: bed))
       }
     }

@@ -115,6 +115,15 @@ struct CommandPlayTests {
     let told = try run("status", answering: ["GET /v1/status": (200, unwell)])
     #expect(told.status == 1 && told.text.contains("unhealthy after 7 failures"), "\(told)")
     #expect(told.text.contains("listen    10.77.2.1:53, 10.77.3.1:53 (not there yet)\n"), "\(told)")
+    let gate =
+      #""gate":{"state":"up","restarts":1,"verified":7,"refused":3,"unreachable":0,"cut":2,"told":4},"in_flight""#
+    let gated = try run(
+      "status", answering: ["GET /v1/status": (200, Self.status.replacing(#""in_flight""#, with: gate))])
+    #expect(
+      gated.text.contains(
+        "gate      up, 7 connections passed by name, 3 refused, 0 unreachable; 2 cut at a cap, 4 told of; restarted 1 time\n"
+      ),
+      "\(gated)")
     let full = Self.status.replacing(
       #""blocked":false"#, with: #""blocked":true,"blocked_fault":"No space left on device""#)
     let blocked = try run("status", answering: ["GET /v1/status": (200, full)])

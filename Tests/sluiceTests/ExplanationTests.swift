@@ -389,6 +389,22 @@ private final class Resolving {
         == "192.0.2.1 443/tcp is open for uploads.example.com too, whose max-bytes 256KiB holds here as well")
   }
 
+  @Test func `who shares the address is told where the address suffices, also of names that open nothing here`() {
+    var told = ControlAPI.Explanation(decision: .allow, code: .listed)
+    told.name = "api.example.com"
+    var grant = ControlAPI.Grant(
+      server: "agent", address: "192.0.2.1", protocol: "tcp", port: 443, name: "api.example.com", opened: "",
+      remainingMs: 50_400)
+    grant.shared = ["evil.example", "web.example"]
+    told.live = ControlAPI.Live(policy: "f", asInFiles: true, permits: [], cache: [], grants: [grant])
+    #expect(
+      ExplanationText(told).values["shared"]
+        == "192.0.2.1 is that of evil.example, web.example too: with verify: address it admits all")
+    grant.verify = "sni"
+    told.live = ControlAPI.Live(policy: "f", asInFiles: true, permits: [], cache: [], grants: [grant])
+    #expect(ExplanationText(told).values["shared"] == nil)
+  }
+
   @Test func `of a cap it is told what becomes of what goes beyond it, and which octets it counts`() {
     var told = ControlAPI.Explanation(decision: .allow, code: .listed)
     (told.maxBytes, told.maxBytesExcess, told.ports) = (262_144, "audit", ["443/tcp", "8443/tcp"])

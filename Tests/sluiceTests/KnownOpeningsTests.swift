@@ -31,6 +31,15 @@ import Testing
     #expect(plainFound.names == ["ba.wild"] && plainFound.opened == 200)
   }
 
+  @Test func `which names share the address the running server alone knows`() throws {
+    var one = grant("ba.wild", 200)
+    one.shared = ["cdn.example", "other.example"]
+    let known = KnownOpenings(granted: [one], journal: [try entry("ab.wild", 100)])
+    #expect(known.shared(key) == ["cdn.example", "other.example"])
+    #expect(known.shared(ListedElementKey(server: "agent", address: "45.11.0.8", transport: 6, port: 443)) == [])
+    #expect(KnownOpenings(granted: [], journal: [try entry("ab.wild", 100)]).shared(key) == [])
+  }
+
   @Test func `the journal tells them where no server runs, and of what the server does not know`() throws {
     let journal = [try entry("ab.wild", 100), try entry("ba.wild", 200)]
     let written = KnownOpenings(granted: [], journal: journal).find(key)

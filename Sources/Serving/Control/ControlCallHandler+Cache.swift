@@ -56,14 +56,16 @@ extension ControlCallHandler {
     let wanted = Set(try serverIndexes(request).map { snapshot.servers[$0].firewallIndex })
     let (now, wall) = (service.now, service.shared.clock().wall)
     var holdings: [Holding] = []
+    var index = AddressIndex()
     service.engine.ledger.forEachHolding(now: now) { key, element, until, opened in
+      index.add(key.name, at: element.address)
       guard wanted.contains(key.server) else { return }
       holdings.append(Holding(key: key, element: element, remaining: until - now, age: now > opened ? now - opened : 0))
     }
-    let held = holdings
+    let (held, shared) = (holdings, index)
     let prefixes = try openPrefixes(of: serverIndexes(request))
     Background.run {
-      var grants = held.compactMap { $0.grant(snapshot, wall: wall) }
+      var grants = held.compactMap { $0.grant(snapshot, shared, wall: wall) }
       // A and AAAA of one name, and aliases of it, may hold the same address.
       grants.sort {
         ($0.server, $0.name, $0.address, $0.port ?? 0, $0.remainingMs)
@@ -140,7 +142,7 @@ struct Holding: Sendable {
   var age: UInt64
 
   /// Nil for a server that is gone.
-  func grant(_ snapshot: ResolverSnapshot, wall: UInt64) -> ControlAPI.Grant? {
+  func grant(_ snapshot: ResolverSnapshot, _ index: AddressIndex = AddressIndex(), wall: UInt64) -> ControlAPI.Grant? {
     guard let serverIndex = snapshot.server(firewallIndex: key.server) else { return nil }
     var grant = ControlAPI.Grant(
       server: snapshot.policy.servers[serverIndex].name.text, address: element.address.description,
@@ -149,6 +151,7 @@ struct Holding: Sendable {
       remainingMs: remaining / 1_000_000)
     let rule = snapshot.rule(server: key.server, name: key.name.wire, type: key.type)
     if rule?.checkBit(transport: element.transport, port: element.port) ?? 0 != 0 { grant.verify = "sni" }
+    grant.shared = index.others(than: key.name, at: element.address)
     return grant
   }
 }

@@ -47,6 +47,8 @@ struct MetricsReading: Sendable {
   var permits: Int
   /// Nil where nothing is validated.
   var validation: ValidationReading?
+  /// Nil where no connection has to say a name.
+  var gate: GateReading?
 
   /// No name that was asked for is ever a label: a client could make as many series as it likes.
   func text() -> [UInt8] {
@@ -65,6 +67,7 @@ struct MetricsReading: Sendable {
     upstreams(&text)
     firewall(&text)
     validation?.write(&text)
+    gate?.write(&text)
     policy(&text)
     audit(&text)
     text.family(
@@ -277,6 +280,7 @@ extension ControlCallHandler {
       faults.append(.upstreamsRefuse)
     }
     if service.validation?.link.isUp == false { faults.append(.validatorDown) }
+    if service.gate?.isAnswering == false { faults.append(.gateDown) }
     return faults
   }
 
@@ -296,7 +300,8 @@ extension ControlCallHandler {
       refusedReloads: service.reloads.refused, inFlight: service.engine.resolutionCount, audit: audit.counters,
       isAuditBlocked: audit.isBlocked, auditPending: audit.pending, violations: violations,
       lost: service.lost, isRefusalLogRead: service.isRefusalLogRead, refusals: service.refusalCounts.totals,
-      permits: policies.permits.count, validation: service.validation.map(ValidationReading.init))
+      permits: policies.permits.count, validation: service.validation.map(ValidationReading.init),
+      gate: GateReading(service))
   }
 }
 

@@ -198,6 +198,7 @@ final class ControlCallHandler {
       permits: policies.permits.count,
       cacheEntries: 0, inFlight: service.engine.resolutionCount)
     status.validator = service.validation.map(ControlAPI.Status.Validator.init)
+    status.gate = GateReading(service).map(ControlAPI.Status.Gate.init)
     return status
   }
 }
@@ -208,6 +209,15 @@ extension ControlAPI.Status.Validator {
     self.init(
       state: validation.link.isUp ? "up" : "down", judgements: counts.judgements, bogus: counts.bogus,
       failures: counts.failures, restarts: counts.restarts, questions: validation.questions)
+  }
+}
+
+extension ControlAPI.Status.Gate {
+  fileprivate init(_ gate: GateReading) {
+    let counts = gate.counts
+    self.init(
+      state: gate.isAnswering ? "up" : "down", restarts: gate.restarts, verified: counts.verified,
+      refused: counts.refused, unreachable: counts.unreachable, cut: counts.cut, told: counts.told)
   }
 }
 

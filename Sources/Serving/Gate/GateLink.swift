@@ -38,8 +38,15 @@ final class GateLink {
   private var requests: [UInt32: Request] = [:]
   private var lastRequest: UInt32 = 0
   private var buffer = [UInt8](repeating: 0, count: GateMessage.maximumOctets)
+  /// Processes that greeted.
+  private var greetings: UInt64 = 0
+  /// Whether it took what it was told last.
+  private(set) var isAnswering = true
+
   /// Whether a process ever greeted.
-  private(set) var hasGreeted = false
+  var hasGreeted: Bool { greetings > 0 }
+  /// How often its process was started again.
+  var restarts: UInt64 { greetings - min(greetings, 1) }
 
   init(reactor: Reactor, socket: consuming FileDescriptor, _ onEvent: @escaping (GateEvent) -> Void) throws(SystemError)
   {
@@ -159,7 +166,10 @@ final class GateLink {
   private func handle(_ message: GateMessage) {
     switch message {
     case .hello: greeted()
-    case .received(let request): finish(request, true)
+    case .received(let request):
+      // Also of one that nothing waits for any more.
+      isAnswering = true
+      finish(request, true)
     case .judged(let connection, let gated): onEvent(.judged(connection: connection, gated))
     case .volumes(let volumes): onEvent(.volumes(volumes))
     case .networks, .open, .close, .evict, .forget, .ready, .recorded: break
@@ -168,7 +178,8 @@ final class GateLink {
 
   /// What the one before may have taken with it is told again; twice does no harm.
   private func greeted() {
-    hasGreeted = true
+    greetings += 1
+    isAnswering = true
     onEvent(.up)
     for id in requests.keys.sorted() {
       guard let messages = requests[id]?.messages else { continue }
@@ -184,6 +195,7 @@ final class GateLink {
       return
     }
     requests[id] = nil
+    isAnswering = isDone
     if !isLate { reactor.cancel(request.timer) }
     request.completion(isDone)
   }

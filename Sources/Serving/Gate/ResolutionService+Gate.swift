@@ -95,6 +95,7 @@ extension ResolutionService {
 
   /// Records what became of a connection; one whose record does not stand does not pass (P6).
   private func judged(_ connection: UInt64, _ gated: GatedConnection) {
+    gateCounts.count(gated.verdict)
     let isStored = record(gated)
     if gated.verdict.waits { gate?.record(connection, isStored) }
     if gated.verdict == .unreachable { bridge?.refuseUnreachable([gated.element]) }

@@ -48,6 +48,7 @@ final class ResolutionService {
   let journal: GrantJournal?
   /// Through which connections go that have to say a name; nil where none have to.
   var gate: GateLink?
+  var gateCounts = GateCounts()
   /// The newest replay of all that the gate has to know.
   var gateReplay: UInt64 = 0
   var engine: ResolutionEngine

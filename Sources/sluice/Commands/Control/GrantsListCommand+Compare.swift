@@ -5,6 +5,7 @@ import EgressPolicy
 import Foundation
 import IPNetwork
 import LinuxIO
+import NFTables
 import Settings
 
 extension GrantsListCommand {
@@ -40,19 +41,27 @@ extension GrantsListCommand {
       .intersection(before.map(ListedElementKey.init))
     let strange = open.filter { !known.contains(ListedElementKey($0)) }
     let missing = after.filter { lasting.contains(ListedElementKey($0)) && !inKernel.contains(ListedElementKey($0)) }
+    // Where one of the names has to be said the kernel has to have it so; that it still has what no name asks for is no opening.
+    let checked = Set(open.filter(\.isChecked).map(ListedElementKey.init))
+    let unchecked = after.filter {
+      let key = ListedElementKey($0)
+      return $0.isChecked && lasting.contains(key) && inKernel.contains(key) && !checked.contains(key)
+    }
+    let kinds = [
+      (strange, "not-granted", "open, not granted"), (missing, "not-open", "granted, not open"),
+      (unchecked, "not-checked", "open, not checked"),
+    ]
     if json {
-      for (rows, kind) in [(strange, "not-granted"), (missing, "not-open")] {
+      for (rows, kind, _) in kinds {
         for row in rows { StandardOutput.write("{\"difference\":\"\(kind)\"," + row.json.dropFirst()) }
       }
-    } else if strange.isEmpty, missing.isEmpty {
+    } else if kinds.allSatisfy(\.0.isEmpty) {
       StandardOutput.write("no difference: \(counted(after.count, "address")) granted and open")
     } else {
-      let rows =
-        strange.map { ["open, not granted"] + $0.columns(times) }
-        + missing.map { ["granted, not open"] + $0.columns(times) }
+      let rows = kinds.flatMap { rows, _, text in rows.map { [text] + $0.columns(times) } }
       for line in AlignedColumns.lines(["DIFFERENCE"] + OpenGrant.heading, rows) { StandardOutput.write(line) }
     }
-    if !strange.isEmpty || !missing.isEmpty { throw ExitCode.failure }
+    if !kinds.allSatisfy(\.0.isEmpty) { throw ExitCode.failure }
   }
 
   /// Milliseconds by which kernel and server may disagree about an end.
@@ -73,6 +82,10 @@ extension ListedElementKey {
       server: grant.server, address: grant.address.description, transport: grant.transport, port: grant.port)
   }
 
+  init(_ server: String, _ found: KernelSets.Found) {
+    self.init(server: server, address: found.address.description, transport: found.transport, port: found.port)
+  }
+
   init(_ grant: ControlAPI.Grant) {
     self.init(
       server: grant.server, address: grant.address, transport: TransportName.number(grant.protocol) ?? 0,
@@ -88,6 +101,8 @@ extension OpenGrant {
     transport = key.transport
     port = key.port
     names = Set(grants.map(\.name)).sorted()
+    isChecked = grants.contains { $0.verify == "sni" }
+    shared = Set(grants.flatMap { $0.shared ?? [] }).sorted()
     opened = grants.compactMap { ControlAPI.seconds($0.opened) }.min()
     remainingMilliseconds = grants.map(\.remainingMs).max()
   }

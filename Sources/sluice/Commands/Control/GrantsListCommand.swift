@@ -13,6 +13,9 @@ struct GrantsListCommand: ParsableCommand {
       running server, and BYTES and PACKETS count what the server sent to the address since it was opened; names and \
       OPENED come from the running server, and without one from the journal beside the audit log. Otherwise it asks the running server what it granted.
 
+      VERIFY says whether a connection has to say the name (`sni`) or the address suffices; then the other names follow, behind \
+      `as`, that the running server has at the address: it admits their sites too.
+
       What `cidr:` opens without a name follows, as the running server has it in force, else as the files say it; with \
       --json it has `prefix` instead of `address`. While the files have an error, it goes by the running server.
 

@@ -11,6 +11,8 @@ struct KnownOpenings {
     let name: String
     /// Seconds since 1970.
     let opened: UInt64?
+    /// Other names at the address, as the running server says it.
+    var shared: [String] = []
   }
 
   /// What lies at one address of one server.
@@ -26,13 +28,21 @@ struct KnownOpenings {
 
   init(granted: [ControlAPI.Grant], journal: [JournalEntry]) {
     self.granted = Self.placed(
-      granted.map { Opening(key: ListedElementKey($0), name: $0.name, opened: ControlAPI.seconds($0.opened)) })
+      granted.map {
+        Opening(
+          key: ListedElementKey($0), name: $0.name, opened: ControlAPI.seconds($0.opened), shared: $0.shared ?? [])
+      })
     written = Self.placed(
       journal.map { Opening(key: ListedElementKey($0), name: $0.name.description, opened: $0.opened) })
   }
 
   private static func placed(_ openings: [Opening]) -> [Place: [Opening]] {
     Dictionary(grouping: openings) { Place($0.key) }
+  }
+
+  /// Other names that have the address open, by the running server alone.
+  func shared(_ key: ListedElementKey) -> [String] {
+    Set((granted[Place(key)] ?? []).filter { key.transport == 0 || $0.key == key }.flatMap(\.shared)).sorted()
   }
 
   /// Those of an element; of a plain address those of every port there.

@@ -12,13 +12,17 @@ import Settings
 
 /// An element of the kernel, and the names that it was opened for.
 struct OpenGrant {
-  static let heading = ["SERVER", "ADDRESS", "PORT", "NAME", "OPENED", "REMAINING", "BYTES", "PACKETS"]
+  static let heading = ["SERVER", "ADDRESS", "PORT", "VERIFY", "NAME", "OPENED", "REMAINING", "BYTES", "PACKETS"]
 
   var server: String
   var address: IPAddress
   var transport: UInt8
   var port: UInt16
   var names: [String]
+  /// Whether connections have to say one of them.
+  var isChecked: Bool
+  /// Names besides, of any server, that have the address open.
+  var shared: [String]
   /// Seconds since 1970; nil where no journal tells.
   var opened: UInt64?
   var remainingMilliseconds: UInt64?
@@ -45,7 +49,8 @@ struct OpenGrant {
           let shape = set.fault(as: plain) == nil ? plain : SetShape(family: family, kind: kind)
           let found = try kernel.elements(
             KernelSet(family: plan.family, table: plan.table, name: name), shape: shape)
-          rows += found.map { OpenGrant(owner, $0, known) }
+          let checked = kind == .ports ? try self.checked(owner, family, plan, kernel, sets) : []
+          rows += found.map { OpenGrant(owner, $0, known, checked) }
         }
       }
     }
@@ -54,14 +59,29 @@ struct OpenGrant {
     }
   }
 
-  private init(_ server: String, _ found: KernelSets.Found, _ known: KnownOpenings) {
+  /// The elements of a server whose connections have to say a name.
+  private static func checked(
+    _ server: String, _ family: IPAddress.Family, _ plan: FirewallPlan, _ kernel: KernelSets,
+    _ sets: [String: SetDescription]
+  ) throws(SystemError) -> Set<ListedElementKey> {
+    let name = SetName(server: server, family: family, kind: .ports, check: .sni).text
+    guard sets[name] != nil else { return [] }
+    let set = KernelSet(family: plan.family, table: plan.table, name: name)
+    let found = try kernel.elements(set, shape: SetShape(family: family, kind: .ports))
+    return Set(found.map { ListedElementKey(server, $0) })
+  }
+
+  private init(
+    _ server: String, _ found: KernelSets.Found, _ known: KnownOpenings, _ checked: Set<ListedElementKey>
+  ) {
+    let key = ListedElementKey(server, found)
     self.server = server
     address = found.address
     transport = found.transport
     port = found.port
-    (names, opened) = known.find(
-      ListedElementKey(
-        server: server, address: found.address.description, transport: found.transport, port: found.port))
+    (names, opened) = known.find(key)
+    isChecked = checked.contains(key)
+    shared = known.shared(key)
     remainingMilliseconds = found.remainingMilliseconds
     octets = found.octets
     packets = found.packets
@@ -76,17 +96,26 @@ struct OpenGrant {
   func columns(_ times: TimeOption) -> [String] {
     [
       server, address.description, transport == 0 ? "any" : "\(port)/\(protocolName)",
-      names.isEmpty ? "-" : names.joined(separator: ", "), opened.map { times.text(seconds: $0) } ?? "-",
+      isChecked ? "sni" : "address", nameText, opened.map { times.text(seconds: $0) } ?? "-",
       remainingMilliseconds.map { "\(($0 + 999) / 1_000)s" } ?? "for ever", octets.map { "\($0)" } ?? "-",
       packets.map { "\($0)" } ?? "-",
     ]
   }
 
+  /// With the names besides to which an address leads where none has to be said.
+  private var nameText: String {
+    guard !names.isEmpty else { return "-" }
+    let others = isChecked ? [] : shared.filter { !names.contains($0) }
+    return names.joined(separator: ", ") + (others.isEmpty ? "" : "; as \(others.joined(separator: ", "))")
+  }
+
   var json: String {
     func number(_ value: UInt64?) -> String { value.map { "\($0)" } ?? "null" }
     let listed = names.map(JSONText.quoted).joined(separator: ",")
+    let others = shared.map(JSONText.quoted).joined(separator: ",")
     return "{\"server\":\(JSONText.quoted(server)),\"address\":\"\(address)\",\"protocol\":\"\(protocolName)\""
       + ",\"port\":\(transport == 0 ? "null" : "\(port)"),\"names\":[\(listed)]"
+      + ",\"verify\":\"\(isChecked ? "sni" : "address")\",\"shared\":[\(others)]"
       + ",\"opened\":\(opened.map { JSONText.quoted(ControlAPI.time(seconds: $0)) } ?? "null")"
       + ",\"remaining_ms\":\(number(remainingMilliseconds)),\"bytes\":\(number(octets))"
       + ",\"packets\":\(number(packets))}"

@@ -93,7 +93,8 @@ extension ControlAPI.OpenPrefix {
   /// As `OpenGrant.columns`.
   var columns: [String] {
     [
-      server, prefix, ports.joined(separator: ", "), "cidr: of \(rule)", "-", until.map { "until \($0)" } ?? "for ever",
+      server, prefix, ports.joined(separator: ", "), "address", "cidr: of \(rule)", "-",
+      until.map { "until \($0)" } ?? "for ever",
       bytes.map { "\($0)" } ?? "-", packets.map { "\($0)" } ?? "-",
     ]
   }

@@ -11,7 +11,7 @@ struct StatusCommand: ParsableCommand {
     discussion: """
       The first line says whether it is ready: whether allowed names are answered, and what is refused is recorded. Exits \
       with 1 where it is not, and where no server answers: the audit log cannot be written, the firewall bridge is down, the \
-      firewall does not hold what was granted, the validator is down, another program reads the kernel's log of refused packets, or no upstream \
+      firewall does not hold what was granted, the validator or the gate is down, another program reads the kernel's log of refused packets, or no upstream \
       answers, or has answered yet.
       """)
 
@@ -72,7 +72,7 @@ struct StatusCommand: ParsableCommand {
       ] + status.needsRestart.map { ("restart", TerminalStyle.doubtful("needed for \($0.text)")) }
       + upstreams.map { ("upstream", $0) } + [
         ("firewall", firewall)
-      ] + Self.enclosure(bridge) + Self.validation(status) + [
+      ] + Self.enclosure(bridge) + Self.gate(status) + Self.validation(status) + [
         (
           "audit",
           "\(audit.path), \(counted(audit.events, "event")), \(audit.suppressed) counted in others"
@@ -99,6 +99,19 @@ struct StatusCommand: ParsableCommand {
       + "\(validator.questions) asked for keys"
     return [
       ("dnssec", state + counts + (validator.restarts > 0 ? TerminalStyle.doubtful("; restarted \(restarts)") : ""))
+    ]
+  }
+
+  private static func gate(_ status: ControlAPI.Status) -> [(String, String)] {
+    guard let gate = status.gate else { return [] }
+    let state = gate.state == "up" ? "up" : TerminalStyle.bad(gate.state)
+    let counts =
+      ", \(counted(Int(clamping: gate.verified), "connection")) passed by name, \(gate.refused) refused, "
+      + "\(gate.unreachable) unreachable"
+    let caps = gate.cut + gate.told == 0 ? "" : "; \(gate.cut) cut at a cap, \(gate.told) told of"
+    let restarts = counted(Int(clamping: gate.restarts), "time")
+    return [
+      ("gate", state + counts + caps + (gate.restarts > 0 ? TerminalStyle.doubtful("; restarted \(restarts)") : ""))
     ]
   }
 

@@ -25,6 +25,8 @@ enum FindingKind: String, CaseIterable {
   case serverAbsent = "server-absent"
   case bridgeDown = "bridge-down"
   case kernelBehind = "kernel-behind"
+  case gateDown = "gate-down"
+  case gateRestarted = "gate-restarted"
   case logBlocked = "log-blocked"
   case logUnrotated = "log-unrotated"
   case upstreamSilent = "upstream-silent"

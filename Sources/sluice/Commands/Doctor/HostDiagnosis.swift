@@ -130,6 +130,24 @@ enum HostDiagnosis {
       "run an NTP client: apt-get install chrony")
   }
 
+  private static func gate(_ status: ControlAPI.Status) -> [Finding] {
+    guard let gate = status.gate else { return [] }
+    if gate.state == "down" {
+      return [
+        .serious(
+          .gateDown, "server", "the gate does not answer: names with `verify: sni` get SERVFAIL",
+          "restart sluice; its output says why")
+      ]
+    }
+    guard gate.restarts > 0 else { return [] }
+    return [
+      .warning(
+        .gateRestarted, "server",
+        "the gate was started again \(counted(Int(clamping: gate.restarts), "time")): connections through it were cut",
+        "sluice's output says why it ended")
+    ]
+  }
+
   // MARK: - The running server
 
   /// - Parameter settings: what the files hold; nil where they have an error.
@@ -160,6 +178,7 @@ enum HostDiagnosis {
           .kernelBehind, "server", "the kernel may not hold what was granted",
           "see `sluice firewall diff` and `sluice grants --kernel`"))
     }
+    findings += gate(status)
     if status.audit.blocked {
       findings.append(
         .serious(

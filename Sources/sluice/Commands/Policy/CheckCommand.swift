@@ -1,5 +1,7 @@
 import ArgumentParser
 import AuditLog
+import Control
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import LinuxIO
@@ -32,6 +34,7 @@ struct CheckCommand: ParsableCommand {
       findings += EnclosureDiagnosis.diagnose(settings) + ServiceReading.check(settings, configuration.config)
       findings +=
         StartConditions.diagnose(settings) + UpstreamTrust.diagnose(settings) + TrustAnchors.diagnose(settings)
+      findings += SharedAddresses.diagnose(settings)
       if settings.policies.isEmpty {
         findings.append(
           .warning(
@@ -70,5 +73,29 @@ struct CheckCommand: ParsableCommand {
       if effective { text += ",\"servers\":" + EffectivePolicy(settings.policies).json }
     }
     return text + "}"
+  }
+}
+
+extension SharedAddresses {
+  /// Of names with `verify: address` those at whose address the running server has others, at their entries; none where none runs.
+  fileprivate static func diagnose(_ settings: Settings) -> [Diagnostic] {
+    let grants: [ControlAPI.Grant]
+    do {
+      let response = try ControlClient(path: settings.control.path).call(.get, ControlAPI.Call.grants.path)
+      grants = try ControlAPI.decode(ControlAPI.GrantList.self, response.body).grants
+    } catch {
+      // What `check` says of files stands without a server, and for who may not ask it.
+      return []
+    }
+    guard settings.firewall.mode == .managed else { return [] }
+    let policy = PolicySnapshot(settings.policies)
+    // A few show what is meant; `sluice grants` has all.
+    return texts(grants).prefix(8).compactMap { server, name, text in
+      guard let index = settings.policies.firstIndex(where: { $0.name.text == server }),
+        let asked = try? Name(presentation: name),
+        case .allowed(let rule) = policy.decide(server: index, name: asked.wire.span, type: .A)
+      else { return nil }
+      return .warning(text, at: policy.rule(server: index, index: rule).location)
+    }
   }
 }

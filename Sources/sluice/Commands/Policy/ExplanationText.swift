@@ -191,6 +191,16 @@ struct ExplanationText {
       let caps = live.sharedCaps.first { $0.address == grant.address && $0.name == grant.name }.map(Self.text) ?? ""
       fields.append(("shared", "\(grant.address) \(grant.portText) is open for \(grant.name) too\(caps)"))
     }
+    // Names of other servers open nothing here, and lie behind the address all the same.
+    for grant in own where told.name != nil && grant.verify == "address" {
+      let others = (grant.shared ?? []).filter { other in !live.grants.contains { $0.name == other } }
+      guard !others.isEmpty else { continue }
+      fields.append(
+        (
+          "shared",
+          "\(grant.address) is that of \(others.joined(separator: ", ")) too: with verify: address it admits all"
+        ))
+    }
   }
 
   private static func text(_ cap: ControlAPI.SharedCap) -> String {

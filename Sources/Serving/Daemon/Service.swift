@@ -292,7 +292,7 @@ package final class Service {
   }
 
   private func loadTrust() throws(StartError) -> [UpstreamServer: TLSClient] {
-    do throws(UpstreamTrustErrors) {
+    do throws(FindingsError) {
       return try UpstreamTrust.load(settings)
     } catch {
       throw StartError(error.findings.map(\.description).joined(separator: "\n"))
@@ -300,7 +300,7 @@ package final class Service {
   }
 
   private func loadAnchors() throws(StartError) -> [Name: [DelegationSigner]] {
-    do throws(TrustAnchorErrors) {
+    do throws(FindingsError) {
       return try TrustAnchors.load(settings)
     } catch {
       throw StartError(error.findings.map(\.description).joined(separator: "\n"))
@@ -329,7 +329,7 @@ package final class Service {
   }
 
   private func loadZones() throws(StartError) -> LocalZones {
-    do throws(ZoneFileErrors) {
+    do throws(FindingsError) {
       return try ZoneFiles.load(settings)
     } catch {
       throw StartError(error.findings.map(\.description).joined(separator: "\n"))

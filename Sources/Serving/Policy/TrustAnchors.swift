@@ -9,16 +9,11 @@ import Validation
 package enum TrustAnchors {
   /// Every fault of every file, as a finding of `check`.
   package static func diagnose(_ settings: Settings) -> [Diagnostic] {
-    do throws(TrustAnchorErrors) {
-      _ = try load(settings)
-      return []
-    } catch {
-      return error.findings
-    }
+    FindingsError.findings { () throws(FindingsError) in _ = try load(settings) }
   }
 
   /// - Throws: what is wrong with which file.
-  static func load(_ settings: Settings) throws(TrustAnchorErrors) -> [Name: [DelegationSigner]] {
+  static func load(_ settings: Settings) throws(FindingsError) -> [Name: [DelegationSigner]] {
     var anchors: [Name: [DelegationSigner]] = [:]
     var findings: [Diagnostic] = []
     for file in settings.trustAnchors {
@@ -43,7 +38,7 @@ package enum TrustAnchors {
           .error("the trust anchor file \(file.path) holds no record, expected DS or DNSKEY", at: file.location))
       }
     }
-    guard findings.isEmpty else { throw TrustAnchorErrors(findings: findings) }
+    guard findings.isEmpty else { throw FindingsError(findings: findings) }
     return anchors
   }
 
@@ -54,9 +49,4 @@ package enum TrustAnchors {
     default: nil
     }
   }
-}
-
-/// Every fault of every file of trust anchors.
-package struct TrustAnchorErrors: Error {
-  package var findings: [Diagnostic]
 }

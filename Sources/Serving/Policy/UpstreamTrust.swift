@@ -8,12 +8,7 @@ import Upstream
 package enum UpstreamTrust {
   /// Every fault of it, as a finding of `check`.
   package static func diagnose(_ settings: Settings) -> [Diagnostic] {
-    do throws(UpstreamTrustErrors) {
-      _ = try load(settings)
-      return []
-    } catch {
-      return error.findings
-    }
+    FindingsError.findings { () throws(FindingsError) in _ = try load(settings) }
   }
 
   /// The files that upstreams name for themselves.
@@ -39,7 +34,7 @@ package enum UpstreamTrust {
   /// - Throws: what is wrong with which upstream.
   static func load(
     _ settings: Settings, asked: [UpstreamAddress]? = nil
-  ) throws(UpstreamTrustErrors) -> [UpstreamServer: TLSClient] {
+  ) throws(FindingsError) -> [UpstreamServer: TLSClient] {
     let kept = asked.map { Set($0.map(\.description)) }
     let general = settings.upstreams.filter { kept?.contains($0.description) ?? true }
     var clients: [UpstreamServer: TLSClient] = [:]
@@ -64,14 +59,9 @@ package enum UpstreamTrust {
         findings.append(.error("upstream \(upstream): \(barrier ?? error.description)", at: location))
       }
     }
-    guard findings.isEmpty else { throw UpstreamTrustErrors(findings: findings) }
+    guard findings.isEmpty else { throw FindingsError(findings: findings) }
     return clients
   }
-}
-
-/// Every fault of what is believed of upstreams.
-package struct UpstreamTrustErrors: Error {
-  package var findings: [Diagnostic]
 }
 
 extension UpstreamServer {

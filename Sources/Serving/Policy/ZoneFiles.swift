@@ -7,16 +7,11 @@ import Foundation
 package enum ZoneFiles {
   /// Every fault of every zone file, as a finding of `check`.
   package static func diagnose(_ settings: Settings) -> [Diagnostic] {
-    do throws(ZoneFileErrors) {
-      _ = try load(settings)
-      return []
-    } catch {
-      return error.findings
-    }
+    FindingsError.findings { () throws(FindingsError) in _ = try load(settings) }
   }
 
   /// - Throws: what is wrong with which file.
-  package static func load(_ settings: Settings) throws(ZoneFileErrors) -> LocalZones {
+  package static func load(_ settings: Settings) throws(FindingsError) -> LocalZones {
     var files: [(path: String, text: [UInt8])] = []
     var findings: [Diagnostic] = []
     for source in settings.zones {
@@ -39,12 +34,7 @@ package enum ZoneFiles {
       findings += error.errors.map { fault in
         .error(fault.message, at: SourceLocation(file: fault.file, line: fault.line, column: 1))
       }
-      throw ZoneFileErrors(findings: findings)
+      throw FindingsError(findings: findings)
     }
   }
-}
-
-/// Every fault of every zone file.
-package struct ZoneFileErrors: Error {
-  package var findings: [Diagnostic]
 }

@@ -37,6 +37,21 @@ final class Asker {
     return try #require(result)
   }
 
+  /// Asks for all of them at once; marks by name, none where there is no answer.
+  func ask(_ names: [String]) -> [String: UInt8] {
+    var marks: [String: UInt8] = [:]
+    var ended = 0
+    for name in names {
+      pool.ask(name: Messages.name(name).span, type: .A, for: 1) { [reactor] result in
+        marks[name] = result.mark
+        ended += 1
+        if ended == names.count { reactor.stop() }
+      }
+    }
+    run()
+    return marks
+  }
+
   /// Runs until `condition` holds.
   func until(_ condition: @escaping (UpstreamPool) -> Bool) throws {
     func look() {

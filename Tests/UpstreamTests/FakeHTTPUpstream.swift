@@ -1,8 +1,6 @@
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
-import NIOPosix
-import NIOSSL
 import Synchronization
 import TestSupport
 
@@ -39,21 +37,16 @@ final class FakeHTTPUpstream: Sendable {
 
   private struct State {
     var arrivals: [HTTPArrival] = []
-    var connections = 0
     var openStreams = 0
     var mostOpenStreams = 0
-    /// What came over the network, before TLS.
-    var raw: [UInt8] = []
   }
 
   private final class Log: Sendable {
     let state = Mutex(State())
   }
 
-  private let log = Log()
-  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-  private let listener: any Channel
-  let port: UInt16
+  private let log: Log
+  private let listener: FakeListener
 
   /// - Parameters:
   ///   - protocols: those that it takes within TLS.
@@ -62,59 +55,22 @@ final class FakeHTTPUpstream: Sendable {
     _ identity: TestAuthority.Identity, protocols: [String] = ["h2"], greeting: String? = nil, streams: Int = 100,
     _ script: @escaping Script = { [.message($0.plain.answer([9]))] }
   ) throws {
-    var configuration = TLSConfiguration.makeServerConfiguration(
-      certificateChain: try NIOSSLCertificate.fromPEMFile(identity.certificate).map { .certificate($0) },
-      privateKey: .privateKey(try NIOSSLPrivateKey(file: identity.key, format: .pem)))
-    configuration.applicationProtocols = protocols
-    // A client's farewell is not waited for.
-    configuration.shutdownTimeout = .milliseconds(20)
-    let context = try NIOSSLContext(configuration: configuration)
-    let log = log
-    listener = try ServerBootstrap(group: group)
-      .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          let number = log.state.withLock { state in
-            state.connections += 1
-            return state.connections - 1
-          }
-          let handlers = channel.pipeline.syncOperations
-          try handlers.addHandlers([Wire(log), NIOSSLServerHandler(context: context)])
-          if let greeting { return try handlers.addHandler(Greeter(greeting)) }
-          let settings = [HTTP2Setting(parameter: .maxConcurrentStreams, value: streams)]
-          try handlers.addHandlers([
-            NIOHTTP2Handler(mode: .server, initialSettings: settings), Speaker(log, number, script),
-          ])
-        }
-      }
-      .bind(host: "127.0.0.1", port: 0).wait()
-    port = UInt16(listener.localAddress?.port ?? 0)
-  }
-
-  var arrivals: [HTTPArrival] { log.state.withLock { $0.arrivals } }
-  var connections: Int { log.state.withLock { $0.connections } }
-  var mostOpenStreams: Int { log.state.withLock { $0.mostOpenStreams } }
-
-  /// Whether a label of a name came in the clear.
-  func heard(_ label: String) -> Bool { log.state.withLock { $0.raw }.firstRange(of: Array(label.utf8)) != nil }
-
-  func stop() {
-    try? listener.close().wait()
-    try? group.syncShutdownGracefully()
-  }
-
-  /// What is below TLS.
-  private final class Wire: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let log: Log
-    init(_ log: Log) { self.log = log }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-      let octets = Array(buffer: unwrapInboundIn(data))
-      log.state.withLock { $0.raw += octets }
-      context.fireChannelRead(data)
+    let log = Log()
+    self.log = log
+    listener = try FakeListener(.tls(identity, protocols: protocols)) { wire in
+      if let greeting { return [Greeter(greeting)] }
+      let settings = [HTTP2Setting(parameter: .maxConcurrentStreams, value: streams)]
+      return [NIOHTTP2Handler(mode: .server, initialSettings: settings), Speaker(log, wire, script)]
     }
   }
+
+  var port: UInt16 { listener.port }
+  var arrivals: [HTTPArrival] { log.state.withLock { $0.arrivals } }
+  var connections: Int { listener.connections }
+  var mostOpenStreams: Int { log.state.withLock { $0.mostOpenStreams } }
+
+  func heard(_ label: String) -> Bool { listener.heard(label) }
+  func stop() { listener.stop() }
 
   /// What is above TLS where it is not HTTP/2.
   private final class Greeter: ChannelInboundHandler {
@@ -134,12 +90,12 @@ final class FakeHTTPUpstream: Sendable {
     typealias InboundIn = HTTP2Frame
 
     private let log: Log
-    private let number: Int
+    private let wire: FakeListener.Wire
     private let script: Script
     private var requests: [Int: (headers: [String], body: [UInt8])] = [:]
 
-    init(_ log: Log, _ number: Int, _ script: @escaping Script) {
-      (self.log, self.number, self.script) = (log, number, script)
+    init(_ log: Log, _ wire: FakeListener.Wire, _ script: @escaping Script) {
+      (self.log, self.wire, self.script) = (log, wire, script)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -162,7 +118,7 @@ final class FakeHTTPUpstream: Sendable {
 
     private func react(_ stream: Int, _ context: ChannelHandlerContext) {
       guard let request = requests.removeValue(forKey: stream) else { return }
-      let connection = number
+      let connection = wire.number
       let arrival = log.state.withLock { state in
         let arrival = HTTPArrival(
           octets: request.body, headers: request.headers, connection: connection, stream: stream,

@@ -1,7 +1,4 @@
-import Foundation
 import NIOCore
-import NIOPosix
-import NIOSSL
 import Synchronization
 import TestSupport
 
@@ -32,135 +29,31 @@ enum SecureReaction: Sendable {
 
 /// An upstream on a loopback port that speaks TLS, or pretends to, or TCP alone, and follows a script.
 final class FakeSecureUpstream: Sendable {
-  /// What a connection finds.
-  enum Face: Sendable {
-    case tls(TestAuthority.Identity, newest: TLSVersion = .tlsv13)
-    /// No TLS: DNS in the clear.
-    case plain
-    /// Says this, in the clear.
-    case clear(String)
-    /// Ends each connection with the first octets that come.
-    case hangUp
-    /// Takes octets and says nothing.
-    case silent
-  }
-
+  typealias Face = FakeListener.Face
   typealias Script = @Sendable (SecureArrival) -> [SecureReaction]
 
-  /// What the upstream saw; its connections write it.
+  /// What came; connections write it.
   private final class Log: Sendable {
-    let state = Mutex(State())
-  }
-
-  private struct State {
-    var arrivals: [SecureArrival] = []
-    var connections = 0
-    /// Of those, how many are no more.
-    var ended = 0
-    /// What came over the network, before TLS.
-    var raw: [UInt8] = []
+    let arrivals = Mutex<[SecureArrival]>([])
   }
 
   private let log: Log
-  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-  private let listener: any Channel
-  let port: UInt16
+  private let listener: FakeListener
 
   init(_ face: Face, port: UInt16 = 0, _ script: @escaping Script = { [.message($0.plain.answer())] }) throws {
-    let context = try Self.context(of: face)
     let log = Log()
     self.log = log
-    listener = try ServerBootstrap(group: group)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          let wire = Wire(log, face)
-          try channel.pipeline.syncOperations.addHandler(wire)
-          if case .plain = face {
-            return try channel.pipeline.syncOperations.addHandler(Speaker(log, wire, script))
-          }
-          guard let context else { return }
-          try channel.pipeline.syncOperations.addHandlers([
-            NIOSSLServerHandler(context: context), Speaker(log, wire, script),
-          ])
-        }
-      }
-      .bind(host: "127.0.0.1", port: Int(port)).wait()
-    self.port = UInt16(listener.localAddress?.port ?? 0)
+    listener = try FakeListener(face, port: port) { [Speaker(log, $0, script)] }
   }
 
-  private static func context(of face: Face) throws -> NIOSSLContext? {
-    guard case .tls(let identity, let newest) = face else { return nil }
-    var configuration = TLSConfiguration.makeServerConfiguration(
-      certificateChain: try NIOSSLCertificate.fromPEMFile(identity.certificate).map { .certificate($0) },
-      privateKey: .privateKey(try NIOSSLPrivateKey(file: identity.key, format: .pem)))
-    (configuration.minimumTLSVersion, configuration.maximumTLSVersion) = (.tlsv1, newest)
-    // A client's farewell is not waited for.
-    configuration.shutdownTimeout = .milliseconds(20)
-    return try NIOSSLContext(configuration: configuration)
-  }
+  var port: UInt16 { listener.port }
+  var arrivals: [SecureArrival] { log.arrivals.withLock { $0 } }
+  var connections: Int { listener.connections }
+  var openConnections: Int { listener.openConnections }
+  var raw: [UInt8] { listener.raw }
 
-  var arrivals: [SecureArrival] { log.state.withLock { $0.arrivals } }
-  var connections: Int { log.state.withLock { $0.connections } }
-  var openConnections: Int { log.state.withLock { $0.connections - $0.ended } }
-  var raw: [UInt8] { log.state.withLock { $0.raw } }
-
-  /// Whether a label of a name came in the clear.
-  func heard(_ label: String) -> Bool {
-    let octets = Array(label.utf8)
-    let raw = raw
-    return raw.indices.contains { raw[$0...].starts(with: octets) }
-  }
-
-  func stop() {
-    try? listener.close().wait()
-    try? group.syncShutdownGracefully()
-  }
-
-  /// What is below TLS.
-  private final class Wire: ChannelDuplexHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-    typealias OutboundIn = ByteBuffer
-
-    private let log: Log
-    private let face: Face
-    private var context: ChannelHandlerContext?
-    private(set) var number = 0
-
-    init(_ log: Log, _ face: Face) { (self.log, self.face) = (log, face) }
-
-    func channelActive(context: ChannelHandlerContext) {
-      self.context = context
-      number = log.state.withLock { state in
-        state.connections += 1
-        return state.connections - 1
-      }
-      if case .clear(let text) = face {
-        context.writeAndFlush(NIOAny(ByteBuffer(string: text)), promise: nil)
-      }
-      context.fireChannelActive()
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-      log.state.withLock { $0.ended += 1 }
-      self.context = nil
-      context.fireChannelInactive()
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-      let octets = unwrapInboundIn(data)
-      log.state.withLock { $0.raw += Array(buffer: octets) }
-      switch face {
-      case .tls, .plain: context.fireChannelRead(data)
-      case .hangUp: context.close(promise: nil)
-      case .clear, .silent: break
-      }
-    }
-
-    /// Ends the connection below TLS.
-    func cut() { context?.close(promise: nil) }
-  }
+  func heard(_ label: String) -> Bool { listener.heard(label) }
+  func stop() { listener.stop() }
 
   /// What is above TLS.
   private final class Speaker: ChannelInboundHandler {
@@ -168,11 +61,11 @@ final class FakeSecureUpstream: Sendable {
     typealias OutboundOut = ByteBuffer
 
     private let log: Log
-    private let wire: Wire
+    private let wire: FakeListener.Wire
     private let script: Script
     private var octets: [UInt8] = []
 
-    init(_ log: Log, _ wire: Wire, _ script: @escaping Script) {
+    init(_ log: Log, _ wire: FakeListener.Wire, _ script: @escaping Script) {
       (self.log, self.wire, self.script) = (log, wire, script)
     }
 
@@ -188,9 +81,9 @@ final class FakeSecureUpstream: Sendable {
 
     private func react(to message: [UInt8], _ context: ChannelHandlerContext) {
       let connection = wire.number
-      let arrival = log.state.withLock { state in
-        let arrival = SecureArrival(octets: message, connection: connection, number: state.arrivals.count)
-        state.arrivals.append(arrival)
+      let arrival = log.arrivals.withLock { arrivals in
+        let arrival = SecureArrival(octets: message, connection: connection, number: arrivals.count)
+        arrivals.append(arrival)
         return arrival
       }
       for reaction in script(arrival) {

@@ -35,21 +35,6 @@ struct HTTPTransportTests {
     return try Asker(servers, clients: Dictionary(uniqueKeysWithValues: servers.map { ($0, client) }), limits: limits)
   }
 
-  /// Asks for all of them at once; marks by name, none where there is no answer.
-  private func ask(_ names: [String], _ asker: Asker) -> [String: UInt8] {
-    var marks: [String: UInt8] = [:]
-    var ended = 0
-    for name in names {
-      asker.pool.ask(name: Messages.name(name).span, type: .A, for: 1) { result in
-        marks[name] = result.mark
-        ended += 1
-        if ended == names.count { asker.reactor.stop() }
-      }
-    }
-    asker.run()
-    return marks
-  }
-
   @Test("questions share one connection, in padded messages with id 0, and nothing but them and the server is said")
   func reuse() throws {
     let upstream = try upstream()
@@ -92,7 +77,7 @@ struct HTTPTransportTests {
     }
     defer { upstream.stop() }
     let asker = try asker([upstream])
-    #expect(ask(["first.example", "second.example"], asker) == ["first.example": 1, "second.example": 2])
+    #expect(asker.ask(["first.example", "second.example"]) == ["first.example": 1, "second.example": 2])
     #expect(upstream.connections == 1)
   }
 
@@ -102,7 +87,7 @@ struct HTTPTransportTests {
     defer { upstream.stop() }
     let asker = try asker([upstream])
     let names = (0..<60).map { "n\($0).example" }
-    #expect(ask(names, asker).values.filter { $0 == 9 }.count == 60)
+    #expect(asker.ask(names).values.filter { $0 == 9 }.count == 60)
     #expect(upstream.connections == 1 && upstream.arrivals.count == 60)
     #expect(upstream.mostOpenStreams <= 3)
   }

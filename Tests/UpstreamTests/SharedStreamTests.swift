@@ -21,28 +21,13 @@ struct SharedStreamTests {
       limits: limits)
   }
 
-  /// Asks for all of them at once; marks by name, none where there is no answer.
-  private func ask(_ names: [String], _ asker: Asker) -> [String: UInt8] {
-    var marks: [String: UInt8] = [:]
-    var ended = 0
-    for name in names {
-      asker.pool.ask(name: Messages.name(name).span, type: .A, for: 1) { result in
-        marks[name] = result.mark
-        ended += 1
-        if ended == names.count { asker.reactor.stop() }
-      }
-    }
-    asker.run()
-    return marks
-  }
-
   @Test("questions share one connection, with ids of its own, and a round trip of it is measured")
   func reuse() throws {
     let upstream = try upstream()
     defer { upstream.stop() }
     let asker = try asker([upstream])
     let names = (0..<20).map { "n\($0).example" }
-    #expect(ask(names, asker).values.allSatisfy { $0 == 9 })
+    #expect(asker.ask(names).values.allSatisfy { $0 == 9 })
     #expect(try asker.ask().mark == 9)
     #expect(upstream.connections == 1 && upstream.arrivals.count == 21)
     // Those that wait at a time have ids that differ; a later one may have an earlier one's.
@@ -79,8 +64,8 @@ struct SharedStreamTests {
       return [.octets(second + first[..<1])] + first[1...].map { .octets([$0]) }
     }
     defer { upstream.stop() }
-    #expect(
-      ask(["first.example", "second.example"], try asker([upstream])) == ["first.example": 1, "second.example": 2])
+    let asker = try asker([upstream])
+    #expect(asker.ask(["first.example", "second.example"]) == ["first.example": 1, "second.example": 2])
     #expect(upstream.connections == 1)
   }
 

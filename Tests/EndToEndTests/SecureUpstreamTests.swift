@@ -4,97 +4,26 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-  /// Upstreams by TLS: the real servers, and a serve that is confined.
-  @Suite("Upstreams by TLS", .timeLimit(.minutes(2)))
+  /// Upstreams by TLS and by HTTPS: the real servers, and a serve that is confined.
+  @Suite("Upstreams by TLS and HTTPS", .timeLimit(.minutes(2)))
   struct SecureUpstreamTests {
     private static let authority = Result { try TestAuthority() }
-    private static let name = "dns.example.net"
-
-    /// A real server in front of the testbed's, by TLS at port 853.
-    enum Server: String, CaseIterable, Sendable {
-      case unbound, nsd
-
-      func start(_ identity: TestAuthority.Identity, _ bed: Testbed) throws -> RunningCommand {
-        let folder = bed.folder.appending(path: rawValue + "-tls")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let file = folder.appending(path: "server.conf")
-        try Data(configuration(identity, folder, bed).utf8).write(to: file)
-        let command = try RunningCommand([rawValue, "-d", "-c", file.path], in: bed.internet, folder: bed.folder)
-        try eventually("\(rawValue) listens") {
-          guard command.isRunning else { throw Obstacle("\(rawValue): \(command.errors)") }
-          return try Socket.connects(Testbed.upstreamAddress, 853, from: bed.host)
-        }
-        return command
-      }
-
-      private func configuration(_ identity: TestAuthority.Identity, _ folder: URL, _ bed: Testbed) -> String {
-        let tls = """
-            tls-port: 853
-            tls-service-key: "\(identity.key)"
-            tls-service-pem: "\(identity.certificate)"
-            username: ""
-            chroot: ""
-            pidfile: "\(folder.path)/server.pid"
-          """
-        switch self {
-        case .unbound:
-          return """
-            server:
-              interface: \(Testbed.upstreamAddress)@853
-            \(tls)
-              access-control: 0.0.0.0/0 allow
-              do-not-query-localhost: no
-              module-config: "iterator"
-              num-threads: 1
-              use-syslog: no
-            forward-zone:
-              name: "."
-              forward-addr: \(Testbed.upstreamAddress)
-
-            """
-        case .nsd:
-          return """
-            server:
-              ip-address: \(Testbed.upstreamAddress)@853
-            \(tls)
-              zonesdir: "\(bed.folder.path)/nsd"
-              database: ""
-              xfrdfile: "\(folder.path)/xfrd.state"
-              zonelistfile: "\(folder.path)/zone.list"
-              server-count: 1
-              rrl-ratelimit: 0
-            remote-control:
-              control-enable: no
-            zone:
-              name: "."
-              zonefile: root.zone
-
-            """
-        }
-      }
-    }
-
-    private func settings(_ more: String = "") -> TestbedSettings {
-      var settings = TestbedSettings()
-      settings.upstreams =
-        "[ { address: \"tls://\(Testbed.upstreamAddress)#\(Self.name)\", ca: authorities.pem\(more) } ]"
-      settings.startsSluice = false
-      return settings
-    }
-
-    private func trust(_ authority: TestAuthority, _ bed: Testbed) throws {
-      try Data(contentsOf: URL(filePath: authority.certificate)).write(
-        to: bed.folder.appending(path: "authorities.pem"))
-    }
 
     @Test(
-      "a real upstream by TLS answers as it does itself, and nothing leaves in the clear", arguments: Server.allCases)
-    func answers(server: Server) throws {
-      let identity = try Self.authority.get().issue(Self.name)
-      try Testbed.run(settings(", pins: [ \"\(identity.pin)\" ]")) { (bed: Testbed) throws in
-        try trust(Self.authority.get(), bed)
+      "a real upstream by TLS or HTTPS answers as it does itself, and nothing leaves in the clear",
+      arguments: RealUpstream.allCases)
+    func answers(server: RealUpstream) throws {
+      let identity = try Self.authority.get().issue(RealUpstream.name)
+      try Testbed.run(server.settings(pins: [identity.pin])) { (bed: Testbed) throws in
+        try bed.trust(Self.authority.get())
         let command = try server.start(identity, bed)
         defer { command.signal(15) }
+        let file = bed.folder.appending(path: "capture.pcap")
+        let capture = try RunningCommand(
+          ["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-i", "eth0", "-w", file.path], in: bed.internet,
+          folder: bed.folder)
+        defer { capture.signal(15) }
+        try eventually("tcpdump listens") { capture.errors.contains("listening on") }
         try bed.sluice.start()
         for (name, type) in [
           ("api.github.com", "A"), ("api.github.com", "AAAA"), ("onlya.github.com", "AAAA"), ("gone.github.com", "A"),
@@ -113,15 +42,44 @@ extension EndToEnd {
         #expect(try bed.connects("45.11.0.10"))
         #expect(try bed.upstream.packets() == 0, "port 53, from outside")
         let status = try bed.sluice.command("status")
-        #expect(status.text.contains("tls://192.0.2.54:853#\(Self.name) healthy"), "\(status.text)")
+        #expect(status.text.contains("\(server.address) healthy"), "\(status.text)")
+        var octets: [UInt8] = []
+        // Of 56 questions, each in whole blocks.
+        try eventually("the capture has them") {
+          octets = Array(try Data(contentsOf: file))
+          return octets.count > 56 * 2 * 128
+        }
+        for label in ["github", "vendor", "bulk", "dns-query"] {
+          #expect(octets.firstRange(of: Array(label.utf8)) == nil, "\(label) in the clear")
+        }
+      }
+    }
+
+    @Test("an upstream by HTTPS that answers with another status is SERVFAIL with a reason")
+    func status() throws {
+      try Testbed.run(RealUpstream.dnsdist.settings(path: "/nothing-here")) { (bed: Testbed) throws in
+        try bed.trust(Self.authority.get())
+        let server = try RealUpstream.dnsdist.start(try Self.authority.get().issue(RealUpstream.name), bed)
+        defer { server.signal(15) }
+        try bed.sluice.start()
+        let answer = try bed.dig("api.github.com", "A")
+        #expect(answer.status == "SERVFAIL")
+        #expect(answer.text.contains("EDE: 22") && answer.text.contains("upstream-refused"), "\(answer.text)")
+        let event = try bed.sluice.event(of: "api.github.com", decision: "error")
+        #expect(event["code"] as? String == "upstream-refused" && event["cause"] as? String == "http-404", "\(event)")
+        for words in ["status", "doctor"] {
+          let output = try bed.sluice.command(words)
+          #expect(output.text.contains("it answers with HTTP status 404"), "\(output.text)")
+        }
+        #expect(try bed.upstream.packets() == 0)
       }
     }
 
     @Test("an upstream that cannot be trusted is SERVFAIL with a reason, until a reload of the authorities mends it")
     func untrusted() throws {
-      try Testbed.run(settings()) { (bed: Testbed) throws in
-        try trust(try TestAuthority(), bed)
-        let command = try Server.nsd.start(try Self.authority.get().issue(Self.name), bed)
+      try Testbed.run(RealUpstream.nsd.settings()) { (bed: Testbed) throws in
+        try bed.trust(try TestAuthority())
+        let command = try RealUpstream.nsd.start(try Self.authority.get().issue(RealUpstream.name), bed)
         defer { command.signal(15) }
         try bed.sluice.start()
         let answer = try bed.dig("api.github.com", "A")
@@ -131,14 +89,14 @@ extension EndToEnd {
         let event = try bed.sluice.event(of: "api.github.com", decision: "error")
         #expect(event["code"] as? String == "upstream-untrusted")
         #expect(event["cause"] as? String == "certificate-untrusted")
-        #expect(event["upstream"] as? String == "tls://192.0.2.54:853#\(Self.name)")
+        #expect(event["upstream"] as? String == "tls://192.0.2.54:853#\(RealUpstream.name)")
         for words in ["status", "doctor"] {
           let output = try bed.sluice.command(words)
           #expect(output.text.contains("its certificate is not from an authority that is trusted"), "\(output.text)")
         }
         #expect(try bed.upstream.packets() == 0)
         // Confined and without privileges by now.
-        try trust(Self.authority.get(), bed)
+        try bed.trust(Self.authority.get())
         #expect(try bed.sluice.command("reload").status == 0)
         try eventually("the upstream is trusted") { try bed.dig("uploads.github.com", "A").values == ["45.11.0.11"] }
         #expect(try !bed.sluice.command("status").text.contains("certificate"))
@@ -153,7 +111,7 @@ extension EndToEnd {
 
     @Test("check and serve say what is wrong with authorities, before anything is asked")
     func files() throws {
-      try Testbed.run(settings()) { (bed: Testbed) throws in
+      try Testbed.run(RealUpstream.nsd.settings()) { (bed: Testbed) throws in
         try Data("no certificate\n".utf8).write(to: bed.folder.appending(path: "authorities.pem"))
         try bed.sluice.writeConfiguration()
         let check = try bed.sluice.command("check")

@@ -141,6 +141,10 @@ struct CommandGuardTests {
     #expect(try allows("*.example.com", "a.example.com"))
     #expect(try !allows("*.example.com", "b.a.example.com") && !allows("*.example.com", "example.com"))
     #expect(try allows("**.example.com", "b.a.example.com"))
+    #expect(try allows(".example.com", "example.com") && allows(".example.com", "b.a.example.com"))
+    #expect(try !allows(".example.com", "xexample.com") && allows("*.s3.*.example.com", "a.s3.b.example.com"))
+    #expect(try allows("eu-*.example.com", "eu-1.example.com") && !allows("eu-*.example.com", "eu-.example.com"))
+    #expect(try !allows("eu-*.example.com", "eu-*.example.com"))
     #expect(try !allows("**.example.com", #"b\.a.example.com"#) && !allows("*.example.com", #"b\032a.example.com"#))
   }
 }

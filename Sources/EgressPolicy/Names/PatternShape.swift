@@ -1,4 +1,4 @@
-import DNSWire
+package import DNSWire
 
 /// A pattern label by label, from the right: what patterns have in common, and which of them decides.
 struct PatternShape {
@@ -112,6 +112,13 @@ extension NamePattern {
   /// Whether it matches every name that another pattern matches, and is another one.
   func covers(_ other: NamePattern) -> Bool {
     self != other && kind != .exact && PatternShape(self).covers(PatternShape(other))
+  }
+
+  /// Whether it matches a name; none with octets that no host name has.
+  package func matches(_ name: Name) -> Bool {
+    guard name.isHostname else { return false }
+    let other = NamePattern(kind: .exact, suffix: name)
+    return self == other || covers(other)
   }
 
   /// A name that it matches, and no other pattern does but those that match all of its names.

@@ -227,13 +227,12 @@ struct ExplainCommand: ParsableCommand {
 extension ControlAPI.Permit {
   /// Whether its pattern matches a name.
   func allows(_ asked: Name) -> Bool {
-    let asked = asked.description
-    // Names with octets that are escaped match no pattern.
-    guard !asked.contains("\\") else { return false }
-    if name.hasPrefix("**.") { return asked.hasSuffix(name.dropFirst(2)) }
-    guard name.hasPrefix("*.") else { return asked == name }
-    let suffix = name.dropFirst()
-    return asked.hasSuffix(suffix) && !asked.dropLast(suffix.count).contains(".")
+    do {
+      return try NamePattern(name).matches(asked)
+    } catch {
+      // No pattern of this version: a permit of a server of another one.
+      return false
+    }
   }
 }
 

@@ -40,8 +40,7 @@ package final class BridgeLink {
   private var isPumpDue = false
   /// Answers after which a batch leaves at once, so that the bridge does not stand idle in a long turn.
   private static let unitsAtOnce = 16
-  private var outgoing: [[UInt8]] = []
-  private var waitsForRoom = false
+  private var outgoing = MessageOutbox()
   private var isOpen = true
   private var timer: (id: TimerID, at: MonotonicTime)?
   private var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
@@ -193,47 +192,24 @@ package final class BridgeLink {
 
   private func send(_ octets: [UInt8]) {
     guard isOpen else { return }
-    guard outgoing.isEmpty else {
-      outgoing.append(octets)
-      return
-    }
-    switch MessageSocket.send(octets, socket.raw, waiting: false) {
-    case .sent: break
+    perform(outgoing.send(octets, to: socket.raw))
+  }
+
+  private func perform(_ outcome: MessageOutbox.Outcome) {
+    switch outcome {
+    case .unchanged: break
     case .closed: close()
-    case .wouldBlock:
-      outgoing.append(octets)
-      waitForRoom(true)
+    case .awaitsRoom(let awaits): reactor.modify(socket.raw, readable: true, writable: awaits)
     }
-  }
-
-  private func sendOutgoing() {
-    var sent = 0
-    while sent < outgoing.count {
-      let result = MessageSocket.send(outgoing[sent], socket.raw, waiting: false)
-      guard result == .sent else {
-        if result == .closed { close() }
-        break
-      }
-      sent += 1
-    }
-    guard isOpen else { return }
-    outgoing.removeFirst(sent)
-    if outgoing.isEmpty {
-      waitForRoom(false)
-      pump()
-    }
-  }
-
-  private func waitForRoom(_ waits: Bool) {
-    guard waits != waitsForRoom else { return }
-    waitsForRoom = waits
-    reactor.modify(socket.raw, readable: true, writable: waits)
   }
 
   // MARK: Receiving
 
   private func ready(_ events: ReadyEvents) {
-    if waitsForRoom { sendOutgoing() }
+    if !outgoing.isEmpty {
+      perform(outgoing.sendWaiting(to: socket.raw))
+      if outgoing.isEmpty, isOpen { pump() }
+    }
     receive()
   }
 

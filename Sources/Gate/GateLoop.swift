@@ -34,8 +34,7 @@ final class GateLoop {
   private let listeners: [Int32]
   private let life: LifeLine
   private var buffer = [UInt8](repeating: 0, count: GateMessage.maximumOctets)
-  private var outgoing: [[UInt8]] = []
-  private var waitsForRoom = false
+  private var outgoing = MessageOutbox()
   /// Until serve has told all that is known, connections wait to be accepted.
   private var isReady = false
   private(set) var isServed = true
@@ -76,7 +75,7 @@ final class GateLoop {
   func run() {
     do throws(SystemError) {
       try reactor.register(socket, readable: true, writable: false) { [unowned self] _ in
-        sendOutgoing()
+        perform(outgoing.sendWaiting(to: socket))
         takeMessages()
       }
       try reactor.register(life.descriptor, readable: true, writable: false) { [unowned self] _ in
@@ -99,8 +98,12 @@ final class GateLoop {
       case .nothing: return
       case .closed: serveIsGone()
       case .octets(let octets):
-        // Both ends are one executable and have one codec; what does not decode changes nothing.
-        if let message = try? GateMessage(decoding: octets) { take(message) }
+        // Both ends are one executable and have one codec.
+        do throws(BridgeFormatError) {
+          take(try GateMessage(decoding: octets))
+        } catch {
+          StandardError.write("sluice gate: a message of serve cannot be read (\(error)): \(octets.count) octets")
+        }
       }
     }
   }
@@ -149,22 +152,12 @@ final class GateLoop {
 
   func say(_ message: GateMessage) {
     guard isServed else { return }
-    outgoing.append(message.encoded())
-    sendOutgoing()
+    perform(outgoing.send(message.encoded(), to: socket))
   }
 
-  private func sendOutgoing() {
-    var sent = 0
-    sending: while sent < outgoing.count {
-      switch MessageSocket.send(outgoing[sent], socket, waiting: false) {
-      case .sent: sent += 1
-      case .wouldBlock, .closed: break sending
-      }
-    }
-    outgoing.removeFirst(sent)
-    guard waitsForRoom != !outgoing.isEmpty else { return }
-    waitsForRoom = !outgoing.isEmpty
-    reactor.modify(socket, readable: true, writable: waitsForRoom)
+  /// That serve is gone is heard where its messages are read.
+  private func perform(_ outcome: MessageOutbox.Outcome) {
+    if case .awaitsRoom(let awaits) = outcome { reactor.modify(socket, readable: true, writable: awaits) }
   }
 
   // MARK: - Connections

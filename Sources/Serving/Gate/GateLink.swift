@@ -32,8 +32,7 @@ final class GateLink {
   private let reactor: Reactor
   private let socket: FileDescriptor
   var onEvent: (GateEvent) -> Void
-  private var outgoing: [[UInt8]] = []
-  private var waitsForRoom = false
+  private var outgoing = MessageOutbox()
   private(set) var isOpen = true
   private var requests: [UInt32: Request] = [:]
   private var lastRequest: UInt32 = 0
@@ -47,6 +46,7 @@ final class GateLink {
   var hasGreeted: Bool { greetings > 0 }
   /// How often its process was started again.
   var restarts: UInt64 { greetings - min(greetings, 1) }
+  private var hasToldUnreadable = false
 
   init(reactor: Reactor, socket: consuming FileDescriptor, _ onEvent: @escaping (GateEvent) -> Void) throws(SystemError)
   {
@@ -54,7 +54,7 @@ final class GateLink {
     self.socket = socket
     self.onEvent = onEvent
     try reactor.register(self.socket.raw, readable: true, writable: false) { [unowned self] _ in
-      sendOutgoing()
+      perform(outgoing.sendWaiting(to: self.socket.raw))
       receive()
     }
   }
@@ -128,24 +128,15 @@ final class GateLink {
   }
 
   private func send(_ messages: [[UInt8]]) {
-    guard isOpen else { return }
-    outgoing += messages
-    sendOutgoing()
+    for message in messages where isOpen { perform(outgoing.send(message, to: socket.raw)) }
   }
 
-  private func sendOutgoing() {
-    var sent = 0
-    sending: while sent < outgoing.count {
-      switch MessageSocket.send(outgoing[sent], socket.raw, waiting: false) {
-      case .sent: sent += 1
-      case .wouldBlock: break sending
-      case .closed: return close()
-      }
+  private func perform(_ outcome: MessageOutbox.Outcome) {
+    switch outcome {
+    case .unchanged: break
+    case .closed: close()
+    case .awaitsRoom(let awaits): reactor.modify(socket.raw, readable: true, writable: awaits)
     }
-    outgoing.removeFirst(sent)
-    guard waitsForRoom == outgoing.isEmpty else { return }
-    waitsForRoom = !outgoing.isEmpty
-    reactor.modify(socket.raw, readable: true, writable: waitsForRoom)
   }
 
   // MARK: - Hearing
@@ -156,11 +147,22 @@ final class GateLink {
       case .nothing: return
       case .closed: close()
       case .octets(let octets):
-        // What a gate that was taken over sends is read like anything else from outside; what is no message is nothing.
-        guard let message = try? GateMessage(decoding: octets) else { continue }
-        handle(message)
+        // What a gate that was taken over sends is read like anything else from outside.
+        do throws(BridgeFormatError) {
+          handle(try GateMessage(decoding: octets))
+        } catch {
+          tellUnreadable(octets.count, error)
+        }
       }
     }
+  }
+
+  /// Once: one that was taken over may say as much as it likes.
+  private func tellUnreadable(_ count: Int, _ error: BridgeFormatError) {
+    guard !hasToldUnreadable else { return }
+    hasToldUnreadable = true
+    StandardError.write(
+      "sluice: a message of the gate cannot be read (\(error)): \(count) octets; further ones are not told")
   }
 
   private func handle(_ message: GateMessage) {
@@ -204,7 +206,7 @@ final class GateLink {
     guard isOpen else { return }
     isOpen = false
     reactor.unregister(socket.raw)
-    outgoing = []
+    outgoing.removeAll()
     for id in requests.keys.sorted() { finish(id, false) }
     onEvent(.down)
   }

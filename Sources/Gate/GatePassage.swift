@@ -132,9 +132,13 @@ final class GatePassage {
     return true
   }
 
+  /// What the client says, once it is whole; nil where it is no hello: why makes no difference.
+  private func hello(_ progress: HandshakeReader.Progress) -> ClientHello? {
+    progress == .complete ? try? ClientHello(reader.message) : nil
+  }
+
   private func judge() {
-    // Why it is none makes no difference.
-    guard progress == .complete, let hello = try? ClientHello(reader.message) else { return refuse(.notTLS) }
+    guard let hello = hello(progress) else { return refuse(.notTLS) }
     let verdict = gate.table.judge(hello, to: element, now: now)
     guard verdict == .verified else { return refuse(verdict, hello) }
     name = hello.name
@@ -267,7 +271,7 @@ final class GatePassage {
   private func progressed(_ progress: HandshakeReader.Progress) {
     up.append(reader.takePassed())
     guard progress != .incomplete else { return }
-    guard progress == .complete, let hello = try? ClientHello(reader.message) else { return refuse(.notTLS) }
+    guard let hello = hello(progress) else { return refuse(.notTLS) }
     // The same name: by what it resolved to, and by what the first one said.
     let verdict = gate.table.judge(hello, to: element, now: now)
     guard verdict != .mayHide, verdict != .nameMissing, hello.name == name else {

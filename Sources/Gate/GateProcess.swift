@@ -52,14 +52,7 @@ package enum GateProcess {
   /// What is needed to start this executable again.
   private static func enterKeepersSandbox() throws(SystemError) {
     let sandbox = try Sandbox(.gateKeeper)
-    for folder in ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/proc", "/sys/devices/system/cpu"] {
-      try sandbox.keep(folder, .read)
-    }
-    for linker in ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"] { try sandbox.keep(linker, .execute) }
-    try sandbox.keepLibraries()
-    try sandbox.keep(GateStart.ownExecutable, .execute)
-    try sandbox.keep("/etc/ld.so.cache", .read)
-    try sandbox.keep("/dev/null", .set)
+    try sandbox.keepOwnStart()
     try sandbox.enter()
   }
 

@@ -90,7 +90,7 @@ package struct Sandbox: Sendable {
   }
 
   /// Keeps the folders from which this executable's libraries came.
-  package func keepLibraries() throws(SystemError) {
+  func keepLibraries() throws(SystemError) {
     guard let ruleset else { return }
     let error = sluice_landlock_allow_libraries(ruleset.descriptor.raw, version)
     guard error == 0 else { throw SystemError(call: "landlock_add_rule", errno: error) }

@@ -87,11 +87,15 @@ extension BridgeWorker {
 
   /// What surrounds the plan now, as far as it can be read, before its rules are put back.
   func lookAround(_ plan: FirewallPlan) {
-    // Where it cannot be read the rules are those of before: an enclosure that is late is better than no table.
-    guard let host = try? host(plan, surroundings.held) else { return }
-    learn(host)
-    surroundings = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
-    prepareToClose(plan, surroundings)
+    do throws(TableInstaller.InstallationError) {
+      let host = try host(plan, surroundings.held)
+      learn(host)
+      surroundings = Ruleset.Surroundings(plan, held: surroundings.held, host: host)
+      prepareToClose(plan, surroundings)
+    } catch {
+      // An enclosure that is late is better than no table.
+      answer(.notice("the rules go by the host's network as it was before: \(error.text)"))
+    }
   }
 
   /// Looks at links, addresses and routes again after the kernel told of others.

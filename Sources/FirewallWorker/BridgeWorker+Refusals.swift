@@ -105,7 +105,7 @@ extension BridgeWorker {
   func closeBooks(for request: UInt32) {
     if bookTimes.settles != nil { closeBooks() }
     bookTimes.request = request
-    if let refusals { report(refusals) }
+    if let reader = refusalLog.reader { report(reader) }
     readBooks(closes: true)
     guard let books, !books.isBalanced else { return closeBooks() }
     bookTimes.settles = MonotonicTime.now().nanoseconds &+ Self.settling
@@ -122,7 +122,7 @@ extension BridgeWorker {
 
   private func closeBooks() {
     bookTimes.settles = nil
-    if let refusals { report(refusals) }
+    if let reader = refusalLog.reader { report(reader) }
     var rest = books?.close()[...] ?? []
     while !rest.isEmpty {
       let part = rest.prefix(BridgeMessage.maximumBooks)

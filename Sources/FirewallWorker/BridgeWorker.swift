@@ -22,9 +22,9 @@ final class BridgeWorker {
   let planFile: SharedPlanFile
   let incarnation: UInt64
   let kernel: KernelSets
-  private let transaction: ElementTransaction
+  let transaction: ElementTransaction
   let watcher: ChangeWatcher
-  private let alarm: TableChangeNotifier
+  let alarm: TableChangeNotifier
   /// Closes the governed networks while the table is not whole.
   let closing: ClosingTable
   private let refresh: RefreshMethod
@@ -36,15 +36,11 @@ final class BridgeWorker {
   /// Changes of others that came while `nft` was at work for the worker; serve knows of them already.
   var newsWhileInstalling = TableChanges()
 
-  private(set) var writer: ElementWriter?
-  private let flows: FlowWorker
+  var writer: ElementWriter?
+  let flows: FlowWorker
   var volumes = Volumes()
   var prefixes = PrefixVolumes()
-  private(set) var refusals: RefusalReader?
-  private var refusalGroup: UInt16?
-  /// Another program reads the group of the kernel's log.
-  private var isGroupTaken = false
-  private var nextGroupTry: UInt64 = 0
+  var refusalLog = RefusalLog()
   var lostRefusals = 0
   /// Refused connections that serve had no room for yet.
   var untold: [RefusedConnection] = []
@@ -52,10 +48,10 @@ final class BridgeWorker {
   var connections: ConnectionTable?
   var books: RefusalBooks?
   var bookTimes = BookTimes()
-  private var parts: [UInt8] = []
-  private var nextPart: UInt16 = 0
+  var assembly = PlanAssembly()
   private var buffer = [UInt8](repeating: 0, count: BridgeMessage.maximumOctets)
   private var isOpen = true
+  private var hasToldUnreadable = false
   /// No second try to put a table back sooner than this: a failing one costs milliseconds.
   static let repairPause: UInt64 = 1_000_000_000
   var nextRepair: UInt64 = 0
@@ -65,11 +61,10 @@ final class BridgeWorker {
   /// Why nothing could be installed at the last attempt; nil where it could.
   var installFault: String?
   /// A plan that could not be installed at the start, and is tried again while nothing else works.
-  private(set) var pending: FirewallPlan?
+  var pending: FirewallPlan?
   private static let retryMilliseconds: Int32 = 1_000
   static let tickMilliseconds: Int32 = 200
   private var ticked: UInt64 = 0
-  private static let maximumPlanOctets = 32 << 20
   /// What serve may ask for, and how often it asked for more.
   var bounds: Bounds
   /// The host's own network as it was read last.
@@ -121,7 +116,7 @@ final class BridgeWorker {
     while isOpen {
       var waits = [
         socket, life, watcher.descriptor, flows.outcomes.readiness,
-        untold.isEmpty ? refusals?.descriptor ?? -1 : -1, routes.descriptor,
+        untold.isEmpty ? refusalLog.reader?.descriptor ?? -1 : -1, routes.descriptor,
         bounds.reading?.descriptor ?? -1, closing.woken.readiness, volumes.reader?.outcomes.readiness ?? -1,
       ]
       .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
@@ -138,16 +133,14 @@ final class BridgeWorker {
       if waits[3].revents != 0 { takeFlows() }
       if !untold.isEmpty {
         tellRefusals()
-      } else if waits[4].revents != 0, let refusals {
-        report(refusals)
+      } else if waits[4].revents != 0, let reader = refusalLog.reader {
+        report(reader)
       }
       takeEnvelope()
       installPending()
       if needsRepair, MonotonicTime.now().nanoseconds >= nextRepair { repair(TableChanges(changes: .rulesChanged)) }
       keepBooks()
-      if isGroupTaken, let group = writer?.plan.nflogGroup, MonotonicTime.now().nanoseconds >= nextGroupTry {
-        readRefusals(of: group)
-      }
+      if refusalLog.isTryDue(MonotonicTime.now().nanoseconds), let plan = writer?.plan { readRefusals(of: plan) }
       if waits[7].revents != 0 { _ = closing.woken.drain() }
       reopen()
       if waits[8].revents != 0 { takeReadings() }
@@ -173,7 +166,7 @@ final class BridgeWorker {
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {
     if !volumes.untold.isEmpty || !prefixes.untold.isEmpty { return 1 }
-    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || isGroupTaken {
+    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || refusalLog.isTaken {
       return Self.retryMilliseconds
     }
     let harvest = nextCounting.map { $0 / 1_000_000 + 1 } ?? .max
@@ -225,7 +218,7 @@ final class BridgeWorker {
     alarm.watch(plan)
     pending = nil
     needsRepair = false
-    readRefusals(of: plan.nflogGroup)
+    readRefusals(of: plan)
     greet(plan: writer.fingerprint, servers: sets)
     tellExclusiveness(plan)
     if plan.mode == .managed { reportEnclosure(plan) }
@@ -253,40 +246,14 @@ final class BridgeWorker {
       !server.caps.isEmpty || server.staticRules.contains { $0.maxBytes != nil }
     }
     guard hasCaps else { return }
-    let setting = "/proc/sys/net/netfilter/nf_conntrack_acct"
-    var one = UInt8(ascii: "1")
-    // A sandbox may let it be read and not written, with the host's own setting as it should be.
-    let present = unsafe open(setting, O_RDONLY | O_CLOEXEC)
-    defer { if present >= 0 { close(present) } }
-    var found = UInt8(0)
-    if present >= 0, unsafe read(present, &found, 1) == 1, found == one { return }
-    let file = unsafe open(setting, O_WRONLY | O_CLOEXEC)
-    defer { if file >= 0 { close(file) } }
-    let written = file < 0 ? -1 : unsafe write(file, &one, 1)
-    if written != 1 {
-      answer(.notice("max-bytes may not hold: net.netfilter.nf_conntrack_acct cannot be set: error \(errno)"))
+    do throws(SystemError) { try ConnectionAccounting.turnOn() } catch {
+      answer(.notice("max-bytes may not hold: net.netfilter.nf_conntrack_acct cannot be set: error \(error.errno)"))
     }
   }
 
   /// Becomes the reader of the kernel's log, or says that another program is and tries again every second.
-  private func readRefusals(of group: UInt16) {
-    guard group != refusalGroup else { return }
-    let wasRead = !isGroupTaken
-    isGroupTaken = false
-    do {
-      refusals = try RefusalReader(group: group)
-      refusalGroup = group
-      if !wasRead { answer(.refusalsRead(true)) }
-    } catch {
-      refusals = nil
-      refusalGroup = nil
-      isGroupTaken = true
-      nextGroupTry = MonotonicTime.now().nanoseconds + UInt64(Self.retryMilliseconds) * 1_000_000
-      guard wasRead else { return }
-      answer(.refusalsRead(false))
-      answer(
-        .notice("refused connections leave no events: group \(group) of the kernel's log cannot be read: \(error)"))
-    }
+  private func readRefusals(of plan: FirewallPlan) {
+    for message in refusalLog.follow(plan.nflogGroup, now: MonotonicTime.now().nanoseconds) { answer(message) }
   }
 
   private func greet(plan: UInt64, servers: [ServerSets]) {
@@ -315,7 +282,7 @@ final class BridgeWorker {
         // nft, keeps the worker from the host's network and the table.
         count += 1
         // What does not decode was not sent by this executable; it changes nothing.
-        guard let message = try? BridgeMessage(decoding: octets) else { continue }
+        guard let message = decoded(octets) else { continue }
         if case .grants(let batch, let plan, let grants) = message {
           if plan == writer?.fingerprint {
             batches.append((batch, grants))
@@ -330,6 +297,20 @@ final class BridgeWorker {
       }
     }
     commit(batches)
+  }
+
+  /// Nil for what is no message, which is told once: who sends such may send as much of it as it likes.
+  private func decoded(_ octets: [UInt8]) -> BridgeMessage? {
+    do throws(BridgeFormatError) {
+      return try BridgeMessage(decoding: octets)
+    } catch {
+      if !hasToldUnreadable {
+        answer(
+          .notice("a message of serve cannot be read (\(error)): \(octets.count) octets; further ones are not told"))
+      }
+      hasToldUnreadable = true
+      return nil
+    }
   }
 
   private func commit(_ batches: [(batch: UInt32, grants: [UnitGrant])]) {
@@ -367,151 +348,6 @@ final class BridgeWorker {
   private func refuse(_ batch: UInt32, _ grants: [UnitGrant], _ reason: BridgeRefusal.Reason) {
     let refused = Set(grants.map(\.unit)).map { RefusedUnit(unit: $0, refusal: BridgeRefusal(reason)) }
     answer(.outcome(batch: batch, refused: refused))
-  }
-
-  private func handle(_ message: BridgeMessage) {
-    switch message {
-    case .planPart(let request, let index, let count, let octets): take(request, index, count, octets)
-    case .revoke(let request, let plan, let cutsFlows, let elements):
-      revoke(request, plan, elements, cutsFlows: cutsFlows)
-    case .inUse(let request, let plan, let elements): findFlows(request, plan, elements)
-    case .listServer(let request, let plan, let server): list(request, plan, server)
-    case .unreachable(let request, let plan, let elements):
-      withWriter(request, plan) { $0.refuseUnreachable(elements) }
-    case .removeTable(let request, let table): remove(request, table)
-    case .readAgain(let request): readEnvelope(request)
-    case .closeBooks(let request): closeBooks(for: request)
-    case .ping(let request): answer(.done(request: request, refusal: nil, flows: 0, text: ""))
-    case .grants, .hello, .outcome, .done, .page, .foreignChange, .broken, .volumes, .prefixVolumes, .refusals, .books,
-      .refusalsRead, .notice, .alarm, .enclosure, .alive:
-      break
-    }
-  }
-
-  private func withWriter(_ request: UInt32, _ plan: UInt64, _ body: (ElementWriter) -> BridgeRefusal?) {
-    let refusal: BridgeRefusal?
-    if let writer, writer.fingerprint == plan {
-      refusal = body(writer)
-    } else {
-      refusal = BridgeRefusal(.otherPlan)
-    }
-    answer(.done(request: request, refusal: refusal, flows: 0, text: refusal.map { "\($0)" } ?? ""))
-  }
-
-  private func revoke(_ request: UInt32, _ plan: UInt64, _ elements: [GrantElement], cutsFlows: Bool) {
-    guard cutsFlows, let writer, writer.fingerprint == plan else {
-      return withWriter(request, plan) { $0.close(elements) }
-    }
-    // Closed first: a connection that is cut must not be admitted again.
-    let refusal = writer.close(elements)
-    flows.submit(.cut(request: request, refusal: refusal, targets: elements.compactMap(writer.flows)))
-  }
-
-  private func findFlows(_ request: UInt32, _ plan: UInt64, _ elements: [GrantElement]) {
-    guard let writer, writer.fingerprint == plan else {
-      return withWriter(request, plan) { _ in nil }
-    }
-    let known = elements.filter { writer.flows(of: $0) != nil }
-    flows.submit(.inUse(request: request, targets: known.compactMap(writer.flows), elements: known))
-  }
-
-  private func takeFlows() {
-    for outcome in flows.outcomes.drain() {
-      switch outcome {
-      case .cut(let request, let refusal, let flows):
-        answer(
-          .done(
-            request: request, refusal: refusal, flows: UInt32(clamping: flows),
-            text: refusal.map { "\($0)" } ?? ""))
-      case .inUse(let request, let elements):
-        page(request, elements.map { ListedElement(element: $0, remainingMilliseconds: 0) })
-      case .failed(let request, let refusal, let text):
-        answer(.notice(text))
-        answer(.done(request: request, refusal: refusal, flows: 0, text: text))
-      }
-    }
-  }
-
-  private func take(_ request: UInt32, _ index: UInt16, _ count: UInt16, _ octets: [UInt8]) {
-    if index == 0 {
-      parts.removeAll()
-      nextPart = 0
-    }
-    guard index == nextPart, parts.count + octets.count <= Self.maximumPlanOctets else {
-      if index == count - 1 { fail(request, "the plan did not arrive whole") }
-      return
-    }
-    nextPart += 1
-    parts += octets
-    guard index == count - 1 else { return }
-    defer { parts.removeAll() }
-    do {
-      let plan = try FirewallPlan(decoding: parts)
-      if let excess = excess(of: plan) { return refuse(request, excess) }
-      try follow(plan)
-      try planFile.store(parts)
-      answer(.done(request: request, refusal: nil, flows: 0, text: ""))
-    } catch let fault as TableInstaller.InstallationError {
-      fail(request, fault.text)
-    } catch {
-      fail(request, "the plan cannot be used: \(error)")
-    }
-  }
-
-  func fail(_ request: UInt32, _ text: String) {
-    answer(.done(request: request, refusal: BridgeRefusal(.failed), flows: 0, text: text))
-  }
-
-  private func list(_ request: UInt32, _ plan: UInt64, _ server: UInt16) {
-    guard let writer, writer.fingerprint == plan else {
-      answer(.done(request: request, refusal: BridgeRefusal(.otherPlan), flows: 0, text: ""))
-      return
-    }
-    do {
-      page(request, try writer.list(server: server))
-    } catch {
-      answer(.done(request: request, refusal: BridgeRefusal(errno: error.errno), flows: 0, text: "\(error)"))
-    }
-  }
-
-  private func page(_ request: UInt32, _ elements: [ListedElement]) {
-    var rest = elements[...]
-    repeat {
-      let page = rest.prefix(BridgeMessage.maximumElements)
-      rest = rest.dropFirst(page.count)
-      answer(.page(request: request, last: rest.isEmpty, elements: Array(page)))
-    } while !rest.isEmpty
-  }
-
-  private func remove(_ request: UInt32, _ table: String) {
-    // That is the operator's own command, whose bridge has no bounds.
-    guard bounds.envelope == nil else { return refuse(request, "serve may not remove the table") }
-    let isManaged = writer?.plan.mode != .sets
-    guard isManaged else { return fail(request, "the table is not ours to remove") }
-    let known: [String: SetDescription]
-    do throws(SystemError) {
-      known = try kernel.sets(family: .inet, table: table)
-    } catch {
-      return fail(request, "the table cannot be read: \(error)")
-    }
-    guard known.isEmpty || TableInstaller.isOurs(known) else { return fail(request, "the table is not of our making") }
-    // First: a worker that came after this one would put a table back whose plan is still written down.
-    do throws(SystemError) {
-      try planFile.forget()
-    } catch {
-      return fail(request, "the plan cannot be forgotten: \(error)")
-    }
-    writer = nil
-    books = nil
-    pending = nil
-    alarm.watch(nil)
-    _ = closing.prepare(nil, reading: kernel)
-    // What was governed once is released with the rules.
-    if let state { StateFolder(descriptor: state, table: table).forgetNetworks() }
-    let error = transaction.deleteTable(KernelSet(family: .inet, table: table, name: ""))
-    installer.owner?.forget()
-    let refusal = error == 0 || error == ENOENT ? nil : BridgeRefusal(errno: error)
-    answer(.done(request: request, refusal: refusal, flows: 0, text: refusal.map { "\($0)" } ?? ""))
   }
 
   /// Waits when serve is slow to read; that serve is gone shows at the next poll.

@@ -78,7 +78,7 @@ package enum BridgeProcess {
       return complain("this process cannot be confined: \(error)", code: 1)
     }
     do throws(EarlierRuleset.InstallationError) {
-      try EarlierRuleset.apply(EarlierRuleset.standardInput(), table: table)
+      try EarlierRuleset.apply(try EarlierRuleset.standardInput(), table: table)
       return 0
     } catch {
       return complain(error.text, code: 1)

@@ -1,5 +1,4 @@
 import BridgeProcesses
-import CLinux
 import FirewallModel
 import Glibc
 package import LinuxIO
@@ -24,16 +23,14 @@ package enum EarlierRuleset {
     let complaint: String
     do throws(SystemError) {
       let input = try MemoryFile(named: "sluice-rules", holding: Array(text.utf8))
-      var output = try DescriptorPair.pipe()
+      let words = try MemoryFile(named: "sluice-words")
       let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
       defer { close(null) }
       var process = try ChildProcess.start(
         BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.earlierRules.rawValue, table],
-        descriptors: [input.raw, null, output.second])
-      _ = consume input
-      output.closeSecond()
-      complaint = said(by: output.first)
+        descriptors: [input.raw, null, words.raw])
       if process.wait() == 0 { return }
+      complaint = said(try words.contents())
     } catch {
       throw InstallationError(text: "what installs them cannot be started: \(error)")
     }
@@ -47,33 +44,23 @@ package enum EarlierRuleset {
     TableInstaller.isOurs(try KernelSets().sets(family: .inet, table: table))
   }
 
-  /// What a process says until its end, without what the bridge begins its lines with.
-  private static func said(by descriptor: Int32) -> String {
-    var complaint: [UInt8] = []
-    readToEnd(descriptor) { complaint.append(contentsOf: $0.prefix(maximumComplaint - complaint.count)) }
-    let text = String(decoding: complaint, as: UTF8.self)
+  /// What a process said, without what the bridge begins its lines with.
+  private static func said(_ words: [UInt8]) -> String {
+    let text = String(decoding: words.prefix(maximumComplaint), as: UTF8.self)
     let start = BridgeProcess.beginning
     let rest = text.hasPrefix(start) ? text.dropFirst(start.count) : text[...]
     return String(rest.last == "\n" ? rest.dropLast() : rest)
   }
 
-  private static func readToEnd(_ descriptor: Int32, _ take: (ArraySlice<UInt8>) -> Void) {
-    var chunk = [UInt8](repeating: 0, count: 65_536)
-    while true {
-      // At most as many octets as the array has.
-      let count = unsafe read(descriptor, &chunk, chunk.count)
-      guard count > 0 || (count < 0 && errno == EINTR) else { return }
-      take(chunk.prefix(max(count, 0)))
-    }
-  }
-
   // MARK: The process
 
   /// The text that `install` handed over.
-  static func standardInput() -> String {
-    var octets: [UInt8] = []
-    readToEnd(0) { octets.append(contentsOf: $0) }
-    return String(decoding: octets, as: UTF8.self)
+  static func standardInput() throws(InstallationError) -> String {
+    do throws(SystemError) {
+      return String(decoding: try MemoryFile.contents(of: 0), as: UTF8.self)
+    } catch {
+      throw InstallationError(text: "the rules cannot be read: \(error)")
+    }
   }
 
   static func apply(_ text: String, table: String) throws(InstallationError) {

@@ -33,12 +33,15 @@ package struct MemoryFile: ~Copyable {
   }
 
   /// All that it holds, by whichever process it was written.
-  package func contents() throws(SystemError) -> [UInt8] {
+  package func contents() throws(SystemError) -> [UInt8] { try Self.contents(of: file.raw) }
+
+  /// All that the file of a descriptor holds, which another process may have made.
+  package static func contents(of raw: Int32) throws(SystemError) -> [UInt8] {
     var octets: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {
       // At most as many octets as the array has.
-      let count = unsafe pread(file.raw, &chunk, chunk.count, off_t(octets.count))
+      let count = unsafe pread(raw, &chunk, chunk.count, off_t(octets.count))
       guard count >= 0 else { throw SystemError(call: "pread", errno: errno) }
       guard count > 0 else { return octets }
       octets += chunk.prefix(count)

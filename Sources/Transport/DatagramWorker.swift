@@ -101,8 +101,8 @@ package final class DatagramWorker: Sendable {
     var watch = FloodWatch()
     var lastFlood: UInt64 = 0
     while let socket = ready.next(), !isStopping.load(ordering: .relaxed) {
-      // EAGAIN where nothing waits, EINTR after a signal: the next poll tells what comes.
-      guard let count = try? batch.receive(socket, block: ready.blocks), count > 0 else {
+      let count = receive(&batch, socket, block: ready.blocks)
+      guard count > 0 else {
         ready.drained(socket)
         continue
       }
@@ -119,6 +119,11 @@ package final class DatagramWorker: Sendable {
     }
   }
 
+  /// How many datagrams came; none where nothing waits (EAGAIN) or a signal came (EINTR): the next poll tells what comes.
+  private func receive(_ batch: inout DatagramBatch, _ socket: Int32, block: Bool) -> Int {
+    (try? batch.receive(socket, block: block)) ?? 0
+  }
+
   /// Opens the gate when those behind it have kept quiet for a while; only a datagram of theirs asks for it.
   private func isOver(_ count: Int, _ lastFlood: inout UInt64) {
     let now = MonotonicTime.now().nanoseconds
@@ -132,12 +137,17 @@ package final class DatagramWorker: Sendable {
   private func learnInterfaces(_ batch: inout DatagramBatch, _ session: inout QuerySession) {
     defer { session.interfaceMayBeUntold = false }
     for socket in sockets.descriptors {
-      // Where it fails no interface is known, and those servers' queries are turned away.
-      try? Sockets.tellInterface(socket)
+      do throws(SystemError) {
+        try Sockets.tellInterface(socket)
+      } catch {
+        StandardError.write(
+          "sluice: warning: by which interface queries come is not told (\(error)): servers with `interface` get no answer"
+        )
+      }
       // More than this came afterwards.
       for _ in 0..<Self.batchesOfQueue {
-        // Nothing waits any more.
-        guard let count = try? batch.receive(socket, block: false), count > 0 else { break }
+        let count = receive(&batch, socket, block: false)
+        guard count > 0 else { break }
         serve(count, socket, &batch, &session)
       }
     }

@@ -27,10 +27,10 @@ import Zones
 /// networks are closed. The thread that calls `run` becomes the resolver's; queries are answered by the workers' threads
 /// and the TCP event loop.
 package final class Service {
-  private let settings: Settings
+  let settings: Settings
   private let configurationPath: String
-  private let mailbox: Mailbox<ResolverMessage>
-  private let reactor: Reactor
+  let mailbox: Mailbox<ResolverMessage>
+  let reactor: Reactor
   private let clock = EndClock()
   private let manager = ServiceManager()
   /// Why serving ended, if not because it was asked to.
@@ -68,17 +68,17 @@ package final class Service {
     // The table of another sluice that serves is not touched.
     let lock = try lockTable()
     // Rules come first, whatever is wrong with a zone: that is thrown once they are in force.
-    let read = Result { () throws(StartError) in try loadZones() }
+    let read = Result { () throws(StartError) in try loaded { () throws(FileErrors) in try ZoneFiles.load(settings) } }
     let bridge = try startBridge(indexes.plan(for: initial, settings), zones: try? read.get())
     let gate = try GateSession.start(settings, bridge, reactor: reactor)
     // Threads that come before all others are the bridge's alone.
     sluice_realtime_limit(0)
     let account = try Privileges.account(of: settings.user)
-    let anchors = try loadAnchors()
+    let anchors = try loaded { () throws(FileErrors) in try TrustAnchors.load(settings) }
     // Nothing that is confined starts a program.
     let validator = try startValidator(account)
     let zones = try read.get()
-    let trust = try loadTrust()
+    let trust = try loaded { () throws(FileErrors) in try UpstreamTrust.load(settings) }
     let audit = try openAudit(account)
     let factory = SnapshotFactory(settings, zones: zones)
     let current = CurrentSnapshot(factory.snapshot(of: initial, indexes: indexes))
@@ -90,8 +90,8 @@ package final class Service {
       sink: { [mailbox] question, path in mailbox.post(.question(question, path)) })
     let sockets: (listener: StreamListener, workers: [DatagramWorker])
     do {
-      sockets = try openSockets(shared, audit, signals)
-    } catch is StoppedError {
+      sockets = try listening.open(shared, audit, signals)
+    } catch is ListeningSockets.StoppedError {
       return
     }
     let (listener, workers) = sockets
@@ -101,7 +101,7 @@ package final class Service {
     }
     let remembered = bridge == nil ? [] : GrantJournal.read(journalPath, owner: account?.user)
     let journal = try bridge.map { _ in try openJournal(remembered, account) }
-    let control = try openControl(account)
+    let control = try listening.openControl(account) { [mailbox] in mailbox.post(.control($0, $1)) }
     // Whatever fails from here on leaves no socket behind.
     defer { control?.stop() }
     let sandbox = try Confinement.sandbox(
@@ -197,54 +197,10 @@ package final class Service {
     _ = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: interval)) { [self] in showLife() }
   }
 
-  private func watch(_ policies: PolicyController) throws(StartError) -> PolicyWatcher {
-    do {
-      return try PolicyWatcher(settings.folders, reactor: reactor) { policies.reload(nil) }
-    } catch {
-      throw StartError("watch: \(error)")
-    }
-  }
-
-  /// A clock that is set ends what is over by it at once; it is set, too, when the host has slept.
-  private func followClock(_ policies: PolicyController, _ service: ResolutionService) throws(StartError) {
-    do {
-      let watcher = try ClockWatcher()
-      var sleep = SleepClock()
-      try reactor.register(watcher.readiness, readable: true, writable: false) {
-        [unowned policies, unowned service] _ in
-        guard watcher.take() else { return }
-        let slept = sleep.take()
-        if slept > 0 { service.slept(nanoseconds: slept) }
-        policies.clockWasSet()
-      }
-    } catch {
-      throw StartError("the clock cannot be followed: \(error)")
-    }
-  }
-
-  private func followHost() throws(StartError) -> HostWatcher {
-    do {
-      return try HostWatcher(reactor: reactor, mailbox: mailbox)
-    } catch {
-      throw StartError("the host's network cannot be followed: \(error)")
-    }
-  }
-
-  /// Before anything that an earlier run opened is taken over.
-  private func start(_ watcher: HostWatcher, _ service: ResolutionService) throws(StartError) {
-    do {
-      service.host = try watcher.current()
-    } catch {
-      throw StartError("the host's network cannot be read: \(error)")
-    }
-    service.refuseAddresses(for: service.snapshot)
-    watcher.onChange = { [unowned service] in service.hostChanged($0) }
-    service.onHost = { watcher.take($0) }
-  }
-
   private static let floodNice: Int32 = 10
 
   private var threadIndexes: ThreadIndexes { ThreadIndexes(workers: settings.workers) }
+  private var listening: ListeningSockets { ListeningSockets(settings, activated, reactor, manager) }
 
   // MARK: - Parts
 
@@ -291,18 +247,9 @@ package final class Service {
         + "\(taken.closed) \(taken.closed == 1 ? "is" : "are") closed")
   }
 
-  private func loadTrust() throws(StartError) -> [UpstreamServer: TLSClient] {
-    do throws(FindingsError) {
-      return try UpstreamTrust.load(settings)
-    } catch {
-      throw StartError(error.findings.map(\.description).joined(separator: "\n"))
-    }
-  }
-
-  private func loadAnchors() throws(StartError) -> [Name: [DelegationSigner]] {
-    do throws(FindingsError) {
-      return try TrustAnchors.load(settings)
-    } catch {
+  /// What files hold that the configuration names.
+  private func loaded<Loaded>(_ load: () throws(FileErrors) -> Loaded) throws(StartError) -> Loaded {
+    do throws(FileErrors) { return try load() } catch {
       throw StartError(error.findings.map(\.description).joined(separator: "\n"))
     }
   }
@@ -326,14 +273,6 @@ package final class Service {
     validation.forward = { [unowned service] in service.snapshot.forwards.place(of: $0.wire) }
     link.onGone = { [unowned service] in service.onFailure?("the validator is gone") }
     return validation
-  }
-
-  private func loadZones() throws(StartError) -> LocalZones {
-    do throws(FindingsError) {
-      return try ZoneFiles.load(settings)
-    } catch {
-      throw StartError(error.findings.map(\.description).joined(separator: "\n"))
-    }
   }
 
   /// The envelope is made here once, before anything from outside is heard; later a process of the bridge's own makes it.
@@ -368,131 +307,6 @@ package final class Service {
     }
   }
 
-  /// A signal asked for the end before the first answer.
-  private struct StoppedError: Error {}
-
-  /// Milliseconds between two tries to bind an address that is not there.
-  private static let bindRhythm: UInt64 = 250
-
-  /// Opens the sockets that listen. Nearly every kernel binds an address before an interface has it; where one does not
-  /// (EADDRNOTAVAIL), waits until the address is there. Later is too late: port 53 takes a privilege.
-  ///
-  /// - Throws: `StartError` for an address that cannot be bound for another reason; `StoppedError`.
-  private func openSockets(
-    _ shared: SharedState, _ audit: AuditStore, _ signals: Int32
-  ) throws -> (listener: StreamListener, workers: [DatagramWorker]) {
-    let listener = try waiting(.tcp, signals) { try openListener(shared, audit) }
-    return (listener, try waiting(.udp, signals) { try openWorkers(shared, audit) })
-  }
-
-  private func waiting<Opened>(
-    _ transport: PortHolder.Transport, _ signals: Int32, _ open: () throws -> Opened
-  ) throws -> Opened {
-    var isTold = false
-    while true {
-      do {
-        return try open()
-      } catch {
-        guard (error as? SystemError)?.errno == EADDRNOTAVAIL else {
-          throw StartError(ListenFault.text("listen", transport, settings.listen, error))
-        }
-      }
-      let absent = settings.listen.filter { !HostAddresses.has($0) }.map(\.description).joined(separator: ", ")
-      if !isTold {
-        StandardError.write(
-          "sluice: listen: waiting for \(absent), which this kernel binds only once an interface has it")
-        isTold = true
-      }
-      manager?.waiting("waiting for \(absent)")
-      try pause(signals)
-    }
-  }
-
-  /// Hears the bridge and the signals for a while.
-  private func pause(_ signals: Int32) throws {
-    var isStopped = false
-    try reactor.register(signals, readable: true, writable: false) { [reactor] _ in
-      while true {
-        switch sluice_signals_take(signals) {
-        case 0: return
-        case SIGHUP: break
-        default:
-          isStopped = true
-          reactor.stop()
-        }
-      }
-    }
-    let timer = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: Self.bindRhythm)) { [reactor] in
-      reactor.stop()
-    }
-    reactor.run()
-    reactor.cancel(timer)
-    reactor.unregister(signals)
-    if isStopped { throw StoppedError() }
-  }
-
-  private func openWorkers(_ shared: SharedState, _ audit: AuditStore) throws(SystemError) -> [DatagramWorker] {
-    do throws(SystemError) {
-      return try openWorkers(shared, audit, sharing: false)
-    } catch  where !activated.datagrams.isEmpty && [EACCES, EADDRINUSE, EADDRNOTAVAIL].contains(error.errno) {
-      let workers = try openWorkers(shared, audit, sharing: true)
-      StandardError.write(
-        "sluice: warning: nothing can be bound beside the UDP sockets that were passed (\(error)): "
-          + "all workers read those, and who floods has no queue of its own; ListenDatagram= of each address "
-          + "\(settings.workers + 1) times, with ReusePort=yes, gives each a socket")
-      return workers
-    }
-  }
-
-  /// - Parameter sharing: all workers read all sockets that were passed; else each has one of its own, passed or bound
-  ///   beside it, and so has the flood.
-  private func openWorkers(
-    _ shared: SharedState, _ audit: AuditStore, sharing: Bool
-  ) throws(SystemError) -> [DatagramWorker] {
-    let addresses = settings.listen.map(\.socketAddress)
-    let gate = FloodGate(workers: settings.workers)
-    var workers: [DatagramWorker] = []
-    for index in 0..<settings.workers {
-      workers.append(
-        try DatagramWorker(
-          addresses: addresses, passed: sharing ? activated.allDatagrams : activated.datagrams(ofWorker: index),
-          thread: QueryThread(shared, ring: ring(index, of: audit), index: index), gate: gate))
-    }
-    guard !sharing else { return workers }
-    workers.append(
-      try DatagramWorker(
-        addresses: addresses, passed: activated.datagrams(ofWorker: settings.workers),
-        thread: QueryThread(shared, ring: ring(threadIndexes.flood, of: audit), index: threadIndexes.flood), gate: gate,
-        servesFloods: true))
-    return workers
-  }
-
-  private func openListener(_ shared: SharedState, _ audit: AuditStore) throws -> StreamListener {
-    try StreamListener(
-      addresses: settings.listen.map(\.socketAddress).filter { activated.streams[$0] == nil },
-      passed: activated.streams.values.flatMap { $0 },
-      thread: QueryThread(shared, ring: ring(threadIndexes.stream, of: audit), index: threadIndexes.stream),
-      limits: StreamLimits())
-  }
-
-  private func openControl(_ account: Privileges.Account?) throws(StartError) -> ControlServer? {
-    let handler: ControlHandler = { [mailbox] in mailbox.post(.control($0, $1)) }
-    do {
-      return try ControlServer(
-        path: settings.control.path, owner: account.map { ($0.user, $0.group) }, passed: activated.control,
-        metrics: settings.metrics.map { ($0.address.description, Int($0.port)) }, handler: handler)
-    } catch let error as ControlServer.MetricsError {
-      throw StartError(ListenFault.text("metrics", .tcp, settings.metrics.map { [$0] } ?? [], error.cause))
-    } catch {
-      let fault = ListenFault.control(settings.control.path, error)
-      guard !settings.control.isDefault || settings.metrics != nil else {
-        StandardError.write("sluice: warning: no control socket: \(fault); `control:` names another place")
-        return nil
-      }
-      throw StartError("control: \(fault)")
-    }
-  }
-
   private func makeService(
     _ bridge: BridgeSession?, _ shared: SharedState, _ audit: AuditStore, _ journal: GrantJournal?,
     trust: [UpstreamServer: TLSClient]
@@ -502,7 +316,7 @@ package final class Service {
       limits: ResolutionService.upstreamLimits)
     let service = ResolutionService(
       reactor: reactor, upstream: upstream, bridge: bridge?.link, shared: shared,
-      ring: ring(threadIndexes.resolver, of: audit), shard: threadIndexes.resolver,
+      ring: audit.ring(of: threadIndexes.resolver), shard: threadIndexes.resolver,
       ledger: GrantLedger(settings.firewall),
       options: FirewallOptions(settings),
       journal: journal, listeners: Set(settings.listen.map(\.address)), clock: clock,
@@ -514,11 +328,6 @@ package final class Service {
     bridge?.onEvent = { [service] in service.bridgeChanged($0) }
     if let report = bridge?.enclosure { service.enclosureChanged(report) }
     return service
-  }
-
-  private func ring(_ index: Int, of audit: AuditStore) -> AuditRing {
-    guard let ring = audit.ring(index) else { preconditionFailure("the audit store has a ring for each thread") }
-    return ring
   }
 
   private func announce(_ bridge: BridgeSession?) {
@@ -550,17 +359,4 @@ package final class Service {
       }
     }
   }
-}
-
-extension AuditStore: AuditGate {}
-
-/// The number of each thread that answers queries: of its audit ring and of its shard in every `QueryCounts`. The workers
-/// come first.
-struct ThreadIndexes {
-  let workers: Int
-
-  var stream: Int { workers }
-  var resolver: Int { workers + 1 }
-  var flood: Int { workers + 2 }
-  var count: Int { workers + 3 }
 }

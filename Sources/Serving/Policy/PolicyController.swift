@@ -177,7 +177,7 @@ final class PolicyController {
       var loaded = compilation.readsFiles ? SettingsLoader.load(path: path) : nil
       var trust: [UpstreamServer: TLSClient] = [:]
       if let read = loaded?.settings {
-        do throws(FindingsError) {
+        do throws(FileErrors) {
           trust = try UpstreamTrust.load(read, asked: asked)
         } catch {
           loaded = loaded?.refused(for: error.findings)

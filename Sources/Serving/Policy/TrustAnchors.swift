@@ -9,11 +9,11 @@ import Validation
 package enum TrustAnchors {
   /// Every fault of every file, as a finding of `check`.
   package static func diagnose(_ settings: Settings) -> [Diagnostic] {
-    FindingsError.findings { () throws(FindingsError) in _ = try load(settings) }
+    FileErrors.findings { () throws(FileErrors) in try load(settings) }
   }
 
   /// - Throws: what is wrong with which file.
-  static func load(_ settings: Settings) throws(FindingsError) -> [Name: [DelegationSigner]] {
+  static func load(_ settings: Settings) throws(FileErrors) -> [Name: [DelegationSigner]] {
     var anchors: [Name: [DelegationSigner]] = [:]
     var findings: [Diagnostic] = []
     for file in settings.trustAnchors {
@@ -38,7 +38,7 @@ package enum TrustAnchors {
           .error("the trust anchor file \(file.path) holds no record, expected DS or DNSKEY", at: file.location))
       }
     }
-    guard findings.isEmpty else { throw FindingsError(findings: findings) }
+    guard findings.isEmpty else { throw FileErrors(findings: findings) }
     return anchors
   }
 

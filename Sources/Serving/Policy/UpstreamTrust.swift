@@ -8,7 +8,7 @@ import Upstream
 package enum UpstreamTrust {
   /// Every fault of it, as a finding of `check`.
   package static func diagnose(_ settings: Settings) -> [Diagnostic] {
-    FindingsError.findings { () throws(FindingsError) in _ = try load(settings) }
+    FileErrors.findings { () throws(FileErrors) in try load(settings) }
   }
 
   /// The files that upstreams name for themselves.
@@ -34,7 +34,7 @@ package enum UpstreamTrust {
   /// - Throws: what is wrong with which upstream.
   static func load(
     _ settings: Settings, asked: [UpstreamAddress]? = nil
-  ) throws(FindingsError) -> [UpstreamServer: TLSClient] {
+  ) throws(FileErrors) -> [UpstreamServer: TLSClient] {
     let kept = asked.map { Set($0.map(\.description)) }
     let general = settings.upstreams.filter { kept?.contains($0.description) ?? true }
     var clients: [UpstreamServer: TLSClient] = [:]
@@ -59,7 +59,7 @@ package enum UpstreamTrust {
         findings.append(.error("upstream \(upstream): \(barrier ?? error.description)", at: location))
       }
     }
-    guard findings.isEmpty else { throw FindingsError(findings: findings) }
+    guard findings.isEmpty else { throw FileErrors(findings: findings) }
     return clients
   }
 }

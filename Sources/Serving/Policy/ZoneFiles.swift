@@ -7,11 +7,11 @@ import Foundation
 package enum ZoneFiles {
   /// Every fault of every zone file, as a finding of `check`.
   package static func diagnose(_ settings: Settings) -> [Diagnostic] {
-    FindingsError.findings { () throws(FindingsError) in _ = try load(settings) }
+    FileErrors.findings { () throws(FileErrors) in try load(settings) }
   }
 
   /// - Throws: what is wrong with which file.
-  package static func load(_ settings: Settings) throws(FindingsError) -> LocalZones {
+  package static func load(_ settings: Settings) throws(FileErrors) -> LocalZones {
     var files: [(path: String, text: [UInt8])] = []
     var findings: [Diagnostic] = []
     for source in settings.zones {
@@ -34,7 +34,7 @@ package enum ZoneFiles {
       findings += error.errors.map { fault in
         .error(fault.message, at: SourceLocation(file: fault.file, line: fault.line, column: 1))
       }
-      throw FindingsError(findings: findings)
+      throw FileErrors(findings: findings)
     }
   }
 }

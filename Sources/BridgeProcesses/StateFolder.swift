@@ -38,7 +38,10 @@ package struct StateFolder {
   /// Opens the bridge's part of the state folder at `path`; makes both, with mode 0755, where there are none.
   ///
   /// - Throws: when it cannot be made, is no directory, or can be written by others than its owner.
-  package static func open(_ state: String) throws(FolderError) -> FileDescriptor {
+  package static func open(_ state: String) throws(FolderError) -> FileDescriptor { try open(state, as: geteuid()) }
+
+  /// - Parameter user: who opens it: it must be this one's, or this one root.
+  static func open(_ state: String, as user: UInt32) throws(FolderError) -> FileDescriptor {
     let path = "\(state)/\(part)"
     do throws(SystemError) {
       try make(state)
@@ -58,10 +61,9 @@ package struct StateFolder {
       throw FolderError(
         description: "the state folder \(path) can be written by others than its owner, expected: chmod 755 \(path)")
     }
-    guard status.st_uid == geteuid() || geteuid() == 0 else {
+    guard status.st_uid == user || user == 0 else {
       throw FolderError(
-        description:
-          "the state folder \(path) belongs to uid \(status.st_uid), expected it to belong to uid \(geteuid())")
+        description: "the state folder \(path) belongs to uid \(status.st_uid), expected it to belong to uid \(user)")
     }
     return folder
   }

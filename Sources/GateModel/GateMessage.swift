@@ -97,6 +97,7 @@ extension GateMessage: FramedMessage {
     }
   }
 
+  /// Appends what each kind has behind it.
   package func writeFields(to writer: inout OctetWriter) {
     switch self {
     case .networks(let isFirst, let isLast, let networks):
@@ -132,6 +133,7 @@ extension GateMessage: FramedMessage {
     }
   }
 
+  /// Reads what is behind a kind, every field of it checked.
   package static func read(_ kind: UInt8, _ reader: inout OctetReader) throws(BridgeFormatError) -> GateMessage {
     switch kind {
     case 1:

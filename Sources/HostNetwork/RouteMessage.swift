@@ -144,7 +144,7 @@ enum RouteMessage {
     case SLUICE_ROUTE_GATEWAY: hop.gateway = ipAddress(value, family)
     case SLUICE_ROUTE_VIA:
       // struct rtvia: family (2), address.
-      guard value.count > 2, let family = NetlinkSpan.number(value, at: 0, as: UInt16.self) else { return }
+      guard let family = NetlinkSpan.number(value, at: 0, as: UInt16.self) else { return }
       hop.gateway = ipAddress(value.extracting(droppingFirst: 2), UInt8(truncatingIfNeeded: family))
     default: break
     }

@@ -31,6 +31,20 @@ struct StateFolderTests {
     #expect(try StateFolder.networks(of: "other", at: state.path).text == "")
   }
 
+  @Test("a folder that belongs to another user is refused, who could put other networks there (P7); root takes any")
+  func foreign() throws {
+    let state = State()
+    _ = try StateFolder.open(state.path)
+    var said = ""
+    do throws(StateFolder.FolderError) {
+      _ = try StateFolder.open(state.path, as: geteuid() + 1)
+    } catch {
+      said = error.description
+    }
+    #expect(said.contains("belongs to uid \(geteuid()), expected it to belong to uid \(geteuid() + 1)"), "\(said)")
+    _ = try StateFolder.open(state.path, as: 0)
+  }
+
   @Test("a list that cannot be read as a whole is an error, never no network")
   func unreadable() throws {
     let state = State()

@@ -26,6 +26,13 @@ struct NetlinkSpanTests {
       ])
   }
 
+  @Test func `a number that does not fit is none`() {
+    let octets: [UInt8] = [1, 2, 3, 4]
+    #expect(NetlinkSpan.number(octets.span, at: 0, as: UInt32.self) == UInt32(littleEndian: 0x0403_0201))
+    #expect(NetlinkSpan.number(octets.span, at: 2, as: UInt16.self) == UInt16(littleEndian: 0x0403))
+    for offset in [-1, 1, 4, 5] { #expect(NetlinkSpan.number(octets.span, at: offset, as: UInt32.self) == nil) }
+  }
+
   @Test func `octets that are cut or changed anywhere are read without a trap`() {
     var generator = SeededRandom(seed: 12)
     for count in 0...Self.route.count { _ = routes(Array(Self.route.prefix(count))) }

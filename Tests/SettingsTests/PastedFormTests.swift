@@ -83,6 +83,11 @@ import Testing
       ("usage*reports*.blob.core.windows.net", "\"*.blob.core.windows.net\", which allows more, or each name"),
       ("api.**.example.com", "\"**.example.com\", which allows more, or each name"),
       ("45.11.0.10/24", "{ cidr: 45.11.0.0/24 }, or { cidr: 45.11.0.10/32 }"),
+      // A mask that is none of this network's, or with bits of the address beyond it, says nothing of what is meant.
+      ("10.0.0.1/255.255.255.0", "a length in bits such as { cidr: 192.0.2.0/24 }"),
+      ("10.0.0.0/255.0.255.0", "a length in bits such as { cidr: 192.0.2.0/24 }"),
+      ("\"10.0.0.0/2a10::ffff:ff00\"", "a length in bits such as { cidr: 192.0.2.0/24 }"),
+      ("\"2a10:77::/255.255.255.0\"", "a length in bits such as { cidr: \"2001:db8::/64\" }"),
       ("127.0.0.1", "no entry: that is the container itself"), ("\"::1\"", "no entry: that is the container itself"),
       ("10.0.0.1-10.0.0.9", "its networks such as { cidr: "),
       ("git@github.com:owner/name.git", "all of the host opens"),

@@ -48,6 +48,7 @@ extension BridgeMessage: FramedMessage {
     }
   }
 
+  /// Appends what each kind has behind it.
   package func writeFields(to writer: inout OctetWriter) {
     switch self {
     case .planPart(let request, let index, let count, let octets):
@@ -150,6 +151,7 @@ extension BridgeMessage: FramedMessage {
     }
   }
 
+  /// Reads what is behind a kind, every field of it checked.
   package static func read(_ kind: UInt8, _ reader: inout OctetReader) throws(BridgeFormatError) -> BridgeMessage {
     try kind < 64 ? request(kind, &reader) : answer(kind, &reader)
   }

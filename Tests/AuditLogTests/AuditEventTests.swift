@@ -146,6 +146,14 @@ import Testing
     #expect(error.map { String(decoding: later[$0.offset...], as: UTF8.self).hasPrefix("not-yet\"") } == true)
   }
 
+  @Test("an event that is cut anywhere is none")
+  func cut() throws {
+    let whole = line(try AuditEvent(line: Array(WrittenEventsTests.former()[0].utf8)))
+    for count in whole.indices {
+      #expect(throws: AuditEventError.self, "\(count) octets") { try AuditEvent(line: Array(whole.prefix(count))) }
+    }
+  }
+
   @Test("random damage to a line traps nothing, and what is still read is written as it is read", arguments: 0..<4)
   func damage(seed: Int) throws {
     var random = SeededRandom(seed: UInt64(seed))

@@ -1,5 +1,6 @@
 import DNSWire
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import EgressPolicy
@@ -111,6 +112,46 @@ struct PermitRuleTests {
     // No host is so deep: `**` takes nothing over from what says how many labels there are.
     let stars = try server(rules: [try rule("*.*.example.com", ports: ssh), try rule("*.*.*.example.com", ports: ssh)])
     #expect(try decisive("a.b.c.d.example.com", stars, [try permit("**.example.com")])?.ports == .https)
+  }
+
+  @Test("a permit takes nothing over from an entry that matches some of its names alone", arguments: ["**", ""])
+  func nothingOfOthers(front: String) throws {
+    let policy = try server(rules: [
+      try rule("**.*.example.com", ports: ssh), try rule("**.*.*.example.com", ports: ssh),
+      try rule("b.example.com", ports: ssh),
+    ])
+    let permits = [try permit("\(front).example.com")]
+    #expect(try decisive("a.example.com", policy, permits)?.ports == .https)
+    for name in ["b.example.com", "a.b.example.com", "a.b.c.d.e.f.g.h.i.j.k.example.com"] {
+      #expect(try decisive(name, policy, permits)?.ports == ssh, "the more specific entry decides: \(name)")
+    }
+    let wide = try server(rules: [try rule("**.com", ports: ssh), try rule("**.*.example.com", ports: ssh)])
+    #expect(try decisive("a.example.com", wide, permits)?.ports == both, "of an entry for all of them it does")
+  }
+
+  @Test("with a permit no name has more than its own entry and the permit open, nor less than without it")
+  func neverMoreNorLess() throws {
+    var random = SeededRandom(seed: 11)
+    let fronts = ["", "*.", "**.", ".", "a.", "*.*.", "**.*.", "a-*.", "*.a.", "a.*.", "**.a-*."]
+    let names = ["", "a.", "b.", "a-x.", "x.a.", "a.x.", "a.b.c.", "x.a-b.", "q.w.e.r."].map { "\($0)example.com" }
+    for _ in 0..<2_000 {
+      let entries = try (0..<Int.random(in: 1...4, using: &random)).map { index in
+        try rule(
+          "\(fronts.randomElement(using: &random) ?? "")example.com",
+          ports: PortSet([PortRule(UInt16(index + 1), .tcp)]))
+      }
+      let policy = try server(rules: entries)
+      let permit = try permit("\(fronts.randomElement(using: &random) ?? "")example.com")
+      guard policy.objection(to: permit.rule.pattern) == nil else { continue }
+      for name in names {
+        let own = try decisive(name, policy, [])?.ports
+        let open = try decisive(name, policy, [permit])?.ports
+        let most = permit.rule.pattern.matches(try Name(hostname: name)) ? (own ?? PortSet([])).union(.https) : own
+        let text = "\(name): \(entries.map(\.pattern)), permit \(permit.rule.pattern)"
+        #expect(open.map { most?.union($0) == most } ?? true, "more: \(text)")
+        #expect(own.map { open?.union($0) == open } ?? true, "less: \(text)")
+      }
+    }
   }
 
   @Test("a pattern with some names of a listed one, and some others, is not permitted; nor one too many below a suffix")

@@ -121,7 +121,7 @@ extension NamePattern {
     return self == other || covers(other)
   }
 
-  /// A name that it matches, and no other pattern does but those that match all of its names.
+  /// A name that it matches, and few other patterns do but those that match all of its names.
   ///
   /// No host has `*` in a label: where it stands here, only a wildcard decides.
   var sample: [UInt8] {

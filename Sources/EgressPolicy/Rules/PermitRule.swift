@@ -79,11 +79,18 @@ extension EgressRule {
 }
 
 extension PolicySnapshot {
-  /// Of a policy of one server: the rule that decides on every name of a pattern that no longer pattern catches.
+  /// Of a policy of one server: the most specific rule that matches every name of a pattern. Rules that match some of its names
+  /// alone have no say: they would hand on to the others what those were never to have.
   fileprivate func decisive(_ pattern: NamePattern) -> EgressRule? {
+    let rule: EgressRule
     switch decide(server: 0, name: pattern.sample.span, type: .A) {
-    case .allowed(let rule), .typeNotAllowed(let rule): return self.rule(server: 0, index: rule)
+    case .allowed(let index), .typeNotAllowed(let index): rule = self.rule(server: 0, index: index)
+    // A rule for all names of the pattern matches the sample too.
     case .notListed: return nil
     }
+    if rule.pattern == pattern || rule.pattern.covers(pattern) { return rule }
+    let covering = effectiveRules(server: 0).lazy.map { self.rule(server: 0, index: $0) }
+      .filter { $0.pattern == pattern || $0.pattern.covers(pattern) }
+    return covering.max { PatternShape($1.pattern).isMoreSpecific(than: PatternShape($0.pattern)) }
   }
 }

@@ -28,6 +28,9 @@ extension ResolutionEngine {
     /// True while an answer that is in the cache is committed again.
     var isRenewal = false
 
+    /// Whether those who asked were given what was said before, and it goes on for those who ask next.
+    var isOutwaited = false
+
     /// Whether no client waits for it.
     var isRefreshAlone: Bool { waiting.allSatisfy(\.question.isRefresh) }
 

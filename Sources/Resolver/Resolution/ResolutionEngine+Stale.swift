@@ -18,6 +18,7 @@ extension ResolutionEngine {
       first.question.state.enter(), let stale = keepStale(ticket, now: now, epoch: epoch)
     else { return nil }
     let waiting = resolution.waiting
+    resolution.isOutwaited = true
     resolution.waiting = [WaitingClient(question: first.question.refreshing, path: first.path)]
     return Finished(
       waiting: waiting, response: stale,

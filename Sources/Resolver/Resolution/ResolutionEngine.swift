@@ -329,8 +329,10 @@ package struct ResolutionEngine: ~Copyable {
   mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
     let resolution = resolutions.close(ticket)
     let question = resolution?.waiting.first?.question
+    // What was said before must not be given on where upstream now says what cannot be answered: that is told, and remembered.
+    let isTold = failure.isOfAnswer && resolution?.isOutwaited ?? false
     // The answer in the cache holds until its end, and then a client's question fails.
-    if let resolution, resolution.isRefreshAlone {
+    if let resolution, resolution.isRefreshAlone, !isTold {
       return Finished(waiting: resolution.waiting, response: .servfail(now: now), event: nil)
     }
     var response = CachedResponse(
@@ -345,7 +347,7 @@ package struct ResolutionEngine: ~Copyable {
     }
     return Finished(
       waiting: resolution?.waiting ?? [], response: response,
-      event: Event(code: failure.code, members: failure.members, once: false))
+      event: Event(code: failure.code, members: failure.members, once: isTold))
   }
 
   private func refuse(_ waiting: WaitingClient, _ code: AuditCode, now: UInt64) -> Finished {

@@ -25,6 +25,14 @@ extension ResolutionEngine {
       self.storedFor = storedFor
     }
 
+    /// Whether upstream answered, and its answer cannot be used.
+    var isOfAnswer: Bool {
+      switch code {
+      case .answerInvalid, .chainTooLong, .chainRefused, .answerNotPublic, .upstreamBlocked: true
+      default: false
+      }
+    }
+
     static var overloaded: Failure { Failure(.overloaded) }
     static var setFull: Failure { Failure(.setFull) }
     static var firewallUnavailable: Failure { Failure(.firewallUnavailable) }

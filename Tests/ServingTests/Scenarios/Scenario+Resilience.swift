@@ -103,6 +103,16 @@ extension Scenario {
         .expect(.answer([Address.second])), .expect(.events(.answeredStale, 2)),
       ]),
     Scenario(
+      "where what upstream says later is refused, that is told, and what was said before is not given on",
+      staleFor("1h"),
+      [
+        answers, .ask("github-mcp", api), .advance(.seconds(301)), .upstream(answers: api, ["10.0.0.1"]),
+        .upstream(.slow(2_500)), .ask("github-mcp", api, as: "waits"), .advance(.milliseconds(1_900)),
+        .expect(.answer([Address.first])), .expect(.events(.answerNotPublic, 0)), .advance(.seconds(1)),
+        .expect(.inFlight(0)), .expect(.events(.answerNotPublic, 1)), .ask("github-mcp", api, as: "next"),
+        .expect(.nodata), .expect(.error(15, "github-mcp: answer-not-public")), .expect(.events(.answeredStale, 1)),
+      ]),
+    Scenario(
       "where upstream does not answer after that either, it stays, and nothing else is told", staleFor("1h"),
       [
         answers, .ask("github-mcp", api), .advance(.seconds(301)), .upstream(.silent),

@@ -215,6 +215,7 @@ let package = Package(
     tests(of: "Validator", ["DNSWire", "LinuxIO", "Validation", "sluice"]),
     tests(of: "BridgeProcesses", ["FirewallModel", "LinuxIO"]),
     tests(of: "GateModel", ["DNSWire", "EgressPolicy", "FirewallModel", "GrantLedger", "IPNetwork"]),
+    tests(of: "Gate", ["DNSWire", "FirewallModel", "GateModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     tests(of: "FirewallBridge", ["FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the bridge too.
     tests(

@@ -95,6 +95,7 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
 
   @inlinable package static var overMaxBytes: Self { Self(rawValue: 80) }
   @inlinable package static var overMaxBytesPerHour: Self { Self(rawValue: 81) }
+  @inlinable package static var gateFull: Self { Self(rawValue: 84) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
@@ -240,6 +241,7 @@ extension AuditCode {
     Row(
       .overMaxBytesPerHour, .connection, "over-max-bytes-per-hour",
       "destination over its octets in an hour, and goes on", .observe),
+    Row(.gateFull, .connection, "gate-full", "server over its share of connections", .block),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

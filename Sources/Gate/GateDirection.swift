@@ -1,11 +1,16 @@
 import LinuxIO
 
 /// What goes one way through a connection. A pipe is held only while octets are in it.
+///
+/// Octets that come few at a time are copied, which takes two system calls; what comes in whole portions goes through a pipe and
+/// is not copied, until less comes again.
 struct GateDirection: ~Copyable {
   /// What was read here and goes before everything else.
   private(set) var buffer: [UInt8] = []
   private var given = 0
   private var pipe: PassingPipe?
+  /// More comes than one portion at a time.
+  private var isBulk = false
   /// Octets that were given away.
   private(set) var sent = 0
   /// Octets that came in, given away or not.
@@ -31,7 +36,7 @@ struct GateDirection: ~Copyable {
   /// Moves octets until there are none, or no room; false where either side failed.
   ///
   /// - Parameters:
-  ///   - rounds: so often a pipe is filled at most.
+  ///   - rounds: so often octets are taken at most.
   ///   - takes: false gives what is here, and takes nothing.
   mutating func pump(from source: Int32, to sink: Int32, rounds: Int, takes: Bool, _ gate: GateLoop) -> Bool {
     waitsForSink = false
@@ -42,8 +47,10 @@ struct GateDirection: ~Copyable {
       guard drain(to: sink) else { return false }
       if waitsForSink { break }
       guard takes, !isEnded else { break }
-      switch fill(from: source, gate) {
-      case .octets: continue
+      switch isBulk ? fill(from: source, to: sink, gate) : copy(from: source, to: sink, gate) {
+      // A portion that is not full: nothing else has come, unless no more may be taken.
+      case .octets where isBulk || pipe != nil || room == 0: continue
+      case .octets: break
       case .end: isEnded = true
       case .wouldWait: return release(to: gate)
       case .failed: return false
@@ -59,15 +66,44 @@ struct GateDirection: ~Copyable {
     return waitsForSink || release(to: gate)
   }
 
-  private mutating func fill(from source: Int32, _ gate: GateLoop) -> PassingSockets.Outcome {
+  private mutating func fill(from source: Int32, to sink: Int32, _ gate: GateLoop) -> PassingSockets.Outcome {
     guard room > 0 else { return lookBeyond(source) }
     if pipe == nil { pipe = gate.takePipe() }
-    let outcome = pipe?.fill(from: source, limit: min(room, PassingPipe.size)) ?? .failed(0)
+    // Where the kernel gives no pipe octets pass all the same.
+    guard let outcome = pipe?.fill(from: source, limit: min(room, PassingPipe.size)) else {
+      return copy(from: source, to: sink, gate)
+    }
     if case .octets(let count) = outcome {
-      taken += count
-      if room != .max { room -= count }
+      isBulk = count >= gate.portion.count
+      note(count)
     }
     return outcome
+  }
+
+  /// Takes a portion and gives it at once; what there is no room for stays here.
+  private mutating func copy(from source: Int32, to sink: Int32, _ gate: GateLoop) -> PassingSockets.Outcome {
+    guard room > 0 else { return lookBeyond(source) }
+    let outcome = PassingSockets.receive(source, into: &gate.portion, limit: room)
+    guard case .octets(let count) = outcome else { return outcome }
+    isBulk = count == gate.portion.count
+    note(count)
+    var left = 0
+    switch PassingSockets.send(sink, gate.portion, from: 0, to: count) {
+    case .octets(let given): left = given
+    case .wouldWait: break
+    case .end, .failed: return .failed(0)
+    }
+    sent += left
+    if left < count {
+      buffer = Array(gate.portion[left..<count])
+      waitsForSink = true
+    }
+    return outcome
+  }
+
+  private mutating func note(_ octets: Int) {
+    taken += octets
+    if room != .max { room -= octets }
   }
 
   /// Where nothing more may be taken: whether there is something.
@@ -76,6 +112,7 @@ struct GateDirection: ~Copyable {
     guard case .octets = outcome else { return outcome }
     isBeyond = true
     return .wouldWait
+  }
   }
 
   private mutating func giveBuffer(to sink: Int32) -> Bool {

@@ -9,10 +9,14 @@ import Sharing
 
 /// One loop over the sockets that listen, serve's socket, and both ends of every connection.
 final class GateLoop {
-  /// Connections that were accepted and not judged yet, each for 5 s at most: beyond it a server's own oldest gives way.
-  private static let maximumPending = 4_096
-  /// Connections that pass at a time, two descriptors each; where the process may have fewer, so many fewer.
-  private static let maximumPassing = 24_576
+  /// How many connections it holds.
+  struct Limits {
+    /// Those that were accepted and not judged yet, each for 5 s at most: beyond it a server's own oldest gives way.
+    var pending = 4_096
+    /// Those that pass at a time, two descriptors each; where the process may have fewer, so many fewer.
+    var passing = 24_576
+  }
+
   /// What the loop itself needs, and pipes while octets are under way.
   private static let reservedDescriptors = 1_024
   private static let backlog: Int32 = 4_096
@@ -45,16 +49,31 @@ final class GateLoop {
   private var pending: Shares<UInt16>
   private var passing: Shares<UInt16>
   private var pendingOwners: [Shares<UInt16>.Slot: UInt64] = [:]
+  private var passingOwners: [Shares<UInt16>.Slot: UInt64] = [:]
+  /// Octets that are copied on their way, for the time of one call.
+  var portion = [UInt8](repeating: 0, count: 16 << 10)
   private var pipes = PipePool(limit: GateLoop.keptPipes)
   private var volumes: [GrantElement: UInt64] = [:]
 
-  init(socket: Int32, listeners: [Int32], life: Int32) throws(SystemError) {
+  /// Where a connection was going that was accepted; nil where that is not known.
+  typealias Destination = (Int32) -> SocketAddress?
+
+  private let destination: Destination
+
+  /// - Parameters:
+  ///   - listeners: `ready` for it.
+  ///   - destination: as the firewall that redirected them knows it.
+  init(
+    socket: Int32, listeners: [Int32], life: Int32, limits: Limits = Limits(), clocks: Clocks = .kernel,
+    destination: @escaping Destination = PassingSockets.destination(of:)
+  ) throws(SystemError) {
     self.socket = socket
     self.life = LifeLine(life)
-    reactor = try Reactor()
+    self.destination = destination
+    reactor = try Reactor(clocks: clocks)
     let room = (DescriptorLimit.current - Self.reservedDescriptors) / 2
-    pending = Shares(capacity: Self.maximumPending, leastAge: 0)
-    passing = Shares(capacity: max(min(Self.maximumPassing, room), 1), leastAge: .max)
+    pending = Shares(capacity: limits.pending, leastAge: 0)
+    passing = Shares(capacity: max(min(limits.passing, room), 1), leastAge: 0)
     self.listeners = listeners
   }
 
@@ -72,22 +91,23 @@ final class GateLoop {
   }
 
   /// Returns when serve is gone and no connection is left.
-  func run() {
-    do throws(SystemError) {
-      try reactor.register(socket, readable: true, writable: false) { [unowned self] _ in
-        perform(outgoing.sendWaiting(to: socket))
-        takeMessages()
-      }
-      try reactor.register(life.descriptor, readable: true, writable: false) { [unowned self] _ in
-        // Without a keeper it goes on: serve sees its end.
-        if !life.answer() { reactor.unregister(life.descriptor) }
-      }
-    } catch {
-      return StandardError.write("sluice gate: \(error)")
+  func run() throws(SystemError) {
+    try begin()
+    reactor.run()
+  }
+
+  /// Greets serve, and hears what it says.
+  func begin() throws(SystemError) {
+    try reactor.register(socket, readable: true, writable: false) { [unowned self] _ in
+      perform(outgoing.sendWaiting(to: socket))
+      takeMessages()
+    }
+    try reactor.register(life.descriptor, readable: true, writable: false) { [unowned self] _ in
+      // Without a keeper it goes on: serve sees its end.
+      if !life.answer() { reactor.unregister(life.descriptor) }
     }
     say(.hello(process: UInt32(bitPattern: getpid())))
     tellVolumes()
-    reactor.run()
   }
 
   // MARK: - Serve
@@ -200,11 +220,16 @@ final class GateLoop {
     let client = IPAddress(accepted.client)
     // What the firewall did not send here, and what is not of any server, is closed with a reset.
     PassingSockets.resetsAtClose(accepted.socket.raw, true)
-    guard let destination = PassingSockets.destination(of: accepted.socket.raw), let server = table.server(of: client)
+    guard let destination = destination(accepted.socket.raw), let server = table.server(of: client)
     else { return }
     let element = GrantElement(
       server: server, address: IPAddress(destination), transport: 6, port: destination.port)
-    guard makeRoom(for: server) else { return }
+    guard makeRoom(for: server) else {
+      let refused = GatedConnection(
+        verdict: .crowded, element: element, client: client, clientPort: accepted.client.port, said: "", length: 0,
+        time: WallClock.nanoseconds())
+      return say(.judged(connection: 0, refused))
+    }
     lastConnection += 1
     let slot = pending.enter(server, now: reactor.now.nanoseconds)
     pendingOwners[slot] = lastConnection
@@ -223,16 +248,30 @@ final class GateLoop {
       case .refused: return false
       case .displacing(let slot):
         guard let id = pendingOwners[slot], let passage = connections[id] else { return false }
-        passage.reset()
+        passage.giveWay()
       }
     }
   }
 
-  /// A connection is judged: it counts among those that pass, or nil where its server has its share of them.
+  /// A connection is judged: it counts among those that pass, or nil where its server has its share of them. Where another one has
+  /// more than that, the oldest of that one's gives way (P8).
   func enterPassing(_ passage: GatePassage) -> Shares<UInt16>.Slot? {
     leavePending(passage)
-    guard passing.admission(of: passage.element.server, now: reactor.now.nanoseconds) == .free else { return nil }
-    return passing.enter(passage.element.server, now: reactor.now.nanoseconds)
+    let server = passage.element.server
+    while true {
+      switch passing.admission(of: server, now: reactor.now.nanoseconds) {
+      case .free:
+        let slot = passing.enter(server, now: reactor.now.nanoseconds)
+        passingOwners[slot] = passage.id
+        return slot
+      case .refused: return nil
+      case .displacing(let slot):
+        guard let id = passingOwners[slot], let other = connections[id], other.element.server != server else {
+          return nil
+        }
+        other.giveWay()
+      }
+    }
   }
 
   func leavePending(_ passage: GatePassage) {
@@ -243,7 +282,10 @@ final class GateLoop {
   /// It has ended.
   func leave(_ passage: GatePassage) {
     leavePending(passage)
-    if let slot = passage.passing { passing.leave(slot) }
+    if let slot = passage.passing {
+      passing.leave(slot)
+      passingOwners[slot] = nil
+    }
     connections[passage.id] = nil
     byElement[passage.element]?.remove(passage.id)
     if byElement[passage.element]?.isEmpty ?? false { byElement[passage.element] = nil }

@@ -1,6 +1,7 @@
 import DNSWire
 import EgressPolicy
 import GateModel
+import Glibc
 import GrantLedger
 import IPNetwork
 import LinuxIO
@@ -10,7 +11,7 @@ import Sharing
 ///
 ///     hello ──► judged: recorded, and connected to its address ──► the server's answer is looked at ──► passes
 ///       │          │                                                  └── another hello is asked for ──► judged ──► passes
-///       └──────────┴── refused: reset
+///       └──────────┴── refused: reset, as where it has to give way to others
 ///
 /// What the client sent behind its first hello stays here until it is known that the server asks for no other.
 final class GatePassage {
@@ -29,6 +30,10 @@ final class GatePassage {
   private static let patience: UInt64 = 5_000
   /// Milliseconds in which the address has to answer.
   private static let connectPatience: UInt64 = 10_000
+  /// Milliseconds in which it has to begin its answer to a hello: until then what the client sent behind that is kept here.
+  private static let answerPatience: UInt64 = 30_000
+  /// That the host has no more of something: the address is not to blame.
+  private static let shortages = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EAGAIN]
   /// Octets of a hello that are taken at a time.
   private static let portion = 4_096
   /// Fillings of a pipe before other connections have their turn.
@@ -40,6 +45,8 @@ final class GatePassage {
   private(set) var passing: Shares<UInt16>.Slot?
   /// The name that it said, once it is judged.
   private(set) var name: Name?
+  /// What it said, once it is judged.
+  private var said: ClientHello?
   private unowned let gate: GateLoop
   private let clientAddress: SocketAddress
   private var stage = Stage.hello
@@ -164,23 +171,28 @@ final class GatePassage {
 
   /// - Parameter hello: nil where the address alone suffices, of which there is no record here.
   private func open(recording hello: ClientHello?) {
-    guard let slot = gate.enterPassing(self) else { return reset() }
+    guard let slot = gate.enterPassing(self) else { return refuse(.crowded, hello ?? ClientHello()) }
+    said = hello
     passing = slot
     stage = .opening
     isRecorded = hello == nil
     if let hello { gate.say(.judged(connection: id, connection(.verified, hello))) }
     _ = client.watch(readable: false, writable: false)
-    wait(Self.connectPatience) { [unowned self] in connectFailed(hello) }
+    wait(Self.connectPatience) { [unowned self] in connectFailed() }
     do throws(SystemError) {
       let socket = try PassingSockets.connect(element.address.socketAddress(port: element.port))
       let end = GateEnd(socket.release(), gate.reactor)
-      end.onReady = { [unowned self] in serverReady($0, hello) }
+      end.onReady = { [unowned self] in serverReady($0) }
       server = end
       guard end.watch(readable: false, writable: true) else { return reset() }
     } catch {
-      connectFailed(hello)
+      guard Self.shortages.contains(error.errno) else { return connectFailed() }
+      refuse(.crowded, hello ?? ClientHello())
     }
   }
+
+  /// Another one needs its place.
+  func giveWay() { refuse(.crowded, said ?? ClientHello()) }
 
   func recorded(_ isRecorded: Bool) {
     guard isRecorded else { return reset() }
@@ -200,13 +212,13 @@ final class GatePassage {
     pump()
   }
 
-  private func serverReady(_ events: ReadyEvents, _ hello: ClientHello?) {
+  private func serverReady(_ events: ReadyEvents) {
     guard let server else { return }
     switch stage {
     case .opening:
       guard !isConnected else { return }
       guard events.isWritable || events.isClosed else { return }
-      guard Sockets.failure(of: server.socket) == 0 else { return connectFailed(hello) }
+      guard Sockets.failure(of: server.socket) == 0 else { return connectFailed() }
       isConnected = true
       _ = server.watch(readable: false, writable: false)
       proceed()
@@ -217,16 +229,13 @@ final class GatePassage {
   }
 
   /// The client's next address is to be tried: the kernel refuses this one for a while.
-  private func connectFailed(_ hello: ClientHello?) {
-    gate.say(.judged(connection: id, connection(.unreachable, hello ?? ClientHello())))
-    reset()
-  }
+  private func connectFailed() { refuse(.unreachable, said ?? ClientHello()) }
 
   private func proceed() {
     guard isRecorded, isConnected else { return }
-    cancelTimer()
     // What was not judged goes on as it is.
     stage = name == nil ? .passes : .answer
+    if stage == .answer { wait(Self.answerPatience) { [unowned self] in connectFailed() } } else { cancelTimer() }
     reader = HandshakeReader(.serverHello)
     pump()
   }
@@ -250,6 +259,7 @@ final class GatePassage {
   }
 
   private func answered(asksAgain: Bool) {
+    cancelTimer()
     stage = asksAgain ? .secondHello : .passes
     reader = HandshakeReader(.secondClientHello)
     let waiting = withheld

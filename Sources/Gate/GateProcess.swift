@@ -63,7 +63,7 @@ package enum GateProcess {
       try Sandbox(.gate).enter()
       let loop = try GateLoop(
         socket: GateStart.socketDescriptor, listeners: listeners, life: GateStart.lifeDescriptor)
-      loop.run()
+      try loop.run()
       return 0
     } catch {
       return complain("the gate cannot work: \(error)", code: 1)

@@ -40,7 +40,7 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   case notTLS = 4
   /// It says a right name, and may hide another.
   case mayHide = 5
-  /// It says a right name, and the host could not connect to the address.
+  /// It says a right name, and the host could not connect to the address, or it gives no answer.
   case unreachable = 6
   /// It passed, and has sent all that a cap allows: it is cut.
   case overConnection = 7
@@ -48,6 +48,8 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   /// It passed, and has sent more than is not told of; it goes on once that is recorded.
   case toldConnection = 9
   case toldHour = 10
+  /// Its server has its share of the connections that the gate holds, or the host of what they take.
+  case crowded = 11
 
   /// Of a connection that is beyond a cap of a kind.
   package init(beyond kind: ByteCap.Kind, isCut: Bool) {
@@ -64,7 +66,7 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   package var isOfName: Bool {
     switch self {
     case .mismatch, .nameMissing, .notTLS, .mayHide: true
-    case .verified, .unreachable, .overConnection, .overHour, .toldConnection, .toldHour: false
+    case .verified, .unreachable, .overConnection, .overHour, .toldConnection, .toldHour, .crowded: false
     }
   }
 
@@ -72,7 +74,7 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   package var waits: Bool {
     switch self {
     case .verified, .toldConnection, .toldHour: true
-    case .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour: false
+    case .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour, .crowded: false
     }
   }
 }

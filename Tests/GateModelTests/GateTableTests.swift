@@ -2,6 +2,7 @@ import DNSWire
 import EgressPolicy
 import GrantLedger
 import IPNetwork
+import TestSupport
 import Testing
 
 @testable import GateModel

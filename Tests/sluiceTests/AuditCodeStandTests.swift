@@ -43,7 +43,7 @@ struct AuditCodeStandTests {
       [
         .neverResolved, .wrongPort, .expired, .rawAddress, .otherResolver, .dnsOverTLS, .dnsOverHTTPS, .spoofedSource,
         .hostFence, .maxBytes, .maxBytesPerHour, .networkHeld, .inboundRefused, .withdrawn, .grantLost,
-        .noConnection, .sniMismatch, .sniMissing, .notTLS, .echRefused, .unreachable,
+        .noConnection, .sniMismatch, .sniMissing, .notTLS, .echRefused, .unreachable, .gateFull,
       ], Stand(suggestion: .remark)
     ),
     (

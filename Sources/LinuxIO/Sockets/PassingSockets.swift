@@ -96,13 +96,23 @@ package enum PassingSockets {
   /// What would come next, without taking it: one octet, the end, or nothing yet.
   package static func peek(_ socket: Int32) -> Outcome { Outcome(sluice_gate_peek(socket)) }
 
-  /// Gives octets of the buffer, from `start` on.
-  package static func send(_ socket: Int32, _ buffer: [UInt8], from start: Int) -> Outcome {
-    guard start < buffer.count else { return .end }
-    // From `start` to the end of the buffer.
+  /// Takes octets to the front of the buffer, as many as it has, and no more than `limit`.
+  package static func receive(_ socket: Int32, into buffer: inout [UInt8], limit: Int = .max) -> Outcome {
+    // The front of the buffer, with no more than its count.
+    Outcome(
+      unsafe buffer.withUnsafeMutableBufferPointer {
+        unsafe sluice_gate_receive(socket, $0.baseAddress, UInt64(max(0, min($0.count, limit))))
+      })
+  }
+
+  /// Gives octets of the buffer, from `start` on, and none from `end` on.
+  package static func send(_ socket: Int32, _ buffer: [UInt8], from start: Int, to end: Int? = nil) -> Outcome {
+    let end = min(end ?? buffer.count, buffer.count)
+    guard start >= 0, start < end else { return .end }
+    // From `start` to `end`, which is within the buffer.
     let count = unsafe buffer.withUnsafeBytes {
       unsafe sluice_gate_send(
-        socket, $0.baseAddress?.advanced(by: start).assumingMemoryBound(to: UInt8.self), UInt64($0.count - start))
+        socket, $0.baseAddress?.advanced(by: start).assumingMemoryBound(to: UInt8.self), UInt64(end - start))
     }
     return Outcome(count)
   }

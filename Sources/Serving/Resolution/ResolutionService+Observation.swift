@@ -178,6 +178,7 @@ extension ResolutionService {
     case .overHour: (.maxBytesPerHour, nil)
     case .toldConnection: (.overMaxBytes, nil)
     case .toldHour: (.overMaxBytesPerHour, nil)
+    case .crowded: (.gateFull, nil)
     }
   }
 

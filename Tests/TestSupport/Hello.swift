@@ -1,23 +1,21 @@
-import GateModel
-
 /// Makes hellos as clients send them, and as no client does.
-struct Hello {
-  var version: [UInt8] = [3, 3]
+package struct Hello {
+  package var version: [UInt8] = [3, 3]
   /// Server name extensions, each by its entries.
-  var names: [[(type: UInt8, octets: [UInt8])]] = []
-  var extensions: [(type: UInt16, body: [UInt8])] = []
-  var hasExtensions = true
+  package var names: [[(type: UInt8, octets: [UInt8])]] = []
+  package var extensions: [(type: UInt16, body: [UInt8])] = []
+  package var hasExtensions = true
 
-  init(_ name: String? = nil) {
+  package init(_ name: String? = nil) {
     if let name { names = [[(0, Array(name.utf8))]] }
   }
 
-  static func vector(_ octets: Int, _ body: [UInt8]) -> [UInt8] {
+  package static func vector(_ octets: Int, _ body: [UInt8]) -> [UInt8] {
     (0..<octets).reversed().map { UInt8(truncatingIfNeeded: body.count >> (8 * $0)) } + body
   }
 
   /// The handshake message.
-  var message: [UInt8] {
+  package var message: [UInt8] {
     var all = names.map { entries in
       (type: UInt16(0), body: Self.vector(2, entries.flatMap { [$0.type] + Self.vector(2, $0.octets) }))
     }
@@ -31,11 +29,12 @@ struct Hello {
   }
 
   /// In records of so many octets each.
-  func records(of size: Int = 16_384, version: [UInt8] = [3, 1]) -> [UInt8] {
+  package func records(of size: Int = 16_384, version: [UInt8] = [3, 1]) -> [UInt8] {
     Self.records(message, of: size, version: version)
   }
 
-  static func records(_ message: [UInt8], of size: Int = 16_384, version: [UInt8] = [3, 1], type: UInt8 = 22) -> [UInt8]
+  package static func records(_ message: [UInt8], of size: Int = 16_384, version: [UInt8] = [3, 1], type: UInt8 = 22)
+    -> [UInt8]
   {
     stride(from: 0, to: message.count, by: size).flatMap { start in
       [type] + version + vector(2, Array(message[start..<min(start + size, message.count)]))
@@ -43,7 +42,7 @@ struct Hello {
   }
 
   /// What a server answers, with this random.
-  static func answer(_ random: [UInt8]) -> [UInt8] {
+  package static func answer(_ random: [UInt8]) -> [UInt8] {
     [2] + vector(3, [3, 3] + random + vector(1, []) + [0x13, 0x01, 0])
   }
 }

@@ -1,0 +1,206 @@
+import GateModel
+import TestSupport
+import Testing
+
+@testable import Gate
+
+@Suite("Connections that pass the gate")
+struct GatePassageTests {
+  private static let hello = Hello("api.example.com").records()
+  private static let answer = Hello.records(Hello.answer([UInt8](repeating: 5, count: 32)))
+
+  /// A gate that knows a name, a client that said it, and its peer, which has answered.
+  private func passing(_ limits: GateLoop.Limits = GateLoop.Limits()) throws -> (PlayedGate, client: Plug, peer: Plug) {
+    let gate = try PlayedGate(limits)
+    try gate.open("api.example.com")
+    gate.tell(.ready)
+    let (client, peer) = try pass(gate)
+    return (gate, client, peer)
+  }
+
+  private func pass(_ gate: PlayedGate) throws -> (client: Plug, peer: Plug) {
+    let count = gate.peers.count
+    let client = try gate.client()
+    client.send(Self.hello)
+    gate.settle()
+    let peer = try #require(gate.peers.dropFirst(count).first)
+    peer.send(Self.answer)
+    gate.settle()
+    #expect(client.look() == .open && peer.look() == .open)
+    return (client, peer)
+  }
+
+  @Test("none before all is known, and none whose record does not stand (P6)")
+  func records() throws {
+    let gate = try PlayedGate()
+    try gate.open("api.example.com")
+    let client = try gate.client()
+    client.send(Self.hello)
+    gate.settle()
+    #expect(client.look() == .open && gate.judged.isEmpty)
+    gate.records = false
+    gate.tell(.ready)
+    #expect(client.look() == .reset && gate.judged.map(\.verdict) == [.verified])
+    #expect(gate.peers.allSatisfy { $0.look() != .open && $0.received.isEmpty })
+  }
+
+  @Test("each side's end is told the other, and ends nothing by itself")
+  func halves() throws {
+    let (gate, client, peer) = try passing()
+    client.finish()
+    gate.settle()
+    #expect(peer.look() == .closed)
+    peer.send([7, 7])
+    gate.settle()
+    #expect(client.look() == .open && Array(client.received.suffix(2)) == [7, 7])
+    peer.finish()
+    gate.settle()
+    #expect(client.look() == .closed)
+  }
+
+  @Test("a reset is passed on, from either side")
+  func resets() throws {
+    let (gate, client, peer) = try passing()
+    client.cut()
+    gate.settle()
+    #expect(peer.look() == .reset)
+    let (second, far) = try pass(gate)
+    far.cut()
+    gate.settle()
+    #expect(second.look() == .reset)
+  }
+
+  @Test("what one side does not take the other cannot send, and every octet arrives in its order")
+  func pressure() throws {
+    let (gate, client, peer) = try passing()
+    let whole = (0..<40).flatMap { part in [UInt8](repeating: UInt8(part), count: 1 << 20) }
+    var sent = 0
+    var isStuck = 0
+    while sent < whole.count, isStuck < 50 {
+      let count = client.send(Array(whole[sent..<min(sent + (1 << 20), whole.count)]))
+      isStuck = count == 0 ? isStuck + 1 : 0
+      sent += count
+      gate.settle()
+    }
+    #expect(sent < whole.count, "the peer takes nothing, and the kernel's buffers and a pipe have an end")
+    while sent < whole.count {
+      peer.look()
+      sent += client.send(Array(whole[sent..<min(sent + (1 << 20), whole.count)]))
+      gate.settle()
+    }
+    client.finish()
+    for _ in 0..<2_000 where peer.look() == .open { gate.settle() }
+    #expect(peer.end == .closed && Array(peer.received.dropFirst(Self.hello.count)) == whole)
+  }
+
+  @Test("small and large by turns, both ways: every octet arrives")
+  func turns() throws {
+    let (gate, client, peer) = try passing()
+    var (up, down) = (Self.hello, Self.answer)
+    for round in 0..<60 {
+      let octets = [UInt8](repeating: UInt8(round), count: [1, 16_384, 40_000, 300][round % 4])
+      #expect(client.send(octets) == octets.count && peer.send(octets) == octets.count)
+      (up, down) = (up + octets, down + octets)
+      for _ in 0..<4 {
+        gate.settle()
+        client.look()
+        peer.look()
+      }
+    }
+    #expect(peer.received == up && client.received == down)
+  }
+
+  @Test("a peer that takes a hello and says nothing is given up after half a minute, and told")
+  func silence() throws {
+    let gate = try PlayedGate()
+    try gate.open("api.example.com")
+    gate.tell(.ready)
+    let client = try gate.client()
+    client.send(Self.hello + [UInt8](repeating: 1, count: 10_000))
+    gate.settle()
+    gate.pass(milliseconds: 29_000)
+    #expect(client.look() == .open)
+    gate.pass(milliseconds: 1_500)
+    #expect(client.look() == .reset && gate.judged.map(\.verdict) == [.verified, .unreachable])
+    // One that has answered may say nothing for as long as it likes.
+    let (second, peer) = try pass(gate)
+    gate.pass(milliseconds: 600_000)
+    #expect(second.look() == .open && peer.look() == .open)
+  }
+
+  @Test("an address that refuses is told, and the client with it")
+  func refusal() throws {
+    let gate = try PlayedGate()
+    try gate.open("api.example.com")
+    gate.tell(.ready)
+    gate.closePeer()
+    let client = try gate.client()
+    client.send(Self.hello)
+    gate.settle()
+    #expect(client.look() == .reset && gate.judged.contains { $0.verdict == .unreachable })
+  }
+
+  @Test("of a server over its share one is told for each that is cut, and its neighbour has its own")
+  func shares() throws {
+    let gate = try PlayedGate(GateLoop.Limits(pending: 8, passing: 8))
+    try gate.open("api.example.com")
+    try gate.open("api.example.com", server: 1)
+    gate.tell(.ready)
+    // Those that have said nothing: the oldest gives way.
+    let silent = try (0..<12).map { _ in
+      let client = try gate.client()
+      gate.settle()
+      return client
+    }
+    let cut = silent.filter { $0.look() == .reset }.count
+    #expect(cut > 0 && gate.judged.map(\.verdict) == Array(repeating: .crowded, count: cut))
+    #expect(silent.first?.end == .reset && silent.last?.end == .open)
+    // Those that pass: the newest is refused.
+    let passing = try (0..<12).map { _ in
+      let client = try gate.client()
+      client.send(Self.hello)
+      gate.settle()
+      return client
+    }
+    let refused = passing.filter { $0.look() == .reset }.count
+    #expect(refused > 0 && passing.first?.end == .open && passing.last?.end == .reset)
+    #expect(gate.judged.filter { $0.verdict == .crowded && $0.said == "api.example.com" }.count == refused)
+    let neighbour = try gate.client(of: 1)
+    neighbour.send(Self.hello)
+    gate.settle()
+    #expect(neighbour.look() == .open && gate.judged.last?.verdict == .verified)
+  }
+
+  @Test("what passed unread ends with the last name that needs not be said; what said its own stays")
+  func unread() throws {
+    let (gate, client, peer) = try passing()
+    try gate.open("plain.example.com", isChecked: false)
+    try gate.open("second.example.com", isChecked: false)
+    let unread = try gate.client()
+    gate.settle()
+    unread.send([1, 2])
+    gate.settle()
+    let far = try #require(gate.peers.last)
+    #expect(far.look() == .open && far.received == [1, 2])
+    gate.tell(.close(cuts: true, [try gate.holding("second.example.com")]))
+    #expect(unread.look() == .open)
+    gate.tell(.close(cuts: true, [try gate.holding("plain.example.com")]))
+    #expect(unread.look() == .reset && far.look() == .reset)
+    #expect(client.look() == .open && peer.look() == .open)
+    gate.tell(.close(cuts: true, [try gate.holding("api.example.com")]))
+    #expect(client.look() == .reset && peer.look() == .reset)
+  }
+
+  @Test("go on when serve is gone, and no new one is taken")
+  func alone() throws {
+    let (gate, client, peer) = try passing()
+    let waiting = try gate.client()
+    gate.settle()
+    gate.end()
+    #expect(waiting.look() == .reset)
+    client.send([4, 5])
+    gate.settle()
+    #expect(peer.look() == .open && Array(peer.received.suffix(2)) == [4, 5])
+    #expect(throws: Plug.RefusedError.self) { try gate.client() }
+  }
+}

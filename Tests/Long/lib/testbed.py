@@ -55,6 +55,10 @@ def executable(named):
     sys.exit("no executable: build sluice, or name one with --executable")
 
 
+# With sni what the container's name opens is open to connections that say it, and to no packet of its own.
+VERIFY = os.environ.get("SLUICE_VERIFY", "address")
+
+
 class Features:
     """What the executable understands: an older one has no words for some of what is tried, and is tried without them."""
 
@@ -374,7 +378,7 @@ audit: {{ path: audit.jsonl }}
 control: control.sock
 user: root
 {'state: state' if self.features.has_enclosure else ''}
-{'verify: address' if self.features.has_gate else ''}
+{f'verify: {VERIFY}' if self.features.has_gate else ''}
 """)
 
     @property

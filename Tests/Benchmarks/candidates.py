@@ -36,6 +36,7 @@ def configure(place, names, name, options, firewall):
         firewall: {firewall}
         audit: {{ path: {log}/audit.jsonl }}
         state: {log}/state
+        control: {log}/control.sock
         workers: 1
         user: root
         """)]

@@ -133,6 +133,7 @@ user: root
 verify: {options.verify}
 audit: {{ path: log/audit.jsonl }}
 state: state
+control: control.sock
 cache: {{ max-entries-per-server: 100000 }}
 """)
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

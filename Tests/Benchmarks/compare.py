@@ -15,8 +15,9 @@ import argparse, json, os, random, shutil, statistics, sys
 import harness, report
 from candidates import CANDIDATES
 
-LOADS = ["cold", "cached", "denied", "mixed", "random", "tcp", "steady"]
+LOADS = ["single", "cold", "cached", "denied", "mixed", "random", "tcp", "steady"]
 NAMES, ZONE = 10_000, "allowed.net"
+SINGLES = 1_000  # names of these that are asked for one at a time, under the load of that name
 
 
 def main():
@@ -34,7 +35,7 @@ def main():
     place = harness.Place("compare")
     labels = [f"h{number:05d}" for number in range(NAMES)]
     names = [f"{label}.{ZONE}" for label in labels]
-    write_questions(place, names)
+    write_questions(place, names, options.loads.split(","))
     chosen = [name for name in options.only.split(",") if name] or list(CANDIDATES)
     chosen = available([name for name in chosen if options.former or not name.startswith("former")])
     upstream = harness.Upstream(place, ZONE, labels)
@@ -66,10 +67,13 @@ def available(chosen):
     return found
 
 
-def write_questions(place, names):
+def write_questions(place, names, loads):
     random.seed(1)
     allowed = names[1:]
     random.shuffle(allowed)
+    singles = SINGLES if "single" in loads else 0
+    for file, questions in (("single", allowed[:singles]), ("cold", allowed[singles:])):
+        place.write(file + ".txt", "".join(f"{name} A\n" for name in questions))
     denied = [name.replace(ZONE, "denied.net") for name in allowed]
     mixed = allowed[:8000] + denied[:2000]
     random.shuffle(mixed)
@@ -84,13 +88,16 @@ def run(place, name, names, options, turn):
         if name != "floor":
             verify(name)
         loads = options.loads.split(",")
+        # Every name once; the first was asked for to see that the server is up.
+        if "single" in loads and name != "floor":
+            records.append(("single", single(place, server)))
         if "cold" in loads and name != "floor":
-            # Every name once; the first was asked for to see that the server is up.
-            records.append(("cold", harness.measure(place, server, "-f", place.file("cached.txt"), "-n", NAMES - 1, "-l", 30)))
+            left = NAMES - 1 - (SINGLES if "single" in loads else 0)
+            records.append(("cold", harness.measure(place, server, "-f", place.file("cold.txt"), "-n", left, "-l", 30)))
         else:
             harness.load(place, "-f", place.file("cached.txt"), "-n", NAMES - 1, "-l", 30)
         for load in loads:
-            if load == "cold" or (load == "tcp" and name == "floor"):
+            if load in ("single", "cold") or (load == "tcp" and name == "floor"):
                 continue
             try:
                 record = harness.measure(place, server, *arguments(place, load), "-l", options.seconds)
@@ -99,7 +106,7 @@ def run(place, name, names, options, turn):
                 print(f"skipped: {name} under load {load}: {error}", flush=True)
                 continue
             records.append((load, record))
-        extra = {"start_ms": server.start_ms, "memory": server.memory()}
+        extra = {"start_ms": server.start_ms, "memory": server.memory(), "resident": server.resident()}
         for load, record in records:
             record.update(candidate=name, load=load, round=turn, **extra)
             done.append(record)
@@ -113,6 +120,15 @@ def run(place, name, names, options, turn):
         if server:
             server.stop()
     return done
+
+
+def single(place, server):
+    """Names one at a time, and how much later their answers are than the upstream's own are at that time."""
+    asks = ["-f", place.file("single.txt"), "-n", SINGLES, "-l", 30, "-w", 1, "-c", 1]
+    upstream = harness.load(place, *asks, "-p", harness.UPSTREAM)
+    record = harness.measure(place, server, *asks)
+    record["added"] = record["p50"] - upstream["p50"]
+    return record
 
 
 def arguments(place, load):

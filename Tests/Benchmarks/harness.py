@@ -166,6 +166,11 @@ class Server:
         sizes = (re.search(r"^Pss:\s+(\d+)", open(f"/proc/{pid}/smaps_rollup").read(), re.M) for pid in self.processes())
         return sum(int(size[1]) for size in sizes if size) / 1024
 
+    def resident(self):
+        """MiB of the process that was started, with what it shares."""
+        status = open(f"/proc/{self.pid}/status").read()
+        return int(re.search(r"^VmRSS:\s+(\d+)", status, re.M)[1]) / 1024
+
     def stop(self):
         stop(self.process)
 

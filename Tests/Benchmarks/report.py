@@ -6,7 +6,7 @@ import harness
 TITLES = {
     "cached": "cached allowed names", "denied": "denied names (Sluice records them)", "mixed": "80 % cached, 20 % denied",
     "random": "denied, a different name each time", "tcp": "cached, TCP, 8 connections with 50 queries each on the way",
-    "cold": "every name for the first time", "steady": "cached, 20,000 queries a second",
+    "single": "every name for the first time, one at a time", "cold": "every name for the first time", "steady": "cached, 20,000 queries a second",
 }
 
 
@@ -36,11 +36,18 @@ def markdown(results, rounds):
             lines.append(f"| {name} | {cost:.2f} | {ratio} | {get('qps'):,.0f} | {get('p50'):,.0f} | {get('p99'):,.0f} | "
                          f"{get('p999'):,.0f} | {get('lost'):,.0f} |")
         lines.append("")
-    lines += ["**Memory and start** (10,000 names; start to the first answer)", "", "| server | MiB | start ms |", "|---|--:|--:|"]
+    added = [(median(results, name, "single", "added"), name) for name in candidates if median(results, name, "single", "us")]
+    if added:
+        lines += ["**One name at a time: how much later than the upstream's own answer** (p50 of the same minute)", "",
+                  "| server | µs |", "|---|--:|"] + [f"| {name} | {later:,.0f} |" for later, name in sorted(added)] + [""]
+    lines += ["**Memory and start** (10,000 names; all processes by their proportional share, and the one that was started with what",
+              "it shares; start to the first answer)", "", "| server | MiB | resident MiB | start ms |", "|---|--:|--:|--:|"]
     first = next(iter(record["load"] for record in results), None)
     for name in candidates:
-        memory, start = ([record[key] for record in results if record["candidate"] == name] for key in ("memory", "start_ms"))
-        lines.append(f"| {name} | {statistics.median(memory):,.0f} | {statistics.median(start):,.0f} |")
+        memory, resident, start = (
+            statistics.median(record[key] for record in results if record["candidate"] == name)
+            for key in ("memory", "resident", "start_ms"))
+        lines.append(f"| {name} | {memory:,.0f} | {resident:,.0f} | {start:,.0f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -58,6 +58,7 @@ def sluice(upstream):
             audit: {{ path: {log}/audit.jsonl }}
             cache: {{ max-entries-per-server: 1000000 }}
             state: {log}/state
+            control: {log}/control.sock
             workers: 1
             user: root
             """)]

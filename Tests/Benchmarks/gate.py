@@ -23,6 +23,7 @@ options.add_argument("--mebibytes", type=int, default=1024)
 options.add_argument("--idle", type=int, default=10_000)
 options.add_argument("--faults", action="store_true")
 options = options.parse_args()
+options.executable = os.path.abspath(options.executable)
 # Two descriptors for each connection that passes; HAProxy wants some for pipes as well.
 LIMIT = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65_536)
 MOST = (LIMIT - 1_100) // 2

@@ -193,6 +193,7 @@ struct ResponseCacheTests {
       #expect(response(1, expires: expires, grantExpires: grant).remainingTTL(at: 0) == expected)
     }
     #expect(response(1, expires: 5, grantExpires: 5).remainingTTL(at: 6) == 0)
+    #expect(response(1, expires: 7, grantExpires: 5).remainingTTL(at: 6) == 0)
   }
 
   @Test("several threads may store, find, renew and flush at once; a reader only ever sees a whole answer")

@@ -113,7 +113,6 @@ struct GateDirection: ~Copyable {
     isBeyond = true
     return .wouldWait
   }
-  }
 
   private mutating func giveBuffer(to sink: Int32) -> Bool {
     while given < buffer.count {

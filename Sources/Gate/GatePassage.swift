@@ -29,7 +29,7 @@ final class GatePassage {
   /// Milliseconds in which a whole hello has to come.
   private static let patience: UInt64 = 5_000
   /// Milliseconds in which the address has to answer.
-  private static let connectPatience: UInt64 = 10_000
+  private static let connectPatience: UInt64 = 4_000
   /// Milliseconds in which it has to begin its answer to a hello: until then what the client sent behind that is kept here.
   private static let answerPatience: UInt64 = 30_000
   /// That the host has no more of something: the address is not to blame.

@@ -106,10 +106,12 @@ package struct GateTable: Sendable {
     networks.lookup(client).map { UInt16(truncatingIfNeeded: $0) }
   }
 
-  /// A name stands for an address, until the time that was said last.
+  /// A name stands for an address, until the latest time that was said: questions for several types may hold it there.
   package mutating func open(_ holding: GateHolding) {
+    let earlier = names[holding.element]?[holding.name]?.until ?? 0
     let entry = Entry(
-      until: holding.until, isChecked: holding.isChecked, allowsHiding: holding.allowsHiding, limits: holding.limits)
+      until: max(holding.until, earlier), isChecked: holding.isChecked, allowsHiding: holding.allowsHiding,
+      limits: holding.limits)
     names[holding.element, default: [:]][holding.name] = entry
   }
 

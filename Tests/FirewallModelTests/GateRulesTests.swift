@@ -67,6 +67,17 @@ struct GateRulesTests {
     #expect(try rules(open, of: "input")[1].hasPrefix("tcp dport 61443 ct label ! 55"))
   }
 
+  @Test("how many connections to the gate each network begins has a limit, before any of them is accepted")
+  func beginning() throws {
+    let fence = try rules(plan(), of: "host/fence")
+    let accepted = try #require(fence.firstIndex { $0.hasPrefix("tcp dport 61443 ") && $0.hasSuffix(" accept") })
+    let limits = fence.indices.filter {
+      fence[$0].hasPrefix("tcp dport 61443 ") && fence[$0].contains("update @beginning/")
+    }
+    #expect(limits.count >= 2 && limits.allSatisfy { $0 < accepted })
+    #expect(limits.allSatisfy { fence[$0].contains("limit rate over 2000/second") && fence[$0].hasSuffix(" drop") })
+  }
+
   @Test("sets, chains and maps are known by their names, and a plan comes through its codec")
   func names() throws {
     #expect(SetName("a-4/sni")?.check == .sni && SetName("a-6/unreachable")?.check == .unreachable)

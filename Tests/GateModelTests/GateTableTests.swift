@@ -42,6 +42,17 @@ struct GateTableTests {
     #expect(table.judge(try hello(nil), to: element(), now: 0) == .nameMissing)
   }
 
+  @Test("a name that questions for two types hold at an address stands until the later end, whichever was said last")
+  func ofTwoTypes() throws {
+    var table = GateTable()
+    table.open(try holding("api.example.com", element(), until: 100))
+    table.open(try holding("api.example.com", element(), until: 50))
+    #expect(table.judge(try hello("api.example.com"), to: element(), now: 99) == .verified)
+    table.close(element(), try Name(hostname: "api.example.com"))
+    table.open(try holding("api.example.com", element(), until: 50))
+    #expect(table.judge(try hello("api.example.com"), to: element(), now: 50) == .mismatch)
+  }
+
   @Test("is under the caps of the name that it says, and one that passes unread under those of every name")
   func caps() throws {
     var table = GateTable()

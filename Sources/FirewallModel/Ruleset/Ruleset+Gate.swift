@@ -43,7 +43,14 @@ extension Ruleset {
       text.line(
         "add map", map.name, "{ type \(map.family.type) : verdict;\(map.length == 0 ? " flags interval;" : "") }")
     }
+    guard plan.fencesInput else { return }
+    for family in plan.addressFamilies { text.line("add set", beginning(family), remembering(family.type, 65_536)) }
   }
+
+  /// The set of the networks that connections to the gate come from, each with its limit.
+  private static func beginning(_ family: IPAddress.Family) -> String { "beginning/\(family.rawValue)" }
+  /// A third of what a gate opens on a core, and fewer at once than its listen queue holds.
+  private static let beginningRate = "rate over 2000/second burst 2000 packets"
 
   /// A map from networks to the chains that redirect; of length 0 it holds ranges.
   private struct GateMap {
@@ -189,6 +196,16 @@ extension Ruleset {
   /// Of a server's packets to the host itself, those of a connection that was redirected.
   static func gateFenceRules(_ plan: FirewallPlan, in text: inout RulesetScript) {
     guard let gate = plan.gate, hasGate(plan) else { return }
+    // One listen queue serves all servers, as at the resolver's port. TCP begins again.
+    for family in plan.addressFamilies {
+      for share in shares(plan, "saddr", family) {
+        text.rule(
+          fence,
+          "tcp dport \(gate.port) tcp flags & (fin | syn | rst | ack) == syn \(share.match) "
+            + "update @\(beginning(family)) { \(share.key) limit \(beginningRate) } counter name \(counter(of: nil)) drop"
+        )
+      }
+    }
     text.rule(fence, "tcp dport \(gate.port) \(gated) accept")
   }
 }

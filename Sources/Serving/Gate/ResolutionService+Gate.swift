@@ -49,10 +49,15 @@ extension ResolutionService {
       })
   }
 
-  /// What ended before its time; connections that said a name end with it.
+  /// What ended before its time; connections that said a name end with it, unless a question for another type holds it there.
   func closeGate(released: [(key: GrantLedger.Key, element: GrantElement)]) {
-    gate?.close(
-      released.map { GateHolding(element: $1, name: $0.name, until: 0, isChecked: true) }, cuts: options.cutsFlows)
+    guard let gate else { return }
+    let stays = released.map { key, element in engine.ledger.names(of: element, now: now).contains(key.name) }
+    let holdings = released.map { GateHolding(element: $1, name: $0.name, until: 0, isChecked: true) }
+    gate.close(zip(holdings, stays).filter { !$1 }.map(\.0), cuts: options.cutsFlows)
+    guard stays.contains(true) else { return }
+    gate.close(zip(holdings, stays).filter(\.1).map(\.0), cuts: false)
+    tellGate(ofHolders: Array(Set(zip(released, stays).filter(\.1).map(\.0.element))))
   }
 
   /// All that the gate has to know, from the beginning.

@@ -1,4 +1,5 @@
 import DNSWire
+import FirewallModel
 import GateModel
 import Glibc
 import GrantLedger

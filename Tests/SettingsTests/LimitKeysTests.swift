@@ -154,7 +154,7 @@ import Testing
       ),
       ("host: a.example.com\nmax-byte: 1MiB", "did you mean 'max-bytes'?"),
       ("host: a.example.com\nmax-bytes: 1MiB\non-excess: refuse", "expected one of audit, block"),
-      ("host: a.example.com\non-excess: audit", "5:16: error: on-excess has nothing to go beyond"),
+      ("host: a.example.com\non-excess: audit", "6:16: error: on-excess has nothing to go beyond"),
       ("host: a.example.com\nmax-bytes: none\non-excess: audit", "on-excess has nothing to go beyond"),
     ])
   func wrongEntries(lines: String, message: String) throws {

@@ -21,6 +21,8 @@ final class Asker {
     pool = UpstreamPool(reactor: reactor, servers: servers, clients: clients, limits: limits)
   }
 
+  init(_ reactor: Reactor, _ pool: UpstreamPool) { (self.reactor, self.pool) = (reactor, pool) }
+
   static func server(_ port: UInt16) -> UpstreamServer {
     UpstreamServer(address: IPAddress(v4: 0x7F00_0001), port: port)
   }

@@ -443,6 +443,7 @@ import Testing
     .tablesUnread: "the tests run as root", .serverForbidden: "the tests run as root",
     .connectionsFull: "needs as many connections as the kernel tracks",
     .interfacesUnread: "rtnetlink fails for no reason that a test could make",
+    .gateDown: "GateFindingTests", .gateRestarted: "GateFindingTests",
     .bridgeDown: "serve ends with its bridge, FirewallFaultTests", .kernelBehind: "ReconciliationTests",
     .logBlocked: "AuditFaultTests", .logUnrotated: "AuditFaultTests", .upstreamSilent: "ResolutionTests",
     .upstreamRefusing: "ResolutionTests", .upstreamUntrusted: "SecureUpstreamTests",

@@ -9,6 +9,8 @@ struct GateCounts: Sendable {
   /// Those that passed and were cut at a cap, and those that were told of as beyond one.
   private(set) var cut: UInt64 = 0
   private(set) var told: UInt64 = 0
+  /// Those that had no place.
+  private(set) var crowded: UInt64 = 0
 
   mutating func count(_ verdict: GateVerdict) {
     switch verdict {
@@ -17,12 +19,16 @@ struct GateCounts: Sendable {
     case .unreachable: unreachable += 1
     case .overConnection, .overHour: cut += 1
     case .toldConnection, .toldHour: told += 1
+    case .crowded: crowded += 1
     }
   }
 
   /// Each with its label.
   var results: [(result: String, count: UInt64)] {
-    [("verified", verified), ("refused", refused), ("unreachable", unreachable), ("cut", cut), ("told", told)]
+    [
+      ("verified", verified), ("refused", refused), ("unreachable", unreachable), ("cut", cut), ("told", told),
+      ("crowded", crowded),
+    ]
   }
 }
 

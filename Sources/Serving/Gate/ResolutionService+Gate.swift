@@ -133,7 +133,7 @@ extension ResolutionService {
       case .overHour: (.perHour, .block)
       case .toldConnection: (.perConnection, .audit)
       case .toldHour: (.perHour, .audit)
-      case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable: nil
+      case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .crowded: nil
       }
     return cap.flatMap { cappedName(of: element, $0, $1, at: now)?.description }
   }

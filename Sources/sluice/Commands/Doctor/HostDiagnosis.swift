@@ -130,8 +130,9 @@ enum HostDiagnosis {
       "run an NTP client: apt-get install chrony")
   }
 
-  private static func gate(_ status: ControlAPI.Status) -> [Finding] {
-    guard let gate = status.gate else { return [] }
+  /// - Parameter gate: as the running server has it; nil where it has none.
+  static func gate(_ gate: ControlAPI.Status.Gate?) -> [Finding] {
+    guard let gate else { return [] }
     if gate.state == "down" {
       return [
         .serious(
@@ -178,7 +179,7 @@ enum HostDiagnosis {
           .kernelBehind, "server", "the kernel may not hold what was granted",
           "see `sluice firewall diff` and `sluice grants --kernel`"))
     }
-    findings += gate(status)
+    findings += gate(status.gate)
     if status.audit.blocked {
       findings.append(
         .serious(

@@ -1,0 +1,19 @@
+import ControlAPI
+import Testing
+
+@testable import sluice
+
+@Suite("What doctor says of the gate")
+struct GateFindingTests {
+  private func gate(_ state: String, restarts: UInt64) -> ControlAPI.Status.Gate {
+    ControlAPI.Status.Gate(state: state, restarts: restarts, verified: 1, refused: 0, unreachable: 0)
+  }
+
+  @Test("one that does not answer is serious, one that was started again a warning, and else there is nothing to say")
+  func findings() {
+    #expect(HostDiagnosis.gate(nil).isEmpty)
+    #expect(HostDiagnosis.gate(gate("up", restarts: 0)).isEmpty)
+    #expect(HostDiagnosis.gate(gate("up", restarts: 2)).map(\.kind) == [.gateRestarted])
+    #expect(HostDiagnosis.gate(gate("down", restarts: 2)).map(\.kind) == [.gateDown])
+  }
+}

@@ -228,7 +228,9 @@ extension AuditCode {
     Row(.bogus, .query, "bogus", "answer is not what its zone signed", .error),
     Row(.insecure, .query, "insecure", "answer is not signed, and policy requires it", .error),
     Row(.chainRefused, .query, "chain-refused", "answer leads to a name that `cname` does not allow", .block),
-    Row(.answeredStale, .query, "answered-stale", "no upstream answers in time, so the answer from before is given", .allow),
+    Row(
+      .answeredStale, .query, "answered-stale", "no upstream answers in time, so the answer from before is given",
+      .allow),
     Row(.unvalidated, .query, "unvalidated", "answer could not be validated", .error),
     Row(.nameVerified, .connection, "name-verified", "connection said a name that was opened at the address", .allow),
     Row(

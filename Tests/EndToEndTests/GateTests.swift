@@ -15,8 +15,8 @@ extension EndToEnd {
         - { host: www.vendor.net, ports: [ 80/tcp ] }
         - { host: plain.github.com, verify: address }
         - { host: closed.github.com, ports: [ 8444/tcp ], verify: sni }
-        - { host: capped.github.com, ports: [ 8443/tcp ], verify: sni, max-bytes: 64KiB }
-        - { host: audited.github.com, ports: [ 8443/tcp ], verify: sni, max-bytes: 64KiB, on-excess: audit }
+        - { host: capped.github.com, max-bytes: 64KiB }
+        - { host: audited.github.com, max-bytes: 64KiB, on-excess: audit }
       ---
       server: other-mcp
       networks: [ 10.77.1.200/32 ]

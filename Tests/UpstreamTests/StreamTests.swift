@@ -1,4 +1,5 @@
 import DNSWire
+import Glibc
 import TestSupport
 import Testing
 
@@ -81,7 +82,7 @@ struct StreamTests {
     defer { upstream.stop() }
     let asker = try Asker([upstream])
     #expect(try asker.ask().mark == 1)
-    try asker.until { _ in Descriptors.connected(to: upstream.port) == 0 }
+    try asker.until { _ in Descriptors.connected(to: upstream.port, by: SOCK_STREAM) == 0 }
     #expect(try asker.ask("second.example").mark == 1)
     #expect(upstream.count(overStream: true) == 2)
   }

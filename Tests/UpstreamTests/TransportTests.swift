@@ -1,4 +1,5 @@
 import DNSWire
+import Glibc
 import IPNetwork
 import LinuxIO
 import TLS
@@ -169,7 +170,7 @@ struct TransportTests {
     #expect(listener.failures.isEmpty)
     run(reactor, milliseconds: 60)
     #expect(listener.failures == [.timeout])
-    #expect(Descriptors.connected(to: upstream.port) == 0)
+    #expect(Descriptors.connected(to: upstream.port, by: kind == .datagram ? SOCK_DGRAM : SOCK_STREAM) == 0)
     call.end()
   }
 
@@ -189,7 +190,9 @@ struct TransportTests {
     #expect(listener.messages == 1)
     #expect(listener.failures.isEmpty)
     // A connection stays for the next message.
-    #expect(Descriptors.connected(to: upstream.port) == (kind == .stream ? 1 : 0))
+    #expect(
+      Descriptors.connected(to: upstream.port, by: kind == .datagram ? SOCK_DGRAM : SOCK_STREAM)
+        == (kind == .stream ? 1 : 0))
   }
 
   @Test("an upstream that cannot be reached is told of, later", arguments: [TransportKind.datagram, .stream])

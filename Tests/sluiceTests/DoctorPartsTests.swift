@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import HostNetwork
 import IPNetwork
+import Serving
 import Settings
 import TestSupport
 import Testing
@@ -40,6 +41,22 @@ struct DoctorPartsTests {
     #expect(HostDiagnosis.clock(0)?.severity == .warning)
     #expect(HostDiagnosis.clock(1)?.severity == .ok)
     #expect(HostDiagnosis.clock(-1) == nil)
+  }
+
+  @Test(
+    "check asks the running server who shares an address for a person alone: a service manager that runs it would wait for itself"
+  )
+  func sharedAddresses() throws {
+    try inFolder { folder in
+      var asked = 0
+      let ask = { (_: Settings) -> [ControlAPI.Grant] in
+        asked += 1
+        return []
+      }
+      let settings = try settings(folder)
+      #expect(SharedAddresses.diagnose(settings, isTerminal: false, grants: ask).isEmpty && asked == 0)
+      #expect(SharedAddresses.diagnose(settings, isTerminal: true, grants: ask).isEmpty && asked == 1)
+    }
   }
 
   @Test("without a firewall that is what is said of the machine, and nothing of its tables")

@@ -54,16 +54,23 @@ final class Testbed {
     if settings.startsSluice { try sluice.start() }
   }
 
-  /// Answers each request with a page and the end, every connection for itself.
+  /// Answers each request with a page and the end once it has all of it, every connection for itself.
   private static let secureServer = """
-    import socket, socketserver, ssl, sys
+    import re, socket, socketserver, ssl, sys
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[2], sys.argv[3])
     class Handler(socketserver.BaseRequestHandler):
         def handle(self):
             try:
                 with context.wrap_socket(self.request, server_side=True) as link:
-                    if link.recv(4096): link.sendall(b"HTTP/1.0 200 ok\\r\\n\\r\\nhello\\n")
+                    said = link.recv(4096)
+                    length = re.search(rb"content-length: ([0-9]+)", said.lower())
+                    left = int(length[1]) - (len(said) - said.find(b"\\r\\n\\r\\n") - 4) if length else 0
+                    while left > 0:
+                        more = link.recv(65536)
+                        if not more: return
+                        left -= len(more)
+                    if said: link.sendall(b"HTTP/1.0 200 ok\\r\\n\\r\\nhello\\n")
             except OSError:
                 pass
     class Server(socketserver.ThreadingTCPServer):

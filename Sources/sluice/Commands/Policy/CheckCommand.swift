@@ -4,6 +4,7 @@ import Control
 import ControlAPI
 import DNSWire
 import EgressPolicy
+import Glibc
 import LinuxIO
 import Serving
 import Settings
@@ -78,24 +79,32 @@ struct CheckCommand: ParsableCommand {
 
 extension SharedAddresses {
   /// Of names with `verify: address` those at whose address the running server has others, at their entries; none where none runs.
-  fileprivate static func diagnose(_ settings: Settings) -> [Diagnostic] {
-    let grants: [ControlAPI.Grant]
-    do {
-      let response = try ControlClient(path: settings.control.path).call(.get, ControlAPI.Call.grants.path)
-      grants = try ControlAPI.decode(ControlAPI.GrantList.self, response.body).grants
-    } catch {
-      // What `check` says of files stands without a server, and for who may not ask it.
-      return []
-    }
-    guard settings.firewall.mode == .managed else { return [] }
+  /// For a person, as `PolicyNotice`: what a service manager runs before the server must not wait for it, nor wake it by its socket.
+  ///
+  /// - Parameter grants: asks the server what is open.
+  static func diagnose(
+    _ settings: Settings, isTerminal: Bool = isatty(STDERR_FILENO) == 1,
+    grants: (Settings) -> [ControlAPI.Grant] = SharedAddresses.openNow
+  ) -> [Diagnostic] {
+    guard isTerminal, settings.firewall.mode == .managed else { return [] }
     let policy = PolicySnapshot(settings.policies)
     // A few show what is meant; `sluice grants` has all.
-    return texts(grants).prefix(8).compactMap { server, name, text in
+    return texts(grants(settings)).prefix(8).compactMap { server, name, text in
       guard let index = settings.policies.firstIndex(where: { $0.name.text == server }),
         let asked = try? Name(presentation: name),
         case .allowed(let rule) = policy.decide(server: index, name: asked.wire.span, type: .A)
       else { return nil }
       return .warning(text, at: policy.rule(server: index, index: rule).location)
+    }
+  }
+  /// What `check` says of files stands without a server, and for who may not ask it.
+  private static func openNow(_ settings: Settings) -> [ControlAPI.Grant] {
+    do {
+      let client = ControlClient(path: settings.control.path, patience: 1)
+      let response = try client.call(.get, ControlAPI.Call.grants.path)
+      return try ControlAPI.decode(ControlAPI.GrantList.self, response.body).grants
+    } catch {
+      return []
     }
   }
 }

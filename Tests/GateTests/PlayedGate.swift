@@ -100,6 +100,8 @@ final class PlayedGate {
   func settle() {
     for _ in 0..<12 {
       loop.reactor.turn()
+      // What was sent arrives by another thread of the kernel where that is busy.
+      usleep(2_000)
       hear()
       while let listener = peerNumber, let peer = Plug(accepting: listener) { peers.append(peer) }
     }

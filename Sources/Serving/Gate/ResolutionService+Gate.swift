@@ -52,12 +52,16 @@ extension ResolutionService {
   /// What ended before its time; connections that said a name end with it, unless a question for another type holds it there.
   func closeGate(released: [(key: GrantLedger.Key, element: GrantElement)]) {
     guard let gate else { return }
-    let stays = released.map { key, element in engine.ledger.names(of: element, now: now).contains(key.name) }
-    let holdings = released.map { GateHolding(element: $1, name: $0.name, until: 0, isChecked: true) }
-    gate.close(zip(holdings, stays).filter { !$1 }.map(\.0), cuts: options.cutsFlows)
-    guard stays.contains(true) else { return }
-    gate.close(zip(holdings, stays).filter(\.1).map(\.0), cuts: false)
-    tellGate(ofHolders: Array(Set(zip(released, stays).filter(\.1).map(\.0.element))))
+    var (gone, stays) = ([GateHolding](), [GateHolding]())
+    for (key, element) in released {
+      let holding = GateHolding(element: element, name: key.name, until: 0, isChecked: true)
+      let isHeld = engine.ledger.names(of: element, now: now).contains(key.name)
+      if isHeld { stays.append(holding) } else { gone.append(holding) }
+    }
+    gate.close(gone, cuts: options.cutsFlows)
+    // What holds it still is told anew: its end may be an earlier one.
+    gate.close(stays, cuts: false)
+    tellGate(ofHolders: Array(Set(stays.map(\.element))))
   }
 
   /// All that the gate has to know, from the beginning.

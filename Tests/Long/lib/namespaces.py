@@ -35,6 +35,16 @@ def eventually(what, seconds, condition):
 PATIENCE = float(os.environ.get("SLUICE_PATIENCE", "1"))
 
 
+def end(process):
+    """Asks a process to end, and ends it after ten seconds."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Namespace:
     def __init__(self, name):
         self.name = name

@@ -68,12 +68,7 @@ class Peer:
         return bool(dns.Asker(self.bed.net, self.direct).ask([("ns", 1)])[0])
 
     def close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
 
 
 class Unbound(Peer):

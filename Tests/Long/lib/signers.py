@@ -191,12 +191,7 @@ class Server:
         eventually(f"{self.label} answers for each zone", 30, answers)
 
     def close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
 
 
 class NSD(Server):

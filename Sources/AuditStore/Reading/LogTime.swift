@@ -11,7 +11,7 @@ package enum LogTime {
   ///
   /// - `now`, `today`, `yesterday` (midnight), the two with a time of day: `yesterday 14:00`;
   /// - so long ago, in units w, d, h, m (or min) and s, each once and larger ones first: `10m`, `1h30m`, `2d ago`;
-  /// - a time of today: `14:00`, `14:00:05`;
+  /// - a time of day: `14:00`, `14:00:05`: of today, and of yesterday where today's is yet to come;
   /// - a date, or a date and a time, with `T`, a space or `_` between them, to the minute, second or its fractions, and
   ///   with or without an offset: `2026-11-20`, `2026-11-20 14:00`, `2026-11-20T09:14:22.481Z` (RFC 3339), `… +0100`;
   /// - seconds since 1970: `@1763629200`, `@1763629200.5`.
@@ -36,7 +36,7 @@ package enum LogTime {
     }
     // An offset may stand apart.
     if words.count == 3, words[2].first?.isNumber == false { words = [words[0], words[1] + words[2]] }
-    if words.count == 1, !words[0].contains("-") { return moment(today, words[0], calendar, allowsOffset: false) }
+    if words.count == 1, !words[0].contains("-") { return last(words[0], today, now, calendar) }
     guard let date = words.first.flatMap(date), words.count <= 2 else { return nil }
     let components = DateComponents(year: date.year, month: date.month, day: date.day)
     guard words.count == 2 else { return calendar.date(from: components) }
@@ -104,6 +104,14 @@ package enum LogTime {
       return nil
     }
     return Date(timeIntervalSince1970: Double(seconds) + fraction)
+  }
+
+  /// The last time at which it was that time of day.
+  private static func last(_ text: String, _ today: DateComponents, _ now: Date, _ calendar: Calendar) -> Date? {
+    guard let time = moment(today, text, calendar, allowsOffset: false), time > now,
+      let yesterday = calendar.date(byAdding: .day, value: -1, to: calendar.startOfDay(for: now))
+    else { return moment(today, text, calendar, allowsOffset: false) }
+    return moment(calendar.dateComponents([.year, .month, .day], from: yesterday), text, calendar, allowsOffset: false)
   }
 
   /// A day and a time of it.

@@ -305,10 +305,15 @@ struct PolicyChangesTests {
     #expect(back.servers.map(\.isGone) == [false, false] && back.servers[1].prefixes.count == 1)
   }
 
-  @Test("files that cannot be used change nothing, are told, and the next change begins")
-  func broken() throws {
+  @Test(
+    "files that cannot be used change nothing, are told, and the next change begins",
+    arguments: [
+      "server: agent\nnetworks: [ nonsense ]\negress: []\n", "server: agent\n", "",
+      "# being written\n", "---\n",
+    ])
+  func broken(_ policies: String) throws {
     let world = try World()
-    world.files = try World.load("server: agent\nnetworks: [ nonsense ]\negress: []\n")
+    world.files = try World.load(policies)
     world.ask(.files, caller: 1)
     world.ask(.withdraw([]), caller: 2)
     world.tell(.bridgeRead(nil))

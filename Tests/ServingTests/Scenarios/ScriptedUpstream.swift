@@ -106,6 +106,8 @@ final class ScriptedUpstream {
   private(set) var arrivals = 0
   /// Clients' questions, in the order in which they came.
   private(set) var questions: [String] = []
+  /// Their messages as they came by UDP.
+  private(set) var messages: [[UInt8]] = []
 
   private struct Query {
     var id: Int
@@ -165,7 +167,10 @@ final class ScriptedUpstream {
           octets = [UInt8](capacity: query.count) { out in for index in query.indices { out.append(query[index]) } }
         }
         guard let query = Query(octets) else { continue }
-        if query.name != ".", query.type != .SOA { questions.append("\(query.name) \(query.type)") }
+        if query.name != ".", query.type != .SOA {
+          questions.append("\(query.name) \(query.type)")
+          messages.append(octets)
+        }
         held.append((query, batch.returnAddress(index), now))
       }
       _ = answerHeld(data, now)

@@ -312,7 +312,11 @@ final class Stage {
   // MARK: - Clients
 
   func ask(_ server: String, _ name: String, _ type: RRType, as label: String, plainly: Bool = false) throws {
-    let message = Messages.query(name, type, opt: plainly ? [] : Messages.opt())
+    try ask(server, Messages.query(name, type, opt: plainly ? [] : Messages.opt()), type, as: label)
+  }
+
+  /// A message as a client makes it.
+  func ask(_ server: String, _ message: [UInt8], _ type: RRType, as label: String) throws {
     if let question = try decide(server, message, type, as: label) { try hand(question, label) }
     settle()
   }

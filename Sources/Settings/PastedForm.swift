@@ -146,6 +146,7 @@ struct PastedForm: Equatable {
     let place = authority.split(separator: "@").last ?? authority
     let usual = scheme.flatMap { services[$0.lowercased()] }
     let form = isURL ? "is a URL" : "is a host with a path"
+    if let all = everybodys(String(place)) { return all }
     let loss = path.count > 1 ? ": all of the host opens, whatever the path" : ""
     guard let written = hostAndPort(String(place))?.instead ?? entry(String(place), usual) else {
       return PastedForm(what: form, instead: "the host name alone, without scheme and path")
@@ -169,7 +170,7 @@ struct PastedForm: Equatable {
     guard let colon = text.lastIndex(of: ":") else { return nil }
     let host = String(text[..<colon])
     let ports = String(text[text.index(after: colon)...])
-    if everything(host) != nil { return everything(host) }
+    if let all = everything(host) ?? everybodys(host) { return all }
     if isRange(Substring(ports)), ports.utf8.contains(0x2D) {
       return PastedForm(
         what: "is a host with a range of ports",
@@ -196,6 +197,17 @@ struct PastedForm: Equatable {
     guard ["*", "**", "*.", "**.", "*.*", "any", "all"].contains(text.lowercased()) else { return nil }
     return PastedForm(
       what: "would allow every name", instead: "an entry for each host, or \"**.example.com\" for all below a name")
+  }
+
+  /// `*.co.uk`, behind which a port or a path stands.
+  private static func everybodys(_ host: String) -> PastedForm? {
+    guard let pattern = pattern(host), pattern.kind != .exact, PublicSuffix.coverage(of: pattern) == .publicSuffix
+    else {
+      return nil
+    }
+    return PastedForm(
+      what: "covers a public suffix: anybody can register a name that it allows",
+      instead: "a name below it, or \"**.example.com\" for all below that")
   }
 
   /// A regular expression.
@@ -234,14 +246,19 @@ struct PastedForm: Equatable {
   /// What opens `port` of `host`, 443/tcp where none is said; nil where it is neither a name nor an address.
   private static func entry(_ host: String, _ port: PortRule? = nil) -> String? {
     if let address = IPAddress(bare(host)) { return cidr(address, port) }
-    let name: String
+    guard let pattern = pattern(host), pattern.kind == .exact || PublicSuffix.coverage(of: pattern) != .publicSuffix
+    else { return nil }
+    let name = quoted("\(pattern)")
+    guard let port, port != PortRule(443, .tcp) else { return name }
+    return "{ host: \(name), ports: [ \(port) ] }"
+  }
+
+  private static func pattern(_ host: String) -> NamePattern? {
     do {
-      name = quoted("\(try NamePattern(InternationalName.toASCII(host)))")
+      return try NamePattern(InternationalName.toASCII(host))
     } catch {
       return nil
     }
-    guard let port, port != PortRule(443, .tcp) else { return name }
-    return "{ host: \(name), ports: [ \(port) ] }"
   }
 
   /// A name and all names below it.

@@ -169,6 +169,8 @@ struct PermitRuleTests {
     #expect(try full.objection(to: NamePattern("b-*.example.com")) != nil)
     #expect(try full.objection(to: NamePattern("a0-*.example.com")) == nil)
     #expect(try full.objection(to: NamePattern("b-*.example.net")) == nil)
+    // As it is judged when its turn comes, beside itself.
+    #expect(try server((0..<65).map { "a\($0)-*.example.com" }).objection(to: NamePattern("a64-*.example.com")) != nil)
   }
 
   @Test("a permit allows the chains that the entry of its name allows, or else the document")

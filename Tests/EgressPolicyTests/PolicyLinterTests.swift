@@ -44,7 +44,7 @@ import Testing
       "*.s3.amazonaws.com", "*.github.io", "**.workers.dev", "**.amazonaws.com", "*.trycloudflare.com", "*.ngrok.io",
       "*.blob.core.windows.net", "*.pages.dev", "*.storage.googleapis.com", "*.githubusercontent.com",
       ".github.io", "x-*.github.io", "**.a-*.github.io", "*.s3.*.amazonaws.com", "*.*.amazonaws.com",
-      "usage*.blob.core.windows.net",
+      "usage*.blob.core.windows.net", "bucket.*.linodeobjects.com",
     ])
   func sharedHosting(pattern: String) throws {
     let found = try findings([pattern])
@@ -55,11 +55,13 @@ import Testing
   @Test("the warning over shared hosting says whose users they are, and the error over a forgotten dot what is meant")
   func whoElse() throws {
     let texts = try [
-      "*.github.io", "*.s3.*.amazonaws.com", "*example.com",
+      "*.github.io", "*.s3.*.amazonaws.com", "*example.com", "*co.uk", "*-x.com", "*.com",
     ].map { try findings([$0]).first?.message ?? "" }
     #expect(texts[0].contains("every user of github.io can put content"), "\(texts[0])")
     #expect(texts[1].contains("every user of s3.") && texts[1].contains(" more can put content"), "\(texts[1])")
     #expect(texts[2].hasSuffix(", expected \"*.example.com\" for one label in front of it"), "\(texts[2])")
+    // What would be refused as well is no help.
+    for text in texts[3...] { #expect(text.hasSuffix("anybody can register a name that it allows"), "\(text)") }
   }
 
   @Test("64 patterns with * inside may end with one suffix; the next one is an error where it stands")

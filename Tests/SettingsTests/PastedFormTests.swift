@@ -50,6 +50,10 @@ import Testing
       ("\"a.**.example.com\"", "has ** where it is not the whole leftmost label", nil),
       ("\"a*b*.example.com\"", "has two wildcards in one label", nil),
       ("\"a.*\"", "has a wildcard in its last label: anybody can register a name that it would allow", nil),
+      ("\"*.co.uk:443\"", "covers a public suffix: anybody can register a name that it allows", nil),
+      ("\"https://**.github.io/x\"", "is a URL", nil),
+      ("https://.com/x", "covers a public suffix: anybody can register a name that it allows", nil),
+      ("\"||co.uk^\"", "is a rule of a filter list", nil),
       (".atlassian.net:443", "is a host with a port", ".atlassian.net"),
       ("https://.atlassian.net", "is a URL", ".atlassian.net"),
       // Rules of filter lists, regular expressions, hosts files.

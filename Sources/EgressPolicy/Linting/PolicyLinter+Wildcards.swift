@@ -33,13 +33,15 @@ extension PolicyLinter {
     return "every user of \(first)\(named)\(more)"
   }
 
-  /// `*example.com` is meant as `*.example.com`.
+  /// `*example.com` is meant as `*.example.com`; not where that is no pattern, or covers as much.
   private static func forgottenDot(_ pattern: NamePattern) -> String {
     guard pattern.kind == .labels, let first = pattern.suffix.labels.first, first.first == NamePattern.star,
-      let parent = pattern.suffix.parent, !NamePattern(kind: .labels, suffix: parent).hasInnerWildcard
+      first.dropFirst().first != UInt8(ascii: "-"), let parent = pattern.suffix.parent
     else { return "" }
-    return
-      ", expected \"*.\(String(decoding: first.dropFirst(), as: UTF8.self)).\(parent)\" for one label in front of it"
+    let meant = NamePattern(
+      kind: .oneLabel, suffix: Name(canonical: [UInt8(first.count - 1)] + first.dropFirst() + parent.wire))
+    guard !meant.hasInnerWildcard, PublicSuffix.coverage(of: meant) != .publicSuffix else { return "" }
+    return ", expected \"\(meant)\" for one label in front of it"
   }
 
   static func checkInnerWildcards(_ rules: RuleList, _ findings: inout [Diagnostic]) {

@@ -55,7 +55,7 @@ package enum PublicSuffix {
   private static func marks(_ key: UInt64) -> Marks { rules[key] ?? [] }
 
   /// What a pattern with a wildcard covers.
-  static func coverage(of pattern: NamePattern) -> Coverage {
+  package static func coverage(of pattern: NamePattern) -> Coverage {
     guard pattern.hasInnerWildcard else {
       return coverage(ofWildcardOver: pattern.suffix, deep: pattern.kind == .anyLabels || pattern.kind == .subtree)
     }
@@ -64,7 +64,7 @@ package enum PublicSuffix {
     let suffix = pattern.literalSuffix
     let deep = shape.front != .none || shape.labels.count > suffix.labelCount + 1
     if coverage(ofWildcardOver: suffix, deep: deep) == .publicSuffix { return .publicSuffix }
-    return hosting(under: pattern).isEmpty ? .none : .sharedHosting
+    return isHosted(pattern) ? .sharedHosting : .none
   }
 
   // MARK: - The rules

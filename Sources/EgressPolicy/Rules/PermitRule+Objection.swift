@@ -17,8 +17,8 @@ extension ServerPolicy {
       }
     }
     let suffix = pattern.literalSuffix
-    guard pattern.hasInnerWildcard, !listed.contains(where: { $0.pattern == pattern }),
-      Set(listed.map(\.pattern).filter { $0.literalSuffix == suffix }).count + pattern.parts.count
+    guard pattern.hasInnerWildcard,
+      Set(listed.map(\.pattern).filter { $0.literalSuffix == suffix }).union(pattern.parts).count
         > PolicyLinter.maximumInnerWildcards
     else { return nil }
     return

@@ -119,9 +119,11 @@ private final class World {
     tell(.bridgeRead(failure))
   }
 
-  func permit(_ id: UInt64, server: String = "agent", seconds: UInt64 = 60) throws -> Permit {
+  func permit(
+    _ id: UInt64, server: String = "agent", host: String = "status.example.com", seconds: UInt64 = 60
+  ) throws -> Permit {
     let rule = try EgressEntry.rule(
-      host: "status.example.com", ports: [], types: [], until: moment.seconds + seconds, named: "permit \(id)")
+      host: host, ports: [], types: [], until: moment.seconds + seconds, named: "permit \(id)")
     let name = try #require(machine.inForce.policies.first { $0.name.text == "agent" }?.name)
     let other = server == "agent" ? name : try ServerName(server)
     return Permit(
@@ -383,6 +385,19 @@ struct PolicyChangesTests {
     world.ask(.permit(try world.permit(1)), caller: 1)
     #expect(world.compilations.isEmpty && world.lastRefusal == "the audit log cannot take it")
     #expect(world.machine.permitCount == 0)
+  }
+
+  @Test("of two permits at once the second one is judged beside the first")
+  func objection() throws {
+    let world = try World()
+    world.ask(.permit(try world.permit(1, host: "*-b.example.com")), caller: 1)
+    world.ask(.permit(try world.permit(2, host: "a-*.example.com")), caller: 2)
+    try world.compile()
+    try world.activate()
+    #expect(world.machine.inForce.permits.map(\.id) == [1])
+    try world.compile()
+    #expect(world.lastRefusal?.contains("has some names in common with *-b.example.com") == true)
+    #expect(world.proposals.count == 1 && world.ended.map(\.permit) == [2])
   }
 
   @Test("a permit counts from the moment at which it is asked for, and is told as ended where it is refused")

@@ -180,6 +180,9 @@ struct PolicyChanges: ~Copyable {
       self.running?.files = read.policies
     }
     guard let compiled else { return finishChange(.refused("no policy"), nil, moment, &actions) }
+    if let objection = objection(to: running.change, in: compiled) {
+      return finishChange(.refused(objection), nil, moment, &actions)
+    }
     var members = running.change.members
     if let policies = compiled.difference {
       members.append(policies, difference)
@@ -187,6 +190,12 @@ struct PolicyChanges: ~Copyable {
     propose(
       Proposal(compiled: compiled, settings: settings, sets: inForce.sets, members: members, difference: difference),
       &actions)
+  }
+
+  /// Why a permit cannot stand beside what is in force by now: others may have come since it was asked for.
+  private func objection(to change: Change, in compiled: CompiledPolicy) -> String? {
+    guard case .permit(let permit) = change.kind else { return nil }
+    return compiled.policies.first { $0.name == permit.allowed.server }?.objection(to: permit.allowed.rule.pattern)
   }
 
   private mutating func propose(_ proposal: Proposal, _ actions: inout [Action]) {

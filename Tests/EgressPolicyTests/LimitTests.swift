@@ -148,5 +148,11 @@ import Testing
         "policy.yaml:5:5: warning: a.example.com stands already at policy.yaml:3:5 with other caps: "
           + "the smaller ones hold"
       ])
+    let other = try [rule("a.example.com", max: ByteBound(5, .audit), line: 3), rule("a.example.com", max: 9, line: 4)]
+    #expect(
+      PolicyLinter.check([try server(rules: other)]).map(\.description) == [
+        "policy.yaml:4:5: warning: a.example.com stands already at policy.yaml:3:5 with other caps: "
+          + "the smaller ones hold, and block"
+      ])
   }
 }

@@ -39,8 +39,16 @@ extension PolicyLinter {
       guard left.maxBytes != right.maxBytes || left.maxBytesPerHour != right.maxBytesPerHour else { continue }
       findings.append(
         .warning(
-          "\(pattern) stands already at \(server.rules.location(at: other).full) with other caps: the smaller ones hold",
+          "\(pattern) stands already at \(server.rules.location(at: other).full) with other caps: the smaller ones hold"
+            + (blocksWhatIsTold(left, right) ? ", and block" : ""),
           at: server.rules.location(at: index)))
+    }
+  }
+
+  /// Whether one bound of the two blocks what the other one only tells.
+  private static func blocksWhatIsTold(_ left: RuleList.Profile, _ right: RuleList.Profile) -> Bool {
+    [(left.maxBytes, right.maxBytes), (left.maxBytesPerHour, right.maxBytesPerHour)].contains { first, second in
+      first.map { $0.excess != second?.excess ?? $0.excess } ?? false
     }
   }
 

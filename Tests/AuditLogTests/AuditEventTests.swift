@@ -130,6 +130,7 @@ import Testing
     for (part, other) in [
       ("{\"ts\"", "{ \"ts\""), ("\"server\"", "\"serve\""), ("\"type\":\"A\"", "\"type\":\"NOTYPE\""),
       ("\"transport\":\"udp\"", "\"transport\":\"quic\""), ("\"transport\":\"udp\"", "\"transport\":null"),
+      ("\"client_port\":40188", "\"client_port\":null"),
       ("\"client\":\"10.77.1.2\"", "\"client\":null"), ("\"client\":\"10.77.1.2\"", "\"client\":\"10.77.1\""),
       ("2025-11-20", "2025-02-30"), ("2025-11-20", "2025-11-00"), ("2025-11-20T", "9999-11-20T"),
       ("2025-11-20T", "2025-11-20 "), ("\"payload_size\":45", "\"payload_size\":4294967296"),
@@ -151,6 +152,22 @@ import Testing
     let whole = line(try AuditEvent(line: Array(WrittenEventsTests.former()[0].utf8)))
     for count in whole.indices {
       #expect(throws: AuditEventError.self, "\(count) octets") { try AuditEvent(line: Array(whole.prefix(count))) }
+    }
+  }
+
+  @Test("what is cut within a string, at an escape too, or within a number of fixed length is wrong from its beginning")
+  func cutWithin() throws {
+    var event = try AuditEvent(line: Array(WrittenEventsTests.former()[0].utf8))
+    event.destination = #"a\"b\.example.com"#
+    let whole = String(decoding: line(event), as: UTF8.self)
+    for (before, length) in [(#""destination":""#, 8), (#""id":""#, 9)] {
+      let start = whole.utf8.distance(
+        from: whole.startIndex, to: try #require(whole.firstRange(of: before)).upperBound)
+      for count in 1...length {
+        #expect(throws: AuditEventError(kind: .form, offset: start), "\(before), \(count) octets") {
+          try AuditEvent(line: Array(whole.utf8.prefix(start + count)))
+        }
+      }
     }
   }
 

@@ -201,6 +201,30 @@ import Testing
     #expect(try sum(events(output)) == pushed)
   }
 
+  @Test("a grant that adds addresses waits for room as any other record does, and none is lost")
+  func noRoomForAddresses() throws {
+    var coalescer = makeCoalescer(windows(65_536))
+    var output: [UInt8] = []
+    var (pushed, waited) = (0, 0)
+    for round in 0..<30 {
+      let addresses = (0..<5).map {
+        "\"2001:db8:1111:2222:3333:4444:5555:\(String(round * 5 + $0 + 4096, radix: 16))\""
+      }
+      let members = Array(",\"addresses\":[\(addresses.joined(separator: ","))]".utf8)
+      for name in 0..<16 {
+        let one = record(header(.granted), name: wire("n\(name).example.com"), members: members)
+        while !coalescer.absorb(one, now: 0, into: &output) {
+          coalescer.retireForRoom(into: &output, limit: .max)
+          coalescer.commit()
+          waited += 1
+        }
+        pushed += 1
+      }
+    }
+    #expect(coalescer.retireEverything(into: &output, limit: .max))
+    #expect(try waited > 0 && sum(events(output)) == pushed)
+  }
+
   /// In every third run the server is soon over its share.
   private func bounds(_ seed: UInt64) -> LogBounds? {
     seed.isMultiple(of: 3) ? LogBounds(history: 1 << 20, servers: 2) : nil

@@ -164,4 +164,18 @@ import Testing
     #expect((0..<1024 as Range<UInt64>).count { find(1, $0) == .new } >= 24)
     #expect((0..<1024 as Range<UInt64>).count { find(2000, $0) == .new } >= 20)
   }
+
+  @Test("of each entry of the policy the first grant of an hour is told apart, as long as there is room for entries")
+  func entries() {
+    var seen = SeenDestinations(servers: 1)
+    let most = UInt64(SeenDestinations.serverRoom / 16)
+    func count(_ entries: Range<UInt64>, now: UInt64) -> UInt64 {
+      UInt64(entries.count { seen.isNew(entry: $0, server: 0, now: now) })
+    }
+    let told = [
+      count(0..<most, now: 1), count(0..<most, now: 2), count(most..<most + 9, now: 3),
+      count(0..<most + 9, now: 4000 * second),
+    ]
+    #expect(told == [most, 0, 0, most])
+  }
 }

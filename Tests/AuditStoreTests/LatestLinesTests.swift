@@ -49,6 +49,15 @@ struct LatestLinesTests {
     }
   }
 
+  @Test("a piece without an event hands on nothing, and neither does one that has handed on what it had")
+  func nothing() throws {
+    var lines = LastLines(5)
+    let none = lines.part(isEnd: true)
+    lines.add(try #require(LogLine(Array(Self.text([1]).utf8.dropLast())[...])))
+    let (one, again) = (lines.part(isEnd: true), lines.part(isEnd: true))
+    #expect(none == nil && one?.count == 1 && one?.lines.map(\.number) == [0] && again == nil)
+  }
+
   @Test("any limit is taken", arguments: [(1, 1), (Int.max, 1), (Int.max, Int.max), (0, 0)])
   func limits(limit: Int, latest: Int) throws {
     let scratch = Scratch()

@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import AuditStore
@@ -306,5 +307,77 @@ import Testing
     compressor.stop()
     ended.wait()
     #expect(try names(scratch.log).isEmpty)
+  }
+
+  // MARK: - What stays as it is
+
+  private static func lines(_ numbers: Range<Int>) -> String {
+    numbers.map {
+      #"{"ts":"2026-11-20T09:14:22.481Z","decision":"block","destination":"n\#($0).example.com"}"# + "\n"
+    }.joined()
+  }
+
+  /// Runs a compressor while `body` does the writer's part: whenever a file is ready its argument is signalled.
+  private func compressing(_ scratch: Scratch, _ body: (LogCompressor, DispatchSemaphore) throws -> Void) throws {
+    let compressor = try LogCompressor(path: scratch.log, maxSize: 65_536, keep: 2)
+    let isReady = DispatchSemaphore(value: 0)
+    let ended = DispatchSemaphore(value: 0)
+    Thread.detachNewThread {
+      compressor.run { isReady.signal() }
+      ended.signal()
+    }
+    defer {
+      compressor.stop()
+      ended.wait()
+    }
+    try body(compressor, isReady)
+  }
+
+  @Test("a file that would be no smaller stays as it is")
+  func incompressible() throws {
+    let scratch = Scratch()
+    var random = SeededRandom(seed: 1)
+    let octets = Data((0..<100_000).map { _ in UInt8.random(in: 0...255, using: &random) })
+    try octets.write(to: URL(filePath: scratch.log + ".1"))
+    try compressing(scratch) { compressor, _ in
+      #expect(eventually { compressor.counts.failures == 1 })
+      #expect(compressor.counts.compressed == 0)
+    }
+    #expect(try files(scratch) == ["audit.jsonl.1"])
+    #expect(try Data(contentsOf: URL(filePath: scratch.log + ".1")) == octets)
+  }
+
+  @Test("what was compressed and is gone when it is to be put in its place leaves the plain file there")
+  func takenAway() throws {
+    let scratch = Scratch()
+    try Self.lines(0..<1000).write(toFile: scratch.log + ".1", atomically: false, encoding: .utf8)
+    try compressing(scratch) { compressor, isReady in
+      isReady.wait()
+      Files.remove(scratch.log + ".zst.part")
+      compressor.settle(current: nil)
+      #expect(eventually { compressor.counts.failures == 1 })
+      #expect(compressor.counts.compressed == 0)
+    }
+    #expect(try files(scratch) == ["audit.jsonl.1"] && text(scratch.log + ".1") == Self.lines(0..<1000))
+  }
+
+  @Test("a file that another program compressed under a plain name is left alone, and the others are compressed")
+  func compressedAlready() throws {
+    let scratch = Scratch()
+    let older = Array(Self.lines(0..<1000).utf8)
+    var encoder = try ZstdEncoder(size: older.count)
+    var octets: [UInt8] = []
+    try encoder.append(older, count: older.count, isLast: true, to: &octets)
+    try compressing(scratch) { compressor, isReady in
+      try Data(octets).write(to: URL(filePath: scratch.log + ".2"))
+      try Self.lines(1000..<2000).write(toFile: scratch.log + ".1", atomically: false, encoding: .utf8)
+      compressor.look()
+      isReady.wait()
+      compressor.settle(current: nil)
+      #expect(eventually { compressor.counts.compressed == 1 })
+      #expect(compressor.counts.failures == 0)
+    }
+    #expect(try files(scratch) == ["audit.jsonl.1.zst", "audit.jsonl.2"])
+    #expect(try names(scratch.log) == expected(0..<2000))
   }
 }

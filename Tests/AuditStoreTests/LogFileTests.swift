@@ -53,6 +53,23 @@ struct LogFileTests {
     #expect(errno == EISDIR)
   }
 
+  @Test("the first line of what cannot be read is a failure; of what is damaged it is what stands before the damage")
+  func firstLines() throws {
+    let scratch = Scratch()
+    let folder = try #require(try LogSourceFile(path: scratch.path))
+    var errno: Int32?
+    do throws(SystemError) { _ = try folder.firstLine() } catch { errno = error.errno }
+    #expect(errno == EISDIR)
+    var octets: [UInt8] = []
+    for text in ["first\n", String(repeating: "second\n", count: 100)] {
+      var encoder = try ZstdEncoder(size: text.utf8.count)
+      try encoder.append(Array(text.utf8), count: text.utf8.count, isLast: true, to: &octets)
+    }
+    try Data(octets.dropLast(4)).write(to: URL(filePath: scratch.log + ".1.zst"))
+    let damaged = try #require(try LogSourceFile(path: scratch.log + ".1.zst"))
+    #expect(try damaged.firstLine() == Array("first".utf8))
+  }
+
   @Test(
     "a ring file without room for a ring, or of a size that cannot be masked, is not made",
     arguments: [(0, 4096, 65_536), (1, 4097, 65_536), (1, 4096, 65_537), (1025, 4096, 65_536)])

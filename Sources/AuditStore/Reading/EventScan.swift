@@ -155,7 +155,7 @@ struct EventScan {
   }
 
   private func member(_ octets: RawSpan, _ key: Int, _ length: Int) -> Int? {
-    guard length > 0, length <= 16 else { return nil }
+    guard length > 0 else { return nil }
     let head = Self.load(octets, key) & (length >= 8 ? .max : (1 << UInt64(length * 8)) - 1)
     let index = Int(slots[slot(head)]) - 1
     guard index >= 0, heads[index] == head, lengths[index] == length else { return nil }

@@ -51,19 +51,27 @@ struct AuditWriter: ~Copyable {
       let isStopping = shared.isStopping.load(ordering: .acquiring)
       reopenIfAsked()
       shared.compressor?.settle(current: file.identity)
-      let worked = cycle(isStopping: isStopping)
-      if shared.isBlocked.load(ordering: .relaxed) { return }  // only when stopping: see `write`
-      if isStopping, !worked { return }
-      if !worked {
-        sleep()
-      } else if !isStopping, !isBusy {
-        shared.wakeUp.wait(milliseconds: Self.lingerMilliseconds)
+      switch cycle(isStopping: isStopping) {
+      case .unwritten: return
+      case .nothing where isStopping: return
+      case .nothing: sleep()
+      case .written where isStopping || isBusy: break
+      case .written: shared.wakeUp.wait(milliseconds: Self.lingerMilliseconds)
       }
     }
   }
 
-  /// Takes what there is, writes it, frees it; false when there was nothing.
-  private mutating func cycle(isStopping: Bool) -> Bool {
+  /// What became of a batch.
+  private enum Batch {
+    /// There was none.
+    case nothing
+    case written
+    /// The store was stopped while it could not be written: what it was made of is the next run's.
+    case unwritten
+  }
+
+  /// Takes what there is, writes it, frees it.
+  private mutating func cycle(isStopping: Bool) -> Batch {
     output.removeAll(keepingCapacity: true)
     let now = MonotonicTime.now().nanoseconds
     coalescer.wallClock = WallClock.nanoseconds()
@@ -73,12 +81,12 @@ struct AuditWriter: ~Copyable {
     var isDone = !isShort
     if isStopping, taken == 0, isDone { isDone = coalescer.retireEverything(into: &output, limit: batchLimit) }
     let hadLines = !output.isEmpty
-    guard write() else { return false }
+    guard write() else { return .unwritten }
     coalescer.commit()
     for cursor in cursors { cursor.commit() }
     publish(taken)
     isBusy = isShort || taken >= Self.batchRecords / 2 || output.count >= batchLimit
-    return taken > 0 || hadLines || !isDone
+    return taken > 0 || hadLines || !isDone ? .written : .nothing
   }
 
   /// Takes records in, an equal share from each ring; how many.

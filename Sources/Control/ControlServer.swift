@@ -33,20 +33,13 @@ package final class ControlServer: Sendable {
 
   /// Listens on a Unix socket, and by TCP where `metrics` says so.
   ///
-  /// - Parameters:
-  ///   - path: an old socket on which no process listens is replaced; its folder is made if only the last part is
-  ///     missing.
-  ///   - owner: to whom the socket is given.
-  ///   - passed: a socket that listens already; then path, mode and owner are its maker's, and the descriptor
-  ///     stays the caller's.
-  ///   - metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
+  /// - Parameter metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
   /// - Throws: `SystemError`: EADDRINUSE when a process answers there, EEXIST when it is another file. `MetricsError`.
   package init(
-    path: String, mode: UInt32 = 0o660, owner: (user: UInt32, group: UInt32)? = nil,
-    passed: Int32? = nil, metrics: (host: String, port: Int)? = nil, idleSeconds: Int64 = ControlServer.idleSeconds,
-    handler: @escaping ControlHandler
+    _ socket: ControlSocket, metrics: (host: String, port: Int)? = nil,
+    idleSeconds: Int64 = ControlServer.idleSeconds, handler: @escaping ControlHandler
   ) throws {
-    self.path = passed == nil ? path : nil
+    path = socket.passed == nil ? socket.path : nil
     do {
       var channels: [any Channel] = []
       if let metrics {
@@ -58,7 +51,7 @@ package final class ControlServer: Sendable {
         }
       }
       // Last, so that no socket is left behind where the other cannot be had.
-      let unix = try passed.map { try Sockets.duplicate($0).release() } ?? Self.listen(path, mode, owner)
+      let unix = try socket.passed.map { try Sockets.duplicate($0).release() } ?? socket.listen()
       channels.append(try Self.bootstrap(group, idleSeconds, handler).withBoundSocket(unix).wait())
       self.channels = channels
     } catch {

@@ -54,7 +54,7 @@ struct ControlServerTests {
   @Test("a call arrives as it was made, with who made it")
   func call() throws {
     let folder = try Folder()
-    let server = try ControlServer(path: folder.socket, handler: echo)
+    let server = try ControlServer(ControlSocket(path: folder.socket), handler: echo)
     defer { server.stop() }
     let client = ControlClient(path: folder.socket)
     let who = "\(getuid()) \(getpid())"
@@ -69,10 +69,10 @@ struct ControlServerTests {
   @Test("a server takes its own socket along, and not the next one's")
   func stoppedTwice() throws {
     let folder = try Folder()
-    let former = try ControlServer(path: folder.socket, handler: echo)
+    let former = try ControlServer(ControlSocket(path: folder.socket), handler: echo)
     former.stop()
     #expect(!FileManager.default.fileExists(atPath: folder.socket))
-    let server = try ControlServer(path: folder.socket, handler: echo)
+    let server = try ControlServer(ControlSocket(path: folder.socket), handler: echo)
     defer { server.stop() }
     former.stop()
     #expect(try ControlClient(path: folder.socket).call(.get, "/a").status == 200)
@@ -81,7 +81,7 @@ struct ControlServerTests {
   @Test("several calls on one connection, in one piece and in many, are answered in order")
   func pipelined() throws {
     let folder = try Folder()
-    let server = try ControlServer(path: folder.socket, handler: echo)
+    let server = try ControlServer(ControlSocket(path: folder.socket), handler: echo)
     defer { server.stop() }
     let one = "GET /a HTTP/1.1\r\nhost: x\r\n\r\n"
     let last = "POST /b HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3\r\n\r\nxyz"
@@ -96,7 +96,7 @@ struct ControlServerTests {
   @Test("what is no call is refused, and the server goes on")
   func broken() throws {
     let folder = try Folder()
-    let server = try ControlServer(path: folder.socket, handler: echo)
+    let server = try ControlServer(ControlSocket(path: folder.socket), handler: echo)
     defer { server.stop() }
     let client = ControlClient(path: folder.socket)
     let large = [UInt8](repeating: 65, count: ControlServer.maxBody + 1)
@@ -117,7 +117,7 @@ struct ControlServerTests {
   @Test("more connections than there is room for are closed, and room comes back")
   func crowd() throws {
     let folder = try Folder()
-    let server = try ControlServer(path: folder.socket, handler: echo)
+    let server = try ControlServer(ControlSocket(path: folder.socket), handler: echo)
     defer { server.stop() }
     let client = ControlClient(path: folder.socket)
     let crowd = (0..<(ControlServer.maxConnections)).map { _ in unsafe sluice_unix_connect(folder.socket) }
@@ -138,7 +138,7 @@ struct ControlServerTests {
   @Test("who stops in the middle of a call is let go, who waits for an answer is not", .timeLimit(.minutes(1)))
   func idle() throws {
     let folder = try Folder()
-    let server = try ControlServer(path: folder.socket, idleSeconds: 1) { request, completion in
+    let server = try ControlServer(ControlSocket(path: folder.socket), idleSeconds: 1) { request, completion in
       Thread.detachNewThread {
         usleep(2_500_000)
         completion(ControlResponse(body: Array("late".utf8)))
@@ -158,13 +158,13 @@ struct ControlServerTests {
   @Test("the socket has its mode, a dead one is replaced, a live one and another file are left alone")
   func slots() throws {
     let folder = try Folder()
-    #expect { try ControlServer(path: "/nowhere/at/all.sock", handler: echo) } throws: {
+    #expect { try ControlServer(ControlSocket(path: "/nowhere/at/all.sock"), handler: echo) } throws: {
       ($0 as? SystemError)?.errno == ENOENT
     }
-    let server = try ControlServer(path: folder.socket, mode: 0o640, handler: echo)
+    let server = try ControlServer(ControlSocket(path: folder.socket, mode: 0o640), handler: echo)
     var status = stat()
     #expect(unsafe stat(folder.socket, &status) == 0 && status.st_mode & 0o777 == 0o640)
-    #expect { try ControlServer(path: folder.socket, handler: echo) } throws: {
+    #expect { try ControlServer(ControlSocket(path: folder.socket), handler: echo) } throws: {
       ($0 as? SystemError)?.errno == EADDRINUSE
     }
     #expect(try ControlClient(path: folder.socket).call(.get, "/x").status == 200)
@@ -178,17 +178,30 @@ struct ControlServerTests {
     let dead = unsafe sluice_unix_listen(run.raw, "control.sock", 0o600, .max, .max)
     #expect(dead >= 0)
     close(dead)
-    let next = try ControlServer(path: folder.socket, handler: echo)
+    let next = try ControlServer(ControlSocket(path: folder.socket), handler: echo)
     #expect(try ControlClient(path: folder.socket).call(.get, "/x").status == 200)
     next.stop()
     try Data("mine".utf8).write(to: URL(filePath: folder.socket))
-    #expect { try ControlServer(path: folder.socket, handler: echo) } throws: {
+    #expect { try ControlServer(ControlSocket(path: folder.socket), handler: echo) } throws: {
       ($0 as? SystemError)?.errno == EEXIST
     }
     #expect(try String(contentsOfFile: folder.socket, encoding: .utf8) == "mine")
-    #expect { try ControlServer(path: folder.path + "/" + String(repeating: "a", count: 200), handler: echo) } throws: {
+    #expect {
+      try ControlServer(ControlSocket(path: folder.path + "/" + String(repeating: "a", count: 200)), handler: echo)
+    } throws: {
       ($0 as? SystemError)?.errno == ENAMETOOLONG
     }
+  }
+
+  @Test("a path by which no caller could come is refused, and nothing is made, however short the socket's own name is")
+  func longPath() throws {
+    let folder = try Folder()
+    let deep = folder.path + "/" + String(repeating: "a", count: 100)
+    try FileManager.default.createDirectory(atPath: deep, withIntermediateDirectories: false)
+    #expect { try ControlServer(ControlSocket(path: deep + "/s"), handler: echo) } throws: {
+      ($0 as? SystemError)?.errno == ENAMETOOLONG
+    }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: deep).isEmpty)
   }
 
   @Test("an address of metrics that cannot be had is told apart from the socket, by the system's error")
@@ -198,7 +211,7 @@ struct ControlServerTests {
     let address = SocketAddress(isV6: false, high: 0, low: 0x7F00_004E, port: port)
     let holder = try Sockets.listenTCP(address)
     #expect {
-      try ControlServer(path: folder.socket, metrics: ("127.0.0.78", Int(port)), handler: echo)
+      try ControlServer(ControlSocket(path: folder.socket), metrics: ("127.0.0.78", Int(port)), handler: echo)
     } throws: {
       ($0 as? ControlServer.MetricsError)?.cause == SystemError(call: "bind", errno: EADDRINUSE)
     }
@@ -210,7 +223,7 @@ struct ControlServerTests {
   @Test("an answer that comes later, from another thread, reaches its caller")
   func later() throws {
     let folder = try Folder()
-    let server = try ControlServer(path: folder.socket) { request, completion in
+    let server = try ControlServer(ControlSocket(path: folder.socket)) { request, completion in
       Thread.detachNewThread {
         usleep(20_000)
         completion(.error(422, "«\(request.path.joined())»"))
@@ -226,7 +239,7 @@ struct ControlServerTests {
     let folder = try Folder()
     let held = Mutex<[@Sendable (ControlResponse) -> Void]>([])
     let isOpen = Mutex(false)
-    let server = try ControlServer(path: folder.socket) { request, completion in
+    let server = try ControlServer(ControlSocket(path: folder.socket)) { request, completion in
       if isOpen.withLock({ $0 }) { return completion(ControlResponse(body: [])) }
       held.withLock { $0.append(completion) }
     }
@@ -251,7 +264,7 @@ struct ControlServerTests {
     let folder = try Folder()
     let calls = Mutex(0)
     let body = [UInt8](repeating: 0x61, count: 1 << 20)
-    let server = try ControlServer(path: folder.socket) { _, completion in
+    let server = try ControlServer(ControlSocket(path: folder.socket)) { _, completion in
       calls.withLock { $0 += 1 }
       completion(ControlResponse(body: body))
     }
@@ -277,7 +290,7 @@ struct ControlServerTests {
   func reserved() throws {
     try #require(geteuid() == 0, "needs root: it becomes another user")
     let folder = try Folder()
-    let server = try ControlServer(path: folder.socket, mode: 0o666, handler: echo)
+    let server = try ControlServer(ControlSocket(path: folder.socket, mode: 0o666), handler: echo)
     defer { server.stop() }
     for path in [folder.path, folder.path + "/run"] { _ = unsafe chmod(path, 0o755) }
     let script = """

@@ -84,7 +84,7 @@ import Testing
       folder = FileManager.default.temporaryDirectory.appending(path: "engine-\(UUID().uuidString.prefix(8))")
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
       socket = folder.appending(path: "d.sock").path
-      server = try ControlServer(path: socket) { request, completion in
+      server = try ControlServer(ControlSocket(path: socket)) { request, completion in
         let answer = answers["/" + request.path.joined(separator: "/")]
         completion(ControlResponse(status: answer == nil ? 404 : 200, body: Array((answer ?? "{}").utf8)))
       }

@@ -51,6 +51,11 @@ enum PlayedCommand {
       host: ["/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", try path()] + words)
   }
 
+  /// Runs it as a user that is none here: in a user namespace without one.
+  static func run(withoutUser words: [String]) throws -> Output {
+    try run(host: ["/usr/bin/unshare", "--user", try path()] + words)
+  }
+
   static func path() throws -> String {
     guard let executable else { throw Failure(description: "no executable: swift build --build-tests") }
     return executable
@@ -76,7 +81,7 @@ final class ScriptedControl {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
     socket = folder + "/s"
     let log = Asked()
-    server = try ControlServer(path: socket) { request, completion in
+    server = try ControlServer(ControlSocket(path: socket)) { request, completion in
       let call = "\(request.method.rawValue) /\(request.path.joined(separator: "/"))"
       log.add(call)
       usleep(milliseconds * 1_000)

@@ -137,7 +137,8 @@ struct ListeningSockets {
   ) throws(StartError) -> ControlServer? {
     do {
       return try ControlServer(
-        path: settings.control.path, owner: account.map { ($0.user, $0.group) }, passed: activated.control,
+        ControlSocket(
+          path: settings.control.path, owner: account.map { ($0.user, $0.group) }, passed: activated.control),
         metrics: settings.metrics.map { ($0.address.description, Int($0.port)) }, handler: handler)
     } catch let error as ControlServer.MetricsError {
       throw StartError(ListenFault.text("metrics", .tcp, settings.metrics.map { [$0] } ?? [], error.cause))

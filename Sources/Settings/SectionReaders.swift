@@ -164,7 +164,6 @@ extension FieldReader {
   mutating func readStale(_ node: YAMLNode, into cache: inout CacheSettings) {
     guard !isOff(node) else { return }
     let fields = fields(node, ofSection: "serve-stale")
-    guard node.isMapping else { return }
     cache.maxStale = fields["max-stale"].map { seconds($0, in: 1...3600) ?? 3600 } ?? 3600
   }
 

@@ -171,6 +171,19 @@ import Testing
   }
 
   @Test(
+    "a name in doubt is told what of it is in doubt, and one that was pasted what was meant",
+    arguments: [
+      ("stra\u{DF}e.example", "has no certain A-label; write the A-label (xn--…)"),
+      ("\u{212A}.example", "only looks like an ASCII one; write the A-label (xn--…)"),
+      (String(repeating: "\u{FC}", count: 63) + ".example", "has a label longer than 63 octets"),
+      ("https://stra\u{DF}e.example/x", "expected the host name alone, without scheme and path"),
+    ])
+  func reasonsOfDoubt(name: String, end: String) throws {
+    let (_, findings) = try loadPolicy("server: a\nnetworks: [ 10.0.0.0/24 ]\negress: [ \"\(name)\" ]\n")
+    #expect(findings.count == 1 && findings[0].hasSuffix(end), "\(findings)")
+  }
+
+  @Test(
     "an entry that cannot be understood is one error at its location",
     arguments: [
       ("\"*\"", "every name"), ("10.0.0.1", "cidr"), ("https://a..example.com/x", "without scheme"),

@@ -252,6 +252,32 @@ import Testing
     #expect(findings.first?.contains(message) == true, "\(findings)")
   }
 
+  @Test("a server's certificate is for a name as long as names may be, and for no longer one", arguments: [253, 254])
+  func longestServerName(count: Int) throws {
+    let name = String(String(repeating: "abc.", count: 64).prefix(count - 1)) + "z"
+    #expect(name.utf8.count == count)
+    let (settings, findings) = try loadConfig(
+      config().replacingOccurrences(of: "udp://127.0.0.2", with: "\"tls://192.0.2.53#\(name)\""))
+    #expect((settings?.upstreams.first?.tlsName == name) == (count == 253), "\(findings)")
+    #expect(findings.contains { $0.contains("such as #dns.example.net") } == (count == 254), "\(findings)")
+  }
+
+  @Test("an upstream that may answer with addresses it made up is warned about, unless those are meant")
+  func proxies() throws {
+    func warnings(_ upstream: String, _ more: String = "") throws -> [String] {
+      let text = config(more).replacingOccurrences(
+        of: "udp://127.0.0.2", with: "{ address: \"udp://\(upstream)\", insecure: true }")
+      return try loadConfig(text).findings.filter { $0.contains("is a proxy's or a VPN client's") }
+    }
+    for (upstream, network) in [("198.18.0.2", "198.18.0.0/15"), ("100.100.100.100", "100.64.0.0/10")] {
+      let found = try warnings(upstream)
+      #expect(found.count == 1 && found[0].contains("write `private: [ \(network) ]`"), "\(found)")
+      #expect(try warnings(upstream, "private: [ \(network) ]") == [])
+      #expect(try warnings(upstream, "private: [ 10.0.0.0/8 ]").count == 1)
+    }
+    #expect(try warnings("192.0.2.53") == [])
+  }
+
   @Test("an upstream by TCP alone is warned about as one by UDP is, unless the path to it is trusted")
   func streamUpstreams() throws {
     func load(_ upstreams: String) throws -> (Settings?, [String]) {

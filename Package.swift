@@ -239,7 +239,7 @@ let package = Package(
       of: "sluice",
       [
         "AuditLog", "AuditStore", "Control", "ControlAPI", "DNSWire", "EgressPolicy", "FirewallModel", "HostNetwork",
-        "IPNetwork", "LinuxIO", "Resolver", "ResponseCache", "Serving", "Settings", "Zones",
+        "IPNetwork", "LinuxIO", "NFTables", "Resolver", "ResponseCache", "Serving", "Settings", "Zones",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(

@@ -98,6 +98,11 @@ struct CommandGuardTests {
     #expect(!isRefused("allow", "withdraw", "7") && !isRefused("allow", "withdraw", "--server", "agent"))
     #expect(isRefused("cache", "flush", "--all", "--server", "agent"))
     #expect(!isRefused("cache", "flush", "--all") && !isRefused("cache", "flush", "--server", "agent"))
+    #expect(isRefused("grants", "revoke", "--all"))
+    #expect(!isRefused("grants", "revoke", "--server", "agent"))
+    for part in [["--name", "a.example.com"], ["--address", "192.0.2.7"]] {
+      #expect(throws: Never.self, "\(part)") { try Sluice.parseAsRoot(["grants", "revoke", "--all"] + part) }
+    }
   }
 
   @Test(

@@ -172,6 +172,46 @@ struct DoctorPartsTests {
     #expect(found("bridge") && !found("bond"))
   }
 
+  @Test("of rules in a table that is not the user's nothing is said, known or not", .enabled(if: geteuid() == 0))
+  func setsMode() throws {
+    try inFolder { folder in
+      func said(_ mode: String) throws -> [FindingKind] {
+        let read = try settings(folder, "firewall: { mode: \(mode) }")
+        return try Unprivileged.perform { HostDiagnosis.sets(read).compactMap(\.kind) }
+      }
+      let found = try ["sets, table: inet filter-mcp", "managed", "\"off\""].map(said)
+      #expect(found == [[.forwardUnread], [], []])
+    }
+  }
+
+  @Test("AF_VSOCK leads where the machine's own CID says, and is asked for it only where it is loaded")
+  func vsock() {
+    let header = "protocol  size sockets  memory press maxhdr  slab module\n"
+    func reach(_ protocols: String, _ cid: UInt32, loopback: Bool = false) -> (VsockReach?, isAsked: Bool) {
+      var isAsked = false
+      let found = VsockReach(
+        protocols: header + protocols,
+        localCID: {
+          isAsked = true
+          return cid
+        }, hasLoopback: loopback)
+      return (found, isAsked)
+    }
+    let loaded =
+      "UNIX      1024      9      -1   NI       0   yes  kernel\nAF_VSOCK  1392      0      -1   NI       0   no   vsock\n"
+    for (cid, expected) in [(0, .hypervisor(0)), (1, .loopback), (2, .machines), (3, .hypervisor(3)), (.max, nil)]
+      as [(UInt32, VsockReach?)]
+    {
+      #expect(reach(loaded, cid) == (expected, true), "\(cid)")
+    }
+    #expect(reach(loaded, .max, loopback: true) == (.loopback, true))
+    #expect(reach(loaded, 3, loopback: true) == (.hypervisor(3), true))
+    for other in ["", "UNIX      1024      9      -1   NI       0   yes  AF_VSOCK \n", "AF_VSOCKS 1 0 -1 NI 0 no x\n"] {
+      #expect(reach(other, 3) == (nil, false), "\(other)")
+      #expect(reach(other, 3, loopback: true) == (.loopback, false), "\(other)")
+    }
+  }
+
   // MARK: - Rules of others
 
   /// Whether a rule with this match drops a packet to port 443; nil where that cannot be told.
@@ -299,5 +339,27 @@ struct DoctorPartsTests {
     #expect(
       FirewallDifference.lines(part, ["chain a": ["type filter", "accept"], "set b": []])
         == ["@ chain a", "- drop", "+ accept"])
+  }
+
+  @Test("tables of which nft cannot list one are not compared; one that is not there has nothing of what is wanted")
+  func unlistedTables() throws {
+    let table = "table inet sluice {\n\tchain a {\n\t\tdrop\n\t}\n}\n"
+    let (listed, refused) = ((Int32(0), table, ""), (Int32(256), "", "Error: Operation not permitted"))
+    func lines(_ wanted: FirewallDifference.Listing, _ present: FirewallDifference.Listing) throws -> [String] {
+      try FirewallDifference(of: "sluice", wanted: wanted, present: present, hooks: [:]).lines
+    }
+    func reason(_ wanted: FirewallDifference.Listing, _ present: FirewallDifference.Listing) -> String? {
+      do {
+        _ = try lines(wanted, present)
+        return nil
+      } catch {
+        return (error as? StartError)?.reason
+      }
+    }
+    #expect(try lines(listed, listed) == [])
+    let absent = (Int32(256), "", "Error: No such file or directory\nlist table inet sluice")
+    #expect(try lines(listed, absent) == ["- there is no table inet sluice", "@ chain a", "+ drop"])
+    #expect(reason(refused, listed) == "nft cannot lay out the wanted table: Error: Operation not permitted")
+    #expect(reason(listed, refused) == "nft cannot list the table: Error: Operation not permitted")
   }
 }

@@ -1,10 +1,13 @@
 import AuditStore
 import Control
 import ControlAPI
+import FirewallModel
 import Foundation
 import Glibc
 import LinuxIO
+import NFTables
 import Settings
+import TestSupport
 import Testing
 
 @testable import sluice
@@ -158,6 +161,9 @@ struct HostPlayTests {
     #expect(same.status == 0 && same.text.isEmpty, "\(same)")
     let blind = try PlayedCommand.run(withoutCapabilities: ["firewall", "diff", "--config", place.configuration])
     #expect(blind.status == 1 && blind.errors.contains("nft cannot lay out the wanted table"), "\(blind)")
+    let other = try PlayedCommand.run(withoutUser: ["firewall", "diff", "--config", place.configuration])
+    #expect(
+      other.status == 1 && other.errors == "sluice: firewall diff needs root: it reads the kernel's table", "\(other)")
   }
 
   @Test("a network that is released while the running server refuses to reload opens when it does")
@@ -183,6 +189,21 @@ struct HostPlayTests {
     #expect(try RememberedRules.read(kept)?.table == nil && RememberedRules.read(kept) != nil)
   }
 
+  @Test("where a running sluice holds the table its rules are in force, and there is nothing to install")
+  func held() throws {
+    let place = try Place()
+    try Kernel.inNamespace {
+      let install = ["firewall", "install", "--config", place.configuration]
+      let first = try PlayedCommand.run(install)
+      #expect(first.status == 0, "\(first)")
+      let lock = try TableLock(family: .inet, table: "sluice")
+      let second = try PlayedCommand.run(install + ["--state", place.folder + "/remembered"])
+      #expect(second.status == 0, "\(second)")
+      #expect(second.errors == "sluice: a running sluice holds table inet sluice: its rules are in force", "\(second)")
+      _ = consume lock
+    }
+  }
+
   @Test("a folder of policies that was emptied opens nothing: the rules are those that were last in force (P7)")
   func emptied() throws {
     let place = try Place()
@@ -199,6 +220,32 @@ struct HostPlayTests {
     let settings = try #require(SettingsLoader.load(path: place.configuration).settings)
     #expect(throws: (any Error).self) { try EarlyRules.remember(settings, in: kept) }
     #expect(try RememberedRules.read(kept)?.text.contains("10.77.1.0/24") == true)
+  }
+
+  // MARK: - Explaining
+
+  @Test("of names at the same address those are told whose caps hold for the name as well, and none without a cap")
+  func sharedCaps() throws {
+    func explained(_ caps: String) throws -> PlayedCommand.Output {
+      let grants = ["api.example.com", "other.example.com"].map {
+        #"{"server":"agent","address":"192.0.2.9","protocol":"tcp","port":443,"name":"\#($0)","#
+          + #""opened":"2026-11-29T12:00:00.000Z","remaining_ms":50000,"verify":"address"}"#
+      }
+      let control = try ScriptedControl([
+        "GET /v1/status": (200, CommandPlayTests.status), "GET /v1/cache": (200, #"{"entries":[]}"#),
+        "GET /v1/grants": (200, #"{"grants":[\#(grants.joined(separator: ","))],"prefixes":[]}"#),
+        "GET /v1/permits": (200, #"{"permits":[]}"#),
+        "GET /v1/explanation": (200, #"{"decision":"allow","code":"listed"\#(caps)}"#),
+      ])
+      let place = try Place(control: control.socket)
+      return try PlayedCommand.run(
+        "explain", "--live", "--json", "--config", place.configuration, "agent", "api.example.com")
+    }
+    let none = try explained("")
+    #expect(none.status == 0 && none.text.contains(#""shared_caps":[]"#), "\(none)")
+    let capped = try explained(#","max_bytes":1024"#)
+    #expect(capped.status == 0 && capped.text.contains(#""name":"other.example.com""#), "\(capped)")
+    #expect(capped.text.contains(#""shared_caps":[{"#), "\(capped)")
   }
 
   // MARK: - The log

@@ -12,27 +12,33 @@ enum VsockReach: Equatable {
 
   /// Nil where the kernel has no way to carry it now. Loads no module.
   static var ofThisHost: VsockReach? {
-    if let cid = localCID {
-      switch cid {
-      case 1: return .loopback
-      case 2: return .machines
-      default: return .hypervisor(cid)
-      }
-    }
-    return FileManager.default.fileExists(atPath: "/sys/module/vsock_loopback") ? .loopback : nil
+    VsockReach(
+      protocols: HostFile.text("/proc/net/protocols") ?? "", localCID: askedCID,
+      hasLoopback: FileManager.default.fileExists(atPath: "/sys/module/vsock_loopback"))
   }
 
-  /// IOCTL_VM_SOCKETS_GET_LOCAL_CID; nil without a transport.
-  private static var localCID: UInt32? {
-    // Opening the device node would load the module.
-    guard let loaded = HostFile.text("/proc/net/protocols"),
-      loaded.split(separator: "\n").contains(where: { $0.hasPrefix("AF_VSOCK ") })
-    else { return nil }
+  /// - Parameters:
+  ///   - protocols: what the kernel has, a line for each.
+  ///   - localCID: asks for the machine's CID, which would load the module; `UInt32.max` without a transport.
+  ///   - hasLoopback: whether the loopback transport is loaded, which has no CID where another one has.
+  init?(protocols: String, localCID: () -> UInt32, hasLoopback: Bool) {
+    let isLoaded = protocols.split(separator: "\n").contains { $0.hasPrefix("AF_VSOCK ") }
+    switch isLoaded ? localCID() : .max {
+    case 1: self = .loopback
+    case 2: self = .machines
+    case .max where hasLoopback: self = .loopback
+    case .max: return nil
+    case let cid: self = .hypervisor(cid)
+    }
+  }
+
+  /// IOCTL_VM_SOCKETS_GET_LOCAL_CID; `UInt32.max` where nothing tells it.
+  private static func askedCID() -> UInt32 {
     let descriptor = unsafe open("/dev/vsock", O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return nil }
+    guard descriptor >= 0 else { return .max }
     defer { close(descriptor) }
     var cid = UInt32.max
-    guard unsafe ioctl(descriptor, 0x7B9, &cid) == 0, cid != .max else { return nil }
+    _ = unsafe ioctl(descriptor, 0x7B9, &cid)
     return cid
   }
 

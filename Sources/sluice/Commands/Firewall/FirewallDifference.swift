@@ -15,21 +15,33 @@ struct FirewallDifference {
   /// Whether the kernel has no such table at all.
   let isAbsent: Bool
 
+  /// What nft says when it is asked for a table.
+  typealias Listing = (status: Int32, output: String, errors: String)
+
   /// - Throws: `StartError` when nft cannot be run or refuses.
   init(_ plan: FirewallPlan, state: String) throws {
-    let table = "inet \(plan.table)"
     let surroundings = try Ruleset.Surroundings(plan, state: state)
     // Two programs, because nft lists what it has not yet sent in a form of its own.
     let wanted = try HostProgram.run(
       ["/usr/bin/unshare", "--net", "/bin/sh", "-c", "nft -f - && exec nft -s list table inet \"$0\"", plan.table],
       input: try Ruleset.render(plan, surroundings, hooksDevices: false))
-    guard wanted.status == 0 else { throw StartError("nft cannot lay out the wanted table: \(wanted.errors)") }
-    let present = try HostProgram.run(["/usr/sbin/nft", "-s", "list", "table", "inet", plan.table], input: "")
-    isAbsent = present.status != 0 && present.errors.contains("No such file or directory")
-    guard present.status == 0 || isAbsent else { throw StartError("nft cannot list the table: \(present.errors)") }
-    if isAbsent { lines.append("- there is no table \(table)") }
     // Of the chains that hook devices the other namespace has none.
     let hooks = Ruleset.listedDeviceChains(plan, surroundings).map { ("chain \($0)", $1) }
+    try self.init(
+      of: plan.table, wanted: wanted,
+      present: HostProgram.run(["/usr/sbin/nft", "-s", "list", "table", "inet", plan.table], input: ""),
+      hooks: Dictionary(hooks, uniquingKeysWith: { $1 }))
+  }
+
+  /// - Parameters:
+  ///   - wanted: the table as it is to be, without chains that hook devices.
+  ///   - hooks: those chains, by their heading.
+  /// - Throws: `StartError` when nft could not say one of the two.
+  init(of table: String, wanted: Listing, present: Listing, hooks: [String: [String]]) throws(StartError) {
+    guard wanted.status == 0 else { throw StartError("nft cannot lay out the wanted table: \(wanted.errors)") }
+    isAbsent = present.status != 0 && present.errors.contains("No such file or directory")
+    guard present.status == 0 || isAbsent else { throw StartError("nft cannot list the table: \(present.errors)") }
+    if isAbsent { lines.append("- there is no table inet \(table)") }
     lines += Self.lines(
       Self.parts(of: present.output), Self.parts(of: wanted.output).merging(hooks, uniquingKeysWith: { $1 }))
   }

@@ -145,8 +145,19 @@ class Witness:
             return packet.kind == ARP
         if packet.protocol == IGMP or packet.protocol == ICMP6 and packet.payload[0] in (130, 131, 132, 133, 134, 135, 136, 143):
             return packet.protocol == IGMP or packet.hops in (1, 255)
-        return place == "internet" and packet.protocol in (UDP, TCP) and packet.ports[1] == 53 and \
-            packet.destination in ("192.0.2.54", "2001:db8:2::54")
+        if place != "internet" or packet.destination not in ("192.0.2.54", "2001:db8:2::54"):
+            return False
+        return packet.protocol in (UDP, TCP) and packet.ports[1] == 53 or self._is_late(packet)
+
+    @staticmethod
+    def _is_late(packet):
+        """The host's word that nothing waits for an answer any more, which came when serve was gone: it holds the upstream's own."""
+        inner = packet.payload[8:]
+        if packet.protocol == ICMP:
+            return packet.payload[:2] == b"\3\3" and inner[9] == UDP and inner[12:16] == octets(packet.destination) and \
+                inner[20:22] == b"\0\x35"
+        return packet.protocol == ICMP6 and packet.payload[:2] == b"\1\4" and inner[6] == UDP and \
+            inner[8:24] == octets(packet.destination) and inner[40:42] == b"\0\x35"
 
     def _is_refusal(self, packet):
         """What an accomplice gets whose own packet is refused: it holds nothing of the container's."""

@@ -139,7 +139,16 @@ void sluice_batch_queue(struct sluice_batch *batch, int index, int length) {
   write_control(header, batch->out_control[slot], &batch->peer[index]);
 }
 
-int sluice_batch_send(struct sluice_batch *batch, int fd) {
+int sluice_batch_add(struct sluice_batch *batch, const struct sluice_peer *peer, const uint8_t *octets, int length) {
+  int index = batch->queued;
+  if (index >= SLUICE_BATCH || length < 0 || length > SLUICE_REPLY_SIZE) return 0;
+  batch->peer[index] = *peer;
+  if (length > 0) memcpy(batch->reply[index], octets, (size_t)length);
+  sluice_batch_queue(batch, index, length);
+  return batch->queued;
+}
+
+int sluice_batch_send(struct sluice_batch *batch, int fd, int waits) {
   int sent = 0, at = 0;
   while (at < batch->queued) {
     int n = sendmmsg(fd, batch->out + at, (unsigned)(batch->queued - at), MSG_DONTWAIT);
@@ -147,8 +156,8 @@ int sluice_batch_send(struct sluice_batch *batch, int fd) {
       at += n;
       sent += n;
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      struct pollfd waits = {.fd = fd, .events = POLLOUT};
-      if (poll(&waits, 1, 10) <= 0) break;  // the socket's buffer stays full: the rest is lost, as on any network
+      struct pollfd room = {.fd = fd, .events = POLLOUT};
+      if (!waits || poll(&room, 1, 10) <= 0) break;  // the socket's buffer stays full: the rest is lost, as on any network
     } else if (errno != EINTR) {
       at += 1;  // this client can't be reached
     }
@@ -365,13 +374,7 @@ int sluice_udp_connect(int fd, struct sluice_endpoint endpoint) {
 
 int sluice_udp_disconnect(int fd) {
   struct sockaddr none = {.sa_family = AF_UNSPEC};
-  if (connect(fd, &none, sizeof none) < 0) return errno;
-  // What came and was not read, and errors, are the old port's.
-  for (int i = 0; i < SLUICE_BATCH; i++) {
-    char octet;
-    if (recv(fd, &octet, sizeof octet, 0) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return 0;
-  }
-  return EBUSY;
+  return connect(fd, &none, sizeof none) < 0 ? errno : 0;
 }
 
 int sluice_connect(struct sluice_endpoint endpoint) {

@@ -24,7 +24,7 @@ package struct Name: Hashable, Sendable {
 
   /// Takes octets that `NameWire.read` or a `Name` produced.
   package init(canonical wire: Span<UInt8>) {
-    self.wire = [UInt8](capacity: wire.count) { $0.append(contentsOf: wire) }
+    self.wire = [UInt8](wire)
   }
 
   /// Takes octets that `NameWire.read` or a `Name` produced, without a copy.

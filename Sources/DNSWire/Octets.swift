@@ -83,3 +83,21 @@ extension OutputSpan<UInt8> {
     return true
   }
 }
+
+extension [UInt8] {
+  /// A copy.
+  @inlinable package init(_ octets: Span<UInt8>) {
+    self = unsafe octets.withUnsafeBufferPointer { unsafe [UInt8]($0) }
+  }
+
+  /// What `body` appends, `most` octets at the most, and no room beyond. The octets are made on the stack: the standard
+  /// library's `init(capacity:)` looks the array's type up at run time, which costs as much as all the rest.
+  @inlinable package init(upTo most: Int, _ body: (inout OutputSpan<UInt8>) -> Void) {
+    self = unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: most) { buffer in
+      var out = unsafe OutputSpan(buffer: buffer, initializedCount: 0)
+      body(&out)
+      let count = unsafe out.finalize(for: buffer)
+      return unsafe [UInt8](UnsafeBufferPointer(rebasing: buffer[..<count]))
+    }
+  }
+}

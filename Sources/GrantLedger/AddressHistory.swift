@@ -38,11 +38,17 @@ struct AddressHistory {
   ///
   /// - Parameter bound: addresses that are kept at least.
   mutating func opened(_ span: Span, at address: IPAddress, now: UInt64, bound: Int) {
-    if spans[address] == nil {
+    guard let place = spans.index(forKey: address) else {
       order.append(address)
       makeRoom(now, bound - 1)
+      count += 1
+      spans[address] = [span]
+      return
     }
-    var known = spans.removeValue(forKey: address) ?? []
+    // In place, and not held twice meanwhile.
+    var known: [Span] = []
+    swap(&known, &spans.values[place])
+    defer { swap(&known, &spans.values[place]) }
     if let index = known.firstIndex(where: {
       $0.key == span.key && $0.transport == span.transport && $0.port == span.port && $0.until >= now
     }) {
@@ -59,7 +65,6 @@ struct AddressHistory {
       known.append(span)
       count += 1
     }
-    spans[address] = known
   }
 
   /// What is open of an element stays so for longer, for those who have it.

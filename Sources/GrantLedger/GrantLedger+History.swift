@@ -64,11 +64,13 @@ extension GrantLedger {
   mutating func note(_ key: Key, _ elements: [GrantElement], index: Int, from: UInt64?, now: UInt64) {
     let wanted: Set<GrantElement>? = elements.count > 8 ? Set(elements) : nil
     let bound = bound(index)
-    servers[index].forEachHold(of: key) { element, until, caps in
-      guard until > now, wanted?.contains(element) ?? elements.contains(element) else { return }
+    // By the array itself all that is open for the server would be copied.
+    for held in servers.span[index].held(by: key)
+    where held.until > now && wanted?.contains(held.element) ?? elements.contains(held.element) {
       let span = AddressHistory.Span(
-        key: key, transport: element.transport, port: element.port, caps: caps, from: from ?? now, until: until)
-      histories[index].opened(span, at: element.address, now: now, bound: bound)
+        key: key, transport: held.element.transport, port: held.element.port, caps: held.caps, from: from ?? now,
+        until: held.until)
+      histories[index].opened(span, at: held.element.address, now: now, bound: bound)
     }
   }
 

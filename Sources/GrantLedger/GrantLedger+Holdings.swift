@@ -90,7 +90,8 @@ extension GrantLedger {
   /// What a question wants of the elements of those that it holds.
   package func wanted(_ elements: [GrantElement], by key: Key) -> [(element: GrantElement, wish: Wish)] {
     guard let index = index(of: key.server) else { return [] }
-    return servers[index].wanted(elements, by: key)
+    // By the array itself all that is open for the server would be copied.
+    return servers.span[index].wanted(elements, by: key)
   }
 
   /// The questions that hold an element now, and what each wants of it: of more than are worth looking through, the latest.

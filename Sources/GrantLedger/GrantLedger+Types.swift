@@ -3,16 +3,27 @@ package import IPNetwork
 
 extension GrantLedger {
   /// The question whose answer promised addresses to a server.
+  ///
+  /// It is looked up in several tables on its way, so it is hashed once, with the seed of the process.
   package struct Key: Hashable, Sendable {
-    package var server: UInt16
-    package var name: Name
-    package var type: RRType
+    package let server: UInt16
+    package let type: RRType
+    package let name: Name
+    private let hash: UInt64
 
     package init(server: UInt16, name: Name, type: RRType) {
       self.server = server
       self.name = name
       self.type = type
+      hash = NameHash.of(NameHash.ofProcess(name.wire.span), type) ^ UInt64(server)
     }
+
+    package static func == (left: Key, right: Key) -> Bool {
+      left.hash == right.hash && left.server == right.server && left.type == right.type && left.name == right.name
+    }
+
+    /// By what was made of it at the start.
+    package func hash(into hasher: inout Hasher) { hasher.combine(hash) }
   }
 
   /// An answer whose addresses are to be opened.

@@ -34,14 +34,17 @@ extension ServerGrants {
   }
 
   /// What a question holds: until when each is committed for it, and its caps.
-  func forEachHold(of key: GrantLedger.Key, _ body: (GrantElement, UInt64, UInt16) -> Void) {
-    guard let question = questionSlots[key] else { return }
+  func held(by key: GrantLedger.Key) -> [(element: GrantElement, until: UInt64, caps: UInt16)] {
+    guard let question = questionSlots[key] else { return [] }
+    var held: [(element: GrantElement, until: UInt64, caps: UInt16)] = []
+    held.reserveCapacity(questions[question].holdCount)
     var hold = questions[question].firstHold
     while hold != .none {
       let opening = openings[holds[hold].opening]
-      body(opening.element, min(holds[hold].until, opening.committedUntil), holds[hold].caps)
+      held.append((opening.element, min(holds[hold].until, opening.committedUntil), holds[hold].caps))
       hold = holds[hold].nextOfQuestion
     }
+    return held
   }
 
   /// Who holds an element, the latest last.

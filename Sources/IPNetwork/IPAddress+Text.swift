@@ -1,6 +1,6 @@
 extension IPAddress: CustomStringConvertible {
   /// As `appendText` writes it.
-  package var description: String {
+  @usableFromInline package var description: String {
     var text: [UInt8] = []
     appendText(to: &text)
     return String(decoding: text, as: UTF8.self)

@@ -1,16 +1,20 @@
 /// An IPv4 or IPv6 address as a number, so that comparing and masking cost a few instructions.
+///
+/// Open to the optimizer of other modules, which hash and compare addresses by their general form otherwise.
+@frozen @usableFromInline
 package struct IPAddress: Hashable, Sendable {
   /// The version of the Internet Protocol.
+  @frozen @usableFromInline
   package enum Family: UInt8, Sendable {
     case v4 = 4
     case v6 = 6
   }
 
-  package let family: Family
+  @usableFromInline package let family: Family
   /// The upper 64 bits of an IPv6 address; 0 for IPv4.
-  package let high: UInt64
+  @usableFromInline package let high: UInt64
   /// The lower 64 bits of an IPv6 address, or the 32-bit value of an IPv4 address.
-  package let low: UInt64
+  @usableFromInline package let low: UInt64
 
   package init(v4 value: UInt32) {
     family = .v4
@@ -41,9 +45,13 @@ package struct IPAddress: Hashable, Sendable {
   }
 
   /// The family is told by what is hashed: an IPv4 address is one word, an IPv6 address two.
-  package func hash(into hasher: inout Hasher) {
+  @inlinable package func hash(into hasher: inout Hasher) {
     if family == .v6 { hasher.combine(high) }
     hasher.combine(low)
+  }
+
+  @inlinable package static func == (left: IPAddress, right: IPAddress) -> Bool {
+    left.low == right.low && left.high == right.high && left.family == right.family
   }
 
   /// 4 or 16.
@@ -53,13 +61,18 @@ package struct IPAddress: Hashable, Sendable {
   package var octets: [UInt8] {
     var octets: [UInt8] = []
     octets.reserveCapacity(octetCount)
+    append(to: &octets)
+    return octets
+  }
+
+  /// Appends the octets in network order.
+  package func append(to octets: inout [UInt8]) {
     for shift in stride(from: UInt64(56), through: 0, by: -8) where family == .v6 {
       octets.append(UInt8(truncatingIfNeeded: high >> shift))
     }
     for shift in stride(from: UInt64(family == .v4 ? 24 : 56), through: 0, by: -8) {
       octets.append(UInt8(truncatingIfNeeded: low >> shift))
     }
-    return octets
   }
 
   /// Appends the octets in network order, if there is room for all of them.
@@ -84,7 +97,7 @@ package struct IPAddress: Hashable, Sendable {
 
 extension IPAddress: Comparable {
   /// IPv4 before IPv6, then by value.
-  package static func < (left: Self, right: Self) -> Bool {
+  @usableFromInline package static func < (left: Self, right: Self) -> Bool {
     (left.family.rawValue, left.high, left.low) < (right.family.rawValue, right.high, right.low)
   }
 }

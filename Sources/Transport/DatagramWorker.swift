@@ -11,7 +11,7 @@ import Synchronization
 /// its own, but for the caches of the servers and the memory of its audit ring.
 package final class DatagramWorker: Sendable {
   /// The listen sockets of one worker, shared with the answers that come later.
-  final class SocketSet: Sendable {
+  final class SocketSet: HeldReplies, Sendable {
     let descriptors: [Int32]
     /// By descriptor.
     let areV6: [Bool]
@@ -19,6 +19,7 @@ package final class DatagramWorker: Sendable {
     let passed: Int
     /// Asked for where some are passed.
     let wake: WakeCall?
+    private let held = Mutex(DatagramOutbox())
 
     init(_ descriptors: [Int32], areV6: [Bool], passed: Int = 0, wake: WakeCall? = nil) {
       self.descriptors = descriptors
@@ -33,7 +34,15 @@ package final class DatagramWorker: Sendable {
       wake?.call()
     }
 
+    /// Keeps a reply until `send`.
+    func hold(_ message: [UInt8], to address: DatagramReturn, on socket: Int32) {
+      held.withLock { $0.add(message, to: address, on: socket) }
+    }
+
+    func send() { held.withLock { $0.send() } }
+
     deinit {
+      send()
       for descriptor in descriptors {
         close(descriptor)
       }
@@ -271,6 +280,11 @@ struct DatagramReplyPath: ReplyPath {
 
   func send(_ message: [UInt8]) {
     address.send(message, on: socket)
+  }
+
+  func hold(_ message: [UInt8]) -> (any HeldReplies)? {
+    sockets.hold(message, to: address, on: socket)
+    return sockets
   }
 }
 

@@ -222,7 +222,7 @@ struct Exchange: ~Copyable {
       // It does not resolve for us ("lame"), whatever code says so.
       return judgeRefusal(.REFUSED, attempt.candidate, now: now, id: id)
     case .NOERROR, .NXDOMAIN:
-      let copy = [UInt8](capacity: message.count) { $0.append(contentsOf: message) }
+      let copy = [UInt8](message)
       let server = candidates[attempt.candidate].server
       if candidates[attempt.candidate].isPlain { refusedEDNS.append(server) }
       forget { _ in true }

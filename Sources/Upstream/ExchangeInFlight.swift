@@ -4,16 +4,34 @@ import Sharing
 
 extension UpstreamPool {
   struct Question: Hashable {
-    var name: Name
-    var type: RRType
+    let name: Name
+    let type: RRType
     /// Of the way on which it is asked.
-    var way = 0
+    let way: Int
     /// Whether it is asked with its signatures.
-    var isSigned = false
+    let isSigned: Bool
     /// The upstream that is probed by it; nil for a client's question.
-    var probed: Int?
+    let probed: Int?
     /// Whether to find out if it answers letters of chance.
-    var isSpelled = false
+    let isSpelled: Bool
+    /// Of name and type: what else is rarely differs.
+    private let hash: UInt64
+
+    /// A client's question.
+    init(name: Name, type: RRType, way: Int, isSigned: Bool) {
+      (self.name, self.type, self.way, self.isSigned) = (name, type, way, isSigned)
+      (probed, isSpelled) = (nil, false)
+      hash = NameHash.of(NameHash.ofProcess(name.wire.span), type)
+    }
+
+    /// One of our own, to an upstream alone.
+    init(probing server: Int, name: Name, type: RRType, isSpelled: Bool = false) {
+      (self.name, self.type, way, isSigned) = (name, type, 0, false)
+      (probed, self.isSpelled) = (server, isSpelled)
+      hash = NameHash.of(NameHash.ofProcess(name.wire.span), type)
+    }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(hash) }
   }
 
   final class ExchangeInFlight {

@@ -7,7 +7,7 @@ extension UpstreamPool {
   /// no client has a say in. Whatever it answers, it lives.
   func probe(_ server: Int) {
     let zone = places[server].zone
-    let question = Question(name: zone ?? .root, type: zone == nil ? .NS : .SOA, probed: server)
+    let question = Question(probing: server, name: zone ?? .root, type: zone == nil ? .NS : .SOA)
     guard flights[question] == nil else { return }
     let now = time
     let flight = ExchangeInFlight(self, question, [places[server].candidate(server, limits, now: now)], now)
@@ -22,7 +22,7 @@ extension UpstreamPool {
   private func probeLetters(of server: Int) {
     let name = places[server].zone ?? Self.letteredName
     guard places[server].server.scheme == .udp, UpstreamQuery.spelled(name.wire, by: .max) != name.wire else { return }
-    let question = Question(name: name, type: .SOA, probed: server, isSpelled: true)
+    let question = Question(probing: server, name: name, type: .SOA, isSpelled: true)
     guard flights[question] == nil else { return }
     let now = time
     var candidate = places[server].candidate(server, limits, now: now)

@@ -24,8 +24,8 @@ package final class UpstreamPool {
   private var hasProbed = false
   let limits: UpstreamLimits
   private var shares: Shares<Owner>
-  /// By their slots in `shares`.
-  private var holders: [Shares<Owner>.Slot: Question] = [:]
+  /// By the places of their slots in `shares`.
+  private var holders: [ExchangeInFlight?] = []
   /// Told when what an upstream says by HTTP turns out to be no answer, and for another reason than before.
   package var onHTTPFault: ((String, HTTPFailure) -> Void)?
   /// Told when TLS with an upstream turns out not to be used, and for another reason than before: the upstream, as in the
@@ -159,19 +159,22 @@ package final class UpstreamPool {
   private func hold(_ flight: ExchangeInFlight, for owner: Owner, _ now: UInt64) {
     let slot = shares.enter(owner, now: now)
     flight.slot = slot
-    holders[slot] = flight.question
+    let place = Shares<Owner>.place(of: slot)
+    while holders.count <= place { holders.append(nil) }
+    holders[place] = flight
   }
 
   private func release(_ flight: ExchangeInFlight) {
     guard let slot = flight.slot else { return }
     flight.slot = nil
-    holders[slot] = nil
+    holders[Shares<Owner>.place(of: slot)] = nil
     shares.leave(slot)
   }
 
   /// The one whose slot it is gets no answer. If others wait for the same, it goes on for the first of them.
   private func displace(_ slot: Shares<Owner>.Slot, _ now: UInt64) {
-    guard let question = holders[slot], let flight = flights[question], let owner = flight.completions.first?.owner
+    guard let flight = holders[Shares<Owner>.place(of: slot)], flight.slot == slot,
+      let owner = flight.completions.first?.owner
     else { return shares.leave(slot) }
     release(flight)
     let ended = flight.completions.filter { $0.owner == owner }

@@ -34,7 +34,7 @@ enum UpstreamQuery {
     let octets = Header.octetCount + name.count + 4 + 11 + cookieOctets
     let shapeOctets = asksIdle ? 2 * headOctets : headOctets
     let shape = withEDNS && isPadded ? (octets + shapeOctets + block - 1) / block * block - octets : 0
-    return [UInt8](capacity: octets + shape) { out in
+    return [UInt8](upTo: octets + shape) { out in
       Header(id: id, flags: isSigned ? 0x0110 : 0x0100, questionCount: 1, additionalCount: withEDNS ? 1 : 0).append(
         to: &out)
       out.append(contentsOf: name.span)
@@ -119,24 +119,46 @@ enum UpstreamQuery {
     guard let data = option(cookieOption, of: message),
       data.count == clientCookieCount || (16...40).contains(data.count)
     else { return nil }
-    return [UInt8](capacity: data.count) { $0.append(contentsOf: message.extracting(data)) }
+    return [UInt8](message.extracting(data))
   }
 
   /// Where the data of an option of a message's OPT stand; nil where it has none.
   private static func option(_ wanted: UInt16, of message: Span<UInt8>) -> Range<Int>? {
-    guard let header = Header(message), header.additionalCount > 0 else { return nil }
-    do throws(FormatError) {
-      var reader = try ResponseReader(message)
-      while let record = try reader.next(message) {
-        if record.type == .OPT { return option(wanted, of: message, among: record.rdata) }
+    guard let header = Header(message), header.additionalCount > 0, header.questionCount <= 1 else { return nil }
+    let before = Int(header.answerCount) + Int(header.authorityCount)
+    var at = Header.octetCount
+    if header.questionCount == 1 {
+      guard let end = nameEnd(message, at) else { return nil }
+      at = end + 4
+    }
+    // Every record takes eleven octets at least, so that the message's end bounds this. Names are passed by: what is in them is
+    // judged by who takes records.
+    for index in 0..<(before + Int(header.additionalCount)) {
+      guard let fields = nameEnd(message, at), let type = message.read16(fields),
+        let length = message.read16(fields + 8), case let start = fields + 10, start + Int(length) <= message.count
+      else { return nil }
+      if type == RRType.OPT.rawValue {
+        return index < before ? nil : option(wanted, of: message, among: start..<(start + Int(length)))
       }
-    } catch {
-      return nil
+      at = start + Int(length)
     }
     return nil
   }
 
-  /// The options were followed to their end when the record was read.
+  /// Where a name ends in a message, compressed or not; nil where it does not end in it.
+  private static func nameEnd(_ message: Span<UInt8>, _ start: Int) -> Int? {
+    var at = start
+    while at < message.count {
+      switch message[at] {
+      case 0: return at + 1
+      case 0xC0...: return at + 2
+      default: at += Int(message[at]) + 1
+      }
+    }
+    return nil
+  }
+
+  /// Options that do not fit the record end with it.
   private static func option(_ wanted: UInt16, of message: Span<UInt8>, among options: Range<Int>) -> Range<Int>? {
     var at = options.lowerBound
     while at < options.upperBound, let code = message.read16(at), let count = message.read16(at + 2) {

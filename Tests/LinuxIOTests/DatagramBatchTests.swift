@@ -42,6 +42,53 @@ struct DatagramBatchTests {
     #expect(peers.first?.interface == LoopbackSocket.interface)
   }
 
+  @Test(
+    "replies that are held leave together when they are sent, each to its own client from the address that it asked")
+  func held() throws {
+    let server = try Sockets.listenUDP(.v4(0))
+    let port = LoopbackSocket.port(of: server.raw)
+    let clients = try [0x7F00_0001, 0x7F00_0002].map { try Sockets.connectUDP(.v4($0, port: port)).release() }
+    defer { for client in clients { close(client) } }
+    var batch = DatagramBatch()
+    var outbox = DatagramOutbox()
+    for (number, client) in clients.enumerated() {
+      #expect(LoopbackSocket.send([UInt8(number)], on: client))
+      let address = try Self.nextReturn(&batch, server.raw)
+      outbox.add([UInt8(number), 7], to: address, on: server.raw)
+    }
+    #expect(!clients.contains { LoopbackSocket.isReadable($0, within: 0) })
+    outbox.send()
+    for (number, client) in clients.enumerated() { #expect(LoopbackSocket.receive(client) == [UInt8(number), 7]) }
+  }
+
+  @Test("so many held replies leave at once, and none is lost or sent twice")
+  func manyHeld() throws {
+    let server = try Sockets.listenUDP(.v4(0))
+    let client = try Sockets.connectUDP(.v4(Self.loopback, port: LoopbackSocket.port(of: server.raw)))
+    var batch = DatagramBatch()
+    var outbox = DatagramOutbox()
+    #expect(LoopbackSocket.send([0], on: client.raw))
+    let address = try Self.nextReturn(&batch, server.raw)
+    for number in 0..<UInt8(DatagramOutbox.most + 3) { outbox.add([number], to: address, on: server.raw) }
+    for number in 0..<UInt8(DatagramOutbox.most) { #expect(LoopbackSocket.receive(client.raw) == [number]) }
+    #expect(!LoopbackSocket.isReadable(client.raw, within: 0))
+    outbox.send()
+    outbox.send()
+    for number in 0..<3 as Range<UInt8> {
+      #expect(LoopbackSocket.receive(client.raw) == [UInt8(DatagramOutbox.most) + number])
+    }
+    #expect(!LoopbackSocket.isReadable(client.raw, within: 0))
+  }
+
+  /// Receives one datagram; the way back to its sender.
+  private static func nextReturn(_ batch: inout DatagramBatch, _ socket: Int32) throws -> DatagramReturn {
+    try #require(LoopbackSocket.isReadable(socket))
+    let count = try batch.receive(socket, block: true)
+    try #require(count == 1)
+    let address = batch.returnAddress(0)
+    return try #require(address)
+  }
+
   @Test("so it does over IPv6, where the host has several addresses", .enabled(if: geteuid() == 0))
   func sourceV6() async throws {
     let replies = try await Self.inNamespace { try Self.askBothAddresses() }

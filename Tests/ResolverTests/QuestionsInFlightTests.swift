@@ -63,13 +63,14 @@ struct QuestionsInFlightTests {
     var tickets: [UInt64] = []
     while let ticket = try open("n\(tickets.count).example") { tickets.append(ticket) }
     #expect(tickets.count == QuestionsInFlight.capacity && questions.count == tickets.count)
-    #expect(
-      questions.displaced(by: key("n0.example", server: 0), now: 0) == nil, "what is in flight needs no other slot")
-    #expect(questions.displaced(by: key("x.example", server: 1), now: 0) == tickets[0])
+    let here = key("n0.example", server: 0)
+    #expect(questions.displaced(by: 0, now: 0) { here } == nil, "what is in flight needs no other slot")
+    let other = key("x.example", server: 1)
+    #expect(questions.displaced(by: 1, now: 0) { other } == tickets[0])
     #expect(questions.close(tickets[0]) != nil && questions.close(tickets[0]) == nil && questions[tickets[0]] == nil)
-    #expect(questions.displaced(by: key("x.example", server: 1), now: 0) == nil, "there is room")
-    let other = try open("x.example", server: 1)
-    #expect(other != nil && questions.count == QuestionsInFlight.capacity)
+    #expect(questions.displaced(by: 1, now: 0) { other } == nil, "there is room")
+    let opened = try open("x.example", server: 1)
+    #expect(opened != nil && questions.count == QuestionsInFlight.capacity)
   }
 }
 

@@ -88,6 +88,7 @@ struct SharesTests {
     let capacity = Int.random(in: 8...200, using: &random)
     var shares = Shares<Int>(capacity: capacity, leastAge: 20)
     var held: [UInt64: (owner: Int, weight: Int)] = [:]
+    var given: [UInt64] = []
     for now in 0..<3_000 as Range<UInt64> {
       let owner = Int.random(in: 0..<12, using: &random) % Int.random(in: 1...12, using: &random)
       let weight = Int.random(in: 1...max(1, capacity / 32), using: &random)
@@ -110,11 +111,22 @@ struct SharesTests {
           answer = shares.admission(of: owner, weight: weight, now: now)
         }
         #expect(!isDue || answer == .free)
-        if answer == .free { held[shares.enter(owner, weight: weight, now: now)] = (owner, weight) }
+        if answer == .free {
+          given.append(shares.enter(owner, weight: weight, now: now))
+          held[given.last ?? 0] = (owner, weight)
+        }
+      }
+      // What has left leaves once, whoever has its place now.
+      if let gone = given.randomElement(using: &random), held[gone] == nil {
+        shares.leave(gone)
+        shares.use(gone, now: now)
       }
       #expect(held.values.reduce(0) { $0 + $1.weight } <= capacity)
       #expect(shares.count == held.count && shares.activeOwners == Set(held.values.map(\.owner)).count)
+      #expect(Set(held.keys.map { Shares<Int>.place(of: $0) }).count == held.count)
+      #expect(held.keys.allSatisfy { Shares<Int>.place(of: $0) < capacity })
     }
+    #expect(Set(given).count == given.count)
   }
 }
 

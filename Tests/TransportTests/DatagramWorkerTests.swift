@@ -50,6 +50,38 @@ struct DatagramWorkerTests {
     }
   }
 
+  @Test("an answer that comes later may wait for others, and leaves when what holds it is sent, once")
+  func held() throws {
+    let (client, other) = (try Self.socket(), try Self.socket())
+    defer { close(other) }
+    defer { close(client) }
+    let server = try Self.socket()
+    let sockets = DatagramWorker.SocketSet([server], areV6: [false])
+    var batch = DatagramBatch()
+    var paths: [DatagramReplyPath] = []
+    for asking in [client, other] {
+      try Self.ask(asking, Self.port(server))
+      let count = try batch.receive(server, block: true)
+      try #require(count == 1)
+      let address = batch.returnAddress(0)
+      paths.append(DatagramReplyPath(address: try #require(address), sockets: sockets, socket: server))
+    }
+    let replies = paths.map { $0.hold([UInt8](repeating: 5, count: 12)) }
+    #expect(replies.allSatisfy { $0 === sockets })
+    #expect(!Self.isReadable(client) && !Self.isReadable(other))
+    sockets.send()
+    sockets.send()
+    for asking in [client, other] {
+      #expect(try Self.receive(asking) == 5)
+      #expect(!Self.isReadable(asking))
+    }
+  }
+
+  private static func isReadable(_ socket: Int32) -> Bool {
+    var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+    return unsafe poll(&entry, 1, 0) == 1
+  }
+
   private struct Obstacle: Error {
     var text: String
   }
@@ -71,6 +103,10 @@ struct DatagramWorkerTests {
   private static func freePort() throws -> UInt16 {
     let socket = try socket()
     defer { close(socket) }
+    return port(socket)
+  }
+
+  private static func port(_ socket: Int32) -> UInt16 {
     var (name, length) = (name(0), socklen_t(MemoryLayout<sockaddr_in>.size))
     _ = unsafe withUnsafeMutableBytes(of: &name) { octets in
       unsafe getsockname(socket, octets.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length)

@@ -88,6 +88,23 @@ struct UpstreamQueryTests {
     }
   }
 
+  @Test("a cookie is found behind whatever records, and an OPT among answers has none")
+  func cookieBehindRecords() {
+    let cookie = [UInt8](0..<24)
+    let options = Messages.be16(10) + Messages.be16(24) + cookie
+    let opt = [0] + Messages.be16(41) + Messages.be16(1232) + [0, 0, 0, 0] + Messages.be16(options.count) + options
+    let records = (0..<3).map { Messages.record("n\($0).example.com", .A, [192, 0, 2, $0]) }
+    // Its owner is a pointer to the question.
+    let compressed = [0xC0, 12] + Messages.be16(16) + [0, 1, 0, 0, 0, 9] + Messages.be16(3) + [2, 0xC0, 0]
+    let message = Messages.response(
+      "www.example.com", .A, answers: records + [compressed], authorities: records, additionals: records + [opt])
+    #expect(UpstreamQuery.cookie(message.span) == cookie)
+    let cut = Array(message.dropLast())
+    #expect(UpstreamQuery.cookie(cut.span) == nil)
+    let misplaced = Messages.response("www.example.com", .A, answers: [opt], additionals: records)
+    #expect(UpstreamQuery.cookie(misplaced.span) == nil)
+  }
+
   @Test("the OPT of an answer with records adds nothing to its code, that of one without does")
   func extendedCode() {
     let opt = [0] + Messages.be16(41) + Messages.be16(1232) + [1, 0, 0, 0] + Messages.be16(0)

@@ -16,23 +16,15 @@ extension [UInt8] {
       append(UInt8(ascii: "0") + UInt8(value))
       return
     }
-    let start = count
-    var rest = value
+    // 2^64 has twenty digits; they are made from the right.
+    var digits = InlineArray<20, UInt8>(repeating: 0)
+    var (start, rest) = (20, value)
     while rest > 0 {
-      append(UInt8(ascii: "0") + UInt8(rest % 10))
+      start -= 1
+      digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
       rest /= 10
     }
-    reverseTail(from: start)
-  }
-
-  private mutating func reverseTail(from start: Int) {
-    var left = start
-    var right = count - 1
-    while left < right {
-      swapAt(left, right)
-      left += 1
-      right -= 1
-    }
+    append(octets: digits.span.extracting(start..<20))
   }
 
   /// The lowest `digits` hexadecimal digits of a number, zeros in front.

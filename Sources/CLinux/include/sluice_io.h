@@ -55,8 +55,13 @@ uint8_t *sluice_batch_reply(struct sluice_batch *batch, int index);
 /// Queues the reply to datagram `index`, to leave from the address that was asked.
 void sluice_batch_queue(struct sluice_batch *batch, int index, int length);
 
-/// Sends every queued reply; one that the kernel refuses is skipped. Returns the number sent.
-int sluice_batch_send(struct sluice_batch *batch, int fd);
+/// Queues a copy of a reply that came later, of a batch with which nothing is received. Returns how many are queued, or 0
+/// where there is no room for it.
+int sluice_batch_add(struct sluice_batch *batch, const struct sluice_peer *peer, const uint8_t *octets, int length);
+
+/// Sends every queued reply; one that the kernel refuses is skipped. Where the socket has no room the rest is lost, with
+/// `waits` after ten milliseconds. Returns the number sent.
+int sluice_batch_send(struct sluice_batch *batch, int fd, int waits);
 
 /// Sends one reply later. Returns 0 or an errno.
 int sluice_send_reply(int fd, const struct sluice_peer *peer, const uint8_t *octets, int length);
@@ -108,8 +113,8 @@ int sluice_udp_new(int is_v6);
 /// errno.
 int sluice_udp_connect(int fd, struct sluice_endpoint endpoint);
 
-/// Gives up peer and port, and whatever came there and was not read. Returns 0 or an errno; after an error the socket is
-/// of no use.
+/// Gives up peer and port; what came there and was not read stays in the socket. Returns 0 or an errno; after an error the
+/// socket is of no use.
 int sluice_udp_disconnect(int fd);
 
 /// A TCP socket, non-blocking and close-on-exec, connecting to `endpoint`, with TCP_NODELAY and a TCP_USER_TIMEOUT of two

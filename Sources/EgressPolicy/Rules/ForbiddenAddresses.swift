@@ -28,20 +28,35 @@ package struct ForbiddenAddresses: Equatable, Sendable {
     }
   }
 
-  package let serverNetworks: Set<Network>
-  package let hostAddresses: Set<IPAddress>
-  package let onLink: Set<IPPrefix>
-  private let owners: PrefixTable
-  private let links: PrefixTable
+  /// Behind one reference: each answer is judged by a copy.
+  private final class Tables: Sendable {
+    let serverNetworks: Set<Network>
+    let hostAddresses: Set<IPAddress>
+    let onLink: Set<IPPrefix>
+    let owners: PrefixTable
+    let links: PrefixTable
+
+    init(_ serverNetworks: Set<Network>, _ hostAddresses: Set<IPAddress>, _ onLink: Set<IPPrefix>) {
+      self.serverNetworks = serverNetworks
+      self.hostAddresses = hostAddresses
+      self.onLink = onLink
+      owners = PrefixTable(serverNetworks.map { ($0.prefix, UInt32($0.server)) })
+      links = PrefixTable(onLink.map { ($0, 1) })
+    }
+  }
+
+  private let tables: Tables
+
+  package var serverNetworks: Set<Network> { tables.serverNetworks }
+  package var hostAddresses: Set<IPAddress> { tables.hostAddresses }
+  package var onLink: Set<IPPrefix> { tables.onLink }
 
   /// Prefixes of length 0 are left out: a network that takes every other client in, and a tunnel's default route, say
   /// nothing of where an address lives.
   package init(serverNetworks: [Network] = [], hostAddresses: Set<IPAddress> = [], onLink: [IPPrefix] = []) {
-    self.serverNetworks = Set(serverNetworks.filter { $0.prefix.length > 0 })
-    self.hostAddresses = Set(hostAddresses.map(\.unmapped))
-    self.onLink = Set(onLink.filter { $0.length > 0 })
-    owners = PrefixTable(self.serverNetworks.map { ($0.prefix, UInt32($0.server)) })
-    links = PrefixTable(self.onLink.map { ($0, 1) })
+    tables = Tables(
+      Set(serverNetworks.filter { $0.prefix.length > 0 }), Set(hostAddresses.map(\.unmapped)),
+      Set(onLink.filter { $0.length > 0 }))
   }
 
   package static func == (left: Self, right: Self) -> Bool {
@@ -70,11 +85,11 @@ package struct ForbiddenAddresses: Equatable, Sendable {
     if hostAddresses.contains(address) || Self.loopback.contains(where: { $0.contains(address) }) {
       return .hostAddress
     }
-    let owner = owners.lookup(address)
+    let owner = tables.owners.lookup(address)
     if let owner, owner != UInt32(server) { return .serverNetwork }
     if prefixes.contains(where: { $0.contains(address) }) { return nil }
     if owner != nil { return .serverNetwork }
-    if links.lookup(address) != nil { return .onLink }
+    if tables.links.lookup(address) != nil { return .onLink }
     return address.isPublic ? nil : .notPublic
   }
 

@@ -40,6 +40,9 @@ package final class Reactor {
   private var registrations: [Registration?] = []
   private var generation: UInt32 = 0
   private var timers = TimerHeap()
+  /// How often everything that was ready was handled: what the kernel had to tell when such a look began has been told when
+  /// it is counted.
+  package private(set) var looks: UInt64 = 0
   /// False once `stop` was called, until it runs again.
   package private(set) var isRunning = false
   /// Does a bit of work that waits, once in each iteration; whether more of it waits.
@@ -153,6 +156,8 @@ package final class Reactor {
     for index in 0..<max(0, Int(count)) where isRunning {
       dispatch(events[index])
     }
+    // Of a full batch more may wait, and after an error nothing was told.
+    if isRunning, count >= 0, count < Self.batch { looks &+= 1 }
   }
 
   /// Has `run` return when what is being done is done.

@@ -74,7 +74,7 @@ package struct DatagramBatch: ~Copyable {
 
   /// Sends every queued reply from the address that was asked.
   package mutating func send(_ socket: Int32) {
-    _ = unsafe sluice_batch_send(batch, socket)
+    _ = unsafe sluice_batch_send(batch, socket, 1)
   }
 
   /// The way back to the sender of datagram `index`, for an answer that comes later.
@@ -95,6 +95,48 @@ package struct DatagramBatch: ~Copyable {
   }
 }
 
+/// Replies that came later than their batch, and leave together: the first of them wakes a client that waits for many, and the
+/// others find it awake.
+@safe
+package struct DatagramOutbox: ~Copyable {
+  /// More leave at once, so that none waits for a long turn's end.
+  package static let most = 16
+
+  private let batch: OpaquePointer
+  private var count = 0
+  /// Of those that wait.
+  private var socket: Int32 = -1
+
+  package init() {
+    guard let batch = unsafe sluice_batch_new() else { fatalError("out of memory at start") }
+    unsafe self.batch = batch
+  }
+
+  deinit {
+    unsafe sluice_batch_free(batch)
+  }
+
+  /// Puts a reply behind the others; those of another socket leave first. The socket stays open until `send`.
+  package mutating func add(_ octets: [UInt8], to address: DatagramReturn, on socket: Int32) {
+    if socket != self.socket { send() }
+    self.socket = socket
+    let added = unsafe address.add(octets, to: batch)
+    guard added > 0 else {
+      // There is none that long.
+      return address.send(octets, on: socket)
+    }
+    count = added
+    if count >= Self.most { send() }
+  }
+
+  /// Sends what waits; what the socket has no room for is lost, as on any network.
+  package mutating func send() {
+    guard count > 0 else { return }
+    _ = unsafe sluice_batch_send(batch, socket, 0)
+    count = 0
+  }
+}
+
 /// Where the answer to one datagram goes and which address it leaves from.
 @safe
 package struct DatagramReturn: Sendable {
@@ -102,6 +144,16 @@ package struct DatagramReturn: Sendable {
 
   init(_ peer: sluice_peer) {
     self.peer = peer
+  }
+
+  /// Queues a copy of a reply; returns how many are queued, 0 where there is no room for it.
+  fileprivate func add(_ octets: [UInt8], to batch: OpaquePointer) -> Int {
+    unsafe withUnsafePointer(to: peer) { peer in
+      unsafe octets.withUnsafeBufferPointer { buffer in
+        // As many octets as the array has are copied.
+        Int(unsafe sluice_batch_add(batch, peer, buffer.baseAddress, Int32(truncatingIfNeeded: buffer.count)))
+      }
+    }
   }
 
   /// Sends a reply on the socket that received the query. A client that is gone is no error.

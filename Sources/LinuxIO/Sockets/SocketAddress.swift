@@ -114,8 +114,8 @@ package enum Sockets {
     guard error == 0 else { throw SystemError(call: "connect", errno: error) }
   }
 
-  /// Gives up the port and the peer of a connected UDP socket, with all that came there; false where the socket can only be
-  /// closed.
+  /// Gives up the port and the peer of a connected UDP socket; what came there and was not read stays in the socket. False
+  /// where the socket can only be closed.
   package static func disconnect(_ socket: Int32) -> Bool { sluice_udp_disconnect(socket) == 0 }
 
   /// A non-blocking TCP socket; writable once it is connected. What is written leaves at once (TCP_NODELAY), and a connection by

@@ -282,11 +282,5 @@ extension QueryPath {
 }
 
 extension Span<UInt8> {
-  func copied() -> [UInt8] {
-    [UInt8](capacity: count) { out in
-      for index in indices {
-        out.append(self[index])
-      }
-    }
-  }
+  func copied() -> [UInt8] { [UInt8](self) }
 }

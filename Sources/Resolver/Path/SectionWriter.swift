@@ -1,4 +1,5 @@
 import DNSWire
+import IPNetwork
 
 /// Builds the sections of a reply as they will stand after a question that begins at octet 12.
 ///
@@ -40,6 +41,13 @@ struct SectionWriter {
   mutating func append(_ type: RRType, ttl: UInt32, rdata: [UInt8]) {
     appendHead(type, ttl: ttl)
     append(data: rdata, type)
+  }
+
+  /// Adds an A or AAAA record of the current owner.
+  mutating func append(_ address: IPAddress, ttl: UInt32) {
+    appendHead(address.family == .v4 ? .A : .AAAA, ttl: ttl)
+    append16(address.octetCount)
+    address.append(to: &octets)
   }
 
   /// Adds a record of another owner.

@@ -21,7 +21,7 @@ struct AnswerNews {
 
   /// What is recorded of an answer that upstream has just given.
   mutating func event(of resolution: Resolution, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
-    guard let question = resolution.waiting.first?.question else { return nil }
+    let question = resolution.question
     let opened = resolution.plan.map { !$0.commits.isEmpty } ?? false
     guard let rule = resolution.rule else { return Self.ofEveryAnswer(to: question) }
     // A name under a pattern carries what the server chose to put into it.
@@ -43,8 +43,8 @@ struct AnswerNews {
   /// Told once of a name of which upstream has addresses of one family, and says of the other that there is no such name:
   /// where a client asks for both, one of the answers may cost it the other (musl does so).
   mutating func difference(of resolution: Resolution, _ answer: ScrubbedAnswer, now: UInt64) -> Event? {
-    let name = resolution.key.name.wire
-    guard let question = resolution.waiting.first?.question, let rule = resolution.rule,
+    let (name, question) = (resolution.key.name.wire, resolution.question)
+    guard let rule = resolution.rule,
       let type = question.type.otherFamily, answer.responseCode == .NXDOMAIN || !answer.addresses.isEmpty,
       let other = question.state.cache.head(name.span, type, now: now), other.cause == 0
     else { return nil }

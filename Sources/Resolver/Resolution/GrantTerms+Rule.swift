@@ -36,9 +36,8 @@ extension GrantTerms {
 extension ResolutionEngine {
   /// What was shown of an answer, for the next run.
   func terms(of resolution: Resolution, _ rule: EgressRule) -> GrantTerms {
-    guard rule.cname != .follow || rule.dnssec != .off, let question = resolution.waiting.first?.question else {
-      return GrantTerms()
-    }
+    guard rule.cname != .follow || rule.dnssec != .off else { return GrantTerms() }
+    let question = resolution.question
     // What is said here nobody else has to sign for, and leads where the operator wrote.
     if case .local = question.kind { return GrantTerms(.secure, .none) }
     return GrantTerms(

@@ -65,6 +65,12 @@ package final class PendingQuery: Sendable {
   }
 
   package var state: ServerState { snapshot.servers[server] }
+
+  /// Whether its server may ask for the address of a name.
+  func allows(_ name: [UInt8]) -> Bool {
+    if case .allowed = snapshot.policy.decide(server: server, name: name.span, type: .A) { true } else { false }
+  }
+
   /// The families of which an answer of type HTTPS or SVCB may hold hints: those that may be asked for as well. Where the
   /// firewall opens other ports of one family than of the other, one answer cannot have both.
   func hintFamilies(of rule: EgressRule?) -> Set<IPAddress.Family> {

@@ -6,7 +6,9 @@ extension ResolutionEngine {
   /// A question that is being finished, and those who wait for it.
   final class Resolution {
     let key: GrantLedger.Key
-    let slot: Shares<UInt16>.Slot
+    let ticket: Ticket
+    /// As the first client asked it.
+    let question: PendingQuery
     /// The rule that decided; nil where none did.
     let rule: EgressRule?
     var waiting: [WaitingClient]
@@ -37,9 +39,10 @@ extension ResolutionEngine {
     /// What its answer will hold; nil until that is planned.
     var planned: Planned? { plan.map { Planned(key: key, elements: $0.elements) } }
 
-    init(_ key: GrantLedger.Key, _ slot: Shares<UInt16>.Slot, _ first: WaitingClient) {
+    init(_ key: GrantLedger.Key, _ ticket: Ticket, _ first: WaitingClient) {
       self.key = key
-      self.slot = slot
+      self.ticket = ticket
+      question = first.question
       rule = first.question.egressRule
       waiting = [first]
     }
@@ -59,16 +62,14 @@ struct QuestionsInFlight {
   /// As `UpstreamLimits.leastAge`: nanoseconds that a question is sure of against its own server's next one.
   private static let leastAge: UInt64 = 200_000_000
 
-  private var resolutions: [Ticket: Resolution] = [:]
+  private var resolutions = ResolutionTable()
   /// Those that may be joined.
   private var tickets: [GrantLedger.Key: Ticket] = [:]
   /// Of resolutions, by the server's index.
   private var shares = Shares<UInt16>(capacity: Self.capacity, leastAge: Self.leastAge)
-  private var holders: [Shares<UInt16>.Slot: Ticket] = [:]
-  private var nextTicket: Ticket = 1
 
   var count: Int { resolutions.count }
-  var values: Dictionary<Ticket, Resolution>.Values { resolutions.values }
+  var values: some Sequence<Resolution> { resolutions.values }
 
   subscript(ticket: Ticket) -> Resolution? { resolutions[ticket] }
 
@@ -84,30 +85,28 @@ struct QuestionsInFlight {
 
   /// What has to be closed so that a question gets a slot: the oldest of the server that has most of them. Nil where there is
   /// room, where the question is in flight, or where its own server has its share.
-  mutating func displaced(by key: GrantLedger.Key, now: UInt64) -> Ticket? {
-    guard tickets[key] == nil, case .displacing(let slot) = shares.admission(of: key.server, now: now) else {
-      return nil
-    }
-    return holders[slot]
+  ///
+  /// - Parameters:
+  ///   - server: the question's, by the firewall's index.
+  ///   - key: the question's. Mostly there is room, and nothing has to be looked up.
+  mutating func displaced(by server: UInt16, now: UInt64, _ key: () -> GrantLedger.Key) -> Ticket? {
+    guard case .displacing(let ticket) = shares.admission(of: server, now: now) else { return nil }
+    return isInFlight(key()) ? nil : ticket
   }
 
   /// Nil where the server has its share.
   mutating func open(_ key: GrantLedger.Key, _ waiting: ResolutionEngine.WaitingClient, now: UInt64) -> Ticket? {
     guard case .free = shares.admission(of: key.server, now: now) else { return nil }
-    let ticket = nextTicket
-    nextTicket += 1
-    let slot = shares.enter(key.server, now: now)
-    holders[slot] = ticket
-    resolutions[ticket] = Resolution(key, slot, waiting)
+    let ticket = shares.enter(key.server, now: now)
+    resolutions.insert(Resolution(key, ticket, waiting))
     tickets[key] = ticket
     return ticket
   }
 
   /// Gives the slot of a question back; nil where it is closed already.
   mutating func close(_ ticket: Ticket) -> Resolution? {
-    guard let resolution = resolutions.removeValue(forKey: ticket) else { return nil }
-    holders[resolution.slot] = nil
-    shares.leave(resolution.slot)
+    guard let resolution = resolutions.remove(ticket) else { return nil }
+    shares.leave(ticket)
     if tickets[resolution.key] == ticket {
       tickets[resolution.key] = nil
     }

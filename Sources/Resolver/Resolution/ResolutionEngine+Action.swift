@@ -2,11 +2,12 @@ package import AuditLog
 package import DNSWire
 package import GrantLedger
 package import ResponseCache
+package import Sharing
 
 /// What the engine says and is told.
 extension ResolutionEngine {
-  /// Names a question in flight between two events of the engine.
-  package typealias Ticket = UInt64
+  /// Names a question in flight between two events of the engine: its slot among all.
+  package typealias Ticket = Shares<UInt16>.Slot
 
   /// A client that waits.
   package struct WaitingClient {

@@ -63,8 +63,8 @@ package struct ResolutionEngine: ~Copyable {
     case .reverse, .refresh: return nil
     case .resolve, .local: break
     }
-    guard let ticket = resolutions.displaced(by: Self.key(of: question), now: now) else { return nil }
-    return fail(ticket, .overloaded, now: now)
+    return resolutions.displaced(by: question.state.firewallIndex, now: now) { Self.key(of: question) }
+      .map { fail($0, .overloaded, now: now) }
   }
 
   /// A question that policy allowed arrives.
@@ -88,9 +88,8 @@ package struct ResolutionEngine: ~Copyable {
   package mutating func answered(
     _ ticket: Ticket, _ result: UpstreamResult, now: UInt64, epoch: UInt64
   ) -> Action? {
-    guard let resolution = resolutions[ticket], resolution.isAsking, let first = resolution.waiting.first else {
-      return nil
-    }
+    guard let resolution = resolutions[ticket], resolution.isAsking else { return nil }
+    let question = resolution.question
     if let revocation = resolution.revocation { return .finish(ended(ticket, by: revocation, now: now)) }
     resolution.isAsking = false
     let failure: Failure
@@ -99,7 +98,7 @@ package struct ResolutionEngine: ~Copyable {
       resolution.upstream = server
       return scrub(message, of: ticket, resolution, now: now, epoch: epoch)
     case .overloaded: return .finish(fail(ticket, .overloaded, now: now))
-    case .failure(let code): failure = .unreachable(code, first.question)
+    case .failure(let code): failure = .unreachable(code, question)
     case .refused(let code, let server):
       failure = .byUpstream(.upstreamRefused, server, .upstreamCode, code.description)
     case .refusedByHTTP(let cause, let server): failure = .byUpstream(.upstreamRefused, server, .cause, cause)
@@ -111,8 +110,7 @@ package struct ResolutionEngine: ~Copyable {
   private mutating func scrub(
     _ message: [UInt8], of ticket: Ticket, _ resolution: Resolution, now: UInt64, epoch: UInt64
   ) -> Action {
-    guard let question = resolution.waiting.first?.question else { return .wait }
-    let server = resolution.upstream
+    let (question, server) = (resolution.question, resolution.upstream)
     do throws(ScrubError) {
       resolution.answer = try Scrubber(question, resolution.rule, forbidden)
         .scrub(message.span, name: question.name, type: question.type)
@@ -195,11 +193,9 @@ package struct ResolutionEngine: ~Copyable {
 
   /// Plans what the firewall must hold before the answer may leave (P2).
   mutating func grant(_ ticket: Ticket, now: UInt64, epoch: UInt64) -> Action {
-    guard let resolution = resolutions[ticket], let answer = resolution.answer, let first = resolution.waiting.first
-    else {
-      return .wait
-    }
-    guard !answer.addresses.isEmpty, first.question.snapshot.rules.opensFirewall else {
+    guard let resolution = resolutions[ticket], let answer = resolution.answer else { return .wait }
+    let question = resolution.question
+    guard !answer.addresses.isEmpty, question.snapshot.rules.opensFirewall else {
       return .finish(finishResolution(ticket, grantExpires: .max, epoch: CachedResponse.anyEpoch, now: now))
     }
     guard let rule = resolution.rule else { return .finish(interrupted(ticket, .policy, now: now)) }
@@ -215,8 +211,8 @@ package struct ResolutionEngine: ~Copyable {
       resolution.plan = try ledger.plan(
         GrantLedger.Answer(
           key: resolution.key, addresses: answer.addresses,
-          targets: first.question.state.targets(of: rule.ports, family: answer.addresses.first?.family ?? .v4),
-          caps: rule.capBits(in: first.question.state.byteCaps),
+          targets: question.state.targets(of: rule.ports, family: answer.addresses.first?.family ?? .v4),
+          caps: rule.capBits(in: question.state.byteCaps),
           portCaps: rule.check.map { (NameCheck.capBit, $0.ports) } ?? (0, []), ttl: UInt64(answer.ttl) * Self.second,
           notAfter: notAfter, terms: terms(of: resolution, rule)),
         now: now, epoch: epoch)
@@ -243,7 +239,7 @@ package struct ResolutionEngine: ~Copyable {
     let evictions = resolution.plan?.evictions ?? []
     resolution.plan?.evictions = []
     // Who else holds the addresses says nothing of whether the gate knows this name.
-    let isTold = resolution.waiting.first?.question.state.checksNames ?? false
+    let isTold = resolution.question.state.checksNames
     guard commits.isEmpty, evictions.isEmpty, !isTold else { return .commit(ticket, commits, evicting: evictions) }
     return promise(ticket, now: now, epoch: epoch)
   }
@@ -275,7 +271,7 @@ package struct ResolutionEngine: ~Copyable {
     if let interruption = revocation.interruption { return interrupted(ticket, interruption, now: now) }
     // Refused as it would have been if it had come a moment later.
     let resolution = resolutions.close(ticket)
-    let response = resolution?.waiting.first.map { CachedResponse.sinkhole(.NOERROR, $0.question, now: now) }
+    let response = resolution.map { CachedResponse.sinkhole(.NOERROR, $0.question, now: now) }
     return Finished(
       waiting: resolution?.waiting ?? [], response: response ?? .servfail(now: now),
       event: Event(code: .answerNotPublic, members: AuditMembers(), once: false))
@@ -283,9 +279,10 @@ package struct ResolutionEngine: ~Copyable {
 
   private mutating func finishResolution(_ ticket: Ticket, grantExpires: UInt64, epoch: UInt64, now: UInt64) -> Finished
   {
-    guard let resolution = resolutions.close(ticket), let question = resolution.waiting.first?.question else {
+    guard let resolution = resolutions.close(ticket) else {
       return Finished(waiting: [], response: .servfail(now: now), event: nil)
     }
+    let question = resolution.question
     let cache = question.state.cache
     let name = resolution.key.name.wire
     if resolution.isRenewal {
@@ -328,7 +325,7 @@ package struct ResolutionEngine: ~Copyable {
 
   mutating func fail(_ ticket: Ticket, _ failure: Failure, now: UInt64) -> Finished {
     let resolution = resolutions.close(ticket)
-    let question = resolution?.waiting.first?.question
+    let question = resolution?.question
     // What was said before must not be given on where upstream now says what cannot be answered: that is told, and remembered.
     let isTold = failure.isOfAnswer && resolution?.isOutwaited ?? false
     // The answer in the cache holds until its end, and then a client's question fails.

@@ -30,10 +30,6 @@ extension Scrubber {
 
   private func octets(_ message: Span<UInt8>, _ range: Range<Int>) -> [UInt8] {
     guard range.lowerBound >= 0, range.upperBound <= message.count else { return [] }
-    return [UInt8](capacity: range.count) { out in
-      for index in range {
-        out.append(message[index])
-      }
-    }
+    return [UInt8](message.extracting(range))
   }
 }

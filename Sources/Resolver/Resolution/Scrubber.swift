@@ -57,13 +57,13 @@ package struct Scrubber {
     let content = try read(message, type)
     let (code, records) = (content.header.responseCode, content.records)
     guard code == .NOERROR || code == .NXDOMAIN else { throw .invalid }
-    let chain = try walk(records, message, from: name, type: type)
+    var chain = try walk(records, message, from: name, type: type)
     let found = records.filter { $0.header.section == .answer && $0.header.type == type && $0.owner == chain.end }
     if found.isEmpty || code == .NXDOMAIN {
       guard found.isEmpty else { throw .invalid }
       return try negative(code, records, message, chain)
     }
-    return try positive(found, message, (name, type), chain, cut: content.cut)
+    return try positive(found, message, (name, type), &chain, cut: content.cut)
   }
 
   /// What matters of a message.
@@ -134,37 +134,40 @@ package struct Scrubber {
   }
 
   private func positive(
-    _ found: [Record], _ message: Span<UInt8>, _ asked: (name: [UInt8], type: RRType), _ chain: Chain, cut: Int
+    _ found: [Record], _ message: Span<UInt8>, _ asked: (name: [UInt8], type: RRType), _ chain: inout Chain, cut: Int
   ) throws(ScrubError) -> ScrubbedAnswer {
-    let addresses: [IPAddress]
-    let records: [(rdata: [UInt8], ttl: UInt32)]
-    var left = cut
+    var addresses: [IPAddress] = []
+    var records: [(rdata: [UInt8], ttl: UInt32)] = []
+    var (left, count) = (cut, chain.targets.count)
     switch asked.type {
     case .A, .AAAA:
       let all = try admitted(found, message, behind: chain.targets)
-      addresses = all.prefix(Self.maxAddresses).map(\.address)
-      records = all.prefix(Self.maxAddresses).map { ($0.address.octets, $0.ttl) }
+      // Behind the longest chain there is room for as many.
+      for entry in all.prefix(Self.maxAddresses) {
+        addresses.append(entry.address)
+        chain.writer.append(entry.address, ttl: entry.ttl)
+        count += 1
+      }
       left += all.count - addresses.count
     case .SVCB, .HTTPS:
       (records, addresses) = try bindings(found, message, asked.type, asked: asked.name, behind: chain.targets)
     default:
-      addresses = []
       records = try found.map { record throws(ScrubError) in (try rebuilt(message, record.header), record.header.ttl) }
     }
-    var (writer, count) = (chain.writer, chain.targets.count)
     for record in records {
-      guard writer.octets.count + record.rdata.count < Self.maxSections else {
+      guard chain.writer.octets.count + record.rdata.count < Self.maxSections else {
         left += 1
         continue
       }
-      writer.append(asked.type, ttl: record.ttl, rdata: record.rdata)
+      chain.writer.append(asked.type, ttl: record.ttl, rdata: record.rdata)
       count += 1
     }
     // What has no room for anything is no answer without anything.
     guard left == cut || count > chain.targets.count else { throw .invalid }
     return ScrubbedAnswer(
       responseCode: .NOERROR, chain: chain.targets, addresses: addresses,
-      ttl: found.reduce(chain.ttl) { min($0, $1.header.ttl) }, sections: writer.octets, ttlOffsets: writer.ttlOffsets,
+      ttl: found.reduce(chain.ttl) { min($0, $1.header.ttl) }, sections: chain.writer.octets,
+      ttlOffsets: chain.writer.ttlOffsets,
       answerCount: UInt16(truncatingIfNeeded: count), authorityCount: 0, recordsCut: left)
   }
 
@@ -248,7 +251,7 @@ package func readName(
   var failure: FormatError?
   var at = offset
   var left = budget
-  let name = [UInt8](capacity: 255) { out in
+  let name = [UInt8](upTo: NameWire.maxOctets) { out in
     do throws(FormatError) {
       try NameWire.read(message, at: &at, pointers: &left, into: &out)
     } catch {

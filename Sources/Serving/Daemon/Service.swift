@@ -171,6 +171,7 @@ package final class Service {
       for worker in workers { worker.stop() }
     }
     manager?.stopping()
+    service.sendHeld()
     service.tellVolumes()
     service.tellEnd(failure?.reason)
     policies.end()

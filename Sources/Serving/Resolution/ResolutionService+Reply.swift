@@ -6,6 +6,9 @@ import ResponseCache
 
 /// What is recorded of a finished question, and what is answered to all who waited for it.
 extension ResolutionService {
+  /// Nanoseconds that a reply waits for others: as long as a batch of a worker's.
+  private static let longestHold: UInt64 = 250_000
+
   /// Records what must be recorded, then answers every query that waited.
   func answerWaiting(_ finished: ResolutionEngine.Finished) {
     let clock = shared.clock()
@@ -99,10 +102,24 @@ extension ResolutionService {
     let room = min(
       ReplyWriter.streamRoom(question.message.count, answer), isDatagram ? ReplyWriter.maxDatagram : .max)
     let message = question.message
-    let octets = [UInt8](capacity: room) { out in
+    let octets = [UInt8](upTo: room) { out in
       ReplyWriter(question.query, now: clock.monotonic, isDatagram: isDatagram).answer(
         message.span, answer, errorText: answer.extendedError == nil ? nil : text, into: &out)
     }
-    waiting.path.send(octets)
+    guard let replies = waiting.path.hold(octets), !held.contains(where: { $0 === replies }) else { return }
+    if held.isEmpty { heldSince = clock.monotonic }
+    held.append(replies)
+  }
+
+  /// Sends what waited for as long as a reply may.
+  func sendOverdue(_ now: UInt64) {
+    if !held.isEmpty, now - min(heldSince, now) >= Self.longestHold { sendHeld() }
+  }
+
+  /// Sends the replies of this turn.
+  func sendHeld() {
+    guard !held.isEmpty else { return }
+    for replies in held { replies.send() }
+    held.removeAll(keepingCapacity: true)
   }
 }

@@ -86,6 +86,9 @@ final class ResolutionService {
   private var areBooksOpen = false
   /// What the query paths could not answer, by the server's index.
   private var questions = Turns<UInt16, (PendingQuery, any ReplyPath)>()
+  /// What holds replies that leave when this turn of the reactor's is over.
+  var held: [any HeldReplies] = []
+  var heldSince: UInt64 = 0
   /// Called once when nothing more can be opened, with the reason.
   var onFailure: ((String) -> Void)?
   /// Called when the bridge has looked at the sets again.
@@ -125,7 +128,12 @@ final class ResolutionService {
     engine = ResolutionEngine(ledger: ledger, wallSeconds: { clock.seconds() })
     snapshot = shared.current.load()
     policySince = shared.clock().wall
-    reactor.work = { [unowned self] in takeQuestions() }
+    reactor.work = { [unowned self] in
+      // Answers before questions; and what is answered at once leaves before this thread sleeps.
+      sendHeld()
+      defer { sendHeld() }
+      return takeQuestions()
+    }
     bridge?.onEvictionFailure = { [unowned self] in evictionFailed($0, $1) }
   }
 
@@ -137,9 +145,13 @@ final class ResolutionService {
   }
 
   func handle(_ message: ResolverMessage) {
+    if case .question(let question, let path) = message {
+      return questions.append((question, path), of: question.state.firewallIndex)
+    }
+    // What is ended or closed by it was answered before.
+    sendHeld()
     switch message {
-    case .question(let question, let path):
-      questions.append((question, path), of: question.state.firewallIndex)
+    case .question: break
     case .compiled(let loaded, let compiled, let trust):
       onCompiled?(loaded, compiled, trust)
     case .host(let outcome):
@@ -210,9 +222,7 @@ final class ResolutionService {
       upstream.ask(
         name: name.span, type: type, for: owner, by: snapshot.forwards.place(of: name),
         isSigned: engine.wantsSignatures(ticket)
-      ) { [unowned self] result in
-        perform(engine.answered(ticket, self.result(result), now: now, epoch: shared.epoch.current))
-      }
+      ) { [unowned self] in answered(ticket, $0) }
       giveStaleLater(ticket)
     case .validate(let ticket, let name, let type, let message):
       validate(message, of: ticket, (Name(canonical: name.span), type))
@@ -220,15 +230,9 @@ final class ResolutionService {
       let planned = engine.planned(by: ticket)
       // Then the answer leaves at once.
       if commits.isEmpty, let planned { keepRecord(of: planned) }
+      if !evictions.isEmpty { sendHeld() }
       gate?.evict(evictions)
-      commit(commits, evicting: evictions) { [unowned self] result in
-        writeRecords()
-        let finish: (ResolutionEngine.CommitResult) -> Void = { [unowned self] in
-          perform(engine.committed(ticket, $0, now: now, epoch: shared.epoch.current))
-        }
-        guard case .committed = result, let planned, checksNames(planned.key.server) else { return finish(result) }
-        openGate(for: planned) { finish($0 ? .committed : .unavailable) }
-      }
+      commit(commits, evicting: evictions) { [unowned self] in acknowledged(ticket, planned, $0) }
       if !commits.isEmpty, let planned { keepRecord(of: planned) }
     case .finish(let finished):
       if let promised = finished.promised {
@@ -247,6 +251,31 @@ final class ResolutionService {
       guard let finished = engine.outwaited(ticket, now: now, epoch: shared.epoch.current) else { return }
       answerWaiting(finished)
     }
+  }
+
+  private func answered(
+    _ ticket: ResolutionEngine.Ticket, _ result: Result<UpstreamAnswer, UpstreamFailure>
+  ) {
+    let now = now
+    sendOverdue(now)
+    perform(engine.answered(ticket, self.result(result), now: now, epoch: shared.epoch.current))
+  }
+
+  /// The kernel has what was asked for, or will not have it; the gate is to know the name as well, where there is one.
+  private func acknowledged(
+    _ ticket: ResolutionEngine.Ticket, _ planned: ResolutionEngine.Planned?, _ result: ResolutionEngine.CommitResult
+  ) {
+    writeRecords()
+    guard case .committed = result, let planned, checksNames(planned.key.server) else {
+      return committed(ticket, result)
+    }
+    openGate(for: planned) { [unowned self] in committed(ticket, $0 ? .committed : .unavailable) }
+  }
+
+  private func committed(_ ticket: ResolutionEngine.Ticket, _ result: ResolutionEngine.CommitResult) {
+    let now = now
+    sendOverdue(now)
+    perform(engine.committed(ticket, result, now: now, epoch: shared.epoch.current))
   }
 
   private func validate(
@@ -273,18 +302,22 @@ final class ResolutionService {
     let deadline = reactor.now.adding(milliseconds: options.commitDeadline)
     let asked = now
     bridge.commit(commits, evicting: evictions, deadline: deadline) { [unowned self] outcome in
-      commitTimes.observe(nanoseconds: now - asked)
-      switch outcome {
-      case .committed: commitResults.committed += 1
-      case .late: commitResults.late += 1
-      case .refused(let refusal) where refusal.reason == .outside: commitResults.outside += 1
-      case .refused, .unavailable: commitResults.refused += 1
-      }
+      count(outcome, since: asked)
       switch outcome {
       case .committed: completion(.committed)
       case .refused(let refusal) where refusal.reason == .setFull: completion(.setFull)
       case .refused, .late, .unavailable: completion(.unavailable)
       }
+    }
+  }
+
+  private func count(_ outcome: CommitOutcome, since asked: UInt64) {
+    commitTimes.observe(nanoseconds: now - asked)
+    switch outcome {
+    case .committed: commitResults.committed += 1
+    case .late: commitResults.late += 1
+    case .refused(let refusal) where refusal.reason == .outside: commitResults.outside += 1
+    case .refused, .unavailable: commitResults.refused += 1
     }
   }
 

@@ -6,6 +6,13 @@ final class DatagramTransport: UpstreamTransport {
   private let reactor: Reactor
   private let sockets: DatagramSockets
   private var buffer = [UInt8](repeating: 0, count: 4096)
+  /// The deadlines of what is on its way, and the timer for the earliest that was ever among them since it was set.
+  private var deadlines = Deadlines<DatagramCall>()
+  private var timer: (id: TimerID, at: MonotonicTime)?
+  /// Deadlines between two looks at descriptors, as timers of the reactor.
+  private static let deadlinesAtOnce = 32
+  /// Milliseconds between two looks at deadlines: thousands of them are not due one by one.
+  private static let pause: UInt64 = 4
 
   init(_ reactor: Reactor) {
     self.reactor = reactor
@@ -20,10 +27,11 @@ final class DatagramTransport: UpstreamTransport {
       let socket = try sockets.take(for: SocketAddress(server)) { [unowned self] in receive($0) }
       (call.socket, socket.call) = (socket, call)
     } catch {
-      arm(call, at: reactor.now, .unreachable)
+      _ = reactor.schedule(at: reactor.now) { [self] in fail(call, .unreachable) }
       return call
     }
-    arm(call, at: deadline, .timeout)
+    call.deadline = deadlines.add(call, at: deadline)
+    wake(by: deadline)
     if Self.send(message, call.socket) { client.transmitted() }
     return call
   }
@@ -61,17 +69,37 @@ final class DatagramTransport: UpstreamTransport {
     }
   }
 
-  fileprivate func arm(_ call: DatagramCall, at time: MonotonicTime, _ failure: TransportFailure) {
-    call.timer = reactor.schedule(at: time) { [self] in
-      call.timer = nil
-      end(call)
-      call.client.failed(failure)
+  private func wake(by time: MonotonicTime) {
+    if let timer {
+      guard time < timer.at else { return }
+      reactor.cancel(timer.id)
     }
+    let id = reactor.schedule(at: time) { [weak self] in self?.expire() }
+    timer = (id, time)
+  }
+
+  private func expire() {
+    timer = nil
+    let due = deadlines.takeDue(reactor.now, atMost: Self.deadlinesAtOnce)
+    for call in due { call.deadline = nil }
+    if let earliest = deadlines.earliest {
+      // To look through all of them costs microseconds: what is due a moment later is told with others that are.
+      wake(by: earliest <= reactor.now ? earliest : max(earliest, reactor.now.adding(milliseconds: Self.pause)))
+    }
+    for call in due { fail(call, .timeout) }
+  }
+
+  /// One of those that are due may have ended another.
+  private func fail(_ call: DatagramCall, _ failure: TransportFailure) {
+    guard !call.isOver else { return }
+    end(call)
+    call.client.failed(failure)
   }
 
   fileprivate func end(_ call: DatagramCall) {
-    if let timer = call.timer { reactor.cancel(timer) }
-    call.timer = nil
+    call.isOver = true
+    if let place = call.deadline { deadlines.remove(place) }
+    call.deadline = nil
     guard let socket = call.socket else { return }
     (call.socket, socket.call) = (nil, nil)
     sockets.give(back: socket)
@@ -84,7 +112,10 @@ final class DatagramCall: TransportCall {
   fileprivate let transport: DatagramTransport
   /// Nil once it ended.
   fileprivate var socket: DatagramSocket?
-  fileprivate var timer: TimerID?
+  /// Its place among deadlines.
+  fileprivate var deadline: Int?
+  /// Nothing more is told of it.
+  fileprivate var isOver = false
 
   fileprivate init(_ transport: DatagramTransport, _ client: any TransportClient) {
     (self.transport, self.client) = (transport, client)

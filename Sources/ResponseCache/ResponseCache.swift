@@ -22,11 +22,14 @@ package final class ResponseCache: Sendable {
   package struct Moment {
     package let now: UInt64
     package let epoch: UInt64
+    /// Whether an answer that is due then is told apart, and is due no more.
+    package let findsDue: Bool
 
     @inline(__always)
-    package init(now: UInt64, epoch: UInt64) {
+    package init(now: UInt64, epoch: UInt64, findsDue: Bool = false) {
       self.now = now
       self.epoch = epoch
+      self.findsDue = findsDue
     }
   }
 
@@ -38,11 +41,9 @@ package final class ResponseCache: Sendable {
     /// `moment`, lets `reader` read it in place.
     ///
     /// `reader` runs under the shard's lock: it copies octets and does nothing else.
-    ///
-    /// - Parameter findsDue: whether an answer that is due is told apart, and then is no more.
     @inline(__always)
     package func find(
-      _ name: Span<UInt8>, hash: UInt64, _ type: RRType, at moment: Moment, findsDue: Bool = false,
+      _ name: Span<UInt8>, hash: UInt64, _ type: RRType, at moment: Moment,
       _ reader: (_ head: CachedHead, _ sections: Span<UInt8>, _ ttlOffsets: Span<UInt16>) -> Void
     ) -> LookupResult {
       let key = NameHash.of(hash, type)
@@ -52,7 +53,7 @@ package final class ResponseCache: Sendable {
         guard head.expires > moment.now else { return .miss }
         guard head.isServable(at: moment.now, epoch: moment.epoch) else { return .uncommitted }
         shard.withHit(index, reader)
-        guard findsDue, head.isDue(at: moment.now) else { return .hit }
+        guard moment.findsDue, head.isDue(at: moment.now) else { return .hit }
         shard.clearLead(index)
         return .due
       }

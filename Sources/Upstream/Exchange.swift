@@ -391,8 +391,9 @@ struct Exchange: ~Copyable {
       Sending(
         attempt: number, server: target.server, kind: kind,
         message: UpstreamQuery.message(
-          id: id, name: attempt.name, type: type, withEDNS: target.withEDNS, cookie: attempt.cookie,
-          isSigned: isSigned, isPadded: kind == .secure, asksIdle: !target.isHTTP),
+          id: id, name: attempt.name, type: type, withEDNS: target.withEDNS,
+          .init(
+            cookie: attempt.cookie, isSigned: isSigned, isPadded: kind == .secure, asksIdle: !target.isHTTP)),
         lapse: min(now + (hedge ?? wait) * Self.millisecond, end), isHedged: hedge != nil, deadline: end))
   }
 }

@@ -8,13 +8,20 @@ extension UpstreamPool {
   func probe(_ server: Int) {
     let zone = places[server].zone
     let question = Question(probing: server, name: zone ?? .root, type: zone == nil ? .NS : .SOA)
+    let (candidate, now) = (places[server].candidate(server, limits, now: time), time)
+    probe(candidate, by: question) { [self] in probed(server, since: now, $1) }
+  }
+
+  /// Asks an upstream a question of our own, unless it is on its way.
+  private func probe(
+    _ candidate: Exchange.Candidate, by question: Question,
+    _ completion: @escaping (ExchangeInFlight, Result<UpstreamAnswer, UpstreamFailure>) -> Void
+  ) {
     guard flights[question] == nil else { return }
-    let now = time
-    let flight = ExchangeInFlight(self, question, [places[server].candidate(server, limits, now: now)], now)
-    flight.completions = [(0, { [self] in probed(server, since: now, $0) })]
-    flights[question] = flight
     statistics.probes += 1
-    perform(flight.exchange.start(now: now, id: random.uint16()), flight)
+    let flight = ExchangeInFlight(self, question, [candidate], time)
+    flight.completions = [(0, { [unowned flight] in completion(flight, $0) })]
+    start(flight)
   }
 
   /// Asks an upstream twice for a name of ours, in upper case and then in lower case. Whatever it answers to the first, it
@@ -23,15 +30,9 @@ extension UpstreamPool {
     let name = places[server].zone ?? Self.letteredName
     guard places[server].server.scheme == .udp, UpstreamQuery.spelled(name.wire, by: .max) != name.wire else { return }
     let question = Question(probing: server, name: name, type: .SOA, isSpelled: true)
-    guard flights[question] == nil else { return }
-    let now = time
-    var candidate = places[server].candidate(server, limits, now: now)
+    var candidate = places[server].candidate(server, limits, now: time)
     candidate.keepsCase = true
-    let flight = ExchangeInFlight(self, question, [candidate], now)
-    flight.completions = [(0, { [self, unowned flight] _ in probedLetters(of: server, flight) })]
-    flights[question] = flight
-    statistics.probes += 1
-    perform(flight.exchange.start(now: now, id: random.uint16()), flight)
+    probe(candidate, by: question) { [self] flight, _ in probedLetters(of: server, flight) }
   }
 
   /// A zone of the root that is there for the network's own sake (RFC 3172): `arpa`.

@@ -18,6 +18,18 @@ package final class UpstreamPool {
   /// The server for which is asked, by the firewall's index.
   package typealias Owner = UInt16
 
+  /// How a question is asked.
+  package struct Manner {
+    /// The place of the forward whose servers are asked; nil for the general ones.
+    package var forward: Int?
+    /// The answer is to come with its signatures (DNSSEC), whatever they are.
+    package var isSigned: Bool
+
+    package init(by forward: Int? = nil, isSigned: Bool = false) {
+      (self.forward, self.isSigned) = (forward, isSigned)
+    }
+  }
+
   let reactor: Reactor
   var places: UpstreamPlaces
   private var order: UpstreamOrder
@@ -122,14 +134,14 @@ package final class UpstreamPool {
   /// Asks for the canonical wire `name`. `completion` is called later on this thread, once.
   ///
   /// - Parameters:
-  ///   - forward: the place of the forward whose servers are asked; nil for the general ones.
-  ///   - isSigned: the answer is to come with its signatures (DNSSEC), whatever they are.
+  ///   - owner: the server for which is asked.
+  ///   - manner: of the general servers and without signatures, where nothing else is said.
   package func ask(
-    name: Span<UInt8>, type: RRType, for owner: Owner, by forward: Int? = nil, isSigned: Bool = false,
+    name: Span<UInt8>, type: RRType, for owner: Owner, as manner: Manner = Manner(),
     _ completion: @escaping Completion
   ) {
-    let way = forward.map { places.forwards[$0] } ?? places.general
-    let question = Question(name: Name(canonical: name), type: type, way: way.number, isSigned: isSigned)
+    let way = manner.forward.map { places.forwards[$0] } ?? places.general
+    let question = Question(name: Name(canonical: name), type: type, way: way.number, isSigned: manner.isSigned)
     if let flight = flights[question] {
       statistics.joined += 1
       flight.completions.append((owner, completion))
@@ -141,8 +153,13 @@ package final class UpstreamPool {
     let flight = ExchangeInFlight(self, question, order.candidates(way.servers, places, now: now), now)
     flight.completions = [(owner, completion)]
     hold(flight, for: owner, now)
-    flights[question] = flight
-    perform(flight.exchange.start(now: now, id: random.uint16()), flight)
+    start(flight)
+  }
+
+  /// Has others join it from now on, and sends.
+  func start(_ flight: ExchangeInFlight) {
+    flights[flight.question] = flight
+    perform(flight.exchange.start(now: time, id: random.uint16()), flight)
   }
 
   /// Ends exchanges of those who have more than their share, until the owner may have another one.

@@ -18,22 +18,29 @@ enum UpstreamQuery {
   /// Octets of a keepalive without a time, and of a padding's head.
   private static let headOctets = 4
 
+  /// What a query says beside its question.
+  struct Options {
+    /// Of the OPT; none where it is empty.
+    var cookie: [UInt8] = []
+    /// DO and CD are set: the answer comes with its signatures, and as it is (RFC 3225, RFC 6840 section 5.9).
+    var isSigned = false
+    /// For a connection that is encrypted: padded to whole blocks.
+    var isPadded = false
+    /// And asking for how long the connection stays; by HTTP it has words of its own for that.
+    var asksIdle = true
+  }
+
   /// RD set, one question of class IN, and an OPT of our own unless the server can't take one.
   ///
-  /// - Parameters:
-  ///   - name: in the case in which it is asked.
-  ///   - cookie: of the OPT; none where it is empty.
-  ///   - isSigned: DO and CD are set: the answer comes with its signatures, and as it is (RFC 3225, RFC 6840 section 5.9).
-  ///   - isPadded: for a connection that is encrypted: padded to whole blocks.
-  ///   - asksIdle: and asking for how long it stays; by HTTP the connection has words of its own for that.
+  /// - Parameter name: in the case in which it is asked.
   static func message(
-    id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, cookie: [UInt8] = [], isSigned: Bool = false,
-    isPadded: Bool = false, asksIdle: Bool = true
+    id: UInt16, name: [UInt8], type: RRType, withEDNS: Bool, _ options: Options = Options()
   ) -> [UInt8] {
+    let (cookie, isSigned, asksIdle) = (options.cookie, options.isSigned, options.asksIdle)
     let cookieOctets = !withEDNS || cookie.isEmpty ? 0 : 4 + cookie.count
     let octets = Header.octetCount + name.count + 4 + 11 + cookieOctets
     let shapeOctets = asksIdle ? 2 * headOctets : headOctets
-    let shape = withEDNS && isPadded ? (octets + shapeOctets + block - 1) / block * block - octets : 0
+    let shape = withEDNS && options.isPadded ? (octets + shapeOctets + block - 1) / block * block - octets : 0
     return [UInt8](upTo: octets + shape) { out in
       Header(id: id, flags: isSigned ? 0x0110 : 0x0100, questionCount: 1, additionalCount: withEDNS ? 1 : 0).append(
         to: &out)

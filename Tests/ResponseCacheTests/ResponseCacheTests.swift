@@ -87,7 +87,7 @@ struct ResponseCacheTests {
     let cache = ResponseCache(maxEntries: 100, hash: NameHash(seed: 7))
     func finds(_ name: String, at now: UInt64, due: Bool = true) -> ResponseCache.LookupResult {
       cache.reader.find(
-        wire(name).span, hash: cache.nameHash(wire(name).span), .A, at: .init(now: now, epoch: 1), findsDue: due
+        wire(name).span, hash: cache.nameHash(wire(name).span), .A, at: .init(now: now, epoch: 1, findsDue: due)
       ) { _, _, _ in }
     }
     let lead = UInt32(10 * second >> CachedHead.leadShift)

@@ -23,7 +23,8 @@ import Testing
       asker.pool.use([forward(number, to: zoned)])
       #expect(!asker.pool.states[1].hasAnswered, "of zone \(number) nothing is known yet")
       var mark: UInt8?
-      asker.pool.ask(name: Messages.name("a.zone\(number).example").span, type: .A, for: 1, by: 0) { [asker] in
+      asker.pool.ask(name: Messages.name("a.zone\(number).example").span, type: .A, for: 1, as: .init(by: 0)) {
+        [asker] in
         mark = $0.mark
         asker.reactor.stop()
       }
@@ -42,7 +43,7 @@ import Testing
     let asker = try Asker([general], limits: Asker.impatient)
     asker.pool.use([forward(0, to: silent)])
     var failure: UpstreamFailure?
-    asker.pool.ask(name: Messages.name("a.zone0.example").span, type: .A, for: 1, by: 0) { [asker] in
+    asker.pool.ask(name: Messages.name("a.zone0.example").span, type: .A, for: 1, as: .init(by: 0)) { [asker] in
       failure = $0.failure
       asker.reactor.stop()
     }

@@ -328,7 +328,8 @@ struct HTTPAnswerTests {
     for length in 1...60 {
       let name = Messages.name(String(repeating: "a", count: length) + ".example.com")
       let plain = UpstreamQuery.message(id: 0, name: name, type: .A, withEDNS: true)
-      let padded = UpstreamQuery.message(id: 0, name: name, type: .A, withEDNS: true, isPadded: true, asksIdle: false)
+      let padded = UpstreamQuery.message(
+        id: 0, name: name, type: .A, withEDNS: true, .init(isPadded: true, asksIdle: false))
       #expect(padded.count % 128 == 0 && padded.count - plain.count < 128 + 4)
       #expect(Array(padded[plain.count..<(plain.count + 2)]) == [0, 12])
       #expect(padded.span.read16(plain.count + 2) == UInt16(padded.count - plain.count - 4))

@@ -79,7 +79,7 @@ struct SecurePartsTests {
     for length in 1...60 {
       let name = Messages.name(String(repeating: "a", count: length) + ".example.com")
       let plain = UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: true)
-      let padded = UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: true, isPadded: true)
+      let padded = UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: true, .init(isPadded: true))
       #expect(padded.count % 128 == 0 && padded.count - plain.count < 128 + 8)
       let options = plain.count
       #expect(Array(padded[..<(options - 2)]) == Array(plain[..<(options - 2)]))
@@ -91,7 +91,7 @@ struct SecurePartsTests {
     }
     let name = Messages.name("www.example.com")
     #expect(
-      UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: false, isPadded: true)
+      UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: false, .init(isPadded: true))
         == UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: false))
   }
 

@@ -107,7 +107,7 @@ struct SharedStreamTests {
     asker.pool.use([UpstreamForward(zone: Name(canonical: Messages.name("zone.example").span), servers: [server])])
     #expect(try asker.ask().mark == 9)
     var mark: UInt8?
-    asker.pool.ask(name: Messages.name("a.zone.example").span, type: .A, for: 1, by: 0) { mark = $0.mark }
+    asker.pool.ask(name: Messages.name("a.zone.example").span, type: .A, for: 1, as: .init(by: 0)) { mark = $0.mark }
     try asker.until { _ in mark == 9 }
     #expect(zoned.openConnections == 1)
     asker.pool.use([])

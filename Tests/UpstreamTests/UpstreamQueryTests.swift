@@ -30,7 +30,7 @@ struct UpstreamQueryTests {
       // With our chance taken away, letter case and cookie, it is the same.
       let spelled = UpstreamQuery.spelled(name, by: random.next())
       let cookie = (0..<24).map { _ in UInt8(truncatingIfNeeded: random.next()) }
-      var other = UpstreamQuery.message(id: id, name: spelled, type: type, withEDNS: true, cookie: cookie)
+      var other = UpstreamQuery.message(id: id, name: spelled, type: type, withEDNS: true, .init(cookie: cookie))
       #expect(Array(other.suffix(30)) == [0, 28, 0, 10, 0, 24] + cookie)
       other.removeLast(30)
       #expect(other.map(NameWire.lowercased) == octets.dropLast(2).map(NameWire.lowercased))
@@ -40,7 +40,7 @@ struct UpstreamQueryTests {
   @Test("a query for an answer with its signatures has DO and CD, and differs in nothing else")
   func signed() {
     let name = Messages.name("www.example.com")
-    var octets = UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: true, isSigned: true)
+    var octets = UpstreamQuery.message(id: 7, name: name, type: .A, withEDNS: true, .init(isSigned: true))
     let flags = octets.count - 4
     #expect(octets[3] == 0x10 && octets[flags] == 0x80)
     (octets[3], octets[flags]) = (0, 0)

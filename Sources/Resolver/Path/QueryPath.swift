@@ -186,7 +186,7 @@ struct QueryPath: ~Copyable {
     let writer = ReplyWriter(query, now: clock.monotonic, isDatagram: source.isDatagram)
     let finding = state.cacheReader.find(
       screened.octets.span.extracting(screened.name), hash: screened.key.hash, writer.query.type,
-      at: ResponseCache.Moment(now: writer.now, epoch: clock.epoch), findsDue: true
+      at: ResponseCache.Moment(now: writer.now, epoch: clock.epoch, findsDue: true)
     ) { head, sections, ttlOffsets in
       cause = head.cause
       writer.answer(message, head, sections, ttlOffsets, into: &reply)

@@ -69,9 +69,8 @@ final class AnswerValidation {
 
   private func ask(_ step: ChainOfTrust.Step) {
     questions += 1
-    upstream.ask(
-      name: step.name.wire.span, type: step.type, for: step.owner, by: forward(step.name), isSigned: true
-    ) { [weak self] result in
+    let manner = UpstreamPool.Manner(by: forward(step.name), isSigned: true)
+    upstream.ask(name: step.name.wire.span, type: step.type, for: step.owner, as: manner) { [weak self] result in
       guard let self else { return }
       let message: [UInt8]? =
         switch result {

@@ -219,10 +219,8 @@ final class ResolutionService {
     case nil, .wait: break
     case .ask(let ticket, let name, let type):
       guard let owner = engine.question(of: ticket)?.server else { break }
-      upstream.ask(
-        name: name.span, type: type, for: owner, by: snapshot.forwards.place(of: name),
-        isSigned: engine.wantsSignatures(ticket)
-      ) { [unowned self] in answered(ticket, $0) }
+      let manner = UpstreamPool.Manner(by: snapshot.forwards.place(of: name), isSigned: engine.wantsSignatures(ticket))
+      upstream.ask(name: name.span, type: type, for: owner, as: manner) { [unowned self] in answered(ticket, $0) }
       giveStaleLater(ticket)
     case .validate(let ticket, let name, let type, let message):
       validate(message, of: ticket, (Name(canonical: name.span), type))

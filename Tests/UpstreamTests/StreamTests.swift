@@ -87,11 +87,12 @@ struct StreamTests {
     #expect(upstream.count(overStream: true) == 2)
   }
 
-  @Test("a datagram that is larger than can be held counts as truncated")
-  func oversized() throws {
+  @Test("a datagram that is larger than was asked for counts as truncated (threats U7)", arguments: [1_233, 6_000])
+  func oversized(octets: Int) throws {
     let upstream = try FakeUpstream { arrival in
-      arrival.overStream
-        ? [.message(arrival.answer([2]))] : [.message(arrival.answer([UInt8](repeating: 7, count: 6000)))]
+      guard !arrival.overStream else { return [.message(arrival.answer([2]))] }
+      let more = octets - arrival.answer([]).count
+      return [.message(arrival.answer([UInt8](repeating: 7, count: more)))]
     }
     defer { upstream.stop() }
     #expect(try Asker([upstream]).ask().mark == 2)

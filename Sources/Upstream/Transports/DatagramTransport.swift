@@ -5,7 +5,8 @@ import LinuxIO
 final class DatagramTransport: UpstreamTransport {
   private let reactor: Reactor
   private let sockets: DatagramSockets
-  private var buffer = [UInt8](repeating: 0, count: 4096)
+  /// As many octets as are asked for: what is longer was in several fragments perhaps (RFC 9715, threats U7).
+  private var buffer = [UInt8](repeating: 0, count: Int(UpstreamQuery.payloadSize))
   /// The deadlines of what is on its way, and the timer for the earliest that was ever among them since it was set.
   private var deadlines = Deadlines<DatagramCall>()
   private var timer: (id: TimerID, at: MonotonicTime)?
@@ -63,7 +64,7 @@ final class DatagramTransport: UpstreamTransport {
         if errno == EAGAIN || errno == EWOULDBLOCK { return }
         continue
       }
-      // More than we can hold is cut: as good as TC, so TCP is next.
+      // What is longer is cut: as good as TC, so TCP is next.
       if count > buffer.count { buffer[2] |= 0x02 }
       client.received(buffer.span.extracting(0..<min(count, buffer.count)))
     }

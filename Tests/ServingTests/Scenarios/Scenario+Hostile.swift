@@ -4,7 +4,7 @@ import DNSWire
 /// What upstreams, or those who forge their answers, try: each is called as Documentation/threats.md calls it, and shows what the
 /// client gets, what the cache keeps, what the kernel opens and what is recorded.
 extension Scenario {
-  static let hostile: [Scenario] = forging + records + chains + codes + several + often
+  static let hostile: [Scenario] = forging + unseen + records + chains + codes + several + often
 
   private static let server = "github-mcp"
   private static let good = Address.first
@@ -59,6 +59,50 @@ extension Scenario {
         .ask(server, "raw.githubusercontent.com"), .expect(.code(.NXDOMAIN)), .expect(.questions(3)),
       ]),
   ]
+
+  private static let names = (0..<8).map { ("n\($0).githubusercontent.com", "45.11.2.\($0)") }
+
+  private static let unseen: [Scenario] = [
+    Scenario(
+      "U2: port and id of a question say nothing of the next one's, and what comes behind an answer is too late",
+      [truth, .upstream(.guesses(evil)), .ask(server, api)] + unharmed(questions: 1)
+        + names.flatMap { name, address -> [Step] in
+          [.upstream(answers: name, [address]), .ask(server, name), .expect(.answer([address]))]
+        } + names.flatMap { [.ask(server, $0, as: "\($0) again"), .expect(.answer([$1]))] } + [
+          .expect(.scattered(1 + names.count)), .expect(.closed(server, evil)), .expect(.events(.upstreamMismatch, 0)),
+          .expect(.events(.granted, 1 + names.count)),
+        ]),
+    Scenario(
+      "U6: that a port is closed, as ICMP says, is not believed: who asked waits on, and gets the answer",
+      [
+        truth, .upstream(.gone), .ask(server, api), .expect(.noAnswer), .advance(.milliseconds(300)),
+        .expect(.noAnswer),
+        .upstream(.answers), .expect(.noAnswer), .advance(.milliseconds(410)),
+      ] + unharmed(questions: 1)),
+    Scenario(
+      "U6: nor is it for as long as a question may last: it ends as of an upstream that says nothing",
+      [
+        truth, .upstream(.gone), .ask(server, api), .advance(.milliseconds(2_000)), .expect(.noAnswer),
+        .advance(.milliseconds(1_600)),
+      ] + refused(.upstreamUnreachable, 22, questions: 0)),
+    Scenario(
+      "U7: a datagram of more octets than were asked for, which may be another's in part, is not read, and TCP has the answer",
+      [truth, .upstream(.swells(evil)), .ask(server, api)] + unharmed(questions: 2)),
+    Scenario(
+      "U21: names of a hundred labels, in a chain and beside it, are answered as any others",
+      [
+        .upstream(of: api, .A, chainOfLabels), .ask(server, api), .expect(.answer([good])),
+        .expect(.types([.CNAME, .CNAME, .CNAME, .A])),
+      ] + unharmed(questions: 2)),
+  ]
+
+  /// Three links over names of which each has a hundred labels of its own, and as many records of others as one message holds.
+  private static let chainOfLabels: [String] = {
+    let deep = ["x", "y", "z"].map { [String](repeating: $0, count: 100).joined(separator: ".") + ".example.org" }
+    let chain = zip([api] + deep, deep).map { "\($0) 300 CNAME \($1)" } + ["\(deep[2]) 300 A \(good)"]
+    let other = [String](repeating: "w", count: 90).joined(separator: ".")
+    return chain + (0..<250).map { "\(other).n\($0).example.org 300 A \(evil)" }
+  }()
 
   private static func says(_ records: String..., code: ResponseCode = .NOERROR) -> [Step] {
     [.upstream(says: code, of: api, .A, records), .ask(server, api)]

@@ -324,6 +324,8 @@ enum Expectation: Sendable {
   /// So many questions of clients came to upstreams, and to one of them.
   case questions(Int)
   case questionsTo(Int, Int)
+  /// Ports and ids of so many questions say nothing of each other.
+  case scattered(Int)
   /// So many events since the start, and what stands in the newest one.
   case events(AuditCode, Int)
   case event(AuditCode, String)
@@ -399,6 +401,11 @@ enum Expectation: Sendable {
       let left = stage.bridge.kernel[element].map { Int($0 - stage.clock.now) / Int(ManualClock.second) }
       return differs(try stage.journaledSeconds(server, name, address), left)
     case .questions(let count): return differs(stage.questions.count, count)
+    case .scattered(let count):
+      let sources = stage.upstreams.flatMap(\.sources)
+      // Two of them may be the same by chance.
+      let (ports, ids) = (Set(sources.map(\.port)).count, Set(sources.map(\.id)).count)
+      return differs(sources.count, count) ?? (min(ports, ids) >= count - 2 ? nil : "\(ports) ports and \(ids) ids")
     case .questionsTo(let upstream, let count): return differs(stage.upstreams[upstream].questions.count, count)
     case .events(let code, let count): return differs(stage.events.count { $0.code == code }, count)
     case .event(let code, let text):

@@ -86,20 +86,36 @@ final class ScriptedUpstream {
     case refusesEDNS
     /// Answers with this address, when so many milliseconds have passed.
     case lies(String, after: Int)
+    /// Who forges this address knows all of a question but its port, and its port but not its id: where the question before came
+    /// from, and what id it had, is known. Behind the answer comes one as good, which is too late.
+    case guesses(String)
+    /// Datagrams have this address and more octets than were asked for, and TCP the answer.
+    case swells(String)
+    /// The port is closed, as far as the kernel says (ICMP).
+    case gone
   }
 
   let port: UInt16
-  private let socket: FileDescriptor
+  /// Nil while the port is closed.
+  private var socket: FileDescriptor?
+  /// Has the port, and hears nothing: no other program gets it while it is closed.
+  private let keeper: FileDescriptor
   private var batch = DatagramBatch()
   private var held: [(query: Query, back: DatagramReturn?, came: UInt64)] = []
+  /// The question before.
+  private var former: (query: Query, back: DatagramReturn?)?
   var conduct = Conduct.answers {
     didSet {
       switch conduct {
-      case .truncates, .folds: streams = streams ?? ScriptedStreams(port: port)
+      case .truncates, .folds, .swells: speakTCP()
+      case .gone: socket = nil
       default: break
       }
+      if !isGone, socket == nil { socket = try? Sockets.listenUDP(Self.address(port)) }
     }
   }
+
+  var isGone: Bool { if case .gone = conduct { true } else { false } }
   /// TCP, once it is spoken.
   private var streams: ScriptedStreams?
   /// Messages that came.
@@ -108,9 +124,13 @@ final class ScriptedUpstream {
   private(set) var questions: [String] = []
   /// Their messages as they came by UDP.
   private(set) var messages: [[UInt8]] = []
+  /// The ports from which they came by datagrams, and their ids.
+  private(set) var sources: [(port: UInt16, id: Int)] = []
 
   private struct Query {
     var id: Int
+    /// From which it came, by a datagram.
+    var port: UInt16 = 0
     var name: String
     /// In the letters in which it was asked.
     var question: [UInt8]
@@ -145,20 +165,30 @@ final class ScriptedUpstream {
   }
 
   init() throws {
-    socket = try Sockets.listenUDP(SocketAddress(isV6: false, high: 0, low: 0x7F00_0001, port: 0))
+    let first = try Sockets.listenUDP(Self.address(0))
     var bound = sockaddr_in()
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let raw = socket.raw
+    let raw = first.raw
     _ = unsafe withUnsafeMutableBytes(of: &bound) {  // `length` is its size
       unsafe getsockname(raw, $0.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length)
     }
     port = UInt16(bigEndian: bound.sin_port)
+    keeper = try Sockets.listenUDP(Self.address(port))
+    // To nobody (RFC 863), so that it is sent nothing.
+    try Sockets.connect(keeper.raw, to: Self.address(9))
+    socket = consume first
   }
+
+  private static func address(_ port: UInt16) -> SocketAddress {
+    SocketAddress(isV6: false, high: 0, low: 0x7F00_0001, port: port)
+  }
+
+  private func speakTCP() { streams = streams ?? ScriptedStreams(port: port) }
 
   /// Reads what came, and answers what is to be answered; whether there was anything to do.
   func takeTurn(_ data: UpstreamData, now: UInt64) -> Bool {
     var isBusy = answerHeld(data, now)
-    while let count = try? batch.receive(socket.raw, block: false), count > 0 {
+    while let raw = socket?.raw, let count = try? batch.receive(raw, block: false), count > 0 {
       isBusy = true
       for index in 0..<count {
         arrivals += 1
@@ -166,10 +196,12 @@ final class ScriptedUpstream {
         batch.look(index) { query, _ in
           octets = [UInt8](capacity: query.count) { out in for index in query.indices { out.append(query[index]) } }
         }
-        guard let query = Query(octets) else { continue }
+        guard var query = Query(octets) else { continue }
+        query.port = batch.peer(index).address.port
         if query.name != ".", query.type != .SOA {
           questions.append("\(query.name) \(query.type)")
           messages.append(octets)
+          sources.append((query.port, query.id))
         }
         held.append((query, batch.returnAddress(index), now))
       }
@@ -208,27 +240,54 @@ final class ScriptedUpstream {
     for (query, back, _) in due {
       // A probe asks only whether anything is there.
       if query.name == ".", conduct.answersProbes {
-        back?.send(data.answer(query.name, query.type, id: query.id), on: socket.raw)
+        send(data.answer(query.name, query.type, id: query.id), back)
         continue
       }
       switch conduct {
-      case .answers, .slow:
-        back?.send(query.inItsLetters(data.answer(query.name, query.type, id: query.id)), on: socket.raw)
+      case .answers, .slow: send(query.inItsLetters(whole(query, data)), back)
       case .fails(let code):
         let message = Messages.response(query.name, query.type, id: query.id, code: Int(code.rawValue))
-        back?.send(query.inItsLetters(message), on: socket.raw)
+        send(query.inItsLetters(message), back)
       case .forges:
-        back?.send(query.inItsLetters(data.answer(query.name, query.type, id: query.id ^ 1)), on: socket.raw)
+        send(query.inItsLetters(data.answer(query.name, query.type, id: query.id ^ 1)), back)
       case .truncatesAll:
-        back?.send(Messages.be16(query.id) + Messages.be16(0x8380) + [0, 0, 0, 0, 0, 0, 0, 0], on: socket.raw)
+        send(Messages.be16(query.id) + Messages.be16(0x8380) + [0, 0, 0, 0, 0, 0, 0, 0], back)
       case .folds(let address):
-        back?.send(query.inItsLetters(lie(query, address, id: query.id), folded: true), on: socket.raw)
-      case .silent, .holds: break
-      case .forgesBefore, .floods, .truncates, .refusesEDNS, .lies:
-        for message in hostile(query, data) { back?.send(query.inItsLetters(message), on: socket.raw) }
+        send(query.inItsLetters(lie(query, address, id: query.id), folded: true), back)
+      case .silent, .holds, .gone: break
+      case .guesses(let address): guess(query, back, address, data)
+      case .forgesBefore, .floods, .truncates, .refusesEDNS, .lies, .swells:
+        for message in hostile(query, data) { send(query.inItsLetters(message), back) }
       }
     }
     return !due.isEmpty
+  }
+
+  private func send(_ message: [UInt8], _ back: DatagramReturn?) {
+    if let raw = socket?.raw { back?.send(message, on: raw) }
+  }
+
+  /// The answer, or where it is longer than it may be that it is to be had by TCP.
+  private func whole(_ query: Query, _ data: UpstreamData) -> [UInt8] {
+    let message = data.answer(query.name, query.type, id: query.id)
+    guard message.count > 1232 else { return message }
+    speakTCP()
+    var head = Messages.response(query.name, query.type, id: query.id)
+    head[2] |= 0x02
+    return head
+  }
+
+  private func guess(_ query: Query, _ back: DatagramReturn?, _ address: String, _ data: UpstreamData) {
+    if let former {
+      // Had it the same port or id again, by chance, it would be known.
+      if former.query.port != query.port { send(query.inItsLetters(lie(query, address, id: query.id)), former.back) }
+      for id in [former.query.id, (former.query.id + 1) & 0xFFFF] where id != query.id {
+        send(query.inItsLetters(lie(query, address, id: id)), back)
+      }
+    }
+    send(query.inItsLetters(whole(query, data)), back)
+    send(query.inItsLetters(lie(query, address, id: query.id)), back)
+    former = (query, back)
   }
 
   /// What a forger or a liar sends, and the answer where there is one.
@@ -252,6 +311,14 @@ final class ScriptedUpstream {
       var message = lie(query, address, id: query.id)
       message[2] |= 0x02
       return [message]
+    case .swells(let address):
+      // Records of others behind the address.
+      let more = (0..<60).map { Messages.record("n\($0).example", .A, [45, 66, 6, UInt8($0)]) }
+      let data = IPAddress(address)?.octets ?? []
+      return [
+        Messages.response(
+          query.name, query.type, id: query.id, answers: [Messages.record(query.name, query.type, data)] + more)
+      ]
     case .refusesEDNS:
       return [query.hasOPT ? Messages.response(query.name, query.type, id: query.id, code: 1) : answer]
     case .lies(let address, _): return [lie(query, address, id: query.id)]
@@ -264,7 +331,7 @@ extension ScriptedUpstream.Conduct {
   /// Whether it does what it does to clients' questions alone.
   fileprivate var answersProbes: Bool {
     switch self {
-    case .forgesBefore, .floods, .truncates, .folds, .refusesEDNS, .lies: true
+    case .forgesBefore, .floods, .truncates, .folds, .refusesEDNS, .lies, .guesses, .swells: true
     default: false
     }
   }

@@ -52,12 +52,28 @@ struct Setting: Sendable {
 }
 
 /// A client's question, and what came of it.
-final class ScriptedClient: ReplyPath, Sendable {
+///
+/// As a datagram's, its reply waits for others of a turn, and leaves when it is sent.
+final class ScriptedClient: ReplyPath, HeldReplies, Sendable {
   private let came = Mutex<[[UInt8]]>([])
+  private let held = Mutex<[[UInt8]]>([])
 
   var replies: [[UInt8]] { came.withLock { $0 } }
 
   func send(_ message: [UInt8]) { came.withLock { $0.append(message) } }
+
+  func hold(_ message: [UInt8]) -> (any HeldReplies)? {
+    held.withLock { $0.append(message) }
+    return self
+  }
+
+  func send() {
+    let messages = held.withLock { messages in
+      defer { messages = [] }
+      return messages
+    }
+    for message in messages { send(message) }
+  }
 }
 
 /// What stands for the audit log.
@@ -129,6 +145,8 @@ final class Stage {
   private(set) var isStopped = false
   /// What broke a promise, whatever the scenario is about.
   private(set) var broken: [String] = []
+  /// Messages that came to no upstream, since their port was closed.
+  private var lost = 0
 
   private final class Compilations {
     var waiting: [@Sendable () -> Void] = []
@@ -288,11 +306,16 @@ final class Stage {
       if compilesAtOnce, compile() { isBusy = true }
       // As `run` does: what is not done when serve ends is never done.
       if !isStopped { reactor.turn() }
-      if service.isStopping, !reactor.isRunning { isStopped = true }
+      if service.isStopping, !reactor.isRunning {
+        isStopped = true
+        service.sendHeld()
+      }
       if readEvents() { isBusy = true }
       checkReplies()
-      // What was sent to an upstream is there, or will be in an instant.
-      if pool.statistics.messages > UInt64(upstreams.reduce(0) { $0 + $1.arrivals }) { isBusy = true }
+      // What was sent to an upstream is there, or will be in an instant; of one that is gone it is nowhere.
+      let missing = Int(pool.statistics.messages) - upstreams.reduce(0) { $0 + $1.arrivals }
+      if upstreams.contains(where: \.isGone) { lost = missing }
+      if missing > lost { isBusy = true }
       quiet = isBusy ? 0 : quiet + 1
     }
   }

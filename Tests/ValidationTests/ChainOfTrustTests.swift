@@ -58,8 +58,8 @@ private struct World {
     let message = try #require(meddle(response(Name(name), type)))
     let ticket = nextTicket
     nextTicket += 1
-    var actions = chain.begin(
-      ticket, for: owner, name: Name(name), type: type, message.octets, now: now, wall: SignedZone.now)
+    let answer = ChainOfTrust.Answer(to: Name(name), type, of: owner, message: message.octets)
+    var actions = chain.begin(ticket, answer, now: now, wall: SignedZone.now)
     for _ in 0..<200 {
       guard let action = actions.first else { break }
       actions.removeFirst()
@@ -199,8 +199,8 @@ struct ChainOfTrustTests {
   func late() throws {
     var world = try Self.world()
     let message = world.response(Name("www.example"), .A).octets
-    let begun = world.chain.begin(
-      1, for: 1, name: Name("www.example"), type: .A, message, now: 5, wall: SignedZone.now)
+    let answer = ChainOfTrust.Answer(to: Name("www.example"), .A, of: 1, message: message)
+    let begun = world.chain.begin(1, answer, now: 5, wall: SignedZone.now)
     #expect(begun.count == 1)
     let keys = world.response(.root, .DNSKEY).octets
     let step = ChainOfTrust.Step(owner: 1, name: .root, type: .DNSKEY)
@@ -235,9 +235,9 @@ struct ChainOfTrustTests {
   func joined() throws {
     var world = try Self.world()
     let message = world.response(Name("www.example"), .A).octets
+    let answer = ChainOfTrust.Answer(to: Name("www.example"), .A, of: 1, message: message)
     func begin(_ ticket: UInt64) -> [ChainOfTrust.Action] {
-      world.chain.begin(
-        ticket, for: 1, name: Name("www.example"), type: .A, message, now: 0, wall: SignedZone.now)
+      world.chain.begin(ticket, answer, now: 0, wall: SignedZone.now)
     }
     #expect(begin(1).count == 1)
     #expect(begin(2).isEmpty)

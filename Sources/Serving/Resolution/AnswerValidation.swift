@@ -43,9 +43,8 @@ final class AnswerValidation {
     let ticket = nextTicket
     nextTicket += 1
     completions[ticket] = completion
-    perform(
-      chain.begin(
-        ticket, for: owner, name: question.name, type: question.type, message, now: now, wall: wall))
+    let answer = ChainOfTrust.Answer(to: question.name, question.type, of: owner, message: message)
+    perform(chain.begin(ticket, answer, now: now, wall: wall))
   }
 
   private var now: UInt64 { reactor.time.nanoseconds }

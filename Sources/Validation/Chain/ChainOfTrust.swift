@@ -48,11 +48,20 @@ package struct ChainOfTrust {
   /// Seconds for which it is not tried again what failed.
   private static let failureTTL: UInt32 = 5
 
+  /// An answer of upstream, and to which question of which server.
+  package struct Answer {
+    package var owner: Owner
+    package var name: Name
+    package var type: RRType
+    package var message: [UInt8]
+
+    package init(to name: Name, _ type: RRType, of owner: Owner, message: [UInt8]) {
+      (self.owner, self.name, self.type, self.message) = (owner, name, type, message)
+    }
+  }
+
   private struct Walk {
-    let owner: Owner
-    let name: Name
-    let type: RRType
-    let message: [UInt8]
+    let answer: Answer
     let parts: [AnswerParts.Part]
     let since: UInt64
     var facts: [Step: Fact] = [:]
@@ -91,12 +100,10 @@ package struct ChainOfTrust {
   /// - Parameters:
   ///   - now: nanoseconds of a clock that is never set.
   ///   - wall: seconds since 1970.
-  package mutating func begin(
-    _ ticket: Ticket, for owner: Owner, name: Name, type: RRType, _ message: [UInt8], now: UInt64, wall: UInt32
-  ) -> [Action] {
+  package mutating func begin(_ ticket: Ticket, _ answer: Answer, now: UInt64, wall: UInt32) -> [Action] {
     do throws(ValidationFault) {
-      let parts = try AnswerParts(message.span, name: name, type: type).parts
-      walks[ticket] = Walk(owner: owner, name: name, type: type, message: message, parts: parts, since: now)
+      let parts = try AnswerParts(answer.message.span, name: answer.name, type: answer.type).parts
+      walks[ticket] = Walk(answer: answer, parts: parts, since: now)
     } catch {
       return [.finish(ticket, .failed(error))]
     }
@@ -181,8 +188,9 @@ package struct ChainOfTrust {
       }
     }
     guard !zones.isEmpty else { return finish(ticket, .unsigned) }
-    let question = Judgement.Question.answer(name: walk.name, type: walk.type, zones: zones, unsigned: unsigned)
-    return [judge(question, walk.message, .answer(ticket), for: walk.owner, wall: wall)]
+    let question = Judgement.Question.answer(
+      name: walk.answer.name, type: walk.answer.type, zones: zones, unsigned: unsigned)
+    return [judge(question, walk.answer.message, .answer(ticket), for: walk.answer.owner, wall: wall)]
   }
 
   private mutating func finish(_ ticket: Ticket, _ outcome: Outcome) -> [Action] {
@@ -222,7 +230,7 @@ package struct ChainOfTrust {
     guard let anchor = anchor(of: goal) else { return .unsigned(.root) }
     var (zone, signers, at) = (anchor, anchors[anchor] ?? [], anchor)
     while true {
-      let step = Step(owner: walk.owner, name: zone, type: .DNSKEY)
+      let step = Step(owner: walk.answer.owner, name: zone, type: .DNSKEY)
       guard let fact = walk.facts[step] ?? memory.fact(of: step, now: now) else {
         return .missing(step, .keys(zone: zone, signers: signers))
       }
@@ -250,7 +258,7 @@ package struct ChainOfTrust {
   ) -> Descent {
     while at != goal {
       guard let next = goal.suffix(labels: at.labelCount + 1) else { break }
-      let step = Step(owner: walk.owner, name: next, type: .DS)
+      let step = Step(owner: walk.answer.owner, name: next, type: .DS)
       guard let fact = walk.facts[step] ?? memory.fact(of: step, now: now) else {
         return .ends(.missing(step, .delegation(of: next, parent: keys)))
       }

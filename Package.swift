@@ -210,7 +210,7 @@ let package = Package(
       ]),
     tests(of: "FirewallModel", ["EgressPolicy", "HostNetwork", "IPNetwork", "GrantLedger"]),
     tests(of: "Enforcement", ["FirewallModel", "GrantLedger", "IPNetwork"]),
-    tests(of: "NFTables", ["CNetfilter", "EgressPolicy", "FirewallModel", "IPNetwork", "LinuxIO"]),
+    tests(of: "NFTables", ["CNetfilter", "EgressPolicy", "FirewallModel", "GrantLedger", "IPNetwork", "LinuxIO"]),
     // Started by the executable, which is the validator too.
     tests(of: "Validator", ["DNSWire", "LinuxIO", "Validation", "sluice"]),
     tests(of: "BridgeProcesses", ["FirewallModel", "LinuxIO"]),

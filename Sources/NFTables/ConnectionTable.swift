@@ -56,7 +56,7 @@ package struct FlowTarget: Hashable, Sendable {
 
   /// The ports that others could connect to before and cannot now; protocol and port 0 for every one.
   private static func closed(_ before: [PortRule]?, _ now: [PortRule]?) -> [(UInt8, UInt16)] {
-    guard let before, now != before, now != [] else { return [] }
+    guard let before, now != [] else { return [] }
     // Of what any port let in, nothing tells what a list would have.
     guard !before.isEmpty else { return numbers([]) }
     let gone = before.filter { !(now ?? []).contains($0) }

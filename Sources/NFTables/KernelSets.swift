@@ -129,8 +129,6 @@ package final class KernelSets {
             let packets = data.number(Int(NFTA_COUNTER_PACKETS.rawValue), as: UInt64.self),
             let octets = data.number(Int(NFTA_COUNTER_BYTES.rawValue), as: UInt64.self)
           else { return }
-          // The later of two readings; a counter only grows.
-          guard packets >= found[name]?.packets ?? 0 else { return }
           found[name] = ElementCounts(octets: octets, packets: packets)
         })
     }

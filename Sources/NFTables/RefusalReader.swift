@@ -59,12 +59,12 @@ package final class RefusalReader {
     let prefix = attributes[Int(NFULA_PREFIX.rawValue)] ?? []
     return RefusedPacket(
       prefix: String(decoding: prefix.prefix { $0 != 0 }, as: UTF8.self), packet: payload,
-      time: time(attributes) ?? WallClock.nanoseconds())
+      time: time(attributes[Int(NFULA_TIMESTAMP.rawValue)]) ?? WallClock.nanoseconds())
   }
 
   /// The kernel's own time of a packet (struct nfulnl_msg_packet_timestamp: seconds and microseconds, in network order).
-  private static func time(_ attributes: NetlinkAttributes) -> UInt64? {
-    guard let octets = attributes[Int(NFULA_TIMESTAMP.rawValue)], octets.count == 16 else { return nil }
+  static func time(_ octets: [UInt8]?) -> UInt64? {
+    guard let octets, octets.count == 16 else { return nil }
     func number(_ part: ArraySlice<UInt8>) -> UInt64 { part.reduce(0) { $0 << 8 | UInt64($1) } }
     let (seconds, microseconds) = (number(octets[..<8]), number(octets[8...]))
     guard seconds > 0, seconds < 1 << 33, microseconds < 1_000_000 else { return nil }

@@ -1,5 +1,6 @@
 import EgressPolicy
 import FirewallModel
+import Glibc
 import IPNetwork
 import TestSupport
 import Testing
@@ -45,6 +46,27 @@ struct ChangeWatcherTests {
       "add element \(table) a-4 { 192.0.2.1 }; add rule \(table) c accept; delete set \(table) own; flush table \(table); "
         + "delete table \(table)")
     #expect(told.news.isEmpty && told.removals == 0 && told.harms == 0)
+  }
+
+  @Test("what its owner's socket changes is no news, whether the kernel keeps that back or not")
+  func own() throws {
+    try Kernel.inNamespace {
+      try Kernel.run("nft add table inet sluice")
+      let (own, other) = (try NetlinkSocket(), try NetlinkSocket())
+      let watcher = try ChangeWatcher(ignoring: own.port)
+      func told(_ socket: NetlinkSocket, _ chain: String) throws -> TableChange {
+        var batch = NetlinkBatch(table: "sluice")
+        batch.addChain(chain)
+        try #require(socket.carryOut(batch) == 0)
+        return watcher.drain(family: .inet, table: "sluice").changes
+      }
+      #expect(try told(own, "a").isEmpty && told(other, "b") == .rulesChanged)
+      let detachFilter: Int32 = 27
+      var nothing: Int32 = 0
+      let size = socklen_t(MemoryLayout<Int32>.size)
+      try #require(unsafe setsockopt(watcher.descriptor, SOL_SOCKET, detachFilter, &nothing, size) == 0)
+      #expect(try told(own, "c").isEmpty && told(other, "d") == .rulesChanged)
+    }
   }
 
   @Test("a flush is told once as a removal and once as harm, however many changes it is of")

@@ -199,7 +199,7 @@ package struct StateFolder {
         }
         return made
       }
-      guard errno == EEXIST else { return -1 }
+      // Another process may have made it first; what cannot be made is not found the next time either.
     }
     return -1
   }

@@ -26,6 +26,14 @@ struct NetlinkSpanTests {
       ])
   }
 
+  @Test func `a next hop that is shorter than its own header ends what is read of them`() {
+    for length in 0..<UInt8(8) {
+      var octets = Self.route
+      octets[40] = length
+      #expect(routes(octets).map(\.interface) == [5], "\(length)")
+    }
+  }
+
   @Test func `a number that does not fit is none`() {
     let octets: [UInt8] = [1, 2, 3, 4]
     #expect(NetlinkSpan.number(octets.span, at: 0, as: UInt32.self) == UInt32(littleEndian: 0x0403_0201))

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import LinuxIO
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Helper processes", .serialized)
@@ -161,8 +162,8 @@ struct ProcessesTests {
   /// Runs a supervision on a thread of its own, since it blocks SIGCHLD there, until the owner is gone.
   ///
   /// - Parameter most: with so many starts the owner goes.
-  /// - Returns: the ids of what was started.
-  private func supervise(_ command: [String], most: Int) throws -> [Int32] {
+  /// - Returns: the ids of what was started, and whether the last of them lived on.
+  private func supervise(_ command: [String], most: Int) throws -> (pids: [Int32], livesOn: Bool) {
     let outcome = Outcome()
     let isDone = DispatchSemaphore(value: 0)
     let thread = Thread {
@@ -175,7 +176,7 @@ struct ProcessesTests {
   }
 
   private final class Outcome: Sendable {
-    private let state = Mutex<(pids: [Int32], error: SystemError?)>(([], nil))
+    private let state = Mutex<(pids: [Int32], livesOn: Bool, error: SystemError?)>(([], false, nil))
 
     /// Quicker than the bridge's, so that a test need not wait.
     private static var limits: Supervisor.Limits {
@@ -201,36 +202,45 @@ struct ProcessesTests {
         }
         supervision.run()
         _ = consume owner
+        state.withLock { state in
+          state.livesOn = state.pids.last.flatMap { Kernel.process($0)?.state }.map { $0 != "Z" } ?? false
+        }
       } catch {
         state.withLock { $0.error = error }
       }
     }
 
     /// Ends what was started.
-    func end() throws(SystemError) -> [Int32] {
-      let (pids, error) = state.withLock { $0 }
+    func end() throws(SystemError) -> (pids: [Int32], livesOn: Bool) {
+      let (pids, livesOn, error) = state.withLock { $0 }
       for pid in pids {
         kill(pid, SIGKILL)
         var status: Int32 = 0
         _ = unsafe waitpid(pid, &status, 0)
       }
       if let error { throw error }
-      return pids
+      return (pids, livesOn)
     }
   }
 
   @Test("without an owner nothing is started")
   func noOwner() throws {
-    #expect(try supervise(["/bin/sleep", "1000"], most: 0).isEmpty)
+    #expect(try supervise(["/bin/sleep", "1000"], most: 0).pids.isEmpty)
   }
 
   @Test("a helper that ends is started again, until the owner goes")
   func restarts() throws {
-    #expect(try supervise(["/bin/true"], most: 3).count == 3)
+    #expect(try supervise(["/bin/true"], most: 3).pids.count == 3)
   }
 
   @Test("a helper that gives no echo is killed and started again")
   func silent() throws {
-    #expect(try supervise(["/bin/sleep", "1000"], most: 2).count == 2)
+    #expect(try supervise(["/bin/sleep", "1000"], most: 2).pids.count == 2)
+  }
+
+  @Test("a helper that runs when its owner goes is left to its own end")
+  func leftAlone() throws {
+    let found = try supervise(["/bin/sleep", "1000"], most: 1)
+    #expect(found.pids.count == 1 && found.livesOn)
   }
 }

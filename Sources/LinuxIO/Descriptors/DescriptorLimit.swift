@@ -12,7 +12,9 @@ package enum DescriptorLimit {
 
   /// Raises the limit as far as it is of use and the process may; programs are started with 1024 for the sake of
   /// select(2), which nothing here calls.
-  package static func raise() {
+  package static func raise() { raise(to: wanted) }
+
+  static func raise(to wanted: rlim_t) {
     var limits = limits
     let raised = min(wanted, limits.rlim_max)
     guard raised > limits.rlim_cur else { return }

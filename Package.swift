@@ -187,7 +187,7 @@ let package = Package(
       of: "Transport",
       [
         "AuditLog", "DNSWire", "IPNetwork", "LinuxIO", "EgressPolicy", "ResponseCache", "Resolver", "Zones",
-        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
       ]),
     tests(
       of: "TLS",

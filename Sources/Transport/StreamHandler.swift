@@ -184,10 +184,11 @@ final class StreamHandler: ChannelInboundHandler, RemovableChannelHandler {
     context.write(wrapOutboundOut(frame), promise: nil)
   }
 
+  /// Asks for more to read: where there is something to serve, that goes before.
   private func requestRead(_ context: ChannelHandlerContext) {
-    guard !isReading, !inputEnded, !isEnding, inFlight < limits.questionsInFlight, context.channel.isWritable,
-      !holdsWholeMessage
-    else { return }
+    guard !isReading, !inputEnded, !isEnding, inFlight < limits.questionsInFlight, context.channel.isWritable else {
+      return
+    }
     isReading = true
     context.read()
   }

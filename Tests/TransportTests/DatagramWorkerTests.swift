@@ -82,6 +82,48 @@ struct DatagramWorkerTests {
     return unsafe poll(&entry, 1, 0) == 1
   }
 
+  @Test("a worker that has read its sockets empty sleeps")
+  func sleeps() throws {
+    let client = try Self.socket()
+    defer { close(client) }
+    let shared = SharedState(
+      current: CurrentSnapshot(try denyingSnapshot(["127.0.0.1/32"])), epoch: FirewallEpoch(), audit: OpenGate(),
+      clocks: { (monotonic: 1_000_000_000_000, wall: 1_763_630_062_000_000_000) }, resolveInterface: { _ in 0 },
+      sink: { _, _ in })
+    let ports = [try Self.freePort(), try Self.freePort()]
+    let worker = try DatagramWorker(
+      addresses: ports.map { SocketAddress(isV6: false, high: 0, low: 0x7F00_0001, port: $0) },
+      thread: QueryThread(shared, ring: AuditRing.onHeap(4 << 20)), gate: FloodGate(workers: 1))
+    let thread = try NamedThread("empty-sockets") { worker.run() }
+    defer {
+      worker.stop()
+      thread.join()
+    }
+    for port in ports {
+      try Self.ask(client, port)
+      #expect(try Self.receive(client) == 3)
+    }
+    var asleep = 0
+    let end = ContinuousClock.now + .seconds(20)
+    while asleep < 40, ContinuousClock.now < end {
+      asleep = try Self.state(ofThread: "empty-sockets") == "S" ? asleep + 1 : 0
+      usleep(1_000)
+    }
+    #expect(asleep == 40)
+  }
+
+  /// The letter of proc(5) for what the first thread of a name does; nil where there is none.
+  private static func state(ofThread name: String) throws -> Character? {
+    for thread in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task") {
+      // One that has ended meanwhile has no file.
+      guard let text = try? String(contentsOfFile: "/proc/self/task/\(thread)/stat", encoding: .utf8),
+        text.contains("(\(name))"), let end = text.lastIndex(of: ")")
+      else { continue }
+      return text[end...].dropFirst(2).first
+    }
+    return nil
+  }
+
   private struct Obstacle: Error {
     var text: String
   }

@@ -61,6 +61,19 @@ struct ReadySocketsTests {
     }
   }
 
+  @Test("a socket that is the only one is read at once, for reading it sleeps")
+  func single() {
+    let pairs = Pairs(1)
+    var ready = ReadySockets(pairs.receive)
+    #expect(ready.blocks)
+    for _ in 0..<3 {
+      #expect(ready.next() == pairs.receive[0])
+      ready.drained(pairs.receive[0])
+    }
+    var none = ReadySockets([])
+    #expect(none.next() == nil)
+  }
+
   @Test("everything that waits is read, and then it sleeps until something comes")
   func all() {
     let pairs = Pairs(2)

@@ -10,7 +10,7 @@ extension BridgeWorker {
     /// When the counters are to be read next, nanoseconds.
     var due = UInt64.max
     /// What serve had no room for yet.
-    var untold: [PrefixVolume] = []
+    var untold = UntoldQueue<PrefixVolume>()
   }
 
   /// Begins to count for a plan that is in force, or goes on: the counters outlive a plan.
@@ -32,20 +32,15 @@ extension BridgeWorker {
       prefixes.due = now &+ UInt64(plan.harvestSeconds) * 1_000_000_000
       takePrefixes(plan)
     }
-    while !prefixes.untold.isEmpty {
-      let part = Array(prefixes.untold.prefix(BridgeMessage.maximumVolumes))
-      guard sendNotice(.prefixVolumes(part)) else { return }
-      prefixes.untold.removeFirst(part.count)
-    }
+    prefixes.untold.tell(atOnce: BridgeMessage.maximumVolumes) { sendNotice(.prefixVolumes($0)) }
   }
 
   /// Tells all that was counted by now, by the numbers that servers have in the plan that was in force.
   func tellAllPrefixes() {
     if prefixes.readings != nil, let plan = writer?.plan { takePrefixes(plan) }
-    while !prefixes.untold.isEmpty {
-      let part = Array(prefixes.untold.prefix(BridgeMessage.maximumVolumes))
+    prefixes.untold.tell(atOnce: BridgeMessage.maximumVolumes) { part in
       answer(.prefixVolumes(part))
-      prefixes.untold.removeFirst(part.count)
+      return true
     }
   }
 
@@ -55,10 +50,11 @@ extension BridgeWorker {
       prefixes.readings = PrefixReadings(counts)
       return
     }
-    prefixes.untold += news.compactMap { name, counted in
+    let volumes = news.compactMap { name, counted -> PrefixVolume? in
       guard let (server, prefix) = Ruleset.opened(by: name), let index = writer?.serverIndex(server) else { return nil }
       return PrefixVolume(server: index, prefix: prefix, octets: counted.octets, packets: counted.packets)
     }
+    prefixes.untold.append(contentsOf: volumes)
   }
 
   private func prefixCounts(_ plan: FirewallPlan) -> [String: ElementCounts]? {

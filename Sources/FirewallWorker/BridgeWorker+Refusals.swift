@@ -24,16 +24,10 @@ extension BridgeWorker {
   /// serve stand still, feeding goes on.
   func tellRefusals() {
     guard let plan = writer?.plan else { return untold.removeAll() }
-    var told = 0
-    while told < untold.count {
-      let part = Array(untold[told..<min(told + BridgeMessage.maximumRefusals, untold.count)])
-      guard sendNotice(.refusals(part)) else { break }
-      for connection in part where connection.kind.isRefusal {
-        books?.count(connection.book(in: plan), at: connection.time)
-      }
-      told += part.count
+    let told = untold.tell(atOnce: BridgeMessage.maximumRefusals) { sendNotice(.refusals($0)) }
+    for connection in told where connection.kind.isRefusal {
+      books?.count(connection.book(in: plan), at: connection.time)
     }
-    untold.removeFirst(told)
     guard untold.isEmpty, lostRefusals > 0 else { return }
     if sendNotice(.notice("refused connections left no event, too many at once: the counts of the minute have them")) {
       lostRefusals = 0
@@ -56,11 +50,7 @@ extension BridgeWorker {
   private static let settling: UInt64 = 200_000_000
 
   /// When something is to be done for the books, on the monotonic clock.
-  var nextBookkeeping: UInt64 {
-    guard let books else { return .max }
-    if let settles = bookTimes.settles { return settles }
-    return books.isBusy ? min(bookTimes.closes, bookTimes.reads) : bookTimes.closes
-  }
+  var nextBookkeeping: UInt64 { books.map { bookTimes.next(isBusy: $0.isBusy) } ?? .max }
 
   /// Begins books for a plan that is in force, or goes on with them: the counters outlive a plan.
   func openBooks(_ plan: FirewallPlan) {
@@ -80,15 +70,15 @@ extension BridgeWorker {
 
   /// Reads and closes what is due.
   func keepBooks() {
+    guard let books else { return }
     let now = MonotonicTime.now().nanoseconds
-    guard now >= nextBookkeeping else { return }
-    if bookTimes.settles != nil {
-      closeBooks()
-    } else if now >= bookTimes.closes {
+    switch bookTimes.due(now, isBusy: books.isBusy) {
+    case .closing: closeBooks()
+    case .lastReading:
       readBooks(closes: true)
       bookTimes.settles = now &+ Self.settling
-    } else {
-      readBooks(closes: false)
+    case .reading: readBooks(closes: false)
+    case nil: break
     }
   }
 
@@ -145,12 +135,29 @@ extension BridgeWorker {
 
 /// When what is done for the books, on the monotonic clock.
 struct BookTimes {
+  enum Work {
+    case reading
+    /// The one that closes them, once what it read is told.
+    case lastReading
+    case closing
+  }
+
   var closes: UInt64 = .max
   var reads: UInt64 = .max
   /// When those that were read are closed: what the kernel's log still held of them has come by then.
   var settles: UInt64?
   /// Asked for these books, and is answered once they are told.
   var request: UInt32?
+
+  /// - Parameter isBusy: packets are being refused.
+  func next(isBusy: Bool) -> UInt64 { settles ?? (isBusy ? min(closes, reads) : closes) }
+
+  /// What is to be done now, if anything is.
+  func due(_ now: UInt64, isBusy: Bool) -> Work? {
+    guard now >= next(isBusy: isBusy) else { return nil }
+    if settles != nil { return .closing }
+    return now >= closes ? .lastReading : .reading
+  }
 }
 
 extension RefusedConnection {

@@ -123,7 +123,6 @@ extension BridgeWorker {
   }
 
   func isMissing(_ plan: FirewallPlan) -> Bool {
-    guard MonotonicTime.now().nanoseconds >= nextRepair else { return false }
     do throws(SystemError) {
       return try kernel.sets(family: plan.family, table: plan.table).isEmpty
     } catch {

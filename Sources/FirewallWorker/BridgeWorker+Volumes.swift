@@ -11,10 +11,32 @@ extension BridgeWorker {
     /// What serve had no room or the loop no turn for yet. What a set told is told before the next one is read.
     var untold: [(set: String, news: [(ElementKey, ElementCounts)])] = []
     /// When the next of it may be told, nanoseconds.
-    var nextTelling: UInt64 = 0
-  }
+    private var nextTelling: UInt64 = 0
+    private static let tellingPause: UInt64 = 1_000_000
 
-  private static let tellingPause: UInt64 = 1_000_000
+    /// Tells a part of what was counted: one message in a millisecond, as commits must not wait for serve, and whatever
+    /// else serve does not for all that a full set tells.
+    ///
+    /// - Parameters:
+    ///   - named: what elements of a set counted, by their names in the plan; nothing of a set that it does not have.
+    ///   - send: whether there was room.
+    mutating func tell(
+      now: UInt64, named: (String, [(ElementKey, ElementCounts)]) -> [ElementVolume],
+      _ send: ([ElementVolume]) -> Bool
+    ) {
+      guard now >= nextTelling else { return }
+      while let (set, news) = untold.first {
+        let told = named(set, news)
+        guard told.isEmpty || send(told) else {
+          nextTelling = now &+ 10 * Self.tellingPause
+          return
+        }
+        untold.removeFirst()
+        nextTelling = now &+ Self.tellingPause
+        if !told.isEmpty { return }
+      }
+    }
+  }
 
   /// What reads the counters for a plan; nil where it asks for none.
   func counterReader(for plan: FirewallPlan) -> CounterReader? {
@@ -49,20 +71,12 @@ extension BridgeWorker {
     }
   }
 
-  /// Tells a part of what was counted: one message in a millisecond, as commits must not wait for serve, and whatever else
-  /// serve does not for all that a full set tells.
+  /// Tells a part of what was counted, where it is time.
   func tellVolumes() {
-    let now = MonotonicTime.now().nanoseconds
-    guard now >= volumes.nextTelling else { return }
-    while let (set, news) = volumes.untold.first {
-      let told = writer?.volumes(of: set, news) ?? []
-      guard told.isEmpty || sendNotice(.volumes(told)) else {
-        volumes.nextTelling = now &+ 10 * Self.tellingPause
-        return
-      }
-      volumes.untold.removeFirst()
-      volumes.nextTelling = now &+ Self.tellingPause
-      if !told.isEmpty { return }
+    volumes.tell(now: MonotonicTime.now().nanoseconds) {
+      writer?.volumes(of: $0, $1) ?? []
+    } _: {
+      sendNotice(.volumes($0))
     }
   }
 

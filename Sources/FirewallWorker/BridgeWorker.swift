@@ -43,7 +43,7 @@ final class BridgeWorker {
   var refusalLog = RefusalLog()
   var lostRefusals = 0
   /// Refused connections that serve had no room for yet.
-  var untold: [RefusedConnection] = []
+  var untold = UntoldQueue<RefusedConnection>()
   /// Asked what connections sent; made when it is first needed.
   var connections: ConnectionTable?
   var books: RefusalBooks?
@@ -62,7 +62,6 @@ final class BridgeWorker {
   var installFault: String?
   /// A plan that could not be installed at the start, and is tried again while nothing else works.
   var pending: FirewallPlan?
-  private static let retryMilliseconds: Int32 = 1_000
   static let tickMilliseconds: Int32 = 200
   private var ticked: UInt64 = 0
   /// What serve may ask for, and how often it asked for more.
@@ -165,17 +164,11 @@ final class BridgeWorker {
 
   /// How long the loop may wait: for ever where there is nothing to try again and nothing to count.
   private var patience: Int32 {
-    if !volumes.untold.isEmpty || !prefixes.untold.isEmpty { return 1 }
-    if pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || refusalLog.isTaken {
-      return Self.retryMilliseconds
-    }
-    let harvest = nextCounting.map { $0 / 1_000_000 + 1 } ?? .max
-    let books = nextBookkeeping == .max ? .max : nextBookkeeping / 1_000_000 + 1
-    let reading = prefixes.due == .max ? .max : prefixes.due / 1_000_000 + 1
-    let due = min(harvest, books, reading)
-    guard due != .max else { return -1 }
-    let now = MonotonicTime.now().nanoseconds / 1_000_000
-    return due <= now ? 0 : Int32(clamping: due - now)
+    LoopPause(
+      tells: !volumes.untold.isEmpty || !prefixes.untold.isEmpty,
+      retries: pending != nil || needsRepair || bounds.reading != nil || closing.wakings != nil || refusalLog.isTaken,
+      due: min(nextCounting ?? .max, nextBookkeeping, prefixes.due)
+    ).milliseconds(now: MonotonicTime.now().nanoseconds)
   }
 
   private func begin() {
@@ -326,9 +319,7 @@ final class BridgeWorker {
     if !missing.isEmpty, writer.plan.mode == .managed {
       // What was removed was announced before the kernel refused the batch; the watcher puts it back.
       watch()
-      if isMissing(writer.plan) {
-        repair(TableChanges(changes: .tableRemoved))
-      }
+      if !needsRepair, isMissing(writer.plan) { repair(TableChanges(changes: .tableRemoved)) }
       refused.removeAll { missing.contains($0.unit) }
       refused += writer.open(grants.filter { missing.contains($0.unit) })
     }

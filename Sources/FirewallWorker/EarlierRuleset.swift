@@ -20,6 +20,10 @@ package enum EarlierRuleset {
   ///
   /// - Throws: where another program made the table that is there, nft refuses the text, or the process cannot be confined.
   package static func install(_ text: String, table: String) throws(InstallationError) {
+    try install(text, table: table, executable: BridgeStart.ownExecutable)
+  }
+
+  static func install(_ text: String, table: String, executable: String) throws(InstallationError) {
     let complaint: String
     do throws(SystemError) {
       let input = try MemoryFile(named: "sluice-rules", holding: Array(text.utf8))
@@ -27,7 +31,7 @@ package enum EarlierRuleset {
       let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
       defer { close(null) }
       var process = try ChildProcess.start(
-        BridgeStart.ownExecutable, ["sluice", "bridge", BridgeStart.Role.earlierRules.rawValue, table],
+        executable, ["sluice", "bridge", BridgeStart.Role.earlierRules.rawValue, table],
         descriptors: [input.raw, null, words.raw])
       if process.wait() == 0 { return }
       complaint = said(try words.contents())

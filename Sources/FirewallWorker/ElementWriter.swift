@@ -144,7 +144,6 @@ final class ElementWriter {
       else { return nil }
       return KernelElement(set: set, key: place.key, lifetimeMilliseconds: Self.unreachableTime)
     }
-    guard !placed.isEmpty else { return nil }
     let error = transaction.open(placed, sets: planSets.sets, refresh: refresh)
     return error == 0 ? nil : BridgeRefusal(errno: error)
   }
@@ -158,7 +157,6 @@ final class ElementWriter {
         placed.append(KernelElement(set: reference.set, key: reference.key))
       }
     }
-    guard !placed.isEmpty else { return nil }
     guard close(placed) != 0 else { return nil }
     var refusal: BridgeRefusal?
     for element in placed {

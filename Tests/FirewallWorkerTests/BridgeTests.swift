@@ -399,7 +399,7 @@ struct BridgeTests {
   func envelope() throws {
     try bounded { session, _ in
       let open = GrantElement(server: 0, address: IPAddress("93.184.216.34")!, transport: 6, port: 443)
-      var wrong = [open, open, open]
+      var wrong = [open, open, open, Self.element(1, server: 99)]
       wrong[0].port = 22
       wrong[1].address = IPAddress("10.77.1.7")!
       wrong[2].address = IPAddress("169.254.169.254")!
@@ -616,6 +616,9 @@ struct BridgeTests {
       var answers = 0
       for _ in 0..<2 { session.link.readAgain { if $0 == nil { answers += 1 } } }
       try session.turn("both readings") { answers == 2 }
+      let worker = try session.worker()
+      try Session.poll("the last reading ends") { Kernel.children(of: worker).isEmpty }
+      for _ in 0..<10 { #expect(Kernel.children(of: worker).isEmpty, "and no other one begins") }
       #expect(try session.request { session.link.install(moved, $0) } == nil)
       #expect(try session.commit([other]) == .committed)
       #expect(try session.request { session.link.install(Self.serverPlan(), $0) }?.refusal?.reason == .outside)

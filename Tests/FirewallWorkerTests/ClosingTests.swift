@@ -104,6 +104,26 @@ extension BridgeTests {
       }
     }
 
+    @Test("closing rules that the kernel refuses are told as such, and are ready as soon as it takes them")
+    func unprepared() throws {
+      try Kernel.inNamespace {
+        let closing = try ClosingTable()
+        let rules = ClosingRules(.sample(), .init())
+        do {
+          let stranger = try Stranger()
+          var theft = NetlinkBatch(table: Self.table)
+          theft.addTable()
+          try stranger.carryOut(theft)
+          #expect(try closing.prepare(rules, reading: KernelSets()) == EPERM)
+          _ = stranger
+        }
+        try Session.poll("the table ends with its owner") { try Kernel.run("nft list tables").isEmpty }
+        #expect(try closing.prepare(rules, reading: KernelSets()) == 0)
+        closing.wake()
+        #expect(try Self.isAwake())
+      }
+    }
+
     @Test("what is dropped while it is awake is counted, over another plan too")
     func counted() throws {
       try Kernel.inNamespace {
@@ -239,6 +259,7 @@ extension BridgeTests {
         #expect(try Self.list(Self.table).contains("10.99.0.0/24"))
         #expect(try session.request { session.link.removeTable("sluice", $0) } == nil)
         #expect(try Kernel.run("nft list tables").isEmpty)
+        #expect(!session.events.contains { if case .notice = $0 { true } else { false } }, "nor is anything lacking")
         try session.end()
       }
     }

@@ -231,6 +231,30 @@ struct ElementWriterTests {
     }
   }
 
+  @Test("an element without an end is nobody's own in a managed table, and closed like any other (P3)")
+  func endless() throws {
+    try Kernel.inNamespace {
+      _ = try Bench()
+      try Kernel.nft("add element inet sluice github-mcp-4 { 192.0.2.7 . tcp . 443 }\n")
+      let bench = try Bench()
+      #expect(try bench.kernel.element(Self.element("192.0.2.7"), plan: bench.plan) != nil)
+      #expect(bench.writer.close([Self.element("192.0.2.7")]) == nil)
+      #expect(try bench.kernel.element(Self.element("192.0.2.7"), plan: bench.plan) == nil)
+    }
+  }
+
+  @Test("what no set can hold is refused or closed without asking the kernel for anything")
+  func nothing() throws {
+    try Kernel.inNamespace {
+      let bench = try Bench()
+      let generation = try bench.kernel.generation()
+      let nowhere = Self.element("192.0.2.7", server: 99)
+      #expect(bench.writer.close([nowhere]) == nil && bench.writer.close([]) == nil)
+      #expect(bench.writer.refuseUnreachable([nowhere]) == nil)
+      #expect(try bench.kernel.generation() == generation)
+    }
+  }
+
   @Test("revoking closes what is open, of its server only, and does not mind what is not")
   func closing() throws {
     try Kernel.inNamespace {

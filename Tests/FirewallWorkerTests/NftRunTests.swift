@@ -1,7 +1,9 @@
+import BridgeProcesses
 import FirewallModel
 import Foundation
 import Glibc
 import LinuxIO
+import NFTables
 import Synchronization
 import TestSupport
 import Testing
@@ -85,6 +87,34 @@ struct NftRunTests {
       if !hasEnded { _ = nft.wait() }
       let tables = try Kernel.run("nft list tables")
       #expect(!tables.contains("cut"))
+    }
+  }
+
+  @Test("a program that has not done within its time is ended, and that it was late is said")
+  func late() throws {
+    var run = try NftRun("/bin/sleep", ["sleep", "1000"])
+    let end = run.exchange("", 50, watch: nil)
+    let status = run.process.wait()
+    #expect(end.isLate && status & 0x7F == SIGKILL)
+  }
+
+  @Test(
+    "rules that come with the socket of a table's owner are put in force in it, by a process of the bridge",
+    .enabled(if: Kernel.host != nil, "needs the built executable beside the tests, or SLUICE_BRIDGE_HOST"))
+  func byOwner() throws {
+    let host = try #require(Kernel.host)
+    try Kernel.inNamespace {
+      let socket = try NetlinkSocket()
+      var batch = NetlinkBatch(table: "sluice")
+      batch.addTable()
+      try #require(socket.carryOut(batch) == 0)
+      #expect((try? Kernel.run("nft add chain inet sluice own")) == nil, "it is the socket's alone")
+      var run = try NftRun(
+        host, ["sluice", "bridge", BridgeStart.Role.rules.rawValue], owner: socket.descriptor)
+      let end = run.exchange("add chain inet sluice own\n", 60_000, watch: nil)
+      let status = run.process.wait()
+      #expect(status == 0, "\(end.complaint)")
+      #expect(try KernelSets().chains(family: .inet, table: "sluice") == ["own"])
     }
   }
 }

@@ -1,3 +1,4 @@
+import EgressPolicy
 import IPNetwork
 import LinuxIO
 import TestSupport
@@ -166,6 +167,22 @@ struct RulesetTests {
       }
       let wanted = try #require(Ruleset.listedDeviceChains(plan, surroundings)["ingress/mcp0"])
       #expect(listed.dropFirst(2).dropLast(2).map(String.init) == wanted)
+    }
+  }
+
+  @Test("a table that is as it is written today is changed in place, whatever kinds of sets it has")
+  func layout() throws {
+    try Kernel.inNamespace {
+      let kernel = try KernelSets()
+      let installer = TableInstaller(kernel: kernel) { _ in }
+      var plan = FirewallPlan.sample()
+      plan.servers[0].caps = [
+        ByteCap(kind: .perConnection, bytes: 262_144), ByteCap(kind: .perHour, bytes: 262_144),
+      ]
+      _ = try installer.install(plan)
+      try Kernel.nft("add element inet sluice github-mcp-4 { 192.0.2.1 . tcp . 443 timeout 60s }\n")
+      _ = try installer.install(plan)
+      #expect(try Kernel.run("nft list set inet sluice github-mcp-4").contains("192.0.2.1"))
     }
   }
 

@@ -107,6 +107,25 @@ extension BridgeTests {
       }
     }
 
+    @Test("a table of the user's is not replaced, and what makes no table is given to nft as it is")
+    func kept() throws {
+      try Kernel.inNamespace {
+        try Kernel.nft("add table inet mine\nadd table inet sluice\n")
+        let kernel = try KernelSets()
+        let owner = TableOwner(try NetlinkSocket())
+        var installer = TableInstaller(kernel: kernel) { _ in }
+        installer.owner = owner
+        var users = FirewallPlan.sample(table: "mine", mode: .sets)
+        users.isExclusive = true
+        #expect(installer.mustReplace(Self.exclusive) && !installer.mustReplace(users))
+        #expect(owner.replace("sluice"))
+        let text = "add chain inet sluice later\n"
+        #expect(TableInstaller.text(text, table: "sluice", in: kernel) == text)
+        #expect(TableInstaller.text("add table inet sluice\n" + text, table: "sluice", in: kernel) == text)
+        #expect(TableInstaller.text("add table inet mine\n", table: "mine", in: kernel) == "add table inet mine\n")
+      }
+    }
+
     @Test("the bridge writes, fills and changes it as any other, and sees no change of others")
     func bridge() throws {
       try Kernel.inNamespace {

@@ -233,7 +233,7 @@ let package = Package(
       [
         "AuditLog", "AuditStore", "BridgeProcesses", "CLinux", "Control", "DNSWire", "EgressPolicy", "Enforcement",
         "FirewallModel", "FirewallBridge", "GateModel", "GrantLedger", "HostNetwork", "IPNetwork", "LinuxIO",
-        "Resolver", "ResponseCache", "Settings", "Transport", "Upstream", "Zones",
+        "NFTables", "Resolver", "ResponseCache", "Settings", "Transport", "Upstream", "Zones",
       ]),
     tests(
       of: "sluice",

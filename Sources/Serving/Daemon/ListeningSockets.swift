@@ -40,7 +40,10 @@ struct ListeningSockets {
     return (listener, try waiting(.udp, signals) { try openWorkers(shared, audit) })
   }
 
-  private func waiting<Opened>(
+  /// Opens again and again while an address is not there.
+  ///
+  /// - Throws: as `open`.
+  func waiting<Opened>(
     _ transport: PortHolder.Transport, _ signals: Int32, _ open: () throws -> Opened
   ) throws -> Opened {
     var isTold = false
@@ -86,7 +89,8 @@ struct ListeningSockets {
     if isStopped { throw StoppedError() }
   }
 
-  private func openWorkers(_ shared: SharedState, _ audit: AuditStore) throws(SystemError) -> [DatagramWorker] {
+  /// Those that were passed go to one worker each; where nothing can be bound beside them, to all.
+  func openWorkers(_ shared: SharedState, _ audit: AuditStore) throws(SystemError) -> [DatagramWorker] {
     do throws(SystemError) {
       return try openWorkers(shared, audit, sharing: false)
     } catch  where !activated.datagrams.isEmpty && [EACCES, EADDRINUSE, EADDRNOTAVAIL].contains(error.errno) {

@@ -50,10 +50,15 @@ package enum Privileges {
   /// Becomes `account`, if one is given, and gives up every capability for good (P7: or does not start).
   static func lower(to account: Account?) throws(StartError) {
     if let account, geteuid() == 0 {
-      let error = sluice_privileges_leave_root(account.user, account.group)
-      guard error == 0 else { throw StartError("privileges cannot be lowered: \(SystemError.text(error))") }
+      try require(sluice_privileges_leave_root(account.user, account.group), "privileges cannot be lowered")
     }
-    let error = sluice_privileges_drop_all()
-    guard error == 0 else { throw StartError("capabilities cannot be given up: \(SystemError.text(error))") }
+    try require(sluice_privileges_drop_all(), "capabilities cannot be given up")
+  }
+
+  /// - Parameters:
+  ///   - error: of a call; 0 where it was done.
+  ///   - otherwise: what is wrong where it was not.
+  static func require(_ error: Int32, _ otherwise: String) throws(StartError) {
+    guard error == 0 else { throw StartError("\(otherwise): \(SystemError.text(error))") }
   }
 }

@@ -205,7 +205,8 @@ package final class Service {
 
   // MARK: - Parts
 
-  private func lockTable() throws(StartError) -> TableLock? {
+  /// Nil where no table is made use of.
+  func lockTable() throws(StartError) -> TableLock? {
     guard settings.firewall.mode != .off else { return nil }
     do {
       return try TableLock(
@@ -242,10 +243,7 @@ package final class Service {
     if outcome == nil { try bridge.runReactor("the kernel's sets could not be read within 10 s") { outcome != nil } }
     // What was refused until now is judged by what the earlier run had open.
     for event in bridge.early { service.bridgeChanged(event) }
-    guard let taken = try outcome?.get(), taken.kept + taken.closed > 0 else { return }
-    StandardError.write(
-      "sluice: of the addresses of an earlier run \(taken.kept) \(taken.kept == 1 ? "stays" : "stay") open, and "
-        + "\(taken.closed) \(taken.closed == 1 ? "is" : "are") closed")
+    if let text = try outcome?.get().text { StandardError.write("sluice: \(text)") }
   }
 
   /// What files hold that the configuration names.
@@ -277,7 +275,9 @@ package final class Service {
   }
 
   /// The envelope is made here once, before anything from outside is heard; later a process of the bridge's own makes it.
-  private func startBridge(_ plan: FirewallPlan, zones: LocalZones?) throws(StartError) -> BridgeSession? {
+  ///
+  /// - Returns: nil where nothing is opened or closed.
+  func startBridge(_ plan: FirewallPlan, zones: LocalZones?) throws(StartError) -> BridgeSession? {
     guard settings.firewall.mode != .off else { return nil }
     let source = BridgeSource(
       path: Confinement.absolute(configurationPath),

@@ -34,9 +34,7 @@ final class HostWatcher {
   private let reader: Reader
   private let reactor: Reactor
   private let mailbox: Mailbox<ResolverMessage>
-  private var isReading = false
-  /// Something changed since the reading that runs began.
-  private var isStale = false
+  private var turns = ReadingTurns()
   private var begun = MonotonicTime.now()
   private var isFailing = false
   /// Called on the reactor's thread with what was read.
@@ -49,7 +47,7 @@ final class HostWatcher {
     news = try RouteSocket()
     reader = try Reader()
     try reactor.register(news.descriptor, readable: true, writable: false) { [unowned self] _ in
-      if news.drain() { read() }
+      if news.drain(), turns.changed() { read() }
     }
   }
 
@@ -57,9 +55,7 @@ final class HostWatcher {
   func current() throws(SystemError) -> HostNetwork { try reader.read().get() }
 
   private func read() {
-    isStale = true
-    guard !isReading else { return }
-    (isReading, isStale, begun) = (true, false, .now())
+    begun = .now()
     Thread.detachNewThread { [reader, mailbox] in mailbox.post(.host(reader.read())) }
   }
 
@@ -69,14 +65,42 @@ final class HostWatcher {
     switch outcome {
     case .success(let network):
       isFailing = false
+      turns.ended(hasFailed: false)
       onChange?(network)
     case .failure(let error):
       if !isFailing { StandardError.write("sluice: the host's network cannot be read, trying again: \(error)") }
-      (isFailing, isStale, wait) = (true, true, Self.retry)
+      (isFailing, wait) = (true, Self.retry)
+      turns.ended(hasFailed: true)
     }
     _ = reactor.schedule(at: MonotonicTime.now().adding(milliseconds: wait)) { [unowned self] in
-      isReading = false
-      if isStale { read() }
+      if turns.rested() { read() }
     }
+  }
+}
+
+/// When the host's network is read: once at a time, and again where something changed since a reading began, or it failed.
+struct ReadingTurns {
+  private var isReading = false
+  private var isStale = false
+
+  /// Something changed; whether a reading is to begin now.
+  mutating func changed() -> Bool {
+    isStale = true
+    return begin()
+  }
+
+  /// The reading ended. Another one begins after a rest at the soonest.
+  mutating func ended(hasFailed: Bool) { isStale = isStale || hasFailed }
+
+  /// Whether a reading is to begin now.
+  mutating func rested() -> Bool {
+    isReading = false
+    return begin()
+  }
+
+  private mutating func begin() -> Bool {
+    guard isStale, !isReading else { return false }
+    (isReading, isStale) = (true, false)
+    return true
   }
 }

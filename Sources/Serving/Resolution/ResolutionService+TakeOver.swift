@@ -152,6 +152,13 @@ extension ResolutionService {
     var kept = 0
     var closed = 0
     var hasCaps = false
+
+    /// What is told of it; nil where an earlier run left nothing.
+    var text: String? {
+      guard kept + closed > 0 else { return nil }
+      return "of the addresses of an earlier run \(kept) \(kept == 1 ? "stays" : "stay") open, and \(closed) "
+        + "\(closed == 1 ? "is" : "are") closed"
+    }
   }
 }
 

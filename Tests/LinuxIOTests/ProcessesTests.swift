@@ -63,6 +63,36 @@ struct ProcessesTests {
     #expect(kill(pid, 0) != 0, "it was reaped")
   }
 
+  @Test("a helper that is stopped when its owner goes is not left behind")
+  func abandoned() throws {
+    var owner = try DescriptorPair.sockets(ofMessages: true)
+    let started = Started()
+    var limits = Supervisor.Limits()
+    limits.standstill = 50
+    var supervision = try Supervision(owner: owner.second, limits: limits) { _ throws(SystemError) in
+      let child = try Self.start("/bin/sleep", "1000")
+      started.pid.store(child.pid, ordering: .releasing)
+      kill(child.pid, SIGSTOP)
+      return child
+    }
+    owner.closeFirst()
+    // What became supervisor of an owner that is gone starts none.
+    supervision.run()
+    #expect(started.pid.load(ordering: .acquiring) == -1)
+    var another = try DescriptorPair.sockets(ofMessages: true)
+    let end = another.takeFirst().release()
+    var keeping = try Supervision(owner: another.second, limits: limits) { _ throws(SystemError) in
+      let child = try Self.start("/bin/sleep", "1000")
+      started.pid.store(child.pid, ordering: .releasing)
+      kill(child.pid, SIGSTOP)
+      close(end)
+      return child
+    }
+    keeping.run()
+    let pid = started.pid.load(ordering: .acquiring)
+    #expect(pid > 0 && kill(pid, 0) != 0, "it was killed and reaped")
+  }
+
   /// The process that a thread started.
   private final class Started: Sendable {
     let pid = Atomic<Int32>(-1)

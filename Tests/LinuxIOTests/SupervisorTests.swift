@@ -53,4 +53,51 @@ import Testing
     for second: UInt64 in 28...36 { #expect(supervisor.due(Self.at(second * 1_000)) == .probe) }
     #expect(supervisor.due(Self.at(37_000)) == .kill)
   }
+
+  @Test("without an owner none is started, and one that runs is left alone once it has shown that it does")
+  func leaves() {
+    var waiting = Supervisor(now: Self.at(0))
+    waiting.leave(Self.at(0))
+    #expect(waiting.due(Self.at(1)) == nil)
+    let (isDone, wake) = (waiting.hasLeft, waiting.nextWake)
+    #expect(isDone && wake == nil)
+    var ending = Supervisor(now: Self.at(0))
+    _ = ending.due(Self.at(0))
+    ending.leave(Self.at(10))
+    ending.ended(Self.at(20))
+    #expect(ending.due(Self.at(10_000)) == nil)
+    let hasEnded = ending.hasLeft
+    #expect(hasEnded)
+    var running = Supervisor(now: Self.at(0))
+    _ = running.due(Self.at(0))
+    #expect(running.due(Self.at(1_000)) == .probe)
+    running.leave(Self.at(1_500))
+    running.heard()
+    let leftTooEarly = running.hasLeft
+    #expect(!leftTooEarly, "what was asked before says nothing of now")
+    #expect(running.due(Self.at(1_500)) == .probe)
+    running.heard()
+    let hasLeft = running.hasLeft
+    #expect(hasLeft)
+  }
+
+  @Test("without an owner one that stands still, or gives no echo, is killed")
+  func killsBeforeItLeaves() {
+    var stopped = Supervisor(now: Self.at(0))
+    _ = stopped.due(Self.at(0))
+    stopped.stopped(Self.at(100))
+    stopped.leave(Self.at(200))
+    #expect(stopped.due(Self.at(200)) == .probe)
+    #expect(stopped.due(Self.at(1_100)) == .kill)
+    stopped.ended(Self.at(1_101))
+    let hasLeft = stopped.hasLeft
+    #expect(hasLeft)
+    var silent = Supervisor(now: Self.at(0))
+    _ = silent.due(Self.at(0))
+    silent.leave(Self.at(0))
+    for second: UInt64 in 0...4 { #expect(silent.due(Self.at(second * 1_000)) == .probe) }
+    let isLeft = silent.hasLeft
+    #expect(!isLeft)
+    #expect(silent.due(Self.at(5_000)) == .kill)
+  }
 }

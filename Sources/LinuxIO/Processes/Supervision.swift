@@ -23,16 +23,22 @@ package struct Supervision: ~Copyable {
     supervisor = Supervisor(limits, now: .now())
   }
 
-  /// Returns when the owner's end is closed. The helper, which sees that itself, is left to its own end.
+  /// Returns when the owner's end is closed and the helper, which sees that itself, has shown that it runs: then it is left to
+  /// its own end.
   package mutating func run() {
-    while true {
+    var hasOwner = true
+    while !supervisor.hasLeft {
       // Before the clock is asked: the echo may wait for longer than we ran.
       listen()
       let now = MonotonicTime.now()
+      // What became supervisor when both ended has not looked yet; a helper without an owner would only start and end.
+      if hasOwner, !isOwned {
+        hasOwner = false
+        observe()
+        supervisor.leave(now)
+      }
       switch supervisor.due(now) {
       case .start:
-        // What became supervisor when both ended has not looked yet; a helper without an owner would only start and end.
-        guard isOwned else { return }
         begin(now)
         continue
       case .kill: child?.kill()
@@ -41,7 +47,8 @@ package struct Supervision: ~Copyable {
         continue
       case nil: break
       }
-      guard wait(until: supervisor.nextWake) else { return }
+      guard !supervisor.hasLeft else { return }
+      wait(until: supervisor.nextWake, watchesOwner: hasOwner)
       observe()
     }
   }
@@ -70,11 +77,11 @@ package struct Supervision: ~Copyable {
     }
   }
 
-  /// Waits for a child, a deadline or the end; false when the owner is gone.
-  private func wait(until: MonotonicTime?) -> Bool {
+  /// Waits for a child, a deadline or the end of the owner.
+  private func wait(until: MonotonicTime?, watchesOwner: Bool) {
     // poll(2) leaves out what has a negative descriptor.
     var waits = [
-      pollfd(fd: owner, events: 0, revents: 0),
+      pollfd(fd: watchesOwner ? owner : -1, events: 0, revents: 0),
       pollfd(fd: signals.readiness, events: Int16(POLLIN), revents: 0),
       pollfd(fd: line?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
     ]
@@ -83,7 +90,6 @@ package struct Supervision: ~Copyable {
     // The list with its count.
     _ = unsafe poll(&waits, nfds_t(waits.count), timeout)
     signals.drain()
-    return waits[0].revents == 0
   }
 
   /// Takes the helper's echoes.

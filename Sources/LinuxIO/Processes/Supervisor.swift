@@ -3,6 +3,9 @@
 ///     waits ── time ─► runs ── asked, no echo within the tolerance ─► killed ─┐
 ///       ▲               │ └─── stopped for longer than a standstill ─► killed │
 ///       └── ended, after the delay of a row of short lives ◄──────────────────┘
+///
+/// Once its owner is gone none is started any more, and one that runs is left alone when it has shown that it does: one that
+/// stands still would never see that its owner is gone.
 package struct Supervisor: ~Copyable {
   /// What is to be done about the helper.
   package enum Action: Hashable, Sendable {
@@ -40,17 +43,22 @@ package struct Supervisor: ~Copyable {
     var silentAt: MonotonicTime?
     /// While it stands still.
     var killAt: MonotonicTime?
+    /// Whether it was asked since its owner is gone.
+    var isAskedToLeave = false
   }
 
   private enum State {
     case waits(until: MonotonicTime)
     case runs(Run)
+    /// Nothing is to be done any more.
+    case left
   }
 
   private let limits: Limits
   private var state: State
   private var delay: UInt64 = 0
   private var tolerance: UInt64
+  private var isLeaving = false
 
   /// - Parameter now: when the first one is started.
   package init(_ limits: Limits = Limits(), now: MonotonicTime) {
@@ -64,7 +72,22 @@ package struct Supervisor: ~Copyable {
     switch state {
     case .waits(let start): start
     case .runs(let run): [run.killAt, run.probeAt, run.silentAt].compactMap(\.self).min()
+    case .left: nil
     }
+  }
+
+  /// Whether nothing is to be done any more.
+  package var hasLeft: Bool {
+    if case .left = state { true } else { false }
+  }
+
+  /// Its owner is gone: what it keeps is left alone once it has shown that it runs.
+  package mutating func leave(_ now: MonotonicTime) {
+    guard !isLeaving else { return }
+    isLeaving = true
+    // An echo of what was asked before says nothing of now.
+    if case .waits = state { state = .left }
+    change { ($0.probeAt, $0.silentAt) = (now, nil) }
   }
 
   /// What is to be done now; each action is returned once.
@@ -77,6 +100,7 @@ package struct Supervisor: ~Copyable {
     case .runs(var run):
       defer { state = .runs(run) }
       return due(&run, now)
+    case .left: return nil
     }
   }
 
@@ -93,6 +117,7 @@ package struct Supervisor: ~Copyable {
     if let probe = run.probeAt, probe <= now {
       run.probeAt = now.adding(milliseconds: limits.beat)
       run.silentAt = run.silentAt ?? now.adding(milliseconds: tolerance)
+      run.isAskedToLeave = isLeaving
       return .probe
     }
     return nil
@@ -100,12 +125,14 @@ package struct Supervisor: ~Copyable {
 
   /// The helper gave an echo.
   package mutating func heard() {
+    if case .runs(let run) = state, run.isAskedToLeave, run.killAt == nil { state = .left }
     change { $0.silentAt = nil }
   }
 
   /// The helper ended, or could not be started.
   package mutating func ended(_ now: MonotonicTime) {
     if case .runs(let run) = state, now >= run.startedAt.adding(milliseconds: limits.healthy) { delay = 0 }
+    guard !isLeaving else { return state = .left }
     state = .waits(until: now.adding(milliseconds: delay))
     delay = delay == 0 ? limits.firstDelay : min(delay * 2, limits.longestDelay)
   }

@@ -69,6 +69,9 @@ package struct HourTotals: ~Copyable, Sendable {
 
   package init() {}
 
+  /// Elements of a server of which something is remembered, once for each cap.
+  func count(ofServer server: UInt16) -> Int { totals[server]?.count ?? 0 }
+
   func used(_ cap: ByteCap, _ element: GrantElement, now: UInt64) -> UInt64 {
     guard let own = totals[element.server] else { return 0 }
     guard let total = own[Place(element: element, cap: cap)] else {
@@ -79,7 +82,10 @@ package struct HourTotals: ~Copyable, Sendable {
 
   mutating func count(_ octets: UInt64, _ cap: ByteCap, _ element: GrantElement, now: UInt64) {
     let place = Place(element: element, cap: cap)
-    var total = totals[element.server]?[place] ?? Total(since: now, octets: 0)
+    let known = totals[element.server]?[place]
+    // Of what is beyond the maximum nothing is kept: it counts as used up already.
+    guard known != nil || totals[element.server]?.count ?? 0 < Self.maximumOfServer else { return }
+    var total = known ?? Total(since: now, octets: 0)
     if now - min(now, total.since) >= Self.hour { total = Total(since: now, octets: 0) }
     total.octets += octets
     totals[element.server, default: [:]][place] = total

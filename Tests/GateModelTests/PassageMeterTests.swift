@@ -64,6 +64,12 @@ struct PassageMeterTests {
     #expect(PassageMeter([cap], at: element(0, 0)).room(hours, now: 0)! == (999, .perHour))
     #expect(PassageMeter([cap], at: element(0, 0x7FFF)).room(hours, now: 0)! == (0, .perHour))
     #expect(PassageMeter([cap], at: element(1, 0x7FFF)).room(hours, now: 0)! == (1_000, .perHour))
+    // One that is told of is kept in mind no more than that.
+    let audited = ByteCap(.perHour, ByteBound(1_000, .audit))
+    for index in 0..<3 {
+      var meter = PassageMeter([audited], at: element(0, 0x7FF0 + UInt32(index)))
+      #expect(meter.count(1, &hours, now: 0) == [.perHour] && hours.count(ofServer: 0) == HourTotals.maximumOfServer)
+    }
     hours.sweep(now: Self.hour)
     #expect(PassageMeter([cap], at: element(0, 0x7FFF)).room(hours, now: Self.hour)! == (1_000, .perHour))
   }

@@ -39,6 +39,19 @@ struct GateRulesTests {
     #expect(main.first?.hasPrefix("ct state established ip daddr") == true)
   }
 
+  @Test("where every port of an address is open, what is checked there and not redirected is not refused for that")
+  func everyPort() throws {
+    var plan = plan()
+    #expect(try !rules(plan, of: "github-mcp/new").contains { $0.contains("-any") })
+    plan.servers[0].opensAnyPort = true
+    let new = try rules(plan, of: "github-mcp/new")
+    for (family, header) in [("4", "ip"), ("6", "ip6")] {
+      let refusal = new.filter { $0.contains("@github-mcp-\(family)/sni ") }
+      #expect(
+        refusal.map { $0.hasSuffix("\(header) daddr != @github-mcp-\(family)-any goto github-mcp/ungated") } == [true])
+    }
+  }
+
   @Test("what is open and checked is redirected where the host has a route, and only of servers that check")
   func redirected() throws {
     let redirect = try rules(plan(), of: "github-mcp/sni/redirect")

@@ -148,7 +148,7 @@ extension Ruleset {
     for set in sniSets(server) {
       text.rule(
         chain,
-        "ct state related,untracked meta l4proto tcp \(set.key) @\(set.text) goto \(RulesetReason.ungated.chain(server.name))"
+        "ct state related,untracked meta l4proto tcp \(ungated(set, server)) goto \(RulesetReason.ungated.chain(server.name))"
       )
     }
   }
@@ -160,8 +160,17 @@ extension Ruleset {
       text.rule(chain, "\(set.key) @\(set.text) goto \(unreachableChain(of: server.name))")
     }
     for set in sniSets(server) {
-      text.rule(chain, "\(set.key) @\(set.text) goto \(RulesetReason.ungated.chain(server.name))")
+      text.rule(chain, "\(ungated(set, server)) goto \(RulesetReason.ungated.chain(server.name))")
     }
+  }
+
+  /// What is checked and was not redirected, unless every port of the address is open to whatever connects there: a check outlives
+  /// what it is of by a moment, in which nothing is redirected any more.
+  private static func ungated(_ set: SetName, _ server: FirewallPlan.Server) -> String {
+    let checked = "\(set.key) @\(set.text)"
+    guard server.opensAnyPort else { return checked }
+    let open = SetName(server: server.name, family: set.family, kind: .anyPort)
+    return "\(checked) \(open.key) != @\(open.text)"
   }
 
   private static func refuseUnreachable(

@@ -20,6 +20,10 @@ static struct sluice_endpoint endpoint_of(const struct sockaddr_storage *address
 int sluice_gate_listen(int fd, int backlog) {
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return errno;
+  // What is accepted has the options of the socket that it came by.
+  int error = sluice_gate_prepare(fd);
+  if (error == 0) error = sluice_gate_reset_at_close(fd, 1);
+  if (error != 0) return error;
   return listen(fd, backlog) < 0 ? errno : 0;
 }
 
@@ -33,13 +37,11 @@ int sluice_gate_accept(int fd, struct sluice_endpoint *client) {
   return taken;
 }
 
-int sluice_gate_destination(int fd, struct sluice_endpoint *destination) {
+int sluice_gate_destination(int fd, int is_v6, struct sluice_endpoint *destination) {
   struct sockaddr_storage address;
-  socklen_t length = sizeof address, size = sizeof(int);
-  int family = 0;
+  socklen_t length = sizeof address;
   memset(&address, 0, sizeof address);
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) < 0) return errno;
-  int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  int level = is_v6 ? IPPROTO_IPV6 : IPPROTO_IP;
   if (getsockopt(fd, level, ORIGINAL_DESTINATION, &address, &length) < 0) return errno;
   *destination = endpoint_of(&address);
   return 0;
@@ -55,12 +57,15 @@ int sluice_gate_prepare(int fd) {
 }
 
 int sluice_gate_connect(struct sluice_endpoint endpoint) {
-  int fd = sluice_connect(endpoint);
-  if (fd < 0) return fd;
-  // Without these the connection is slower, or ends sooner, and is no less right.
-  unsigned patience = 0;
-  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
-  sluice_gate_prepare(fd);
+  struct sockaddr_storage address;
+  socklen_t length = sluice_endpoint_address(endpoint, &address);
+  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  if (connect(fd, (const struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
   return fd;
 }
 

@@ -184,7 +184,7 @@ static int close_with(int fd) {
   return -error;
 }
 
-static socklen_t to_sockaddr(struct sluice_endpoint endpoint, struct sockaddr_storage *storage) {
+socklen_t sluice_endpoint_address(struct sluice_endpoint endpoint, struct sockaddr_storage *storage) {
   memset(storage, 0, sizeof *storage);
   if (endpoint.is_v6) {
     struct sockaddr_in6 *address = (struct sockaddr_in6 *)storage;
@@ -279,7 +279,7 @@ static void bind_free(int fd, const struct sockaddr_storage *address) {
 
 int sluice_tcp_listen(struct sluice_endpoint endpoint) {
   struct sockaddr_storage storage, *address = &storage;
-  socklen_t length = to_sockaddr(endpoint, address);
+  socklen_t length = sluice_endpoint_address(endpoint, address);
   int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
   if (fd < 0) return -errno;
   // What an earlier run left in TIME_WAIT is no reason not to serve.
@@ -292,7 +292,7 @@ int sluice_tcp_listen(struct sluice_endpoint endpoint) {
 
 int sluice_udp_listen(struct sluice_endpoint endpoint, int tells_interface) {
   struct sockaddr_storage storage, *address = &storage;
-  socklen_t length = to_sockaddr(endpoint, address);
+  socklen_t length = sluice_endpoint_address(endpoint, address);
   int fd = socket(address->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1, buffer = 4 << 20;
   if (fd < 0) return -errno;
   // Not SO_REUSEADDR: with it the sockets of any other user could share the port (SO_REUSEPORT asks for the same user).
@@ -368,7 +368,7 @@ int sluice_udp_new(int is_v6) {
 
 int sluice_udp_connect(int fd, struct sluice_endpoint endpoint) {
   struct sockaddr_storage address;
-  socklen_t length = to_sockaddr(endpoint, &address);
+  socklen_t length = sluice_endpoint_address(endpoint, &address);
   return connect(fd, (const struct sockaddr *)&address, length) < 0 ? errno : 0;
 }
 
@@ -379,7 +379,7 @@ int sluice_udp_disconnect(int fd) {
 
 int sluice_connect(struct sluice_endpoint endpoint) {
   struct sockaddr_storage storage, *address = &storage;
-  socklen_t length = to_sockaddr(endpoint, address);
+  socklen_t length = sluice_endpoint_address(endpoint, address);
   int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   int on = 1;

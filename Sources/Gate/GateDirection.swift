@@ -24,6 +24,15 @@ struct GateDirection: ~Copyable {
   private(set) var isFinished = false
   private(set) var waitsForSink = false
 
+  /// What may be taken besides what is here already.
+  enum Taking {
+    /// Nothing, and no end is passed on.
+    case nothing
+    /// Nothing, since nothing has come.
+    case rest
+    case all
+  }
+
   /// Whether more can be taken.
   var takesMore: Bool { !isEnded && !waitsForSink }
 
@@ -37,8 +46,8 @@ struct GateDirection: ~Copyable {
   ///
   /// - Parameters:
   ///   - rounds: so often octets are taken at most.
-  ///   - takes: false gives what is here, and takes nothing.
-  mutating func pump(from source: Int32, to sink: Int32, rounds: Int, takes: Bool, _ gate: GateLoop) -> Bool {
+  ///   - taking: what is here already is given in any case.
+  mutating func pump(from source: Int32, to sink: Int32, rounds: Int, _ taking: Taking, _ gate: GateLoop) -> Bool {
     waitsForSink = false
     isBeyond = false
     guard !isFinished else { return true }
@@ -46,7 +55,7 @@ struct GateDirection: ~Copyable {
     for _ in 0..<rounds where !waitsForSink {
       guard drain(to: sink) else { return false }
       if waitsForSink { break }
-      guard takes, !isEnded else { break }
+      guard taking == .all, !isEnded else { break }
       switch isBulk ? fill(from: source, to: sink, gate) : copy(from: source, to: sink, gate) {
       // A portion that is not full: nothing else has come, unless no more may be taken.
       case .octets where isBulk || pipe != nil || room == 0: continue
@@ -59,7 +68,7 @@ struct GateDirection: ~Copyable {
     }
     guard !waitsForSink else { return true }
     guard drain(to: sink) else { return false }
-    if isEnded && !waitsForSink && takes {
+    if isEnded && !waitsForSink && taking != .nothing {
       PassingSockets.finish(sink)
       isFinished = true
     }

@@ -9,10 +9,14 @@ final class GateEnd {
   var isHungUp = false
   private let reactor: Reactor
   private var watched: (readable: Bool, writable: Bool)?
+  /// Whether the kernel sends a reset when it is closed.
+  private let resetsAtClose: Bool
 
-  init(_ socket: Int32, _ reactor: Reactor) {
+  /// - Parameter resetsAtClose: how the socket came.
+  init(_ socket: Int32, _ reactor: Reactor, resetsAtClose: Bool) {
     self.socket = socket
     self.reactor = reactor
+    self.resetsAtClose = resetsAtClose
   }
 
   /// Waits for this and nothing else; false where the kernel refuses.
@@ -42,7 +46,7 @@ final class GateEnd {
     onReady = { _ in }
     if watched != nil { reactor.unregister(socket, closes: true) }
     watched = nil
-    PassingSockets.resetsAtClose(socket, resets)
+    if resets != resetsAtClose { PassingSockets.resetsAtClose(socket, resets) }
     Glibc.close(socket)
   }
 }

@@ -10,17 +10,32 @@ import Sharing
 /// One loop over the sockets that listen, serve's socket, and both ends of every connection.
 final class GateLoop {
   /// How many connections it holds.
-  struct Limits {
+  struct Limits: Equatable {
     /// Those that were accepted and not judged yet, each for 5 s at most: beyond it a server's own oldest gives way.
     var pending = 4_096
-    /// Those that pass at a time, two descriptors each; where the process may have fewer, so many fewer.
+    /// Those that pass at a time, two descriptors each.
     var passing = 24_576
+
+    /// Descriptors for what the loop itself needs, and for pipes while octets are under way.
+    private static let reserved = 1_024
+
+    init(pending: Int = 4_096, passing: Int = 24_576) {
+      self.pending = pending
+      self.passing = passing
+    }
+
+    /// As many as go with so many descriptors of the process: of few of them a quarter is kept back, and a quarter of what is left
+    /// is for those that have said nothing, so that these never take the places of those that pass.
+    init(descriptors: Int) {
+      self.init()
+      let room = descriptors - min(Self.reserved, descriptors / 4)
+      pending = max(min(pending, room / 4), 1)
+      passing = max(min(passing, (room - pending) / 2), 1)
+    }
   }
 
-  /// What the loop itself needs, and pipes while octets are under way.
-  private static let reservedDescriptors = 1_024
   private static let backlog: Int32 = 4_096
-  /// Connections that are accepted before the loop looks at others.
+  /// Connections that are accepted before the loop looks at others, while as many wait.
   private static let acceptedAtOnce = 64
   /// What serve has not taken yet; beyond it nothing is accepted.
   private static let maximumOutgoing = 8_192
@@ -44,7 +59,10 @@ final class GateLoop {
   private(set) var isServed = true
   private var networks: [(prefix: IPPrefix, server: UInt16)] = []
   private var connections: [UInt64: GatePassage] = [:]
-  private var byElement: [GrantElement: Set<UInt64>] = [:]
+  /// By server and address: what stands for an address may stand for each port of it.
+  private var byPlace: [GrantElement: Set<UInt64>] = [:]
+  /// How many are accepted next: most times one waits, and to ask for another costs as much as to take one.
+  private var acceptedNext = 1
   private var lastConnection: UInt64 = 0
   private var pending: Shares<UInt16>
   private var passing: Shares<UInt16>
@@ -56,7 +74,7 @@ final class GateLoop {
   private var volumes: [GrantElement: UInt64] = [:]
 
   /// Where a connection was going that was accepted; nil where that is not known.
-  typealias Destination = (Int32) -> SocketAddress?
+  typealias Destination = (_ socket: Int32, _ isV6: Bool) -> SocketAddress?
 
   private let destination: Destination
 
@@ -64,16 +82,15 @@ final class GateLoop {
   ///   - listeners: `ready` for it.
   ///   - destination: as the firewall that redirected them knows it.
   init(
-    socket: Int32, listeners: [Int32], life: Int32, limits: Limits = Limits(), clocks: Clocks = .kernel,
-    destination: @escaping Destination = PassingSockets.destination(of:)
+    socket: Int32, listeners: [Int32], life: Int32, limits: Limits = Limits(descriptors: DescriptorLimit.current),
+    clocks: Clocks = .kernel, destination: @escaping Destination = PassingSockets.destination(of:isV6:)
   ) throws(SystemError) {
     self.socket = socket
     self.life = LifeLine(life)
     self.destination = destination
     reactor = try Reactor(clocks: clocks)
-    let room = (DescriptorLimit.current - Self.reservedDescriptors) / 2
     pending = Shares(capacity: limits.pending, leastAge: 0)
-    passing = Shares(capacity: max(min(limits.passing, room), 1), leastAge: 0)
+    passing = Shares(capacity: limits.passing, leastAge: 0)
     self.listeners = listeners
   }
 
@@ -137,18 +154,21 @@ final class GateLoop {
     case .open(let request, let holdings):
       for holding in holdings { table.open(holding) }
       say(.received(request: request))
-    case .close(let cuts, let holdings):
+    case .close(let request, let cuts, let holdings):
+      var count: UInt32 = 0
       for holding in holdings {
         table.close(holding.element, holding.name)
-        if cuts { cut(holding.element, holding.name) }
+        if cuts { count += cut(holding.element, holding.name) }
       }
+      if cuts { say(.closed(request: request, connections: count)) }
+    case .review(let request): review(request)
     case .evict(let elements): for element in elements { table.close(element) }
     case .forget(let server):
       table.forget(server: server)
       hours.forget(server: server)
     case .ready: becomeReady()
     case .recorded(let connection, let isRecorded): connections[connection]?.recorded(isRecorded)
-    case .hello, .received, .judged, .volumes: break
+    case .hello, .received, .closed, .passing, .judged, .volumes: break
     }
   }
 
@@ -198,15 +218,19 @@ final class GateLoop {
 
   private func accept(_ listener: Int32) {
     guard outgoing.count < Self.maximumOutgoing else { return rest(listener) }
-    for _ in 0..<Self.acceptedAtOnce {
+    for _ in 0..<acceptedNext {
       do throws(SystemError) {
-        guard let accepted = try PassingSockets.accept(listener) else { return }
+        guard let accepted = try PassingSockets.accept(listener) else {
+          acceptedNext = 1
+          return
+        }
         begin(accepted)
       } catch {
         // No descriptor is left: those that pass end some time.
         return rest(listener)
       }
     }
+    acceptedNext = min(acceptedNext * 2, Self.acceptedAtOnce)
   }
 
   private func rest(_ listener: Int32) {
@@ -219,8 +243,8 @@ final class GateLoop {
   private func begin(_ accepted: consuming PassingSockets.Accepted) {
     let client = IPAddress(accepted.client)
     // What the firewall did not send here, and what is not of any server, is closed with a reset.
-    PassingSockets.resetsAtClose(accepted.socket.raw, true)
-    guard let destination = destination(accepted.socket.raw), let server = table.server(of: client)
+    guard let destination = destination(accepted.socket.raw, accepted.client.isV6),
+      let server = table.server(of: client)
     else { return }
     let element = GrantElement(
       server: server, address: IPAddress(destination), transport: 6, port: destination.port)
@@ -236,7 +260,7 @@ final class GateLoop {
     let passage = GatePassage(
       id: lastConnection, accepted: accepted, element: element, pending: slot, gate: self)
     connections[lastConnection] = passage
-    byElement[element, default: []].insert(lastConnection)
+    byPlace[element.place, default: []].insert(lastConnection)
     passage.begin()
   }
 
@@ -287,18 +311,34 @@ final class GateLoop {
       passingOwners[slot] = nil
     }
     connections[passage.id] = nil
-    byElement[passage.element]?.remove(passage.id)
-    if byElement[passage.element]?.isEmpty ?? false { byElement[passage.element] = nil }
+    byPlace[passage.element.place]?.remove(passage.id)
+    if byPlace[passage.element.place]?.isEmpty ?? false { byPlace[passage.element.place] = nil }
     stopIfDone()
   }
 
-  /// Ends the connections that said a name at an element, and those that pass there unread where none may any more.
-  private func cut(_ element: GrantElement, _ name: Name) {
-    let passesUnread = table.isOpen(element, now: reactor.now.nanoseconds)
-    for id in byElement[element] ?? [] {
-      guard let passage = connections[id] else { continue }
-      if passage.name == name || !passesUnread && passage.isUnread { passage.reset() }
+  /// Ends the connections that pass at an element by a name and by no other; how many those were.
+  private func cut(_ element: GrantElement, _ name: Name) -> UInt32 {
+    var count: UInt32 = 0
+    for id in byPlace[element.place] ?? [] {
+      guard let passage = connections[id], element.includes(passage.element), passage.loses(name) else { continue }
+      passage.reset()
+      count += 1
     }
+    return count
+  }
+
+  /// Tells by which names connections pass.
+  private func review(_ request: UInt32) {
+    let holders = Set(
+      connections.values.flatMap { passage in
+        passage.names.map { GateHolder(element: passage.element, name: $0) }
+      })
+    var rest = Array(holders)[...]
+    repeat {
+      let part = Array(rest.prefix(GateMessage.maximumHoldings))
+      rest = rest.dropFirst(part.count)
+      say(.passing(request: request, isLast: rest.isEmpty, part))
+    } while !rest.isEmpty
   }
 
   // MARK: - Octets
@@ -323,45 +363,12 @@ final class GateLoop {
   }
 }
 
-/// Pipes for octets that are under way; some are kept for the next.
-struct PipePool: ~Copyable {
-  private let limit: Int
-  private var kept: PipeStack?
-  private var count = 0
+extension GrantElement {
+  /// Every port of its address.
+  fileprivate var place: GrantElement { GrantElement(server: server, address: address, transport: 0, port: 0) }
 
-  init(limit: Int) { self.limit = limit }
-
-  /// Nil where the kernel gives none.
-  mutating func take() -> PassingPipe? {
-    guard let top = kept.take() else {
-      do throws(SystemError) {
-        return try PassingPipe()
-      } catch {
-        return nil
-      }
-    }
-    count -= 1
-    kept = top.next.take()
-    return top.pipe.take()
-  }
-
-  /// One with octets in it is closed.
-  mutating func give(_ pipe: consuming PassingPipe) {
-    guard count < limit, pipe.held == 0 else { return }
-    count += 1
-    kept = PipeStack(pipe, next: kept.take())
-  }
-}
-
-/// A pipe, and those below it.
-final class PipeStack {
-  var pipe: PassingPipe?
-  var next: PipeStack?
-
-  init(_ pipe: consuming PassingPipe, next: PipeStack?) {
-    self.pipe = consume pipe
-    self.next = next
-  }
+  /// Whether another one is the same, or of its ports.
+  fileprivate func includes(_ other: GrantElement) -> Bool { self == other || self == other.place }
 }
 
 extension IPAddress {

@@ -45,14 +45,14 @@ final class GatePassage {
   private(set) var passing: Shares<UInt16>.Slot?
   /// The name that it said, once it is judged.
   private(set) var name: Name?
+  /// The names by which it passes: the one that it said, or those of which the address alone sufficed.
+  private(set) var names: Set<Name> = []
   /// What it said, once it is judged.
   private var said: ClientHello?
-  private unowned let gate: GateLoop
+  unowned let gate: GateLoop
   private let clientAddress: SocketAddress
   private var stage = Stage.hello
 
-  /// Whether it passes by its address, without a name.
-  var isUnread: Bool { name == nil && (stage == .opening || stage == .passes) }
   private var isRecorded = false
   private var isConnected = false
   private var reader = HandshakeReader(.clientHello)
@@ -61,12 +61,12 @@ final class GatePassage {
   private var withheld: [UInt8] = []
   private var client: GateEnd
   private var server: GateEnd?
-  private var up = GateDirection()
+  var up = GateDirection()
   /// What of it is counted already.
-  private var counted = 0
-  private var meter: PassageMeter
+  var counted = 0
+  var meter: PassageMeter
   /// Records that have to stand before it sends more.
-  private var awaitedRecords = 0
+  var awaitedRecords = 0
   private var down = GateDirection()
   private var timer: TimerID?
 
@@ -80,7 +80,7 @@ final class GatePassage {
     self.gate = gate
     clientAddress = accepted.client
     meter = PassageMeter([], at: element)
-    client = GateEnd(accepted.release(), gate.reactor)
+    client = GateEnd(accepted.release(), gate.reactor, resetsAtClose: true)
   }
 
   /// Whether it is past its judgement.
@@ -92,15 +92,30 @@ final class GatePassage {
   }
 
   func begin() {
-    PassingSockets.prepare(client.socket)
-    wait(Self.patience) { [unowned self] in refuse(.notTLS) }
     client.onReady = { [unowned self] in clientReady($0) }
-    guard client.watch(readable: true, writable: false) else { return reset() }
     // What is open to any connection needs no hello, and may wait for the server to speak.
-    guard gate.table.isOpen(element, now: now) else { return }
+    guard !gate.table.isOpen(element, now: now) else { return beginUnread() }
+    // The hello may have come with the connection.
+    readHello()
+    guard stage == .hello else { return }
+    wait(Self.patience) { [unowned self] in refuse(.notTLS) }
+    if !client.watch(readable: true, writable: false) { reset() }
+  }
+
+  private func beginUnread() {
+    names = gate.table.openNames(at: element, now: now)
     meter = PassageMeter(gate.table.caps(of: nil, at: element, now: now), at: element)
     // Where all is used up not even a connection comes about.
     if isWithin(1) { open(recording: nil) }
+  }
+
+  /// A name stands for its address no more: whether it passes by that and by nothing else.
+  func loses(_ name: Name) -> Bool {
+    guard names.contains(name), !gate.table.stands(name, for: element, now: now) else { return false }
+    names.remove(name)
+    // Unread it passes by each name of which the address suffices, those that came later as well.
+    if self.name == nil, names.isEmpty { names = gate.table.openNames(at: element, now: now) }
+    return names.isEmpty
   }
 
   // MARK: - Judging
@@ -122,11 +137,9 @@ final class GatePassage {
 
   /// Takes what has come of a hello; false where the connection has ended with it.
   private func take() -> Bool {
-    var octets: [UInt8] = []
-    let outcome = PassingSockets.receive(
-      client.socket, behind: &octets, limit: max(min(Self.portion, reader.room), 1))
-    switch outcome {
-    case .octets: progress = reader.take(octets)
+    let limit = max(min(Self.portion, reader.room), 1)
+    switch PassingSockets.receive(client.socket, into: &gate.portion, limit: limit) {
+    case .octets(let count): progress = reader.take(gate.portion[..<count])
     case .wouldWait: break
     case .end:
       // Half a hello is none, and there is no more of it.
@@ -149,6 +162,7 @@ final class GatePassage {
     let verdict = gate.table.judge(hello, to: element, now: now)
     guard verdict == .verified else { return refuse(verdict, hello) }
     name = hello.name
+    names = Set([hello.name].compactMap(\.self))
     meter = PassageMeter(gate.table.caps(of: name, at: element, now: now), at: element)
     guard isWithin(reader.parts.message.count) else { return }
     withheld = Array(reader.parts.rest)
@@ -161,7 +175,7 @@ final class GatePassage {
     reset()
   }
 
-  private func connection(_ verdict: GateVerdict, _ hello: ClientHello) -> GatedConnection {
+  func connection(_ verdict: GateVerdict, _ hello: ClientHello) -> GatedConnection {
     GatedConnection(
       verdict: verdict, element: element, client: IPAddress(clientAddress), clientPort: clientAddress.port,
       said: hello.text, length: UInt32(clamping: reader.octets.count), time: WallClock.nanoseconds())
@@ -176,19 +190,26 @@ final class GatePassage {
     passing = slot
     stage = .opening
     isRecorded = hello == nil
+    // Its record is made while it is connected.
     if let hello { gate.say(.judged(connection: id, connection(.verified, hello))) }
+    guard reach() else { return }
     _ = client.watch(readable: false, writable: false)
     wait(Self.connectPatience) { [unowned self] in connectFailed() }
+  }
+
+  /// Begins the connection to what it goes to; false where it has ended with that.
+  private func reach() -> Bool {
     do throws(SystemError) {
       let socket = try PassingSockets.connect(element.address.socketAddress(port: element.port))
-      let end = GateEnd(socket.release(), gate.reactor)
+      let end = GateEnd(socket.release(), gate.reactor, resetsAtClose: false)
       end.onReady = { [unowned self] in serverReady($0) }
       server = end
-      guard end.watch(readable: false, writable: true) else { return reset() }
+      guard !end.watch(readable: false, writable: true) else { return true }
+      reset()
     } catch {
-      guard Self.shortages.contains(error.errno) else { return connectFailed() }
-      refuse(.crowded, hello ?? ClientHello())
+      if Self.shortages.contains(error.errno) { refuse(.crowded, said ?? ClientHello()) } else { connectFailed() }
     }
+    return false
   }
 
   /// Another one needs its place.
@@ -218,9 +239,10 @@ final class GatePassage {
     case .opening:
       guard !isConnected else { return }
       guard events.isWritable || events.isClosed else { return }
-      guard Sockets.failure(of: server.socket) == 0 else { return connectFailed() }
+      // One that has failed is told as closed.
+      guard !events.isClosed || Sockets.failure(of: server.socket) == 0 else { return connectFailed() }
       isConnected = true
-      _ = server.watch(readable: false, writable: false)
+      if !isRecorded { _ = server.watch(readable: false, writable: false) }
       proceed()
     case .answer: readAnswer(events)
     case .secondHello, .passes: move(events, of: server)
@@ -235,6 +257,7 @@ final class GatePassage {
     guard isRecorded, isConnected else { return }
     // What was not judged goes on as it is.
     stage = name == nil ? .passes : .answer
+    if stage == .passes, let server { PassingSockets.prepare(server.socket) }
     if stage == .answer { wait(Self.answerPatience) { [unowned self] in connectFailed() } } else { cancelTimer() }
     reader = HandshakeReader(.serverHello)
     pump()
@@ -245,17 +268,21 @@ final class GatePassage {
   private func readAnswer(_ events: ReadyEvents) {
     if events.isWritable { pump() }
     guard stage == .answer, events.isReadable || events.isClosed, let server else { return }
-    var octets: [UInt8] = []
-    switch PassingSockets.receive(server.socket, behind: &octets, limit: max(min(Self.portion, reader.room), 1)) {
+    let limit = max(min(Self.portion, reader.room), 1)
+    switch PassingSockets.receive(server.socket, into: &gate.portion, limit: limit) {
     case .wouldWait: return pump()
     case .failed: return reset()
     case .end: answered(asksAgain: false)
-    case .octets:
+    case .octets(let count):
+      let octets = gate.portion[..<count]
       let progress = reader.take(octets)
       down.append(octets)
       if progress != .incomplete { answered(asksAgain: reader.asksForAnotherHello) }
     }
-    pump()
+    // What else has come is told by the kernel.
+    pump(takesUp: false, takesDown: false)
+    // Only now that the answer is on its way.
+    if stage != .ended, stage != .answer { PassingSockets.prepare(server.socket) }
   }
 
   private func answered(asksAgain: Bool) {
@@ -298,17 +325,25 @@ final class GatePassage {
   private func move(_ events: ReadyEvents, of end: GateEnd) {
     if events.isClosed, Sockets.failure(of: end.socket) != 0 { return reset() }
     end.isHungUp = end.isHungUp || events.isClosed
-    pump()
+    // What a side was waited for may move either way; else only what comes from it.
+    let (isClient, mayHang) = (end === client, events.isWritable || events.isClosed)
+    pump(takesUp: isClient || mayHang, takesDown: !isClient || mayHang)
   }
 
   /// Moves what can be moved, and waits for what cannot.
-  private func pump() {
+  ///
+  /// - Parameters:
+  ///   - takesUp: the client may have sent something.
+  ///   - takesDown: the server may have.
+  private func pump(takesUp: Bool = true, takesDown: Bool = true) {
     guard let server, stage != .ended, isWithin(up.taken - counted) else { return }
     let isWhole = stage == .passes && awaitedRecords == 0
     let sent = up.sent
     up.room = meter.room(gate.hours, now: now).map { Int(clamping: $0.octets) - (up.taken - counted) } ?? .max
-    guard up.pump(from: client.socket, to: server.socket, rounds: Self.rounds, takes: isWhole, gate),
-      down.pump(from: server.socket, to: client.socket, rounds: Self.rounds, takes: stage != .answer, gate)
+    let upwards: GateDirection.Taking = isWhole ? (takesUp ? .all : .rest) : .nothing
+    let downwards: GateDirection.Taking = stage == .answer ? .nothing : takesDown ? .all : .rest
+    guard up.pump(from: client.socket, to: server.socket, rounds: Self.rounds, upwards, gate),
+      down.pump(from: server.socket, to: client.socket, rounds: Self.rounds, downwards, gate)
     else { return reset() }
     if up.sent > sent { gate.count(up.sent - sent, to: element) }
     countTaken()
@@ -322,34 +357,7 @@ final class GatePassage {
     else { return reset() }
   }
 
-  // MARK: - Caps
-
-  private var now: UInt64 { gate.reactor.now.nanoseconds }
-
-  /// Whether it may send so many octets more; else it has ended with the record of that.
-  private func isWithin(_ octets: Int) -> Bool {
-    guard octets > 0, let room = meter.room(gate.hours, now: now), room.octets < octets else { return true }
-    tell(GateVerdict(beyond: room.kind, isCut: true))
-    reset()
-    return false
-  }
-
-  /// What came in is what it sends: told of before more is taken.
-  private func countTaken() {
-    guard !meter.isUnbounded, up.taken > counted else { return }
-    let beyond = meter.count(UInt64(up.taken - counted), &gate.hours, now: now)
-    counted = up.taken
-    for kind in beyond {
-      tell(GateVerdict(beyond: kind, isCut: false))
-      if gate.isServed { awaitedRecords += 1 }
-    }
-  }
-
-  private func tell(_ verdict: GateVerdict) {
-    var told = connection(verdict, ClientHello())
-    (told.said, told.length) = (name?.description ?? "", UInt32(clamping: meter.sent))
-    gate.say(.judged(connection: id, told))
-  }
+  var now: UInt64 { gate.reactor.now.nanoseconds }
 
   // MARK: - Ends
 

@@ -1,4 +1,4 @@
-import DNSWire
+package import DNSWire
 import EgressPolicy
 package import FirewallModel
 package import GrantLedger
@@ -38,8 +38,10 @@ package enum GateMessage: Hashable, Sendable {
   case networks(isFirst: Bool, isLast: Bool, [GateNetwork])
   /// What was resolved; answered when it is known.
   case open(request: UInt32, [GateHolding])
-  /// Names stand for addresses no more; with `cuts` their connections end.
-  case close(cuts: Bool, [GateHolding])
+  /// Names stand for addresses no more; with `cuts` their connections end. Answered with how many did.
+  case close(request: UInt32, cuts: Bool, [GateHolding])
+  /// Answered with the names by which connections pass, whether or not their time is over.
+  case review(request: UInt32)
   /// No name stands for the elements any more; their connections live on.
   case evict([GrantElement])
   /// A server's number may be another's from now on.
@@ -53,10 +55,25 @@ package enum GateMessage: Hashable, Sendable {
   /// A new process is at work, and knows nothing.
   case hello(process: UInt32)
   case received(request: UInt32)
+  /// So many connections were cut.
+  case closed(request: UInt32, connections: UInt32)
+  /// The first part of an answer to `review`, or a further one.
+  case passing(request: UInt32, isLast: Bool, [GateHolder])
   /// `connection` waits for `recorded`, unless it is refused.
   case judged(connection: UInt64, GatedConnection)
   /// Octets that went to elements since it was last said.
   case volumes([ElementVolume])
+}
+
+/// A name by which a connection passes at an element.
+package struct GateHolder: Hashable, Sendable {
+  package var element: GrantElement
+  package var name: Name
+
+  package init(element: GrantElement, name: Name) {
+    self.element = element
+    self.name = name
+  }
 }
 
 /// A network of a server.
@@ -90,10 +107,13 @@ extension GateMessage: FramedMessage {
     case .forget: 5
     case .ready: 6
     case .recorded: 7
+    case .review: 8
     case .hello: 65
     case .received: 66
     case .judged: 67
     case .volumes: 68
+    case .closed: 69
+    case .passing: 70
     }
   }
 
@@ -110,17 +130,29 @@ extension GateMessage: FramedMessage {
     case .open(let request, let holdings):
       writer.integer(request)
       writer.list(holdings) { $0.holding($1) }
-    case .close(let cuts, let holdings):
+    case .close(let request, let cuts, let holdings):
+      writer.integer(request)
       writer.bool(cuts)
       writer.list(holdings) { $0.holding($1) }
     case .evict(let elements): writer.list(elements) { $0.element($1) }
     case .forget(let server): writer.integer(server)
     case .ready: break
+    case .review(let request): writer.integer(request)
     case .recorded(let connection, let isRecorded):
       writer.integer(connection)
       writer.bool(isRecorded)
     case .hello(let process): writer.integer(process)
     case .received(let request): writer.integer(request)
+    case .closed(let request, let connections):
+      writer.integer(request)
+      writer.integer(connections)
+    case .passing(let request, let isLast, let holders):
+      writer.integer(request)
+      writer.bool(isLast)
+      writer.list(holders) {
+        $0.element($1.element)
+        $0.name($1.name)
+      }
     case .judged(let connection, let gated):
       writer.integer(connection)
       writer.gated(gated, limit: Self.maximumText)
@@ -148,13 +180,14 @@ extension GateMessage: FramedMessage {
         try reader.list(width: 51) { reader throws(BridgeFormatError) in try reader.holding() })
     case 3:
       return .close(
-        cuts: try reader.bool(),
+        request: try reader.integer(), cuts: try reader.bool(),
         try reader.list(width: 51) { reader throws(BridgeFormatError) in try reader.holding() })
     case 4:
       return .evict(try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     case 5: return .forget(server: try reader.integer())
     case 6: return .ready
     case 7: return .recorded(connection: try reader.integer(), try reader.bool())
+    case 8: return .review(request: try reader.integer())
     case 65: return .hello(process: try reader.integer())
     case 66: return .received(request: try reader.integer())
     case 67: return .judged(connection: try reader.integer(), try reader.gated(limit: maximumText))
@@ -162,6 +195,13 @@ extension GateMessage: FramedMessage {
       return .volumes(
         try reader.list(width: 38) { reader throws(BridgeFormatError) in
           ElementVolume(element: try reader.element(), octets: try reader.integer(), packets: try reader.integer())
+        })
+    case 69: return .closed(request: try reader.integer(), connections: try reader.integer())
+    case 70:
+      return .passing(
+        request: try reader.integer(), isLast: try reader.bool(),
+        try reader.list(width: 24) { reader throws(BridgeFormatError) in
+          GateHolder(element: try reader.element(), name: try reader.name())
         })
     default: throw .unknownKind(kind)
     }
@@ -171,13 +211,17 @@ extension GateMessage: FramedMessage {
 extension OctetWriter {
   fileprivate mutating func holding(_ holding: GateHolding) {
     element(holding.element)
-    integer(UInt8(truncatingIfNeeded: holding.name.wire.count))
-    bytes(holding.name.wire)
+    name(holding.name)
     integer(holding.until)
     bool(holding.isChecked)
     bool(holding.allowsHiding)
     bound(holding.limits.maxBytes)
     bound(holding.limits.maxBytesPerHour)
+  }
+
+  fileprivate mutating func name(_ name: Name) {
+    integer(UInt8(truncatingIfNeeded: name.wire.count))
+    bytes(name.wire)
   }
 
   /// 0 octets for none.
@@ -199,12 +243,15 @@ extension OctetWriter {
 
 extension OctetReader {
   fileprivate mutating func holding() throws(BridgeFormatError) -> GateHolding {
-    let element = try element()
+    GateHolding(
+      element: try element(), name: try name(), until: try integer(), isChecked: try bool(), allowsHiding: try bool(),
+      limits: ByteLimits(maxBytes: try bound(), maxBytesPerHour: try bound()))
+  }
+
+  fileprivate mutating func name() throws(BridgeFormatError) -> Name {
     let wire = try bytes(Int(try integer(UInt8.self)))
     guard let name = Name(whole: wire.span) else { throw .field }
-    return GateHolding(
-      element: element, name: name, until: try integer(), isChecked: try bool(), allowsHiding: try bool(),
-      limits: ByteLimits(maxBytes: try bound(), maxBytesPerHour: try bound()))
+    return name
   }
 
   private mutating func bound() throws(BridgeFormatError) -> ByteBound? {

@@ -143,6 +143,19 @@ package struct GateTable: Sendable {
     entries(at: element).contains { entries in entries.values.contains { !$0.isChecked && $0.until > now } }
   }
 
+  /// The names of which the address alone suffices.
+  package func openNames(at element: GrantElement, now: UInt64) -> Set<Name> {
+    Set(
+      entries(at: element).flatMap { entries in
+        entries.filter { !$0.value.isChecked && $0.value.until > now }.keys
+      })
+  }
+
+  /// Whether a name stands for it.
+  package func stands(_ name: Name, for element: GrantElement, now: UInt64) -> Bool {
+    entries(at: element).contains { $0[name].map { $0.until > now } ?? false }
+  }
+
   /// The caps of a connection to an element: those of the name that it says, or where it passes unread those of every name.
   package func caps(of name: Name?, at element: GrantElement, now: UInt64) -> [ByteCap] {
     let live = entries(at: element).flatMap { entries in

@@ -20,8 +20,10 @@ struct GateMessageTests {
       length: 517, time: 1 << 61)
     return [
       .networks(isFirst: true, isLast: false, [GateNetwork(prefix: IPPrefix("10.77.1.0/24")!, server: 7)]),
-      .open(request: 9, [holding, bounded]), .close(cuts: true, [holding]), .evict([element]), .forget(server: 3),
-      .ready,
+      .open(request: 9, [holding, bounded]), .close(request: 0, cuts: true, [holding]), .evict([element]),
+      .forget(server: 3),
+      .ready, .review(request: 10), .closed(request: 9, connections: 3),
+      .passing(request: 10, isLast: true, [GateHolder(element: element, name: holding.name)]),
       .recorded(connection: 1 << 40, true), .hello(process: 77), .received(request: 9),
       .judged(connection: 5, gated), .volumes([ElementVolume(element: element, octets: 5, packets: 0)]),
     ]
@@ -41,6 +43,10 @@ struct GateMessageTests {
     let holding = GateHolding(element: element, name: name, until: .max, isChecked: true)
     let open = GateMessage.open(request: 1, Array(repeating: holding, count: GateMessage.maximumHoldings)).encoded()
     #expect(open.count <= GateMessage.maximumOctets)
+    let passing = GateMessage.passing(
+      request: 1, isLast: true,
+      Array(repeating: GateHolder(element: element, name: name), count: GateMessage.maximumHoldings))
+    #expect(passing.encoded().count <= GateMessage.maximumOctets)
     let network = GateNetwork(prefix: try #require(IPPrefix("2001:db8::/32")), server: 1)
     let networks = GateMessage.networks(
       isFirst: true, isLast: true, Array(repeating: network, count: GateMessage.maximumNetworks))

@@ -58,6 +58,28 @@ struct GatePassageTests {
     #expect(client.look() == .closed)
   }
 
+  @Test("an end behind octets that had to wait is passed on when they are gone, whichever side speaks then")
+  func lateEnd() throws {
+    let (gate, client, peer) = try passing()
+    let part = [UInt8](repeating: 7, count: 1 << 20)
+    var (sent, stuck) = (0, 0)
+    while stuck < 3 {
+      let count = client.send(part)
+      (sent, stuck) = (sent + count, count == 0 ? stuck + 1 : 0)
+      gate.settle()
+    }
+    client.finish()
+    gate.settle()
+    for _ in 0..<400 where peer.look() == .open {
+      // The peer speaks whenever it has made room.
+      peer.send([9])
+      gate.settle()
+      client.look()
+    }
+    #expect(peer.end == .closed && peer.received.count == Self.hello.count + sent)
+    #expect(client.look() == .open)
+  }
+
   @Test("a reset is passed on, from either side")
   func resets() throws {
     let (gate, client, peer) = try passing()
@@ -128,6 +150,23 @@ struct GatePassageTests {
     #expect(second.look() == .open && peer.look() == .open)
   }
 
+  @Test("a client that resets in the middle of its hello leaves nothing behind, and is no event")
+  func cutHello() throws {
+    let gate = try PlayedGate(GateLoop.Limits(pending: 1, passing: 1))
+    try gate.open("api.example.com")
+    gate.tell(.ready)
+    for _ in 0..<3 {
+      let client = try gate.client()
+      client.send(Array(Self.hello.prefix(60)))
+      gate.settle()
+      client.cut()
+      gate.settle()
+    }
+    #expect(gate.judged.isEmpty && gate.peers.isEmpty)
+    _ = try pass(gate)
+    #expect(gate.judged.map(\.verdict) == [.verified], "none had to give way for it")
+  }
+
   @Test("an address that refuses is told, and the client with it")
   func refusal() throws {
     let gate = try PlayedGate()
@@ -182,13 +221,75 @@ struct GatePassageTests {
     gate.settle()
     let far = try #require(gate.peers.last)
     #expect(far.look() == .open && far.received == [1, 2])
-    gate.tell(.close(cuts: true, [try gate.holding("second.example.com")]))
+    gate.tell(.close(request: 1, cuts: true, [try gate.holding("second.example.com")]))
     #expect(unread.look() == .open)
-    gate.tell(.close(cuts: true, [try gate.holding("plain.example.com")]))
+    gate.tell(.close(request: 1, cuts: true, [try gate.holding("plain.example.com")]))
     #expect(unread.look() == .reset && far.look() == .reset)
     #expect(client.look() == .open && peer.look() == .open)
-    gate.tell(.close(cuts: true, [try gate.holding("api.example.com")]))
+    gate.tell(.close(request: 1, cuts: true, [try gate.holding("api.example.com")]))
     #expect(client.look() == .reset && peer.look() == .reset)
+  }
+
+  @Test("one whose name had lapsed is known by it, and cut when it is withdrawn; how many is said")
+  func lapsed() throws {
+    let gate = try PlayedGate()
+    gate.tell(.open(request: 0, [try gate.holding("api.example.com", milliseconds: 1_000)]))
+    try gate.open("other.example.com")
+    gate.tell(.ready)
+    let (client, peer) = try pass(gate)
+    gate.pass(milliseconds: 20_000)
+    #expect(client.look() == .open)
+    gate.tell(.review(request: 2))
+    #expect(gate.passing == ["api.example.com"])
+    gate.tell(.close(request: 3, cuts: true, [try gate.holding("other.example.com")]))
+    #expect(client.look() == .open)
+    gate.tell(.close(request: 4, cuts: true, [try gate.holding("api.example.com")]))
+    #expect(client.look() == .reset && peer.look() == .reset && gate.cuts == [0, 1])
+  }
+
+  @Test("one that passed unread goes on when the name that let it in has lapsed, and is cut when that is withdrawn")
+  func lapsedUnread() throws {
+    let gate = try PlayedGate()
+    gate.tell(.open(request: 0, [try gate.holding("plain.example.com", isChecked: false, milliseconds: 1_000)]))
+    try gate.open("api.example.com")
+    gate.tell(.ready)
+    let unread = try gate.client()
+    gate.settle()
+    gate.pass(milliseconds: 20_000)
+    gate.tell(.review(request: 2))
+    #expect(gate.passing == ["plain.example.com"])
+    gate.tell(.close(request: 3, cuts: true, [try gate.holding("api.example.com")]))
+    #expect(unread.look() == .open && gate.cuts == [0])
+    gate.tell(.close(request: 4, cuts: true, [try gate.holding("plain.example.com")]))
+    #expect(unread.look() == .reset && gate.cuts == [0, 1])
+  }
+
+  @Test(
+    "a name that stood for every port of an address takes connections of each port with it, unless it stands for one still"
+  )
+  func everyPort() throws {
+    let gate = try PlayedGate()
+    gate.tell(.open(request: 0, [try gate.holding("api.example.com", everyPort: true)]))
+    gate.tell(.ready)
+    let (client, _) = try pass(gate)
+    try gate.open("api.example.com")
+    let (second, _) = try pass(gate)
+    gate.tell(.close(request: 1, cuts: true, [try gate.holding("api.example.com", everyPort: true)]))
+    #expect(client.look() == .open && second.look() == .open)
+    try gate.open("api.example.com")
+    gate.tell(.open(request: 0, [try gate.holding("api.example.com", everyPort: true)]))
+    gate.tell(.close(request: 2, cuts: false, [try gate.holding("api.example.com")]))
+    gate.tell(.close(request: 3, cuts: true, [try gate.holding("api.example.com", everyPort: true)]))
+    #expect(client.look() == .reset && second.look() == .reset && gate.cuts == [0, 2])
+  }
+
+  @Test(
+    "of few descriptors those that have said nothing take a part, so that the others have theirs",
+    arguments: [(65_536, 4_096, 24_576), (2_048, 384, 576), (1_024, 192, 288), (64, 12, 18), (4, 1, 1)])
+  func limits(_ descriptors: Int, _ pending: Int, _ passing: Int) {
+    let limits = GateLoop.Limits(descriptors: descriptors)
+    #expect(limits == GateLoop.Limits(pending: pending, passing: passing))
+    #expect(descriptors < 16 || limits.pending + 2 * limits.passing < descriptors)
   }
 
   @Test("go on when serve is gone, and no new one is taken")

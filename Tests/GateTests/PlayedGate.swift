@@ -35,6 +35,9 @@ final class PlayedGate {
   /// Whether what the gate asks to have recorded stands.
   var records = true
   private(set) var judged: [GatedConnection] = []
+  /// How many were cut by each change, and the names by which connections passed when that was asked.
+  private(set) var cuts: [UInt32] = []
+  private(set) var passing: [String] = []
   /// The far ends of connections that the gate made, in their order.
   private(set) var peers: [Plug] = []
   let element: GrantElement
@@ -49,7 +52,7 @@ final class PlayedGate {
     element = GrantElement(server: 0, address: IPAddress(v4: 0x7F00_0001), transport: 6, port: peer.port)
     loop = try GateLoop(
       socket: messages.second, listeners: try GateLoop.ready([listener.raw]), life: life.second, limits: limits,
-      clocks: clock.clocks, destination: { _ in peer })
+      clocks: clock.clocks, destination: { _, _ in peer })
     try PassingSockets.listen(far.raw, backlog: 64)
     peerNumber = far.raw
     peerListener = consume far
@@ -67,11 +70,15 @@ final class PlayedGate {
   }
 
   func holding(
-    _ name: String, server: UInt16 = 0, isChecked: Bool = true, allowsHiding: Bool = false
+    _ name: String, server: UInt16 = 0, isChecked: Bool = true, allowsHiding: Bool = false, milliseconds: UInt64? = nil,
+    everyPort: Bool = false
   ) throws -> GateHolding {
     GateHolding(
-      element: GrantElement(server: server, address: element.address, transport: 6, port: element.port),
-      name: try Name(hostname: name), until: .max, isChecked: isChecked, allowsHiding: allowsHiding)
+      element: GrantElement(
+        server: server, address: element.address, transport: everyPort ? 0 : 6, port: everyPort ? 0 : element.port),
+      name: try Name(hostname: name),
+      until: milliseconds.map { loop.reactor.now.nanoseconds + $0 * 1_000_000 } ?? .max, isChecked: isChecked,
+      allowsHiding: allowsHiding)
   }
 
   func tell(_ message: GateMessage) {
@@ -115,7 +122,10 @@ final class PlayedGate {
 
   private func hear() {
     while case .octets(let octets) = MessageSocket.receive(messages.first, into: &buffer) {
-      guard case .judged(let connection, let gated) = try? GateMessage(decoding: octets) else { continue }
+      let message = try? GateMessage(decoding: octets)
+      if case .closed(_, let connections) = message { cuts.append(connections) }
+      if case .passing(_, _, let holders) = message { passing = holders.map(\.name.description).sorted() }
+      guard case .judged(let connection, let gated) = message else { continue }
       judged.append(gated)
       guard gated.verdict == .verified else { continue }
       _ = MessageSocket.send(

@@ -92,4 +92,45 @@ struct GateLinkTests {
     for _ in 0..<3 { gate.reactor.turn() }
     #expect(outcomes == [false, false, false])
   }
+
+  @Test("how many connections were cut is known once the gate has told of every part, and none by one that is gone")
+  func cuts() throws {
+    let gate = try Gate()
+    var counts: [Int] = []
+    gate.link.cut([]) { counts.append($0) }
+    gate.link.cut(try holdings(GateMessage.maximumHoldings + 1)) { counts.append($0) }
+    let requests = try gate.heard().compactMap { message -> UInt32? in
+      if case .close(let request, true, _) = message { request } else { nil }
+    }
+    try #require(requests.count == 2 && Set(requests).count == 1)
+    gate.say(.closed(request: requests[0], connections: 2))
+    #expect(counts == [0])
+    gate.say(.closed(request: requests[0], connections: 3))
+    gate.say(.closed(request: requests[0], connections: 9))
+    #expect(counts == [0, 5])
+    gate.link.cut(try holdings(1)) { counts.append($0) }
+    gate.say(.hello(process: 8))
+    #expect(counts == [0, 5, 0], "the connections of the process before went with it")
+    gate.end()
+    gate.link.cut(try holdings(1)) { counts.append($0) }
+    #expect(counts == [0, 5, 0, 0])
+  }
+
+  @Test("the names by which connections pass are known once the last part is there, or with the gate's end")
+  func review() throws {
+    let gate = try Gate()
+    let element = GrantElement(server: 0, address: try #require(IPAddress("192.0.2.1")), transport: 6, port: 443)
+    let holder = GateHolder(element: element, name: try Name(hostname: "api.example.com"))
+    var found: [[GateHolder]] = []
+    gate.link.review { found.append($0) }
+    guard case .review(let request) = try gate.heard().first else { return #expect(Bool(false), "it was not asked") }
+    gate.say(.passing(request: request, isLast: false, [holder]))
+    #expect(found.isEmpty)
+    gate.say(.passing(request: request, isLast: true, [holder]))
+    #expect(found == [[holder, holder]])
+    gate.link.review { found.append($0) }
+    gate.end()
+    gate.link.review { found.append($0) }
+    #expect(found == [[holder, holder], [], []])
+  }
 }

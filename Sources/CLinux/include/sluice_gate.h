@@ -6,16 +6,17 @@
 
 // What the gate asks of the kernel: connections that were redirected to it, and octets that pass without being copied.
 
-/// Has a socket that listens keep more connections that wait, and accepting from it wait for none. Returns 0 or an errno.
+/// Has a socket that listens keep more connections that wait, and accepting from it wait for none; what is accepted is as
+/// `sluice_gate_prepare` makes it, and sends a reset when it is closed. Returns 0 or an errno.
 int sluice_gate_listen(int fd, int backlog);
 
 /// Takes a connection, non-blocking and close-on-exec, and says who it is from. Returns a descriptor or a negative errno.
 int sluice_gate_accept(int fd, struct sluice_endpoint *client);
 
 /// Where a connection was going before the firewall redirected it (SO_ORIGINAL_DST). Returns 0 or an errno.
-int sluice_gate_destination(int fd, struct sluice_endpoint *destination);
+int sluice_gate_destination(int fd, int is_v6, struct sluice_endpoint *destination);
 
-/// A TCP socket that is being connected, non-blocking and close-on-exec. Returns a descriptor or a negative errno.
+/// A TCP socket that is being connected, non-blocking and close-on-exec, and not prepared. Returns a descriptor or a negative errno.
 int sluice_gate_connect(struct sluice_endpoint endpoint);
 
 /// What is written leaves at once, and a peer that is gone for a quarter of an hour is found out. Returns 0 or an errno.

@@ -37,6 +37,9 @@ struct sluice_endpoint {
 /// The sender of a datagram as numbers.
 struct sluice_endpoint sluice_peer_endpoint(const struct sluice_peer *peer);
 
+/// Writes an endpoint as a socket's address. Returns its size.
+socklen_t sluice_endpoint_address(struct sluice_endpoint endpoint, struct sockaddr_storage *storage);
+
 struct sluice_batch;
 
 struct sluice_batch *sluice_batch_new(void);

@@ -34,7 +34,8 @@ package enum PassingSockets {
     package consuming func release() -> Int32 { socket.release() }
   }
 
-  /// Has a socket that listens keep so many connections that wait, and accepting from it wait for none.
+  /// Has a socket that listens keep so many connections that wait, and accepting from it wait for none. What is accepted is
+  /// prepared, and resets at close.
   package static func listen(_ socket: Int32, backlog: Int32) throws(SystemError) {
     let error = sluice_gate_listen(socket, backlog)
     guard error == 0 else { throw SystemError(call: "listen", errno: error) }
@@ -52,13 +53,13 @@ package enum PassingSockets {
   }
 
   /// Where a connection was going before the firewall redirected it; nil where it was not tracked.
-  package static func destination(of socket: Int32) -> SocketAddress? {
+  package static func destination(of socket: Int32, isV6: Bool) -> SocketAddress? {
     var found = sluice_endpoint()
     // The address is written to the variable above.
-    return unsafe sluice_gate_destination(socket, &found) == 0 ? SocketAddress(found) : nil
+    return unsafe sluice_gate_destination(socket, isV6 ? 1 : 0, &found) == 0 ? SocketAddress(found) : nil
   }
 
-  /// A socket that is being connected; writable once it is, or has failed.
+  /// A socket that is being connected, to be prepared once it is; writable then, or when it has failed.
   package static func connect(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
     let fd = sluice_gate_connect(address.endpoint)
     guard fd >= 0 else { throw SystemError(call: "connect", errno: -fd) }
@@ -79,19 +80,6 @@ package enum PassingSockets {
 
   /// Says that nothing more is sent.
   package static func finish(_ socket: Int32) { _ = sluice_gate_finish(socket) }
-
-  /// Takes octets behind those that are in the buffer, `limit` at most.
-  package static func receive(_ socket: Int32, behind buffer: inout [UInt8], limit: Int) -> Outcome {
-    let start = buffer.count
-    buffer.append(contentsOf: repeatElement(0, count: limit))
-    // The last `limit` octets of the buffer.
-    let count = unsafe buffer.withUnsafeMutableBytes {
-      unsafe sluice_gate_receive(
-        socket, $0.baseAddress?.advanced(by: start).assumingMemoryBound(to: UInt8.self), UInt64(limit))
-    }
-    buffer.removeLast(limit - max(0, Int(count)))
-    return Outcome(count)
-  }
 
   /// What would come next, without taking it: one octet, the end, or nothing yet.
   package static func peek(_ socket: Int32) -> Outcome { Outcome(sluice_gate_peek(socket)) }

@@ -24,8 +24,17 @@ final class GateLink {
     var completion: (Bool) -> Void
   }
 
+  /// What the gate is asked about its connections.
+  private enum Inquiry {
+    /// How many were cut so far, and how many answers are to come.
+    case cut(Int, left: Int, (Int) -> Void)
+    case review([GateHolder], ([GateHolder]) -> Void)
+  }
+
   /// Far more than answers that wait for a commit.
   private static let maximumOutgoing = 65_536
+  /// Far more names than connections have at a gate.
+  private static let maximumHolders = 65_536
   /// Whose receipt is not waited for.
   private static let unasked: UInt32 = 0
 
@@ -35,6 +44,7 @@ final class GateLink {
   private var outgoing = MessageOutbox()
   private(set) var isOpen = true
   private var requests: [UInt32: Request] = [:]
+  private var inquiries: [UInt32: Inquiry] = [:]
   private var lastRequest: UInt32 = 0
   private var buffer = [UInt8](repeating: 0, count: GateMessage.maximumOctets)
   /// Processes that greeted.
@@ -71,8 +81,7 @@ final class GateLink {
       _ = reactor.schedule(at: reactor.now) { completion(false) }
       return
     }
-    lastRequest = lastRequest &+ 1 == Self.unasked ? 1 : lastRequest &+ 1
-    let id = lastRequest
+    let id = nextRequest()
     let messages = Self.parts(holdings).map { GateMessage.open(request: id, $0).encoded() }
     guard !messages.isEmpty else {
       _ = reactor.schedule(at: reactor.now) { completion(true) }
@@ -89,10 +98,32 @@ final class GateLink {
   }
 
   /// Names stand for addresses no more.
+  func close(_ holdings: [GateHolding]) {
+    send(Self.parts(holdings).map { GateMessage.close(request: Self.unasked, cuts: false, $0).encoded() })
+  }
+
+  /// The same, and their connections end.
   ///
-  /// - Parameter cuts: their connections end.
-  func close(_ holdings: [GateHolding], cuts: Bool) {
-    send(Self.parts(holdings).map { GateMessage.close(cuts: cuts, $0).encoded() })
+  /// - Parameter completion: learns how many did, once the gate has said it; none of a gate that is gone.
+  func cut(_ holdings: [GateHolding], _ completion: @escaping (Int) -> Void) {
+    let parts = Self.parts(holdings)
+    guard isOpen, !parts.isEmpty else { return completion(0) }
+    let id = nextRequest()
+    inquiries[id] = .cut(0, left: parts.count, completion)
+    send(parts.map { GateMessage.close(request: id, cuts: true, $0).encoded() })
+  }
+
+  /// Asks by which names connections pass, whether or not these are open still; none do at a gate that is gone.
+  func review(_ completion: @escaping ([GateHolder]) -> Void) {
+    guard isOpen else { return completion([]) }
+    let id = nextRequest()
+    inquiries[id] = .review([], completion)
+    send([GateMessage.review(request: id).encoded()])
+  }
+
+  private func nextRequest() -> UInt32 {
+    lastRequest = lastRequest &+ 1 == Self.unasked ? 1 : lastRequest &+ 1
+    return lastRequest
   }
 
   /// No name stands for the elements any more.
@@ -172,9 +203,45 @@ final class GateLink {
       // Also of one that nothing waits for any more.
       isAnswering = true
       finish(request, true)
+    case .closed(let request, let connections): closed(request, Int(connections))
+    case .passing(let request, let isLast, let holders): reviewed(request, isLast, holders)
     case .judged(let connection, let gated): onEvent(.judged(connection: connection, gated))
     case .volumes(let volumes): onEvent(.volumes(volumes))
-    case .networks, .open, .close, .evict, .forget, .ready, .recorded: break
+    case .networks, .open, .close, .review, .evict, .forget, .ready, .recorded: break
+    }
+  }
+
+  private func closed(_ id: UInt32, _ connections: Int) {
+    guard case .cut(let former, let left, let completion) = inquiries[id] else { return }
+    let count = former.addingReportingOverflow(connections).partialValue
+    guard left > 1 else {
+      inquiries[id] = nil
+      return completion(count)
+    }
+    inquiries[id] = .cut(count, left: left - 1, completion)
+  }
+
+  private func reviewed(_ id: UInt32, _ isLast: Bool, _ holders: [GateHolder]) {
+    guard case .review(let former, let completion) = inquiries[id] else { return }
+    // A gate holds no more connections than that, whatever it says.
+    let all = former + holders.prefix(max(Self.maximumHolders - former.count, 0))
+    guard isLast else {
+      inquiries[id] = .review(all, completion)
+      return
+    }
+    inquiries[id] = nil
+    completion(all)
+  }
+
+  /// The connections of a process that is gone went with it.
+  private func forgetInquiries() {
+    let asked = inquiries.sorted { $0.key < $1.key }
+    inquiries = [:]
+    for (_, inquiry) in asked {
+      switch inquiry {
+      case .cut(let count, _, let completion): completion(count)
+      case .review(_, let completion): completion([])
+      }
     }
   }
 
@@ -182,6 +249,7 @@ final class GateLink {
   private func greeted() {
     greetings += 1
     isAnswering = true
+    forgetInquiries()
     onEvent(.up)
     for id in requests.keys.sorted() {
       guard let messages = requests[id]?.messages else { continue }
@@ -208,6 +276,7 @@ final class GateLink {
     reactor.unregister(socket.raw)
     outgoing.removeAll()
     for id in requests.keys.sorted() { finish(id, false) }
+    forgetInquiries()
     onEvent(.down)
   }
 }

@@ -1,4 +1,5 @@
 import AuditLog
+import ControlAPI
 import DNSWire
 import EgressPolicy
 import FirewallBridge
@@ -13,6 +14,8 @@ import Resolver
 extension ResolutionService {
   /// Holdings that are told in a row; questions wait for them.
   private static let gateSlice = 2_048
+  /// Milliseconds in which the gate says how many connections it cut: what it says later is done, and not counted.
+  private static let gateCountPatience: UInt64 = 2_000
 
   func gateChanged(_ event: GateEvent) {
     switch event {
@@ -50,18 +53,57 @@ extension ResolutionService {
   }
 
   /// What ended before its time; connections that said a name end with it, unless a question for another type holds it there.
-  func closeGate(released: [(key: GrantLedger.Key, element: GrantElement)]) {
-    guard let gate else { return }
+  ///
+  /// - Parameters:
+  ///   - withdrawn: whether a connection that passes by a name may no more, also where nothing held the name any longer; nil asks of
+  ///     none.
+  ///   - completion: learns how many connections were cut there.
+  func closeGate(
+    released: [(key: GrantLedger.Key, element: GrantElement)], cutting withdrawn: ((GateHolder) -> Bool)?,
+    _ completion: @escaping (Int) -> Void
+  ) {
+    guard let gate else { return completion(0) }
     var (gone, stays) = ([GateHolding](), [GateHolding]())
     for (key, element) in released {
       let holding = GateHolding(element: element, name: key.name, until: 0, isChecked: true)
       let isHeld = engine.ledger.names(of: element, now: now).contains(key.name)
       if isHeld { stays.append(holding) } else { gone.append(holding) }
     }
-    gate.close(gone, cuts: options.cutsFlows)
     // What holds it still is told anew: its end may be an earlier one.
-    gate.close(stays, cuts: false)
+    gate.close(stays)
     tellGate(ofHolders: Array(Set(stays.map(\.element))))
+    guard options.cutsFlows else {
+      gate.close(gone)
+      return completion(0)
+    }
+    let tally = GateTally(withdrawn == nil ? 1 : 2, completion)
+    _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.gateCountPatience)) { tally.end() }
+    gate.cut(gone) { tally.add($0) }
+    guard let withdrawn else { return }
+    gate.review { [unowned self] holders in
+      let lost = holders.filter(withdrawn).map {
+        GateHolding(element: $0.element, name: $0.name, until: 0, isChecked: true)
+      }
+      self.gate?.cut(lost) { tally.add($0) }
+      // What was resolved again meanwhile stands as it was told.
+      tellGate(ofHolders: Array(Set(lost.map(\.element))))
+    }
+  }
+
+  /// Whether a connection that passes by a name may no more: whatever type of question opened it, policy does not grant it as it
+  /// did.
+  func isWithdrawn(
+    _ holder: GateHolder, since former: ResolverSnapshot, _ changed: Set<UInt16>, _ renumbered: Set<UInt16>
+  ) -> Bool {
+    let element = holder.element
+    guard changed.contains(element.server) else { return false }
+    let types: [RRType] = [element.address.family == .v4 ? .A : .AAAA, .HTTPS]
+    return renumbered.contains(element.server)
+      || !types.contains { type in
+        let key = GrantLedger.Key(server: element.server, name: holder.name, type: type)
+        // By a rule of every port its connections are of one of them.
+        return snapshot.keepsOpen(former, key, element)
+      }
   }
 
   /// All that the gate has to know, from the beginning.
@@ -111,11 +153,17 @@ extension ResolutionService {
   }
 
   private func record(_ gated: GatedConnection) -> Bool {
-    guard !shared.audit.isBlocked else { return false }
     let (code, remedy) = meaning(of: gated.verdict)
+    // What is refused is told as long as there is room for it.
+    guard !gated.verdict.waits || !shared.audit.isBlocked else {
+      lost.countUnrecorded(isConnection: code.isConnection)
+      return false
+    }
     let element = gated.element
-    let names = engine.ledger.names(of: element, now: now).map(\.description)
-    let unsaid = capped(gated.verdict, element) ?? names.last ?? element.address.description
+    // Of most connections, which say a right name, nobody asks which else there are.
+    let isPlain = !gated.verdict.isOfName && !gated.said.isEmpty
+    let names = isPlain ? [] : engine.ledger.names(of: element, now: now).map(\.description)
+    let unsaid = isPlain ? "" : capped(gated.verdict, element) ?? names.last ?? element.address.description
     let destination = gated.said.isEmpty ? unsaid : gated.said
     var members = AuditMembers(.address, element.address).with(.protocol, "tcp").with(.port, element.port)
     if gated.verdict.isOfName {

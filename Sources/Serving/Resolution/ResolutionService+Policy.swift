@@ -5,6 +5,7 @@ import Control
 import DNSWire
 import EgressPolicy
 import Enforcement
+import GateModel
 import GrantLedger
 import IPNetwork
 import LinuxIO
@@ -218,7 +219,18 @@ extension ResolutionService {
     } keeping: { [snapshot] key, element in
       !renumbered.contains(key.server) && snapshot.keepsOpen(former, key, element)
     }
-    close(ended, since: former, cutting: lapsed, completion: completion)
+    close(
+      ended, since: former,
+      Cutting(
+        lapsed: lapsed,
+        atGate: { [unowned self] in isWithdrawn($0, since: former, changed, renumbered) }), completion: completion)
+  }
+
+  /// What closed by itself and whose connections are cut as well.
+  struct Cutting {
+    var lapsed: [GrantElement] = []
+    /// Of those that pass the gate; nil for none.
+    var atGate: ((GateHolder) -> Bool)?
   }
 
   /// What was open for a name that is not granted as before, and closed by itself: its connections live on until they are
@@ -253,24 +265,46 @@ extension ResolutionService {
 
   /// Closes what the engine has ended; how many addresses closed, and how many connections were cut.
   ///
-  /// - Parameter lapsed: elements that closed by themselves and whose connections are cut as well.
+  /// - Parameter cutting: what besides.
   func close(
-    _ ended: ResolutionEngine.Closing, since former: ResolverSnapshot,
-    members: AuditMembers = AuditMembers(), cutting lapsed: [GrantElement] = [],
-    completion: @escaping (Int, Int) -> Void
+    _ ended: ResolutionEngine.Closing, since former: ResolverSnapshot, _ cutting: Cutting = Cutting(),
+    members: AuditMembers = AuditMembers(), completion: @escaping (Int, Int) -> Void
   ) {
     keepRecord(released: ended.released, since: former)
-    closeGate(released: ended.released)
+    let report = ClosingReport { [unowned self] closed, flows in
+      if closed > 0 { record(revoked: ended.closed, since: former, flows: flows, members) }
+      completion(closed, flows)
+    }
+    closeGate(released: ended.released, cutting: cutting.atGate) { report.gateCut($0) }
     shorten(ended.shortened.map(\.element))
-    let all = ended.closed + (options.cutsFlows ? lapsed : [])
-    guard let bridge, !all.isEmpty else { return completion(0, 0) }
+    let all = ended.closed + (options.cutsFlows ? cutting.lapsed : [])
+    guard let bridge, !all.isEmpty else { return report.bridgeClosed(0, flows: 0) }
     bridge.revoke(all, cutsFlows: options.cutsFlows) { [unowned self] failure, flows in
-      if let failure {
-        revocationFailed(ended.closed, failure)
-        return completion(0, flows)
-      }
-      record(revoked: ended.closed, since: former, flows: flows, members)
-      completion(ended.closed.count, flows)
+      if let failure { revocationFailed(ended.closed, failure) }
+      report.bridgeClosed(failure == nil ? ended.closed.count : 0, flows: flows)
+    }
+  }
+
+  /// What came of closing: the bridge tells of addresses and of connections that pass by, the gate of its own.
+  private final class ClosingReport {
+    private var gate: Int?
+    private var bridge: (closed: Int, flows: Int)?
+    private let completion: (_ closed: Int, _ flows: Int) -> Void
+
+    init(_ completion: @escaping (Int, Int) -> Void) { self.completion = completion }
+
+    func gateCut(_ connections: Int) {
+      gate = connections
+      tell()
+    }
+
+    func bridgeClosed(_ closed: Int, flows: Int) {
+      bridge = (closed, flows)
+      tell()
+    }
+
+    private func tell() {
+      if let gate, let bridge { completion(bridge.closed, bridge.flows + gate) }
     }
   }
 

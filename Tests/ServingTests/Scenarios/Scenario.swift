@@ -50,7 +50,7 @@ struct Step: Sendable {
   let location: SourceLocation
   let body: @Sendable (Stage) throws -> Void
 
-  private init(_ text: String, _ file: String, _ line: Int, _ body: @escaping @Sendable (Stage) throws -> Void) {
+  init(_ text: String, _ file: String, _ line: Int, _ body: @escaping @Sendable (Stage) throws -> Void) {
     let name = file.split(separator: "/").last.map(String.init) ?? file
     location = SourceLocation(fileID: "ServingTests/\(name)", filePath: file, line: line, column: 1)
     (self.text, self.body) = (text, body)

@@ -56,6 +56,9 @@ struct ScenarioTests {
   @Test("upstreams that fail, answers that end, clocks that jump", arguments: Scenario.resilient)
   func resilient(_ scenario: Scenario) throws { try scenario.play() }
 
+  @Test("the gate", arguments: Scenario.gated)
+  func gated(_ scenario: Scenario) throws { try scenario.play() }
+
   @Test("forwarded zones", arguments: Scenario.forwarding)
   func forwarding(_ scenario: Scenario) throws { try scenario.play() }
 

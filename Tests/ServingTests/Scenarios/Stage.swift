@@ -35,6 +35,8 @@ struct Setting: Sendable {
 
   /// Further lines of the configuration.
   var configuration = ""
+  /// Names are checked for 443/tcp, by a scripted gate.
+  var hasGate = false
   var policies = Self.policies
   /// What stands in `audit` beside the path.
   var audit = ""
@@ -112,6 +114,7 @@ final class Stage {
   let upstreams: [ScriptedUpstream]
   var data = UpstreamData()
   let bridge: ScriptedBridge
+  let gate: ScriptedGate?
   let log = ScriptedLog()
   let service: ResolutionService
   let policies: PolicyController
@@ -219,6 +222,7 @@ final class Stage {
       ledger: GrantLedger(settings.firewall), options: FirewallOptions(settings),
       journal: try GrantJournal(path: journalPath, entries: entries, owner: nil), clock: endClock, incarnation: 1)
     self.service = service
+    gate = try setting.hasGate ? ScriptedGate(service, clock) : nil
     pool.onMismatch = { [unowned service] in service.upstreamMismatched($0) }
     let compilations = Compilations()
     self.compilations = compilations
@@ -247,9 +251,9 @@ final class Stage {
     let texts = upstreams.map { "\"udp://127.0.0.1:\($0.port)\"" }
     let general = texts.count - setting.forwards.count
     let zones = forwards.enumerated().map { "{ \($1), upstreams: [ \(texts[general + $0]) ] }" }
-    // Scenarios are of addresses: no gate is among what they play.
+    // Most scenarios are of addresses, and have no gate.
     return """
-      verify: address
+      verify: \(setting.hasGate ? "sni" : "address")
       listen: [ 10.77.1.1:53 ]
       upstreams: [ \(texts.prefix(general).joined(separator: ", ")) ]
       forward: [ \(zones.joined(separator: ", ")) ]
@@ -302,6 +306,7 @@ final class Stage {
       rounds += 1
       guard rounds < Self.mostRounds else { return broken.append("it is never quiet") }
       var isBusy = bridge.takeTurn()
+      if gate?.takeTurn() ?? false { isBusy = true }
       for upstream in upstreams where upstream.takeTurn(data, now: clock.now) { isBusy = true }
       if compilesAtOnce, compile() { isBusy = true }
       // As `run` does: what is not done when serve ends is never done.

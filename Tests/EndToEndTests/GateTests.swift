@@ -17,6 +17,7 @@ extension EndToEnd {
         - { host: closed.github.com, ports: [ 8444/tcp ], verify: sni }
         - { host: capped.github.com, max-bytes: 64KiB }
         - { host: audited.github.com, max-bytes: 64KiB, on-excess: audit }
+        - { host: hourly.github.com, max-bytes-per-hour: 64KiB, on-excess: audit }
       ---
       server: other-mcp
       networks: [ 10.77.1.200/32 ]
@@ -39,6 +40,7 @@ extension EndToEnd {
         closed.github.com. IN A 45.11.0.10
         capped.github.com. IN A 45.11.0.12
         audited.github.com. IN A 45.11.0.12
+        hourly.github.com. IN A 45.11.0.12
 
         """
       try Testbed.run(settings) { (bed: Testbed) throws in
@@ -173,6 +175,22 @@ extension EndToEnd {
         let told = try bed.sluice.event(of: "audited.github.com", decision: "observe")
         #expect(told["code"] as? String == "over-max-bytes" && told["count"] as? Int == 1)
         #expect((65_537...110_000).contains(try #require(told["payload_size"] as? Int)))
+        // Of an hour it is the sum of connections, each of which goes on.
+        try Data(count: 40_000).write(to: body)
+        #expect(try bed.dig("hourly.github.com", "A").status == "NOERROR")
+        for _ in 0..<2 {
+          _ = try gets(
+            "hourly.github.com", at: "45.11.0.12", "--max-time", "2", "--http1.1", "-H", "Expect:", "--data-binary",
+            "@\(body.path)", from: bed)
+        }
+        let hourly = try bed.sluice.event(of: "hourly.github.com", decision: "observe")
+        #expect(hourly["code"] as? String == "over-max-bytes-per-hour" && hourly["count"] as? Int == 1)
+        #expect((1...45_000).contains(try #require(hourly["payload_size"] as? Int)), "of the second one alone")
+        #expect(try gets("hourly.github.com", at: "45.11.0.12", from: bed))
+        #expect(
+          try bed.sluice.events().allSatisfy {
+            $0["destination"] as? String != "hourly.github.com" || $0["decision"] as? String != "block"
+          })
         #expect(try bed.sluice.events().allSatisfy { $0["code"] as? String != "max-bytes" || $0["count"] as? Int == 1 })
       }
     }

@@ -92,9 +92,13 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var notTLS: Self { Self(rawValue: 75) }
   @inlinable package static var echRefused: Self { Self(rawValue: 76) }
   @inlinable package static var unreachable: Self { Self(rawValue: 77) }
+  @inlinable package static var inspectorRefused: Self { Self(rawValue: 78) }
+  @inlinable package static var inspectorFlagged: Self { Self(rawValue: 79) }
 
   @inlinable package static var overMaxBytes: Self { Self(rawValue: 80) }
   @inlinable package static var overMaxBytesPerHour: Self { Self(rawValue: 81) }
+  @inlinable package static var inspectorDown: Self { Self(rawValue: 82) }
+  @inlinable package static var inspectorRestored: Self { Self(rawValue: 83) }
   @inlinable package static var gateFull: Self { Self(rawValue: 84) }
 
   /// What a record of a code is about, and so what its keys mean.
@@ -239,10 +243,15 @@ extension AuditCode {
     Row(.notTLS, .connection, "not-tls", "connection that has to say a name, and is no TLS", .block),
     Row(.echRefused, .connection, "ech-refused", "connection that may hide another name than it says", .block),
     Row(.unreachable, .connection, "unreachable", "host could not connect to the address", .block),
+    Row(
+      .inspectorRefused, .connection, "inspector-refused", "connection that its inspector did not let through", .block),
+    Row(.inspectorFlagged, .connection, "inspector-flagged", "inspector found something in a connection", .observe),
     Row(.overMaxBytes, .connection, "over-max-bytes", "connection over its octets, and goes on", .observe),
     Row(
       .overMaxBytesPerHour, .connection, "over-max-bytes-per-hour",
       "destination over its octets in an hour, and goes on", .observe),
+    Row(.inspectorDown, .service, "inspector-down", "inspector does not take connections, which are refused", .error),
+    Row(.inspectorRestored, .service, "inspector-restored", "inspector takes connections again", .observe),
     Row(.gateFull, .connection, "gate-full", "server over its share of connections", .block),
   ]
 

@@ -26,7 +26,8 @@ extension AuditMembers {
     case closedBy = "closed_by"
     case countedUntil = "counted_until"
     case counterLostSince = "counter_lost_since"
-    case error, fault, former, interface, justification, network, opened, policy, `protocol`
+    case error, evidence, fault, finding, former, inspector, interface
+    case justification, network, opened, policy, `protocol`
     case otherType = "other_type"
     case queryType = "query_type"
     case refusedAs = "refused_as"

@@ -33,10 +33,12 @@ package final class ControlServer: Sendable {
 
   /// Listens on a Unix socket, and by TCP where `metrics` says so.
   ///
-  /// - Parameter metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
+  /// - Parameters:
+  ///   - user: whose processes alone are heard, besides root's, as the kernel tells them; nil for whoever can connect.
+  ///   - metrics: a loopback address; what comes by it is handled with a peer of whom nothing is known.
   /// - Throws: `SystemError`: EADDRINUSE when a process answers there, EEXIST when it is another file. `MetricsError`.
   package init(
-    _ socket: ControlSocket, metrics: (host: String, port: Int)? = nil,
+    _ socket: ControlSocket, user: UInt32? = nil, metrics: (host: String, port: Int)? = nil,
     idleSeconds: Int64 = ControlServer.idleSeconds, handler: @escaping ControlHandler
   ) throws {
     path = socket.passed == nil ? socket.path : nil
@@ -52,7 +54,7 @@ package final class ControlServer: Sendable {
       }
       // Last, so that no socket is left behind where the other cannot be had.
       let unix = try socket.passed.map { try Sockets.duplicate($0).release() } ?? socket.listen()
-      channels.append(try Self.bootstrap(group, idleSeconds, handler).withBoundSocket(unix).wait())
+      channels.append(try Self.bootstrap(group, idleSeconds, user: user, handler).withBoundSocket(unix).wait())
       self.channels = channels
     } catch {
       group.end()
@@ -74,7 +76,7 @@ package final class ControlServer: Sendable {
   }
 
   private static func bootstrap(
-    _ group: MultiThreadedEventLoopGroup, _ idleSeconds: Int64, _ handler: @escaping ControlHandler
+    _ group: MultiThreadedEventLoopGroup, _ idleSeconds: Int64, user: UInt32? = nil, _ handler: @escaping ControlHandler
   ) throws -> ServerBootstrap {
     let loop = group.next()
     let shared = try loop.submit { NIOLoopBound((count: ConnectionCount(), calls: CallQueue()), eventLoop: loop) }
@@ -84,7 +86,9 @@ package final class ControlServer: Sendable {
       .childChannelInitializer { channel in
         peer(of: channel).flatMapThrowing { peer in
           let (count, calls) = shared.value
-          let isReader = !peer.mayChange
+          // Others take no place.
+          guard user == nil || peer.uid == user || peer.uid == 0 else { throw ChannelError.ioOnClosedChannel }
+          let isReader = user == nil && !peer.mayChange
           guard count.enter(isReader) else { throw ChannelError.ioOnClosedChannel }
           channel.closeFuture.whenComplete { _ in shared.value.count.leave(isReader) }
           let pipeline = channel.pipeline.syncOperations

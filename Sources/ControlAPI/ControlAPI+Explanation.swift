@@ -93,6 +93,8 @@ extension ControlAPI {
     package var verifiedPorts: [String]?
     /// Whether one that may hide another name passes there: `allow` or `refuse`.
     package var ech: String?
+    /// The proxy that such a connection goes through, as `inspect` has it.
+    package var inspect: String?
     /// `verify` or `require`, where signatures are asked for.
     package var dnssec: String?
     /// When the entry ends, as `ControlAPI.time`.

@@ -14,6 +14,8 @@ extension ControlAPI {
     package var remainingMs: UInt64
     /// `sni` where a connection has to say the name; else `address`, and nothing by a server of before the gate.
     package var verify: String? = "address"
+    /// The proxy that connections for the name go through, as `inspect` has it; nil for none.
+    package var inspect: String?
     /// Other names that have the address open, of any server; some of them, where there are many.
     package var shared: [String]?
 

@@ -199,6 +199,8 @@ extension ControlAPI {
       /// Those that were cut at a cap, and those that were told of as beyond one.
       package var cut: UInt64
       package var told: UInt64
+      /// None where no policy has `inspect`.
+      package var inspection: Inspection?
 
       package init(
         state: String, restarts: UInt64, verified: UInt64, refused: UInt64, unreachable: UInt64, cut: UInt64 = 0,
@@ -264,6 +266,7 @@ extension ControlAPI {
       case upstreamsRefuse = "upstreams-refuse"
       case validatorDown = "validator-down"
       case gateDown = "gate-down"
+      case inspectorDown = "inspector-down"
 
       /// A sentence.
       package var text: String {
@@ -276,6 +279,7 @@ extension ControlAPI {
         case .upstreamsRefuse: "every upstream refuses"
         case .validatorDown: "the validator is down: names with `dnssec` are refused"
         case .gateDown: "the gate does not answer: names with `verify: sni` are not answered either"
+        case .inspectorDown: "an inspector does not take connections: they are refused"
         }
       }
     }

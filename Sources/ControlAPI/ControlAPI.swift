@@ -13,6 +13,7 @@ package enum ControlAPI {
     case grants
     case reload
     case permits
+    case findings
     case query
     case explanation
 

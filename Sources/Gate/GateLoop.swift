@@ -168,7 +168,12 @@ final class GateLoop {
       hours.forget(server: server)
     case .ready: becomeReady()
     case .recorded(let connection, let isRecorded): connections[connection]?.recorded(isRecorded)
-    case .hello, .received, .closed, .passing, .judged, .volumes: break
+    case .inspect(let connection, let order):
+      // Serve is to know of each that it said this of when it has ended.
+      guard let passage = connections[connection] else { return say(.ended(connection: connection)) }
+      passage.inspect(order)
+    case .cut(let connection): connections[connection]?.reset()
+    case .hello, .received, .closed, .passing, .judged, .volumes, .inspected, .ended: break
     }
   }
 
@@ -311,6 +316,7 @@ final class GateLoop {
       passingOwners[slot] = nil
     }
     connections[passage.id] = nil
+    if passage.dialogue != nil { say(.ended(connection: passage.id)) }
     byPlace[passage.element.place]?.remove(passage.id)
     if byPlace[passage.element.place]?.isEmpty ?? false { byPlace[passage.element.place] = nil }
     stopIfDone()

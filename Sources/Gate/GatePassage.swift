@@ -15,10 +15,12 @@ import Sharing
 ///
 /// What the client sent behind its first hello stays here until it is known that the server asks for no other.
 final class GatePassage {
-  private enum Stage {
+  enum Stage {
     case hello
     /// Waits for the record and the connection.
     case opening
+    /// It is recorded, and the proxy that it goes through is told whose it is.
+    case inspecting
     /// The hello is on its way, and of the answer too little has come.
     case answer
     case secondHello
@@ -48,19 +50,21 @@ final class GatePassage {
   /// The names by which it passes: the one that it said, or those of which the address alone sufficed.
   private(set) var names: Set<Name> = []
   /// What it said, once it is judged.
-  private var said: ClientHello?
+  private(set) var said: ClientHello?
+  /// What is said with the proxy that it goes through; nil for none.
+  var dialogue: InspectorDialogue?
   unowned let gate: GateLoop
   private let clientAddress: SocketAddress
-  private var stage = Stage.hello
+  var stage = Stage.hello
 
-  private var isRecorded = false
-  private var isConnected = false
+  var isRecorded = false
+  var isConnected = false
   private var reader = HandshakeReader(.clientHello)
   private var progress = HandshakeReader.Progress.incomplete
   /// What of the client waits for the server's answer.
   private var withheld: [UInt8] = []
   private var client: GateEnd
-  private var server: GateEnd?
+  var server: GateEnd?
   var up = GateDirection()
   /// What of it is counted already.
   var counted = 0
@@ -87,7 +91,7 @@ final class GatePassage {
   var isPassing: Bool {
     switch stage {
     case .answer, .secondHello, .passes: true
-    case .hello, .opening, .ended: false
+    case .hello, .opening, .inspecting, .ended: false
     }
   }
 
@@ -125,7 +129,7 @@ final class GatePassage {
     case .hello: readHello()
     case .secondHello: readSecondHello()
     case .answer, .passes: move(events, of: client)
-    case .opening: if events.isClosed { reset() }
+    case .opening, .inspecting: if events.isClosed { reset() }
     case .ended: break
     }
   }
@@ -170,8 +174,10 @@ final class GatePassage {
     open(recording: hello)
   }
 
-  private func refuse(_ verdict: GateVerdict, _ hello: ClientHello = ClientHello()) {
-    gate.say(.judged(connection: id, connection(verdict, hello)))
+  func refuse(_ verdict: GateVerdict, _ hello: ClientHello = ClientHello(), status: UInt16 = 0) {
+    var told = connection(verdict, hello)
+    told.status = status
+    gate.say(.judged(connection: id, told))
     reset()
   }
 
@@ -186,21 +192,25 @@ final class GatePassage {
   /// - Parameter hello: nil where the address alone suffices, of which there is no record here.
   private func open(recording hello: ClientHello?) {
     guard let slot = gate.enterPassing(self) else { return refuse(.crowded, hello ?? ClientHello()) }
-    said = hello
-    passing = slot
+    (said, passing) = (hello, slot)
     stage = .opening
     isRecorded = hello == nil
     // Its record is made while it is connected.
     if let hello { gate.say(.judged(connection: id, connection(.verified, hello))) }
-    guard reach() else { return }
+    // With the record serve says through which proxy.
+    let awaitsOrder = name.map { gate.table.isInspected($0, at: element, now: now) } ?? false
+    guard awaitsOrder || connect(to: ownAddress) else { return }
     _ = client.watch(readable: false, writable: false)
     wait(Self.connectPatience) { [unowned self] in connectFailed() }
   }
 
+  private var ownAddress: SocketAddress { element.address.socketAddress(port: element.port) }
+
   /// Begins the connection to what it goes to; false where it has ended with that.
-  private func reach() -> Bool {
+  @discardableResult
+  func connect(to address: SocketAddress) -> Bool {
     do throws(SystemError) {
-      let socket = try PassingSockets.connect(element.address.socketAddress(port: element.port))
+      let socket = try PassingSockets.connect(address)
       let end = GateEnd(socket.release(), gate.reactor, resetsAtClose: false)
       end.onReady = { [unowned self] in serverReady($0) }
       server = end
@@ -218,6 +228,8 @@ final class GatePassage {
   func recorded(_ isRecorded: Bool) {
     guard isRecorded else { return reset() }
     if stage == .opening {
+      // It was to wait for a proxy, of which policy says nothing any more.
+      if server == nil, !connect(to: ownAddress) { return }
       self.isRecorded = true
       proceed()
     } else if awaitedRecords > 0 {
@@ -244,6 +256,7 @@ final class GatePassage {
       isConnected = true
       if !isRecorded { _ = server.watch(readable: false, writable: false) }
       proceed()
+    case .inspecting: inspectorReady(events, server)
     case .answer: readAnswer(events)
     case .secondHello, .passes: move(events, of: server)
     case .hello, .ended: break
@@ -251,9 +264,9 @@ final class GatePassage {
   }
 
   /// The client's next address is to be tried: the kernel refuses this one for a while.
-  private func connectFailed() { refuse(.unreachable, said ?? ClientHello()) }
+  func connectFailed() { refuse(stage == .inspecting ? .inspectorGone : .unreachable, said ?? ClientHello()) }
 
-  private func proceed() {
+  func proceed() {
     guard isRecorded, isConnected else { return }
     // What was not judged goes on as it is.
     stage = name == nil ? .passes : .answer
@@ -378,7 +391,7 @@ final class GatePassage {
     gate.leave(self)
   }
 
-  private func wait(_ milliseconds: UInt64, _ work: @escaping () -> Void) {
+  func wait(_ milliseconds: UInt64, _ work: @escaping () -> Void) {
     cancelTimer()
     timer = gate.reactor.schedule(at: gate.reactor.now.adding(milliseconds: milliseconds)) { [unowned self] in
       timer = nil

@@ -16,6 +16,8 @@ package struct GatedConnection: Hashable, Sendable {
   package var length: UInt32
   /// Nanoseconds since 1970.
   package var time: UInt64
+  /// What a proxy said to it, as HTTP has it; 0 where none said anything.
+  package var status: UInt16 = 0
 
   package init(
     verdict: GateVerdict, element: GrantElement, client: IPAddress, clientPort: UInt16, said: String, length: UInt32,
@@ -50,6 +52,10 @@ package enum GateMessage: Hashable, Sendable {
   case ready
   /// Whether the record of a connection stands: else it does not pass.
   case recorded(connection: UInt64, Bool)
+  /// The record stands, and the connection goes through a proxy.
+  case inspect(connection: UInt64, InspectionOrder)
+  /// Ends a connection, if it still is one.
+  case cut(connection: UInt64)
 
   // From the gate.
   /// A new process is at work, and knows nothing.
@@ -63,6 +69,10 @@ package enum GateMessage: Hashable, Sendable {
   case judged(connection: UInt64, GatedConnection)
   /// Octets that went to elements since it was last said.
   case volumes([ElementVolume])
+  /// A proxy has taken a connection.
+  case inspected(connection: UInt64)
+  /// A connection that `inspect` was said of is none any more.
+  case ended(connection: UInt64)
 }
 
 /// A name by which a connection passes at an element.
@@ -92,7 +102,7 @@ extension GateMessage: FramedMessage {
   package static let maximumOctets = 65_536
   /// 20 octets each.
   package static let maximumNetworks = 3_000
-  /// 306 octets each at most.
+  /// 307 octets each at most.
   package static let maximumHoldings = 200
   /// 22 octets each, and with volumes 38.
   package static let maximumElements = 1_500
@@ -108,12 +118,16 @@ extension GateMessage: FramedMessage {
     case .ready: 6
     case .recorded: 7
     case .review: 8
+    case .inspect: 9
+    case .cut: 10
     case .hello: 65
     case .received: 66
     case .judged: 67
     case .volumes: 68
     case .closed: 69
     case .passing: 70
+    case .inspected: 71
+    case .ended: 72
     }
   }
 
@@ -141,6 +155,10 @@ extension GateMessage: FramedMessage {
     case .recorded(let connection, let isRecorded):
       writer.integer(connection)
       writer.bool(isRecorded)
+    case .inspect(let connection, let order):
+      writer.integer(connection)
+      writer.order(order, limit: Self.maximumText)
+    case .cut(let connection), .inspected(let connection), .ended(let connection): writer.integer(connection)
     case .hello(let process): writer.integer(process)
     case .received(let request): writer.integer(request)
     case .closed(let request, let connections):
@@ -177,17 +195,19 @@ extension GateMessage: FramedMessage {
     case 2:
       return .open(
         request: try reader.integer(),
-        try reader.list(width: 51) { reader throws(BridgeFormatError) in try reader.holding() })
+        try reader.list(width: 52) { reader throws(BridgeFormatError) in try reader.holding() })
     case 3:
       return .close(
         request: try reader.integer(), cuts: try reader.bool(),
-        try reader.list(width: 51) { reader throws(BridgeFormatError) in try reader.holding() })
+        try reader.list(width: 52) { reader throws(BridgeFormatError) in try reader.holding() })
     case 4:
       return .evict(try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     case 5: return .forget(server: try reader.integer())
     case 6: return .ready
     case 7: return .recorded(connection: try reader.integer(), try reader.bool())
     case 8: return .review(request: try reader.integer())
+    case 9: return .inspect(connection: try reader.integer(), try reader.order(limit: maximumText))
+    case 10: return .cut(connection: try reader.integer())
     case 65: return .hello(process: try reader.integer())
     case 66: return .received(request: try reader.integer())
     case 67: return .judged(connection: try reader.integer(), try reader.gated(limit: maximumText))
@@ -203,6 +223,8 @@ extension GateMessage: FramedMessage {
         try reader.list(width: 24) { reader throws(BridgeFormatError) in
           GateHolder(element: try reader.element(), name: try reader.name())
         })
+    case 71: return .inspected(connection: try reader.integer())
+    case 72: return .ended(connection: try reader.integer())
     default: throw .unknownKind(kind)
     }
   }
@@ -215,6 +237,7 @@ extension OctetWriter {
     integer(holding.until)
     bool(holding.isChecked)
     bool(holding.allowsHiding)
+    bool(holding.isInspected)
     bound(holding.limits.maxBytes)
     bound(holding.limits.maxBytesPerHour)
   }
@@ -238,6 +261,15 @@ extension OctetWriter {
     text(gated.said, limit: limit)
     integer(gated.length)
     integer(gated.time)
+    integer(gated.status)
+  }
+
+  fileprivate mutating func order(_ order: InspectionOrder, limit: Int) {
+    address(order.inspector.address)
+    integer(order.inspector.port)
+    text(order.id, limit: limit)
+    text(order.server, limit: limit)
+    text(order.rule, limit: limit)
   }
 }
 
@@ -245,7 +277,7 @@ extension OctetReader {
   fileprivate mutating func holding() throws(BridgeFormatError) -> GateHolding {
     GateHolding(
       element: try element(), name: try name(), until: try integer(), isChecked: try bool(), allowsHiding: try bool(),
-      limits: ByteLimits(maxBytes: try bound(), maxBytesPerHour: try bound()))
+      isInspected: try bool(), limits: ByteLimits(maxBytes: try bound(), maxBytesPerHour: try bound()))
   }
 
   fileprivate mutating func name() throws(BridgeFormatError) -> Name {
@@ -262,8 +294,18 @@ extension OctetReader {
 
   fileprivate mutating func gated(limit: Int) throws(BridgeFormatError) -> GatedConnection {
     guard let verdict = GateVerdict(rawValue: try integer()) else { throw .field }
-    return GatedConnection(
+    var gated = GatedConnection(
       verdict: verdict, element: try element(), client: try address(), clientPort: try integer(),
       said: try text(limit: limit), length: try integer(), time: try integer())
+    gated.status = try integer()
+    return gated
+  }
+
+  fileprivate mutating func order(limit: Int) throws(BridgeFormatError) -> InspectionOrder {
+    let (address, port) = (try address(), try integer(UInt16.self))
+    guard port > 0 else { throw .field }
+    return InspectionOrder(
+      inspector: Inspector(address: address, port: port), id: try text(limit: limit), server: try text(limit: limit),
+      rule: try text(limit: limit))
   }
 }

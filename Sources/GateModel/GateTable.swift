@@ -14,18 +14,21 @@ package struct GateHolding: Hashable, Sendable {
   package var isChecked: Bool
   /// Whether a connection that may hide another name passes.
   package var allowsHiding: Bool
+  /// Whether a connection for the name is likely to go through a proxy: which one is asked of serve for each.
+  package var isInspected: Bool
   /// What a connection for the name may send.
   package var limits: ByteLimits
 
   package init(
     element: GrantElement, name: Name, until: UInt64, isChecked: Bool, allowsHiding: Bool = false,
-    limits: ByteLimits = ByteLimits()
+    isInspected: Bool = false, limits: ByteLimits = ByteLimits()
   ) {
     self.element = element
     self.name = name
     self.until = until
     self.isChecked = isChecked
     self.allowsHiding = allowsHiding
+    self.isInspected = isInspected
     self.limits = limits
   }
 }
@@ -50,6 +53,14 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   case toldHour = 10
   /// Its server has its share of the connections that the gate holds, or the host of what they take.
   case crowded = 11
+  /// The proxy that it has to go through said no.
+  case inspectorRefused = 12
+  /// It could not be connected to, or ended before it had said anything.
+  case inspectorGone = 13
+  /// It had not said anything in time.
+  case inspectorSilent = 14
+  /// What it said is no answer to CONNECT.
+  case inspectorGarbled = 15
 
   /// Of a connection that is beyond a cap of a kind.
   package init(beyond kind: ByteCap.Kind, isCut: Bool) {
@@ -67,6 +78,17 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
     switch self {
     case .mismatch, .nameMissing, .notTLS, .mayHide: true
     case .verified, .unreachable, .overConnection, .overHour, .toldConnection, .toldHour, .crowded: false
+    case .inspectorRefused, .inspectorGone, .inspectorSilent, .inspectorGarbled: false
+    }
+  }
+
+  /// Whether the proxy that it has to go through did not take it.
+  package var isOfInspector: Bool {
+    switch self {
+    case .inspectorRefused, .inspectorGone, .inspectorSilent, .inspectorGarbled: true
+    case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour,
+      .toldConnection, .toldHour, .crowded:
+      false
     }
   }
 
@@ -75,6 +97,7 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
     switch self {
     case .verified, .toldConnection, .toldHour: true
     case .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour, .crowded: false
+    case .inspectorRefused, .inspectorGone, .inspectorSilent, .inspectorGarbled: false
     }
   }
 }
@@ -85,6 +108,7 @@ package struct GateTable: Sendable {
     var until: UInt64
     var isChecked: Bool
     var allowsHiding: Bool
+    var isInspected: Bool
     var limits: ByteLimits
   }
 
@@ -111,7 +135,7 @@ package struct GateTable: Sendable {
     let earlier = names[holding.element]?[holding.name]?.until ?? 0
     let entry = Entry(
       until: max(holding.until, earlier), isChecked: holding.isChecked, allowsHiding: holding.allowsHiding,
-      limits: holding.limits)
+      isInspected: holding.isInspected, limits: holding.limits)
     names[holding.element, default: [:]][holding.name] = entry
   }
 
@@ -154,6 +178,11 @@ package struct GateTable: Sendable {
   /// Whether a name stands for it.
   package func stands(_ name: Name, for element: GrantElement, now: UInt64) -> Bool {
     entries(at: element).contains { $0[name].map { $0.until > now } ?? false }
+  }
+
+  /// Whether a connection that says a name is likely to go through a proxy.
+  package func isInspected(_ name: Name, at element: GrantElement, now: UInt64) -> Bool {
+    entries(at: element).contains { $0[name].map { $0.until > now && $0.isInspected } ?? false }
   }
 
   /// The caps of a connection to an element: those of the name that it says, or where it passes unread those of every name.

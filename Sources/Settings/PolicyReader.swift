@@ -5,12 +5,12 @@ import IPNetwork
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
   private static let documentKeys = [
-    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "limits", "dnssec",
-    "egress",
+    "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "inspect", "limits",
+    "dnssec", "egress",
   ]
   private static let entryKeys = [
     "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "on-excess", "until", "cname",
-    "verify", "ech", "dnssec",
+    "verify", "ech", "inspect", "dnssec",
   ]
 
   private(set) var findings = FieldReader()
@@ -55,6 +55,7 @@ struct PolicyReader {
     privatePrefixes = fields["private"].map { documentPrefixes($0) } ?? inherited.privatePrefixes
     cname = fields["cname"].flatMap { findings.chains($0) } ?? inherited.cname
     nameChecks = findings.nameChecks(fields, inheritedChecks)
+    findings.requireChecks(nameChecks, fields, of: "a document")
     limits = fields["limits"].map { findings.limits($0, inheritedLimits) } ?? inheritedLimits
     dnssec = fields["dnssec"].flatMap { findings.word($0, ValidationMode.allCases) } ?? inheritedMode
     var rules = RuleList()
@@ -132,8 +133,8 @@ struct PolicyReader {
   private mutating func read(_ entry: YAMLNode, into rules: inout RuleList, _ prefixes: inout [StaticPrefixRule]) {
     if !entry.isMapping {
       if let pattern = pattern(entry) {
-        let check =
-          nameChecks.verification == .sni ? NameCheck(of: .https, isWritten: false, hiding: nameChecks.hiding) : nil
+        let check = nameChecks.check(of: .https)
+        sayWhatIsNotInspected(.https, check, nameChecks.inspector, [:], pattern, at: entry)
         rules.append(
           EgressRule(
             pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, maxBytes: limits.maxBytes,
@@ -165,7 +166,7 @@ struct PolicyReader {
           maxBytesPerHour: limits.maxBytesPerHour, dnssec: dnssec, until: until, check: check,
           location: entry.location))
     case (nil, let cidr?):
-      for key in ["types", "private", "cname", "max-bytes-per-hour", "verify", "ech", "dnssec"] {
+      for key in ["types", "private", "cname", "max-bytes-per-hour", "verify", "ech", "inspect", "dnssec"] {
         guard let node = fields[key] else { continue }
         findings.error("key '\(key)' has no meaning beside 'cidr', expected it beside 'host'", at: node.location)
       }
@@ -185,9 +186,10 @@ struct PolicyReader {
     _ ports: PortSet, _ fields: [String: YAMLNode], _ pattern: NamePattern, at entry: YAMLNode
   ) -> (open: PortSet, check: NameCheck?)? {
     let checks = findings.nameChecks(fields, nameChecks)
-    guard checks.verification == .sni else { return (ports, nil) }
     let written = fields["verify"]
-    let check = NameCheck(of: ports, isWritten: written != nil, hiding: checks.hiding)
+    let check = checks.check(of: ports, isWritten: written != nil)
+    sayWhatIsNotInspected(ports, check, checks.inspector, fields, pattern, at: entry)
+    guard checks.verification == .sni else { return (ports, nil) }
     if let written, check == nil {
       findings.error(
         "verify: sni of \(pattern) checks nothing on \(ports), expected TCP ports by which TLS is spoken, such as 443/tcp",
@@ -222,6 +224,25 @@ struct PolicyReader {
           + "address this is not said", at: location)
     case .ports: break
     }
+  }
+
+  /// What of an entry's ports goes to no proxy although one is named, by the entry itself or for all.
+  private mutating func sayWhatIsNotInspected(
+    _ ports: PortSet, _ check: NameCheck?, _ inspector: Inspector?, _ fields: [String: YAMLNode],
+    _ pattern: NamePattern,
+    at entry: YAMLNode
+  ) {
+    guard let inspector else { return }
+    if let written = fields["inspect"], check == nil {
+      return findings.error(
+        "inspect of \(pattern) inspects nothing, expected verify: sni and TCP ports by which TLS is spoken, such as 443/tcp",
+        at: written.location)
+    }
+    let others = ports.texts.filter { !(check?.texts.contains($0) ?? false) && $0 != "443/udp" }
+    guard !others.isEmpty else { return }
+    findings.warning(
+      "\(others.joined(separator: ", ")) of \(pattern) goes past the inspector \(inspector): only connections go there that "
+        + "have to say a name (verify: sni); with inspect: off this is not said", at: entry.location)
   }
 
   private mutating func documentPrefixes(_ node: YAMLNode) -> [IPPrefix] {

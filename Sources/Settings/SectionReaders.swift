@@ -17,12 +17,33 @@ extension SettingsReader {
 }
 
 extension FieldReader {
-  /// `verify` and `ech`, as they stand at an entry, in a document or in the configuration; what is not said is as it is.
+  /// `verify`, `ech` and `inspect`, as they stand at an entry, in a document or in the configuration; what is not said is as it is.
   mutating func nameChecks(_ fields: [String: YAMLNode], _ inherited: NameCheckDefaults) -> NameCheckDefaults {
     var checks = inherited
     if let node = fields["verify"] { checks.verification = word(node, [.sni, .address]) ?? checks.verification }
     if let node = fields["ech"] { checks.hiding = word(node, [.refuse, .allow]) ?? checks.hiding }
+    if let node = fields["inspect"] { checks.inspector = inspector(node) ?? checks.inspector }
     return checks
+  }
+
+  /// A proxy, or `off`, which reads as an inner nil; an outer nil is an error.
+  private mutating func inspector(_ node: YAMLNode) -> Inspector?? {
+    if isOff(node) { return .some(nil) }
+    let expected = "off, or a proxy of this host by its address and port, such as http://127.0.0.1:8080"
+    guard let text = text(node, expected: expected) else { return nil }
+    guard let inspector = Inspector(text) else {
+      reject(node, expected: expected)
+      return nil
+    }
+    return inspector
+  }
+
+  /// That `inspect` stands where names are not checked: in a document, or in the configuration.
+  mutating func requireChecks(_ checks: NameCheckDefaults, _ fields: [String: YAMLNode], of place: String) {
+    guard let node = fields["inspect"], checks.inspector != nil, checks.verification != .sni else { return }
+    error(
+      "inspect of \(place) inspects nothing with verify: address, expected verify: sni: only the gate sends connections to a proxy",
+      at: node.location)
   }
 }
 
@@ -148,6 +169,17 @@ extension FieldReader {
     if let node = fields["ports"] { permits.ports = word(node, [.listed, .any]) ?? permits.ports }
   }
 
+  /// The user that inspectors run as; nil for `off`, or for an error.
+  mutating func findingsUser(_ node: YAMLNode) -> ServiceUser? {
+    guard !isOff(node), let name = userName(node) else { return nil }
+    if ["nobody", "root"].contains(name) {
+      error(
+        "user \(name) is not the inspector's alone, expected a user of its own: it may tell findings and nothing else",
+        at: node.location)
+    }
+    return ServiceUser(name: name, location: node.location)
+  }
+
   mutating func read(_ node: YAMLNode, into cache: inout CacheSettings) {
     let fields = fields(node, ofSection: "cache")
     if let node = fields["max-entries-per-server"] {
@@ -185,17 +217,22 @@ extension FieldReader {
   }
 
   /// The portable shape of a user name; whether there is such a user is known where it is needed.
-  mutating func read(_ node: YAMLNode, into user: inout ServiceUser) {
+  private mutating func userName(_ node: YAMLNode) -> String? {
     let expected = "the name of a system user"
-    guard let text = text(node, expected: expected) else { return }
+    guard let text = text(node, expected: expected) else { return nil }
     let isName = text.utf8.allSatisfy {
       ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x5F || $0 == 0x2E
         || ($0 >= 0x41 && $0 <= 0x5A)
     }
     guard isName, !text.hasPrefix("-"), text.utf8.count <= 32 else {
       reject(node, expected: expected)
-      return
+      return nil
     }
+    return text
+  }
+
+  mutating func read(_ node: YAMLNode, into user: inout ServiceUser) {
+    guard let text = userName(node) else { return }
     user = ServiceUser(name: text, location: node.location)
     switch text {
     case "nobody":

@@ -37,6 +37,8 @@ package struct Settings: Sendable {
   package var cache: CacheSettings
   package var audit: AuditSettings
   package var control: ControlSettings
+  /// Who may tell what an inspector found; nobody but who may change anything where nil.
+  package var findingsUser: ServiceUser?
   /// Where metrics are served by HTTP over TCP; nowhere when nil.
   package var metrics: ListenAddress?
   /// Networks that no policy governs any more and that need not stay closed.
@@ -328,6 +330,12 @@ package struct ControlSettings: Equatable, Sendable {
   package var path: String
   /// Whether the configuration says nothing of it: then a place that cannot be had is no reason not to serve.
   package var isDefault: Bool
+
+  /// Of the socket beside it on which inspectors tell what they found, and can ask nothing.
+  package var findingsPath: String {
+    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+    return folder + "findings.sock"
+  }
 
   package static let `default` = ControlSettings(path: "/run/sluice/control.sock", isDefault: true)
 

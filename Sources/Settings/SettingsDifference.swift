@@ -43,6 +43,7 @@ extension Settings {
       ("permits.ports", [permits.ports.rawValue]), ("private", privatePrefixes?.map(\.description) ?? []),
       ("cname", cname.map { [$0.rawValue] } ?? []), ("forward", forwards.map(\.text)),
       ("verify", [nameChecks.verification.rawValue]), ("ech", [nameChecks.hiding.rawValue]),
+      ("inspect", nameChecks.inspector.map { [$0.description] } ?? []),
       ("limits", limits.texts),
       ("dnssec", dnssec.map { [$0.rawValue] } ?? []),
     ]
@@ -65,6 +66,7 @@ extension Settings {
       + [
         ("control", [control.path]), ("metrics", metrics.map { [$0.description] } ?? []), ("user", [user.name]),
         ("state", [state]), ("watch", ["\(watches)"]), ("trust-anchors", trustAnchors.map(\.path)),
+        ("findings", findingsUser.map { [$0.name] } ?? []),
       ]
   }
 

@@ -7,7 +7,7 @@ struct SettingsReader {
   static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
     "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private", "cname",
-    "serve-stale", "verify", "ech", "limits", "dnssec", "trust-anchors",
+    "serve-stale", "verify", "ech", "inspect", "limits", "dnssec", "trust-anchors", "findings",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -46,6 +46,7 @@ struct SettingsReader {
     var firewall = FirewallSettings()
     if let node = fields["firewall"] { findings.read(node, into: &firewall) }
     nameChecks = findings.nameChecks(fields, Self.nameChecks(in: firewall.mode))
+    findings.requireChecks(nameChecks, fields, of: "the configuration")
     if let node = fields["limits"] { limits = findings.limits(node, limits) }
     if let node = fields["dnssec"] { dnssec = findings.word(node, ValidationMode.allCases) }
     var settings = Settings(
@@ -83,7 +84,13 @@ struct SettingsReader {
     settings.stateLocation = (fields["state"] ?? root).location
     settings.controlLocation = (fields["control"] ?? root).location
     if let node = fields["metrics"] { settings.metrics = findings.metricsAddress(node) }
+    if let node = fields["findings"] { settings.findingsUser = findings.findingsUser(node) }
     if let node = fields["user"] { findings.read(node, into: &settings.user) }
+    if let other = settings.findingsUser, other.name == settings.user.name {
+      findings.error(
+        "user \(other.name) is serve's own and may change everything, expected a user of the inspector's own",
+        at: other.location)
+    }
     if let node = fields["release"] { settings.released = released(node, settings) }
     if let node = fields["state"], let text = findings.text(node, expected: "the path of a folder") {
       settings.state = ConfigFiles.resolve(text, from: path)

@@ -61,6 +61,28 @@ struct PermitRuleTests {
     }
   }
 
+  @Test("what a permit opens goes through the inspector of the entry that would decide, else through the document's")
+  func inspectors() throws {
+    let location = SourceLocation(file: "policy.yaml", line: 1, column: 1)
+    let (common, own) = (
+      Inspector(address: IPAddress(v4: 0x7F00_0001), port: 8080),
+      Inspector(address: IPAddress(v4: 0x7F00_0001), port: 1)
+    )
+    let rules = try [("own", own), ("none", nil)].map { name, inspector in
+      EgressRule(
+        pattern: try NamePattern("\(name).example.com"),
+        check: NameCheck(of: .https, isWritten: false, hiding: .refuse, inspector: inspector), location: location)
+    }
+    let policy = ServerPolicy(
+      name: try ServerName("mcp"), networks: [], rules: RuleList(rules),
+      nameChecks: NameCheckDefaults(verification: .sni, inspector: common), location: location)
+    for (name, inspector) in [("own", own), ("none", nil), ("new", common)] {
+      let rule = try #require(try decisive("\(name).example.com", policy, [try permit("\(name).example.com")]))
+      #expect(rule.check != nil && rule.check?.inspector == inspector, "\(name)")
+    }
+    #expect(policy.inspectors == [own, common])
+  }
+
   @Test("a name that no pattern lists gets what the permit says, of its server only")
   func unlisted() throws {
     let policy = try server(["api.example.com"])

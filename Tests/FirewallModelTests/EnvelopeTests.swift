@@ -118,6 +118,10 @@ struct EnvelopeTests {
     ("any port", { $0.servers[0].opensAnyPort = true }),
     ("inbound", { $0.servers[0].inbound?.append(PortRule(22, .tcp)) }),
     ("any inbound", { $0.servers[0].inbound = [] }),
+    (
+      "an inspector",
+      { $0.servers[0].inspectors.append(.init(address: IPAddress("127.0.0.1")!, port: 22)) }
+    ),
     ("dhcp", { $0.servers[0].asksDHCP = true }),
     ("a prefix", { $0.servers[1].staticRules = [.init(prefix: prefix("203.0.113.0/24"), ports: [])] }),
     ("a wider prefix", { $0.servers[0].staticRules[0].prefix = prefix("198.51.0.0/16") }),

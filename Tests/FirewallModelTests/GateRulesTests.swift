@@ -80,6 +80,29 @@ struct GateRulesTests {
     #expect(try rules(open, of: "input")[1].hasPrefix("tcp dport 61443 ct label ! 55"))
   }
 
+  @Test("of the host itself the gate's user reaches the inspectors of servers that check, and nothing else")
+  func inspectors() throws {
+    var plan = plan()
+    let proxies = ["127.0.0.1", "::1"].map { FirewallPlan.Endpoint(address: IPAddress($0)!, port: 8080) }
+    plan.servers[0].inspectors = proxies
+    let output = try rules(plan, of: "host/gate/output")
+    #expect(output.filter { $0.contains("oif lo") }.count == 2)
+    for text in ["ip daddr 127.0.0.1", "ip6 daddr ::1"] {
+      #expect(output.contains("ct state new oif lo \(text) tcp dport 8080 ct label set 54 accept"))
+    }
+    #expect(output.last == "counter reject with icmpx admin-prohibited")
+    // Nobody else gets in by it.
+    for chain in ["input", "host/fence"] {
+      #expect(try rules(plan, of: chain) == rules(self.plan(), of: chain))
+    }
+    #expect(try FirewallPlan(decoding: plan.encoded()) == plan && plan.fingerprint != self.plan().fingerprint)
+    var unchecked = plan
+    unchecked.servers[0].checksNames = false
+    #expect(try !Ruleset.render(unchecked).contains("oif lo"))
+    plan.servers[0].inspectors[0].port = 0
+    #expect(throws: FirewallPlanError.inspectors(index: 0)) { try plan.validate() }
+  }
+
   @Test("how many connections to the gate each network begins has a limit, before any of them is accepted")
   func beginning() throws {
     let fence = try rules(plan(), of: "host/fence")

@@ -18,14 +18,24 @@ struct GateMessageTests {
     let gated = GatedConnection(
       verdict: .mismatch, element: element, client: IPAddress("10.77.1.2")!, clientPort: 40_000, said: "evil.example",
       length: 517, time: 1 << 61)
+    var inspected = holding
+    inspected.isInspected = true
+    var refused = gated
+    (refused.verdict, refused.status) = (.inspectorRefused, 403)
     return [
       .networks(isFirst: true, isLast: false, [GateNetwork(prefix: IPPrefix("10.77.1.0/24")!, server: 7)]),
-      .open(request: 9, [holding, bounded]), .close(request: 0, cuts: true, [holding]), .evict([element]),
+      .open(request: 9, [holding, bounded, inspected]), .close(request: 0, cuts: true, [holding]), .evict([element]),
       .forget(server: 3),
       .ready, .review(request: 10), .closed(request: 9, connections: 3),
       .passing(request: 10, isLast: true, [GateHolder(element: element, name: holding.name)]),
       .recorded(connection: 1 << 40, true), .hello(process: 77), .received(request: 9),
-      .judged(connection: 5, gated), .volumes([ElementVolume(element: element, octets: 5, packets: 0)]),
+      .inspect(
+        connection: 6,
+        InspectionOrder(
+          inspector: Inspector(address: IPAddress("127.0.0.1")!, port: 8080), id: "0123", server: "a",
+          rule: "policy.yaml:3")), .cut(connection: 6), .inspected(connection: 6), .ended(connection: 6),
+      .judged(connection: 5, gated), .judged(connection: 6, refused),
+      .volumes([ElementVolume(element: element, octets: 5, packets: 0)]),
     ]
   }
 

@@ -34,10 +34,14 @@ final class PlayedGate {
   private var buffer = [UInt8](repeating: 0, count: GateMessage.maximumOctets)
   /// Whether what the gate asks to have recorded stands.
   var records = true
+  /// Through which inspector what stands is sent, by its number; straight where nil.
+  var order: ((UInt64) -> InspectionOrder)?
   private(set) var judged: [GatedConnection] = []
   /// How many were cut by each change, and the names by which connections passed when that was asked.
   private(set) var cuts: [UInt32] = []
   private(set) var passing: [String] = []
+  /// What it says of connections that go through an inspector.
+  private(set) var told: [GateMessage] = []
   /// The far ends of connections that the gate made, in their order.
   private(set) var peers: [Plug] = []
   let element: GrantElement
@@ -65,8 +69,14 @@ final class PlayedGate {
   }
 
   /// As if a server had resolved a name to the peer's address.
-  func open(_ name: String, server: UInt16 = 0, isChecked: Bool = true, allowsHiding: Bool = false) throws {
-    tell(.open(request: 0, [try holding(name, server: server, isChecked: isChecked, allowsHiding: allowsHiding)]))
+  func open(
+    _ name: String, server: UInt16 = 0, isChecked: Bool = true, allowsHiding: Bool = false, isInspected: Bool = false
+  )
+    throws
+  {
+    var holding = try holding(name, server: server, isChecked: isChecked, allowsHiding: allowsHiding)
+    holding.isInspected = isInspected
+    tell(.open(request: 0, [holding]))
   }
 
   func holding(
@@ -122,14 +132,21 @@ final class PlayedGate {
 
   private func hear() {
     while case .octets(let octets) = MessageSocket.receive(messages.first, into: &buffer) {
-      let message = try? GateMessage(decoding: octets)
-      if case .closed(_, let connections) = message { cuts.append(connections) }
-      if case .passing(_, _, let holders) = message { passing = holders.map(\.name.description).sorted() }
-      guard case .judged(let connection, let gated) = message else { continue }
+      guard let message = try? GateMessage(decoding: octets) else { continue }
+      guard case .judged(let connection, let gated) = message else {
+        switch message {
+        case .closed(_, let connections): cuts.append(connections)
+        case .passing(_, _, let holders): passing = holders.map(\.name.description).sorted()
+        case .inspected, .ended: told.append(message)
+        default: break
+        }
+        continue
+      }
       judged.append(gated)
       guard gated.verdict == .verified else { continue }
+      let reply = order.map { GateMessage.inspect(connection: connection, $0(connection)) }
       _ = MessageSocket.send(
-        GateMessage.recorded(connection: connection, records).encoded(), messages.first, waiting: false)
+        (reply ?? .recorded(connection: connection, records)).encoded(), messages.first, waiting: false)
     }
   }
 }

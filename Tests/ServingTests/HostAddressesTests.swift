@@ -33,4 +33,19 @@ struct HostAddressesTests {
     #expect(HostAddresses.text(absent: listen, own, networks).hasSuffix("; in 10.77.2.0/24 it has 10.77.2.254"))
     #expect(HostAddresses.text(absent: listen, [], networks).hasSuffix("no interface of this host has the address"))
   }
+
+  @Test("an inspector is at an address of the host, or it is said")
+  func inspectors() throws {
+    let location = SourceLocation(file: "p.yaml", line: 1, column: 1)
+    let policies = try ["http://127.0.0.1:8080", "http://10.0.5.1:8080", "http://[::1]:1", "http://192.0.2.9:8080"].map
+    {
+      let inspector = try #require(Inspector($0))
+      return ServerPolicy(
+        name: try ServerName("mcp"), networks: [], rules: [],
+        nameChecks: NameCheckDefaults(verification: .sni, inspector: inspector), location: location)
+    }
+    let said = HostAddresses.inspectors(of: policies, own: Set(own))
+    #expect(said.count == 1 && said[0].message.hasPrefix("inspector http://192.0.2.9:8080 of mcp is at no address"))
+    #expect(said.first?.severity == .warning && said.first?.location == location)
+  }
 }

@@ -36,14 +36,17 @@ struct AuditCodeStandTests {
         .overloaded, .interrupted, .upstreamUntrusted, .bogus, .insecure, .unvalidated,
       ], Stand()
     ),
-    ([.granted, .answered, .answeredStale, .nameVerified, .overMaxBytes, .overMaxBytesPerHour], Stand()),
+    (
+      [.granted, .answered, .answeredStale, .nameVerified, .overMaxBytes, .overMaxBytesPerHour, .inspectorFlagged],
+      Stand()
+    ),
     ([.familiesDiffer, .noise, .logQuota], Stand(isInTop: false)),
     ([.special], Stand(window: .hour, isInTop: false)),
     (
       [
         .neverResolved, .wrongPort, .expired, .rawAddress, .otherResolver, .dnsOverTLS, .dnsOverHTTPS, .spoofedSource,
         .hostFence, .maxBytes, .maxBytesPerHour, .networkHeld, .inboundRefused, .withdrawn, .grantLost,
-        .noConnection, .sniMismatch, .sniMissing, .notTLS, .echRefused, .unreachable, .gateFull,
+        .noConnection, .sniMismatch, .sniMissing, .notTLS, .echRefused, .unreachable, .gateFull, .inspectorRefused,
       ], Stand(suggestion: .remark)
     ),
     (
@@ -55,7 +58,8 @@ struct AuditCodeStandTests {
     ([.askedByOperator], Stand(isInTop: false)),
     (
       [
-        .enforcementDegraded, .enforcementRestored, .upstreamMismatch, .upstreamIntercepted, .interfaceEnclosed,
+        .enforcementDegraded, .enforcementRestored, .inspectorDown, .inspectorRestored, .upstreamMismatch,
+        .upstreamIntercepted, .interfaceEnclosed,
         .networkExposed, .refusals,
         .summary, .stopped, .crashed, .logDisturbed,
       ], Stand()

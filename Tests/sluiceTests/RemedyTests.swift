@@ -444,6 +444,7 @@ import Testing
     .connectionsFull: "needs as many connections as the kernel tracks",
     .interfacesUnread: "rtnetlink fails for no reason that a test could make",
     .gateDown: "GateFindingTests", .gateRestarted: "GateFindingTests",
+    .inspectorDown: "GateFindingTests",
     .bridgeDown: "serve ends with its bridge, FirewallFaultTests", .kernelBehind: "ReconciliationTests",
     .logBlocked: "AuditFaultTests", .logUnrotated: "AuditFaultTests", .upstreamSilent: "ResolutionTests",
     .upstreamRefusing: "ResolutionTests", .upstreamUntrusted: "SecureUpstreamTests",

@@ -144,6 +144,7 @@ extension RuleList.Profile {
       ("max-bytes", maxBytes.texts), ("max-bytes-per-hour", maxBytesPerHour.texts),
       ("until", until.map { [PolicyTime.text($0)] } ?? []), ("cname", cname.texts),
       ("verify", check.map { ["sni"] + $0.texts } ?? []), ("ech", check.map { [$0.hiding.rawValue] } ?? []),
+      ("inspect", check?.inspector.map { [$0.description] } ?? []),
       ("dnssec", dnssec == .off ? [] : [dnssec.rawValue]),
     ]
   }

@@ -35,6 +35,7 @@ enum PolicyFingerprint {
         + limits(profile.maxBytes, profile.maxBytesPerHour, profile.until)
         + (profile.cname == .follow ? "" : "|cname \(profile.cname.rawValue)")
         + (profile.check.map { "|sni \($0.texts.joined(separator: ",")) \($0.hiding.rawValue)" } ?? "")
+        + (profile.check?.inspector.map { "|inspect \($0)" } ?? "")
         + (profile.dnssec == .off ? "" : "|dnssec \(profile.dnssec.rawValue)")
     }
     for (index, entry) in rules.entries.enumerated() where absorbed.isEmpty || !absorbed.contains(index) {

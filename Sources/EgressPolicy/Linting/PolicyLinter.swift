@@ -12,6 +12,7 @@ package enum PolicyLinter {
   package static func check(_ servers: [ServerPolicy], now: UInt64 = 0) -> [Diagnostic] {
     var findings = checkServers(servers) + checkNetworks(servers)
     let networks = OwnedNetworks(servers)
+    checkInspectors(servers, &findings)
     for server in servers {
       checkTimes(server, now, &findings)
       checkCaps(server, &findings)

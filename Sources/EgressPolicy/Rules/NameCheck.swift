@@ -20,29 +20,45 @@ package struct NameCheck: Hashable, Sendable {
   /// TCP ports, ascending and without repeats; never empty.
   package let ports: [UInt16]
   package let hiding: Hiding
+  /// The proxy that they go through; nil where they go straight to their addresses.
+  package let inspector: Inspector?
 
   /// What of a rule's ports can be checked, or nil where none can.
   ///
   /// - Parameter isWritten: it stands at the entry, and means its every TCP port; else 443 alone, since what other ports speak
   ///   is not known where nothing is said of them. HTTP on port 80 says its name in the clear, and not like this.
-  package init?(of set: PortSet, isWritten: Bool, hiding: Hiding) {
+  package init?(of set: PortSet, isWritten: Bool, hiding: Hiding, inspector: Inspector? = nil) {
     guard case .ports(let rules) = set else { return nil }
     let ports = rules.filter { $0.transport == .tcp && (isWritten ? $0.port != 80 : $0.port == 443) }.map(\.port)
     guard !ports.isEmpty else { return nil }
     self.ports = Set(ports).sorted()
     self.hiding = hiding
+    self.inspector = inspector
   }
 
-  private init(ports: [UInt16], hiding: Hiding) {
+  private init(ports: [UInt16], hiding: Hiding, inspector: Inspector?) {
     self.ports = ports
     self.hiding = hiding
+    self.inspector = inspector
   }
 
-  /// What holds where two entries of one name meet: the check of either, and what both let pass.
+  /// The same, through this proxy or none.
+  func inspected(by inspector: Inspector?) -> NameCheck {
+    NameCheck(ports: ports, hiding: hiding, inspector: inspector)
+  }
+
+  /// Whether connections to the addresses of both need the same of what they say; what they go through is asked of each anew.
+  package static func holdsAlike(_ left: NameCheck?, _ right: NameCheck?) -> Bool {
+    left?.inspected(by: nil) == right?.inspected(by: nil)
+  }
+
+  /// What holds where two entries of one name meet: the check of either, and what both let pass. One that is inspected stays so; of
+  /// two proxies it is the first entry's, and the linter refuses such a list.
   static func merging(_ left: NameCheck?, _ right: NameCheck?) -> NameCheck? {
     guard let left, let right else { return left ?? right }
     return NameCheck(
-      ports: Set(left.ports + right.ports).sorted(), hiding: left.hiding == right.hiding ? left.hiding : .refuse)
+      ports: Set(left.ports + right.ports).sorted(), hiding: left.hiding == right.hiding ? left.hiding : .refuse,
+      inspector: left.inspector ?? right.inspector)
   }
 
   /// Whether connections to a port are checked.
@@ -66,10 +82,22 @@ extension PortSet {
 package struct NameCheckDefaults: Hashable, Sendable {
   package var verification: NameCheck.Verification
   package var hiding: NameCheck.Hiding
+  package var inspector: Inspector?
 
-  package init(verification: NameCheck.Verification = .address, hiding: NameCheck.Hiding = .refuse) {
+  package init(
+    verification: NameCheck.Verification = .address, hiding: NameCheck.Hiding = .refuse, inspector: Inspector? = nil
+  ) {
     self.verification = verification
     self.hiding = hiding
+    self.inspector = inspector
+  }
+
+  /// The check of an entry that says nothing of it; nil where there is none.
+  ///
+  /// - Parameter isWritten: as for `NameCheck`.
+  package func check(of ports: PortSet, isWritten: Bool = false) -> NameCheck? {
+    guard verification == .sni else { return nil }
+    return NameCheck(of: ports, isWritten: isWritten, hiding: hiding, inspector: inspector)
   }
 }
 

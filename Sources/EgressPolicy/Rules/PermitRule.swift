@@ -31,7 +31,8 @@ extension ServerPolicy {
       let decisive = policy.decisive(rule.pattern)
       let cname = decisive?.cname ?? cname
       let alone = decisive == nil ? rule.asking(dnssec, within: limits) : rule
-      rules.append(([decisive].compactMap(\.self) + others).reduce(alone) { $0.taking(over: $1, cname) })
+      let merged = ([decisive].compactMap(\.self) + others).reduce(alone) { $0.taking(over: $1, cname) }
+      rules.append(merged.inspectedLike(decisive))
     }
     return reaching(rules, prefixes)
   }
@@ -50,8 +51,7 @@ extension EgressRule {
 
   /// This rule, with what the server's entries admit that say nothing of it.
   fileprivate func admitting(_ prefixes: [IPPrefix], _ cname: ChainPolicy, _ checks: NameCheckDefaults) -> EgressRule {
-    let check =
-      checks.verification == .sni ? NameCheck(of: ports, isWritten: false, hiding: checks.hiding) : nil
+    let check = checks.check(of: ports)
     return EgressRule(
       pattern: pattern, ports: check == nil ? ports : ports.withoutQUIC, types: types,
       privatePrefixes: privatePrefixes + prefixes, cname: cname, maxBytes: maxBytes,
@@ -66,6 +66,15 @@ extension EgressRule {
       maxBytes: maxBytes ?? limits.maxBytes, maxBytesPerHour: maxBytesPerHour ?? limits.maxBytesPerHour, dnssec: dnssec,
       until: until, firstEnd: firstEnd, check: check,
       location: location)
+  }
+
+  /// This rule, through what the connections of another one for its names go where those are checked.
+  fileprivate func inspectedLike(_ other: EgressRule?) -> EgressRule {
+    guard let check, let inspector = other?.check.map(\.inspector) else { return self }
+    return EgressRule(
+      pattern: pattern, ports: ports, types: types, privatePrefixes: privatePrefixes, cname: cname, maxBytes: maxBytes,
+      maxBytesPerHour: maxBytesPerHour, dnssec: dnssec, until: until, firstEnd: firstEnd,
+      check: check.inspected(by: inspector), location: location)
   }
 
   /// This rule, with what another one for its names opens and admits.

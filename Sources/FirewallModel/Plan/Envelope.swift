@@ -112,6 +112,7 @@ package struct Envelope: Hashable, Sendable {
     if server.interface != bound.interface { return "the interface" }
     if server.asksDHCP && !bound.asksDHCP { return "dhcp" }
     if server.opensAnyPort && !bound.opensAnyPort && permitPorts != .any { return "a rule for any port" }
+    if !Set(server.inspectors).isSubset(of: bound.inspectors) { return "an inspector" }
     if let inbound = server.inbound {
       guard let allowed = bound.inbound, inbound.isWithin(allowed) else { return "an inbound port" }
     }

@@ -97,6 +97,7 @@ extension FirewallPlan.Server {
     writer.bool(asksDHCP)
     writer.bool(checksNames)
     writer.bool(isGone)
+    writer.list(inspectors) { $0.endpoint($1) }
   }
 
   fileprivate init(from reader: inout OctetReader) throws(BridgeFormatError) {
@@ -129,6 +130,7 @@ extension FirewallPlan.Server {
     asksDHCP = try reader.bool()
     checksNames = try reader.bool()
     isGone = try reader.bool()
+    inspectors = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
   }
 }
 

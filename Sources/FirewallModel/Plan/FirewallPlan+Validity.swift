@@ -19,6 +19,8 @@ extension FirewallPlan {
       for port in server.staticRules.flatMap(\.ports) + (server.inbound ?? []) where port.port == 0 {
         throw .port(index: index)
       }
+      guard server.inspectors.count <= PolicyLinter.maximumInspectors, server.inspectors.allSatisfy({ $0.port > 0 })
+      else { throw .inspectors(index: index) }
       if let interface = server.interface, !Self.isInterface(interface) { throw .interface(index: index) }
       guard server.caps.count <= Self.maximumCapCount, Set(server.caps).count == server.caps.count,
         server.caps.allSatisfy({ $0.bytes > 0 }), server.staticRules.allSatisfy({ $0.maxBytes?.bytes != 0 })

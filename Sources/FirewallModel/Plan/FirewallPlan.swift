@@ -58,6 +58,8 @@ package struct FirewallPlan: Hashable, Sendable {
     package var checksNames = false
     /// No policy has it any more and nothing of it is open: it has its number, and no set, chain or counter.
     package var isGone = false
+    /// Proxies of this host to which the gate may take what it passes of this server.
+    package var inspectors: [Endpoint] = []
 
     package init(
       name: String, prefixes: [IPPrefix], opensAnyPort: Bool, staticRules: [StaticRule] = [],
@@ -181,6 +183,7 @@ package enum FirewallPlanError: Error, Hashable {
   case interface(index: Int)
   case caps(index: Int)
   case gone(index: Int)
+  case inspectors(index: Int)
 
   /// What was wrong, as a sentence.
   package var reason: String {
@@ -194,6 +197,8 @@ package enum FirewallPlanError: Error, Hashable {
     case .port(let index): "server \(index) has a rule for a port that is none"
     case .interface(let index):
       "server \(index) has an interface of other characters than letters, digits, '-', '_' and '.'"
+    case .inspectors(let index):
+      "server \(index) has more than \(PolicyLinter.maximumInspectors) inspectors, or one without a port"
     case .gone(let index): "server \(index) is gone and has networks or rules"
     case .caps(let index):
       "server \(index) has more than \(FirewallPlan.maximumCapCount) byte caps, one twice, or one of 0"

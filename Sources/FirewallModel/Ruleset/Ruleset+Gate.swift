@@ -6,7 +6,7 @@ import IPNetwork
 /// A new connection to an element that is open and checked is redirected to the gate's port, and marked by a bit of its label;
 /// what bears the mark is let in there, and nothing else is. Where the host has no route, and where the gate could not connect a
 /// moment ago, nothing is redirected: the kernel says no itself, so that a client's next address is used. The gate's user
-/// reaches what is in a checked set, and answers what came to it.
+/// reaches what is in a checked set and the proxies that the configuration names, and answers what came to it.
 extension Ruleset {
   /// Marks connections that were redirected.
   private static let gatedLabel = 55
@@ -117,7 +117,19 @@ extension Ruleset {
     for set in checked(plan).flatMap(sniSets) {
       text.rule(gateOutput, "ct state new \(set.key) @\(set.text) \(mark) accept")
     }
+    for inspector in inspectors(plan) {
+      // The host's own addresses alone: what is sent there leaves by no other interface, whoever has the address.
+      text.rule(
+        gateOutput,
+        "ct state new oif lo \(inspector.address.family.header) daddr \(inspector.address.nft) tcp dport \(inspector.port) "
+          + "\(mark) accept")
+    }
     text.rule(gateOutput, "counter reject with icmpx admin-prohibited")
+  }
+
+  /// The proxies through which connections of some server may have to go.
+  private static func inspectors(_ plan: FirewallPlan) -> [FirewallPlan.Endpoint] {
+    Set(checked(plan).flatMap(\.inspectors)).sorted().filter { plan.addressFamilies.contains($0.address.family) }
   }
 
   private static func sniSets(_ server: FirewallPlan.Server) -> [SetName] { sets(server, .sni) }

@@ -105,7 +105,7 @@ extension ResolverSnapshot {
       // The firewall knows a bound by its index.
       state.byteCaps.starts(with: formerState.byteCaps),
       now.privatePrefixes == before.privatePrefixes, now.byteCaps == before.byteCaps, now.cname <= before.cname,
-      now.check == before.check, now.dnssec <= before.dnssec,
+      NameCheck.holdsAlike(now.check, before.check), now.dnssec <= before.dnssec,
       forwards.admitAsBefore(former.forwards, name)
     else { return nil }
     return (now, before)

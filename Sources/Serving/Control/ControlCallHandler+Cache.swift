@@ -150,7 +150,9 @@ struct Holding: Sendable {
       name: key.name.description, opened: ControlAPI.time(nanoseconds: wall > age ? wall - age : 0),
       remainingMs: remaining / 1_000_000)
     let rule = snapshot.rule(server: key.server, name: key.name.wire, type: key.type)
-    if rule?.checkBit(transport: element.transport, port: element.port) ?? 0 != 0 { grant.verify = "sni" }
+    if rule?.checkBit(transport: element.transport, port: element.port) ?? 0 != 0 {
+      (grant.verify, grant.inspect) = ("sni", rule?.check?.inspector?.description)
+    }
     grant.shared = index.others(than: key.name, at: element.address)
     return grant
   }

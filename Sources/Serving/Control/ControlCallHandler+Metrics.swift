@@ -281,6 +281,7 @@ extension ControlCallHandler {
     }
     if service.validation?.link.isUp == false { faults.append(.validatorDown) }
     if service.gate?.isAnswering == false { faults.append(.gateDown) }
+    if InspectionReading(service).inspectors.contains(where: { !$0.isUp }) { faults.append(.inspectorDown) }
     return faults
   }
 

@@ -62,7 +62,7 @@ final class ControlCallHandler {
         .error(403, "uid \(request.peer.uid) may read only; changes are for root and the service's own user"))
     }
     // What only takes away may go on: a full disk is no reason to leave something open.
-    if request.method == .post, audit.isBlocked {
+    if request.method == .post, audit.isBlocked, ControlAPI.Call(request) != .findings {
       return completion(.error(503, "the audit log cannot be written, and no change is made without a record"))
     }
     do throws(ControlAPI.CallError) {
@@ -77,6 +77,7 @@ final class ControlCallHandler {
       case (.get, .permits, 2): try listPermits(request, completion)
       case (.post, .permits, 2): try permit(request, completion)
       case (.delete, .permits, 2): try withdraw(request, completion)
+      case (.post, .findings, 2): try find(request, completion)
       case (.post, .query, 2): try query(request, completion)
       case (.get, .explanation, 2): try explain(request, completion)
       case (_, .some, 2):
@@ -218,6 +219,18 @@ extension ControlAPI.Status.Gate {
     self.init(
       state: gate.isAnswering ? "up" : "down", restarts: gate.restarts, verified: counts.verified,
       refused: counts.refused, unreachable: counts.unreachable, cut: counts.cut, told: counts.told)
+    inspection = gate.inspection.isUsed ? Inspection(gate.inspection) : nil
+  }
+}
+
+extension ControlAPI.Status.Gate.Inspection {
+  fileprivate init(_ reading: InspectionReading) {
+    self.init(
+      inspected: reading.counts.inspected, refused: reading.counts.refused, blocked: reading.counts.blocked,
+      flagged: reading.counts.flagged,
+      inspectors: reading.inspectors.map {
+        ControlAPI.Status.Gate.Inspector(address: $0.inspector.description, state: $0.isUp ? "up" : "down")
+      })
   }
 }
 

@@ -155,4 +155,23 @@ struct ListeningSockets {
       throw StartError("control: \(fault)")
     }
   }
+
+  /// The socket on which inspectors tell what they found. Whoever can reach it may connect, since a serve that is not root can give it to
+  /// nobody; their user alone is heard. Nil where there is none.
+  func openFindings(_ account: Privileges.Account?, _ handler: @escaping ControlHandler) throws(StartError)
+    -> ControlServer?
+  {
+    guard let user = settings.findingsUser else { return nil }
+    let path = settings.control.findingsPath
+    guard let inspector = Privileges.known(user), inspector.user != 0 else {
+      throw StartError("findings: there is no user \(user.name) besides root; make it: \(user.creation)")
+    }
+    do {
+      return try ControlServer(
+        ControlSocket(path: path, mode: 0o666, owner: account.map { ($0.user, $0.group) }), user: inspector.user,
+        handler: handler)
+    } catch {
+      throw StartError("findings: \(ListenFault.control(path, error))")
+    }
+  }
 }

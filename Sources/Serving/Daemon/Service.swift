@@ -104,6 +104,8 @@ package final class Service {
     let control = try listening.openControl(account) { [mailbox] in mailbox.post(.control($0, $1)) }
     // Whatever fails from here on leaves no socket behind.
     defer { control?.stop() }
+    let findings = try listening.openFindings(account) { [mailbox] in mailbox.post(.finding($0, $1)) }
+    defer { findings?.stop() }
     let sandbox = try Confinement.sandbox(
       settings, configuration: configurationPath, keepsAbstractSockets: manager?.isAbstract ?? false)
     try Privileges.lower(to: account)
@@ -112,10 +114,12 @@ package final class Service {
       try Privileges.lower(to: nil)
       try Confinement.enter(sandbox)
     }
-    try control?.onThread {
-      try Privileges.lower(to: nil)
-      Background.lower()
-      try Confinement.enter(sandbox)
+    for server in [control, findings].compactMap(\.self) {
+      try server.onThread {
+        try Privileges.lower(to: nil)
+        Background.lower()
+        try Confinement.enter(sandbox)
+      }
     }
     try Confinement.enter(sandbox)
     try Confinement.requireAllThreads()
@@ -157,6 +161,7 @@ package final class Service {
       reactor.stop()
     }
     service.onControl = { handler.take($0, $1) }
+    service.onFinding = { handler.takeFinding($0, $1) }
     service.onAnswered = { handler.answered($0, $1) }
     var threads: [NamedThread] = []
     do throws(SystemError) {
@@ -176,6 +181,7 @@ package final class Service {
     service.tellEnd(failure?.reason)
     policies.end()
     control?.stop()
+    findings?.stop()
     listener.stop()
     for thread in threads { thread.join() }
     withExtendedLifetime((logWatch, strangerWatch)) { audit.stop() }

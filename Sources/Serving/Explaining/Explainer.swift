@@ -79,6 +79,7 @@ package struct Explainer {
     (found.maxBytesPerHour, found.maxBytesPerHourExcess) =
       (rule.maxBytesPerHour?.bytes, rule.maxBytesPerHour?.excess.rawValue)
     (found.verifiedPorts, found.ech) = (rule.check?.texts, rule.check?.hiding.rawValue)
+    found.inspect = rule.check?.inspector?.description
     found.until = rule.until.map { ControlAPI.time(seconds: $0) }
     if let end = firstEnd(of: rule.pattern, server), end != rule.until {
       found.inPartUntil = ControlAPI.time(seconds: end)

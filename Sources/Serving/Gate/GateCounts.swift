@@ -11,6 +11,8 @@ struct GateCounts: Sendable {
   private(set) var told: UInt64 = 0
   /// Those that had no place.
   private(set) var crowded: UInt64 = 0
+  /// Those that an inspector did not take.
+  private(set) var uninspected: UInt64 = 0
 
   mutating func count(_ verdict: GateVerdict) {
     switch verdict {
@@ -20,6 +22,7 @@ struct GateCounts: Sendable {
     case .overConnection, .overHour: cut += 1
     case .toldConnection, .toldHour: told += 1
     case .crowded: crowded += 1
+    case .inspectorRefused, .inspectorGone, .inspectorSilent, .inspectorGarbled: uninspected += 1
     }
   }
 
@@ -27,7 +30,7 @@ struct GateCounts: Sendable {
   var results: [(result: String, count: UInt64)] {
     [
       ("verified", verified), ("refused", refused), ("unreachable", unreachable), ("cut", cut), ("told", told),
-      ("crowded", crowded),
+      ("crowded", crowded), ("uninspected", uninspected),
     ]
   }
 }
@@ -37,10 +40,12 @@ struct GateReading: Sendable {
   var isAnswering: Bool
   var restarts: UInt64
   var counts: GateCounts
+  var inspection: InspectionReading
 
   init?(_ service: ResolutionService) {
     guard let gate = service.gate else { return nil }
     (isAnswering, restarts, counts) = (gate.isAnswering, gate.restarts, service.gateCounts)
+    inspection = InspectionReading(service)
   }
 
   func write(_ text: inout MetricsText) {
@@ -53,5 +58,6 @@ struct GateReading: Sendable {
     for (result, count) in counts.results {
       text.sample("sluice_gate_connections_total", ["result": result], count)
     }
+    if inspection.isUsed { inspection.write(&text) }
   }
 }

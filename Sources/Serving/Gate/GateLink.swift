@@ -13,6 +13,10 @@ enum GateEvent {
   /// `connection` waits for `record`, if it is verified.
   case judged(connection: UInt64, GatedConnection)
   case volumes([ElementVolume])
+  /// An inspector has taken a connection.
+  case inspected(connection: UInt64)
+  /// A connection that was to be inspected has ended.
+  case ended(connection: UInt64)
 }
 
 /// Serve's end of the gate. Lives on the reactor's thread; nothing here ever waits for the gate.
@@ -150,6 +154,14 @@ final class GateLink {
     send([GateMessage.recorded(connection: connection, isRecorded).encoded()])
   }
 
+  /// Its record stands, and it goes through an inspector.
+  func inspect(_ connection: UInt64, _ order: InspectionOrder) {
+    send([GateMessage.inspect(connection: connection, order).encoded()])
+  }
+
+  /// Ends a connection, if it still is one.
+  func cut(_ connection: UInt64) { send([GateMessage.cut(connection: connection).encoded()]) }
+
   private static func parts<Item>(_ items: [Item], _ size: Int) -> [[Item]] {
     stride(from: 0, to: items.count, by: size).map { Array(items[$0..<min($0 + size, items.count)]) }
   }
@@ -207,7 +219,9 @@ final class GateLink {
     case .passing(let request, let isLast, let holders): reviewed(request, isLast, holders)
     case .judged(let connection, let gated): onEvent(.judged(connection: connection, gated))
     case .volumes(let volumes): onEvent(.volumes(volumes))
-    case .networks, .open, .close, .review, .evict, .forget, .ready, .recorded: break
+    case .inspected(let connection): onEvent(.inspected(connection: connection))
+    case .ended(let connection): onEvent(.ended(connection: connection))
+    case .networks, .open, .close, .review, .evict, .forget, .ready, .recorded, .inspect, .cut: break
     }
   }
 

@@ -19,13 +19,17 @@ extension ResolutionService {
 
   func gateChanged(_ event: GateEvent) {
     switch event {
-    case .up: replayToGate()
+    case .up:
+      inspection.connections.endAll(now: now)
+      replayToGate()
     case .down:
       guard !isStopping else { return }
       // Only what starts serve can start a gate with its user.
       onFailure?("the gate is gone: sluice has to be started anew; what is open through it is closed until then")
     case .judged(let connection, let gated): judged(connection, gated)
     case .volumes(let volumes): count(volumes)
+    case .inspected(let connection): inspected(connection)
+    case .ended(let connection): inspection.connections.ended(connection, now: now)
     }
   }
 
@@ -139,7 +143,7 @@ extension ResolutionService {
     let check = rule.check.flatMap { $0.covers(transport: element.transport, port: element.port) ? $0 : nil }
     return GateHolding(
       element: element, name: key.name, until: until, isChecked: check != nil, allowsHiding: check?.hiding == .allow,
-      limits: rule.limits)
+      isInspected: check?.inspector != nil, limits: rule.limits)
   }
 
   // MARK: - Records
@@ -147,13 +151,25 @@ extension ResolutionService {
   /// Records what became of a connection; one whose record does not stand does not pass (P6).
   private func judged(_ connection: UInt64, _ gated: GatedConnection) {
     gateCounts.count(gated.verdict)
-    let isStored = record(gated)
-    if gated.verdict.waits { gate?.record(connection, isStored) }
-    if gated.verdict == .unreachable { bridge?.refuseUnreachable([gated.element]) }
+    let isStored = record(gated, as: meaning(of: gated.verdict), inspectorMembers(connection, gated))
+    if gated.verdict == .verified, isStored {
+      admit(connection, gated)
+    } else if gated.verdict.waits {
+      gate?.record(connection, isStored)
+    }
+    if gated.verdict.isOfInspector { refusedByInspector(connection, gated) }
+    // Whether its address can be reached an inspector knows, and says so itself.
+    if gated.verdict == .unreachable, inspection.connections.entry(of: connection) == nil {
+      bridge?.refuseUnreachable([gated.element])
+    }
   }
 
-  private func record(_ gated: GatedConnection) -> Bool {
-    let (code, remedy) = meaning(of: gated.verdict)
+  func record(_ gated: GatedConnection, as code: AuditCode) -> Bool { record(gated, as: (code, nil)) }
+
+  private func record(
+    _ gated: GatedConnection, as meaning: (code: AuditCode, remedy: String?), _ others: AuditMembers? = nil
+  ) -> Bool {
+    let (code, remedy) = meaning
     // What is refused is told as long as there is room for it.
     guard !gated.verdict.waits || !shared.audit.isBlocked else {
       lost.countUnrecorded(isConnection: code.isConnection)
@@ -174,7 +190,7 @@ extension ResolutionService {
         connection: code, transport: element.transport, port: element.port,
         payloadSize: gated.length, client: gated.client, clientPort: gated.clientPort, wallClock: gated.time),
       server: Array((serverName(element.server) ?? "").utf8), destination: Array(destination.utf8),
-      members.with(.remedy, remedy))
+      members.with(others).with(.remedy, remedy))
   }
 
   /// The name whose cap a connection is beyond that said none.
@@ -185,7 +201,9 @@ extension ResolutionService {
       case .overHour: (.perHour, .block)
       case .toldConnection: (.perConnection, .audit)
       case .toldHour: (.perHour, .audit)
-      case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .crowded: nil
+      case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .crowded, .inspectorRefused,
+        .inspectorGone, .inspectorSilent, .inspectorGarbled:
+        nil
       }
     return cap.flatMap { cappedName(of: element, $0, $1, at: now)?.description }
   }

@@ -55,6 +55,22 @@ package enum HostAddresses {
     return settings.policies.flatMap { policy in policy.prefixes.compactMap { entry(of: $0, own: own) } }
   }
 
+  /// A warning for each inspector at an address that is not this host's: the firewall lets the gate reach it nowhere else.
+  package static func diagnoseInspectors(_ settings: Settings) -> [Diagnostic] {
+    let inspecting = settings.policies.filter { $0.inspectors.contains { !$0.isLoopback } }
+    return inspecting.isEmpty ? [] : inspectors(of: inspecting, own: all())
+  }
+
+  static func inspectors(of policies: [ServerPolicy], own: Set<IPAddress>) -> [Diagnostic] {
+    policies.flatMap { policy in
+      policy.inspectors.filter { !$0.isLoopback && !own.contains($0.address) }.map { inspector in
+        .warning(
+          "inspector \(inspector) of \(policy.name) is at no address of this host, expected one such as 127.0.0.1: the gate reaches "
+            + "it nowhere else, and what it inspects is refused", at: policy.location)
+      }
+    }
+  }
+
   static func entry(of rule: StaticPrefixRule, own: [IPAddress]) -> Diagnostic? {
     let held = own.filter { rule.prefix.contains($0) }
     guard let first = held.first else { return nil }

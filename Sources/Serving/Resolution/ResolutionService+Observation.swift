@@ -179,6 +179,15 @@ extension ResolutionService {
     case .toldConnection: (.overMaxBytes, nil)
     case .toldHour: (.overMaxBytesPerHour, nil)
     case .crowded: (.gateFull, nil)
+    case .inspectorRefused, .inspectorGone, .inspectorSilent, .inspectorGarbled: (.inspectorRefused, nil)
+    }
+  }
+
+  /// The same of what an inspector found in one.
+  func meaning(of action: ControlAPI.Finding.Action) -> (code: AuditCode, remedy: String?) {
+    switch action {
+    case .block: (.inspectorRefused, nil)
+    case .flag: (.inspectorFlagged, nil)
     }
   }
 

@@ -149,6 +149,7 @@ extension ResolutionService {
     forgetRefused(snapshot, additions)
     shared.current.replace(snapshot)
     self.snapshot = snapshot
+    inspection.watch.keep(Set(snapshot.policy.servers.flatMap(\.inspectors)))
     if !proposed.trust.isEmpty { upstream.renew(proposed.trust) }
     upstream.use(proposed.forwards)
     if members != nil { policySince = shared.clock().wall }

@@ -27,6 +27,8 @@ enum ResolverMessage: Sendable {
   case compiled(LoadedSettings?, CompiledPolicy?, trust: [UpstreamServer: TLSClient])
   /// A call of the control API.
   case control(ControlRequest, @Sendable (ControlResponse) -> Void)
+  /// A call by the socket for findings.
+  case finding(ControlRequest, @Sendable (ControlResponse) -> Void)
   /// The host's network changed, or could not be read.
   case host(Result<HostNetwork, SystemError>)
   /// The reply to a question that an operator asked, by its number.
@@ -49,6 +51,7 @@ final class ResolutionService {
   /// Through which connections go that have to say a name; nil where none have to.
   var gate: GateLink?
   var gateCounts = GateCounts()
+  var inspection = Inspection()
   /// The newest replay of all that the gate has to know.
   var gateReplay: UInt64 = 0
   var engine: ResolutionEngine
@@ -99,8 +102,9 @@ final class ResolutionService {
   var onAnswered: ((UInt64, [UInt8]) -> Void)?
   /// Called when the host's network changed, or could not be read.
   var onHost: ((Result<HostNetwork, SystemError>) -> Void)?
-  /// Answers calls of the control API.
+  /// Answers calls of the control API, and those by the socket for findings.
   var onControl: ((ControlRequest, @escaping @Sendable (ControlResponse) -> Void) -> Void)?
+  var onFinding: ((ControlRequest, @escaping @Sendable (ControlResponse) -> Void) -> Void)?
 
   /// However fast a server answers from its cache, that says nothing of a cold recursion: two tries get 2.1 s.
   static let upstreamLimits = {
@@ -161,6 +165,9 @@ final class ResolutionService {
     case .control(let request, let completion):
       guard let onControl, !isStopping else { return completion(.error(503, "sluice is starting or stopping")) }
       onControl(request, completion)
+    case .finding(let request, let completion):
+      guard let onFinding else { return completion(.error(503, "sluice is starting")) }
+      onFinding(request, completion)
     case .stop:
       isStopping = true
       // What is in flight ends by its own deadlines; nothing holds the process longer than this.

@@ -112,6 +112,21 @@ struct StatusCommand: ParsableCommand {
     let restarts = counted(Int(clamping: gate.restarts), "time")
     return [
       ("gate", state + counts + caps + (gate.restarts > 0 ? TerminalStyle.doubtful("; restarted \(restarts)") : ""))
+    ] + inspection(gate.inspection)
+  }
+
+  private static func inspection(_ inspection: ControlAPI.Status.Gate.Inspection?) -> [(String, String)] {
+    guard let inspection else { return [] }
+    let inspectors = inspection.inspectors.map { inspector in
+      inspector.address + (inspector.state == "up" ? "" : TerminalStyle.bad(" \(inspector.state)"))
+    }
+    return [
+      (
+        "inspector",
+        (inspectors.isEmpty ? "none now" : inspectors.joined(separator: ", "))
+          + ", \(counted(Int(clamping: inspection.inspected), "connection")) taken, \(inspection.refused) refused; "
+          + "found \(inspection.blocked) to block, \(inspection.flagged) to flag"
+      )
     ]
   }
 

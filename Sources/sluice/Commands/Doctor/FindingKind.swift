@@ -27,6 +27,7 @@ enum FindingKind: String, CaseIterable {
   case kernelBehind = "kernel-behind"
   case gateDown = "gate-down"
   case gateRestarted = "gate-restarted"
+  case inspectorDown = "inspector-down"
   case logBlocked = "log-blocked"
   case logUnrotated = "log-unrotated"
   case upstreamSilent = "upstream-silent"

@@ -140,13 +140,23 @@ enum HostDiagnosis {
           "restart sluice; its output says why")
       ]
     }
-    guard gate.restarts > 0 else { return [] }
-    return [
+    let inspectors = inspectors(gate)
+    guard gate.restarts > 0 else { return inspectors }
+    return inspectors + [
       .warning(
         .gateRestarted, "server",
         "the gate was started again \(counted(Int(clamping: gate.restarts), "time")): connections through it were cut",
         "sluice's output says why it ended")
     ]
+  }
+
+  private static func inspectors(_ gate: ControlAPI.Status.Gate) -> [Finding] {
+    (gate.inspection?.inspectors ?? []).filter { $0.state == "down" }.map { inspector in
+      .serious(
+        .inspectorDown, "server",
+        "inspector \(inspector.address) does not take connections: those to names that it inspects are refused",
+        "start it, or see its own log; `sluice log --json` has inspector-down with the cause")
+    }
   }
 
   // MARK: - The running server

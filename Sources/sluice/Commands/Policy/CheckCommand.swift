@@ -30,7 +30,9 @@ struct CheckCommand: ParsableCommand {
     var findings = loaded.diagnostics
     if let settings = loaded.settings {
       findings += LogFolder.check(settings) + ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
-      findings += PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
+      findings +=
+        PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
+        + HostAddresses.diagnoseInspectors(settings)
       findings += ListenCoverage.diagnose(settings, held: EnclosureDiagnosis.held(settings))
       findings += EnclosureDiagnosis.diagnose(settings) + ServiceReading.check(settings, configuration.config)
       findings +=

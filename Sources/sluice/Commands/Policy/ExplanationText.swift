@@ -54,6 +54,9 @@ struct ExplanationText {
     if let ports = told.verifiedPorts {
       fields.append(("verify", "sni: over \(ports.joined(separator: ", ")) a connection has to say the name"))
       fields.append(("ech", told.ech == "allow" ? Self.echAllowed : Self.echRefused))
+      if let inspector = told.inspect {
+        fields.append(("inspect", "\(inspector): what it says goes through this proxy"))
+      }
     }
     let basis = Self.basis(told)
     if let cap = Self.cap(told.maxBytes, told.maxBytesExcess) { fields.append(("max-bytes", cap + basis)) }

@@ -41,6 +41,7 @@ struct RuleLimits {
     if let cname, cname != .follow { fields.append(("cname", cname.rawValue)) }
     if let check { fields.append(("verify", "sni on \(check.texts.joined(separator: ", "))")) }
     if let check, check.hiding == .allow { fields.append(("ech", check.hiding.rawValue)) }
+    if let inspector = check?.inspector { fields.append(("inspect", inspector.description)) }
     for (key, bound) in [("max-bytes", maxBytes), ("max-bytes-per-hour", maxBytesPerHour)] {
       if let bound { fields.append((key, Self.text(bound))) }
     }
@@ -60,6 +61,7 @@ struct RuleLimits {
     (cname.map { "\"cname\":\(JSONText.quoted($0.rawValue))," } ?? "")
       + "\"verified_ports\":\(JSONText.list(check?.texts ?? [])),\"ech\":"
       + "\(check.map { JSONText.quoted($0.hiding.rawValue) } ?? "null"),"
+      + "\"inspect\":\(check?.inspector.map { JSONText.quoted($0.description) } ?? "null"),"
       + Self.members("max_bytes", maxBytes) + Self.members("max_bytes_per_hour", maxBytesPerHour)
       + "\"dnssec\":\(JSONText.quoted(dnssec ?? "off")),"
       + "\"until\":\(Self.time(until)),\"in_part_until\":\(Self.time(partUntil)),"

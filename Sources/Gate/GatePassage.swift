@@ -15,19 +15,6 @@ import Sharing
 ///
 /// What the client sent behind its first hello stays here until it is known that the server asks for no other.
 final class GatePassage {
-  enum Stage {
-    case hello
-    /// Waits for the record and the connection.
-    case opening
-    /// It is recorded, and the proxy that it goes through is told whose it is.
-    case inspecting
-    /// The hello is on its way, and of the answer too little has come.
-    case answer
-    case secondHello
-    case passes
-    case ended
-  }
-
   /// Milliseconds in which a whole hello has to come.
   private static let patience: UInt64 = 5_000
   /// Milliseconds in which the address has to answer.
@@ -85,14 +72,6 @@ final class GatePassage {
     clientAddress = accepted.client
     meter = PassageMeter([], at: element)
     client = GateEnd(accepted.release(), gate.reactor, resetsAtClose: true)
-  }
-
-  /// Whether it is past its judgement.
-  var isPassing: Bool {
-    switch stage {
-    case .answer, .secondHello, .passes: true
-    case .hello, .opening, .inspecting, .ended: false
-    }
   }
 
   func begin() {

@@ -208,4 +208,35 @@ struct TransportTests {
     #expect(listener.failures == [.unreachable])
     call.end()
   }
+
+  @Test("of many datagrams each is told of its deadline once: not before it, and no more than a moment after it")
+  func deadlines() throws {
+    let upstream = try FakeUpstream { _ in [] }
+    defer { upstream.stop() }
+    let millisecond: UInt64 = 1_000_000
+    let now = Synchronized<UInt64>()
+    now.put(millisecond)
+    let reactor = try Reactor(
+      clocks: Clocks(monotonic: { MonotonicTime(nanoseconds: now.current ?? 0) }, wall: { now.current ?? 0 }))
+    let transport = DatagramTransport(reactor)
+    var random = SeededRandom(seed: 30)
+    // Some of them at the same time: more than are told of between two looks at descriptors.
+    let calls = (0..<160).map { number in
+      let (listener, due) = (Listener(), number < 40 ? 50 : UInt64.random(in: 2...100, using: &random))
+      let deadline = MonotonicTime(nanoseconds: due * millisecond)
+      listener.call = transport.send(query, to: Asker.server(upstream.port), deadline: deadline, for: listener)
+      return (listener: listener, due: due, endsAt: number % 4 == 3 ? UInt64.random(in: 1...100, using: &random) : .max)
+    }
+    for time in 1...110 as ClosedRange<UInt64> {
+      now.put(time * millisecond)
+      for call in calls where call.endsAt == time { call.listener.call?.end() }
+      for _ in 0..<4 { reactor.turn() }
+      for call in calls {
+        let told = call.listener.failures
+        if time < call.due { #expect(told.isEmpty) }
+        if time >= call.due + 5, call.endsAt > call.due + 5 { #expect(told == [.timeout]) }
+        if call.endsAt <= call.due { #expect(told.isEmpty) }
+      }
+    }
+  }
 }

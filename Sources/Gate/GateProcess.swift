@@ -30,8 +30,9 @@ package enum GateProcess {
       try enterKeepersSandbox()
       var supervision = try Supervision(owner: GateStart.socketDescriptor) { life throws(SystemError) in
         try GateStart.start(
-          .worker, socket: GateStart.socketDescriptor, listeners: GateStart.listenerDescriptors, life: life,
-          account: nil)
+          .worker,
+          GateStart.Handed(
+            socket: GateStart.socketDescriptor, listeners: GateStart.listenerDescriptors, life: life), as: nil)
       }
       supervision.run()
       return 0

@@ -38,20 +38,26 @@ package enum GateStart {
     var ends = try DescriptorPair.sockets(ofMessages: true)
     // It ends by itself when serve's end of the socket is closed, and its parent is whoever is left then.
     let keeper = try start(
-      .keeper, socket: ends.second, listeners: listeners, life: nil, account: account, executable: executable)
+      .keeper, Handed(socket: ends.second, listeners: listeners), as: account, executable: executable)
     _ = consume keeper
     return ends.takeFirst()
   }
 
-  /// - Parameter life: a worker's end of the `LifeLine`; a keeper has none.
+  /// The descriptors that a process has.
+  struct Handed {
+    var socket: Int32
+    var listeners: [Int32]
+    /// A worker's end of the `LifeLine`; a keeper has none.
+    var life: Int32?
+  }
+
   static func start(
-    _ role: Role, socket: Int32, listeners: [Int32], life: Int32?, account: Account?,
-    executable: String = GateStart.ownExecutable
+    _ role: Role, _ handed: Handed, as account: Account?, executable: String = GateStart.ownExecutable
   ) throws(SystemError) -> ChildProcess {
     let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }
-    let sockets = (listeners + [null, null]).prefix(listenerDescriptors.count)
-    let descriptors = [null, null, 2, socket] + sockets + (life.map { [$0] } ?? [])
+    let sockets = (handed.listeners + [null, null]).prefix(listenerDescriptors.count)
+    let descriptors = [null, null, 2, handed.socket] + sockets + (handed.life.map { [$0] } ?? [])
     let numbers = account.map { ["\($0.user)", "\($0.group)"] } ?? []
     return try ChildProcess.start(
       executable, ["sluice", "gate", role.rawValue] + numbers, descriptors: descriptors)

@@ -134,7 +134,7 @@ struct PolicyReader {
     if !entry.isMapping {
       if let pattern = pattern(entry) {
         let check = nameChecks.check(of: .https)
-        sayWhatIsNotInspected(.https, check, nameChecks.inspector, [:], pattern, at: entry)
+        sayWhatIsNotInspected(pattern, .https, check, nameChecks.inspector, at: (entry, nil))
         rules.append(
           EgressRule(
             pattern: pattern, privatePrefixes: privatePrefixes, cname: cname, maxBytes: limits.maxBytes,
@@ -188,7 +188,7 @@ struct PolicyReader {
     let checks = findings.nameChecks(fields, nameChecks)
     let written = fields["verify"]
     let check = checks.check(of: ports, isWritten: written != nil)
-    sayWhatIsNotInspected(ports, check, checks.inspector, fields, pattern, at: entry)
+    sayWhatIsNotInspected(pattern, ports, check, checks.inspector, at: (entry, fields["inspect"]))
     guard checks.verification == .sni else { return (ports, nil) }
     if let written, check == nil {
       findings.error(
@@ -228,12 +228,11 @@ struct PolicyReader {
 
   /// What of an entry's ports goes to no proxy although one is named, by the entry itself or for all.
   private mutating func sayWhatIsNotInspected(
-    _ ports: PortSet, _ check: NameCheck?, _ inspector: Inspector?, _ fields: [String: YAMLNode],
-    _ pattern: NamePattern,
-    at entry: YAMLNode
+    _ pattern: NamePattern, _ ports: PortSet, _ check: NameCheck?, _ inspector: Inspector?,
+    at nodes: (entry: YAMLNode, written: YAMLNode?)
   ) {
     guard let inspector else { return }
-    if let written = fields["inspect"], check == nil {
+    if let written = nodes.written, check == nil {
       return findings.error(
         "inspect of \(pattern) inspects nothing, expected verify: sni and TCP ports by which TLS is spoken, such as 443/tcp",
         at: written.location)
@@ -242,7 +241,7 @@ struct PolicyReader {
     guard !others.isEmpty else { return }
     findings.warning(
       "\(others.joined(separator: ", ")) of \(pattern) goes past the inspector \(inspector): only connections go there that "
-        + "have to say a name (verify: sni); with inspect: off this is not said", at: entry.location)
+        + "have to say a name (verify: sni); with inspect: off this is not said", at: nodes.entry.location)
   }
 
   private mutating func documentPrefixes(_ node: YAMLNode) -> [IPPrefix] {

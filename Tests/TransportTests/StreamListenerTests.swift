@@ -163,9 +163,9 @@ private final class Bed {
     let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     _ = try Self.bind(socket, 0x7F00_0100 + UInt32(server))
     var name = Self.name(0x7F00_0001, port)
-    let isConnected = unsafe withUnsafeMutableBytes(of: &name) { octets in
+    let isConnected = unsafe name.withUnsafeMutableBytes { octets in
       let name = unsafe octets.baseAddress?.assumingMemoryBound(to: sockaddr.self)
-      return unsafe Glibc.connect(socket, name, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      return unsafe Glibc.connect(socket, name, socklen_t(octets.count)) == 0
     }
     guard isConnected else { throw Obstacle(text: "connect: \(errno)") }
     return Client(socket)
@@ -195,23 +195,20 @@ private final class Bed {
     }
   }
 
-  private static func name(_ address: UInt32, _ port: UInt16) -> sockaddr_in {
-    var name = sockaddr_in()
-    name.sin_family = sa_family_t(AF_INET)
-    name.sin_port = port.bigEndian
-    name.sin_addr.s_addr = address.bigEndian
-    return name
+  /// The octets of a `sockaddr_in`, ip(7): the module of the type differs with what else the tests import.
+  private static func name(_ address: UInt32, _ port: UInt16) -> [UInt8] {
+    [UInt8(AF_INET), 0] + Messages.be16(Int(port)) + Messages.be32(Int(address)) + [UInt8](repeating: 0, count: 8)
   }
 
   private static func bind(_ socket: Int32, _ address: UInt32) throws -> UInt16 {
     var name = name(address, 0)
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let isBound = unsafe withUnsafeMutableBytes(of: &name) { octets in
+    let isBound = unsafe name.withUnsafeMutableBytes { octets in
+      var length = socklen_t(octets.count)
       let name = unsafe octets.baseAddress?.assumingMemoryBound(to: sockaddr.self)
       return unsafe Glibc.bind(socket, name, length) == 0 && getsockname(socket, name, &length) == 0
     }
     guard isBound else { throw Obstacle(text: "bind: \(errno)") }
-    return UInt16(bigEndian: name.sin_port)
+    return UInt16(name[2]) << 8 | UInt16(name[3])
   }
 }
 

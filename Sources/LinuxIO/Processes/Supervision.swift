@@ -5,6 +5,9 @@ package struct Supervision: ~Copyable {
   /// Starts a helper, which finds its end of the `LifeLine` at the place where the closure puts that descriptor.
   package typealias Start = (_ life: Int32) throws(SystemError) -> ChildProcess
 
+  /// Milliseconds between two looks at a helper that is ending.
+  private static let endingRhythm: Int32 = 20
+
   private let owner: Int32
   private let start: Start
   private let signals: ChildSignals
@@ -60,6 +63,15 @@ package struct Supervision: ~Copyable {
     }
   }
 
+  /// The helper has closed its end of the line, and its own end was not told yet. A signal tells that an instant later, which
+  /// another thread may get where there are several.
+  private var isEnding: Bool {
+    switch child {
+    case .some: if case nil = line { true } else { false }
+    case nil: false
+    }
+  }
+
   private var isOwned: Bool {
     var wait = pollfd(fd: owner, events: 0, revents: 0)
     // One place, and its count.
@@ -88,7 +100,7 @@ package struct Supervision: ~Copyable {
     let now = MonotonicTime.now().nanoseconds
     let timeout = until.map { Int32(clamping: ($0.nanoseconds - min(now, $0.nanoseconds)) / 1_000_000 + 1) } ?? -1
     // The list with its count.
-    _ = unsafe poll(&waits, nfds_t(waits.count), timeout)
+    _ = unsafe poll(&waits, nfds_t(waits.count), isEnding ? Self.endingRhythm : timeout)
     signals.drain()
   }
 

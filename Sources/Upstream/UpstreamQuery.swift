@@ -168,7 +168,8 @@ enum UpstreamQuery {
   /// Options that do not fit the record end with it.
   private static func option(_ wanted: UInt16, of message: Span<UInt8>, among options: Range<Int>) -> Range<Int>? {
     var at = options.lowerBound
-    while at < options.upperBound, let code = message.read16(at), let count = message.read16(at + 2) {
+    // Octets that are too few for an option are none, whatever stands behind the record.
+    while options.upperBound - at >= 4, let code = message.read16(at), let count = message.read16(at + 2) {
       let data = (at + 4)..<min(at + 4 + Int(count), options.upperBound)
       if code == wanted { return data }
       at = data.upperBound

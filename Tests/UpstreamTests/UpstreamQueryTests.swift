@@ -101,6 +101,17 @@ struct UpstreamQueryTests {
     #expect(UpstreamQuery.cookie(message.span) == cookie)
     let cut = Array(message.dropLast())
     #expect(UpstreamQuery.cookie(cut.span) == nil)
+    // Too little for an option, and much behind the record.
+    for count in 1...3 {
+      for rest in [[], options] {
+        let short =
+          [0] + Messages.be16(41) + Messages.be16(1232) + [0, 0, 0, 0] + Messages.be16(rest.count + count) + rest
+          + [UInt8](repeating: 0, count: count)
+        let message = Messages.response("www.example.com", .A, additionals: [short]) + [UInt8](repeating: 0, count: 9)
+        #expect(UpstreamQuery.cookie(message.span) == (rest.isEmpty ? nil : cookie))
+        #expect(UpstreamQuery.keepalive(message.span) == nil)
+      }
+    }
     let misplaced = Messages.response("www.example.com", .A, answers: [opt], additionals: records)
     #expect(UpstreamQuery.cookie(misplaced.span) == nil)
   }

@@ -23,6 +23,8 @@ final class GatePassage {
   private static let answerPatience: UInt64 = 30_000
   /// That the host has no more of something: the address is not to blame.
   private static let shortages = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EAGAIN]
+  /// So many of the names are kept by which a connection passes unread; when these are gone, it is looked for others.
+  private static let mostOpenNames = 4
   /// Octets of a hello that are taken at a time.
   private static let portion = 4_096
   /// Fillings of a pipe before other connections have their turn.
@@ -86,10 +88,14 @@ final class GatePassage {
   }
 
   private func beginUnread() {
-    names = gate.table.openNames(at: element, now: now)
+    names = openNames
     meter = PassageMeter(gate.table.caps(of: nil, at: element, now: now), at: element)
     // Where all is used up not even a connection comes about.
     if isWithin(1) { open(recording: nil) }
+  }
+
+  private var openNames: Set<Name> {
+    gate.table.openNames(at: element, now: now, atMost: Self.mostOpenNames)
   }
 
   /// A name stands for its address no more: whether it passes by that and by nothing else.
@@ -97,7 +103,7 @@ final class GatePassage {
     guard names.contains(name), !gate.table.stands(name, for: element, now: now) else { return false }
     names.remove(name)
     // Unread it passes by each name of which the address suffices, those that came later as well.
-    if self.name == nil, names.isEmpty { names = gate.table.openNames(at: element, now: now) }
+    if self.name == nil, names.isEmpty { names = openNames }
     return names.isEmpty
   }
 

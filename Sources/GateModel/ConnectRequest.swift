@@ -44,15 +44,16 @@ package struct ConnectRequest: Sendable {
   /// field and each can be read back.
   static func value(_ text: String) -> String {
     var octets: [UInt8] = []
-    for octet in text.utf8 {
-      if (0x21...0x7E).contains(octet), octet != UInt8(ascii: "%") {
-        octets.append(octet)
-      } else {
-        octets.append(UInt8(ascii: "%"))
-        octets += [octet >> 4, octet & 15].map { $0 < 10 ? 0x30 + $0 : 0x41 + $0 - 10 }
+    // From the end, and whole escapes alone.
+    for octet in text.utf8.reversed() {
+      var written = [octet]
+      if !(0x21...0x7E).contains(octet) || octet == UInt8(ascii: "%") {
+        written = [UInt8(ascii: "%")] + [octet >> 4, octet & 15].map { $0 < 10 ? 0x30 + $0 : 0x41 + $0 - 10 }
       }
+      guard octets.count + written.count <= maximumValue else { break }
+      octets += written.reversed()
     }
-    return String(decoding: octets.suffix(maximumValue), as: UTF8.self)
+    return String(decoding: octets.reversed(), as: UTF8.self)
   }
 }
 

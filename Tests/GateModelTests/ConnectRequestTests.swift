@@ -41,6 +41,16 @@ struct ConnectRequestTests {
     #expect(wide.contains("\r\nSluice-Client: [fd00:77:1::2]:40188\r\n"))
   }
 
+  @Test("of a long value the end stays, and no escape is cut")
+  func long() throws {
+    for count in 1_020...1_030 {
+      let value = ConnectRequest.value(String(repeating: " ", count: 400) + String(repeating: "x", count: count))
+      #expect(value.utf8.count <= ConnectRequest.maximumValue && value.utf8.count > ConnectRequest.maximumValue - 3)
+      #expect(
+        value.drop { $0 != "x" }.allSatisfy { $0 == "x" } && value.prefix { $0 != "x" }.count % 3 == 0, "\(value)")
+    }
+  }
+
   @Test(
     "no value begins another field, whatever it holds",
     arguments: [

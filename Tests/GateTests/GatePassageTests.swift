@@ -230,6 +230,24 @@ struct GatePassageTests {
     #expect(client.look() == .reset && peer.look() == .reset)
   }
 
+  @Test("of many names that need not be said some are kept, and it ends with the last one of all")
+  func manyUnread() throws {
+    let gate = try PlayedGate()
+    let names = (0..<12).map { "n\($0).example.com" }
+    for name in names { try gate.open(name, isChecked: false) }
+    gate.tell(.ready)
+    let unread = try gate.client()
+    gate.settle()
+    gate.tell(.review(request: 2))
+    #expect((1...8).contains(gate.passing.count), "\(gate.passing)")
+    for name in names.dropLast() {
+      gate.tell(.close(request: 3, cuts: true, [try gate.holding(name)]))
+    }
+    #expect(unread.look() == .open)
+    gate.tell(.close(request: 4, cuts: true, [try gate.holding("n11.example.com")]))
+    #expect(unread.look() == .reset && gate.cuts.last == 1)
+  }
+
   @Test("one whose name had lapsed is known by it, and cut when it is withdrawn; how many is said")
   func lapsed() throws {
     let gate = try PlayedGate()

@@ -93,6 +93,9 @@ struct InspectorWatchTests {
     let taken = known.enter(entry(99_999), now: 2)
     #expect(taken != nil && known[first] == nil)
     #expect(known.count == InspectedConnections.maximum)
+    // A gate that says one number again and again takes no place with it for good.
+    let again = (3..<40_000 as Range<UInt64>).map { known.enter(entry(7), now: $0) }
+    #expect(again.allSatisfy { $0 != nil })
   }
 
   @Test("of what a proxy did only what is its own fault begins an incident: a server can ask for what it says no to")

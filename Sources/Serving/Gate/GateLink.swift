@@ -236,9 +236,11 @@ final class GateLink {
   }
 
   private func reviewed(_ id: UInt32, _ isLast: Bool, _ holders: [GateHolder]) {
-    guard case .review(let former, let completion) = inquiries[id] else { return }
+    guard case .review(var all, let completion) = inquiries[id] else { return }
+    // Not a copy of all for each part.
+    inquiries[id] = nil
     // A gate holds no more connections than that, whatever it says.
-    let all = former + holders.prefix(max(Self.maximumHolders - former.count, 0))
+    all += holders.prefix(max(Self.maximumHolders - all.count, 0))
     guard isLast else {
       inquiries[id] = .review(all, completion)
       return

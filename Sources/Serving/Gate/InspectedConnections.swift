@@ -37,6 +37,8 @@ struct InspectedConnections {
 
   /// The id of one that goes through an inspector from now on; nil where no more can be known.
   mutating func enter(_ entry: Entry, now: UInt64) -> String? {
+    // A number is one connection's at a time, whatever the gate says.
+    ended(entry.connection, now: now)
     sweep(now: now)
     while entries.count >= Self.maximum { guard forgetFirst() else { return nil } }
     let id = Self.hexadecimal(random.uint64()) + Self.hexadecimal(random.uint64())

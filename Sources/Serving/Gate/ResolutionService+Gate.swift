@@ -101,13 +101,18 @@ extension ResolutionService {
   ) -> Bool {
     let element = holder.element
     guard changed.contains(element.server) else { return false }
-    let types: [RRType] = [element.address.family == .v4 ? .A : .AAAA, .HTTPS]
+    let types = Self.types(opening: element)
     return renumbered.contains(element.server)
       || !types.contains { type in
         let key = GrantLedger.Key(server: element.server, name: holder.name, type: type)
         // By a rule of every port its connections are of one of them.
         return snapshot.keepsOpen(former, key, element)
       }
+  }
+
+  /// The types of questions whose answers open an element.
+  static func types(opening element: GrantElement) -> [RRType] {
+    [element.address.family == .v4 ? .A : .AAAA, .HTTPS, .SVCB]
   }
 
   /// All that the gate has to know, from the beginning.

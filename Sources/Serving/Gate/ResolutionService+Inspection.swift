@@ -67,7 +67,7 @@ extension ResolutionService {
     guard let place = snapshot.server(firewallIndex: gated.element.server) else { return .none }
     guard !snapshot.policy.servers[place].inspectors.isEmpty else { return .straight }
     // That the name holds the address the gate has judged already.
-    let types: [RRType] = [gated.element.address.family == .v4 ? .A : .AAAA, .HTTPS, .SVCB]
+    let types = Self.types(opening: gated.element)
     // What is no name was not judged as one.
     guard let name = try? Name(hostname: gated.said),
       let rule = types.lazy.compactMap({ [snapshot] in
@@ -103,7 +103,10 @@ extension ResolutionService {
   func refusedByInspector(_ connection: UInt64, _ gated: GatedConnection) {
     inspection.counts.refused += 1
     guard let inspector = inspection.connections.entry(of: connection)?.inspector,
-      let fault = gated.verdict.inspectorFault, inspection.watch.failed(inspector, now: now)
+      let fault = gated.verdict.inspectorFault,
+      // Of one that policy names no more nothing would tell the end.
+      snapshot.policy.servers.contains(where: { $0.inspectors.contains(inspector) }),
+      inspection.watch.failed(inspector, now: now)
     else { return }
     StandardError.write(
       "sluice: inspector \(inspector) does not take connections (\(fault.rawValue)): names that it inspects cannot be reached"

@@ -24,6 +24,7 @@ extension ResolutionService {
   private static let listsAtOnce = 32
 
   func bridgeChanged(_ event: BridgeEvent) {
+    sendHeld()
     switch event {
     case .down: advanceEnforcement(.gone)
     case .broken(let text):

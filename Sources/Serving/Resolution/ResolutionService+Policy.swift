@@ -271,10 +271,15 @@ extension ResolutionService {
     _ ended: ResolutionEngine.Closing, since former: ResolverSnapshot, _ cutting: Cutting = Cutting(),
     members: AuditMembers = AuditMembers(), completion: @escaping (Int, Int) -> Void
   ) {
+    // An answer that leaves after what it was promised has ended would be none.
+    sendHeld()
     keepRecord(released: ended.released, since: former)
+    openReports += 1
     let report = ClosingReport { [unowned self] closed, flows in
+      openReports -= 1
       if closed > 0 { record(revoked: ended.closed, since: former, flows: flows, members) }
       completion(closed, flows)
+      stopIfIdle()
     }
     closeGate(released: ended.released, cutting: cutting.atGate) { report.gateCut($0) }
     shorten(ended.shortened.map(\.element))

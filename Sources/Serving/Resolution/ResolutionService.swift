@@ -87,6 +87,8 @@ final class ResolutionService {
   private(set) var isStopping = false
   /// The end waits for what the bridge has to tell of refused packets.
   private var areBooksOpen = false
+  /// Closings of which it is not known yet what they came to: their records wait for that.
+  var openReports = 0
   /// What the query paths could not answer, by the server's index.
   private var questions = Turns<UInt16, (PendingQuery, any ReplyPath)>()
   /// What holds replies that leave when this turn of the reactor's is over.
@@ -352,8 +354,8 @@ final class ResolutionService {
   /// Several times what the bridge waits for the kernel's log.
   private static let booksMilliseconds: UInt64 = 1000
 
-  private func stopIfIdle() {
-    guard isStopping, !areBooksOpen, engine.resolutionCount == 0, questions.isEmpty else { return }
+  func stopIfIdle() {
+    guard isStopping, !areBooksOpen, openReports == 0, engine.resolutionCount == 0, questions.isEmpty else { return }
     reactor.stop()
   }
 }

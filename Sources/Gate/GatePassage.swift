@@ -248,8 +248,11 @@ final class GatePassage {
     }
   }
 
-  /// The client's next address is to be tried: the kernel refuses this one for a while.
-  func connectFailed() { refuse(stage == .inspecting ? .inspectorGone : .unreachable, said ?? ClientHello()) }
+  /// The client's next address is to be tried: the kernel refuses this one for a while, unless the gate's own way there has ended.
+  func connectFailed() {
+    let isOpen = gate.table.isChecked(element, now: now)
+    refuse(stage == .inspecting ? .inspectorGone : isOpen ? .unreachable : .ended, said ?? ClientHello())
+  }
 
   func proceed() {
     guard isRecorded, isConnected else { return }

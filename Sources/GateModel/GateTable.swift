@@ -61,6 +61,9 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   case inspectorSilent = 14
   /// What it said is no answer to CONNECT.
   case inspectorGarbled = 15
+  /// As `unreachable`, when no name that has to be said stood for the address any more: the firewall lets the gate itself connect
+  /// only where one does.
+  case ended = 16
 
   /// Of a connection that is beyond a cap of a kind.
   package init(beyond kind: ByteCap.Kind, isCut: Bool) {
@@ -77,7 +80,7 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   package var isOfName: Bool {
     switch self {
     case .mismatch, .nameMissing, .notTLS, .mayHide: true
-    case .verified, .unreachable, .overConnection, .overHour, .toldConnection, .toldHour, .crowded: false
+    case .verified, .unreachable, .overConnection, .overHour, .toldConnection, .toldHour, .crowded, .ended: false
     case .inspectorRefused, .inspectorGone, .inspectorSilent, .inspectorGarbled: false
     }
   }
@@ -87,7 +90,7 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
     switch self {
     case .inspectorRefused, .inspectorGone, .inspectorSilent, .inspectorGarbled: true
     case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour,
-      .toldConnection, .toldHour, .crowded:
+      .toldConnection, .toldHour, .crowded, .ended:
       false
     }
   }
@@ -96,7 +99,7 @@ package enum GateVerdict: UInt8, Sendable, CaseIterable {
   package var waits: Bool {
     switch self {
     case .verified, .toldConnection, .toldHour: true
-    case .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour, .crowded: false
+    case .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour, .crowded, .ended: false
     case .inspectorRefused, .inspectorGone, .inspectorSilent, .inspectorGarbled: false
     }
   }
@@ -165,6 +168,11 @@ package struct GateTable: Sendable {
   /// Whether the address alone suffices.
   package func isOpen(_ element: GrantElement, now: UInt64) -> Bool {
     entries(at: element).contains { entries in entries.values.contains { !$0.isChecked && $0.until > now } }
+  }
+
+  /// Whether a name stands for it that has to be said.
+  package func isChecked(_ element: GrantElement, now: UInt64) -> Bool {
+    entries(at: element).contains { entries in entries.values.contains { $0.isChecked && $0.until > now } }
   }
 
   /// Some of the names of which the address alone suffices: a server may have tens of thousands at one.

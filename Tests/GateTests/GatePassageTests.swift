@@ -179,6 +179,22 @@ struct GatePassageTests {
     #expect(client.look() == .reset && gate.judged.contains { $0.verdict == .unreachable })
   }
 
+  @Test("where no name stands any more that has to be said an address that refuses is not to blame")
+  func refusalAtTheEnd() throws {
+    let gate = try PlayedGate()
+    gate.tell(.open(request: 0, [try gate.holding("api.example.com", milliseconds: 1_000)]))
+    try gate.open("plain.example.com", isChecked: false)
+    gate.tell(.ready)
+    gate.closePeer()
+    let early = try gate.client()
+    gate.settle()
+    #expect(early.look() == .reset && gate.judged.map(\.verdict) == [.unreachable])
+    gate.pass(milliseconds: 2_000)
+    let late = try gate.client()
+    gate.settle()
+    #expect(late.look() == .reset && gate.judged.map(\.verdict) == [.unreachable, .ended])
+  }
+
   @Test("of a server over its share one is told for each that is cut, and its neighbour has its own")
   func shares() throws {
     let gate = try PlayedGate(GateLoop.Limits(pending: 8, passing: 8))

@@ -18,7 +18,7 @@ struct GateCounts: Sendable {
     switch verdict {
     case .verified: verified += 1
     case .mismatch, .nameMissing, .notTLS, .mayHide: refused += 1
-    case .unreachable: unreachable += 1
+    case .unreachable, .ended: unreachable += 1
     case .overConnection, .overHour: cut += 1
     case .toldConnection, .toldHour: told += 1
     case .crowded: crowded += 1

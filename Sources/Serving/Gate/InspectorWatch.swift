@@ -81,7 +81,7 @@ extension GateVerdict {
     case .inspectorSilent: .silent
     case .inspectorGarbled: .noAnswer
     case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .overConnection, .overHour,
-      .toldConnection, .toldHour, .crowded, .inspectorRefused:
+      .toldConnection, .toldHour, .crowded, .ended, .inspectorRefused:
       nil
     }
   }

@@ -2,6 +2,7 @@ import AuditLog
 import ControlAPI
 import DNSWire
 import EgressPolicy
+import Enforcement
 import FirewallBridge
 import FirewallModel
 import GateModel
@@ -163,8 +164,10 @@ extension ResolutionService {
       gate?.record(connection, isStored)
     }
     if gated.verdict.isOfInspector { refusedByInspector(connection, gated) }
-    // Whether its address can be reached an inspector knows, and says so itself.
-    if gated.verdict == .unreachable, inspection.connections.entry(of: connection) == nil {
+    // Whether its address can be reached an inspector knows, and says so itself. Where the kernel may not hold what was promised the
+    // gate's own way may be missing.
+    if gated.verdict == .unreachable, !enforcement.incident.isOpen, inspection.connections.entry(of: connection) == nil
+    {
       bridge?.refuseUnreachable([gated.element])
     }
   }
@@ -206,7 +209,7 @@ extension ResolutionService {
       case .overHour: (.perHour, .block)
       case .toldConnection: (.perConnection, .audit)
       case .toldHour: (.perHour, .audit)
-      case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .crowded, .inspectorRefused,
+      case .verified, .mismatch, .nameMissing, .notTLS, .mayHide, .unreachable, .crowded, .ended, .inspectorRefused,
         .inspectorGone, .inspectorSilent, .inspectorGarbled:
         nil
       }

@@ -173,7 +173,7 @@ extension ResolutionService {
     case .nameMissing: (.sniMissing, "verify: address")
     case .notTLS: (.notTLS, "verify: address")
     case .mayHide: (.echRefused, "ech: allow")
-    case .unreachable: (.unreachable, nil)
+    case .unreachable, .ended: (.unreachable, nil)
     case .overConnection: (.maxBytes, nil)
     case .overHour: (.maxBytesPerHour, nil)
     case .toldConnection: (.overMaxBytes, nil)

@@ -15,6 +15,10 @@ The prober connects on every answer at once and, all the time, to everything els
              reload removed, from when it is in force; the other server's addresses; other ports: must fail
   neither    what an answer may still be on its way to open, or what is open longer than promised: not judged
 
+With `--verify sni` names on 443 are checked, with `mixed` every second one is: who connects there says a name, and is connected
+once an answer comes. A name that was not answered with the address is outside, whoever else has it; while serve is gone no new
+connection passes, and the gate is killed as well.
+
 Prints a table and every violation; exit status 1 if there is one. Needs root, nsd, nftables and iproute2."""
 import argparse, collections, ctypes, errno, heapq, os, random, re, select, shutil, signal, socket, struct, subprocess, sys
 import tempfile, time
@@ -25,6 +29,7 @@ parser.add_argument("--minutes", type=float, default=30)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--rate", type=int, default=1200, help="connections per second beside those that answers cause")
 parser.add_argument("--heal-limit", type=float, default=0.1, help="seconds that a foreign change may break things for")
+parser.add_argument("--verify", choices=("address", "mixed", "sni"), default="address", help="whose connections have to say a name")
 parser.add_argument("--only", default="", help="kinds of churn, separated by commas; all by default")
 parser.add_argument("--keep", action="store_true", help="keep configuration, logs and audit log")
 
@@ -34,12 +39,24 @@ MIN_LIFETIME, GRACE, MAX_LIFETIME = 3, 2, 10
 SLACK = 0.5
 # Shorter than the retransmission of a SYN, so that an attempt is judged by one packet.
 PATIENCE = 0.9
+# The same where a name is said, for which this process has to have its turn several times.
+SAYING_PATIENCE = 4.0
 # No answer by then: whatever it may have opened counts from here.
 QUERY_PATIENCE = 4.0
 SERVERS = ("a", "b")
 FENCE_DOWN, GRANTS_DOWN = "fence", "grants"
 libc = ctypes.CDLL(None, use_errno=True)
 now = time.monotonic
+# What answers a hello: as much of a ServerHello as is looked at.
+ANSWER = bytes([22, 3, 3, 0, 44, 2, 0, 0, 40, 3, 3, *range(1, 33), 0, 0x13, 1, 0, 0, 0])
+
+
+def hello(name):
+    """A ClientHello that says a name."""
+    sized = lambda width, octets: len(octets).to_bytes(width, "big") + octets
+    said = b"\0\0" + sized(2, sized(2, b"\0" + sized(2, name.encode())))
+    body = b"\3\3" + bytes(32) + b"\0" + sized(2, b"\x13\1") + sized(1, b"\0") + sized(2, said)
+    return b"\x16\3\1" + sized(2, b"\1" + sized(3, body))
 
 
 def run(*words, **more):
@@ -116,7 +133,7 @@ class Testbed:
         far.ip("route", "add", "default", "via", f"{v6}{near_host}")
 
     def accept(self):
-        """A process that accepts and closes on both ports of every address."""
+        """A process that accepts and closes on both ports of every address; what says something first is answered."""
         # The listeners are open before any client connects.
         self.net.enter()
         listeners = []
@@ -130,16 +147,38 @@ class Testbed:
         if pid == 0:
             libc.prctl(1, signal.SIGKILL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            while True:
-                for listener in select.select(listeners, [], [])[0]:
-                    try:
-                        while True:
-                            listener.accept()[0].close()
-                    except OSError:
-                        pass
+            self.answer(listeners)
         self.acceptor = pid
         for listener in listeners:
             listener.close()
+
+    @staticmethod
+    def answer(listeners):
+        poll, clients = select.epoll(), {}
+        ready = {listener.fileno(): listener for listener in listeners}
+        for number in ready:
+            poll.register(number, select.EPOLLIN)
+        while True:
+            for number, _ in poll.poll():
+                try:
+                    if number in ready:
+                        while True:
+                            client = ready[number].accept()[0]
+                            if client.getsockname()[1] != PORTS[0]:
+                                client.close()
+                                continue
+                            client.setblocking(False)
+                            clients[client.fileno()] = client
+                            poll.register(client.fileno(), select.EPOLLIN)
+                    if clients[number].recv(4096):
+                        clients[number].send(ANSWER)
+                        continue
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    pass
+                if number in clients:
+                    clients.pop(number).close()
 
     def start(self, name, namespace, *words):
         """A process that writes to a log of its own; ended by `take_down`."""
@@ -173,8 +212,10 @@ class Testbed:
 class HostName:
     """A name: its TTL, the addresses that it rotates through, its ports, and who lists it at the start."""
 
-    def __init__(self, text, ttl, pools, ports, listed, toggled, target=None):
+    def __init__(self, text, ttl, pools, ports, listed, toggled, target=None, checked=False):
         self.text, self.ttl, self.pools, self.ports, self.toggled = text, ttl, pools, ports, toggled
+        # Whether connections to its port 443 have to say it.
+        self.checked = checked and 443 in ports
         self.listed, self.target = set(listed), target
         self.current = {}
 
@@ -193,8 +234,8 @@ class HostName:
 class World:
     """What the upstream knows and what the policy says."""
 
-    def __init__(self, random):
-        self.random = random
+    def __init__(self, random, verify="address"):
+        self.random, self.verify = random, verify
         self.names, number = {}, 0
         shared = [(f"45.11.9.{index}", f"2a10:77::9:{index:x}") for index in range(1, 9)]
 
@@ -213,7 +254,8 @@ class World:
                 text = f"n{number}.churn.net"
                 target = f"edge{number}.cdn.net" if alias else None
                 listed = [server for server in SERVERS if server in label]
-                name = HostName(text, random.randint(1, 5), pools, ports, listed, toggled, target)
+                checked = ports != "any" and (verify == "sni" or verify == "mixed" and number % 2 == 1)
+                name = HostName(text, random.randint(1, 5), pools, ports, listed, toggled, target, checked)
                 self.names[text] = name
 
         add(5, "a")
@@ -276,7 +318,8 @@ class World:
             for name in self.names.values():
                 if server in name.listed:
                     ports = "any" if name.ports == "any" else "[ " + ", ".join(f"{port}/tcp" for port in name.ports) + " ]"
-                    lines.append(f"  - {{ host: {name.text}, ports: {ports} }}")
+                    check = "" if self.verify == "address" or name.checked else ", verify: address"
+                    lines.append(f"  - {{ host: {name.text}, ports: {ports}{check} }}")
             if server == "a":
                 lines += ["  - { cidr: 45.11.200.0/24, ports: [ 443/tcp ] }", '  - { cidr: "2a10:77::c8:0/112", ports: [ 443/tcp ] }']
             documents.append("\n".join(lines) + "\n")
@@ -305,6 +348,21 @@ class Oracle:
         if element in self.static or self.pending.get(element, 0) > 0:
             return False
         return not any(until > at for until in self.holdings.get(element, {}).values())
+
+    def passes_unread(self, element, at):
+        """Whether it may be that whatever is said there passes."""
+        return element in self.static or any(
+            until > at and not self.world.names[text].checked for text, until in self.holdings.get(element, {}).items())
+
+    def says(self, element, at):
+        """The names that must be let through where they are said."""
+        return [text for text, until in self.promises.get(element, {}).items() if until > at]
+
+    def outside_by(self, element, text, at):
+        """Whether a name that is said there must be refused, whatever else is open."""
+        if self.pending.get(element, 0) > 0 or self.passes_unread(element, at):
+            return False
+        return self.holdings.get(element, {}).get(text, 0) <= at
 
     def live_promises(self, at):
         return [element for element, names in self.promises.items() if any(until > at + 0.05 for until in names.values())]
@@ -381,10 +439,12 @@ class Oracle:
 
 
 class Attempt:
-    __slots__ = ("socket", "element", "kind", "start", "end", "phase", "outcome", "then", "was")
+    __slots__ = ("socket", "element", "kind", "start", "end", "phase", "outcome", "then", "was", "name", "said", "was_unread", "reloads")
 
-    def __init__(self, element, kind, phase, then):
+    def __init__(self, element, kind, phase, then, name=None):
         self.element, self.kind, self.phase, self.then = element, kind, phase, then
+        # What it says once it is connected; then it is to get an answer.
+        self.name, self.said, self.was_unread, self.reloads = name, False, False, 0
         self.start, self.outcome, self.end, self.was = now(), None, None, ""
 
 
@@ -409,7 +469,7 @@ class Disturbance:
         return limit if now() > limit else None
 
 
-PHASES = ("quiet", "reload", "flush", "delete", "bridge kill", "SIGTERM", "SIGKILL")
+PHASES = ("quiet", "reload", "flush", "delete", "bridge kill", "gate kill", "SIGTERM", "SIGKILL")
 PROMISED, OUTSIDE = "promised", "outside"
 
 
@@ -451,6 +511,8 @@ class Prober:
         self.sweep, self.position = [], 0
         self.sluice = None
         self.answer_count, self.reported = 0, {}
+        # From when until when the gate may let nobody through: a start and an end that may be None.
+        self.gateless = []
 
     # Time
 
@@ -471,18 +533,24 @@ class Prober:
             getattr(self.bed, label).enter()
             self.inside = label
 
-    def connect(self, element, kind, then=None):
+    def connect(self, element, kind, then=None, name=None):
         server, address, port = element
         self.enter(server)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        attempt = Attempt(element, kind, self.phase, then)
+        if self.options.verify != "address" and port == PORTS[0]:
+            name = name or self.random.choice(self.oracle.says(element, now()) or self.everything)
+        attempt = Attempt(element, kind, self.phase, then, name)
+        attempt.was_unread, attempt.reloads = self.oracle.passes_unread(element, now()), self.reloads
         client = attempt.socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         # No TIME_WAIT: ports would run out.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         attempt.start = now()
         self.attempts[client.fileno()] = attempt
         self.poll.register(client.fileno(), select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP)
-        self.deadlines.append(attempt)
+        if name:
+            self.after(SAYING_PATIENCE, lambda: attempt.end or self.finish(attempt, None))
+        else:
+            self.deadlines.append(attempt)
         error = client.connect_ex((address, port))
         self.highest = max(self.highest, len(self.attempts))
         if error not in (0, errno.EINPROGRESS):
@@ -494,8 +562,29 @@ class Prober:
         at = now()
         if self.oracle.promised(element, at):
             self.connect(element, PROMISED)
+            if self.options.verify != "address" and element[2] == PORTS[0]:
+                other = self.random.choice(self.everything)
+                if self.oracle.outside_by(element, other, at):
+                    self.connect(element, OUTSIDE, name=other)
         elif self.oracle.outside(element, at):
             self.connect(element, OUTSIDE)
+
+    def advance(self, attempt):
+        """Something came of an attempt."""
+        error = attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if attempt.name is None or error:
+            return self.finish(attempt, error)
+        try:
+            if not attempt.said:
+                attempt.said = True
+                attempt.socket.send(hello(attempt.name))
+                self.poll.modify(attempt.socket.fileno(), select.EPOLLIN)
+            else:
+                self.finish(attempt, 0 if attempt.socket.recv(64) else errno.ECONNRESET)
+        except BlockingIOError:
+            pass
+        except OSError as failure:
+            self.finish(attempt, failure.errno)
 
     def finish(self, attempt, error):
         attempt.end = now()
@@ -514,13 +603,22 @@ class Prober:
         if attempt.kind == PROMISED:
             if attempt.outcome == "connected":
                 counts[attempt.phase, "promised connected"] += 1
-            elif self.oracle.promised(attempt.element, attempt.start):
-                self.suspects.append(attempt)
+            elif attempt.name is None or attempt.element in self.oracle.static:
+                if self.oracle.promised(attempt.element, attempt.start):
+                    self.suspects.append(attempt)
+            # It is judged when its name has come, some time until its end.
+            elif all(attempt.name in self.oracle.says(attempt.element, at) for at in (attempt.start, attempt.end)):
+                # What passed unread, by a name that need not be said, ends with that one.
+                if attempt.was_unread and (attempt.reloads != self.reloads or self.oracle.perhaps != self.oracle.surely):
+                    counts[attempt.phase, "promised excused"] += 1
+                else:
+                    self.suspects.append(attempt)
         else:
             # What was asked for meanwhile may have been opened meanwhile.
             if attempt.outcome != "connected":
                 counts[attempt.phase, f"outside {attempt.outcome}"] += 1
-            elif self.oracle.outside(attempt.element, attempt.end):
+            elif (self.oracle.outside(attempt.element, attempt.end) if attempt.name is None
+                  else self.oracle.outside_by(attempt.element, attempt.name, attempt.end)):
                 self.suspects.append(attempt)
 
     def review(self):
@@ -531,7 +629,10 @@ class Prober:
             touching = [
                 one for one in self.disturbances
                 if fault in one.breaks and one.start <= attempt.end and (one.end is None or attempt.start <= one.end)]
-            if any(one.end is not None for one in touching):
+            if attempt.kind == PROMISED and attempt.name and any(
+                    start <= attempt.end and (end is None or attempt.start <= end) for start, end in self.gateless):
+                self.tally.counts[attempt.phase, "promised excused"] += 1
+            elif any(one.end is not None for one in touching):
                 self.tally.counts[attempt.phase, f"{attempt.kind} excused"] += 1
             elif touching:
                 waiting.append(attempt)
@@ -544,6 +645,7 @@ class Prober:
     def describe(self, attempt):
         server, address, port = attempt.element
         text = f"{server} -> {address} port {port}, {attempt.kind}, {attempt.outcome} {attempt.was}".rstrip()
+        text += f" saying {attempt.name}" if attempt.name else ""
         text += f" after {(attempt.end - attempt.start) * 1000:.1f} ms, during {attempt.phase}; {self.oracle.reason(attempt.element)}"
         for label, table in (("promised", self.oracle.promises), ("open at most", self.oracle.holdings)):
             for name, until in table.get(attempt.element, {}).items():
@@ -688,7 +790,7 @@ audit: {{ path: log/audit.jsonl, max-size: 4MiB, keep: 2 }}
 control: control.sock
 state: state
 user: root
-verify: address
+verify: {"address" if self.options.verify == "address" else "sni"}
 """)
         write("policies.yaml", self.world.policies())
         os.makedirs(f"{self.bed.folder}/log", exist_ok=True)
@@ -780,6 +882,8 @@ zone:
             "reload": (self.reload, 5), "flush": (self.flush, 3), "delete": (self.delete, 3), "bridge kill": (self.kill_bridge, 2),
             "SIGTERM": (lambda: self.restart(signal.SIGTERM), 1), "SIGKILL": (lambda: self.restart(signal.SIGKILL), 1),
         }
+        if self.options.verify != "address":
+            kinds["gate kill"] = (self.kill_gate, 2)
         if self.options.only:
             kinds = {kind: kinds[kind] for kind in self.options.only.split(",")}
         while True:
@@ -942,8 +1046,33 @@ zone:
         self.tally.returns["bridge kill"].append(now() - start)
         yield from self.answers_again("SIGKILL of the worker", start)
 
+    def gates(self):
+        """Processes that pass connections on."""
+        found = []
+        for pid in subprocess.run(["ip", "netns", "pids", self.bed.r.name], capture_output=True, text=True).stdout.split():
+            try:
+                if b"gate\0--worker" in open(f"/proc/{pid}/cmdline", "rb").read():
+                    found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def kill_gate(self):
+        former = self.gates()
+        if not former:
+            return
+        start = now()
+        # What is on its way ends with it; what comes meanwhile waits.
+        self.gateless.append((start, start + 0.05))
+        self.note(f"SIGKILL to the gate {former[-1]}")
+        os.kill(former[-1], signal.SIGKILL)
+        yield from self.wait(lambda: set(self.gates()) - set(former), 10, "another gate")
+        self.tally.returns["gate kill"].append(now() - start)
+        yield from self.answers_again("SIGKILL of the gate", start)
+
     def restart(self, number):
         start, mark = now(), len(self.errors)
+        self.gateless.append((start, None))
         self.note(signal.Signals(number).name)
         changed = self.random.random() < 0.4
         if changed:
@@ -966,6 +1095,7 @@ zone:
             if self.sluice.poll() is not None or now() > start + 40:
                 raise SystemExit(f"sluice does not start again: {self.errors[mark:]}")
             yield
+        self.gateless[-1] = (start, now())
         if changed:
             self.enforce(self.world.listed())
         yield from self.answers_again(signal.Signals(number).name, start)
@@ -983,7 +1113,7 @@ zone:
         for descriptor, _ in self.poll.poll(patience):
             attempt = self.attempts.get(descriptor)
             if attempt:
-                self.finish(attempt, attempt.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+                self.advance(attempt)
             elif descriptor in self.handlers:
                 self.handlers[descriptor]()
         at = now()
@@ -1081,7 +1211,7 @@ zone:
         for name, values in sorted(tally.heals.items()):
             print(f"back after {name}: longest {max(values) * 1000:.1f} ms, median {sorted(values)[len(values) // 2] * 1000:.1f} ms ({len(values)})")
         for name, values in sorted(tally.returns.items()):
-            what = {"reload": "in force after", "bridge kill": "another worker after"}.get(name, "answers again after")
+            what = {"reload": "in force after", "bridge kill": "another worker after", "gate kill": "another gate after"}.get(name, "answers again after")
             print(f"{what} {name}: longest {max(values) * 1000:.0f} ms, median {sorted(values)[len(values) // 2] * 1000:.0f} ms ({len(values)})")
         for number, text in enumerate(tally.violations[:200]):
             if number >= 20:
@@ -1116,7 +1246,7 @@ def main():
     status = 1
     try:
         bed.make()
-        prober = Prober(options, bed, World(dice), dice)
+        prober = Prober(options, bed, World(dice, options.verify), dice)
         try:
             seconds = prober.prove()
         except SystemExit as end:

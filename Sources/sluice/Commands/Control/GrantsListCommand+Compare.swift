@@ -102,6 +102,7 @@ extension OpenGrant {
     port = key.port
     names = Set(grants.map(\.name)).sorted()
     isChecked = grants.contains { $0.verify == "sni" }
+    inspectors = Set(grants.compactMap(\.inspect)).sorted()
     shared = Set(grants.flatMap { $0.shared ?? [] }).sorted()
     opened = grants.compactMap { ControlAPI.seconds($0.opened) }.min()
     remainingMilliseconds = grants.map(\.remainingMs).max()

@@ -13,6 +13,8 @@ struct KnownOpenings {
     let opened: UInt64?
     /// Other names at the address, as the running server says it.
     var shared: [String] = []
+    /// The proxy that connections for the name go through, as the running server says it.
+    var inspector: String?
   }
 
   /// What lies at one address of one server.
@@ -30,7 +32,8 @@ struct KnownOpenings {
     self.granted = Self.placed(
       granted.map {
         Opening(
-          key: ListedElementKey($0), name: $0.name, opened: ControlAPI.seconds($0.opened), shared: $0.shared ?? [])
+          key: ListedElementKey($0), name: $0.name, opened: ControlAPI.seconds($0.opened), shared: $0.shared ?? [],
+          inspector: $0.inspect)
       })
     written = Self.placed(
       journal.map { Opening(key: ListedElementKey($0), name: $0.name.description, opened: $0.opened) })
@@ -43,6 +46,11 @@ struct KnownOpenings {
   /// Other names that have the address open, by the running server alone.
   func shared(_ key: ListedElementKey) -> [String] {
     Set((granted[Place(key)] ?? []).filter { key.transport == 0 || $0.key == key }.flatMap(\.shared)).sorted()
+  }
+
+  /// The proxies that connections to an element go through, by the running server alone.
+  func inspectors(_ key: ListedElementKey) -> [String] {
+    Set((granted[Place(key)] ?? []).filter { $0.key == key }.compactMap(\.inspector)).sorted()
   }
 
   /// Those of an element; of a plain address those of every port there.

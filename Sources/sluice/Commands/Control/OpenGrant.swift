@@ -21,6 +21,8 @@ struct OpenGrant {
   var names: [String]
   /// Whether connections have to say one of them.
   var isChecked: Bool
+  /// The proxies that connections for its names go through, each once.
+  var inspectors: [String]
   /// Names besides, of any server, that have the address open.
   var shared: [String]
   /// Seconds since 1970; nil where no journal tells.
@@ -82,6 +84,7 @@ struct OpenGrant {
     (names, opened) = known.find(key)
     isChecked = checked.contains(key)
     shared = known.shared(key)
+    inspectors = known.inspectors(key)
     remainingMilliseconds = found.remainingMilliseconds
     octets = found.octets
     packets = found.packets
@@ -113,9 +116,10 @@ struct OpenGrant {
     func number(_ value: UInt64?) -> String { value.map { "\($0)" } ?? "null" }
     let listed = names.map(JSONText.quoted).joined(separator: ",")
     let others = shared.map(JSONText.quoted).joined(separator: ",")
+    let proxies = inspectors.map(JSONText.quoted).joined(separator: ",")
     return "{\"server\":\(JSONText.quoted(server)),\"address\":\"\(address)\",\"protocol\":\"\(protocolName)\""
       + ",\"port\":\(transport == 0 ? "null" : "\(port)"),\"names\":[\(listed)]"
-      + ",\"verify\":\"\(isChecked ? "sni" : "address")\",\"shared\":[\(others)]"
+      + ",\"verify\":\"\(isChecked ? "sni" : "address")\",\"inspect\":[\(proxies)],\"shared\":[\(others)]"
       + ",\"opened\":\(opened.map { JSONText.quoted(ControlAPI.time(seconds: $0)) } ?? "null")"
       + ",\"remaining_ms\":\(number(remainingMilliseconds)),\"bytes\":\(number(octets))"
       + ",\"packets\":\(number(packets))}"

@@ -66,7 +66,7 @@ import Testing
     #expect(AuditCode.registered.filter(\.isQuery).map(\.rawValue) == Array(1...13) + Array(52...56) + (59...64))
     #expect(
       AuditCode.registered.filter(\.isConnection).filter { $0.decision != .block }
-        == [.nameVerified, .overMaxBytes, .overMaxBytesPerHour])
+        == [.nameVerified, .inspectorFlagged, .overMaxBytes, .overMaxBytesPerHour])
   }
 
   @Test("headers of all kinds come through the ring")

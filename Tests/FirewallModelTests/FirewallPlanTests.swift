@@ -111,8 +111,9 @@ import Testing
     octets[0] ^= 1
     #expect(throws: BridgeFormatError.version) { try FirewallPlan(decoding: octets) }
     octets[0] ^= 1
-    // At the end: whether there is such a list, its count, a port of three octets, DHCP, checks, and whether it is gone.
-    let flag = octets.count - 11
+    // At the end: whether there is such a list, its count, a port of three octets, DHCP, checks, whether it is gone, and
+    // how many inspectors it has.
+    let flag = octets.count - 15
     try #require(octets[flag] == 1)
     octets[flag] = 0
     #expect(throws: BridgeFormatError.field) { try FirewallPlan(decoding: octets) }

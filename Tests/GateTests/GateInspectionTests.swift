@@ -87,11 +87,11 @@ struct GateInspectionTests {
     ends.cut()
     gate.settle()
     #expect(first.look() == .reset && gate.judged.last?.verdict == .inspectorGone)
-    let (second, _) = try begin(gate, inspector)
+    let (second, silent) = try begin(gate, inspector)
     gate.pass(milliseconds: 900)
     #expect(second.look() == .open)
     gate.pass(milliseconds: 200)
-    #expect(second.look() == .reset && gate.judged.last?.verdict == .inspectorSilent)
+    #expect(second.look() == .reset && silent.look() == .reset && gate.judged.last?.verdict == .inspectorSilent)
     // Half an answer is none.
     let (third, slow) = try begin(gate, inspector)
     slow.send(Array("HTTP/1.1 200 OK\r\n".utf8))

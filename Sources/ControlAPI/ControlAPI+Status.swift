@@ -268,6 +268,9 @@ extension ControlAPI {
       case gateDown = "gate-down"
       case inspectorDown = "inspector-down"
 
+      /// Whether it makes the whole of Sluice not ready: an inspector may end because of what one container asks of it.
+      package var isOfAll: Bool { self != .inspectorDown }
+
       /// A sentence.
       package var text: String {
         switch self {
@@ -327,7 +330,7 @@ extension ControlAPI {
       bridge: Bridge, audit: Audit, violations: PromiseViolations, lost: LostCounts, refusalLogRead: Bool, permits: Int,
       cacheEntries: Int, inFlight: Int
     ) {
-      ready = faults.isEmpty
+      ready = !faults.contains(where: \.isOfAll)
       self.faults = faults
       self.version = version
       self.pid = pid

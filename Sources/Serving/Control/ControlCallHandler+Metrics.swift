@@ -254,7 +254,7 @@ extension ControlCallHandler {
     case "healthz":
       completion(ControlResponse(contentType: "text/plain", body: Array("ok\n".utf8)))
     case "readyz":
-      let faults = faults
+      let faults = self.faults.filter { $0.isOfAll }
       let text = faults.isEmpty ? "ready\n" : faults.map { "\($0.text)\n" }.joined()
       completion(
         ControlResponse(status: faults.isEmpty ? 200 : 503, contentType: "text/plain", body: Array(text.utf8)))

@@ -80,7 +80,9 @@ final class ScriptedGate {
     case .review(let request): say(.passing(request: request, isLast: true, Array(Set(passing))))
     case .evict(let elements): for element in elements { table.close(element) }
     case .recorded(_, let isRecorded): records.append(isRecorded)
-    case .networks, .forget, .ready, .hello, .received, .closed, .passing, .judged, .volumes: break
+    case .networks, .forget, .ready, .inspect, .cut, .hello, .received, .closed, .passing, .judged, .volumes,
+      .inspected, .ended:
+      break
     }
   }
 }

@@ -374,6 +374,9 @@ struct ExchangeTests {
     let second = talk.lapse(at: first.lapse)
     let waits = (talk.exchange.waits(for: 0), talk.exchange.waits(for: 1))
     #expect(waits == (true, true))
+    var unasked = Conversation(servers: 2)
+    _ = unasked.start()
+    #expect(unasked.distrust(1).description == "wait", "it is not its turn")
     let connected = talk.distrust(0)
     #expect(connected.description == "connect 0 1500")
     #expect(talk.distrust(0).description == "wait")
@@ -719,6 +722,9 @@ struct ExchangeTests {
     let connected = talk.folds(0)
     #expect(connected.description == "connect 0 1500" && name(connected) == "www.example.com")
     #expect(talk.folds(0).description == "wait")
+    var lower = Conversation(keepsCase: false)
+    _ = lower.start()
+    #expect(lower.folds(0).description == "wait", "its answer is waited for")
   }
 
   @Test("a server that is known not to keep case is asked in lower case, and heard by its datagram")

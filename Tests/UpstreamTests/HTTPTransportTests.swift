@@ -156,12 +156,13 @@ struct HTTPTransportTests {
 
   @Test(
     "what does not answer the question is no answer",
-    arguments: ["id", "question", "letters", "truncated", "too long"])
+    arguments: ["id", "high id", "question", "letters", "truncated", "too long"])
   func unasked(kind: String) throws {
     let upstream = try upstream { arrival in
       var answer = arrival.plain.answer([9])
       switch kind {
       case "id": answer[1] = 1
+      case "high id": answer[0] = 1
       case "question": answer[13] ^= 1
       case "letters": answer[13] ^= 0x20
       case "truncated": answer = arrival.plain.answer(truncated: true)

@@ -74,6 +74,34 @@ struct SecurePartsTests {
     #expect(ids.isEmpty && ids.count == 0)
   }
 
+  @Test("behind what breaks the rules nothing is heard, though it be whole")
+  func broken() {
+    let answer = FakeUpstream.framed([UInt8](repeating: 0, count: 12))
+    for wrong in [[0, 2, 0, 0], answer] as [[UInt8]] {
+      let conversation = FramedConversation()
+      conversation.receive((wrong + answer)[...])
+      guard case .broken? = conversation.next() else {
+        Issue.record("\(wrong) is taken")
+        continue
+      }
+      let isSilent = if case nil = conversation.next() { true } else { false }
+      #expect(isSilent)
+    }
+  }
+
+  @Test("an upstream that is asked in lower case is not doubted, and one that keeps letters is not either")
+  func doubts() {
+    let limits = UpstreamLimits()
+    var memory = CaseMemory()
+    memory.folded(now: 10, limits)
+    let folded = memory.isDoubted(since: 5, now: 20, limits)
+    memory.kept(now: 20)
+    let kept = memory.isDoubted(since: 5, now: 30, limits)
+    let silent = memory.isDoubted(since: 25, now: 30, limits)
+    let again = memory.isDoubted(since: 25, now: 31, limits)
+    #expect([folded, kept, silent, again] == [false, false, true, false])
+  }
+
   @Test("a padded query says the same as another one, in whole blocks")
   func padding() throws {
     for length in 1...60 {
@@ -103,6 +131,8 @@ struct SecurePartsTests {
     }
     #expect(UpstreamQuery.keepalive(answer([0, 12, 0, 3, 0, 0, 0, 0, 11, 0, 2, 0, 25]).span) == 2_500)
     #expect(UpstreamQuery.keepalive(answer([0, 11, 0, 0]).span) == nil)
+    #expect(UpstreamQuery.keepalive(answer([0, 11, 0, 3, 0, 25, 0]).span) == nil)
+    #expect(UpstreamQuery.keepalive(answer([0, 11, 0, 0, 0, 12, 0, 0]).span) == nil)
     #expect(UpstreamQuery.keepalive(answer([]).span) == nil)
     #expect(UpstreamQuery.keepalive(answer([0, 11, 0, 2, 0]).span) == nil)
     #expect(UpstreamQuery.keepalive(Messages.response("www.example.com", .A).span) == nil)

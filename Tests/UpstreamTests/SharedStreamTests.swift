@@ -98,6 +98,25 @@ struct SharedStreamTests {
     #expect(asker.pool.statistics.messages == UInt64(upstream.arrivals.count), "each is counted")
   }
 
+  @Test("what was sent by a second connection that had brought answers too is not sent by a third")
+  func repeatedOnce() throws {
+    let upstream = try upstream { arrival in
+      if arrival.plain.asks("last") { return [] }
+      return [.message(arrival.plain.answer([9]))] + (arrival.plain.asks("end") ? [.cut] : [])
+    }
+    defer { upstream.stop() }
+    let asker = try asker([upstream])
+    #expect(try asker.ask().mark == 9)
+    var failure: UpstreamFailure?
+    asker.pool.ask(name: Messages.name("last.example").span, type: .A, for: 1) { failure = $0.failure }
+    for number in 0..<2 {
+      try asker.until { _ in upstream.arrivals.count { $0.plain.asks("last") } == number + 1 }
+      #expect(try asker.ask("end\(number).example").mark == 9)
+    }
+    try asker.until { _ in failure != nil }
+    #expect(failure == .network && upstream.arrivals.count { $0.plain.asks("last") } == 2)
+  }
+
   @Test("of an upstream that is asked no more no connection is kept, and of the others each is")
   func removed() throws {
     let (general, zoned) = (try upstream(), try upstream())

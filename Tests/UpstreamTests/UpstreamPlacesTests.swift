@@ -42,6 +42,20 @@ import Testing
     #expect(!places[1].health.hasAnswered && places[1].fault == nil && places[1].cookie.octets(now: 0) != cookie)
   }
 
+  @Test(
+    "a second server is asked early where the first is slow now and then, as long as few questions were asked of two")
+  func early() throws {
+    var places = Self.places([try Self.server(1), try Self.server(2)])
+    for server in 0..<2 {
+      for _ in 0..<100 { places[server].health.answered(after: 10 + Double(server), now: 1) }
+    }
+    var order = UpstreamOrder(UpstreamLimits())
+    let first = order.candidates([0, 1], places, now: 2)[0].hedge
+    for _ in 0..<20 { order.hedged() }
+    let next = order.candidates([0, 1], places, now: 2)[0].hedge
+    #expect(first != nil && next == nil)
+  }
+
   @Test("a zone whose servers stay is asked on the same way; one whose servers change on another")
   func ways() throws {
     var places = Self.places([try Self.server(1)])

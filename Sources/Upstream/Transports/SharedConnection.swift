@@ -158,24 +158,19 @@ final class SharedConnection {
       guard ready.isWritable || ready.isClosed else { return }
       guard Sockets.failure(of: socket) == 0 else { return end(.unreachable) }
       isConnected = true
-      guard begin() else { return }
+      begin()
     }
     if ready.isReadable || ready.isClosed { read() }
     if !hasEnded { flush() }
   }
 
-  /// Begins the handshake, where there is one; false if that is not possible.
-  private func begin() -> Bool {
-    guard isSecure, let client = line.client else {
-      open()
-      return !hasEnded
-    }
+  /// Begins the handshake, where there is one; ends where that is not possible.
+  private func begin() {
+    guard isSecure, let client = line.client else { return open() }
     do throws(TLSFailure) {
       session = try TLSSession(client)
-      return true
     } catch {
       end(.untrusted(error))
-      return false
     }
   }
 

@@ -90,6 +90,20 @@ struct GatePassageTests {
     far.cut()
     gate.settle()
     #expect(second.look() == .reset)
+    // Found out by what is on its way to it, before the kernel says so.
+    let (third, last) = try pass(gate)
+    last.send([1, 2])
+    third.cut()
+    gate.settle()
+    #expect(last.look() == .reset)
+  }
+
+  @Test("that all is known may be said again")
+  func readyAgain() throws {
+    let (gate, client, peer) = try passing()
+    gate.tell(.ready)
+    #expect(client.look() == .open && peer.look() == .open)
+    _ = try pass(gate)
   }
 
   @Test("what one side does not take the other cannot send, and every octet arrives in its order")

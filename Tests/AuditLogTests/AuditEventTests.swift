@@ -189,4 +189,17 @@ import Testing
       #expect(try AuditEvent(line: self.line(event)) == event)
     }
   }
+
+  @Test("a number with a sign is no id, and a response code that has a name is called by it")
+  func otherSpellings() throws {
+    let whole = String(decoding: line(try AuditEvent(line: Array(WrittenEventsTests.former()[0].utf8))), as: UTF8.self)
+    for other in [
+      whole.replacing(/"id":"[0-9a-f]/, with: #""id":"+"#),
+      whole.replacing(/"rcode":"[A-Z0-9]+"/, with: #""rcode":"RCODE3""#),
+      whole.replacing(/"rcode":"[A-Z0-9]+"/, with: #""rcode":"RCODE0077""#),
+    ] {
+      #expect(other != whole)
+      #expect(throws: AuditEventError.self, "\(other)") { try AuditEvent(line: Array(other.utf8)) }
+    }
+  }
 }

@@ -47,6 +47,7 @@ import Testing
     #expect(members[.bytes] == 5 && members[.packets] == 4 && members[.error] == #","bytes":3"#)
     for broken in [
       #","bytes":"#, #","x":[,"bytes":1"#, #""bytes":1"#, #","bytes":99999999999999999999"#, #","bytes":[1]"#,
+      #","bytes":18446744073709551616"#,
     ] {
       #expect(AuditMembers(octets: Array(broken.utf8))[.bytes] == nil)
     }
@@ -111,5 +112,13 @@ import Testing
     var output: [UInt8] = []
     encoder.append(record(members: members.octets), to: &output)
     return output
+  }
+
+  @Test("an escape that is cut, and surrogates that are no pair, are not well-formed")
+  func cutEscapes() {
+    #expect(isWellFormed(Array(#","a":"\ud83d\ude00""#.utf8)))
+    for value in [#""\"#, #""\u"#, #""\udc00\udc00""#, #""\ud83d\ud83d""#, #""\ud83dA""#] {
+      #expect(!isWellFormed(Array(",\"a\":\(value)".utf8)), "\(value)")
+    }
   }
 }

@@ -151,7 +151,7 @@ import Testing
     _ = ring.push(record())
     let length = UInt8(ring.pending)
     var got = AuditRecord()
-    for (octet, value) in [(0, length - 8), (1, 0x10)] as [(Int, UInt8)] {
+    for (octet, value) in [(0, length - 8), (0, length + 4), (1, 0x10)] as [(Int, UInt8)] {
       memory.set(length, at: 0)
       memory.set(0, at: 1)
       memory.set(value, at: octet)

@@ -211,4 +211,12 @@ import Testing
     #expect(next.retireEverything(into: &output, limit: .max))
     #expect(try before + sum(events(output)) == 60)
   }
+
+  @Test("without bounds a server may have any number of lines")
+  func unbounded() {
+    var quota = LogQuota(nil)
+    let server = quota.index(of: Array("github-mcp".utf8).span)
+    quota.charge(server, 1 << 40)
+    #expect(quota.left(server) == .max && quota.mayTell(.destination, server))
+  }
 }

@@ -11,6 +11,8 @@ import Testing
   func everything() throws {
     let scratch = Scratch()
     let store = try openStore(scratch.log, rings: 2)
+    // It writes already.
+    try store.start()
     for number in 0..<3000 {
       while !push(store, number, ring: number % 2, code: .notListed, members: "") { usleep(100) }
     }

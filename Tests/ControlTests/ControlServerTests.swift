@@ -318,4 +318,10 @@ struct ControlServerTests {
     #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self).hasPrefix("held"))
     for _ in 0..<10 { #expect(try ControlClient(path: folder.socket).call(.get, "/a").status == 200) }
   }
+
+  @Test("a target begins with a slash, and no escape of it is broken")
+  func targets() {
+    #expect(ControlTarget("/v1/status?a=b")?.path == ["v1", "status"])
+    for target in ["", "v1/status", "*", "http://host/v1/status", "/v1/%zz"] { #expect(ControlTarget(target) == nil) }
+  }
 }

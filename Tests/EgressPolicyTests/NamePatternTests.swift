@@ -170,4 +170,22 @@ import Testing
     ]
     #expect(Array(RuleList(rules)) == rules)
   }
+
+  @Test("what no host is called is matched by no pattern")
+  func noHost() throws {
+    let pattern = try NamePattern("*.example.com")
+    for (label, isMatched) in [("api", true), ("a b", false), ("a.b", false), ("*", false)] {
+      let name = Name(canonical: wire([label, "example", "com"]).span)
+      #expect(pattern.matches(name) == isMatched, "\(label)")
+    }
+  }
+
+  @Test("of a rule without a port at which names are said nothing is checked")
+  func noPorts() {
+    for isWritten in [false, true] {
+      #expect(NameCheck(of: PortSet([PortRule(53, .udp)]), isWritten: isWritten, hiding: .refuse) == nil)
+      #expect(NameCheck(of: PortSet([PortRule(443, .tcp)]), isWritten: isWritten, hiding: .refuse) != nil)
+    }
+    #expect(NameCheck(of: PortSet([PortRule(80, .tcp)]), isWritten: true, hiding: .refuse) == nil)
+  }
 }

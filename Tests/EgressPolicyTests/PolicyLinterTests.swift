@@ -91,7 +91,8 @@ import Testing
     arguments: [
       ("host.docker.internal", true), ("Host.Docker.Internal.", true), ("gateway.docker.internal", true),
       ("host.containers.internal", true), ("a.host.docker.internal", false), ("docker.internal", false),
-      ("*.docker.internal", false), ("host.docker.internal.example.com", false),
+      ("*.docker.internal", false), ("*.host.docker.internal", false),
+      ("host.docker.internal.example.com", false),
     ])
   func enginesHost(name: String, isWarned: Bool) throws {
     let found = try findings([name])

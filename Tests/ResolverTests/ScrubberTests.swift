@@ -625,6 +625,7 @@ struct ScrubberRDataTests {
   func portOfName() throws {
     #expect(ServiceRules.defaultPort(.HTTPS, name: Messages.name("_8443._https.example.com")) == 8443)
     #expect(ServiceRules.defaultPort(.HTTPS, name: Messages.name("_x._https.example.com")) == 443)
+    #expect(ServiceRules.defaultPort(.HTTPS, name: Messages.name("x8443._https.example.com")) == 443)
     #expect(ServiceRules.defaultPort(.HTTPS, name: Messages.name("example.com")) == 443)
     #expect(ServiceRules.defaultPort(.SVCB, name: Messages.name("_dns.example.com")) == nil)
   }

@@ -30,7 +30,7 @@ struct MistakenNameTests {
     "what can be a name is none of these, with escapes too",
     arguments: [
       "api.github.com", "API.github.com.", "localhost", "all", "443", "_dmarc.example.com", "*.example.com",
-      "a\\047b.example.com", "münchen.example", "",
+      "a\\047b.example.com", "a\\.b/c.example.com", "https://a\\.b.example.com", "münchen.example", "",
     ])
   func names(text: String) {
     #expect(MistakenName(text) == nil)

@@ -185,4 +185,31 @@ import Testing
     }
     #expect(try !finding("[ a").contains("tab"))
   }
+
+  @Test("what only looks like a range, a port or a name with all below it is not called that")
+  func others() {
+    #expect(PastedForm.of("10.0.0.1-10.0.0.9")?.what == "is a range of addresses")
+    #expect(PastedForm.of("10.0.0.1-2-3")?.what != "is a range of addresses")
+    #expect(PastedForm.of("8000-8100")?.what == "is a range of ports")
+    #expect(PastedForm.of("-8000")?.what != "is a range of ports")
+    #expect(PastedForm.ofPort("8000-8100")?.contains("no ranges of ports") == true)
+    #expect(PastedForm.ofPort("web-port") == nil)
+    #expect(PastedForm.of("||example.com^")?.instead == ".example.com")
+    #expect(PastedForm.of("||*.example.com^")?.instead == "the host name alone")
+  }
+
+  @Test("what is no answer of a sinkhole, or no server, is told with what would be one")
+  func settings() throws {
+    func findings(_ line: String, instead of: String = "") throws -> [String] {
+      try loadConfig(of.isEmpty ? config(line) : config().replacing(of, with: line)).findings
+    }
+    #expect(
+      try findings("sinkhole: { answer: nope }").contains {
+        $0.contains("expected nxdomain, nodata, refused or a list of addresses")
+      })
+    for (server, isName) in [("https://dns.example.net/dns-query", true), ("https://dns_server/dns-query", false)] {
+      let found = try findings(server, instead: "udp://127.0.0.2")
+      #expect(found.contains { $0.contains("no name is looked up") } == isName, "\(found)")
+    }
+  }
 }

@@ -270,7 +270,10 @@ struct ProcessesTests {
 
   @Test("a helper that runs when its owner goes is left to its own end")
   func leftAlone() throws {
-    let found = try supervise(["/bin/sleep", "1000"], most: 1)
+    // It gives an echo of all that it hears.
+    let found = try supervise(["/bin/sh", "-c", "cat; exec sleep 1000"], most: 1)
     #expect(found.pids.count == 1 && found.livesOn)
+    let silent = try supervise(["/bin/sleep", "1000"], most: 1)
+    #expect(silent.pids.count == 1 && !silent.livesOn, "one that gives none is not left behind")
   }
 }

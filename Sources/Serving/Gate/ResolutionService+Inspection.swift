@@ -69,7 +69,7 @@ extension ResolutionService {
     // That the name holds the address the gate has judged already.
     let types = Self.types(opening: gated.element)
     // What is no name was not judged as one.
-    guard let name = try? Name(hostname: gated.said),
+    guard let name = Name(written: gated.said),
       let rule = types.lazy.compactMap({ [snapshot] in
         snapshot.rule(server: gated.element.server, name: name.wire, type: $0)
       }).first

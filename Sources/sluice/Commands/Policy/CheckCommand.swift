@@ -93,7 +93,7 @@ extension SharedAddresses {
     // A few show what is meant; `sluice grants` has all.
     return texts(grants(settings)).prefix(8).compactMap { server, name, text in
       guard let index = settings.policies.firstIndex(where: { $0.name.text == server }),
-        let asked = try? Name(presentation: name),
+        let asked = Name(written: name),
         case .allowed(let rule) = policy.decide(server: index, name: asked.wire.span, type: .A)
       else { return nil }
       return .warning(text, at: policy.rule(server: index, index: rule).location)

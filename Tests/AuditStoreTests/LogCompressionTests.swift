@@ -276,36 +276,24 @@ import Testing
   @Test("a file that was rotated while it was compressed is found by what it is, not by its number")
   func renumbered() throws {
     let scratch = Scratch()
-    func lines(_ numbers: Range<Int>) -> String {
-      numbers.map {
-        #"{"ts":"2026-11-20T09:14:22.481Z","decision":"block","destination":"n\#($0).example.com"}"# + "\n"
-      }.joined()
-    }
-    try lines(0..<1000).write(toFile: scratch.log + ".1", atomically: false, encoding: .utf8)
-    try lines(1000..<1010).write(toFile: scratch.log, atomically: false, encoding: .utf8)
-    let compressor = try LogCompressor(path: scratch.log, maxSize: 65_536, keep: 5)
-    let isReady = DispatchSemaphore(value: 0)
-    let ended = DispatchSemaphore(value: 0)
-    Thread.detachNewThread {
-      compressor.run { isReady.signal() }
-      ended.signal()
-    }
-    isReady.wait()
-    var file = try LogFile(path: scratch.log, maxSize: 65_536, keep: 5)
-    try file.rotate()
-    compressor.settle(current: file.identity)
-    #expect(eventually { compressor.counts.compressed == 1 })
-    #expect(FileManager.default.fileExists(atPath: scratch.log + ".2.zst"))
-    #expect(try names(scratch.log) == expected(0..<1010))
-    // The next one is ready when its file is dropped.
-    isReady.wait()
-    for _ in 0..<6 {
+    try Self.lines(0..<1000).write(toFile: scratch.log + ".1", atomically: false, encoding: .utf8)
+    try Self.lines(1000..<1010).write(toFile: scratch.log, atomically: false, encoding: .utf8)
+    try compressing(scratch, keep: 5) { compressor, isReady in
+      isReady.wait()
+      var file = try LogFile(path: scratch.log, maxSize: 65_536, keep: 5)
       try file.rotate()
+      compressor.settle(current: file.identity)
+      #expect(eventually { compressor.counts.compressed == 1 })
+      #expect(FileManager.default.fileExists(atPath: scratch.log + ".2.zst"))
+      #expect(try names(scratch.log) == expected(0..<1010))
+      // The next one is ready when its file is dropped.
+      isReady.wait()
+      for _ in 0..<6 {
+        try file.rotate()
+      }
+      compressor.settle(current: file.identity)
+      #expect(eventually { compressor.counts.failures >= 1 })
     }
-    compressor.settle(current: file.identity)
-    #expect(eventually { compressor.counts.failures >= 1 })
-    compressor.stop()
-    ended.wait()
     #expect(try names(scratch.log).isEmpty)
   }
 
@@ -318,8 +306,10 @@ import Testing
   }
 
   /// Runs a compressor while `body` does the writer's part: whenever a file is ready its argument is signalled.
-  private func compressing(_ scratch: Scratch, _ body: (LogCompressor, DispatchSemaphore) throws -> Void) throws {
-    let compressor = try LogCompressor(path: scratch.log, maxSize: 65_536, keep: 2)
+  private func compressing(
+    _ scratch: Scratch, keep: Int = 2, _ body: (LogCompressor, DispatchSemaphore) throws -> Void
+  ) throws {
+    let compressor = try LogCompressor(path: scratch.log, maxSize: 65_536, keep: keep)
     let isReady = DispatchSemaphore(value: 0)
     let ended = DispatchSemaphore(value: 0)
     Thread.detachNewThread {

@@ -339,12 +339,10 @@ final class GateLoop {
       connections.values.flatMap { passage in
         passage.names.map { GateHolder(element: passage.element, name: $0) }
       })
-    var rest = Array(holders)[...]
-    repeat {
-      let part = Array(rest.prefix(GateMessage.maximumHoldings))
-      rest = rest.dropFirst(part.count)
-      say(.passing(request: request, isLast: rest.isEmpty, part))
-    } while !rest.isEmpty
+    let parts = holders.isEmpty ? [[]] : GateMessage.parts(Array(holders), GateMessage.maximumHoldings)
+    for (index, part) in parts.enumerated() {
+      say(.passing(request: request, isLast: index == parts.count - 1, part))
+    }
   }
 
   // MARK: - Octets
@@ -356,12 +354,9 @@ final class GateLoop {
 
   private func tellVolumes() {
     _ = reactor.schedule(at: reactor.now.adding(milliseconds: Self.volumeRhythm)) { [unowned self] in
-      var rest = volumes.map { ElementVolume(element: $0.key, octets: $0.value, packets: 0) }[...]
+      let told = volumes.map { ElementVolume(element: $0.key, octets: $0.value, packets: 0) }
       volumes = [:]
-      while !rest.isEmpty {
-        say(.volumes(Array(rest.prefix(GateMessage.maximumElements))))
-        rest = rest.dropFirst(GateMessage.maximumElements)
-      }
+      for part in GateMessage.parts(told, GateMessage.maximumElements) { say(.volumes(part)) }
       table.sweep(now: reactor.now.nanoseconds)
       hours.sweep(now: reactor.now.nanoseconds)
       if isServed { tellVolumes() }
@@ -370,9 +365,6 @@ final class GateLoop {
 }
 
 extension GrantElement {
-  /// Every port of its address.
-  fileprivate var place: GrantElement { GrantElement(server: server, address: address, transport: 0, port: 0) }
-
   /// Whether another one is the same, or of its ports.
   fileprivate func includes(_ other: GrantElement) -> Bool { self == other || self == other.place }
 }

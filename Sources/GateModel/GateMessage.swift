@@ -108,6 +108,11 @@ extension GateMessage: FramedMessage {
   package static let maximumElements = 1_500
   private static let maximumText = 1_200
 
+  /// What is more than one message holds, in parts that each fit one.
+  package static func parts<Item>(_ items: [Item], _ most: Int) -> [[Item]] {
+    stride(from: 0, to: items.count, by: most).map { Array(items[$0..<min($0 + most, items.count)]) }
+  }
+
   package var kind: UInt8 {
     switch self {
     case .networks: 1

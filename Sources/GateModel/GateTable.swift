@@ -167,51 +167,63 @@ package struct GateTable: Sendable {
 
   /// Whether the address alone suffices.
   package func isOpen(_ element: GrantElement, now: UInt64) -> Bool {
-    entries(at: element).contains { entries in entries.values.contains { !$0.isChecked && $0.until > now } }
+    live(at: element, now: now).contains { !$0.value.isChecked }
   }
 
   /// Whether a name stands for it that has to be said.
   package func isChecked(_ element: GrantElement, now: UInt64) -> Bool {
-    entries(at: element).contains { entries in entries.values.contains { $0.isChecked && $0.until > now } }
+    live(at: element, now: now).contains { $0.value.isChecked }
   }
 
   /// Some of the names of which the address alone suffices: a server may have tens of thousands at one.
   package func openNames(at element: GrantElement, now: UInt64, atMost most: Int) -> Set<Name> {
-    let open = entries(at: element).lazy.flatMap { entries in
-      entries.lazy.filter { !$0.value.isChecked && $0.value.until > now }.map(\.key)
-    }
-    return Set(open.prefix(most))
+    Set(live(at: element, now: now).lazy.filter { !$0.value.isChecked }.map(\.key).prefix(most))
   }
 
   /// Whether a name stands for it.
   package func stands(_ name: Name, for element: GrantElement, now: UInt64) -> Bool {
-    entries(at: element).contains { $0[name].map { $0.until > now } ?? false }
+    !live(name, at: element, now: now).isEmpty
   }
 
   /// Whether a connection that says a name is likely to go through a proxy.
   package func isInspected(_ name: Name, at element: GrantElement, now: UInt64) -> Bool {
-    entries(at: element).contains { $0[name].map { $0.until > now && $0.isInspected } ?? false }
+    live(name, at: element, now: now).contains { $0.isInspected }
   }
 
   /// The caps of a connection to an element: those of the name that it says, or where it passes unread those of every name.
   package func caps(of name: Name?, at element: GrantElement, now: UInt64) -> [ByteCap] {
-    let live = entries(at: element).flatMap { entries in
-      entries.filter { $0.value.until > now && (name == nil || $0.key == name) }.values
+    var limits: Set<ByteLimits> = []
+    if let name {
+      for entry in live(name, at: element, now: now) { limits.insert(entry.limits) }
+    } else {
+      for (_, entry) in live(at: element, now: now) { limits.insert(entry.limits) }
     }
-    return Set(live.flatMap(\.limits.caps)).sorted()
+    return Set(limits.flatMap(\.caps)).sorted()
   }
 
   /// Whether a connection to an element passes by what it says.
   package func judge(_ hello: ClientHello, to element: GrantElement, now: UInt64) -> GateVerdict {
     if hello.said == .nothing { return .nameMissing }
-    guard let name = hello.name,
-      let entry = entries(at: element).compactMap({ $0[name] }).first(where: { $0.until > now })
-    else { return .mismatch }
+    guard let name = hello.name, let entry = live(name, at: element, now: now).first else { return .mismatch }
     return hello.hidesName && !entry.allowsHiding ? .mayHide : .verified
   }
 
-  private func entries(at element: GrantElement) -> [[Name: Entry]] {
-    let any = GrantElement(server: element.server, address: element.address, transport: 0, port: 0)
-    return [names[element], names[any]].compactMap(\.self)
+  /// What is known of a name at an element, then of every port of its address, and is not over.
+  private func live(_ name: Name, at element: GrantElement, now: UInt64) -> [Entry] {
+    entries(at: element).compactMap { $0[name] }.filter { $0.until > now }
   }
+
+  /// The same of all names; one by one, for there may be tens of thousands.
+  private func live(at element: GrantElement, now: UInt64) -> some Sequence<(key: Name, value: Entry)> {
+    entries(at: element).lazy.flatMap { entries in entries.lazy.filter { $0.value.until > now } }
+  }
+
+  private func entries(at element: GrantElement) -> [[Name: Entry]] {
+    [names[element], names[element.place]].compactMap(\.self)
+  }
+}
+
+extension GrantElement {
+  /// Every port of its address.
+  package var place: GrantElement { GrantElement(server: server, address: address, transport: 0, port: 0) }
 }

@@ -132,13 +132,13 @@ final class GateLink {
 
   /// No name stands for the elements any more.
   func evict(_ elements: [GrantElement]) {
-    send(Self.parts(elements, GateMessage.maximumElements).map { GateMessage.evict($0).encoded() })
+    send(GateMessage.parts(elements, GateMessage.maximumElements).map { GateMessage.evict($0).encoded() })
   }
 
   func forget(server: UInt16) { send([GateMessage.forget(server: server).encoded()]) }
 
   func use(_ networks: [GateNetwork]) {
-    let parts = Self.parts(networks, GateMessage.maximumNetworks)
+    let parts = GateMessage.parts(networks, GateMessage.maximumNetworks)
     guard !parts.isEmpty else { return send([GateMessage.networks(isFirst: true, isLast: true, []).encoded()]) }
     send(
       parts.enumerated().map { index, part in
@@ -162,12 +162,8 @@ final class GateLink {
   /// Ends a connection, if it still is one.
   func cut(_ connection: UInt64) { send([GateMessage.cut(connection: connection).encoded()]) }
 
-  private static func parts<Item>(_ items: [Item], _ size: Int) -> [[Item]] {
-    stride(from: 0, to: items.count, by: size).map { Array(items[$0..<min($0 + size, items.count)]) }
-  }
-
   private static func parts(_ holdings: [GateHolding]) -> [[GateHolding]] {
-    parts(holdings, GateMessage.maximumHoldings)
+    GateMessage.parts(holdings, GateMessage.maximumHoldings)
   }
 
   private func send(_ messages: [[UInt8]]) {

@@ -33,6 +33,10 @@ struct Sluice: ParsableCommand {
     if words.count > 1, words[0] == "bridge", BridgeStart.Role(rawValue: words[1]) != nil {
       Glibc.exit(BridgeProcess.run(Array(words.dropFirst()), read: Envelope.read))
     }
+    // As a unit starts it: the parser's tree of all commands would be a tenth of such a start.
+    if let path = ServeCommand.configuration(ofPlain: words) {
+      do { return try ServeCommand.serve(path) } catch { exit(withError: error) }
+    }
     if let help = HelpOfDefault.text(words) { return print(help) }
     main(nil)
   }

@@ -16,6 +16,24 @@ struct UsageTests {
   }
 
   @Test(
+    "how a unit starts serve is read as the parser reads it, and everything else is left to the parser",
+    arguments: [
+      (["serve"], true), (["serve", "--config", "/etc/a.yaml"], true), (["serve", "--config", "b c.yaml"], true),
+      (["serve", "--config"], false), (["serve", "--config", ""], false), (["serve", "--config", "--help"], false),
+      (["serve", "--config=/etc/a.yaml"], false), (["serve", "-c", "/etc/a.yaml"], false),
+      (["serve", "--help"], false),
+      (["serve", "--config", "a.yaml", "--config", "b.yaml"], false), (["serve", "a.yaml", "b.yaml"], false),
+      (["check", "--config", "/etc/a.yaml"], false), (["help", "serve", "--config"], false), ([], false),
+    ])
+  func plainServe(words: [String], isPlain: Bool) throws {
+    let found = ServeCommand.configuration(ofPlain: words)
+    #expect((found != nil) == isPlain)
+    guard isPlain else { return }
+    let parsed = try #require(try Sluice.parseAsRoot(words) as? ServeCommand)
+    #expect(parsed.configuration.config == found)
+  }
+
+  @Test(
     "is told before anything is done, with the usage of the command that was meant",
     arguments: [
       (["explain", "agent", "api.github.com", "FOO"], "'FOO' is no record type"),

@@ -16,9 +16,20 @@ struct ServeCommand: ParsableCommand {
 
   @OptionGroup var configuration: ConfigurationOption
 
-  func run() throws {
+  func run() throws { try Self.serve(configuration.config) }
+
+  /// The file of `serve --config FILE`, and of `serve` alone; nil for every other command line.
+  static func configuration(ofPlain words: [String]) -> String? {
+    if words == ["serve"] { return ConfigurationOption.installed }
+    guard words.count == 3, words[0] == "serve", words[1] == "--config", !words[2].isEmpty, !words[2].hasPrefix("-")
+    else { return nil }
+    return words[2]
+  }
+
+  /// Runs until it is asked to end; a start that fails is told, and ends with 1.
+  static func serve(_ file: String) throws {
     // Events name files, and are read from everywhere.
-    let path = ConfigurationOption.absolute(configuration.config)
+    let path = ConfigurationOption.absolute(file)
     let settings = try ConfigurationOption.load(path, quiet: false)
     do {
       try Service(settings: settings, configurationPath: path).run()

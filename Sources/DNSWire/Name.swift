@@ -36,23 +36,28 @@ package struct Name: Hashable, Sendable {
   ///
   /// - Parameter other: an octet that may stand in its labels as well: of a pattern for names.
   package init(hostname: some StringProtocol, or other: UInt8? = nil) throws(NameError) {
-    var wire: [UInt8] = []
-    var label: [UInt8] = []
     var text = Array(hostname.utf8)
     if text.last == UInt8(ascii: "."), text.count > 1 { text.removeLast() }
     guard !text.isEmpty else { throw .empty }
+    // Each label behind the place of its length; a million names are read from one file, and a label of its own costs memory.
+    var wire: [UInt8] = []
+    wire.reserveCapacity(text.count + 2)
+    wire.append(0)
+    var start = 0
     for (position, octet) in text.enumerated() {
       if octet == UInt8(ascii: ".") {
-        try Self.append(label, to: &wire)
-        label = []
+        try Self.end(labelAt: start, of: &wire)
+        start = wire.count
+        wire.append(0)
       } else if Self.isHostnameOctet(octet) || octet == other {
-        label.append(NameWire.lowercased(octet))
+        wire.append(NameWire.lowercased(octet))
       } else {
         throw .character(position)
       }
     }
-    try Self.append(label, to: &wire)
-    self.init(labels: wire)
+    try Self.end(labelAt: start, of: &wire)
+    wire.append(0)
+    self.init(octets: wire)
   }
 
   /// Reads presentation form with `\DDD` and `\.` escapes (RFC 1035 section 5.1); `.` is the root.
@@ -152,6 +157,15 @@ package struct Name: Hashable, Sendable {
     case 48...57, 65...90, 97...122, UInt8(ascii: "-"), UInt8(ascii: "_"): true
     default: false
     }
+  }
+
+  /// Writes the length of the label that is behind `start`.
+  private static func end(labelAt start: Int, of wire: inout [UInt8]) throws(NameError) {
+    let count = wire.count - start - 1
+    guard count > 0 else { throw .emptyLabel }
+    guard count <= NameWire.maxLabel else { throw .labelTooLong }
+    wire[start] = UInt8(count)
+    guard wire.count < NameWire.maxOctets else { throw .nameTooLong }
   }
 
   private static func append(_ label: [UInt8], to wire: inout [UInt8]) throws(NameError) {

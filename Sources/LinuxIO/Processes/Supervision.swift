@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Keeps one helper process alive for as long as its owner lives. Performs what `Supervisor` decides.
@@ -84,6 +85,8 @@ package struct Supervision: ~Copyable {
       var ends = try LifeLine.pair()
       child = try start(ends.second)
       life = ends.takeFirst()
+      // From here on it sleeps, mostly for good.
+      sluice_unmap_code()
     } catch {
       supervisor.ended(now)
     }

@@ -169,6 +169,8 @@ package final class Service {
       announce(bridge)
       manager?.ready("serving \(counted(settings.policies.count, "server"))")
       showLife()
+      // Half of what a start has read of the executable is of no use to what serves.
+      sluice_unmap_code()
       reactor.run()
     } catch {
       // What was told to have begun has an end too, and those that answer already are to be ended.

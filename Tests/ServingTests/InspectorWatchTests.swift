@@ -47,10 +47,10 @@ struct InspectorWatchTests {
     #expect(watch.down.isEmpty)
   }
 
-  private func entry(_ connection: UInt64) -> InspectedConnections.Entry {
+  private func entry(_ connection: UInt64, server: UInt16 = 0) -> InspectedConnections.Entry {
     let gated = GatedConnection(
       verdict: .verified,
-      element: GrantElement(server: 0, address: IPAddress(v4: 0xC000_0207), transport: 6, port: 443),
+      element: GrantElement(server: server, address: IPAddress(v4: 0xC000_0207), transport: 6, port: 443),
       client: IPAddress(v4: 0x0A4D_0102), clientPort: 40_000, said: "api.example.com", length: 517, time: 0)
     return InspectedConnections.Entry(
       connection: connection, inspector: proxy, gated: gated, rule: "policy.yaml:3", ended: nil)
@@ -81,21 +81,36 @@ struct InspectorWatchTests {
     #expect(known.entry(of: 1)?.ended == nil && known.entry(of: 2) == nil)
   }
 
-  @Test("no more are known than have a place: those that ended first make room, and those that live never do (P8)")
-  func bounds() throws {
+  @Test("no more live than have a place, and a gate that says one number again and again takes none for good (P8)")
+  func living() {
     var known = InspectedConnections()
-    let entered = known.enter(entry(0), now: 0)
-    let first = try #require(entered)
-    for connection in 1..<UInt64(InspectedConnections.maximum) { _ = known.enter(entry(connection), now: 0) }
+    for connection in 0..<UInt64(InspectedConnections.maximumLiving) { _ = known.enter(entry(connection), now: 0) }
     let refused = known.enter(entry(99_999), now: 1)
-    #expect(refused == nil && known.count == InspectedConnections.maximum)
+    #expect(refused == nil && known.count == InspectedConnections.maximumLiving)
     known.ended(0, now: 1)
     let taken = known.enter(entry(99_999), now: 2)
-    #expect(taken != nil && known[first] == nil)
-    #expect(known.count == InspectedConnections.maximum)
-    // A gate that says one number again and again takes no place with it for good.
-    let again = (3..<40_000 as Range<UInt64>).map { known.enter(entry(7), now: $0) }
+    #expect(taken != nil)
+    let again = (3..<20_000 as Range<UInt64>).map { known.enter(entry(7), now: $0) }
     #expect(again.allSatisfy { $0 != nil })
+    #expect(known.count == InspectedConnections.maximumLiving + InspectedConnections.maximumEnded)
+  }
+
+  @Test("of one server so many may end that others' are forgotten neither before their time nor after (P8)")
+  func shares() throws {
+    var known = InspectedConnections()
+    // A neighbour, a server that opens 2,000 a second, and another one that does.
+    let own = (0..<1_000 as Range<UInt64>).map { known.enter(entry($0), now: 0) }.compactMap(\.self)
+    for connection in 0..<1_000 as Range<UInt64> { known.ended(connection, now: 0) }
+    var last: String?
+    for connection in 1_000..<30_000 as Range<UInt64> {
+      last = known.enter(entry(connection, server: 1 + UInt16(connection % 2)), now: 1)
+      known.ended(connection, now: 1)
+    }
+    #expect(own.count == 1_000 && own.allSatisfy { known[$0] != nil })
+    #expect(last.flatMap { known[$0] } != nil, "of those that open many the last are known")
+    #expect(known.count <= InspectedConnections.maximumEnded)
+    known.ended(0, now: 2 + InspectedConnections.memory)
+    #expect(known.count == 0)
   }
 
   @Test("of what a proxy did only what is its own fault begins an incident: a server can ask for what it says no to")

@@ -1,6 +1,8 @@
 import EgressPolicy
 import GateModel
+import GrantLedger
 import LinuxIO
+import Sharing
 
 /// The connections that go through inspectors, by the ids that these know them by: 128 random bits, so that what is found of one
 /// cannot be said of another.
@@ -18,15 +20,20 @@ struct InspectedConnections {
     var ended: UInt64?
   }
 
-  /// More than pass the gate at a time; beyond it those go first that ended first.
-  static let maximum = 32_768
+  /// As many as pass the gate at a time.
+  static let maximumLiving = 24_576
+  /// Those that have ended, shared among servers (P8): of the one that has more than its share the one goes that ended first.
+  static let maximumEnded = 16_384
   /// Nanoseconds for which findings of a connection are taken that has ended.
   static let memory: UInt64 = 60_000_000_000
 
   private var entries: [String: Entry] = [:]
+  /// Of those that live, by the gate's numbers.
   private var ids: [UInt64: String] = [:]
-  /// Those that have ended, the first first; up to `forgotten` they are not known any more.
-  private var over: [String] = []
+  private var ended = Shares<UInt16>(capacity: maximumEnded, leastAge: 0)
+  private var idsOfEnded: [Shares<UInt16>.Slot: String] = [:]
+  /// Those that have ended, the first first; up to `forgotten` they are not known any more, nor are some behind it.
+  private var order: [Shares<UInt16>.Slot] = []
   private var forgotten = 0
   private var random = SecureRandom()
 
@@ -39,8 +46,7 @@ struct InspectedConnections {
   mutating func enter(_ entry: Entry, now: UInt64) -> String? {
     // A number is one connection's at a time, whatever the gate says.
     ended(entry.connection, now: now)
-    sweep(now: now)
-    while entries.count >= Self.maximum { guard forgetFirst() else { return nil } }
+    guard ids.count < Self.maximumLiving else { return nil }
     let id = Self.hexadecimal(random.uint64()) + Self.hexadecimal(random.uint64())
     entries[id] = entry
     ids[entry.connection] = id
@@ -57,10 +63,26 @@ struct InspectedConnections {
 
   /// It is no connection any more; findings of it are taken for a while.
   mutating func ended(_ connection: UInt64, now: UInt64) {
-    guard let id = ids.removeValue(forKey: connection) else { return }
-    entries[id]?.ended = now
-    over.append(id)
     sweep(now: now)
+    guard let id = ids.removeValue(forKey: connection), let server = entries[id]?.gated.element.server else { return }
+    entries[id]?.ended = now
+    guard makeRoom(for: server, now: now) else {
+      entries[id] = nil
+      return
+    }
+    let slot = ended.enter(server, now: now)
+    idsOfEnded[slot] = id
+    order.append(slot)
+  }
+
+  private mutating func makeRoom(for server: UInt16, now: UInt64) -> Bool {
+    while true {
+      switch ended.admission(of: server, now: now) {
+      case .free: return true
+      case .refused: return false
+      case .displacing(let slot): forget(slot)
+      }
+    }
   }
 
   /// The gate is another process, whose numbers begin anew: all connections of the one before have ended.
@@ -68,21 +90,24 @@ struct InspectedConnections {
     for connection in ids.keys.sorted() { ended(connection, now: now) }
   }
 
+  /// Forgets those that ended too long ago.
   private mutating func sweep(now: UInt64) {
-    while forgotten < over.count, let ended = entries[over[forgotten]]?.ended, now - min(now, ended) > Self.memory {
-      _ = forgetFirst()
+    while forgotten < order.count {
+      let slot = order[forgotten]
+      if let ended = idsOfEnded[slot].flatMap({ entries[$0]?.ended }) {
+        guard now - min(now, ended) > Self.memory else { break }
+        forget(slot)
+      }
+      forgotten += 1
     }
+    // Most of it is not known any more.
+    guard order.count > 2 * idsOfEnded.count + 32 else { return }
+    order = order.filter { idsOfEnded[$0] != nil }
+    forgotten = 0
   }
 
-  /// False where none has ended.
-  private mutating func forgetFirst() -> Bool {
-    guard forgotten < over.count else { return false }
-    entries[over[forgotten]] = nil
-    forgotten += 1
-    if forgotten * 2 > over.count {
-      over.removeFirst(forgotten)
-      forgotten = 0
-    }
-    return true
+  private mutating func forget(_ slot: Shares<UInt16>.Slot) {
+    ended.leave(slot)
+    if let id = idsOfEnded.removeValue(forKey: slot) { entries[id] = nil }
   }
 }

@@ -34,6 +34,8 @@ final class GateLoop {
     }
   }
 
+  /// What serve tells of all is told this one, and none before or after it.
+  private static var process: UInt32 { UInt32(bitPattern: getpid()) }
   private static let backlog: Int32 = 4_096
   /// Connections that are accepted before the loop looks at others, while as many wait.
   private static let acceptedAtOnce = 64
@@ -123,7 +125,7 @@ final class GateLoop {
       // Without a keeper it goes on: serve sees its end.
       if !life.answer() { reactor.unregister(life.descriptor) }
     }
-    say(.hello(process: UInt32(bitPattern: getpid())))
+    say(.hello(process: Self.process))
     tellVolumes()
   }
 
@@ -166,7 +168,7 @@ final class GateLoop {
     case .forget(let server):
       table.forget(server: server)
       hours.forget(server: server)
-    case .ready: becomeReady()
+    case .ready(let process): if process == Self.process { becomeReady() }
     case .recorded(let connection, let isRecorded): connections[connection]?.recorded(isRecorded)
     case .inspect(let connection, let order):
       // Serve is to know of each that it said this of when it has ended.

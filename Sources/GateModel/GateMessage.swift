@@ -48,8 +48,9 @@ package enum GateMessage: Hashable, Sendable {
   case evict([GrantElement])
   /// A server's number may be another's from now on.
   case forget(server: UInt16)
-  /// All is known that is to be known: connections are judged from now on.
-  case ready
+  /// All is known that is to be known: the process that greeted with this number judges connections from now on. Another one has
+  /// found the message of its predecessor, and knows nothing yet.
+  case ready(process: UInt32)
   /// Whether the record of a connection stands: else it does not pass.
   case recorded(connection: UInt64, Bool)
   /// The record stands, and the connection goes through a proxy.
@@ -155,7 +156,7 @@ extension GateMessage: FramedMessage {
       writer.list(holdings) { $0.holding($1) }
     case .evict(let elements): writer.list(elements) { $0.element($1) }
     case .forget(let server): writer.integer(server)
-    case .ready: break
+    case .ready(let process): writer.integer(process)
     case .review(let request): writer.integer(request)
     case .recorded(let connection, let isRecorded):
       writer.integer(connection)
@@ -208,7 +209,7 @@ extension GateMessage: FramedMessage {
     case 4:
       return .evict(try reader.list(width: 22) { reader throws(BridgeFormatError) in try reader.element() })
     case 5: return .forget(server: try reader.integer())
-    case 6: return .ready
+    case 6: return .ready(process: try reader.integer())
     case 7: return .recorded(connection: try reader.integer(), try reader.bool())
     case 8: return .review(request: try reader.integer())
     case 9: return .inspect(connection: try reader.integer(), try reader.order(limit: maximumText))

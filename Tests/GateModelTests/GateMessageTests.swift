@@ -26,7 +26,7 @@ struct GateMessageTests {
       .networks(isFirst: true, isLast: false, [GateNetwork(prefix: IPPrefix("10.77.1.0/24")!, server: 7)]),
       .open(request: 9, [holding, bounded, inspected]), .close(request: 0, cuts: true, [holding]), .evict([element]),
       .forget(server: 3),
-      .ready, .review(request: 10), .closed(request: 9, connections: 3),
+      .ready(process: 4_711), .review(request: 10), .closed(request: 9, connections: 3),
       .passing(request: 10, isLast: true, [GateHolder(element: element, name: holding.name)]),
       .recorded(connection: 1 << 40, true), .hello(process: 77), .received(request: 9),
       .inspect(

@@ -15,7 +15,7 @@ struct GateCatalogueTests {
     try gate.open(Self.name)
     try gate.open("other.example.com", server: 1)
     try gate.open("browsed.example.com", allowsHiding: true)
-    gate.tell(.ready)
+    gate.ready()
     return gate
   }
 

@@ -21,7 +21,7 @@ struct GateInspectionTests {
     let inspector = try PlayedInspector()
     gate.order = { inspector.order("connection-\($0)") }
     try gate.open(Self.name, isInspected: knows)
-    gate.tell(.ready)
+    gate.ready()
     return (gate, inspector)
   }
 

@@ -13,7 +13,7 @@ struct GatePassageTests {
   private func passing(_ limits: GateLoop.Limits = GateLoop.Limits()) throws -> (PlayedGate, client: Plug, peer: Plug) {
     let gate = try PlayedGate(limits)
     try gate.open("api.example.com")
-    gate.tell(.ready)
+    gate.ready()
     let (client, peer) = try pass(gate)
     return (gate, client, peer)
   }
@@ -39,9 +39,22 @@ struct GatePassageTests {
     gate.settle()
     #expect(client.look() == .open && gate.judged.isEmpty)
     gate.records = false
-    gate.tell(.ready)
+    gate.ready()
     #expect(client.look() == .reset && gate.judged.map(\.verdict) == [.verified])
     #expect(gate.peers.allSatisfy { $0.look() != .open && $0.received.isEmpty })
+  }
+
+  @Test("what was left to a predecessor lets none be judged by a table in which nothing stands yet")
+  func predecessor() throws {
+    let gate = try PlayedGate()
+    gate.tell(.ready(process: 1))
+    let client = try gate.client()
+    client.send(Self.hello)
+    gate.settle()
+    #expect(client.look() == .open && gate.judged.isEmpty)
+    try gate.open("api.example.com")
+    gate.ready()
+    #expect(gate.judged.map(\.verdict) == [.verified])
   }
 
   @Test("each side's end is told the other, and ends nothing by itself")
@@ -101,7 +114,7 @@ struct GatePassageTests {
   @Test("that all is known may be said again")
   func readyAgain() throws {
     let (gate, client, peer) = try passing()
-    gate.tell(.ready)
+    gate.ready()
     #expect(client.look() == .open && peer.look() == .open)
     _ = try pass(gate)
   }
@@ -150,7 +163,7 @@ struct GatePassageTests {
   func silence() throws {
     let gate = try PlayedGate()
     try gate.open("api.example.com")
-    gate.tell(.ready)
+    gate.ready()
     let client = try gate.client()
     client.send(Self.hello + [UInt8](repeating: 1, count: 10_000))
     gate.settle()
@@ -168,7 +181,7 @@ struct GatePassageTests {
   func cutHello() throws {
     let gate = try PlayedGate(GateLoop.Limits(pending: 1, passing: 1))
     try gate.open("api.example.com")
-    gate.tell(.ready)
+    gate.ready()
     for _ in 0..<3 {
       let client = try gate.client()
       client.send(Array(Self.hello.prefix(60)))
@@ -185,7 +198,7 @@ struct GatePassageTests {
   func refusal() throws {
     let gate = try PlayedGate()
     try gate.open("api.example.com")
-    gate.tell(.ready)
+    gate.ready()
     gate.closePeer()
     let client = try gate.client()
     client.send(Self.hello)
@@ -198,7 +211,7 @@ struct GatePassageTests {
     let gate = try PlayedGate()
     gate.tell(.open(request: 0, [try gate.holding("api.example.com", milliseconds: 1_000)]))
     try gate.open("plain.example.com", isChecked: false)
-    gate.tell(.ready)
+    gate.ready()
     gate.closePeer()
     let early = try gate.client()
     gate.settle()
@@ -214,7 +227,7 @@ struct GatePassageTests {
     let gate = try PlayedGate(GateLoop.Limits(pending: 8, passing: 8))
     try gate.open("api.example.com")
     try gate.open("api.example.com", server: 1)
-    gate.tell(.ready)
+    gate.ready()
     // Those that have said nothing: the oldest gives way.
     let silent = try (0..<12).map { _ in
       let client = try gate.client()
@@ -265,7 +278,7 @@ struct GatePassageTests {
     let gate = try PlayedGate()
     let names = (0..<12).map { "n\($0).example.com" }
     for name in names { try gate.open(name, isChecked: false) }
-    gate.tell(.ready)
+    gate.ready()
     let unread = try gate.client()
     gate.settle()
     gate.tell(.review(request: 2))
@@ -283,7 +296,7 @@ struct GatePassageTests {
     let gate = try PlayedGate()
     gate.tell(.open(request: 0, [try gate.holding("api.example.com", milliseconds: 1_000)]))
     try gate.open("other.example.com")
-    gate.tell(.ready)
+    gate.ready()
     let (client, peer) = try pass(gate)
     gate.pass(milliseconds: 20_000)
     #expect(client.look() == .open)
@@ -300,7 +313,7 @@ struct GatePassageTests {
     let gate = try PlayedGate()
     gate.tell(.open(request: 0, [try gate.holding("plain.example.com", isChecked: false, milliseconds: 1_000)]))
     try gate.open("api.example.com")
-    gate.tell(.ready)
+    gate.ready()
     let unread = try gate.client()
     gate.settle()
     gate.pass(milliseconds: 20_000)
@@ -318,7 +331,7 @@ struct GatePassageTests {
   func everyPort() throws {
     let gate = try PlayedGate()
     gate.tell(.open(request: 0, [try gate.holding("api.example.com", everyPort: true)]))
-    gate.tell(.ready)
+    gate.ready()
     let (client, _) = try pass(gate)
     try gate.open("api.example.com")
     let (second, _) = try pass(gate)

@@ -96,6 +96,9 @@ final class PlayedGate {
     settle()
   }
 
+  /// All is told.
+  func ready() { tell(.ready(process: UInt32(bitPattern: getpid()))) }
+
   func end() {
     messages.closeFirst()
     settle()

@@ -78,6 +78,16 @@ struct GateLinkTests {
     #expect(try gate.heard() == first && outcome == nil)
   }
 
+  @Test("that all is told is told the gate that greeted last, by its number")
+  func readiness() throws {
+    let gate = try Gate()
+    for process: UInt32 in [7, 8] {
+      gate.say(.hello(process: process))
+      gate.link.ready()
+      #expect(try gate.heard() == [.ready(process: process)])
+    }
+  }
+
   @Test("without a receipt by the deadline, or without a gate, nothing is known")
   func failures() throws {
     let gate = try Gate()

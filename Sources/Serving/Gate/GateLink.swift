@@ -53,6 +53,8 @@ final class GateLink {
   private var buffer = [UInt8](repeating: 0, count: GateMessage.maximumOctets)
   /// Processes that greeted.
   private var greetings: UInt64 = 0
+  /// The number of the last of them.
+  private var process: UInt32 = 0
   /// Whether it took what it was told last.
   private(set) var isAnswering = true
 
@@ -146,8 +148,8 @@ final class GateLink {
       })
   }
 
-  /// All is told: connections are judged from now on.
-  func ready() { send([GateMessage.ready.encoded()]) }
+  /// All is told to the process that greeted last: it judges connections from now on.
+  func ready() { send([GateMessage.ready(process: process).encoded()]) }
 
   /// Whether the record of a connection stands.
   func record(_ connection: UInt64, _ isRecorded: Bool) {
@@ -206,7 +208,7 @@ final class GateLink {
 
   private func handle(_ message: GateMessage) {
     switch message {
-    case .hello: greeted()
+    case .hello(let process): greeted(process)
     case .received(let request):
       // Also of one that nothing waits for any more.
       isAnswering = true
@@ -258,8 +260,9 @@ final class GateLink {
   }
 
   /// What the one before may have taken with it is told again; twice does no harm.
-  private func greeted() {
+  private func greeted(_ process: UInt32) {
     greetings += 1
+    self.process = process
     isAnswering = true
     forgetInquiries()
     onEvent(.up)

@@ -56,11 +56,23 @@ int sluice_gate_prepare(int fd) {
   return setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) < 0 ? errno : 0;
 }
 
-int sluice_gate_connect(struct sluice_endpoint endpoint) {
+/// Has a socket connect from the host's loopback address; where there is none, from whichever the kernel takes.
+static void leave_by_loopback(int fd, int family) {
+  int on = 1;
+  struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  // The port is taken with the connection, so that one is enough for many destinations.
+  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+  if (family == AF_INET) bind(fd, (const struct sockaddr *)&v4, sizeof v4);
+  else bind(fd, (const struct sockaddr *)&v6, sizeof v6);
+}
+
+int sluice_gate_connect(struct sluice_endpoint endpoint, int stays_here) {
   struct sockaddr_storage address;
   socklen_t length = sluice_endpoint_address(endpoint, &address);
   int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
+  if (stays_here) leave_by_loopback(fd, address.ss_family);
   if (connect(fd, (const struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS) {
     int error = errno;
     close(fd);

@@ -384,7 +384,7 @@ int sluice_seccomp_strays(char name[16]) {
 // MARK: Files
 
 // As of Linux 6.12 (version 6): the headers of Debian 12 end with version 2.
-enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446, PATH_BENEATH = 1 };
+enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446, PATH_BENEATH = 1, NET_PORT = 2 };
 enum {
   EXECUTE = 1 << 0,
   WRITE_FILE = 1 << 1,
@@ -415,6 +415,12 @@ struct beneath {
   int32_t folder;
 } __attribute__((packed));
 
+/// Port 0 is whichever the kernel gives.
+struct port {
+  uint64_t rights;
+  uint64_t port;
+};
+
 static uint64_t handled(int version) {
   return EVERYTHING_1 | (version >= 2 ? REFER_2 : 0) | (version >= 3 ? TRUNCATE_3 : 0) | (version >= 5 ? DEVICE_5 : 0);
 }
@@ -432,7 +438,15 @@ int sluice_landlock_new(int version, int profile, int keeps_abstract) {
   if (version >= 6) ruleset.scopes = SIGNAL_6 | (keeps_abstract ? 0 : ABSTRACT_6);
   // What a kernel does not know is 0, and taken as if it were not there.
   long fd = syscall(CREATE_RULESET, &ruleset, sizeof ruleset, 0);
-  return fd < 0 ? -errno : (int)fd;
+  if (fd < 0) return -errno;
+  // From which address of the host it connects it may say, and none at which anything could connect to it.
+  struct port any = {.rights = BIND_4, .port = 0};
+  if (ruleset.network == BIND_4 && syscall(ADD_RULE, fd, NET_PORT, &any, 0) < 0) {
+    int error = errno;
+    close((int)fd);
+    return -error;
+  }
+  return (int)fd;
 }
 
 static int allow(int ruleset, int version, int fd, uint32_t uses) {

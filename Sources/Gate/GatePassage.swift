@@ -193,9 +193,9 @@ final class GatePassage {
 
   /// Begins the connection to what it goes to; false where it has ended with that.
   @discardableResult
-  func connect(to address: SocketAddress) -> Bool {
+  func connect(to address: SocketAddress, staysHere: Bool = false) -> Bool {
     do throws(SystemError) {
-      let socket = try PassingSockets.connect(address)
+      let socket = try PassingSockets.connect(address, staysHere: staysHere)
       let end = GateEnd(socket.release(), gate.reactor, resetsAtClose: false)
       end.onReady = { [unowned self] in serverReady($0) }
       server = end

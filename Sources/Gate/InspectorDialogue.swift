@@ -67,7 +67,7 @@ extension GatePassage {
     stage = .inspecting
     dialogue = InspectorDialogue(order, connection(.verified, hello))
     wait(InspectorDialogue.patience) { [unowned self] in refuse(.inspectorSilent, hello) }
-    connect(to: order.inspector.address.socketAddress(port: order.inspector.port))
+    connect(to: order.inspector.address.socketAddress(port: order.inspector.port), staysHere: true)
   }
 
   func inspectorReady(_ events: ReadyEvents, _ end: GateEnd) {

@@ -14,6 +14,7 @@ extension EndToEnd {
         - api.github.com
         - { host: inspected.github.com, inspect: "http://127.0.0.1:8080" }
         - { host: wide.github.com, inspect: "http://[::1]:8080" }
+        - { host: own.github.com, inspect: "http://10.77.1.1:8082" }
 
       """
 
@@ -31,6 +32,7 @@ extension EndToEnd {
       settings.configuration += "findings: \(Self.owner)\n"
       settings.identity = (identity.certificate, identity.key)
       settings.records += "inspected.github.com. IN A 45.11.0.14\nwide.github.com. IN A 45.11.0.14\n"
+      settings.records += "own.github.com. IN A 45.11.0.15\n"
       try Testbed.run(settings) { (bed: Testbed) throws in
         try withExtendedLifetime(authority) { try body(bed) }
       }
@@ -71,7 +73,7 @@ extension EndToEnd {
               part = link.recv(4096)
               if not part: return
               head += part
-          with open(folder + "/asked", "ab") as file: file.write(head)
+          with open(folder + "/asked", "ab") as file: file.write(head + b"from " + link.getpeername()[0].encode() + b"\\n")
           with open(folder + "/mode") as file: mode = file.read()
           if mode == "silent": return link.recv(1)
           if mode != "pass": return link.sendall(b"HTTP/1.1 403 Forbidden\\r\\n\\r\\n")
@@ -91,7 +93,7 @@ extension EndToEnd {
                   except OSError: pass
                   link.close()
               threading.Thread(target=run, daemon=True).start()
-      listeners = [socket.create_server(place) for place in [("127.0.0.1", 8080), ("0.0.0.0", 8081)]]
+      listeners = [socket.create_server(place) for place in [("127.0.0.1", 8080), ("0.0.0.0", 8081), ("10.77.1.1", 8082)]]
       listeners += [socket.create_server(("::1", 8080), family=socket.AF_INET6)]
       for listener in listeners: threading.Thread(target=take, args=(listener,)).start()
       """
@@ -122,7 +124,7 @@ extension EndToEnd {
             ])
         }
         try mode("pass")
-        for name in ["inspected", "wide"] { #expect(try bed.dig("\(name).github.com", "A").status == "NOERROR") }
+        for name in ["inspected", "wide", "own"] { #expect(try bed.dig("\(name).github.com", "A").status == "NOERROR") }
         // There is none yet: refused each time, and the inspector's own event is one.
         for _ in 0..<2 { #expect(try !gets("inspected.github.com", at: "45.11.0.14", from: bed)) }
         #expect(try events("inspector-refused", bed).first?["cause"] as? String == "gone")
@@ -138,6 +140,9 @@ extension EndToEnd {
             "CONNECT 45.11.0.14:443 HTTP/1.1\r\nHost: 45.11.0.14:443\r\nSluice-Name: wide.github.com\r\n"))
         #expect(asked().contains("Sluice-Server: github-mcp\r\nSluice-Client: 10.77.1.2:"))
         #expect(try !bed.sluice.command("status").text.contains("8080 down"))
+        // From the loopback address also to another one of the host: its ports are free again after a second.
+        #expect(try gets("own.github.com", at: "45.11.0.15", from: bed))
+        #expect(asked().hasSuffix("from 127.0.0.1\n") && asked().contains("Sluice-Name: own.github.com\r\n"))
         #expect(
           try bed.sluice.command("grants", "--json").text.contains(
             "\"inspect\":[\"http://127.0.0.1:8080\",\"http://[::1]:8080\"]"))

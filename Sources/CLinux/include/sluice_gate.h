@@ -16,8 +16,9 @@ int sluice_gate_accept(int fd, struct sluice_endpoint *client);
 /// Where a connection was going before the firewall redirected it (SO_ORIGINAL_DST). Returns 0 or an errno.
 int sluice_gate_destination(int fd, int is_v6, struct sluice_endpoint *destination);
 
-/// A TCP socket that is being connected, non-blocking and close-on-exec, and not prepared. Returns a descriptor or a negative errno.
-int sluice_gate_connect(struct sluice_endpoint endpoint);
+/// A TCP socket that is being connected, non-blocking and close-on-exec, and not prepared; from the loopback address where it stays on
+/// this host. Returns a descriptor or a negative errno.
+int sluice_gate_connect(struct sluice_endpoint endpoint, int stays_here);
 
 /// What is written leaves at once, and a peer that is gone for a quarter of an hour is found out. Returns 0 or an errno.
 int sluice_gate_prepare(int fd);

@@ -60,8 +60,11 @@ package enum PassingSockets {
   }
 
   /// A socket that is being connected, to be prepared once it is; writable then, or when it has failed.
-  package static func connect(_ address: SocketAddress) throws(SystemError) -> FileDescriptor {
-    let fd = sluice_gate_connect(address.endpoint)
+  ///
+  /// - Parameter staysHere: the address is the host's own. Connected from the loopback address, a port that was used is free again
+  ///   after a second (`net.ipv4.tcp_tw_reuse` as it is); from another one after a minute, and of ports there are 28,232.
+  package static func connect(_ address: SocketAddress, staysHere: Bool = false) throws(SystemError) -> FileDescriptor {
+    let fd = sluice_gate_connect(address.endpoint, staysHere ? 1 : 0)
     guard fd >= 0 else { throw SystemError(call: "connect", errno: -fd) }
     return FileDescriptor(fd)
   }

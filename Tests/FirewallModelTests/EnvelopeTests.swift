@@ -32,7 +32,7 @@ struct EnvelopeTests {
     reaches: [
       "github-mcp": Envelope.Reach(
         ports: [PortRule(8443, .tcp)],
-        privatePrefixes: [prefix("10.9.0.0/16"), prefix("64:ff9b::/96")]),
+        privatePrefixes: [prefix("10.9.0.0/16"), prefix("64:ff9b::/96")], checkedPorts: [993, 995]),
       "any-mcp": Envelope.Reach(ports: nil),
     ], permitPorts: .listed, permitDefaults: [PortRule(443, .tcp)], maxLifetimeMilliseconds: 3_601_000,
     zoneAddresses: [address("10.50.0.1")])
@@ -162,6 +162,29 @@ struct EnvelopeTests {
     var plan = Self.envelope.plan
     Self.restrictions[index](&plan)
     #expect(Self.envelope.excess(of: plan) == nil)
+  }
+
+  @Test("where the files have a name said, no plan and no element does without; more may be said")
+  func checks() {
+    var envelope = Self.envelope
+    envelope.plan.servers[0].checksNames = true
+    envelope.reaches["github-mcp"]?.checkedPorts = [443]
+    #expect(envelope.excess(of: envelope.plan) == nil)
+    var plan = envelope.plan
+    plan.servers[1].checksNames = true
+    #expect(envelope.excess(of: plan) == nil)
+    plan.servers[0].checksNames = false
+    #expect(envelope.excess(of: plan) != nil)
+    let limits = envelope.limits(of: envelope.plan, sets: [[], []])
+    var commit = Self.commit("93.184.216.34", port: 443)
+    #expect(limits.excess(of: commit) != nil)
+    commit.caps = 1
+    #expect(limits.excess(of: commit) != nil, "a byte cap is none")
+    commit.caps = NameCheck.capBit
+    #expect(limits.excess(of: commit) == nil)
+    #expect(limits.excess(of: Self.commit("93.184.216.34")) == nil, "of another port nothing is said")
+    // Also an address that a local zone answers.
+    #expect(limits.excess(of: Self.commit("10.50.0.1", port: 443)) != nil)
   }
 
   @Test("a server that is in force may not be left out while the files have it")

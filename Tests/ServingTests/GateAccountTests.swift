@@ -1,3 +1,5 @@
+import EgressPolicy
+import FirewallModel
 import Foundation
 import Settings
 import Testing
@@ -33,6 +35,27 @@ struct GateAccountTests {
     #expect(try found("verify: address", Self.named) == [false, false])
     #expect(try found("verify: address", empty + "verify: sni\n") == [false, true])
     #expect(try found("firewall: { mode: sets, table: inet mine }", Self.named) == [false, false])
+  }
+
+  @Test("the bridge's envelope has a name said where every rule and every permit has it, whatever the time")
+  func envelope() throws {
+    func found(_ egress: String, _ lines: String = "", _ keys: String = "") throws -> (checks: Bool, ports: [UInt16]?) {
+      let settings = try settings(lines, Self.named.replacing("[ api.example.com ]", with: egress) + keys)
+      let envelope = Envelope(settings, zones: nil)
+      return (envelope.plan.servers[0].checksNames, envelope.reaches["a"]?.checkedPorts)
+    }
+    #expect(try found("[ api.example.com ]") == (true, [443]))
+    let both = "[ api.example.com, { host: b.example.com, verify: address } ]"
+    #expect(try found(both) == (true, []))
+    #expect(try found("[ api.example.com ]", "verify: address") == (false, []))
+    // What ends leaves nothing that holds for good; what it opens unchecked it opens until then.
+    #expect(try found("[ { host: a.example.com, until: 2999-01-01 } ]") == (false, [443]))
+    // Ports that only an entry of their own has checked a permit opens unchecked.
+    let mail = "[ { host: a.example.com, ports: [ 443/tcp, 993/tcp ], verify: sni } ]"
+    #expect(try found(mail) == (true, [443]))
+    #expect(try found(mail, "permits: { max: off }") == (true, [443, 993]))
+    #expect(try found(mail, "", "verify: address\n") == (true, []))
+    #expect(try found("[ { host: a.example.com, ports: any }, b.example.com ]") == (true, []))
   }
 
   @Test("what keeps it from being is said with what mends it, and only where it is needed")

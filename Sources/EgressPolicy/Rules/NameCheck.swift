@@ -111,4 +111,7 @@ extension EgressRule {
 extension ServerPolicy {
   /// Whether connections to the addresses of any of its names are checked.
   package var checksNames: Bool { rules.profiles.contains { $0.check != nil } }
+
+  /// Whether they are whatever the time: by an entry that has no end.
+  package var alwaysChecksNames: Bool { rules.profiles.contains { $0.check != nil && $0.until == nil } }
 }

@@ -90,6 +90,19 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   /// Every port that some entry opens.
   package var openPorts: PortSet { profiles.reduce(PortSet([])) { $0.union($1.ports) } }
 
+  /// TCP ports at which every connection has to say its name: those that some entry checks, and that none opens unchecked.
+  package var checkedPorts: Set<UInt16> {
+    var (checked, others) = (Set<UInt16>(), Set<UInt16>())
+    for profile in profiles {
+      guard case .ports(let rules) = profile.ports else { return [] }
+      for rule in rules where rule.transport == .tcp {
+        let isChecked = profile.check?.covers(transport: rule.transport.rawValue, port: rule.port) ?? false
+        if isChecked { checked.insert(rule.port) } else { others.insert(rule.port) }
+      }
+    }
+    return checked.subtracting(others)
+  }
+
   /// Whether some entry asks for signatures.
   package var wantsValidation: Bool { profiles.contains { $0.dnssec != .off } }
 

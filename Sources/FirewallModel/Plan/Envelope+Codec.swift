@@ -2,7 +2,7 @@ import EgressPolicy
 import IPNetwork
 
 extension Envelope {
-  private static let formatVersion: UInt16 = 1
+  private static let formatVersion: UInt16 = 2
   /// Far above what the largest policy takes.
   package static let maximumOctets = 32 << 20
 
@@ -20,6 +20,7 @@ extension Envelope {
       writer.bool(entry.value.ports != nil)
       writer.list(entry.value.ports ?? []) { $0.port($1) }
       writer.list(entry.value.privatePrefixes) { $0.prefix($1) }
+      writer.list(entry.value.checkedPorts) { $0.integer($1) }
     }
     writer.integer(UInt32(plan.count))
     writer.bytes(plan)
@@ -36,13 +37,14 @@ extension Envelope {
     let lifetime: UInt32 = try reader.integer()
     let addresses = try reader.list(width: 17) { reader throws(BridgeFormatError) in try reader.address() }
     var reaches: [String: Reach] = [:]
-    for _ in 0..<(try reader.count(width: 11)) {
+    for _ in 0..<(try reader.count(width: 15)) {
       let name = try reader.text(limit: ServerName.maximumLength)
       let isBound = try reader.bool()
       let ports = try reader.list(width: 3) { reader throws(BridgeFormatError) in try reader.port() }
       guard isBound || ports.isEmpty else { throw .field }
       let prefixes = try reader.list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
-      reaches[name] = Reach(ports: isBound ? ports : nil, privatePrefixes: prefixes)
+      let checked = try reader.list(width: 2) { reader throws(BridgeFormatError) in try reader.integer(UInt16.self) }
+      reaches[name] = Reach(ports: isBound ? ports : nil, privatePrefixes: prefixes, checkedPorts: checked)
     }
     let plan = try FirewallPlan(decoding: try reader.bytes(try reader.count(width: 1)))
     try reader.end()

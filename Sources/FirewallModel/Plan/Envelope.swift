@@ -14,10 +14,13 @@ package struct Envelope: Hashable, Sendable {
     package var ports: [PortRule]?
     /// Special-use prefixes that some rule lists as `private`.
     package var privatePrefixes: [IPPrefix]
+    /// TCP ports at which no rule and no permit opens an address to connections that need not say its name.
+    package var checkedPorts: [UInt16]
 
-    package init(ports: [PortRule]?, privatePrefixes: [IPPrefix] = []) {
+    package init(ports: [PortRule]?, privatePrefixes: [IPPrefix] = [], checkedPorts: [UInt16] = []) {
       self.ports = ports
       self.privatePrefixes = privatePrefixes
+      self.checkedPorts = checkedPorts
     }
   }
 
@@ -29,7 +32,8 @@ package struct Envelope: Hashable, Sendable {
     case any = 2
   }
 
-  /// What the files make of every rule, whatever its time: no plan may hold more.
+  /// What the files make of every rule, whatever its time: no plan may hold more. That a server `checksNames` is what no plan may
+  /// leave out; so it stands here only where it holds whatever the time.
   package var plan: FirewallPlan
   /// By the name of the server.
   package var reaches: [String: Reach]
@@ -112,6 +116,7 @@ package struct Envelope: Hashable, Sendable {
     if server.interface != bound.interface { return "the interface" }
     if server.asksDHCP && !bound.asksDHCP { return "dhcp" }
     if server.opensAnyPort && !bound.opensAnyPort && permitPorts != .any { return "a rule for any port" }
+    if bound.checksNames && !server.checksNames { return "that no name has to be said" }
     if !Set(server.inspectors).isSubset(of: bound.inspectors) { return "an inspector" }
     if let inbound = server.inbound {
       guard let allowed = bound.inbound, inbound.isWithin(allowed) else { return "an inbound port" }
@@ -139,7 +144,8 @@ package struct Envelope: Hashable, Sendable {
       return ElementLimits.Server(
         ports: permitPorts == .any
           ? nil : reach.ports.map { Set($0 + (permitPorts == .listed ? permitDefaults : [])) },
-        plainFamilies: plain, privatePrefixes: reach.privatePrefixes, hasReach: reaches[server.name] != nil)
+        plainFamilies: plain, privatePrefixes: reach.privatePrefixes, checkedPorts: Set(reach.checkedPorts),
+        hasReach: reaches[server.name] != nil)
     }
     // Networks that the files have are other servers', whether the plan has those or not.
     let known = Set(plan.servers.lazy.filter { !$0.isRetired }.map(\.name))
@@ -164,6 +170,8 @@ package struct ElementLimits {
     /// The families whose set holds addresses without ports.
     var plainFamilies: Set<IPAddress.Family>
     var privatePrefixes: [IPPrefix]
+    /// TCP ports of which no element may do without the check.
+    var checkedPorts: Set<UInt16>
     /// Whether the files have the server.
     var hasReach: Bool
   }
@@ -210,6 +218,11 @@ package struct ElementLimits {
       !ports.contains(where: { $0.transport.rawValue == element.transport && $0.port == element.port })
     {
       return "no rule opens port \(element.port) of protocol \(element.transport)"
+    }
+    if commit.caps & NameCheck.capBit == 0, element.transport == PortRule.Transport.tcp.rawValue,
+      server.checkedPorts.contains(element.port)
+    {
+      return "every rule for port \(element.port)/tcp has the name said"
     }
     guard !zoneAddresses.contains(element.address) else { return nil }
     return forbidden.refusal(of: element.address, private: server.privatePrefixes, server: element.server)

@@ -11,10 +11,15 @@ extension Envelope {
 
   init(_ settings: Settings, zones: LocalZones?) {
     let permits = settings.permits
+    var plan = FirewallPlan(settings, settings.policies)
+    let checking = Set(settings.policies.lazy.filter(\.alwaysChecksNames).map(\.name.text))
+    for index in plan.servers.indices { plan.servers[index].checksNames = checking.contains(plan.servers[index].name) }
     self.init(
-      plan: FirewallPlan(settings, settings.policies),
+      plan: plan,
       reaches: Dictionary(
-        settings.policies.map { ($0.name.text, Reach($0, settings.forwardZones)) },
+        settings.policies.map {
+          ($0.name.text, Reach($0, settings.forwardZones, hasPermits: permits.maxSeconds > 0))
+        },
         uniquingKeysWith: { first, _ in first }),
       permitPorts: permits.maxSeconds == 0 ? .none : permits.ports == .any ? .any : .listed,
       permitDefaults: PortSet.https.list,
@@ -36,10 +41,14 @@ extension Envelope {
 }
 
 extension Envelope.Reach {
-  fileprivate init(_ policy: ServerPolicy, _ forwards: ForwardZones) {
+  fileprivate init(_ policy: ServerPolicy, _ forwards: ForwardZones, hasPermits: Bool) {
     let ports = policy.rules.openPorts
+    // What is permitted for a time is checked as entries are that say nothing of it.
+    let checked = policy.rules.checkedPorts.filter {
+      !hasPermits || policy.nameChecks.check(of: PortSet([PortRule($0, .tcp)])) != nil
+    }
     self.init(
       ports: ports == .any ? nil : ports.list,
-      privatePrefixes: policy.privateReach.union(forwards.privatePrefixes).sorted())
+      privatePrefixes: policy.privateReach.union(forwards.privatePrefixes).sorted(), checkedPorts: checked.sorted())
   }
 }

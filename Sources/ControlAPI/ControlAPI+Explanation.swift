@@ -66,6 +66,8 @@ extension ControlAPI {
     /// Of the entry that decides: `FILE:LINE`, and as it is written.
     package var rule: String?
     package var pattern: String?
+    /// The list that the entry comes from, with its day: `github@2026-11-20`; none for one of the document's own.
+    package var list: String?
     /// Of a query.
     package var answer: Answer?
     /// Whom it is asked of, where the answer is `upstream`, and the forwarded zone whose they are.
@@ -145,9 +147,10 @@ extension ControlAPI {
     /// Of the entry that decides: `FILE:LINE`, and as it is written.
     package var rule: String?
     package var pattern: String?
+    package var list: String?
 
     package init(_ told: Explanation) {
-      (decision, code, rule, pattern) = (told.decision, told.code, told.rule, told.pattern)
+      (decision, code, rule, pattern, list) = (told.decision, told.code, told.rule, told.pattern, told.list)
     }
   }
 

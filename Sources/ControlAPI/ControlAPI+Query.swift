@@ -11,6 +11,8 @@ extension ControlAPI {
     /// The entry that decided: `FILE:LINE`, and its pattern.
     package var rule: String?
     package var pattern: String?
+    /// The list that the entry comes from, with its day; none for one of the document's own.
+    package var list: String?
     /// Whence the answer came: `cache`, `resolved` (asked upstream, or committed again), or `local` (denials as well).
     package var from: String
     /// None where policy drops the query.

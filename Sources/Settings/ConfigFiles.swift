@@ -14,6 +14,12 @@ enum ConfigFiles {
     return directory.isEmpty ? path : (directory as NSString).appendingPathComponent(path)
   }
 
+  /// The same path without `.` among its parts; `..` may stand behind a link, and stays.
+  static func tidy(_ path: String) -> String {
+    let parts = path.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+    return path.hasPrefix("/") ? "/" + parts : parts
+  }
+
   /// The folder that a file is in.
   static func folder(of path: String) -> String {
     let folder = (path as NSString).deletingLastPathComponent

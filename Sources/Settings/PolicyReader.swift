@@ -6,14 +6,16 @@ import IPNetwork
 struct PolicyReader {
   private static let documentKeys = [
     "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "inspect", "limits",
-    "dnssec", "egress",
+    "dnssec", "include", "egress",
   ]
   private static let entryKeys = [
     "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "on-excess", "until", "cname",
     "verify", "ech", "inspect", "dnssec",
   ]
 
-  private(set) var findings = FieldReader()
+  var findings = FieldReader()
+  /// The lists that documents may include.
+  var lists = ListLibrary(folders: [])
   /// What the configuration admits for documents that say nothing of it.
   private let inherited: (privatePrefixes: [IPPrefix], cname: ChainPolicy)
   /// What the document that is read admits for entries that say nothing of it.
@@ -64,14 +66,17 @@ struct PolicyReader {
       for entry in findings.list(egress, of: "names") ?? YAMLChildren.none(in: egress) {
         read(entry, into: &rules, &prefixes)
       }
-    } else {
+    } else if fields["include"] == nil {
       findings.error("key 'egress' is missing, expected a list of names ([] denies everything)", at: node.location)
     }
+    let included = fields["include"].map { include($0, into: &rules, &prefixes) } ?? []
     guard let name else { return nil }
-    return ServerPolicy(
+    var policy = ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
       prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, limits: limits,
       dnssec: dnssec, location: fields["server"]?.location ?? node.location)
+    policy.lists = included
+    return policy
   }
 
   /// The rule of one entry of an egress list; none when anything about it is wrong.
@@ -130,7 +135,7 @@ struct PolicyReader {
     return text
   }
 
-  private mutating func read(_ entry: YAMLNode, into rules: inout RuleList, _ prefixes: inout [StaticPrefixRule]) {
+  mutating func read(_ entry: YAMLNode, into rules: inout RuleList, _ prefixes: inout [StaticPrefixRule]) {
     if !entry.isMapping {
       if let pattern = pattern(entry) {
         let check = nameChecks.check(of: .https)

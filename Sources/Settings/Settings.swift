@@ -49,9 +49,13 @@ package struct Settings: Sendable {
   package var user: ServiceUser
   package var policies: [ServerPolicy]
   package var permits = PermitSettings()
+  /// The folders in which lists are looked for by name; empty where the configuration names none, and the shipped ones are meant.
+  package var listFolders: [String] = []
+  /// The files of the lists that policies include.
+  package var listFiles: Set<String> = []
   /// Whether files are read again as soon as they are written.
   package var watches = false
-  /// The folders of the configuration and of its policy files.
+  /// The folders of the configuration, of its policy files and of the lists that these include.
   package var folders: Set<String> = []
   /// Those of them that are named as a whole: another one may take their place.
   package var wholeFolders: Set<String> = []

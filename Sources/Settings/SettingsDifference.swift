@@ -45,7 +45,7 @@ extension Settings {
       ("verify", [nameChecks.verification.rawValue]), ("ech", [nameChecks.hiding.rawValue]),
       ("inspect", nameChecks.inspector.map { [$0.description] } ?? []),
       ("limits", limits.texts),
-      ("dnssec", dnssec.map { [$0.rawValue] } ?? []),
+      ("dnssec", dnssec.map { [$0.rawValue] } ?? []), ("lists", listFolders),
     ]
   }
 

@@ -23,8 +23,11 @@ package enum SettingsLoader {
   ///
   /// - Parameters:
   ///   - zoneDirectories: searched for the shipped zones when the configuration names none.
+  ///   - listDirectories: the same for the shipped lists.
   ///   - now: seconds since 1970, for warnings about rules whose time is over; the clock's when nil.
-  package static func load(path: String, zoneDirectories: [String]? = nil, now: UInt64? = nil) -> LoadedSettings {
+  package static func load(
+    path: String, zoneDirectories: [String]? = nil, listDirectories: [String]? = nil, now: UInt64? = nil
+  ) -> LoadedSettings {
     let whole = SourceLocation(file: path, line: 0, column: 0)
     let documents: [YAMLNode]
     do throws(Diagnostic) {
@@ -37,9 +40,11 @@ package enum SettingsLoader {
       return LoadedSettings(settings: nil, diagnostics: [.error(problem, at: whole)])
     }
     var reader = SettingsReader(
-      path: path, zoneDirectories: zoneDirectories ?? shippedZoneDirectories, now: now ?? clock())
+      path: path, zoneDirectories: zoneDirectories ?? shipped("zones"),
+      listDirectories: listDirectories ?? shippedListDirectories, now: now ?? clock())
     let settings = reader.settings(root)
-    var diagnostics = reader.findings.diagnostics
+    // What is said of a list is said once, however many documents include it.
+    var diagnostics = Array(Set(reader.findings.diagnostics))
     if documents.count > 1 {
       diagnostics.append(.error("a second document begins here, expected one", at: documents[1].location))
     }
@@ -63,6 +68,20 @@ package enum SettingsLoader {
     return paths
   }
 
+  /// Where lists are looked for by name, whatever is wrong with the rest of the configuration at `path`.
+  ///
+  /// - Throws: what makes even that unreadable.
+  package static func listFolders(path: String) throws(Diagnostic) -> [String] {
+    let whole = SourceLocation(file: path, line: 0, column: 0)
+    guard let root = try read(path, whole).first, root.isMapping,
+      let node = root.pairs.first(where: { $0.key.text == "lists" })?.value
+    else { return shippedListDirectories }
+    var reader = SettingsReader(path: path, zoneDirectories: [], now: 0)
+    let folders = reader.listFolders(node)
+    if let error = reader.findings.diagnostics.first(where: { $0.severity == .error }) { throw error }
+    return folders
+  }
+
   private static func read(_ path: String, _ whole: SourceLocation) throws(Diagnostic) -> [YAMLNode] {
     do {
       return try YAMLReader.read(try ConfigFiles.read(path), name: path).documents
@@ -78,8 +97,14 @@ package enum SettingsLoader {
   private static func clock() -> UInt64 { UInt64(max(Date().timeIntervalSince1970, 0)) }
 
   /// Beside the executable, where packages put it, and where a package of the system does.
-  private static var shippedZoneDirectories: [String] {
-    let own = ConfigFiles.executableDirectory().map { [$0 + "/zones", $0 + "/../share/sluice/zones"] } ?? []
-    return own + ["/usr/share/sluice/zones"]
+  private static func shipped(_ part: String) -> [String] {
+    let own = ConfigFiles.executableDirectory().map { ["\($0)/\(part)", "\($0)/../share/sluice/\(part)"] } ?? []
+    return own + ["/usr/share/sluice/\(part)"]
+  }
+
+  /// The first of these that there is: two of them hold the same.
+  package static var shippedListDirectories: [String] {
+    let all = shipped("lists").map { ($0 as NSString).standardizingPath }
+    return Array(all.filter(ConfigFiles.isDirectory).prefix(1))
   }
 }

@@ -15,6 +15,10 @@ extension SettingsReader {
       policies = self.policies(at: node)
     }
     findings.add(PolicyLinter.check(policies, now: now))
+    for file in listsAmongPolicies where !lists.files.contains(file) {
+      findings.warning(
+        "is a list, which no document includes", at: SourceLocation(file: file, line: 0, column: 0))
+    }
     return policies
   }
 
@@ -112,15 +116,19 @@ extension SettingsReader {
     let target = ConfigFiles.resolve(text, from: path)
     do {
       if ConfigFiles.isDirectory(target) { readFolders.insert(target) }
-      let files = ConfigFiles.isDirectory(target) ? try ConfigFiles.yamlFiles(in: target) : [target]
-      return files.flatMap { policies(inFile: $0, namedAt: node.location) }
+      guard ConfigFiles.isDirectory(target) else { return policies(inFile: target, namedAt: node.location) }
+      let files = try ConfigFiles.yamlFiles(in: target)
+      return files.flatMap { policies(inFile: $0, namedAt: node.location, mayBeList: true) }
     } catch {
       findings.error("\(Quoted.text(target)) \(error.reason)", at: node.location)
       return []
     }
   }
 
-  private mutating func policies(inFile file: String, namedAt location: SourceLocation) -> [ServerPolicy] {
+  /// - Parameter mayBeList: the file lies in a folder that is named as a whole, beside the documents that may include it.
+  private mutating func policies(
+    inFile file: String, namedAt location: SourceLocation, mayBeList: Bool = false
+  ) -> [ServerPolicy] {
     guard readFiles.insert(file).inserted else {
       findings.error("policy file \(Quoted.text(file)) is named twice, expected once", at: location)
       return []
@@ -128,10 +136,16 @@ extension SettingsReader {
     do {
       let octets = try ConfigFiles.read(file)
       let tree = try YAMLReader.read(octets, name: file)
+      if mayBeList, let head = tree.documents.first, ListReader.isList(head) {
+        listsAmongPolicies.append(ConfigFiles.tidy(file))
+        return []
+      }
       var reader = PolicyReader(
         privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow, nameChecks: nameChecks, limits: limits,
         dnssec: dnssec ?? .off)
+      reader.lists = lists
       let policies = tree.documents.compactMap { reader.document($0) }
+      lists = reader.lists
       findings.add(reader.findings.diagnostics)
       if tree.documents.isEmpty {
         findings.warning("holds no policy document", at: SourceLocation(file: file, line: 0, column: 0))

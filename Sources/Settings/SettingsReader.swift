@@ -7,7 +7,7 @@ struct SettingsReader {
   static let keys = [
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
     "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private", "cname",
-    "serve-stale", "verify", "ech", "inspect", "limits", "dnssec", "trust-anchors", "findings",
+    "serve-stale", "verify", "ech", "inspect", "limits", "dnssec", "trust-anchors", "findings", "lists",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -29,12 +29,18 @@ struct SettingsReader {
   var dnssec: ValidationMode?
   /// Folders that are named as a whole.
   var readFolders: Set<String> = []
+  /// The lists that documents may include.
+  var lists: ListLibrary
+  /// Lists that were found in a folder of policies.
+  var listsAmongPolicies: [String] = []
 
-  /// `path` names the configuration; shipped zones are looked for in `zoneDirectories`; `now` is in seconds since 1970.
-  init(path: String, zoneDirectories: [String], now: UInt64) {
+  /// `path` names the configuration; shipped zones and lists are looked for in the directories of each; `now` is in seconds
+  /// since 1970.
+  init(path: String, zoneDirectories: [String], listDirectories: [String] = [], now: UInt64) {
     self.path = path
     self.now = now
     self.zoneDirectories = zoneDirectories
+    lists = ListLibrary(folders: listDirectories)
   }
 
   mutating func settings(_ root: YAMLNode) -> Settings {
@@ -49,6 +55,7 @@ struct SettingsReader {
     findings.requireChecks(nameChecks, fields, of: "the configuration")
     if let node = fields["limits"] { limits = findings.limits(node, limits) }
     if let node = fields["dnssec"] { dnssec = findings.word(node, ValidationMode.allCases) }
+    let listFolders = fields["lists"].map { self.listFolders($0) }
     var settings = Settings(
       listen: listen.map(\.address), workers: ProcessInfo.processInfo.activeProcessorCount.clamped(to: 1...256),
       upstreams: upstreams(fields["upstreams"], in: root, listen: listen.map(\.address)),
@@ -97,8 +104,9 @@ struct SettingsReader {
     }
     if let node = fields["permits"] { findings.read(node, into: &settings.permits) }
     if let node = fields["watch"] { settings.watches = findings.boolean(node) ?? false }
+    (settings.listFolders, settings.listFiles) = (listFolders ?? [], lists.files)
     settings.wholeFolders = readFolders
-    settings.folders = readFolders.union((readFiles + [path]).map(ConfigFiles.folder(of:)))
+    settings.folders = readFolders.union((readFiles.union(lists.files) + [path]).map(ConfigFiles.folder(of:)))
     return settings
   }
 
@@ -199,6 +207,23 @@ struct SettingsReader {
     findings.warning(
       "\(plain) stands beside \(encrypted.scheme.rawValue):// upstreams: where those are cut off, questions go to it in the clear",
       at: node.location)
+  }
+
+  /// Where lists are looked for by name, instead of the shipped ones.
+  mutating func listFolders(_ node: YAMLNode) -> [String] {
+    let elements = node.isSequence ? Array(node.elements) : [node]
+    let folders = elements.compactMap { element -> String? in
+      guard let text = findings.text(element, expected: "the path of a folder with lists") else { return nil }
+      let folder = ConfigFiles.tidy(ConfigFiles.resolve(text, from: path))
+      readFolders.insert(folder)
+      guard ConfigFiles.isDirectory(folder) else {
+        findings.error("\(Quoted.text(folder)) is no folder, expected one with lists", at: element.location)
+        return nil
+      }
+      return folder
+    }
+    lists.folders = folders
+    return folders
   }
 
   /// Networks that are free again once no policy governs them.

@@ -77,6 +77,30 @@ struct ConfinementFolderTests {
     }
   }
 
+  @Test(
+    "lists that documents include are read, in folders of their own too, and the folders that lists are looked for in")
+  func lists() throws {
+    try inFolder { folder in
+      try configuration("deep/policies", folder)
+      for name in ["ours", "named", "log"] {
+        try FileManager.default.createDirectory(atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
+      }
+      try Data("list: mine\negress: [ b.example.com ]\n".utf8).write(to: URL(filePath: "\(folder)/ours/mine.yaml"))
+      let policy = "server: a\nnetworks: [ 10.77.1.0/24 ]\ninclude: [ \(folder)/ours/mine.yaml ]\n"
+      try Data(policy.utf8).write(to: URL(filePath: "\(folder)/real/deep/policies/a.yaml"))
+      let path = "\(folder)/real/sluice.yaml"
+      #expect(try reads("\(folder)/ours", path) && !reads("\(folder)/named", path))
+      let file = try #require(FileHandle(forWritingAtPath: path))
+      try file.seekToEnd()
+      try file.write(contentsOf: Data("\nlists: \(folder)/named\n".utf8))
+      #expect(try reads("\(folder)/ours", path) && reads("\(folder)/named", path))
+      var settings = try #require(SettingsLoader.load(path: path).settings)
+      settings.state = "\(folder)/state"
+      settings.audit.path = "\(folder)/ours/audit.jsonl"
+      #expect(Confinement.exposed(settings, path) == ["\(folder)/ours/mine.yaml"])
+    }
+  }
+
   @Test("what the bridge goes by is found in the folder that serve may write")
   func exposed() throws {
     try inFolder { folder in

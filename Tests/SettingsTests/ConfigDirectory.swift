@@ -25,7 +25,7 @@ final class ConfigDirectory {
   }
 
   func load() -> LoadedSettings {
-    SettingsLoader.load(path: path + "/sluice.yaml", zoneDirectories: [])
+    SettingsLoader.load(path: path + "/sluice.yaml", zoneDirectories: [], listDirectories: [path + "/lists"])
   }
 
   /// Findings as `file:line:column: severity: text` with the directory taken away.

@@ -77,6 +77,7 @@ import Testing
     "audit.allowed": "all", "audit.volume": "1h", "audit.drops": "off", "control": "/tmp/other.sock",
     "metrics": "127.0.0.1:9153", "user": "other", "watch": "on", "state": "/tmp/other", "release": "[ 10.1.0.0/24 ]",
     "permits.max": "1h", "permits.ports": "any", "dnssec": "off", "trust-anchors": "policy.yaml",
+    "lists": "/usr/share",
   ]
 
   /// A configuration in which one key is otherwise.

@@ -34,6 +34,8 @@ package struct ServerPolicy: Sendable {
   /// What is asked of signatures where no entry says it: of permits.
   package let dnssec: ValidationMode
   package let location: SourceLocation
+  /// What it includes; the entries are among `rules` and `prefixes`.
+  package var lists: [IncludedList] = []
 
   package init(
     name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
@@ -58,10 +60,12 @@ package struct ServerPolicy: Sendable {
 
   /// The same server, with other names and prefixes to reach.
   package func reaching(_ rules: RuleList, _ prefixes: [StaticPrefixRule]) -> ServerPolicy {
-    ServerPolicy(
+    var policy = ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
       prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, limits: limits,
       dnssec: dnssec, location: location)
+    policy.lists = lists
+    return policy
   }
 
   /// Whether an entry, or a permit, takes chains of listed names alone.

@@ -160,6 +160,9 @@ extension ControlAPI.Query {
       message: reply.map { Data($0).base64EncodedString() }, milliseconds: milliseconds)
     self.rule = rule?.location.description
     pattern = rule?.pattern.description
+    if let serverIndex = asked.serverIndex, let rule {
+      list = policy.servers[serverIndex].list(of: rule.location)?.text
+    }
     extendedError = reply.flatMap { ReplyText.extendedError(of: $0) }
   }
 }

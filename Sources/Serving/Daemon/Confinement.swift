@@ -63,8 +63,8 @@ package enum Confinement {
   static func readFolders(_ settings: Settings, _ configuration: String) -> Set<String> {
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
     let files =
-      [configuration] + settings.policies.map(\.location.file) + zones + UpstreamTrust.files(of: settings)
-      + settings.trustAnchors.map(\.path)
+      [configuration] + settings.policies.map(\.location.file) + settings.listFiles + zones
+      + UpstreamTrust.files(of: settings) + settings.trustAnchors.map(\.path)
     var paths: Set<String> = []
     for file in Set(files) {
       for path in Set([absolute(file), resolved(file)]) {
@@ -76,6 +76,8 @@ package enum Confinement {
         paths.formUnion([path, folder(of: path)])
       }
     }
+    // Where a reload looks for the lists that are shipped, even if no document included one at the start.
+    if settings.listFolders.isEmpty { paths.formUnion(SettingsLoader.shippedListDirectories) }
     paths.remove("/")
     return paths
   }
@@ -85,7 +87,7 @@ package enum Confinement {
   package static func exposed(_ settings: Settings, _ configuration: String) -> [String] {
     let own = resolved(folder(of: settings.audit.path))
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
-    let files = Set([configuration] + settings.policies.map(\.location.file) + zones).sorted()
+    let files = Set([configuration] + settings.policies.map(\.location.file) + settings.listFiles + zones).sorted()
     let state = settings.firewall.mode == .managed ? ["\(settings.state)/bridge"] : []
     return (files + state).filter { path in
       [absolute(path), resolved(path)].contains {

@@ -62,6 +62,7 @@ package struct Explainer {
     guard let rule = question.rule else { return found }
     found.rule = rule.location.description
     found.pattern = rule.pattern.description
+    found.list = inForce.servers[server].list(of: rule.location)?.text
     guard found.decision != .local else { return found }
     found.types = rule.types.map(\.description)
     guard found.decision == .allow else { return found }
@@ -149,6 +150,7 @@ package struct Explainer {
       let rule = whole.rule(server: question.server, index: index)
       var ended = ControlAPI.Explanation(decision: .block, code: .ended)
       (ended.rule, ended.pattern) = (rule.location.description, rule.pattern.description)
+      ended.list = whole.servers[question.server].list(of: rule.location)?.text
       ended.until = rule.until.map { ControlAPI.time(seconds: $0) }
       return ended
     }
@@ -257,6 +259,7 @@ extension ControlAPI.Explanation {
   fileprivate mutating func take(_ rule: StaticPrefixRule?, among all: [StaticPrefixRule], of policy: ServerPolicy) {
     guard let rule else { return }
     (self.rule, pattern) = (rule.location.description, rule.text)
+    list = policy.list(of: rule.location)?.text
     ports = rule.ports.texts
     (maxBytes, maxBytesExcess) = (rule.maxBytes?.bytes, rule.maxBytes?.excess.rawValue)
     until = rule.until.map { ControlAPI.time(seconds: $0) }

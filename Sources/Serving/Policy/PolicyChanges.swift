@@ -174,7 +174,7 @@ struct PolicyChanges: ~Copyable {
       (settings.released, settings.permits) = (read.released, read.permits)
       (settings.forwards, settings.privatePrefixes) = (read.forwards, read.privatePrefixes)
       (settings.cname, settings.nameChecks, settings.dnssec) = (read.cname, read.nameChecks, read.dnssec)
-      settings.limits = read.limits
+      (settings.limits, settings.listFolders) = (read.limits, read.listFolders)
       settings = settings.trusting(as: read)
       releasedByFiles = read.released
       self.running?.files = read.policies

@@ -24,11 +24,12 @@ struct EffectivePolicy {
         if !rule.privatePrefixes.isEmpty {
           line += "  private \(rule.privatePrefixes.map(\.description).joined(separator: ","))"
         }
-        lines.append(line + RuleLimits(rule, partUntil: ends[rule.pattern]).text + "  # \(rule.location)")
+        lines.append(line + RuleLimits(rule, partUntil: ends[rule.pattern]).text + Self.origin(rule.location, server))
         lines += Self.examples(rule.pattern)
       }
       for prefix in server.prefixes {
-        lines.append("  \(prefix.prefix)  \(prefix.ports)" + RuleLimits(prefix).text + "  # \(prefix.location)")
+        lines.append(
+          "  \(prefix.prefix)  \(prefix.ports)" + RuleLimits(prefix).text + Self.origin(prefix.location, server))
       }
       if server.rules.isEmpty && server.prefixes.isEmpty {
         lines.append("  nothing: an empty list denies everything")
@@ -44,12 +45,12 @@ struct EffectivePolicy {
         "{\"host\":\(JSONText.quoted(rule.pattern.description)),\"ports\":\(JSONText.list(rule.ports.texts)),"
           + "\"types\":\(JSONText.list(rule.types.map(\.description))),"
           + "\"private\":\(JSONText.list(rule.privatePrefixes.map(\.description)))," + Self.examplesJSON(rule.pattern)
-          + RuleLimits(rule, partUntil: ends[rule.pattern]).json
+          + RuleLimits(rule, partUntil: ends[rule.pattern]).json + Self.listJSON(rule.location, server)
           + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(rule.location.description)))}"
       }
       let prefixes = server.prefixes.map { prefix in
         "{\"cidr\":\(JSONText.quoted(prefix.prefix.description)),\"ports\":\(JSONText.list(prefix.ports.texts)),"
-          + RuleLimits(prefix).json
+          + RuleLimits(prefix).json + Self.listJSON(prefix.location, server)
           + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(prefix.location.description)))}"
       }
       return "{\"server\":\(JSONText.quoted(server.name.text)),"
@@ -58,6 +59,15 @@ struct EffectivePolicy {
         + "\"egress\":[\((rules + prefixes).joined(separator: ","))]}"
     }
     return "[" + servers.joined(separator: ",") + "]"
+  }
+
+  /// Where an entry stands, and in which list.
+  private static func origin(_ location: SourceLocation, _ server: ServerPolicy) -> String {
+    "  # \(server.list(of: location).map { "list \($0.text), " } ?? "")\(location)"
+  }
+
+  private static func listJSON(_ location: SourceLocation, _ server: ServerPolicy) -> String {
+    server.list(of: location).map { "\"list\":\(JSONText.quoted($0.text))," } ?? ""
   }
 
   /// What a pattern matches, and what it does not.

@@ -16,6 +16,7 @@ struct ExplanationText {
     fields.append(("decision", told.decision.rawValue))
     fields.append(("reason", Self.reason(told)))
     if let rule = Self.rule(told) { fields.append(("rule", rule)) }
+    if let list = told.list { fields.append(("list", list)) }
     if let answer = told.answer { fields.append(("answer", Self.answer(answer, told))) }
     if let upstreams = told.upstreams, !upstreams.isEmpty {
       let zone = told.forward.map { ", the upstreams of zone \($0) alone" } ?? ""

@@ -22,7 +22,8 @@ struct Sluice: ParsableCommand {
     subcommands: [
       ServeCommand.self, CheckCommand.self, ExplainCommand.self, QueryCommand.self, StatusCommand.self, TopCommand.self,
       CacheCommand.self,
-      GrantsCommand.self, AllowCommand.self, LogCommand.self, ReloadCommand.self, FirewallCommand.self,
+      GrantsCommand.self, AllowCommand.self, LogCommand.self, ReloadCommand.self, ListsCommand.self,
+      FirewallCommand.self,
       DoctorCommand.self,
       BridgeCommand.self, GateCommand.self, ValidatorCommand.self,
     ])

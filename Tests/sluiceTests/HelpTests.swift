@@ -9,7 +9,7 @@ struct HelpTests {
     "what a command does without a subcommand stands in its own help, with every option",
     arguments: [
       ("allow", ["--server", "--name", "--for", "--reason"]), ("cache", ["--server", "--name", "--json"]),
-      ("grants", ["--server", "--kernel", "--json"]),
+      ("grants", ["--server", "--kernel", "--json"]), ("lists", ["--config", "--json"]),
     ])
   func options(command: String, options: [String]) throws {
     for words in [[command, "--help"], [command, "-h"], ["help", command]] {

@@ -101,6 +101,9 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
   @inlinable package static var inspectorRestored: Self { Self(rawValue: 83) }
   @inlinable package static var gateFull: Self { Self(rawValue: 84) }
 
+  /// An entry of `deny` has the name, or what its answer leads to.
+  @inlinable package static var denied: Self { Self(rawValue: 85) }
+
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
     /// A DNS query was decided: the record holds a wire name, and the event has a type and an rcode.
@@ -253,6 +256,7 @@ extension AuditCode {
     Row(.inspectorDown, .service, "inspector-down", "inspector does not take connections, which are refused", .error),
     Row(.inspectorRestored, .service, "inspector-restored", "inspector takes connections again", .observe),
     Row(.gateFull, .connection, "gate-full", "server over its share of connections", .block),
+    Row(.denied, .query, "denied", "destination denied, whatever allows it", .block),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -27,7 +27,7 @@ extension AuditMembers {
     case countedUntil = "counted_until"
     case counterLostSince = "counter_lost_since"
     case error, evidence, fault, finding, former, inspector, interface
-    case justification, network, opened, policy, `protocol`
+    case justification, layer, network, opened, policy, `protocol`
     case otherType = "other_type"
     case queryType = "query_type"
     case refusedAs = "refused_as"

@@ -10,6 +10,8 @@ extension ControlAPI {
     package enum Code: String, Codable, Sendable {
       case listed
       case notListed = "not-listed"
+      /// An entry of `deny` matches it, whatever lists it.
+      case denied
       /// It has other octets than a pattern can match.
       case notAHostName = "not-a-host-name"
       /// An entry lists it whose time is over.
@@ -68,6 +70,8 @@ extension ControlAPI {
     package var pattern: String?
     /// The list that the entry comes from, with its day: `github@2026-11-20`; none for one of the document's own.
     package var list: String?
+    /// Above the server's document, in which the entry stands; absent for one of its own.
+    package var layer: String?
     /// Of a query.
     package var answer: Answer?
     /// Whom it is asked of, where the answer is `upstream`, and the forwarded zone whose they are.

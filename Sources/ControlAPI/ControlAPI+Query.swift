@@ -6,13 +6,15 @@ extension ControlAPI {
     package var client: String
     package var name: String
     package var type: String
-    /// `allowed`, `not-listed`, `type-not-allowed`, or `unknown-client`.
+    /// `allowed`, `not-listed`, `denied`, `type-not-allowed`, or `unknown-client`.
     package var verdict: String
     /// The entry that decided: `FILE:LINE`, and its pattern.
     package var rule: String?
     package var pattern: String?
     /// The list that the entry comes from, with its day; none for one of the document's own.
     package var list: String?
+    /// Above the server's document, in which the entry stands; absent for one of its own.
+    package var layer: String?
     /// Whence the answer came: `cache`, `resolved` (asked upstream, or committed again), or `local` (denials as well).
     package var from: String
     /// None where policy drops the query.

@@ -20,6 +20,8 @@ package struct GrantTerms: Hashable, Sendable {
     case none
     /// All are on the list that has this mark.
     case listed(mark: UInt32)
+    /// None is denied by the list that has this mark.
+    case undenied(mark: UInt32)
   }
 
   /// As the journal has it; 0 where nothing was asked for.
@@ -41,6 +43,7 @@ package struct GrantTerms: Hashable, Sendable {
       case .any: 0
       case .none: 1 << 2
       case .listed(let mark): 2 << 2 | mark << 4
+      case .undenied(let mark): 3 << 2 | mark << 4
       }
     rawValue = signatures.rawValue | bits
   }
@@ -51,6 +54,7 @@ package struct GrantTerms: Hashable, Sendable {
     switch rawValue >> 2 & 3 {
     case 1: .none
     case 2: .listed(mark: rawValue >> 4)
+    case 3: .undenied(mark: rawValue >> 4)
     default: .any
     }
   }

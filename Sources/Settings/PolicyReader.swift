@@ -6,7 +6,7 @@ import IPNetwork
 struct PolicyReader {
   private static let documentKeys = [
     "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "inspect", "limits",
-    "dnssec", "include", "egress",
+    "dnssec", "include", "egress", "deny",
   ]
   private static let entryKeys = [
     "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "on-excess", "until", "cname",
@@ -70,13 +70,27 @@ struct PolicyReader {
       findings.error("key 'egress' is missing, expected a list of names ([] denies everything)", at: node.location)
     }
     let included = fields["include"].map { include($0, into: &rules, &prefixes) } ?? []
+    let denials = fields["deny"].map { self.denials($0) } ?? RuleList()
     guard let name else { return nil }
     var policy = ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
       prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, limits: limits,
       dnssec: dnssec, location: fields["server"]?.location ?? node.location)
     policy.lists = included
+    policy.denials = denials
     return policy
+  }
+
+  /// The entries of an egress list that stands in no document of a server: what they do not say, the configuration does.
+  mutating func entries(_ list: YAMLNode) -> (rules: RuleList, prefixes: [StaticPrefixRule]) {
+    (privatePrefixes, cname, dnssec) = (inherited.privatePrefixes, inherited.cname, inheritedMode)
+    (nameChecks, limits) = (inheritedChecks, inheritedLimits)
+    var rules = RuleList()
+    var prefixes: [StaticPrefixRule] = []
+    for entry in findings.list(list, of: "names") ?? YAMLChildren.none(in: list) {
+      read(entry, into: &rules, &prefixes)
+    }
+    return (rules, prefixes)
   }
 
   /// The rule of one entry of an egress list; none when anything about it is wrong.
@@ -263,7 +277,8 @@ struct PolicyReader {
     return findings.prefix(cidr)
   }
 
-  private mutating func pattern(_ node: YAMLNode) -> NamePattern? {
+  /// The pattern of a host, whose every other form is told how to write here.
+  mutating func pattern(_ node: YAMLNode) -> NamePattern? {
     let expected = "a host name such as api.example.com or \"*.example.com\""
     guard let text = findings.text(node, expected: expected) else { return nil }
     var reason = "is no host name"

@@ -47,6 +47,7 @@ package struct Settings: Sendable {
   package var state: String
   /// Who a serve that root started becomes.
   package var user: ServiceUser
+  /// Under what stands above all of them.
   package var policies: [ServerPolicy]
   package var permits = PermitSettings()
   /// The folders in which lists are looked for by name; empty where the configuration names none, and the shipped ones are meant.

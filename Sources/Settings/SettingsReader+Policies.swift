@@ -4,7 +4,7 @@ import IPNetwork
 
 /// The policies that the configuration names, and what of them its other parts do not take.
 extension SettingsReader {
-  mutating func policies(_ node: YAMLNode?, in root: YAMLNode) -> [ServerPolicy] {
+  mutating func policies(_ node: YAMLNode?, in root: YAMLNode, under layers: PolicyLayers?) -> [ServerPolicy] {
     guard let node = required(node, "policies", "a file, a directory of *.yaml, or a list of them", in: root) else {
       return []
     }
@@ -14,12 +14,20 @@ extension SettingsReader {
     } else {
       policies = self.policies(at: node)
     }
+    if let layers { policies = policies.map { $0.under(layers) } }
     findings.add(PolicyLinter.check(policies, now: now))
     for file in listsAmongPolicies where !lists.files.contains(file) {
       findings.warning(
         "is a list, which no document includes", at: SourceLocation(file: file, line: 0, column: 0))
     }
     return policies
+  }
+
+  /// Of documents and of what stands above them.
+  var policyReader: PolicyReader {
+    PolicyReader(
+      privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow, nameChecks: nameChecks, limits: limits,
+      dnssec: dnssec ?? .off)
   }
 
   /// A server must not be able to answer in an upstream's place.
@@ -140,9 +148,7 @@ extension SettingsReader {
         listsAmongPolicies.append(ConfigFiles.tidy(file))
         return []
       }
-      var reader = PolicyReader(
-        privatePrefixes: privatePrefixes ?? [], cname: cname ?? .follow, nameChecks: nameChecks, limits: limits,
-        dnssec: dnssec ?? .off)
+      var reader = policyReader
       reader.lists = lists
       let policies = tree.documents.compactMap { reader.document($0) }
       lists = reader.lists

@@ -8,6 +8,7 @@ struct SettingsReader {
     "listen", "workers", "upstreams", "policies", "zones", "sinkhole", "unknown-clients", "firewall", "cache", "audit",
     "control", "metrics", "user", "watch", "release", "state", "permits", "forward", "private", "cname",
     "serve-stale", "verify", "ech", "inspect", "limits", "dnssec", "trust-anchors", "findings", "lists",
+    "layers", "always-deny", "always-allow",
   ]
   /// The shipped zones: the SOA of denials, and names that never leave the host.
   private static let shippedZones = ["sinkhole.zone", "special-use.zone"]
@@ -62,7 +63,10 @@ struct SettingsReader {
       zones: zones(fields["zones"]), sinkhole: SinkholeSettings(), unknownClients: .nxdomain,
       firewall: firewall, cache: CacheSettings(), audit: AuditSettings(),
       control: .default, state: Self.defaultState, user: ServiceUser(location: root.location),
-      policies: policies(fields["policies"], in: root))
+      policies: [])
+    // First, so that a file of a layer that is one of the policies as well is told there.
+    let layers = layers(fields)
+    settings.policies = policies(fields["policies"], in: root, under: layers)
     (settings.privatePrefixes, settings.cname, settings.nameChecks) = (privatePrefixes, cname, nameChecks)
     (settings.limits, settings.dnssec) = (limits, dnssec)
     if let node = fields["trust-anchors"] { settings.trustAnchors = findings.trustAnchors(node, in: path) }

@@ -24,7 +24,7 @@ struct PermitRuleTests {
     let wire = try Name(hostname: name).wire
     switch snapshot.decide(server: 0, name: wire.span, type: .A) {
     case .allowed(let index), .typeNotAllowed(let index): return snapshot.rule(server: 0, index: index)
-    case .notListed: return nil
+    case .notListed, .denied: return nil
     }
   }
 

@@ -31,6 +31,12 @@ private struct Oracle {
     }
   }
 
+  /// Every pattern that matches a name, whichever is the most specific.
+  func matching(_ name: [String]) -> [Int] {
+    let name = Array(name.reversed())
+    return patterns.indices.filter { Self.matches(patterns[$0], name) }
+  }
+
   func winner(_ name: [String]) -> Int? {
     let name = Array(name.reversed())
     var best: (rank: [Int], index: Int)?
@@ -55,6 +61,39 @@ private struct Oracle {
         let ends = label.split(separator: "*", omittingEmptySubsequences: false)
         return text.count >= label.count && text.hasPrefix(ends[0]) && text.hasSuffix(ends[1])
       }
+  }
+}
+
+/// Where the patterns of a random policy stand, in the order in which they decide where two are the same.
+private struct Standing {
+  var document: [NamePattern] = []
+  /// Of `always-allow` and of layers.
+  var layers: [NamePattern] = []
+  var permits: [NamePattern] = []
+  var denied: [NamePattern] = []
+  var deniedAbove: [NamePattern] = []
+
+  func policy() throws -> ServerPolicy {
+    var policy = try server(rules: document.map { rule($0, 1) })
+    policy.denials = RuleList(denied.map { rule($0, 2) })
+    if !layers.isEmpty || !deniedAbove.isEmpty {
+      // Two layers, so that it does not matter in which one an entry stands.
+      let (allowed, above) = (layers.count / 2, deniedAbove.count / 2)
+      policy = policy.under(
+        PolicyLayers([
+          PolicyLayers.Layer(
+            name: "first", rules: RuleList(layers[..<allowed].map { rule($0, 3) }),
+            denials: RuleList(deniedAbove[..<above].map { rule($0, 4) })),
+          PolicyLayers.Layer(
+            name: "second", rules: RuleList(layers[allowed...].map { rule($0, 5) }),
+            denials: RuleList(deniedAbove[above...].map { rule($0, 6) })),
+        ]))
+    }
+    return policy.adding(permits.map { PermitRule(server: policy.name, rule: rule($0, 7)) })
+  }
+
+  private func rule(_ pattern: NamePattern, _ line: Int) -> EgressRule {
+    EgressRule(pattern: pattern, location: location(line))
   }
 }
 
@@ -84,28 +123,64 @@ private struct Oracle {
     return try NamePattern(prefix + labels.joined(separator: "."))
   }
 
-  /// Compares decisions of one random policy.
-  private func compare(seed: Int, decisions: Int) throws {
+  private func standing(seed: Int, _ generator: inout SeededRandom) throws -> Standing {
+    func patterns(_ count: Int) throws -> [NamePattern] { try (0..<count).map { _ in try pattern(&generator) } }
+    let size = [0, 1, 3, 30, 300][seed % 5]
+    var standing = Standing(document: try patterns(size))
+    guard seed % 3 > 0 else { return standing }
+    // Few denials among many entries, or as many.
+    let few = seed % 3 == 1 ? 3 : size
+    standing.layers = try patterns(seed % 7 * size / 10)
+    // A permit for a name and all below it is one for each.
+    standing.permits = try patterns(seed % 4).filter { $0.kind != .subtree }
+    standing.denied = try patterns(seed % 2 * few)
+    standing.deniedAbove = try patterns(max(few - seed % 2, 0))
+    return standing
+  }
+
+  /// Compares decisions of one random policy. Returns how many names each verdict had.
+  @discardableResult
+  private func compare(seed: Int, decisions: Int) throws -> (allowed: Int, denied: Int, notListed: Int) {
     var generator = SeededRandom(seed: UInt64(seed))
-    let patterns = try (0..<[0, 1, 3, 30, 300][seed % 5]).map { _ in try pattern(&generator) }
-    let rules = patterns.map { EgressRule(pattern: $0, location: location()) }
+    let standing = try standing(seed: seed, &generator)
     // Every other policy has tables in which all names, or very many, have one hash: octets must tell them apart.
     let mask: UInt64 = [.max, 0, 0xFFFF_FFFF_0000_0000, 7][seed % 4]
     let servers = [
-      try server("other", ["a.a", "*.a.*.a"]), try server(rules: rules), try server("third", ["b*.b", ".a"]),
+      try server("other", ["a.a", "*.a.*.a"]), try standing.policy(), try server("third", ["b*.b", ".a"]),
     ]
     let snapshot = PolicySnapshot(servers, hash: NameHash(seed: generator.next()), hashMask: mask)
-    let oracle = Oracle(patterns.map(\.description))
+    let allowed = standing.document + standing.layers + standing.permits
+    let oracle = Oracle(allowed.map(\.description))
+    let denials = Oracle((standing.denied + standing.deniedAbove).map(\.description))
+    var counts = (allowed: 0, denied: 0, notListed: 0)
     for _ in 0..<decisions {
       let name = labels(1...6, &generator)
-      let expected = oracle.winner(name).map { Verdict.allowed(rule: $0) } ?? .notListed
-      #expect(snapshot.verdict(name, server: 1) == expected, "\(name) under \(patterns)")
+      let (verdict, closing) = (snapshot.verdict(name, server: 1), denials.matching(name))
+      if case .denied(let rule) = verdict {
+        counts.denied += 1
+        #expect(closing.contains(rule - allowed.count), "\(name) is denied under \(standing)")
+      } else {
+        let expected = oracle.winner(name).map { Verdict.allowed(rule: $0) } ?? .notListed
+        if expected == .notListed { counts.notListed += 1 } else { counts.allowed += 1 }
+        #expect(verdict == expected && closing.isEmpty, "\(name) under \(standing)")
+      }
     }
+    return counts
   }
 
-  @Test("random policies decide random names as the plain reading of the rules does", arguments: 0..<40)
+  @Test("random policies decide random names as the plain reading of the rules does", arguments: 0..<60)
   func suffixSemantics(seed: Int) throws {
     try compare(seed: seed, decisions: 1000)
+  }
+
+  @Test("the random policies allow, deny and leave out many names each")
+  func spread() throws {
+    var sum = (allowed: 0, denied: 0, notListed: 0)
+    for seed in 100..<120 {
+      let counts = try compare(seed: seed, decisions: 100)
+      sum = (sum.allowed + counts.allowed, sum.denied + counts.denied, sum.notListed + counts.notListed)
+    }
+    #expect(min(sum.allowed, sum.denied, sum.notListed) > 200, "\(sum)")
   }
 
   /// `Tests/Long/run` says how many: 10,000,000.

@@ -15,7 +15,7 @@ import Testing
   func satisfied() throws {
     let chains: [(GrantTerms.Chain, Set<ChainPolicy>)] = [
       (.any, [.follow]), (.none, [.follow, .listed, .strict]), (.listed(mark: 7), [.follow, .listed]),
-      (.listed(mark: 8), [.follow]),
+      (.listed(mark: 8), [.follow]), (.undenied(mark: 7), [.follow]),
     ]
     let signatures: [(GrantTerms.Signatures, Set<ValidationMode>)] = [
       (.unknown, [.off]), (.unsigned, [.off, .verify]), (.secure, [.off, .verify, .require]),
@@ -32,6 +32,21 @@ import Testing
         }
       }
     }
+  }
+
+  @Test("where names are denied, a chain has to have been looked at by the same denials")
+  func denying() throws {
+    let rule = try rule(.follow, .off)
+    let chains: [(GrantTerms.Chain, Bool)] = [
+      (.any, false), (.none, true), (.listed(mark: 7), true), (.listed(mark: 8), false), (.undenied(mark: 7), true),
+      (.undenied(mark: 8), false),
+    ]
+    for (chain, isTaken) in chains {
+      #expect(GrantTerms(.unknown, chain).satisfy(rule, list: 7, denies: true) == isTaken, "\(chain)")
+    }
+    let shown = GrantTerms(of: rule, hasChain: true, isSecure: false, list: 7, denies: true)
+    #expect(shown == GrantTerms(.unknown, .undenied(mark: 7)))
+    #expect(GrantTerms(of: rule, hasChain: false, isSecure: false, list: 7, denies: true).chain == .none)
   }
 
   @Test("what a rule shows satisfies the same rule, and of a rule that asks for nothing nothing is kept")

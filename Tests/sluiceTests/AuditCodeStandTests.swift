@@ -32,7 +32,7 @@ struct AuditCodeStandTests {
     ),
     (
       [
-        .answerInvalid, .firewallUnavailable, .setFull, .upstreamUnreachable, .upstreamRefused, .chainTooLong,
+        .denied, .answerInvalid, .firewallUnavailable, .setFull, .upstreamUnreachable, .upstreamRefused, .chainTooLong,
         .overloaded, .interrupted, .upstreamUntrusted, .bogus, .insecure, .unvalidated,
       ], Stand()
     ),

@@ -16,6 +16,7 @@ import Zones
 /// One server in 10.77.1.0/24 with a policy, local zones and a firewall.
 private struct Site {
   var patterns: [(text: String, types: [RRType])] = [("api.example.com", [.A, .AAAA])]
+  var denied: [String] = []
   var zone = ""
   var opensFirewall = true
   var opensIPv6 = true
@@ -35,9 +36,10 @@ private struct Site {
     let rules = try patterns.map {
       EgressRule(pattern: try NamePattern($0.text), types: $0.types, location: location)
     }
-    let policy = ServerPolicy(
+    var policy = ServerPolicy(
       name: try ServerName("agent"), networks: [ServerNetwork(prefix: network, location: location)],
       rules: RuleList(rules), location: location)
+    policy.denials = RuleList(try denied.map { EgressRule(pattern: try NamePattern($0), location: location) })
     var files = LocalZones.shippedFiles
     if !zone.isEmpty { files.append((path: "local.zone", text: Array(zone.utf8))) }
     return ResolverSnapshot(
@@ -434,6 +436,7 @@ private final class Resolving {
     site.patterns = (0..<random.below(8)).map { _ in
       (random.pick(patterns), Array(Set((0...random.below(3)).map { _ in random.pick(types) })))
     }
+    site.denied = random.below(3) == 0 ? [random.pick(patterns), random.pick(patterns)] : []
     site.zone = random.pick([
       "", "\(Self.lan)host.lan. 60 IN A 192.0.2.7\nself.lan. 60 IN A 127.0.0.1\n",
       "\(Self.lan)host.lan. 60 IN AAAA 2001:db8::7\nself.lan. 60 IN AAAA ::1\n",
@@ -458,13 +461,14 @@ private final class Resolving {
     case .reverse: return decision == "local" && told["reason"] == "reverse name"
     case .reply(let code, let count, let recorded):
       switch recorded {
-      case .notListed, .typeNotAllowed:
+      case .notListed, .typeNotAllowed, .denied:
         let said =
           count > 0
           ? answer.split(separator: ", ").count == count
           : answer == (code == .NOERROR ? "NODATA" : code.description)
         return decision == "block" && said
           && (told["reason"] == "type not allowed") == (recorded == .typeNotAllowed)
+          && (told["reason"] == "destination denied, whatever allows it") == (recorded == .denied)
       case .special where answer == "local zone" || answer == "answered from the local zones":
         return decision == (told["reason"] == "listed" ? "allow" : "local")
       case .special: return decision == "local" && answer == (code == .NOERROR ? "NODATA" : code.description)
@@ -490,6 +494,6 @@ private final class Resolving {
         #expect(agree(told, done), "\(name) \(type) of \(site): \(told) and \(done)")
       }
     }
-    #expect(seen.count == 7 && seen.values.allSatisfy { $0 > 50 }, "\(seen)")
+    #expect(seen.count == 8 && seen.values.allSatisfy { $0 > 50 }, "\(seen)")
   }
 }

@@ -151,8 +151,11 @@ struct CoalescingKey {
 
   /// Whether the event of the repeats says the record's members again. What an allow event says is said whole: it merges
   /// only with its equal, and a grant with others of its name, whose addresses it says too. What a connection's event
-  /// says of its address merges with its equal, for the name alone does not tell it.
-  static func keepsMembers(_ code: AuditCode) -> Bool { code.decision == .allow || code.isConnection }
+  /// says of its address merges with its equal, for the name alone does not tell it. What is denied is so by an entry that a
+  /// reload may change.
+  static func keepsMembers(_ code: AuditCode) -> Bool {
+    code.decision == .allow || code.isConnection || code == .denied
+  }
 
   private mutating func append(_ value: UInt64) {
     unsafe withUnsafeBytes(of: value.bigEndian) { unsafe octets.append(contentsOf: $0) }

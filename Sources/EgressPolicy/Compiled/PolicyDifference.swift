@@ -14,10 +14,10 @@ package struct PolicyDifference: Equatable, Sendable {
 
     package var name: String
     package var kind: Kind
-    /// Entries of its egress list, sorted by their text: patterns and, behind them, `cidr: PREFIX`.
+    /// Entries of its egress list, sorted by their text: patterns and, behind them, `cidr: PREFIX` and `deny: PATTERN`.
     package var added: [String] = []
     package var removed: [String] = []
-    /// How many of them are prefixes.
+    /// How many of them are prefixes and denials.
     package var addedPrefixes = 0
     package var removedPrefixes = 0
     /// What is another value now: of entries that stay, and of the document itself.
@@ -28,6 +28,7 @@ package struct PolicyDifference: Equatable, Sendable {
   package var servers: [Server] = []
 
   package init(from former: [ServerPolicy], to current: [ServerPolicy]) {
+    var common = CommonDenials()
     let before = Dictionary(former.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     let after = Set(current.map(\.name))
     for policy in current {
@@ -39,7 +40,9 @@ package struct PolicyDifference: Equatable, Sendable {
             addedPrefixes: entries.prefixes.count))
         continue
       }
-      if !policy.decidesLike(old) { servers.append(Self.change(from: old, to: policy)) }
+      if !policy.decidesLike(old) {
+        servers.append(Self.change(from: old, to: policy, common.difference(from: old.layers, to: policy.layers)))
+      }
     }
     for old in former where !after.contains(old.name) {
       let entries = Self.entries(old)
@@ -55,16 +58,49 @@ package struct PolicyDifference: Equatable, Sendable {
   package var addedCount: Int { servers.reduce(0) { $0 + $1.added.count - $1.addedPrefixes } }
   package var removedCount: Int { servers.reduce(0) { $0 + $1.removed.count - $1.removedPrefixes } }
 
-  private static func change(from old: ServerPolicy, to new: ServerPolicy) -> Server {
+  /// What differs between two sets of denials.
+  private struct Denials {
+    var added: [String] = []
+    var removed: [String] = []
+
+    init() {}
+
+    init(from old: RuleList, to new: RuleList) {
+      let (before, after) = (Set(old.indices.map { old.pattern(at: $0) }), Set(new.indices.map { new.pattern(at: $0) }))
+      added = after.subtracting(before).map { "deny: \($0)" }.sorted()
+      removed = before.subtracting(after).map { "deny: \($0)" }.sorted()
+    }
+  }
+
+  /// Of the denials that are the same for all servers the difference is looked for once.
+  private struct CommonDenials {
+    private var known: (old: String, new: String, difference: Denials)?
+
+    mutating func difference(from old: PolicyLayers?, to new: PolicyLayers?) -> Denials {
+      let (before, after) = (old?.fingerprint ?? "", new?.fingerprint ?? "")
+      if before == after { return Denials() }
+      if let known, known.old == before, known.new == after { return known.difference }
+      let difference = Denials(from: old?.denials ?? [], to: new?.denials ?? [])
+      known = (before, after, difference)
+      return difference
+    }
+  }
+
+  private static func change(from old: ServerPolicy, to new: ServerPolicy, _ common: Denials) -> Server {
+    let own = Denials(from: old.denials, to: new.denials)
     let (before, after) = (profiles(old.rules), profiles(new.rules))
     let (prefixesBefore, prefixesAfter) = (prefixes(old), prefixes(new))
     var server = Server(name: new.name.text, kind: .changed)
     let (came, went) = (
       prefixesAfter.keys.filter { prefixesBefore[$0] == nil }, prefixesBefore.keys.filter { prefixesAfter[$0] == nil }
     )
-    server.added = after.keys.filter { before[$0] == nil }.map(\.description).sorted() + came.sorted()
-    server.removed = before.keys.filter { after[$0] == nil }.map(\.description).sorted() + went.sorted()
-    (server.addedPrefixes, server.removedPrefixes) = (came.count, went.count)
+    server.added =
+      after.keys.filter { before[$0] == nil }.map(\.description).sorted() + came.sorted() + own.added + common.added
+    server.removed =
+      before.keys.filter { after[$0] == nil }.map(\.description).sorted() + went.sorted() + own.removed
+      + common.removed
+    server.addedPrefixes = came.count + own.added.count + common.added.count
+    server.removedPrefixes = went.count + own.removed.count + common.removed.count
     server.altered = documentChanges(from: old, to: new)
     for (pattern, now) in after {
       guard let was = before[pattern], was != now else { continue }
@@ -130,6 +166,7 @@ package struct PolicyDifference: Equatable, Sendable {
     return (
       Set(rules.indices.map { rules.pattern(at: $0) }).map(\.description).sorted(),
       Set(policy.prefixes.map(\.text)).sorted()
+        + Set(policy.denials.indices.map { policy.denials.pattern(at: $0) }).map { "deny: \($0)" }.sorted()
     )
   }
 }

@@ -13,11 +13,20 @@ enum PolicyFingerprint {
     return hex(sum.high) + hex(sum.low)
   }
 
-  /// 28 bits of a hash of the patterns alone, in any order.
+  /// 28 bits of a hash of the patterns alone, and of which of them deny, in any order.
   static func mark(of rules: RuleList) -> UInt32 {
     var sum = Sum()
-    for entry in rules.entries { sum.add(digest(entry, of: rules, StableHash("listed"))) }
+    for entry in rules.entries {
+      sum.add(digest(entry, of: rules, StableHash(entry.isDenial ? "denied" : "listed")))
+    }
     return UInt32(truncatingIfNeeded: sum.high >> 36)
+  }
+
+  /// Of what is denied, in any order.
+  static func text(denials: RuleList) -> String {
+    var sum = Sum()
+    for entry in denials.entries { sum.add(digest(entry, of: denials, StableHash("denied"))) }
+    return hex(sum.high) + hex(sum.low)
   }
 
   private static func digest(_ server: ServerPolicy, _ rules: RuleList, absorbed: Set<Int>) -> StableHash {
@@ -39,7 +48,8 @@ enum PolicyFingerprint {
         + (profile.dnssec == .off ? "" : "|dnssec \(profile.dnssec.rawValue)")
     }
     for (index, entry) in rules.entries.enumerated() where absorbed.isEmpty || !absorbed.contains(index) {
-      sum.add(digest(entry, of: rules, StableHash("rule", profiles[Int(entry.profile)])))
+      let kind = entry.isDenial ? StableHash("denied") : StableHash("rule", profiles[Int(entry.profile)])
+      sum.add(digest(entry, of: rules, kind))
     }
     return StableHash("server", server.name.text, server.interface ?? "", hex(sum.high), hex(sum.low))
   }

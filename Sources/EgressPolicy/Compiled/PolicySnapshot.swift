@@ -21,6 +21,8 @@ package final class PolicySnapshot: Sendable {
   private let names: NameTable
   private let types: TypeTable
   private let listMarks: [UInt32]
+  /// By server, how many rules list names; what denies stands behind them.
+  private let listedCounts: [Int]
 
   /// `hash` varies the hash tables only, never a decision or the fingerprint.
   package convenience init(_ servers: [ServerPolicy], hash: NameHash = .ofProcess) {
@@ -30,24 +32,32 @@ package final class PolicySnapshot: Sendable {
   init(_ servers: [ServerPolicy], hash: NameHash, hashMask: UInt64) {
     self.servers = servers
     nameHash = hash
-    names = NameTable(servers.map(\.rules), hash: hash, hashMask: hashMask)
+    listedCounts = servers.map(\.rules.count)
+    names = NameTable(servers.map(\.compiled), hash: hash, hashMask: hashMask)
     types = TypeTable(names.merged)
-    nameCount = zip(names.merged, names.repeats).reduce(0) { $0 + $1.0.count - Set($1.1.map(\.second)).count }
+    nameCount = zip(listedCounts, names.repeats).reduce(0) { sum, server in
+      sum + server.0 - Set(server.1.lazy.map(\.second).filter { $0 < server.0 }).count
+    }
     fingerprint = PolicyFingerprint.text(servers: servers, rules: names.merged, repeats: names.repeats)
     clients = ClientTable(servers)
-    listMarks = servers.map { $0.limitsChains ? PolicyFingerprint.mark(of: $0.rules) : 0 }
+    listMarks = zip(servers, names.merged).map { server, rules in
+      server.limitsChains || server.deniesNames ? PolicyFingerprint.mark(of: rules) : 0
+    }
   }
 
-  /// 28 bits that differ, but for chance, where lists of a server name other patterns: the same in every run. 0 where nothing
-  /// of the server asks for the names of a chain.
+  /// 28 bits that differ, but for chance, where lists of a server name other patterns, or deny others: the same in every run. 0
+  /// where nothing of the server asks for the names of a chain.
   package func listMark(server: Int) -> UInt32 { listMarks[server] }
+
+  /// Whether some name is denied to a server, whatever allows it.
+  package func deniesNames(server: Int) -> Bool { listedCounts[server] < names.merged[server].count }
 
   /// The index of the server with this name.
   package func server(named name: some StringProtocol) -> Int? {
     servers.firstIndex { $0.name.text == name }
   }
 
-  /// Decides on the canonical wire `name`: the most specific pattern that matches it alone answers.
+  /// Decides on the canonical wire `name`: a denial that matches it, else the most specific pattern that does, alone answers.
   package func decide(server: Int, name: Span<UInt8>, type: RRType) -> Verdict {
     decide(server: server, name: name, hash: nameHash(name), type: type)
   }
@@ -57,7 +67,9 @@ package final class PolicySnapshot: Sendable {
     guard server >= 0, server < names.serverCount,
       let (rule, profile) = names.match(server: server, name: name, hash: hash)
     else { return .notListed }
-    return types.allows(type, server: server, profile: profile) ? .allowed(rule: rule) : .typeNotAllowed(rule: rule)
+    if types.allows(type, server: server, profile: profile) { return .allowed(rule: rule) }
+    // Behind what is listed, and of no type.
+    return rule < listedCounts[server] ? .typeNotAllowed(rule: rule) : .denied(rule: rule)
   }
 
   /// Prefetches what `decide` will read, one step after the other: each needs what the former fetched.
@@ -69,14 +81,21 @@ package final class PolicySnapshot: Sendable {
     }
   }
 
-  /// The rule that a verdict names, with what entries of the same pattern add to it.
+  /// The rule that a verdict names, with what entries of the same pattern add to it; of a denial its pattern and place count.
   package func rule(server: Int, index: Int) -> EgressRule {
     names.merged[server][index]
   }
 
-  /// The indices of a server's rules that can decide: all but those merged into an earlier one.
-  package func effectiveRules(server: Int) -> [Int] {
+  /// The indices of a server's rules that can allow: all but those merged into an earlier one.
+  package func effectiveRules(server: Int) -> [Int] { effective(0..<listedCounts[server], server) }
+
+  /// The indices of what a server is denied: first by its document, then by the layers above it.
+  package func effectiveDenials(server: Int) -> [Int] {
+    effective(listedCounts[server]..<names.merged[server].count, server)
+  }
+
+  private func effective(_ rules: Range<Int>, _ server: Int) -> [Int] {
     let absorbed = Set(names.repeats[server].map(\.second))
-    return names.merged[server].indices.filter { !absorbed.contains($0) }
+    return rules.filter { !absorbed.contains($0) }
   }
 }

@@ -36,6 +36,10 @@ package struct ServerPolicy: Sendable {
   package let location: SourceLocation
   /// What it includes; the entries are among `rules` and `prefixes`.
   package var lists: [IncludedList] = []
+  /// Names that its document denies, whatever allows them; of the entries their patterns alone count.
+  package var denials: RuleList = []
+  /// What stands above its document: what that allows is in `rules` and `prefixes` too, what it denies not in `denials`.
+  package var layers: PolicyLayers?
 
   package init(
     name: ServerName, networks: [ServerNetwork], interface: String? = nil, inbound: PortSet? = nil,
@@ -65,6 +69,7 @@ package struct ServerPolicy: Sendable {
       prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, limits: limits,
       dnssec: dnssec, location: location)
     policy.lists = lists
+    (policy.denials, policy.layers) = (denials, layers)
     return policy
   }
 

@@ -4,4 +4,6 @@ package enum Verdict: Equatable, Sendable {
   /// The name is listed, this type of it is not: NODATA, so that the types that are listed stay usable.
   case typeNotAllowed(rule: Int)
   case notListed
+  /// Whatever lists it.
+  case denied(rule: Int)
 }

@@ -13,14 +13,22 @@ package enum PolicyLinter {
     var findings = checkServers(servers) + checkNetworks(servers)
     let networks = OwnedNetworks(servers)
     checkInspectors(servers, &findings)
+    checkLayers(servers, &findings)
     for server in servers {
       checkTimes(server, now, &findings)
       checkCaps(server, &findings)
-      checkInnerWildcards(server.rules, &findings)
-      for index in server.rules.indices { check(server.rules, index, inherited: server.privatePrefixes, &findings) }
+      checkDenials(server, &findings)
+      for index in server.rules.indices {
+        let isOwn = server.layers == nil || server.rules.layer(at: index) == nil
+        let inherited = isOwn ? server.privatePrefixes : server.layers?.privatePrefixes ?? []
+        check(server.rules, index, inherited: inherited, &findings)
+      }
       checkOverlaps(server, networks, &findings)
     }
-    return findings
+    guard servers.contains(where: { $0.layers != nil }) else { return findings }
+    // What stands above all documents is found with each of them.
+    var told: Set<Diagnostic> = []
+    return findings.filter { told.insert($0).inserted }
   }
 
   /// The findings on one rule.

@@ -1,7 +1,7 @@
 import DNSWire
 
-/// A pattern that holds `*` elsewhere than in front, in flat memory. Those below one suffix stand behind each other, the
-/// most specific first.
+/// A pattern that holds `*` elsewhere than in front, in flat memory. Those below one suffix stand behind each other, denials
+/// first, then the most specific.
 struct InnerPattern: BitwiseCopyable, Sendable {
   var rule: UInt32 = 0
   /// Where it stands in the names of its server.
@@ -11,6 +11,7 @@ struct InnerPattern: BitwiseCopyable, Sendable {
   var suffixLength: UInt8 = 0
   var labels: UInt8 = 0
   var kind = NamePattern.Kind.exact
+  var isDenial = false
 
   /// Whether a name of so many labels can match.
   func takes(_ depth: Int) -> Bool {
@@ -67,23 +68,26 @@ extension InnerPattern {
   static func runs(of list: RuleList) -> (runs: [[InnerPattern]], repeats: [NameTable.Repeat]) {
     let rules = list.innerWildcards
     guard !rules.isEmpty else { return ([], []) }
-    var first: [NamePattern: Int] = [:]
+    var first: [Listed: Int] = [:]
     var repeats: [NameTable.Repeat] = []
     var bySuffix: [Name: [(shape: PatternShape, pattern: InnerPattern)]] = [:]
     for rule in rules {
       let pattern = list.pattern(at: rule)
-      if let other = first[pattern] {
+      let listed = Listed(pattern: pattern, isDenial: list.entries[rule].isDenial)
+      if let other = first[listed] {
         repeats.append(NameTable.Repeat(first: other, second: rule))
         continue
       }
-      first[pattern] = rule
+      first[listed] = rule
       let suffix = pattern.literalSuffix
       guard suffix != .root else { continue }
       bySuffix[suffix, default: []].append(
         (PatternShape(pattern), InnerPattern(rule, list.entries[rule], suffix, pattern)))
     }
     let runs = bySuffix.values.map { run in
-      run.sorted { $0.shape.isMoreSpecific(than: $1.shape) }.map(\.pattern)
+      run.sorted {
+        $0.pattern.isDenial == $1.pattern.isDenial ? $0.shape.isMoreSpecific(than: $1.shape) : $0.pattern.isDenial
+      }.map(\.pattern)
     }
     return (runs, repeats)
   }
@@ -95,5 +99,12 @@ extension InnerPattern {
     suffixLength = UInt8(suffix.wire.count)
     labels = UInt8(pattern.suffix.labelCount)
     kind = entry.kind
+    isDenial = entry.isDenial
+  }
+
+  /// What is the same rule when it stands twice.
+  private struct Listed: Hashable {
+    let pattern: NamePattern
+    let isDenial: Bool
   }
 }

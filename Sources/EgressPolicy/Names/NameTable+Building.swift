@@ -14,8 +14,9 @@ extension NameTable {
     list.entries.reduce(0) { $0 + ($1.kind == .subtree ? 3 : 1) } * 5 / 3 + 2
   }
 
-  static func packed(_ profile: UInt32) -> UInt16 {
-    profile < UInt32(RuleSlot.unpacked) ? UInt16(profile) : RuleSlot.unpacked
+  static func packed(_ entry: RuleList.Entry) -> UInt16 {
+    if entry.isDenial { return RuleSlot.denied }
+    return entry.profile < UInt32(RuleSlot.denied) ? UInt16(entry.profile) : RuleSlot.unpacked
   }
 
   /// How patterns are hashed; the mask makes names collide where a test wants it.
@@ -57,14 +58,14 @@ extension NameTable {
         let hash = hashing(name, starts, depth, kind)
         let slot = RuleSlot(
           tag: UInt32(truncatingIfNeeded: hash >> 32), ruleAfter: UInt32(rule + 1), start: entry.nameStart,
-          length: entry.nameLength, kind: kind, profile: packed(entry.profile))
+          length: entry.nameLength, kind: kind, profile: packed(entry))
         if let twin = insert(slot, hash: hash, part, list, &slots, octets) { twins.append(twin) }
       }
     }
     return twins
   }
 
-  /// One run of patterns below a suffix, the most specific first.
+  /// One run of patterns below a suffix, in the order in which they decide.
   static func fill(
     _ part: inout Part, _ list: RuleList, _ run: [InnerPattern], _ firstInner: inout Int,
     _ inner: inout FlatArray<InnerPattern>, _ slots: inout FlatArray<RuleSlot>, _ octets: borrowing FlatArray<UInt8>,
@@ -112,11 +113,16 @@ extension NameTable {
     return nil
   }
 
-  /// Of two rules for one slot the one that says no more than it takes it; two of one pattern are twins.
+  /// Of two rules for one slot a denial takes it, else the one that says no more than it; two of one pattern are twins.
   static func meet(
     _ new: RuleSlot, at place: Int, _ list: RuleList, _ slots: inout FlatArray<RuleSlot>
   ) -> Twin? {
     let old = slots[place]
+    // Denials stand behind all others (`RuleList.deny`).
+    guard list.entries[old.rule].isDenial == list.entries[new.rule].isDenial else {
+      if list.entries[new.rule].isDenial { slots[place] = new }
+      return nil
+    }
     switch (list.entries[old.rule].kind == .subtree, list.entries[new.rule].kind == .subtree) {
     case (false, false): return Twin(first: old.rule, slot: place, second: new.rule)
     case (true, true): return new.kind == .subtree ? Twin(first: old.rule, slot: nil, second: new.rule) : nil
@@ -130,7 +136,7 @@ extension NameTable {
   static func refresh(_ part: Part, _ rules: RuleList, _ slots: inout FlatArray<RuleSlot>) {
     for place in Int(part.firstSlot)..<Int(part.firstSlot + part.slotCount) where slots[place].ruleAfter != 0 {
       guard slots[place].kind != .inner else { continue }
-      slots[place].profile = packed(rules.entries[slots[place].rule].profile)
+      slots[place].profile = packed(rules.entries[slots[place].rule])
     }
   }
 

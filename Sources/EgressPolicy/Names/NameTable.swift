@@ -42,10 +42,12 @@ struct NameTable: ~Copyable, Sendable {
     var start: UInt32 = 0
     var length: UInt8 = 0
     var kind = SlotKind.exact
-    /// `unpacked` where the number is too large for this; of a run how long it is.
+    /// `unpacked` where the number is too large for this; of a denial `denied`, and of a run how long it is.
     var profile: UInt16 = 0
 
     static let unpacked = UInt16.max
+    /// Of a denial: whatever else matches the name, it is denied.
+    static let denied = UInt16.max - 1
 
     var rule: Int { Int(ruleAfter) &- 1 }
   }
@@ -92,7 +94,10 @@ struct NameTable: ~Copyable, Sendable {
       var rules = list
       for twin in twins {
         rules.merge(into: twin.first, from: twin.second)
-        if let slot = twin.slot { slots[slot].profile = Self.packed(rules.entries[twin.first].profile) }
+        // A denial may have taken the slot since.
+        if let slot = twin.slot, slots[slot].rule == twin.first {
+          slots[slot].profile = Self.packed(rules.entries[twin.first])
+        }
       }
       if twins.contains(where: { $0.slot == nil }) { Self.refresh(part, rules, &slots) }
       repeats.append(twins.map { Repeat(first: $0.first, second: $0.second) })
@@ -102,6 +107,24 @@ struct NameTable: ~Copyable, Sendable {
     }
     self.repeats = repeats
     self.merged = merged
+    for (server, list) in merged.enumerated() where list.entries.last?.isDenial == true { closeDenied(server: server) }
+  }
+
+  /// A name that is listed by itself and that a pattern denies is looked up once, like every other: its slot says it.
+  private mutating func closeDenied(server: Int) {
+    let part = parts[server]
+    guard part.wildcards != .none else { return }
+    for place in Int(part.firstSlot)..<Int(part.firstSlot + part.slotCount) {
+      let slot = slots[place]
+      guard slot.ruleAfter != 0, slot.kind == .exact, slot.profile != RuleSlot.denied else { continue }
+      let start = Int(part.firstOctet) + Int(slot.start)
+      let name = (start..<(start + Int(slot.length))).map { octets[$0] }
+      guard let (rule, _) = wildcardRule(part, server, name.span), merged[server].entries[rule].isDenial else {
+        continue
+      }
+      slots[place].ruleAfter = UInt32(rule + 1)
+      slots[place].profile = RuleSlot.denied
+    }
   }
 
   var serverCount: Int { parts.count }
@@ -109,16 +132,25 @@ struct NameTable: ~Copyable, Sendable {
   /// The most specific rule for the canonical wire `name`, whose `NameHash` is `whole` (`PatternShape.isMoreSpecific`).
   func match(server: Int, name: Span<UInt8>, hash whole: UInt64) -> (rule: Int, profile: Int)? {
     let part = parts[server]
-    var found = probe(part, whole, .exact, name, 0)
-    if found == nil, part.wildcards != .none {
-      found = wildcard(part, name)
-      // Below one suffix `*` in a part of a label comes before `*` alone, and more labels of it before `**`.
-      if part.wildcards == .inner, let (run, rule) = innerRule(part, name), run.length >= found?.length ?? 0 {
-        return (rule, Int(merged[server].entries[rule].profile))
-      }
+    if let found = probe(part, whole, .exact, name, 0) { return decided(found, server) }
+    return part.wildcards == .none ? nil : wildcardRule(part, server, name)
+  }
+
+  /// The same of a name that is not listed by itself, or as if it were not.
+  private func wildcardRule(_ part: Part, _ server: Int, _ name: Span<UInt8>) -> (rule: Int, profile: Int)? {
+    let found = wildcard(part, name)
+    // Below one suffix `*` in a part of a label comes before `*` alone, and more labels of it before `**`.
+    if part.wildcards == .inner, found?.profile != RuleSlot.denied, let (run, rule) = innerRule(part, name) {
+      let entry = merged[server].entries[rule]
+      if entry.isDenial || run.length >= found?.length ?? 0 { return (rule, Int(entry.profile)) }
     }
     guard let found else { return nil }
-    guard found.profile == RuleSlot.unpacked else { return (found.rule, Int(found.profile)) }
+    return decided(found, server)
+  }
+
+  @inline(__always)
+  private func decided(_ found: RuleSlot, _ server: Int) -> (rule: Int, profile: Int) {
+    guard found.profile >= RuleSlot.denied else { return (found.rule, Int(found.profile)) }
     return (found.rule, Int(merged[server].entries[found.rule].profile))
   }
 
@@ -141,6 +173,7 @@ struct NameTable: ~Copyable, Sendable {
     if slot.tag == UInt32(truncatingIfNeeded: hash &>> 32) { octets.prefetch(Int(part.firstOctet) &+ Int(slot.start)) }
   }
 
+  /// The most specific of the patterns that hold `*` in front; a denial comes before all others.
   private func wildcard(_ part: Part, _ name: Span<UInt8>) -> RuleSlot? {
     var starts = InlineArray<128, UInt8>(repeating: 0)
     guard let depth = Self.labelStarts(of: name, into: &starts) else { return nil }
@@ -151,20 +184,26 @@ struct NameTable: ~Copyable, Sendable {
       let start = Int(starts[depth &- level])
       suffix.add(name, (start &+ 1)..<(start &+ 1 &+ Int(name[start])))
       let bit: UInt128 = 1 &<< UInt128(truncatingIfNeeded: level)
-      if part.anyLabelsDepths & bit != 0 {
-        best = probe(part, suffix.value(for: .anyLabels), .anyLabels, name, start) ?? best
+      if part.anyLabelsDepths & bit != 0,
+        let found = probe(part, suffix.value(for: .anyLabels), .anyLabels, name, start)
+      {
+        if found.profile == RuleSlot.denied { return found }
+        best = found
       }
-      if level &+ 1 == depth, part.oneLabelDepths & bit != 0 {
-        best = probe(part, suffix.value(for: .oneLabel), .oneLabel, name, start) ?? best
+      if level &+ 1 == depth, part.oneLabelDepths & bit != 0,
+        let found = probe(part, suffix.value(for: .oneLabel), .oneLabel, name, start)
+      {
+        best = found
       }
       level &+= 1
     }
     return best
   }
 
-  /// The most specific of the patterns that hold `*` elsewhere than in front, and the run that it stands in.
+  /// The most specific of the patterns that hold `*` elsewhere than in front, and the run that it stands in; a denial comes
+  /// before all others.
   ///
-  /// At most 64 comparisons of at most 255 octets at each depth at which there are some.
+  /// At most 64 comparisons (`PolicyLinter.maximumInnerWildcards`) of at most 255 octets at each depth at which there are some.
   private func innerRule(_ part: Part, _ name: Span<UInt8>) -> (run: RuleSlot, rule: Int)? {
     var starts = InlineArray<128, UInt8>(repeating: 0)
     guard let depth = Self.labelStarts(of: name, into: &starts) else { return nil }
@@ -181,6 +220,7 @@ struct NameTable: ~Copyable, Sendable {
           guard pattern.takes(depth) else { continue }
           let from = Int(starts[depth &- Int(pattern.labels)])
           if pattern.matches(name, from: from, to: start, octets, at: Int(part.firstOctet)) {
+            if pattern.isDenial { return (run, Int(pattern.rule)) }
             best = (run, Int(pattern.rule))
             break
           }

@@ -33,6 +33,13 @@ struct PatternShape {
       }
   }
 
+  private init(labels: [Label], front: Front) { (self.labels, self.front) = (labels, front) }
+
+  /// So many labels of whatever kind in front of it, which has none.
+  func below(labels count: Int) -> PatternShape {
+    PatternShape(labels: labels + Array(repeating: .any, count: count), front: front)
+  }
+
   /// Whether it decides on a name that both match. Of patterns that match one name, and are not the same, one does.
   ///
   /// By the rightmost label in which they differ: the more octets it says, then the more of them in front; then the fewer
@@ -110,8 +117,11 @@ extension [UInt8] {
 
 extension NamePattern {
   /// Whether it matches every name that another pattern matches, and is another one.
-  func covers(_ other: NamePattern) -> Bool {
-    self != other && kind != .exact && PatternShape(self).covers(PatternShape(other))
+  func covers(_ other: NamePattern) -> Bool { self != other && coversAll(of: other) }
+
+  /// Whether it matches every name that another pattern matches.
+  func coversAll(of other: NamePattern) -> Bool {
+    kind == .exact ? self == other : PatternShape(self).covers(PatternShape(other))
   }
 
   /// Whether it matches a name; none with octets that no host name has.

@@ -25,6 +25,8 @@ package struct EgressRule: Hashable, Sendable {
   /// Which of its connections have to say the name; nil for none.
   package let check: NameCheck?
   package let location: SourceLocation
+  /// The layer above the documents of servers in which it stands; nil for an entry of a document, and for a permit.
+  package var layer: String?
 
   package init(
     pattern: NamePattern, ports: PortSet = .https, types: [RRType] = EgressRule.defaultTypes,
@@ -56,6 +58,8 @@ package struct StaticPrefixRule: Hashable, Sendable {
   /// Seconds since 1970 from which on it opens nothing.
   package let until: UInt64?
   package let location: SourceLocation
+  /// The layer above the documents of servers in which it stands; nil for an entry of a document.
+  package var layer: String?
 
   package init(
     prefix: IPPrefix, ports: PortSet = .https, maxBytes: ByteBound? = nil, until: UInt64? = nil,

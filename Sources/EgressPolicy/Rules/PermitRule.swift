@@ -24,7 +24,8 @@ extension ServerPolicy {
       $0.admitting(privatePrefixes, cname, nameChecks)
     }
     guard !own.isEmpty else { return self }
-    let policy = PolicySnapshot([self])
+    // What denies has no say in what a permit takes over.
+    let policy = PolicySnapshot([withoutDenials])
     var rules = rules
     for (index, rule) in own.enumerated() {
       let others = own.indices.filter { $0 != index && own[$0].pattern.covers(rule.pattern) }.map { own[$0] }
@@ -95,7 +96,7 @@ extension PolicySnapshot {
     switch decide(server: 0, name: pattern.sample.span, type: .A) {
     case .allowed(let index), .typeNotAllowed(let index): rule = self.rule(server: 0, index: index)
     // A rule for all names of the pattern matches the sample too.
-    case .notListed: return nil
+    case .notListed, .denied: return nil
     }
     if rule.pattern == pattern || rule.pattern.covers(pattern) { return rule }
     let covering = effectiveRules(server: 0).lazy.map { self.rule(server: 0, index: $0) }

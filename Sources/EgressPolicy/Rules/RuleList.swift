@@ -14,6 +14,14 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var kind: NamePattern.Kind
     /// A label of the name holds `*`.
     var hasInnerWildcard: Bool
+    /// It denies, whatever allows: only in what is compiled.
+    var isDenial = false
+  }
+
+  /// Where rules stand that have it in common.
+  private struct Origin: Equatable, Sendable {
+    var file: String
+    var layer: String?
   }
 
   /// What rules share: all but name and location.
@@ -28,6 +36,12 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     var until: UInt64?
     var firstEnd: UInt64?
     var check: NameCheck?
+
+    /// What a denial says: nothing is open, and no type may be asked.
+    static let denial = Profile(
+      EgressRule(
+        pattern: NamePattern(kind: .exact, suffix: .root), ports: .ports([]), types: [],
+        location: SourceLocation(file: "", line: 0, column: 0)))
 
     init(_ rule: EgressRule) {
       ports = rule.ports
@@ -74,7 +88,7 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   private(set) var names: [UInt8] = []
   private(set) var entries: [Entry] = []
   private(set) var profiles: [Profile] = []
-  private var files: [String] = []
+  private var origins: [Origin] = []
   private var profileIndex: [Profile: UInt32] = [:]
 
   package init() {}
@@ -119,11 +133,13 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   package subscript(index: Int) -> EgressRule {
     let entry = entries[index]
     let profile = profiles[Int(entry.profile)]
-    return EgressRule(
+    var rule = EgressRule(
       pattern: pattern(at: index), ports: profile.ports, types: profile.types,
       privatePrefixes: profile.privatePrefixes, cname: profile.cname, maxBytes: profile.maxBytes,
       maxBytesPerHour: profile.maxBytesPerHour, dnssec: profile.dnssec, until: profile.until,
       firstEnd: profile.firstEnd, check: profile.check, location: location(at: index))
+    rule.layer = layer(at: index)
+    return rule
   }
 
   /// The pattern alone, cheaper than the whole rule.
@@ -143,8 +159,11 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   /// Where a rule stands, without making the rule; line and column are cut to what 32 and 16 bits hold.
   package func location(at index: Int) -> SourceLocation {
     let entry = entries[index]
-    return SourceLocation(file: files[Int(entry.file)], line: Int(entry.line), column: Int(entry.column))
+    return SourceLocation(file: origins[Int(entry.file)].file, line: Int(entry.line), column: Int(entry.column))
   }
+
+  /// The layer above the documents of servers in which a rule stands; nil for one of a document.
+  package func layer(at index: Int) -> String? { origins[Int(entries[index].file)].layer }
 
   /// Adds a rule behind the others.
   package mutating func append(_ rule: EgressRule) {
@@ -154,7 +173,8 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
       Entry(
         nameStart: UInt32(names.count), line: UInt32(clamping: rule.location.line),
         profile: intern(profile), column: UInt16(clamping: rule.location.column),
-        file: intern(rule.location.file), nameLength: UInt8(wire.count), kind: rule.pattern.kind,
+        file: intern(Origin(file: rule.location.file, layer: rule.layer)), nameLength: UInt8(wire.count),
+        kind: rule.pattern.kind,
         hasInnerWildcard: rule.pattern.hasInnerWildcard))
     names.append(contentsOf: wire)
   }
@@ -188,6 +208,28 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
     return list
   }
 
+  /// Puts every rule into a layer above the documents of servers.
+  package mutating func stand(in layer: String) {
+    for index in origins.indices { origins[index].layer = layer }
+  }
+
+  /// Adds the patterns of another list behind the others, as denials: whatever it says of ports and types, nothing is open.
+  mutating func deny(_ other: RuleList) {
+    let profile = intern(Profile.denial)
+    let start = UInt32(names.count)
+    names.append(contentsOf: other.names)
+    let places = other.origins.map { intern($0) }
+    reserveCapacity(count + other.count)
+    for entry in other.entries {
+      var denial = entry
+      denial.nameStart += start
+      denial.profile = profile
+      denial.file = places[Int(entry.file)]
+      denial.isDenial = true
+      entries.append(denial)
+    }
+  }
+
   private mutating func intern(_ profile: Profile) -> UInt32 {
     if let last = entries.last, profiles[Int(last.profile)] == profile { return last.profile }
     if let known = profileIndex[profile] { return known }
@@ -198,11 +240,11 @@ package struct RuleList: RandomAccessCollection, ExpressibleByArrayLiteral, Send
   }
 
   /// Beyond 65,536 files a location names the last of them: never reached by a loader that bounds its files.
-  private mutating func intern(_ file: String) -> UInt16 {
-    if let last = entries.last, files[Int(last.file)] == file { return last.file }
-    if let known = files.firstIndex(of: file) { return UInt16(clamping: known) }
-    if files.count <= Int(UInt16.max) { files.append(file) }
-    return UInt16(files.count - 1)
+  private mutating func intern(_ origin: Origin) -> UInt16 {
+    if let last = entries.last, origins[Int(last.file)] == origin { return last.file }
+    if let known = origins.firstIndex(of: origin) { return UInt16(clamping: known) }
+    if origins.count <= Int(UInt16.max) { origins.append(origin) }
+    return UInt16(origins.count - 1)
   }
 }
 

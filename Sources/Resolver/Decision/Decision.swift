@@ -54,11 +54,10 @@ package struct Decision: Equatable, Sendable {
     switch verdict {
     case .typeNotAllowed: return Decision(verdict, .deny(.typeNotAllowed))
     case .notListed:
-      guard let local = zones.answer(name: name, type: facts.type) else {
-        return Decision(verdict, facts.labelCount > 1 ? .deny(.notListed) : .keepLabel)
-      }
-      // An address outside the loopback networks is answered to a server that lists the name, and to no other.
-      return Decision(verdict, local.holdsRoutableAddress ? .deny(.notListed) : .answerLocally(local))
+      return Decision(verdict, ofUnlisted(facts, name, .notListed, zones))
+    // Whatever lists it: what stays on the host stays there all the same.
+    case .denied(let rule):
+      return Decision(verdict, ofUnlisted(facts, name, .denied(by: rule), zones))
     case .allowed:
       // `==` of the type itself; `!=` would be the generic one, which costs thirty instructions.
       if facts.type == .AAAA, !answersIPv6() { return Decision(verdict, .withoutIPv6) }
@@ -68,6 +67,17 @@ package struct Decision: Equatable, Sendable {
       }
       return Decision(verdict, facts.labelCount > 1 ? .resolve : .keepLabel)
     }
+  }
+
+  @inline(__always)
+  private static func ofUnlisted(
+    _ facts: QueryFacts, _ name: Span<UInt8>, _ denial: PolicyDenial, _ zones: LocalZones
+  ) -> Enforcement {
+    guard let local = zones.answer(name: name, type: facts.type) else {
+      return facts.labelCount > 1 ? .deny(denial) : .keepLabel
+    }
+    // An address outside the loopback networks is answered to a server that lists the name, and to no other.
+    return local.holdsRoutableAddress ? .deny(denial) : .answerLocally(local)
   }
 
   /// What a PTR gets whose address is not open: a local zone's answer, or NXDOMAIN where that is nil.

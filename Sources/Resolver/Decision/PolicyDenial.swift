@@ -16,9 +16,15 @@ package struct PolicyDenial: Equatable, Sendable {
   package var code: AuditCode
   package var answer: Answer
   package var error: ExtendedErrorCode
+  /// The server's rule that denies; nil where none does.
+  package var rule: Int?
 
   // Computed, not stored: a stored one is asked each time whether it has been made.
   static var notListed: PolicyDenial { PolicyDenial(code: .notListed, answer: .sinkhole, error: .blocked) }
+  @inline(__always)
+  static func denied(by rule: Int) -> PolicyDenial {
+    PolicyDenial(code: .denied, answer: .sinkhole, error: .blocked, rule: rule)
+  }
   static var typeNotAllowed: PolicyDenial { PolicyDenial(code: .typeNotAllowed, answer: .nodata, error: .blocked) }
   static var classNotAllowed: PolicyDenial {
     PolicyDenial(code: .classNotAllowed, answer: .empty(.REFUSED), error: .blocked)

@@ -31,11 +31,31 @@ enum EventMembers {
   static func refused(chain: [[UInt8]], _ rule: EgressRule?, upstream: String) -> AuditMembers {
     var members = AuditMembers(capacity: 192)
     if let rule { members.append(.rule, file: rule.location.file, line: rule.location.line) }
-    members.append(.chain, names: chain.count > 2 ? [chain[0], chain[chain.count - 1]] : chain)
-    if chain.count > 2 { members.append(.chainLength, chain.count) }
+    append(chain, to: &members)
     if let rule { members.append(.cname, rule.cname.rawValue) }
     members.append(.upstream, upstream)
     return members
+  }
+
+  /// Where an entry of `deny` stands.
+  static func place(_ location: SourceLocation, _ layer: String?) -> AuditMembers {
+    var members = AuditMembers()
+    members.append(.rule, file: location.file, line: location.line)
+    members.append(.layer, layer)
+    return members
+  }
+
+  /// Of a chain that leads through a name which the entry at a place denies: its first name, and that one.
+  static func denied(chain: [[UInt8]], by place: AuditMembers, upstream: String) -> AuditMembers {
+    var members = place
+    append(chain, to: &members)
+    members.append(.upstream, upstream)
+    return members
+  }
+
+  private static func append(_ chain: [[UInt8]], to members: inout AuditMembers) {
+    members.append(.chain, names: chain.count > 2 ? [chain[0], chain[chain.count - 1]] : chain)
+    if chain.count > 2 { members.append(.chainLength, chain.count) }
   }
 
   /// Of addresses that may not be answered: all of them, those beside them that might, why, and the line of the entry that

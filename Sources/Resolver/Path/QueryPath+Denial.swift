@@ -30,7 +30,7 @@ extension QueryPath {
     into reply: inout OutputSpan<UInt8>
   ) -> Disposition {
     let answer = snapshot.rules.answer(to: denial)
-    guard record(denial.code, state.name, answer.code, octets: message.count) else {
+    guard record(denial, state.name, answer.code, snapshot, octets: message.count) else {
       return failClosed(message, state, into: &reply)
     }
     state.cells.count(.denied, UInt8(truncatingIfNeeded: answer.code.rawValue), shard: shard)
@@ -41,6 +41,21 @@ extension QueryPath {
     writeSinkhole(answer, message, snapshot, limit: limit, into: &reply)
     ReplyWriter.appendOPT(query, error, limit: limit, into: &reply)
     return .reply
+  }
+
+  /// Records a denial; where an entry of `deny` denies, with its place and its layer.
+  private mutating func record(
+    _ denial: PolicyDenial, _ server: [UInt8], _ answer: ResponseCode, _ snapshot: borrowing ResolverSnapshot,
+    octets: Int
+  ) -> Bool {
+    guard let rule = denial.rule, let index = screened.key.server else {
+      return record(denial.code, server, answer, octets: octets)
+    }
+    let members = snapshot.denialMembers
+    let all = members.octets
+    return record(
+      denial.code, server, answer, octets: octets,
+      members: all.span.extracting(members.range(server: index, rule: rule)))
   }
 
   /// A source in no server's network, or on an interface that is not the server's.

@@ -267,15 +267,19 @@ extension ExtendedErrorCode {
 extension QueryPath {
   /// Puts a decision about the query in hand into the audit ring; false when it cannot be recorded.
   ///
-  /// - Parameter octets: of the client's message.
-  mutating func record(_ code: AuditCode, _ server: [UInt8], _ answer: ResponseCode, octets: Int) -> Bool {
+  /// - Parameters:
+  ///   - octets: of the client's message.
+  ///   - members: what the event says besides.
+  mutating func record(
+    _ code: AuditCode, _ server: [UInt8], _ answer: ResponseCode, octets: Int, members: Span<UInt8> = Span()
+  ) -> Bool {
     guard !auditIsBlocked else { return false }
     let header = AuditRecordHeader(
       code: code, transport: source.transport, type: query.type, responseCode: answer, payloadSize: UInt32(octets),
       client: source.client, clientPort: source.port, wallClock: clock.wall)
     let outcome = ring.push(
       header, server: server.span, name: screened.octets.span.extracting(screened.name),
-      extra: Span())
+      extra: members)
     mustWakeAudit = mustWakeAudit || outcome == .storedWakeConsumer
     return outcome != .full
   }

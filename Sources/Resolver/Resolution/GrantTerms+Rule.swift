@@ -8,17 +8,23 @@ extension GrantTerms {
   ///   - hasChain: whether the answer leads through other names.
   ///   - isSecure: whether signatures showed it; else, where the rule looks at them, that its zone does not sign.
   ///   - list: the mark of the server's list.
-  init(of rule: EgressRule, hasChain: Bool, isSecure: Bool, list: UInt32) {
-    guard rule.cname != .follow || rule.dnssec != .off else {
+  ///   - denies: whether the server is denied names, which no chain leads through.
+  init(of rule: EgressRule, hasChain: Bool, isSecure: Bool, list: UInt32, denies: Bool = false) {
+    guard rule.cname != .follow || rule.dnssec != .off || denies else {
       self.init()
       return
     }
-    let chain: Chain = hasChain ? (rule.cname == .listed ? .listed(mark: list) : .any) : .none
+    let through: Chain = rule.cname == .listed ? .listed(mark: list) : denies ? .undenied(mark: list) : .any
+    let chain: Chain = hasChain ? through : .none
     self.init(isSecure ? .secure : rule.dnssec == .off ? .unknown : .unsigned, chain)
   }
 
   /// Whether a rule would take an answer of which this was shown, as far as it asks for signatures and chains.
-  package func satisfy(_ rule: EgressRule, list: UInt32) -> Bool {
+  ///
+  /// - Parameters:
+  ///   - list: the mark of the server's list.
+  ///   - denies: whether the server is denied names.
+  package func satisfy(_ rule: EgressRule, list: UInt32, denies: Bool = false) -> Bool {
     let isSigned: Bool =
       switch rule.dnssec {
       case .off: true
@@ -26,7 +32,9 @@ extension GrantTerms {
       case .require: signatures == .secure
       }
     return switch rule.cname {
-    case .follow: isSigned
+    case .follow:
+      isSigned
+        && (!denies || [.none, .undenied(mark: list), .listed(mark: list)].contains(chain))
     case .listed: isSigned && (chain == .none || chain == .listed(mark: list))
     case .strict: isSigned && chain == .none
     }
@@ -36,12 +44,14 @@ extension GrantTerms {
 extension ResolutionEngine {
   /// What was shown of an answer, for the next run.
   func terms(of resolution: Resolution, _ rule: EgressRule) -> GrantTerms {
-    guard rule.cname != .follow || rule.dnssec != .off else { return GrantTerms() }
     let question = resolution.question
+    let policy = question.snapshot.policy
+    let denies = policy.deniesNames(server: question.server)
+    guard rule.cname != .follow || rule.dnssec != .off || denies else { return GrantTerms() }
     // What is said here nobody else has to sign for, and leads where the operator wrote.
     if case .local = question.kind { return GrantTerms(.secure, .none) }
     return GrantTerms(
       of: rule, hasChain: resolution.answer?.chain.isEmpty == false, isSecure: resolution.isSecure,
-      list: question.snapshot.policy.listMark(server: question.server))
+      list: policy.listMark(server: question.server), denies: denies)
   }
 }

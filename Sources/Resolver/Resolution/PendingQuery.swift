@@ -1,3 +1,4 @@
+import AuditLog
 package import DNSWire
 package import EgressPolicy
 package import IPNetwork
@@ -69,6 +70,20 @@ package final class PendingQuery: Sendable {
   /// Whether its server may ask for the address of a name.
   func allows(_ name: [UInt8]) -> Bool {
     if case .allowed = snapshot.policy.decide(server: server, name: name.span, type: .A) { true } else { false }
+  }
+
+  /// Whether its server is denied a name, whatever lists it.
+  func denies(_ name: [UInt8]) -> Bool {
+    if case .denied = snapshot.policy.decide(server: server, name: name.span, type: .A) { true } else { false }
+  }
+
+  /// Where the entry stands that denies a name to its server.
+  func denial(of name: [UInt8]) -> AuditMembers? {
+    guard case .denied(let index) = snapshot.policy.decide(server: server, name: name.span, type: .A) else {
+      return nil
+    }
+    let rule = snapshot.policy.rule(server: server, index: index)
+    return EventMembers.place(rule.location, rule.layer)
   }
 
   /// The families of which an answer of type HTTPS or SVCB may hold hints: those that may be asked for as well. Where the

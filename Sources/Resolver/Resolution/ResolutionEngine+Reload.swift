@@ -62,23 +62,37 @@ extension ResolverSnapshot {
     // An answer of a rule that ended later may promise more than this one opens.
     return forwards.zone(of: name)?.upstreams == former.forwards.zone(of: name)?.upstreams
       && rules.now.ports == rules.before.ports && rules.now.firstEnd ?? .max >= rules.before.firstEnd ?? .max
-      && (rules.now.cname != .listed || listsChain(former, server: server, name: name, type: type))
+      && allowsChain(former, rules.now, server: server, name: name, type: type)
   }
 
-  /// Whether every name behind a question is listed still. Where the answer is not known any more, or leaves the cache by the
-  /// same change, only lists that say the same tell that.
-  private func listsChain(_ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType) -> Bool {
+  /// Whether every name behind a question is still one that its chain may lead through: listed, where the rule wants that,
+  /// and not denied. Where the answer is not known any more, or leaves the cache by the same change, only lists that say the same
+  /// tell that.
+  private func allowsChain(
+    _ former: ResolverSnapshot, _ rule: EgressRule, server: UInt16, name: [UInt8], type: RRType
+  ) -> Bool {
     guard let now = self.server(firewallIndex: server), let before = former.server(firewallIndex: server) else {
       return false
     }
-    if policy.servers[now].rules.listsLike(former.policy.servers[before].rules) { return true }
+    let (current, old) = (policy.servers[now], former.policy.servers[before])
+    let isSame = current.deniesLike(old) && (rule.cname != .listed || current.rules.listsLike(old.rules))
+    if isSame || rule.cname != .listed && !policy.deniesNames(server: now) { return true }
     guard let cached = former.servers[before].cache.held(name.span, type) else { return false }
-    return cached.chain(of: name, type).allSatisfy { lists($0, server: now) }
+    return cached.chain(of: name, type).allSatisfy { link in
+      switch policy.decide(server: now, name: link.span, type: .A) {
+      case .denied: false
+      case .notListed: rule.cname != .listed
+      case .allowed, .typeNotAllowed: true
+      }
+    }
   }
 
   /// Whether a name is on a server's list, for whatever type.
   func lists(_ name: [UInt8], server: Int) -> Bool {
-    if case .notListed = policy.decide(server: server, name: name.span, type: .A) { false } else { true }
+    switch policy.decide(server: server, name: name.span, type: .A) {
+    case .notListed, .denied: false
+    case .allowed, .typeNotAllowed: true
+    }
   }
 
   /// Whether an element that `former` opened for a question may stay open: it must be of a port that is still open, and
@@ -86,7 +100,7 @@ extension ResolverSnapshot {
   package func keepsOpen(_ former: ResolverSnapshot, _ key: GrantLedger.Key, _ element: GrantElement) -> Bool {
     guard let rules = rules(former, server: key.server, name: key.name.wire, type: key.type),
       let state = state(of: key.server),
-      rules.now.cname != .listed || listsChain(former, server: key.server, name: key.name.wire, type: key.type)
+      allowsChain(former, rules.now, server: key.server, name: key.name.wire, type: key.type)
     else { return false }
     return rules.now.ports == .any
       || state.targets(of: rules.now.ports, family: element.address.family).contains {

@@ -28,7 +28,7 @@ extension ResolutionEngine {
     /// Whether upstream answered, and its answer cannot be used.
     var isOfAnswer: Bool {
       switch code {
-      case .answerInvalid, .chainTooLong, .chainRefused, .answerNotPublic, .upstreamBlocked: true
+      case .answerInvalid, .chainTooLong, .chainRefused, .answerNotPublic, .upstreamBlocked, .denied: true
       default: false
       }
     }
@@ -64,6 +64,11 @@ extension ResolutionEngine {
         self.init(
           .chainRefused, .blocked,
           members: EventMembers.refused(chain: chain, question.egressRule, upstream: upstream),
+          storedFor: Self.rememberedFor)
+      case .chainDenied(let chain):
+        let place = chain.last.flatMap { question.denial(of: $0) } ?? AuditMembers()
+        self.init(
+          .denied, .blocked, members: EventMembers.denied(chain: chain, by: place, upstream: upstream),
           storedFor: Self.rememberedFor)
       case .notPublic(let refused, let others):
         let isBlocked = !refused.isEmpty && refused.allSatisfy(\.isUnspecified)

@@ -28,6 +28,8 @@ package enum ScrubError: Error, Equatable, Sendable {
   case chainTooLong
   /// The chain leads to the last of these names, and the rule's `cname` does not allow it.
   case chainRefused([[UInt8]])
+  /// The chain leads to the last of these names, which is denied.
+  case chainDenied([[UInt8]])
   /// It holds addresses that may not be opened, beside others or not, or leads to a name that never leaves the host: then
   /// there are none of either.
   case notPublic(refused: [IPAddress], others: [IPAddress])

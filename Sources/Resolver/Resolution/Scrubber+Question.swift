@@ -17,7 +17,7 @@ extension Scrubber {
         return forbidden.admits(address, private: zones.isEmpty ? prefixes : prefixes + zones, server: index)
       },
       admitsTarget: { question.snapshot.zones.answer(name: $0.span, type: .A) == nil || question.allows($0) },
-      lists: { question.allows($0) }, chains: rule?.cname ?? .follow,
+      lists: { question.allows($0) }, denies: { question.denies($0) }, chains: rule?.cname ?? .follow,
       service: ServiceRules(ports: rule?.ports ?? .any, hintFamilies: question.hintFamilies(of: rule)))
   }
 }

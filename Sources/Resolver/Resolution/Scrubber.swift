@@ -25,6 +25,8 @@ package struct Scrubber {
   package var admitsTarget: ([UInt8]) -> Bool
   /// Whether a name is listed for this server.
   package var lists: ([UInt8]) -> Bool
+  /// Whether this server is denied a name, whatever lists it.
+  package var denies: ([UInt8]) -> Bool
   /// Which chains the rule allows.
   package var chains: ChainPolicy
   /// What of SVCB and HTTPS records may be used.
@@ -32,9 +34,11 @@ package struct Scrubber {
 
   package init(
     maxTTL: UInt32, maxNegativeTTL: UInt32, admitsAddress: @escaping (IPAddress, [[UInt8]]) -> Bool,
-    admitsTarget: @escaping ([UInt8]) -> Bool, lists: @escaping ([UInt8]) -> Bool, chains: ChainPolicy = .follow,
+    admitsTarget: @escaping ([UInt8]) -> Bool, lists: @escaping ([UInt8]) -> Bool,
+    denies: @escaping ([UInt8]) -> Bool = { _ in false }, chains: ChainPolicy = .follow,
     service: ServiceRules = ServiceRules()
   ) {
+    self.denies = denies
     self.chains = chains
     self.service = service
     self.maxTTL = maxTTL
@@ -127,6 +131,7 @@ package struct Scrubber {
       chain.ttl = min(chain.ttl, link.ttl)
       chain.writer.appendAlias(to: target, ttl: link.ttl)
       chain.targets.append(target)
+      guard !denies(target) else { throw .chainDenied(chain.targets) }
       guard chains == .follow || chains == .listed && lists(target) else { throw .chainRefused(chain.targets) }
       chain.end = target
     }

@@ -168,6 +168,8 @@ package final class ResolverSnapshot: Sendable {
   let uncountedZones: Uncounted<LocalZones>
   /// The SOA of denials as a record of the root: what follows the question of a denial.
   let denialRecord: FlatOctets
+  /// What the events of denials say.
+  let denialMembers: DenialMembers
   /// Index in `servers` by the firewall's index.
   private let serverIndexes: [UInt16: Int]
   /// Which clients are which server's.
@@ -181,8 +183,9 @@ package final class ResolverSnapshot: Sendable {
   package init(
     policy: PolicySnapshot, zones: LocalZones, rules: ResolverRules, servers: [ServerState],
     unknownClients: QueryCounts = QueryCounts(shards: 1), clients: ClientTable? = nil,
-    forwards: ForwardZones = ForwardZones()
+    forwards: ForwardZones = ForwardZones(), denialMembers: DenialMembers? = nil
   ) {
+    self.denialMembers = denialMembers ?? DenialMembers(policy)
     let clients = clients ?? policy.clients
     precondition(clients.serverCount == policy.servers.count, "clients of another policy")
     self.clients = clients
@@ -250,7 +253,7 @@ package final class ResolverSnapshot: Sendable {
   package func with(_ clients: ClientTable) -> ResolverSnapshot {
     ResolverSnapshot(
       policy: policy, zones: zones, rules: rules, servers: servers, unknownClients: unknownClients, clients: clients,
-      forwards: forwards)
+      forwards: forwards, denialMembers: denialMembers)
   }
 }
 

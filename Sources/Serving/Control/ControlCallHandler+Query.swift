@@ -149,6 +149,8 @@ extension ControlAPI.Query {
       (verdict, rule) = ("allowed", policy.rule(server: serverIndex, index: index))
     case (let serverIndex?, .typeNotAllowed(let index)):
       (verdict, rule) = ("type-not-allowed", policy.rule(server: serverIndex, index: index))
+    case (let serverIndex?, .denied(let index)):
+      (verdict, rule) = ("denied", policy.rule(server: serverIndex, index: index))
     case (.some, _): verdict = "not-listed"
     case (nil, _): break
     }
@@ -159,7 +161,7 @@ extension ControlAPI.Query {
       rcode: header.map { ResponseCode(rawValue: UInt16($0.flags & 0xF)).description },
       message: reply.map { Data($0).base64EncodedString() }, milliseconds: milliseconds)
     self.rule = rule?.location.description
-    pattern = rule?.pattern.description
+    (pattern, layer) = (rule?.pattern.description, rule?.layer)
     if let serverIndex = asked.serverIndex, let rule {
       list = policy.servers[serverIndex].list(of: rule.location)?.text
     }

@@ -60,8 +60,7 @@ package struct Explainer {
     var found = decided(question)
     (found.server, found.name, found.type) = (inForce.servers[server].name.text, name.description, type.description)
     guard let rule = question.rule else { return found }
-    found.rule = rule.location.description
-    found.pattern = rule.pattern.description
+    found.take(rule)
     found.list = inForce.servers[server].list(of: rule.location)?.text
     guard found.decision != .local else { return found }
     found.types = rule.types.map(\.description)
@@ -96,7 +95,7 @@ package struct Explainer {
     let rule: EgressRule? =
       switch decision.verdict {
       case .allowed(let index), .typeNotAllowed(let index): inForce.rule(server: server, index: index)
-      case .notListed: nil
+      case .notListed, .denied: nil
       }
     return DecidedQuestion(name: name, type: type, server: server, facts: facts, decision: decision, rule: rule)
   }
@@ -144,12 +143,18 @@ package struct Explainer {
   /// Why no entry in force matches: none does, or its time is over.
   private func unlisted(_ question: DecidedQuestion) -> ControlAPI.Explanation {
     guard question.facts.isHostname else { return ControlAPI.Explanation(decision: .block, code: .notAHostName) }
+    if case .denied(let index) = question.decision.verdict {
+      var denied = ControlAPI.Explanation(decision: .block, code: .denied)
+      denied.take(inForce.rule(server: question.server, index: index))
+      return denied
+    }
     switch whole.decide(server: question.server, name: question.name.wire.span, type: question.type) {
-    case .notListed: return ControlAPI.Explanation(decision: .block, code: .notListed)
+    // A denial has no end: it would be in force.
+    case .notListed, .denied: return ControlAPI.Explanation(decision: .block, code: .notListed)
     case .allowed(let index), .typeNotAllowed(let index):
       let rule = whole.rule(server: question.server, index: index)
       var ended = ControlAPI.Explanation(decision: .block, code: .ended)
-      (ended.rule, ended.pattern) = (rule.location.description, rule.pattern.description)
+      ended.take(rule)
       ended.list = whole.servers[question.server].list(of: rule.location)?.text
       ended.until = rule.until.map { ControlAPI.time(seconds: $0) }
       return ended
@@ -243,6 +248,11 @@ private struct DecidedQuestion {
 }
 
 extension ControlAPI.Explanation {
+  /// The entry that decides, by its place.
+  fileprivate mutating func take(_ rule: EgressRule) {
+    (self.rule, pattern, layer) = (rule.location.description, rule.pattern.description, rule.layer)
+  }
+
   fileprivate mutating func take(_ sinkhole: SinkholeAnswer, _ type: RRType) {
     switch sinkhole {
     case .nxdomain: answer = .nxdomain
@@ -258,7 +268,7 @@ extension ControlAPI.Explanation {
   /// The entry that decides, and all that open the address.
   fileprivate mutating func take(_ rule: StaticPrefixRule?, among all: [StaticPrefixRule], of policy: ServerPolicy) {
     guard let rule else { return }
-    (self.rule, pattern) = (rule.location.description, rule.text)
+    (self.rule, pattern, layer) = (rule.location.description, rule.text, rule.layer)
     list = policy.list(of: rule.location)?.text
     ports = rule.ports.texts
     (maxBytes, maxBytesExcess) = (rule.maxBytes?.bytes, rule.maxBytes?.excess.rawValue)

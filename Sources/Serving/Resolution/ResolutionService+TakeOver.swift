@@ -127,7 +127,9 @@ extension ResolutionService {
       let serverIndex = snapshot.server(firewallIndex: element.server),
       snapshot.servers[serverIndex].targets(of: rule.ports, family: element.address.family)
         .contains(where: { $0 == (element.transport, element.port) }),
-      entry.terms.satisfy(rule, list: snapshot.policy.listMark(server: serverIndex))
+      entry.terms.satisfy(
+        rule, list: snapshot.policy.listMark(server: serverIndex),
+        denies: snapshot.policy.deniesNames(server: serverIndex))
     else { return nil }
     return rule.capBits(in: snapshot.servers[serverIndex].byteCaps)
       | rule.checkBit(transport: element.transport, port: element.port)

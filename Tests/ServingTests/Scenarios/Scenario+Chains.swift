@@ -52,6 +52,24 @@ extension Scenario {
         .ask(server, name, as: "later"), .expect(.answer(["45.11.0.10"])), .expect(.open(server, "45.11.0.10")),
       ]),
     Scenario(
+      "a denial wins over the entry, at once and at a reload: NXDOMAIN, told with the entry, and nothing stays open",
+      setting("follow"),
+      [
+        answers, .ask(server, name), .expect(.answer(["45.11.0.10"])),
+        .reload(policies("follow", document: "deny: [ \"*.shop.example\" ]\n")),
+        .expect(.closed(server, "45.11.0.10")), .ask(server, name, as: "denied"), .expect(.code(.NXDOMAIN)),
+        .expect(.error(15, "agent: denied")), .expect(.event(.denied, #""rule":"#)), .expect(.questions(1)),
+      ]),
+    Scenario(
+      "a chain through a denied name is NODATA, and closed where a reload denies one of its names", setting("follow"),
+      [
+        answers, .ask(server, name), .expect(.answer(["45.11.0.10"])),
+        .reload(policies("follow", document: "deny: [ other.example ]\n")), .expect(.open(server, "45.11.0.10")),
+        .reload(policies("follow", document: "deny: [ .cdn.example ]\n")), .expect(.closed(server, "45.11.0.10")),
+        .ask(server, name, as: "denied"), .expect(.nodata), .expect(.error(15, "agent: denied")),
+        .expect(.event(.denied, #""chain":["shop.cdn.example"]"#)), .expect(.closed(server, "45.11.0.10")),
+      ]),
+    Scenario(
       "a DNAME is followed as the CNAME that it stands for", setting("follow"),
       [
         .upstream(of: name, .A, ["shop.example 60 DNAME cdn.example", "www.cdn.example 60 A 45.11.0.10"]),

@@ -62,8 +62,8 @@ struct QueryCommand: ParsableCommand {
 
   private static func lines(_ query: ControlAPI.Query) -> [String] {
     let asked = query.server.map { "\($0), from \(query.client)" } ?? "\(query.client), which is no server's client"
-    let list = query.list.map { " (list \($0))" } ?? ""
-    let verdict = query.rule.map { "\(query.verdict), by \($0): \(query.pattern ?? "")\(list)" } ?? query.verdict
+    let origin = (query.list.map { " (list \($0))" } ?? "") + (query.layer.map { " (layer \($0))" } ?? "")
+    let verdict = query.rule.map { "\(query.verdict), by \($0): \(query.pattern ?? "")\(origin)" } ?? query.verdict
     let error = query.extendedError.map { ", \(ExtendedErrorName.text($0.code)): \($0.text)" } ?? ""
     let cache = query.cache.map { "\($0.rcode), \(ExplanationText.seconds($0.remainingMs)) left" } ?? "nothing"
     let open = query.grants.map { grant in

@@ -76,6 +76,8 @@ struct PolicySuggestion {
       answer.addresses.formUnion(addresses)
       if let refusal = members[.refusedAs] { answer.refusals.insert(refusal) }
       answers[name] = answer
+    // Denied on purpose: what lists it would not open it.
+    case (.denied, _): break
     case (.wrongPort, _): ports["\(destination) \(line.typeOrPort)", default: DenialEvidence()].add(line)
     default: addOther(line, code, destination)
     }
@@ -180,7 +182,7 @@ extension PolicySuggestion {
     guard let policy, let name = Name(written: name) else { return nil }
     switch policy.decide(server: 0, name: name.wire.span, type: .A) {
     case .allowed(let rule), .typeNotAllowed(let rule): return policy.rule(server: 0, index: rule)
-    case .notListed: return nil
+    case .notListed, .denied: return nil
     }
   }
 }

@@ -24,13 +24,16 @@ struct EffectivePolicy {
         if !rule.privatePrefixes.isEmpty {
           line += "  private \(rule.privatePrefixes.map(\.description).joined(separator: ","))"
         }
-        lines.append(line + RuleLimits(rule, partUntil: ends[rule.pattern]).text + Self.origin(rule.location, server))
+        lines.append(
+          line + RuleLimits(rule, partUntil: ends[rule.pattern]).text + Self.origin(rule.location, rule.layer, server))
         lines += Self.examples(rule.pattern)
       }
       for prefix in server.prefixes {
         lines.append(
-          "  \(prefix.prefix)  \(prefix.ports)" + RuleLimits(prefix).text + Self.origin(prefix.location, server))
+          "  \(prefix.prefix)  \(prefix.ports)" + RuleLimits(prefix).text
+            + Self.origin(prefix.location, prefix.layer, server))
       }
+      lines += denials(index).map { "  deny \($0.pattern)" + Self.origin($0.location, $0.layer, server) }
       if server.rules.isEmpty && server.prefixes.isEmpty {
         lines.append("  nothing: an empty list denies everything")
       }
@@ -46,29 +49,43 @@ struct EffectivePolicy {
           + "\"types\":\(JSONText.list(rule.types.map(\.description))),"
           + "\"private\":\(JSONText.list(rule.privatePrefixes.map(\.description)))," + Self.examplesJSON(rule.pattern)
           + RuleLimits(rule, partUntil: ends[rule.pattern]).json + Self.listJSON(rule.location, server)
+          + Self.json(layer: rule.layer)
           + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(rule.location.description)))}"
       }
       let prefixes = server.prefixes.map { prefix in
         "{\"cidr\":\(JSONText.quoted(prefix.prefix.description)),\"ports\":\(JSONText.list(prefix.ports.texts)),"
-          + RuleLimits(prefix).json + Self.listJSON(prefix.location, server)
+          + RuleLimits(prefix).json + Self.listJSON(prefix.location, server) + Self.json(layer: prefix.layer)
           + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(prefix.location.description)))}"
       }
       return "{\"server\":\(JSONText.quoted(server.name.text)),"
         + "\"networks\":\(JSONText.list(server.networks.map(\.prefix.description))),"
         + "\"interface\":\(server.interface.map(JSONText.quoted) ?? "null"),"
-        + "\"egress\":[\((rules + prefixes).joined(separator: ","))]}"
+        + "\"egress\":[\((rules + prefixes).joined(separator: ","))],"
+        + "\"deny\":[\(denials(index).map(Self.json).joined(separator: ","))]}"
     }
     return "[" + servers.joined(separator: ",") + "]"
   }
 
-  /// Where an entry stands, and in which list.
-  private static func origin(_ location: SourceLocation, _ server: ServerPolicy) -> String {
-    "  # \(server.list(of: location).map { "list \($0.text), " } ?? "")\(location)"
+  /// Where an entry stands, in which list, and in which layer above the server's document.
+  private static func origin(_ location: SourceLocation, _ layer: String?, _ server: ServerPolicy) -> String {
+    "  # \(server.list(of: location).map { "list \($0.text), " } ?? "")\(location)\(layer.map { ", layer \($0)" } ?? "")"
   }
 
   private static func listJSON(_ location: SourceLocation, _ server: ServerPolicy) -> String {
     server.list(of: location).map { "\"list\":\(JSONText.quoted($0.text))," } ?? ""
   }
+
+  /// What a server is denied, whatever allows it.
+  private func denials(_ server: Int) -> [EgressRule] {
+    snapshot.effectiveDenials(server: server).map { snapshot.rule(server: server, index: $0) }
+  }
+
+  private static func json(_ denial: EgressRule) -> String {
+    "{\"host\":\(JSONText.quoted(denial.pattern.description))," + json(layer: denial.layer)
+      + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(denial.location.description)))}"
+  }
+
+  private static func json(layer: String?) -> String { layer.map { "\"layer\":\(JSONText.quoted($0))," } ?? "" }
 
   /// What a pattern matches, and what it does not.
   private static func examples(_ pattern: NamePattern) -> [String] {

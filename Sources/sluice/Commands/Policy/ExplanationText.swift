@@ -95,6 +95,7 @@ struct ExplanationText {
     switch told.code {
     case .listed: "listed"
     case .notListed, .notAHostName, .ended: "destination not in allowlist"
+    case .denied: "destination denied, whatever allows it"
     case .typeNotAllowed: "type not allowed"
     case .unknownClient: "unknown client"
     case .special: "special-use name"
@@ -114,13 +115,15 @@ struct ExplanationText {
   }
 
   private static func rule(_ told: ControlAPI.Explanation) -> String? {
-    let place = told.rule.map { "\($0): \(told.pattern ?? "")" }
+    let layer = told.layer.map { " (layer \($0))" } ?? ""
+    let place = told.rule.map { "\($0): \(told.pattern ?? "")\(layer)" }
     return switch told.code {
     case .unknownClient:
       told.address == nil
         ? "the address is in no server's network"
         : "the client is in no server's network, and its own stays closed or lies behind a server's interface"
     case .notListed: "no entry of the egress list matches"
+    case .denied: "\(place ?? ""), an entry of deny"
     case .notAHostName: "only letters, digits, '-' and '_' can match"
     case .ended: "\(place ?? ""), which ended\(told.until.map { " at \($0)" } ?? "")"
     case .special: "answered from the local zones, never forwarded"

@@ -1,0 +1,77 @@
+import DNSWire
+
+/// Findings about what is denied, and what stands above documents.
+extension PolicyLinter {
+  /// So many pairs of an entry and a denial of one server are compared: nobody reads findings on more, and a start waits for them.
+  private static let maximumPairs = 100_000
+  /// What layers say is in the tables of every server, some 80 octets for each name: half a gigabyte in all.
+  private static let maximumCopies = 8_000_000
+
+  static func checkLayers(_ servers: [ServerPolicy], _ findings: inout [Diagnostic]) {
+    guard let server = servers.last, let layers = server.layers else { return }
+    let names = layers.denials.count + layers.layers.reduce(0) { $0 + $1.rules.count }
+    guard names > maximumCopies / servers.count else { return }
+    findings.append(
+      .error(
+        "layers have \(names) names for each of \(servers.count) servers, expected at most \(maximumCopies) together",
+        at: server.location))
+  }
+
+  /// Entries that a denial makes void, and denials that close nothing, or less than they seem to.
+  static func checkDenials(_ server: ServerPolicy, _ findings: inout [Diagnostic]) {
+    checkInnerWildcards(server.compiled, &findings)
+    guard server.deniesNames else { return }
+    checkVoid(server, &findings)
+    let denials = Array(server.denials) + Array(server.layers?.denials ?? [])
+    guard server.rules.count * denials.count <= maximumPairs else { return }
+    let listed = server.rules.map { (rule: $0, shape: PatternShape($0.pattern)) }
+    let shapes = denials.map { PatternShape($0.pattern) }
+    for (denial, shape) in zip(denials, shapes) {
+      // What is denied to all is so whatever they list.
+      if denial.layer == nil, !listed.contains(where: { $0.shape.overlaps(shape) }) {
+        findings.append(
+          .warning("\(denial.pattern) denies nothing that is allowed: the entry has no effect", at: denial.location))
+      }
+      checkReach(denial, listed, shapes, &findings)
+    }
+  }
+
+  private static func checkVoid(_ server: ServerPolicy, _ findings: inout [Diagnostic]) {
+    let denied = PolicySnapshot([server.reaching([], [])])
+    for index in server.rules.indices {
+      let pattern = server.rules.pattern(at: index)
+      guard case .denied(let rule) = denied.decide(server: 0, name: pattern.sample.span, type: .A) else { continue }
+      let denial = denied.rule(server: 0, index: rule)
+      guard denial.pattern.coversAll(of: pattern) else { continue }
+      findings.append(
+        .warning(
+          "\(pattern) is denied by \(denial.pattern) at \(denial.location.full): the entry has no effect",
+          at: server.rules.location(at: index)))
+    }
+  }
+
+  /// `*.x` and `**.x` leave `x` itself alone, and `*.x` what has more labels.
+  private static func checkReach(
+    _ denial: EgressRule, _ listed: [(rule: EgressRule, shape: PatternShape)], _ denied: [PatternShape],
+    _ findings: inout [Diagnostic]
+  ) {
+    let pattern = denial.pattern
+    guard pattern.kind == .oneLabel || pattern.kind == .anyLabels else { return }
+    let apex = PatternShape(NamePattern(kind: pattern.hasInnerWildcard ? .labels : .exact, suffix: pattern.suffix))
+    if !denied.contains(where: { $0.covers(apex) }), let rule = listed.first(where: { $0.shape.overlaps(apex) })?.rule {
+      findings.append(
+        .warning(
+          "\(pattern) does not deny \(pattern.suffix) itself, which \(rule.location.full) allows (\(rule.pattern)); "
+            + "\".\(pattern.suffix)\" denies it too", at: denial.location))
+    }
+    guard pattern.kind == .oneLabel else { return }
+    let deeper = apex.below(labels: 2)
+    guard !denied.contains(where: { $0.covers(deeper) }),
+      let rule = listed.first(where: { $0.shape.front != .none && $0.shape.overlaps(deeper) })?.rule
+    else { return }
+    findings.append(
+      .warning(
+        "\(pattern) denies one label in front of \(pattern.suffix) and no more, and \(rule.location.full) allows more "
+          + "(\(rule.pattern)); \"**.\(pattern.suffix)\" denies them too", at: denial.location))
+  }
+}

@@ -4,7 +4,7 @@ import PackageDescription
 // Layers: a target imports only targets of lower layers (checked again by `.ci/layers`).
 //
 //   L7  sluice
-//   L6  Serving
+//   L6  Serving  PolicyImport
 //   L5  Transport  Upstream  FirewallBridge  FirewallWorker  Gate  Settings  AuditStore  Control  ControlAPI
 //   L4  Resolver  Enforcement  NFTables  BridgeProcesses  GateModel  Validator
 //   L3  Zones  FirewallModel  TLS  HTTP2  Validation
@@ -139,13 +139,15 @@ let package = Package(
         "NFTables", "BridgeProcesses", "FirewallBridge", "GateModel", "Gate", "Settings", "AuditStore", "Control",
         "ControlAPI", "TLS", "HTTP2", "LDNS", "Validation", "Validator",
       ]),
+    // Lists and policies of other tools as ours.
+    layer("PolicyImport", ["DNSWire", "IPNetwork", "EgressPolicy", "LDNS", "Settings"]),
     // L7
     .executableTarget(
       name: "sluice",
       dependencies: [
         "CLinux", "LinuxIO", "DNSWire", "IPNetwork", "LDNS", "HostNetwork", "EgressPolicy", "AuditLog", "Zones",
         "Resolver", "FirewallModel", "NFTables", "BridgeProcesses", "FirewallWorker", "Gate", "Settings", "AuditStore",
-        "Control", "ControlAPI", "Serving", "Validator",
+        "Control", "ControlAPI", "Serving", "PolicyImport", "Validator",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -225,6 +227,8 @@ let package = Package(
         "LinuxIO", "NFTables", "sluice",
       ]),
     tests(of: "Settings", ["DNSWire", "IPNetwork", "EgressPolicy"]),
+    tests(
+      of: "PolicyImport", ["DNSWire", "EgressPolicy", "IPNetwork", "Settings"], resources: [.copy("Fixtures")]),
     tests(of: "AuditStore", ["AuditLog", "CLinux", "DNSWire", "IPNetwork", "LinuxIO"]),
     tests(of: "Control", ["CLinux", "LinuxIO"]),
     tests(of: "ControlAPI"),

@@ -1,13 +1,15 @@
 import Foundation
 
 /// Turns names with letters outside ASCII into A-labels (RFC 5890), or refuses them when their meaning is in doubt.
-enum InternationalName {
-  struct LabelError: Error {
-    let reason: String
+package enum InternationalName {
+  /// Why a name has no certain A-labels.
+  package struct LabelError: Error {
+    /// What follows the name.
+    package let reason: String
   }
 
   /// The name with every U-label as an A-label; ASCII labels and wildcards stay as they are.
-  static func toASCII(_ name: String) throws(LabelError) -> String {
+  package static func toASCII(_ name: String) throws(LabelError) -> String {
     if name.utf8.allSatisfy({ $0 < 0x80 }) { return name }
     var labels: [String] = []
     for label in name.split(separator: ".", omittingEmptySubsequences: false) {

@@ -1,16 +1,16 @@
-import EgressPolicy
+package import EgressPolicy
 import IPNetwork
 
 /// How hosts, addresses and ports stand in other files, and not in an egress list: what such a text is, and how to write here
 /// what it means. Asked only of what is refused.
-struct PastedForm: Equatable {
+package struct PastedForm: Equatable {
   /// What follows the offending text: `is a URL`.
-  let what: String
+  package let what: String
   /// What to write in its place, as the policy has it.
-  let instead: String
+  package let instead: String
 
   /// The form of one text; nil for a form that is not known.
-  static func of(_ text: String) -> PastedForm? {
+  package static func of(_ text: String) -> PastedForm? {
     let inner = trimmed(text)
     if inner.count != text.count, !inner.isEmpty {
       return PastedForm(what: "has a blank before or behind it", instead: entry(inner) ?? inner)
@@ -295,6 +295,9 @@ struct PastedForm: Equatable {
   private static func trimmed(_ text: String) -> String {
     String(text.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
   }
+
+  /// The port of a scheme or service, such as `https`; nil for one that is not known.
+  package static func port(ofService name: some StringProtocol) -> PortRule? { services[name.lowercased()] }
 
   /// The ports of schemes and services that stand before or behind a host.
   private static let services: [String: PortRule] = [

@@ -4,11 +4,11 @@ import IPNetwork
 
 /// Turns one policy document into a `ServerPolicy`.
 struct PolicyReader {
-  private static let documentKeys = [
+  static let documentKeys = [
     "server", "networks", "interface", "inbound", "dhcp", "private", "cname", "verify", "ech", "inspect", "limits",
     "dnssec", "include", "egress", "deny",
   ]
-  private static let entryKeys = [
+  static let entryKeys = [
     "host", "cidr", "ports", "types", "private", "max-bytes", "max-bytes-per-hour", "on-excess", "until", "cname",
     "verify", "ech", "inspect", "dnssec",
   ]

@@ -1,12 +1,12 @@
 import CYaml
-import EgressPolicy
+package import EgressPolicy
 import Yams
 
 /// Reads YAML with the event parser inside Yams: its node trees cost half a kilobyte a name and hide repeated keys.
 ///
 /// Pointers into the parser live only in this file; each is read while the event that owns it is alive.
 @safe
-struct YAMLReader {
+package struct YAMLReader {
   /// Nodes that aliases may repeat in one file: a bound against expansion, far above legitimate use.
   static let maximumAliasedNodes = 1_000_000
   static let maximumOctets = 256 << 20
@@ -26,7 +26,7 @@ struct YAMLReader {
   }
 
   /// The tree of `octets` (UTF-8, with or without a byte order mark), or the error that ended reading.
-  static func read(_ octets: [UInt8], name: String) throws(Diagnostic) -> YAMLTree {
+  package static func read(_ octets: [UInt8], name: String) throws(Diagnostic) -> YAMLTree {
     var octets = octets
     let whole = SourceLocation(file: name, line: 0, column: 0)
     guard octets.count <= maximumOctets else {

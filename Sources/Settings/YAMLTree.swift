@@ -1,7 +1,7 @@
-import EgressPolicy
+package import EgressPolicy
 
 /// A parsed YAML file as flat arrays in document order: 24 octets a node, so that a million names load lightly.
-final class YAMLTree: Sendable {
+package final class YAMLTree: Sendable {
   enum Kind: UInt8, BitwiseCopyable, Sendable {
     case plain
     case quoted
@@ -36,13 +36,14 @@ final class YAMLTree: Sendable {
     rootIndices = roots
   }
 
-  var documents: [YAMLNode] {
+  /// The root of each document.
+  package var documents: [YAMLNode] {
     rootIndices.map { YAMLNode(tree: self, index: $0) }.filter { !$0.isNull }
   }
 }
 
 /// A node of a `YAMLTree`; an alias reads as the node it stands for.
-struct YAMLNode {
+package struct YAMLNode {
   private let tree: YAMLTree
   private let index: Int
   /// Where the node, or the alias for it, is written.
@@ -59,29 +60,32 @@ struct YAMLNode {
 
   private var record: YAMLTree.Record { tree.records[index] }
 
-  var location: SourceLocation {
+  /// Where it is written; of what an alias stands for the place of the alias.
+  package var location: SourceLocation {
     let record = tree.records[position]
     return SourceLocation(file: tree.name, line: Int(record.line), column: Int(record.column))
   }
 
   /// The text of a scalar, nil for lists and mappings.
-  var text: String? {
+  package var text: String? {
     guard record.kind == .plain || record.kind == .quoted else { return nil }
     let start = Int(record.target)
     return String(decoding: tree.text[start..<(start + Int(record.length))], as: UTF8.self)
   }
 
   /// Nothing at all, `~` or `null`.
-  var isNull: Bool {
+  package var isNull: Bool {
     guard record.kind == .plain, record.length <= 4, let text else { return false }
     return text.isEmpty || text == "~" || text.lowercased() == "null"
   }
 
-  var isSequence: Bool { record.kind == .sequence }
-  var isMapping: Bool { record.kind == .mapping }
+  /// Whether it is a list.
+  package var isSequence: Bool { record.kind == .sequence }
+  /// Whether it has keys and values.
+  package var isMapping: Bool { record.kind == .mapping }
 
   /// What an error calls this node.
-  var summary: String {
+  package var summary: String {
     switch record.kind {
     case .sequence: "a list"
     case .mapping: "a mapping"
@@ -90,12 +94,12 @@ struct YAMLNode {
   }
 
   /// The entries of a list.
-  var elements: YAMLChildren { YAMLChildren(tree: tree, upcoming: index + 1, end: Int(record.end)) }
+  package var elements: YAMLChildren { YAMLChildren(tree: tree, upcoming: index + 1, end: Int(record.end)) }
 
   fileprivate var noChildren: YAMLChildren { YAMLChildren(tree: tree, upcoming: 0, end: 0) }
 
   /// The keys and values of a mapping.
-  var pairs: [(key: YAMLNode, value: YAMLNode)] {
+  package var pairs: [(key: YAMLNode, value: YAMLNode)] {
     var pairs: [(key: YAMLNode, value: YAMLNode)] = []
     var children = YAMLChildren(tree: tree, upcoming: index + 1, end: Int(record.end))
     while let key = children.next(), let value = children.next() { pairs.append((key, value)) }
@@ -104,7 +108,7 @@ struct YAMLNode {
 }
 
 /// The nodes directly inside a list or mapping, in order.
-struct YAMLChildren: Sequence, IteratorProtocol {
+package struct YAMLChildren: Sequence, IteratorProtocol {
   fileprivate let tree: YAMLTree
   fileprivate var upcoming: Int
   fileprivate let end: Int
@@ -112,7 +116,8 @@ struct YAMLChildren: Sequence, IteratorProtocol {
   /// No children, for a node that turned out to be no list.
   static func none(in node: YAMLNode) -> YAMLChildren { node.noChildren }
 
-  mutating func next() -> YAMLNode? {
+  /// The next one in order.
+  package mutating func next() -> YAMLNode? {
     guard upcoming < end else { return nil }
     defer { upcoming = Int(tree.records[upcoming].end) }
     return YAMLNode(tree: tree, index: upcoming)
@@ -120,10 +125,11 @@ struct YAMLChildren: Sequence, IteratorProtocol {
 }
 
 /// How user text is quoted in a diagnostic: on one line, printable, bounded.
-enum Quoted {
+package enum Quoted {
   private static let limit = 80
 
-  static func text(_ text: String) -> String {
+  /// In single quotes, cut at 80 characters.
+  package static func text(_ text: String) -> String {
     var quoted = "'"
     for (index, scalar) in text.unicodeScalars.enumerated() {
       if index == limit { return quoted + "…'" }

@@ -20,7 +20,9 @@ struct Sluice: ParsableCommand {
       """,
     version: Release.version,
     subcommands: [
-      ServeCommand.self, CheckCommand.self, ExplainCommand.self, QueryCommand.self, StatusCommand.self, TopCommand.self,
+      ServeCommand.self, CheckCommand.self, ImportCommand.self, ExplainCommand.self, QueryCommand.self,
+      StatusCommand.self,
+      TopCommand.self,
       CacheCommand.self,
       GrantsCommand.self, AllowCommand.self, LogCommand.self, ReloadCommand.self, ListsCommand.self,
       FirewallCommand.self,

@@ -117,7 +117,7 @@ extension [UInt8] {
 
 extension NamePattern {
   /// Whether it matches every name that another pattern matches, and is another one.
-  func covers(_ other: NamePattern) -> Bool { self != other && coversAll(of: other) }
+  package func covers(_ other: NamePattern) -> Bool { self != other && coversAll(of: other) }
 
   /// Whether it matches every name that another pattern matches.
   func coversAll(of other: NamePattern) -> Bool {

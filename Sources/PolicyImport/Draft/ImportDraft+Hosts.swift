@@ -1,0 +1,151 @@
+import EgressPolicy
+import IPNetwork
+
+/// What a line says beside its text.
+struct ListedHost {
+  let text: String
+  /// As it stands in the source, where that is not the text.
+  var written: String?
+  let location: SourceLocation
+  /// What is open; nil where the text says it, or nothing does.
+  var ports: PortSet?
+  var isDenied = false
+  var privatePrefixes: [IPPrefix] = []
+  /// What else is to be said of it.
+  var remarks: [ImportRemark] = []
+
+  init(
+    _ text: some StringProtocol, at location: SourceLocation, ports: PortSet? = nil, isDenied: Bool = false,
+    privatePrefixes: [IPPrefix] = [], remarks: [ImportRemark] = []
+  ) {
+    self.text = String(text)
+    self.location = location
+    self.ports = ports
+    self.isDenied = isDenied
+    self.privatePrefixes = privatePrefixes
+    self.remarks = remarks
+  }
+}
+
+/// Hosts of lists, as every format has them.
+extension ImportDraft {
+  /// Takes one line of a list.
+  mutating func add(_ listed: ListedHost, _ meaning: NameMeaning, to server: Int) throws(Diagnostic) {
+    var item = ImportItem(written: listed.written ?? listed.text, location: listed.location, isDenied: listed.isDenied)
+    let written = WrittenHost(listed.text)
+    let (ports, fault) = ports(of: written, listed, meaning, server)
+    if let remark = fault ?? Self.special(written.host, listed.isDenied) {
+      item.remarks = [remark]
+      return try add(item, to: server)
+    }
+    item.remarks = listed.remarks
+    if let network = WrittenHost.network(written.host) {
+      if listed.isDenied {
+        item.remarks = [Self.denial(of: network)]
+        return try add(item, to: server)
+      }
+      item.entries = [ImportEntry(target: .network(network), ports: ports)]
+      if network.description != written.host, IPAddress(written.host) == nil, IPPrefix(written.host) == nil {
+        item.remarks.append(ImportRemark(kind: .lost, text: "bits of the host behind the network's length"))
+      }
+    } else {
+      let (patterns, remarks) = meaning.patterns(of: written.host)
+      item.entries = patterns.map {
+        ImportEntry(target: .host($0), ports: ports, privatePrefixes: listed.privatePrefixes)
+      }
+      item.remarks += patterns.isEmpty ? remarks : remarks + Self.path(written, listed.isDenied)
+      if patterns.isEmpty { item.remarks.removeAll { $0.kind != .refused } }
+    }
+    try add(item, to: server)
+  }
+
+  /// Something that is no list of hosts and opens, or closes, something all the same.
+  mutating func refuse(
+    _ written: String, at location: SourceLocation, isDenied: Bool = false, _ why: String, of server: Int
+  ) throws(Diagnostic) {
+    try note(ImportRemark(kind: .refused, text: why), written, at: location, isDenied: isDenied, of: server)
+  }
+
+  /// Something of the list that has no entry here.
+  mutating func note(
+    _ remark: ImportRemark, _ written: String, at location: SourceLocation, isDenied: Bool = false, of server: Int
+  ) throws(Diagnostic) {
+    var item = ImportItem(written: written, location: location, isDenied: isDenied)
+    item.remarks = [remark]
+    item.isSwitch = true
+    try add(item, to: server)
+  }
+
+  private mutating func ports(
+    of written: WrittenHost, _ listed: ListedHost, _ meaning: NameMeaning, _ server: Int
+  ) -> (ports: PortSet, fault: ImportRemark?) {
+    if let ports = listed.ports { return (ports, nil) }
+    switch written.meantPort {
+    case .one(let port): return (.ports([port]), nil)
+    case .wrong(let text):
+      let range =
+        "port '\(text)' is none that can be written, expected a number from 1 to 65535; a range is each of its ports"
+      return (.https, ImportRemark(kind: .refused, text: range))
+    case .any, nil:
+      if meaning.opensEveryPort, !listed.isDenied, Self.special(written.host, false) == nil {
+        remark(
+          .lost,
+          "\(meaning.tool) opens every port of a host that has none beside it; here \(options.ports) is open (--ports says what)",
+          of: server)
+      }
+      return (options.ports, nil)
+    }
+  }
+
+  /// What is said of a host that needs no entry, or can have none.
+  private static func special(_ host: String, _ isDenied: Bool) -> ImportRemark? {
+    let name = host.lowercased()
+    if ["*", "**", "*.", "**.", "*.*", "."].contains(name) {
+      let why = isDenied ? "denies every name, whatever is allowed" : "would allow every name"
+      return ImportRemark(kind: .refused, text: "\(why), expected an entry for each host")
+    }
+    guard let why = reasonForNone(name) else { return nil }
+    if isDenied { return ImportRemark(kind: .lost, text: "never forwarded, and so needs no denial") }
+    return why
+  }
+
+  private static func reasonForNone(_ name: String) -> ImportRemark? {
+    if IPAddress(name).map({ Self.isOwn($0.unmapped) }) ?? (name == "localhost" || name.hasSuffix(".localhost")) {
+      return ImportRemark(kind: .lost, text: "the container itself, which it reaches in any case")
+    }
+    if enginesHosts.contains(name) {
+      return ImportRemark(kind: .refused, text: "a service of the host: no name opens the host's ports")
+    }
+    if name.hasPrefix("_"), name.contains("._tcp.") || name.contains("._udp.") {
+      return ImportRemark(
+        kind: .lost, text: "the name of a service (SRV) and no host: what it leads to has an entry of its own")
+    }
+    guard !name.isEmpty, !name.contains("."), IPAddress(name) == nil, !name.contains("*") else { return nil }
+    return ImportRemark(
+      kind: .lost, text: "a name of one label: the container engine answers it, and it is never forwarded")
+  }
+
+  /// Loopback, and the unspecified address, which connects to it.
+  private static func isOwn(_ address: IPAddress) -> Bool { address.isLoopback || address.isUnspecified }
+
+  /// Of Docker and Podman.
+  private static let enginesHosts: Set<String> = [
+    "host.docker.internal", "gateway.docker.internal", "host.containers.internal",
+  ]
+
+  /// `deny` has names alone.
+  private static func denial(of network: IPPrefix) -> ImportRemark {
+    guard network.address.isPublic || network.last.isPublic else {
+      return ImportRemark(
+        kind: .lost, text: "a network that no name opens as long as private: does not list it, and no cidr: opens it")
+    }
+    return ImportRemark(
+      kind: .refused, text: "no network can be denied, names can; what no cidr: and no name's answer opens is closed")
+  }
+
+  private static func path(_ written: WrittenHost, _ isDenied: Bool) -> [ImportRemark] {
+    guard !written.path.isEmpty, written.path != "/*" else { return [] }
+    let what = "the path \(written.path) alone there; here all of \(written.host)"
+    return [ImportRemark(kind: isDenied ? .lost : .widened, text: what)]
+  }
+}

@@ -1,0 +1,58 @@
+import EgressPolicy
+
+/// A list or policy of another tool that can be read.
+package enum ImportFormat: String, CaseIterable, Sendable {
+  case toolhive
+  case dockerMCP = "docker-mcp"
+  case claude
+  case codex
+  case hardenRunner = "harden-runner"
+  case cilium
+  case compose
+  case copilot
+  case agenticWorkflow = "gh-aw"
+  case openshell
+  case cargowall
+  case responsePolicy = "rpz"
+  case hosts
+  case list
+
+  /// What is read, in a few words.
+  package var summary: String {
+    switch self {
+    case .toolhive: "ToolHive: permission profiles, registries"
+    case .dockerMCP: "Docker's MCP gateway: allowHosts of servers and catalogs"
+    case .claude: "Claude Code: settings.json, the domains of a devcontainer's firewall script"
+    case .codex: "Codex: config.toml, requirements.toml"
+    case .hardenRunner: "StepSecurity Harden-Runner: allowed-endpoints of workflows"
+    case .cilium: "Cilium: CiliumNetworkPolicy"
+    case .compose: "Compose files: labels of dockerwall and whalewall, networks"
+    case .copilot: "GitHub Copilot: the agent's allowlist, tables of GitHub's pages"
+    case .agenticWorkflow: "GitHub Agentic Workflows: `network:` of a workflow"
+    case .openshell: "NVIDIA OpenShell: network_policies, provider profiles"
+    case .cargowall: "CargoWall: rules (JSON)"
+    case .responsePolicy: "response policy zones (RPZ)"
+    case .hosts: "hosts files that block"
+    case .list: "one host or network a line"
+    }
+  }
+
+  func read(_ source: ImportSource, into draft: inout ImportDraft) throws(Diagnostic) {
+    switch self {
+    case .toolhive: try ToolHiveFormat.read(source, into: &draft)
+    case .dockerMCP: try DockerMCPFormat.read(source, into: &draft)
+    case .claude: try ClaudeFormat.read(source, into: &draft)
+    case .codex: try CodexFormat.read(source, into: &draft)
+    case .hardenRunner: try HardenRunnerFormat.read(source, into: &draft)
+    case .cilium: try CiliumFormat.read(source, into: &draft)
+    case .compose: try ComposeFormat.read(source, into: &draft)
+    case .copilot: try CopilotFormat.read(source, into: &draft)
+    case .agenticWorkflow: try AgenticWorkflowFormat.read(source, into: &draft)
+    case .openshell: try OpenShellFormat.read(source, into: &draft)
+    case .cargowall: try CargoWallFormat.read(source, into: &draft)
+    case .responsePolicy: try ResponsePolicyFormat.read(source, into: &draft)
+    case .hosts: try HostsFormat.read(source, into: &draft)
+    case .list: try ListFormat.read(source, into: &draft)
+    }
+  }
+}

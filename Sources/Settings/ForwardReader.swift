@@ -4,7 +4,7 @@ import IPNetwork
 
 /// Reads `forward:`, the zones whose names have upstreams of their own.
 extension SettingsReader {
-  private static let forwardKeys = ["zone", "upstreams", "private"]
+  static let forwardKeys = ["zone", "upstreams", "private"]
   /// Each upstream is asked at the start, and has its health and its line in `status`.
   static let maximumForwards = 64
 

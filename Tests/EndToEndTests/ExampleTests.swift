@@ -42,6 +42,13 @@ extension EndToEnd {
       #expect(left.isEmpty, "\(left)")
     }
 
+    @Test("a hook of Git keeps back what check refuses, with the place, and takes the rest")
+    func preCommit() throws {
+      let output = try run("pre-commit")
+      #expect(output.status == 0, "\(output.text)\n\(output.errors)")
+      #expect(output.text.contains("refused and taken as it should be"))
+    }
+
     @Test(
       "a real container reaches what is listed, no raw address, and its denied name is in the log with its address",
       .enabled(if: Machine.has("dockerd"), "needs Docker's engine: apt-get install docker.io"))

@@ -16,11 +16,12 @@ struct CheckCommand: ParsableCommand {
     discussion: """
       Starts nothing and changes nothing. Exits with 0 when `serve` would accept the configuration, else 1. What serve finds \
       on this host when it starts, its user and its folders, is looked at too: as root, who starts it, what is missing is an \
-      error, else a warning.
+      error, else a warning. Under each finding stands its line, with a caret at the place.
       """)
 
   @OptionGroup var configuration: ConfigurationOption
   @Flag(help: "Print the effective policy: what each server may ask for, after merging.") var effective = false
+  @Flag(help: "Look at the files alone, and at nothing of this host: for CI and hooks of Git.") var files = false
   @Flag(help: "Print JSON.") var json = false
 
   func run() throws {
@@ -29,15 +30,8 @@ struct CheckCommand: ParsableCommand {
     }
     var findings = loaded.diagnostics
     if let settings = loaded.settings {
-      findings += LogFolder.check(settings) + ZoneFiles.diagnose(settings) + HostAddresses.diagnose(settings)
-      findings +=
-        PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
-        + HostAddresses.diagnoseInspectors(settings)
-      findings += ListenCoverage.diagnose(settings, held: EnclosureDiagnosis.held(settings))
-      findings += EnclosureDiagnosis.diagnose(settings) + ServiceReading.check(settings, configuration.config)
-      findings +=
-        StartConditions.diagnose(settings) + UpstreamTrust.diagnose(settings) + TrustAnchors.diagnose(settings)
-      findings += SharedAddresses.diagnose(settings)
+      findings += ZoneFiles.diagnose(settings)
+      if !files { findings += diagnoseHost(settings) }
       if settings.policies.isEmpty {
         findings.append(
           .warning(
@@ -49,8 +43,10 @@ struct CheckCommand: ParsableCommand {
     if json {
       print(Self.json(findings, failed ? nil : loaded.settings, effective: effective))
     } else {
+      var excerpts = SourceExcerpts()
       for finding in findings.sorted() {
         StandardError.write(finding.description)
+        for line in excerpts.lines(at: finding.location) { StandardError.write(line) }
       }
       if let settings = loaded.settings, !failed {
         if effective { print(EffectivePolicy(settings.policies).text) }
@@ -58,10 +54,22 @@ struct CheckCommand: ParsableCommand {
         print(
           "ok: \(counted(settings.policies.count, "server")), \(counted(policy.nameCount, "name")), policy \(policy.fingerprint)"
         )
-        PolicyNotice.tell(settings)
+        if !files { PolicyNotice.tell(settings) }
       }
     }
     if failed { throw ExitCode.failure }
+  }
+
+  /// What serve would find here when it starts.
+  private func diagnoseHost(_ settings: Settings) -> [Diagnostic] {
+    var findings = LogFolder.check(settings) + HostAddresses.diagnose(settings)
+    findings +=
+      PortHolder.diagnose(settings) + HostAddresses.diagnoseEntries(settings)
+      + HostAddresses.diagnoseInspectors(settings)
+    findings += ListenCoverage.diagnose(settings, held: EnclosureDiagnosis.held(settings))
+    findings += EnclosureDiagnosis.diagnose(settings) + ServiceReading.check(settings, configuration.config)
+    findings += StartConditions.diagnose(settings) + UpstreamTrust.diagnose(settings) + TrustAnchors.diagnose(settings)
+    return findings + SharedAddresses.diagnose(settings)
   }
 
   private static func json(_ findings: [Diagnostic], _ settings: Settings?, effective: Bool) -> String {

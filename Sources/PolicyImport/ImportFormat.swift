@@ -21,19 +21,28 @@ package enum ImportFormat: String, CaseIterable, Sendable {
   package var summary: String {
     switch self {
     case .toolhive: "ToolHive: permission profiles, registries"
-    case .dockerMCP: "Docker's MCP gateway: allowHosts of servers and catalogs"
-    case .claude: "Claude Code: settings.json, the domains of a devcontainer's firewall script"
+    case .dockerMCP: "Docker's MCP gateway: allowHosts of servers, catalogs"
+    case .claude: "Claude Code: settings.json, a devcontainer's domains"
     case .codex: "Codex: config.toml, requirements.toml"
-    case .hardenRunner: "StepSecurity Harden-Runner: allowed-endpoints of workflows"
+    case .hardenRunner: "Harden-Runner: allowed-endpoints of workflows"
     case .cilium: "Cilium: CiliumNetworkPolicy"
-    case .compose: "Compose files: labels of dockerwall and whalewall, networks"
-    case .copilot: "GitHub Copilot: the agent's allowlist, tables of GitHub's pages"
+    case .compose: "Compose files: labels of dockerwall and whalewall"
+    case .copilot: "GitHub Copilot: its allowlist, tables of GitHub's pages"
     case .agenticWorkflow: "GitHub Agentic Workflows: `network:` of a workflow"
     case .openshell: "NVIDIA OpenShell: network_policies, provider profiles"
     case .cargowall: "CargoWall: rules (JSON)"
     case .responsePolicy: "response policy zones (RPZ)"
     case .hosts: "hosts files that block"
     case .list: "one host or network a line"
+    }
+  }
+
+  /// Where several lines match a name, what is allowed there is what any of them allows; in the others the most specific decides, as
+  /// here.
+  var addsUp: Bool {
+    switch self {
+    case .hardenRunner, .cargowall, .responsePolicy, .hosts, .list: false
+    case .toolhive, .dockerMCP, .claude, .codex, .cilium, .compose, .copilot, .agenticWorkflow, .openshell: true
     }
   }
 

@@ -1,4 +1,5 @@
 import EgressPolicy
+import IPNetwork
 import Settings
 
 /// Why nothing can be imported, whatever the files say.
@@ -50,7 +51,7 @@ package enum PolicyImport {
     guard !servers.isEmpty else { throw ImportError("nothing of \(format.rawValue) was found in what was read") }
     for index in servers.indices {
       servers[index].draft.limitInnerWildcards()
-      servers[index].draft.joinOverlaps()
+      if format.addsUp { servers[index].draft.joinOverlaps() }
     }
     return try proven(&servers, draft.remarks, heading(format, sources))
   }
@@ -77,22 +78,31 @@ package enum PolicyImport {
   private static func refuse(
     _ errors: [Diagnostic], of printer: PolicyPrinter, in servers: inout [NamedServer]
   ) -> Bool {
-    // The same entry may come of many lines, of which the first is written.
-    var refused: [Int: [ImportEntry: String]] = [:]
+    var refused: [PolicyPrinter.Origin: ImportRemark] = [:]
     for error in errors {
       guard let origin = printer.origins[error.location.line] else { continue }
-      refused[origin.server, default: [:]][origin.entry] = error.message
+      refused[origin] = refusal(of: origin, error)
     }
-    for (server, entries) in refused {
+    // The same entry may come of many lines, of which the first is written.
+    for server in servers.indices where refused.keys.contains(where: { $0.server == server }) {
       for index in servers[server].draft.items.indices {
-        guard let why = servers[server].draft.items[index].entries.lazy.compactMap({ entries[$0] }).first else {
-          continue
-        }
+        let item = servers[server].draft.items[index]
+        let origins = item.entries.lazy.map { PolicyPrinter.Origin(server: server, entry: $0, isDenied: item.isDenied) }
+        guard let remark = origins.compactMap({ refused[$0] }).first else { continue }
         servers[server].draft.items[index].entries = []
-        servers[server].draft.items[index].remarks = [ImportRemark(kind: .refused, text: why)]
+        servers[server].draft.items[index].remarks = [remark]
       }
     }
     return !refused.isEmpty
+  }
+
+  /// A network that policies cannot deny is closed all the same where no name may lead into it.
+  private static func refusal(of origin: PolicyPrinter.Origin, _ error: Diagnostic) -> ImportRemark {
+    guard origin.isDenied, case .network(let network) = origin.entry.target,
+      !network.address.isPublic, !network.last.isPublic
+    else { return ImportRemark(kind: .refused, text: error.message) }
+    return ImportRemark(
+      kind: .lost, text: "a network that no name opens as long as private: does not list it, and no cidr: opens it")
   }
 
   private static func heading(_ format: ImportFormat, _ sources: [ImportSource]) -> String {

@@ -1,4 +1,5 @@
 import EgressPolicy
+import Foundation
 import Testing
 
 @testable import PolicyImport
@@ -83,6 +84,20 @@ struct MalformedImportTests {
     #expect(policy.refusals[0].contains("covers a public suffix"))
   }
 
+  /// Mutated files of each format.
+  private static let rounds =
+    ProcessInfo.processInfo.environment["SLUICE_IMPORT_MUTATIONS"].flatMap { Int($0) } ?? 500
+
+  @Test("what stands behind an address and is no network is refused, and not passed over")
+  func wrongNetworks() throws {
+    let text =
+      "10.0.0.0/33\n10.0.0.0/255.0.0.0\n10.0.0.0/8:443\n2001:db8::/129\n10.0.0.5/8\nhttps://192.0.2.1/x\n192.0.2.2:53/udp"
+    let policy = try imported(.list, text: text)
+    #expect(policy.counts.refusedEntries == 4, "\(policy.text)")
+    let written = policy.snapshot.servers[0].prefixes.map { "\($0.prefix) \($0.ports)" }
+    #expect(written == ["10.0.0.0/8 443/tcp", "192.0.2.1/32 443/tcp", "192.0.2.2/32 53/udp"])
+  }
+
   @Test("whatever octets come, there is a policy that check takes, or an error", arguments: ImportFormat.allCases)
   func mutations(format: ImportFormat) throws {
     var seeds = MeaningTests.questions.filter { $0.format == format }.map { Array($0.source.utf8) }
@@ -90,7 +105,7 @@ struct MalformedImportTests {
       $0.count < 1_500
     }
     var random = Random(seed: UInt64(format.rawValue.utf8.reduce(17) { $0 &* 31 &+ UInt64($1) }))
-    for _ in 0..<400 {
+    for _ in 0..<Self.rounds {
       var octets = seeds[random.below(seeds.count)]
       for _ in 0...random.below(4) { mutate(&octets, &random) }
       do {

@@ -107,4 +107,18 @@ struct MeaningTests {
     #expect(policy.ports("api.example.com") == "22/tcp, 443/tcp")
     #expect(policy.ports("git.example.com") == "22/tcp")
   }
+
+  @Test(
+    "where the most specific line decides in the source's tool, it does here, and an exception to a denial is refused")
+  func mostSpecific() throws {
+    let rules = [
+      ("example.com", 443, "allow"), ("git.example.com", 22, "allow"), ("ads.example.net", 443, "deny"),
+      ("good.ads.example.net", 443, "allow"),
+    ].map { #"{"type":"hostname","value":"\#($0)","ports":[{"port":\#($1),"protocol":"tcp"}],"action":"\#($2)"}"# }
+    let policy = try imported(
+      .cargowall, text: #"{"defaultAction":"deny","rules":["# + rules.joined(separator: ",") + "]}")
+    #expect(policy.ports("x.git.example.com") == "22/tcp" && policy.ports("x.example.com") == "443/tcp")
+    #expect(!policy.allows("good.ads.example.net") && policy.refusals.count == 1, "\(policy.text)")
+    #expect(try imported(.list, text: "api.example.com:22\n*.example.com").ports("api.example.com") == "22/tcp")
+  }
 }

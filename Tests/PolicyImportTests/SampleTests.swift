@@ -154,6 +154,26 @@ struct SampleTests {
     #expect(policy.lines(with: "opens every port").count == 1)
   }
 
+  @Test("a network that two services are in is the first one's, and the other one's is to be filled in")
+  func sharedNetwork() throws {
+    let text = """
+      services:
+        one: { labels: { dockerwall.outbound: a.example }, networks: [ n ] }
+        two: { labels: { dockerwall.outbound: b.example }, networks: [ n ] }
+      networks: { n: { ipam: { config: [ { subnet: 10.77.5.0/24 } ] } } }
+      """
+    let policy = try imported(.compose, text: text)
+    let networks = policy.snapshot.servers.map { $0.networks.map(\.prefix.description) }
+    #expect(networks == [["10.77.5.0/24"], ["2001:db8:0:1::/64"]], "\(policy.text)")
+    #expect(policy.lines(with: "10.77.5.0/24 is the network of one already").count == 1)
+  }
+
+  @Test("a server may be called as YAML calls nothing", arguments: ["null", "on", "yes"])
+  func wordsOfYAML(name: String) throws {
+    let policy = try imported(.toolhive, text: "{ name: '\(name)', permissions: { network: { outbound: {} } } }")
+    #expect(policy.snapshot.servers.map(\.name.text) == [name])
+  }
+
   @Test("names of servers that cannot be here have one that can, and no two the same one")
   func serverNames() throws {
     let text = """

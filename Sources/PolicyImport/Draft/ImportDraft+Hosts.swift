@@ -1,5 +1,6 @@
 import EgressPolicy
 import IPNetwork
+import Settings
 
 /// What a line says beside its text.
 struct ListedHost {
@@ -40,13 +41,10 @@ extension ImportDraft {
     }
     item.remarks = listed.remarks
     if let network = WrittenHost.network(written.host) {
-      if listed.isDenied {
-        item.remarks = [Self.denial(of: network)]
-        return try add(item, to: server)
-      }
-      item.entries = [ImportEntry(target: .network(network), ports: ports)]
-      if network.description != written.host, IPAddress(written.host) == nil, IPPrefix(written.host) == nil {
-        item.remarks.append(ImportRemark(kind: .lost, text: "bits of the host behind the network's length"))
+      let remarks = Self.fault(of: written, network, listed)
+      item.remarks = remarks.contains { $0.kind == .refused } ? remarks : item.remarks + remarks
+      if item.remarks.allSatisfy({ $0.kind != .refused }) {
+        item.entries = [ImportEntry(target: .network(network), ports: ports)]
       }
     } else {
       let (patterns, remarks) = meaning.patterns(of: written.host)
@@ -133,14 +131,15 @@ extension ImportDraft {
     "host.docker.internal", "gateway.docker.internal", "host.containers.internal",
   ]
 
-  /// `deny` has names alone.
-  private static func denial(of network: IPPrefix) -> ImportRemark {
-    guard network.address.isPublic || network.last.isPublic else {
-      return ImportRemark(
-        kind: .lost, text: "a network that no name opens as long as private: does not list it, and no cidr: opens it")
+  /// What behind an address is none of a network: a length that it cannot have, a mask, a path.
+  private static func fault(of written: WrittenHost, _ network: IPPrefix, _ listed: ListedHost) -> [ImportRemark] {
+    if written.path.isEmpty {
+      guard IPAddress(written.host) == nil, IPPrefix(written.host) == nil else { return [] }
+      return [ImportRemark(kind: .lost, text: "bits of the host behind the network's length: here it is \(network)")]
     }
-    return ImportRemark(
-      kind: .refused, text: "no network can be denied, names can; what no cidr: and no name's answer opens is closed")
+    guard written.scheme == nil else { return path(written, listed.isDenied) }
+    let form = PastedForm.of(listed.text).map { "\($0.what), expected \($0.instead)" }
+    return [ImportRemark(kind: .refused, text: form ?? "is no network, expected one such as 192.0.2.0/24")]
   }
 
   private static func path(_ written: WrittenHost, _ isDenied: Bool) -> [ImportRemark] {

@@ -1,6 +1,5 @@
 import EgressPolicy
 import IPNetwork
-import Settings
 
 /// What came of a line of a source beside what is written for it.
 package struct ImportRemark: Hashable, Sendable {

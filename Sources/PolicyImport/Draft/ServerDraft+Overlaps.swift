@@ -1,7 +1,8 @@
 import DNSWire
 import EgressPolicy
 
-/// Where several lines of a source match a name, it may do there what any of them allows; here the most specific decides alone.
+/// Where several lines of a source match a name, it may do in most tools what any of them allows; here the most specific decides
+/// alone.
 extension ServerDraft {
   /// Gives each entry the ports, and private networks, of those that match all of its names.
   mutating func joinOverlaps() {

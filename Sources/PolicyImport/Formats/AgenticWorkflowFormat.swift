@@ -36,7 +36,8 @@ enum AgenticWorkflowFormat {
     }
     guard text.contains(".") || text == "*" || text == "localhost" || text.contains(":") else {
       return try draft.refuse(
-        text, at: location, isDenied: isDenied, "a list of gh-aw's own, expected the hosts that it stands for",
+        text, at: location, isDenied: isDenied,
+        "a list of gh-aw's own, expected its hosts, or include: of a list (sluice lists)",
         of: server)
     }
     let written = WrittenHost(text)

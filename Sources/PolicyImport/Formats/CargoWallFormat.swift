@@ -4,7 +4,7 @@ import Settings
 /// Rules of CargoWall, JSON.
 ///
 /// After code-cargo/cargowall, config.example.json, README.md and pkg/config/{config,pattern}.go (2026-08-21): a name without
-/// wildcards is meant with all below it; `*` is one label, `**` one or more, each a whole label.
+/// wildcards is meant with all below it; `*` is one label, `**` one or more, each a whole label. The most specific rule decides.
 enum CargoWallFormat {
   private static let meaning = NameMeaning(
     isPlainWide: true, star: .one, stars: .oneOrMore, inner: .label, tool: "CargoWall")
@@ -26,6 +26,7 @@ enum CargoWallFormat {
         "resolves every name of it there, expected an entry for each that is connected to", of: server)
     }
     for rule in rules.elements { try add(try rule.mapping("a rule: an object"), to: server, into: &draft) }
+    draft.refuseExceptions(of: server)
   }
 
   private static func add(_ rule: YAMLNode, to server: Int, into draft: inout ImportDraft) throws(Diagnostic) {

@@ -71,7 +71,9 @@ enum ComposeFormat {
       guard let configuration = document["networks"]?[name]?["ipam"]?["config"], configuration.isSequence else {
         return []
       }
-      return configuration.elements.compactMap { $0["subnet"]?.word.flatMap { IPPrefix($0) } }
+      return configuration.elements.compactMap {
+        $0["subnet"]?.word.flatMap { IPPrefix($0) }.flatMap { $0.length > 0 ? $0 : nil }
+      }
     }
   }
 

@@ -125,26 +125,3 @@ enum ResponsePolicyFormat {
     }
   }
 }
-
-extension ImportDraft {
-  /// A name that passes within what is denied does not here, where a denial wins wherever it stands.
-  fileprivate mutating func refuseExceptions(of server: Int) {
-    var denied: [Name: SourceLocation] = [:]
-    for item in servers[server].items where item.isDenied {
-      for case .host(let pattern) in item.entries.map(\.target) where pattern.kind == .anyLabels {
-        denied[pattern.suffix] = item.location
-      }
-    }
-    guard !denied.isEmpty else { return }
-    refuse(of: server) { item in
-      for case .host(let pattern) in item.entries.map(\.target) where !item.isDenied {
-        var name = pattern.kind == .exact ? pattern.suffix.parent : pattern.suffix
-        while let above = name {
-          if let location = denied[above] { return "denied by \(location), and a denial wins here" }
-          name = above.parent
-        }
-      }
-      return nil
-    }
-  }
-}

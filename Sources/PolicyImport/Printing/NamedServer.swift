@@ -22,15 +22,23 @@ struct NamedServer {
         "--network is one server's, and there are \(chosen.count): --server says which. \(list(chosen))")
     }
     var taken: Set<String> = []
+    var owners: [IPPrefix: String] = [:]
     return chosen.map { draft in
       let name = options.server?.text ?? unique(sanitized(draft.name ?? unnamed), &taken)
       let written = draft.name ?? name
       let why = options.server == nil && written != name ? "\(CommentText.quoted(written)) is called \(name) here" : nil
+      var draft = draft
+      draft.claimNetworks(as: name, &owners)
       return NamedServer(
         draft: draft, name: name,
         renamed: draft.name == nil && options.server == nil ? "fill in: the server's name" : why,
         networks: options.networks.isEmpty ? draft.networks : options.networks)
     }
+  }
+
+  /// What YAML would read as something else than a text.
+  var written: String {
+    ["null", "true", "false", "yes", "no", "on", "off", "y", "n"].contains(name) ? "\"\(name)\"" : name
   }
 
   private static func choose(_ drafts: [ServerDraft], _ server: ServerName?) throws(ImportError) -> [ServerDraft] {
@@ -72,5 +80,20 @@ struct NamedServer {
       number += 1
     }
     return candidate
+  }
+}
+
+extension ServerDraft {
+  /// A network is one server's: whoever comes first has it, since nothing else tells queries of two apart.
+  fileprivate mutating func claimNetworks(as name: String, _ owners: inout [IPPrefix: String]) {
+    for network in networks {
+      guard let owner = owners[network] else {
+        owners[network] = name
+        continue
+      }
+      networks.removeAll { $0 == network }
+      let text = "\(network) is the network of \(owner) already: a server needs one of its own"
+      remarks.append(ImportRemark(kind: .lost, text: text))
+    }
   }
 }

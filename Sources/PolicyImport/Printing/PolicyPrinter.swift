@@ -4,9 +4,10 @@ import IPNetwork
 /// Writes drafts as policy documents, each entry on a line of its own with what is to be said of it.
 struct PolicyPrinter {
   /// What a line of the text was made of.
-  struct Origin {
+  struct Origin: Hashable {
     let server: Int
     let entry: ImportEntry
+    let isDenied: Bool
   }
 
   private(set) var lines: [String] = []
@@ -29,7 +30,7 @@ struct PolicyPrinter {
   private mutating func write(_ server: NamedServer, _ index: Int) {
     if let renamed = server.renamed { lines.append(Self.comment(renamed)) }
     lines += server.draft.remarks.map { Self.comment("\($0.kind.rawValue): \($0.text)") }
-    lines.append("server: \(server.name)")
+    lines.append("server: \(server.written)")
     lines.append(networks(server.networks))
     let denied = server.draft.items.indices.filter { server.draft.items[$0].isDenied }
     let allowed = server.draft.items.indices.filter { !server.draft.items[$0].isDenied }
@@ -55,7 +56,7 @@ struct PolicyPrinter {
       var remarks = item.remarks
       for entry in item.entries where written.insert(entry).inserted {
         lines.append("  - " + (isDenied ? Self.denied(entry) : Self.allowed(entry)) + Self.beside(remarks, item))
-        origins[lines.count] = Origin(server: server, entry: entry)
+        origins[lines.count] = Origin(server: server, entry: entry, isDenied: isDenied)
         remarks = []
       }
       if !remarks.isEmpty { lines.append("  " + Self.alone(remarks, item)) }
@@ -84,7 +85,7 @@ struct PolicyPrinter {
   private static func denied(_ entry: ImportEntry) -> String {
     switch entry.target {
     case .host(let pattern): yaml(pattern)
-    case .network(let prefix): yaml(prefix)
+    case .network(let prefix): "{ cidr: \(yaml(prefix)) }"
     }
   }
 

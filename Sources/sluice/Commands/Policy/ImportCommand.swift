@@ -15,15 +15,15 @@ struct ImportCommand: ParsableCommand {
       needs a hand, and with 1 where a file cannot be read. `*` keeps the meaning that it has in the source's tool.
 
       Formats:
-      \(ImportFormat.allCases.map { "  \($0.rawValue)  \($0.summary)" }.joined(separator: "\n"))
+      \(ImportFormat.allCases.map { "  \($0.padded)\($0.summary)" }.joined(separator: "\n"))
 
       Examples:
         sluice import toolhive --server github --network 10.77.1.0/24 registry.yaml
-        sluice import claude --server claude --network 10.77.2.0/24 ~/.claude/settings.json
+        sluice import claude --server claude --network 10.77.2.0/24 settings.json
         curl -s https://lists.example.com/hosts | sluice import hosts -
       """)
 
-  @Argument(help: "What the files are: \(ImportFormat.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Argument(help: "What the files are.")
   var format: ImportFormat
   @Argument(help: "The files; `-` is standard input.", completion: .file()) var files: [String]
   @Option(help: "The server's name, or where the files name several the one that is printed.") var server: String?
@@ -64,12 +64,12 @@ struct ImportCommand: ParsableCommand {
         throw ValidationError("--server \(server) \(error.reason), expected \(error.expected(insteadOf: server))")
       }
     }
-    options.networks = try network.map { text in
+    options.networks = try network.map { (text: String) throws -> IPPrefix in
       guard let prefix = IPPrefix(text), prefix.length > 0 else {
         throw ValidationError("--network \(text) is no network, expected one such as 10.77.1.0/24")
       }
       return prefix
-    }
+    }.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     options.ports = try portSet()
     return options
   }
@@ -84,7 +84,10 @@ struct ImportCommand: ParsableCommand {
   }
 }
 
-extension ImportFormat: ExpressibleByArgument {}
+extension ImportFormat: ExpressibleByArgument {
+  /// In a column as wide as the longest name.
+  fileprivate var padded: String { rawValue + String(repeating: " ", count: max(1, 15 - rawValue.count)) }
+}
 
 /// Reads files of others, whatever they are: what is longer than a list can be is not read to its end.
 enum InputFile {

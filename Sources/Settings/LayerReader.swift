@@ -58,6 +58,8 @@ extension SettingsReader {
   private mutating func contents(
     of file: String, named name: String, at location: SourceLocation
   ) -> PolicyLayers.Layer? {
+    // Also one that cannot be read: what puts it right is a reload.
+    layerFiles.insert(file)
     guard readFiles.insert(file).inserted else {
       findings.error("file \(Quoted.text(file)) is named twice, expected once", at: location)
       return nil

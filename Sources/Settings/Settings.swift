@@ -54,9 +54,13 @@ package struct Settings: Sendable {
   package var listFolders: [String] = []
   /// The files of the lists that policies include.
   package var listFiles: Set<String> = []
+  /// The files of the layers above all documents.
+  package var layerFiles: Set<String> = []
+  /// The files that say what servers may reach: documents, the lists that they include, and layers.
+  package var policyFiles: Set<String> { Set(policies.map(\.location.file)).union(listFiles).union(layerFiles) }
   /// Whether files are read again as soon as they are written.
   package var watches = false
-  /// The folders of the configuration, of its policy files and of the lists that these include.
+  /// The folders of the configuration and of `policyFiles`.
   package var folders: Set<String> = []
   /// Those of them that are named as a whole: another one may take their place.
   package var wholeFolders: Set<String> = []

@@ -21,6 +21,8 @@ struct SettingsReader {
   let now: UInt64
   var findings = FieldReader()
   var readFiles: Set<String> = []
+  /// Those of them that are layers.
+  var layerFiles: Set<String> = []
   /// What documents admit that say nothing of it.
   var privatePrefixes: [IPPrefix]?
   var cname: ChainPolicy?
@@ -109,6 +111,7 @@ struct SettingsReader {
     if let node = fields["permits"] { findings.read(node, into: &settings.permits) }
     if let node = fields["watch"] { settings.watches = findings.boolean(node) ?? false }
     (settings.listFolders, settings.listFiles) = (listFolders ?? [], lists.files)
+    settings.layerFiles = layerFiles
     settings.wholeFolders = readFolders
     settings.folders = readFolders.union((readFiles.union(lists.files) + [path]).map(ConfigFiles.folder(of:)))
     return settings

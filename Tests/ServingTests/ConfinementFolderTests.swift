@@ -101,6 +101,27 @@ struct ConfinementFolderTests {
     }
   }
 
+  @Test("layers are read, in folders of their own too, and what may be written there is told")
+  func layers() throws {
+    try inFolder { folder in
+      try configuration("deep/policies", folder)
+      for name in ["above", "beside"] {
+        try FileManager.default.createDirectory(atPath: "\(folder)/\(name)", withIntermediateDirectories: true)
+      }
+      try Data("deny: [ bad.example.com ]\n".utf8).write(to: URL(filePath: "\(folder)/above/org.yaml"))
+      let path = "\(folder)/real/sluice.yaml"
+      let file = try #require(FileHandle(forWritingAtPath: path))
+      try file.seekToEnd()
+      try file.write(contentsOf: Data("\nlayers: [ { name: org, file: ../above/org.yaml } ]\n".utf8))
+      #expect(try reads("\(folder)/above", path) && !reads("\(folder)/beside", path))
+      var settings = try #require(SettingsLoader.load(path: path).settings)
+      #expect(settings.policyFiles.count == 2 && settings.policyFiles.contains("\(folder)/real/../above/org.yaml"))
+      settings.state = "\(folder)/state"
+      settings.audit.path = "\(folder)/above/audit.jsonl"
+      #expect(Confinement.exposed(settings, path) == ["\(folder)/real/../above/org.yaml"])
+    }
+  }
+
   @Test("what the bridge goes by is found in the folder that serve may write")
   func exposed() throws {
     try inFolder { folder in

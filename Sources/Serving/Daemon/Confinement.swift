@@ -63,7 +63,7 @@ package enum Confinement {
   static func readFolders(_ settings: Settings, _ configuration: String) -> Set<String> {
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
     let files =
-      [configuration] + settings.policies.map(\.location.file) + settings.listFiles + zones
+      [configuration] + settings.policyFiles + zones
       + UpstreamTrust.files(of: settings) + settings.trustAnchors.map(\.path)
     var paths: Set<String> = []
     for file in Set(files) {
@@ -87,7 +87,7 @@ package enum Confinement {
   package static func exposed(_ settings: Settings, _ configuration: String) -> [String] {
     let own = resolved(folder(of: settings.audit.path))
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
-    let files = Set([configuration] + settings.policies.map(\.location.file) + settings.listFiles + zones).sorted()
+    let files = Set([configuration] + settings.policyFiles + zones).sorted()
     let state = settings.firewall.mode == .managed ? ["\(settings.state)/bridge"] : []
     return (files + state).filter { path in
       [absolute(path), resolved(path)].contains {

@@ -29,7 +29,7 @@ enum HostDiagnosis {
     if findings.isEmpty {
       findings.append(.ok("configuration", "\(counted(settings.policies.count, "server")), no error"))
     }
-    for path in Set([configuration] + settings.policies.map(\.location.file) + settings.listFiles).sorted() {
+    for path in Set([configuration] + settings.policyFiles).sorted() {
       guard let status = status(of: path) else { continue }
       if status.st_mode & 0o022 != 0 {
         findings.append(

@@ -51,7 +51,7 @@ struct HostKey: Equatable {
   static func all(_ settings: Settings, configuration: String, engines: [String]) -> [HostKey] {
     let listening = (HostFile.text("/proc/net/unix") ?? "").split(separator: "\n")
       .compactMap { line in line.firstIndex(of: "/").map { canonical(String(line[$0...])) } }
-    let files = [configuration, settings.state] + settings.policies.map(\.location.file) + settings.listFiles
+    let files = [configuration, settings.state] + settings.policyFiles
     let keys =
       engines.map { HostKey(path: canonical($0), kind: .engine) }
       + [HostKey(path: canonical(settings.control.path), kind: .control)]

@@ -19,7 +19,7 @@ enum ServiceReading {
     guard let account = Privileges.known(settings.user), account.user != 0 else { return [] }
     let zones = settings.zones.compactMap { if case .file(let path, _) = $0 { path } else { nil } }
     let files = Set(
-      [configuration] + settings.policies.map(\.location.file) + settings.listFiles + zones
+      [configuration] + settings.policyFiles + zones
         + UpstreamTrust.authorities(of: settings))
     // A folder that is named as a whole is listed, and one that is watched is opened.
     let folders = settings.wholeFolders.union(settings.watches ? settings.folders : [])

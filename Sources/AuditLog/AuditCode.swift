@@ -103,6 +103,8 @@ package struct AuditCode: RawRepresentable, Hashable, Sendable {
 
   /// An entry of `deny` has the name, or what its answer leads to.
   @inlinable package static var denied: Self { Self(rawValue: 85) }
+  /// A network of it has the address of a connection.
+  @inlinable package static var deniedAddress: Self { Self(rawValue: 86) }
 
   /// What a record of a code is about, and so what its keys mean.
   package enum Kind: Sendable {
@@ -257,6 +259,7 @@ extension AuditCode {
     Row(.inspectorRestored, .service, "inspector-restored", "inspector takes connections again", .observe),
     Row(.gateFull, .connection, "gate-full", "server over its share of connections", .block),
     Row(.denied, .query, "denied", "destination denied, whatever allows it", .block),
+    Row(.deniedAddress, .connection, "denied-address", "connection to an address that is denied", .block),
   ]
 
   /// The rows by number; what no row is for is an error without a name.

@@ -181,6 +181,7 @@ extension ElementWriter {
       case "over-max-bytes" where words[1] != "host": kind = .overMaxBytes
       case "over-max-bytes-per-hour" where words[1] != "host": kind = .overMaxBytesPerHour
       case "spoofed": kind = .spoofed
+      case "denied" where words[1] != "host": kind = .denied
       case "unconnected" where words[1] != "host": kind = .unconnected
       case "unreachable" where words[1] != "host": kind = .unreachable
       case "held" where words[1] == "host": kind = .held

@@ -22,7 +22,7 @@ package struct FlowTarget: Hashable, Sendable {
   }
 
   /// What a server may no longer keep when one managed plan follows another: connections by static rules that are gone
-  /// or other than they were, every connection from or to a network that is not the same server's any more, and those
+  /// or other than they were, those to networks that it was not denied before, every connection from or to a network that is not the same server's any more, and those
   /// that others made to a port that it no longer lists.
   package static func lost(from former: FirewallPlan, to plan: FirewallPlan) -> [FlowTarget] {
     guard former.mode == .managed, plan.mode == .managed else { return [] }
@@ -44,6 +44,9 @@ package struct FlowTarget: Hashable, Sendable {
           FlowTarget(
             sources: Self.everywhere(network.address.family), destination: network, transport: transport, port: port)
         }
+      }
+      lost += (successor?.deniedPrefixes ?? []).filter { !server.deniedPrefixes.contains($0) }.map {
+        FlowTarget(sources: server.prefixes, destination: $0, transport: 0, port: 0)
       }
       for rule in server.staticRules where !(successor?.staticRules.contains(rule) ?? false) {
         lost += Self.numbers(rule.ports).map {

@@ -11,8 +11,9 @@ extension SettingsReader {
   mutating func layers(_ fields: [String: YAMLNode]) -> PolicyLayers? {
     var layers: [PolicyLayers.Layer] = []
     if let node = fields["always-deny"] {
-      let denials = reading { $0.denials(node) }
-      layers.append(PolicyLayers.Layer(name: PolicyLayers.alwaysDeny, denials: denials))
+      let (denials, prefixes) = reading { $0.denials(node) }
+      layers.append(
+        PolicyLayers.Layer(name: PolicyLayers.alwaysDeny, denials: denials, deniedPrefixes: prefixes))
     }
     if let node = fields["always-allow"] {
       let (rules, prefixes) = reading { $0.entries(node) }
@@ -73,8 +74,8 @@ extension SettingsReader {
       }
       let fields = findings.fields(root, of: "a layer's file", keys: Self.fileKeys)
       let (rules, prefixes) = fields["egress"].map { node in reading { $0.entries(node) } } ?? ([], [])
-      let denials = fields["deny"].map { node in reading { $0.denials(node) } } ?? []
-      return PolicyLayers.Layer(name: name, rules: rules, prefixes: prefixes, denials: denials)
+      let (denials, denied) = fields["deny"].map { node in reading { $0.denials(node) } } ?? ([], [])
+      return PolicyLayers.Layer(name: name, rules: rules, prefixes: prefixes, denials: denials, deniedPrefixes: denied)
     } catch let error as ConfigFiles.FileError {
       findings.error("file \(Quoted.text(file)) of layer \(name) \(error.reason)", at: location)
     } catch let error as Diagnostic {

@@ -70,14 +70,14 @@ struct PolicyReader {
       findings.error("key 'egress' is missing, expected a list of names ([] denies everything)", at: node.location)
     }
     let included = fields["include"].map { include($0, into: &rules, &prefixes) } ?? []
-    let denials = fields["deny"].map { self.denials($0) } ?? RuleList()
+    let denials = fields["deny"].map { self.denials($0) } ?? ([], [])
     guard let name else { return nil }
     var policy = ServerPolicy(
       name: name, networks: networks, interface: interface, inbound: inbound, asksDHCP: asksDHCP, rules: rules,
       prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, limits: limits,
       dnssec: dnssec, location: fields["server"]?.location ?? node.location)
     policy.lists = included
-    policy.denials = denials
+    (policy.denials, policy.deniedPrefixes) = denials
     return policy
   }
 
@@ -269,7 +269,7 @@ struct PolicyReader {
     return prefixes
   }
 
-  private mutating func prefix(_ cidr: YAMLNode) -> IPPrefix? {
+  mutating func prefix(_ cidr: YAMLNode) -> IPPrefix? {
     if let text = cidr.text, IPPrefix(text) == nil, let instead = PastedForm.ofCIDR(text) {
       findings.error("\(Quoted.text(text)) is no network, expected \(instead)", at: cidr.location)
       return nil
@@ -302,7 +302,7 @@ struct PolicyReader {
   }
 
   /// `api.example.com: 443`, with a blank, is a mapping to YAML.
-  private func pasted(_ entry: YAMLNode) -> PastedForm? {
+  func pasted(_ entry: YAMLNode) -> PastedForm? {
     var pairs = entry.pairs.makeIterator()
     guard let (key, value) = pairs.next(), pairs.next() == nil, let name = key.text, let text = value.text,
       !Self.entryKeys.contains(name)

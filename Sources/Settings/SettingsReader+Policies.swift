@@ -69,6 +69,10 @@ extension SettingsReader {
     for policy in policies {
       if policy.inbound != nil { findings.warning("inbound of \(policy.name) \(need)", at: policy.location) }
       if policy.asksDHCP { findings.warning("dhcp of \(policy.name) \(need)", at: policy.location) }
+      for denial in policy.deniedPrefixes {
+        findings.warning(
+          "deny: \(denial.text), for anything but the answers of names, \(need)", at: denial.location)
+      }
       if policy.interface != nil {
         findings.warning("interface of \(policy.name), for anything but queries, \(need)", at: policy.location)
       }

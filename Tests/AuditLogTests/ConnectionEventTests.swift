@@ -62,7 +62,7 @@ import Testing
     }
     #expect(
       AuditCode.registered.filter(\.isConnection).map(\.rawValue) == Array(17...27) + [37, 38, 43, 44, 57] + (72...81)
-        + [84])
+        + [84, 86])
     #expect(AuditCode.registered.filter(\.isQuery).map(\.rawValue) == Array(1...13) + Array(52...56) + (59...64) + [85])
     #expect(
       AuditCode.registered.filter(\.isConnection).filter { $0.decision != .block }

@@ -1,4 +1,5 @@
 import DNSWire
+import IPNetwork
 import TestSupport
 import Testing
 
@@ -194,6 +195,61 @@ struct DenialTests {
     ])
     #expect(found.count == 2, "\(found)")
     #expect(found.contains { $0.message.hasPrefix("x.evil.example is denied by **.evil.example at org.yaml:1:1") })
+  }
+
+  private func denials(_ prefixes: [String], line: Int = 1) throws -> [PrefixDenial] {
+    try prefixes.map { PrefixDenial(prefix: try IPPrefix.parse($0), location: location(line)) }
+  }
+
+  @Test("an address is denied in every form that carries it, by the longest of the networks that hold it")
+  func addresses() throws {
+    var own = try policy(["a.example.com"])
+    own.deniedPrefixes = try denials(["198.51.100.0/24", "198.51.100.0/25", "2001:db8::/32"])
+    let above = PolicyLayers([
+      PolicyLayers.Layer(name: "org", deniedPrefixes: try denials(["203.0.113.0/24", "198.51.100.0/24"], line: 2))
+    ])
+    let snapshot = PolicySnapshot([
+      own.under(above), try policy(["a.example.com"], named: "other").under(above), try policy([], named: "third"),
+    ])
+    func denial(_ text: String, server: Int = 0) throws -> String? {
+      snapshot.denial(of: try #require(IPAddress(text)), server: server).map {
+        "\($0.prefix) \($0.layer ?? "-")"
+      }
+    }
+    #expect(try denial("198.51.100.200") == "198.51.100.0/24 -" && denial("198.51.100.1") == "198.51.100.0/25 -")
+    #expect(try denial("203.0.113.9") == "203.0.113.0/24 org" && denial("2001:db8::9") == "2001:db8::/32 -")
+    for form in ["::ffff:198.51.100.1", "64:ff9b::198.51.100.1", "2002:c633:6401::1"] {
+      #expect(try denial(form) == "198.51.100.0/25 -", "\(form)")
+    }
+    #expect(try denial("198.51.101.1") == nil && denial("2001:db9::") == nil)
+    #expect(try denial("198.51.100.1", server: 1) == "198.51.100.0/24 org" && denial("2001:db8::9", server: 1) == nil)
+    #expect(try denial("203.0.113.9", server: 2) == nil && !snapshot.deniesAddresses(server: 2))
+  }
+
+  @Test("denied networks count in fingerprint, change and difference; those within another one are not the firewall's")
+  func networks() throws {
+    let none = try policy(["a.example.com"])
+    var one = none
+    one.deniedPrefixes = try denials([
+      "198.51.100.0/24", "198.51.0.0/16", "198.51.0.0/16", "2001:db8::/32", "10.0.0.0/8",
+    ])
+    #expect(one.deniedNetworks.map(\.description) == ["10.0.0.0/8", "198.51.0.0/16", "2001:db8::/32"])
+    #expect(PolicySnapshot([none]).fingerprint != PolicySnapshot([one]).fingerprint && !none.decidesLike(one))
+    #expect(
+      PolicyDifference(from: [none], to: [one]).servers.map(\.added) == [
+        [
+          "deny: cidr: 10.0.0.0/8", "deny: cidr: 198.51.0.0/16", "deny: cidr: 198.51.100.0/24",
+          "deny: cidr: 2001:db8::/32",
+        ]
+      ])
+    #expect(PolicyDifference(from: [one], to: []).servers.map(\.removed.count) == [5])
+    var many = none
+    many.deniedPrefixes = try (0...PolicyLinter.maximumDeniedNetworks).map { number in
+      PrefixDenial(prefix: try IPPrefix.parse("10.\(number / 256).\(number % 256).0/30"), location: location())
+    }
+    #expect(PolicyLinter.check([many]).contains { $0.severity == .error })
+    many.deniedPrefixes.removeLast()
+    #expect(!PolicyLinter.check([many]).contains { $0.severity == .error })
   }
 
   @Test("patterns with * elsewhere than in front share their bound, denied or allowed")

@@ -325,6 +325,48 @@ extension EndToEnd {
       }
     }
 
+    @Test("what is denied is closed to names, networks and permits, and a reload that denies cuts what is open")
+    func denied() throws {
+      var settings = TestbedSettings()
+      settings.configuration += "always-deny: [ \"**.vendor.net\" ]\n"
+      settings.policies = """
+        server: github-mcp
+        networks: [ 10.77.1.0/24 ]
+        egress:
+          - "*.github.com"
+          - { cidr: 45.11.0.64/29 }
+        deny: [ uploads.github.com, { cidr: 45.11.0.67/32 } ]
+
+        """
+      try Testbed.run(settings) { (bed: Testbed) throws in
+        #expect(try bed.dig("api.github.com", "A").status == "NOERROR")
+        let answer = try bed.dig("uploads.github.com", "A")
+        #expect(answer.status == "NXDOMAIN" && answer.text.contains("github-mcp: denied"), "\(answer.text)")
+        let refused = try bed.sluice.command(
+          "allow", "give", "--server", "github-mcp", "--name", "www.vendor.net", "--for", "10m", "--reason", "try")
+        #expect(refused.status == 1 && (refused.text + refused.errors).contains("layer always-deny"), "\(refused)")
+        let (named, fixed) = (
+          try Socket(streamTo: "45.11.0.10", 443, from: bed.client),
+          try Socket(streamTo: "45.11.0.66", 443, from: bed.client)
+        )
+        #expect(try !bed.connects("45.11.0.67"))
+        var event: [String: Any] = [:]
+        try eventually("an event of the refused packet") {
+          event = try bed.sluice.events().first { $0["code"] as? String == "denied-address" } ?? [:]
+          return !event.isEmpty
+        }
+        #expect((event["rule"] as? String)?.hasSuffix(".yaml:6") == true && event["address"] as? String == "45.11.0.67")
+        let before = bed.sluice.errors.split(separator: "is in force").count
+        let more = settings.policies.replacing("deny: [", with: "deny: [ api.github.com, { cidr: 45.11.0.66/32 },")
+        try Data(more.utf8).write(to: bed.sluice.policyFile)
+        bed.sluice.signal(SIGHUP)
+        try eventually("the policy is in force") { bed.sluice.errors.split(separator: "is in force").count > before }
+        try eventually("both connections are cut") { !named.isAlive() && !fixed.isAlive() }
+        #expect(try !bed.connects("45.11.0.10") && !bed.connects("45.11.0.66") && bed.connects("45.11.0.65"))
+        #expect(try bed.dig("api.github.com", "A").status == "NXDOMAIN")
+      }
+    }
+
     @Test("a rule whose time is over allows nothing any more, and what it opened is closed")
     func timeBound() throws {
       try Testbed.run(Self.settings(until: .now + 12)) { (bed: Testbed) throws in

@@ -13,7 +13,13 @@ struct EnvelopeTests {
   private static func prefix(_ text: String) -> IPPrefix { IPPrefix(text)! }
   private static func address(_ text: String) -> IPAddress { IPAddress(text)! }
 
-  static let envelope = Envelope(
+  static let envelope = {
+    var envelope = allowing
+    envelope.plan.servers[0].deniedPrefixes = [prefix("198.51.100.128/25"), prefix("203.0.113.0/24")]
+    return envelope
+  }()
+
+  private static let allowing = Envelope(
     plan: FirewallPlan(
       mode: .managed,
       servers: [
@@ -122,6 +128,8 @@ struct EnvelopeTests {
       "an inspector",
       { $0.servers[0].inspectors.append(.init(address: IPAddress("127.0.0.1")!, port: 22)) }
     ),
+    ("no denial", { $0.servers[0].deniedPrefixes = [] }),
+    ("less of a denial", { $0.servers[0].deniedPrefixes[0] = prefix("198.51.100.128/26") }),
     ("dhcp", { $0.servers[0].asksDHCP = true }),
     ("a prefix", { $0.servers[1].staticRules = [.init(prefix: prefix("203.0.113.0/24"), ports: [])] }),
     ("a wider prefix", { $0.servers[0].staticRules[0].prefix = prefix("198.51.0.0/16") }),
@@ -150,6 +158,8 @@ struct EnvelopeTests {
     { $0.servers[1].asksDHCP = false },
     { $0.servers[1].opensAnyPort = false },
     { $0.servers[0].staticRules = [] },
+    { $0.servers[0].deniedPrefixes.append(prefix("204.0.0.0/8")) },
+    { $0.servers[1].deniedPrefixes = [prefix("204.0.0.0/8")] },
     { $0.servers[0].staticRules[0].ports.removeLast() },
     { $0.servers[0].staticRules[0].maxBytes = 10 },
     { $0.servers[0].caps = [.init(kind: .perConnection, bytes: 9)] },

@@ -103,6 +103,24 @@ import Testing
     #expect(throws: Never.self) { try plan.validate() }
   }
 
+  @Test(
+    "denied networks come back as they were, and are refused out of their order, one within another one, or too many")
+  func denied() throws {
+    var plan = FirewallPlan.sample()
+    let prefixes = ["10.0.0.0/8", "198.51.100.0/25", "198.51.100.128/25", "2001:db8::/32"].map(FirewallPlan.prefix)
+    plan.servers[1].deniedPrefixes = prefixes
+    #expect(try FirewallPlan(decoding: plan.encoded()) == plan && plan.fingerprint != FirewallPlan.sample().fingerprint)
+    let many = (0...PolicyLinter.maximumDeniedNetworks).map { number in
+      IPPrefix(IPAddress(v4: 0x0A00_0000 + UInt32(number) * 2), length: 32)!
+    }
+    for wrong in [
+      Array(prefixes.reversed()), [prefixes[0], prefixes[0]], [prefixes[0], FirewallPlan.prefix("10.1.0.0/16")], many,
+    ] {
+      plan.servers[1].deniedPrefixes = wrong
+      #expect(throws: FirewallPlanError.denied(index: 1)) { try plan.validate() }
+    }
+  }
+
   @Test("another version of a plan, inbound ports of a server that has none, and host bits in a network are refused")
   func contradictions() throws {
     var plan = FirewallPlan.sample()
@@ -112,8 +130,8 @@ import Testing
     #expect(throws: BridgeFormatError.version) { try FirewallPlan(decoding: octets) }
     octets[0] ^= 1
     // At the end: whether there is such a list, its count, a port of three octets, DHCP, checks, whether it is gone, and
-    // how many inspectors it has.
-    let flag = octets.count - 15
+    // how many inspectors and denied networks it has.
+    let flag = octets.count - 19
     try #require(octets[flag] == 1)
     octets[flag] = 0
     #expect(throws: BridgeFormatError.field) { try FirewallPlan(decoding: octets) }

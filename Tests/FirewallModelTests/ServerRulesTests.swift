@@ -44,6 +44,33 @@ struct ServerRulesTests {
     }
   }
 
+  @Test(
+    "what is denied is refused before anything that opens without a name, bounded or not, and answers to others pass")
+  func denied() throws {
+    let prefix = try #require(IPPrefix("198.51.100.0/24"))
+    for caps in [[], [ByteCap(kind: .perConnection, bytes: 1_000)]] {
+      var server = try server(caps: caps, staticRules: [.init(prefix: prefix, ports: [])])
+      server.deniedPrefixes = try ["198.51.100.0/25", "203.0.113.0/24", "2001:db8::/32"].map {
+        try #require(IPPrefix($0))
+      }
+      let rules = try rules(server)
+      let denied = [
+        "ct direction original ip daddr { 198.51.100.0/25, 203.0.113.0/24 } goto s/denied",
+        "ct state untracked ip daddr { 198.51.100.0/25, 203.0.113.0/24 } goto s/denied",
+        "ct direction original ip6 daddr { 2001:db8::/32 } goto s/denied",
+        "ct state untracked ip6 daddr { 2001:db8::/32 } goto s/denied",
+      ]
+      let places = denied.compactMap { rules.firstIndex(of: Substring($0)) }
+      #expect(places.count == denied.count, "\(rules)")
+      let opening = try #require(
+        rules.firstIndex {
+          $0.contains("jump s/new") || $0.contains("ct label") && $0.hasSuffix("accept") && !$0.contains("@s-")
+        })
+      #expect(places.allSatisfy { $0 < opening }, "\(rules)")
+    }
+    #expect(try !rules(server(staticRules: [.init(prefix: prefix, ports: [])])).contains { $0.contains("denied") })
+  }
+
   @Test("what goes beyond a bound that audits is told once for each connection, and goes on as if there were none")
   func audited() throws {
     let prefix = try #require(IPPrefix("198.51.100.0/24"))

@@ -101,6 +101,20 @@ struct FlowTargetTests {
     #expect(lost([8080], []) == [] && lost([8080], [8080]) == [] && lost([], []) == [] && lost(nil, [8080]) == [])
   }
 
+  @Test("connections to a network that is denied now are lost, from the server's own networks alone")
+  func denied() {
+    let before = plan(inbound: nil)
+    var now = before
+    now.servers[0].deniedPrefixes = [FirewallPlan.prefix("198.51.100.0/24")]
+    #expect(
+      FlowTarget.lost(from: before, to: now) == [
+        FlowTarget(
+          sources: [FirewallPlan.prefix("10.77.1.0/24")], destination: FirewallPlan.prefix("198.51.100.0/24"),
+          transport: 0, port: 0)
+      ])
+    #expect(FlowTarget.lost(from: now, to: now).isEmpty && FlowTarget.lost(from: now, to: before).isEmpty)
+  }
+
   @Test("nothing is lost where the table is or was another's")
   func modes() {
     let (before, now) = (plan(inbound: [PortRule(8080, .tcp)]), plan(inbound: nil))

@@ -18,10 +18,16 @@ struct ConnectionExplanationTests {
   private static func policy(
     _ name: String, _ network: String, inbound: PortSet? = nil, dhcp: Bool = false, rules: [EgressRule] = []
   ) throws -> ServerPolicy {
-    ServerPolicy(
+    var policy = ServerPolicy(
       name: try ServerName(name),
       networks: [ServerNetwork(prefix: try #require(IPPrefix(network)), location: location)],
-      inbound: inbound, asksDHCP: dhcp, rules: RuleList(rules), location: location)
+      inbound: inbound, asksDHCP: dhcp, rules: RuleList(rules),
+      prefixes: [StaticPrefixRule(prefix: try #require(IPPrefix("198.51.100.0/24")), location: location)],
+      location: location)
+    policy.deniedPrefixes = try ["198.51.100.128/25", "10.77.0.0/16"].map {
+      PrefixDenial(prefix: try #require(IPPrefix($0)), location: location)
+    }
+    return policy
   }
 
   private static func explainer(isFenced: Bool = true, closed: [IPPrefix] = []) throws -> Explainer {
@@ -65,8 +71,19 @@ struct ConnectionExplanationTests {
   @Test("a server's own network is its own, another's is closed but for what it lets in and the server may reach")
   func networks() throws {
     #expect(try explained("10.77.1.9", PortRule(5432, .tcp)) == "allow ownNetwork")
-    #expect(try explained("10.77.2.9", PortRule(8080, .tcp)) == "block otherServer")
+    #expect(try explained("10.77.2.9", PortRule(8080, .tcp)) == "block denied")
     #expect(try explained("192.0.2.1", PortRule(443, .tcp)) == "block rawAddress")
+  }
+
+  @Test("a denied network is closed whatever opens it, but a server's own and the host, of which other rules decide")
+  func denied() throws {
+    #expect(try explained("198.51.100.1", PortRule(443, .tcp)) == "allow cidr")
+    #expect(try explained("198.51.100.200", PortRule(443, .tcp)) == "block denied")
+    #expect(try explained("198.51.100.200", nil) == "block denied")
+    #expect(try explained("10.77.1.9", PortRule(5432, .tcp)) == "allow ownNetwork")
+    #expect(try explained("10.77.1.1", PortRule(53, .udp)) == "allow host")
+    let found = try Self.explainer().explain(Self.address("198.51.100.200"), nil, of: 0)
+    #expect(found.rule == "policy.yaml:1" && found.pattern == "cidr: 198.51.100.128/25" && found.ports == nil)
   }
 
   @Test("a client of no server meets rules where its network is closed, or where it connects to a server's")

@@ -1,5 +1,6 @@
 import DNSWire
 import EgressPolicy
+import IPNetwork
 import Testing
 
 @testable import Settings
@@ -60,8 +61,13 @@ import Testing
       ("layers: [ { name: org, file: policy.yaml } ]", "unknown key 'server'"),
       ("layers: [ { name: org } ]", "key 'file' is missing"),
       ("always-deny: [ \"*\" ]", "'*' would deny every name"),
-      ("always-deny: [ { cidr: 198.51.100.0/24 } ]", "'cidr' stands under 'deny'"),
-      ("always-deny: [ { host: a.example.com, ports: [ 22/tcp ] } ]", "has no meaning under 'deny'"),
+      ("always-deny: [ { cidr: 198.51.100.1/24 } ]", "198.51.100.0/24"),
+      ("always-deny: [ 198.51.100.0/24 ]", "cidr: 198.51.100.0/24"),
+      ("always-deny: [ { cidr: 198.51.100.0/24, host: a.example.com } ]", "both 'host' and 'cidr'"),
+      ("always-deny: [ { } ]", "neither 'host' nor 'cidr'"),
+      ("always-deny: [ { hots: a.example.com } ]", "unknown key 'hots'"),
+      ("always-deny: [ { host: a.example.com, ports: [ 22/tcp ] } ]", "'ports' has no meaning under 'deny'"),
+      ("always-deny: [ { cidr: 198.51.100.0/24, until: 2099-12-31 } ]", "'until' has no meaning under 'deny'"),
       ("always-deny: [ https://a.example.com/x ]", "is a URL"),
       ("always-allow: [ \"*.co.uk\" ]", "covers a public suffix"),
     ])
@@ -69,6 +75,35 @@ import Testing
     let directory = try directory(more)
     #expect(directory.findings().contains { $0.contains(message) }, "\(directory.findings())")
     #expect(directory.load().settings == nil)
+  }
+
+  @Test(
+    "networks are denied by documents and by what stands above them, the nearest told first; each is one of the firewall's"
+  )
+  func networks() throws {
+    let directory = try directory(
+      """
+      layers: [ { name: organisation, file: org.yaml } ]
+      always-deny: [ { cidr: 198.51.100.0/24 }, { cidr: "2001:db8::/32" } ]
+      """, organisation: "deny: [ { cidr: 203.0.113.0/24 } ]",
+      policy: plainPolicy + "\n  - { cidr: 203.0.113.7/32 }\ndeny: [ { cidr: 198.51.0.0/16 } ]\n")
+    let settings = try #require(directory.load().settings, "\(directory.findings())")
+    let policy = settings.policies[0]
+    #expect(
+      policy.prefixDenials.map { "\($0.prefix) \($0.layer ?? "-")" } == [
+        "198.51.0.0/16 -", "198.51.100.0/24 always-deny", "2001:db8::/32 always-deny", "203.0.113.0/24 organisation",
+      ])
+    #expect(policy.deniedNetworks.map(\.description) == ["198.51.0.0/16", "203.0.113.0/24", "2001:db8::/32"])
+    #expect(directory.findings().count == 1, "\(directory.findings())")
+    #expect(directory.findings().first?.contains("203.0.113.7/32 is denied by cidr: 203.0.113.0/24") == true)
+  }
+
+  @Test("without rules of Sluice's a network is denied to answers of names, and that is said")
+  func modes() throws {
+    let text = plainPolicy + "\ndeny: [ { cidr: 198.51.0.0/16 } ]\n"
+    let found = try directory("firewall: { mode: sets }", policy: text).findings()
+    #expect(
+      found.contains { $0.contains("deny: cidr: 198.51.0.0/16, for anything but the answers of names") }, "\(found)")
   }
 
   @Test("a wildcard over everything below a public suffix may be denied")

@@ -32,8 +32,8 @@ struct AuditCodeStandTests {
     ),
     (
       [
-        .denied, .answerInvalid, .firewallUnavailable, .setFull, .upstreamUnreachable, .upstreamRefused, .chainTooLong,
-        .overloaded, .interrupted, .upstreamUntrusted, .bogus, .insecure, .unvalidated,
+        .denied, .deniedAddress, .answerInvalid, .firewallUnavailable, .setFull, .upstreamUnreachable, .upstreamRefused,
+        .chainTooLong, .overloaded, .interrupted, .upstreamUntrusted, .bogus, .insecure, .unvalidated,
       ], Stand()
     ),
     (

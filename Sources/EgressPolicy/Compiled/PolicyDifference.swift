@@ -70,6 +70,14 @@ package struct PolicyDifference: Equatable, Sendable {
       added = after.subtracting(before).map { "deny: \($0)" }.sorted()
       removed = before.subtracting(after).map { "deny: \($0)" }.sorted()
     }
+
+    func with(networks old: [PrefixDenial], _ new: [PrefixDenial]) -> Denials {
+      let (before, after) = (Set(old.map(\.text)), Set(new.map(\.text)))
+      var sum = self
+      sum.added += after.subtracting(before).map { "deny: \($0)" }.sorted()
+      sum.removed += before.subtracting(after).map { "deny: \($0)" }.sorted()
+      return sum
+    }
   }
 
   /// Of the denials that are the same for all servers the difference is looked for once.
@@ -87,7 +95,7 @@ package struct PolicyDifference: Equatable, Sendable {
   }
 
   private static func change(from old: ServerPolicy, to new: ServerPolicy, _ common: Denials) -> Server {
-    let own = Denials(from: old.denials, to: new.denials)
+    let own = Denials(from: old.denials, to: new.denials).with(networks: old.prefixDenials, new.prefixDenials)
     let (before, after) = (profiles(old.rules), profiles(new.rules))
     let (prefixesBefore, prefixesAfter) = (prefixes(old), prefixes(new))
     var server = Server(name: new.name.text, kind: .changed)
@@ -166,7 +174,7 @@ package struct PolicyDifference: Equatable, Sendable {
     return (
       Set(rules.indices.map { rules.pattern(at: $0) }).map(\.description).sorted(),
       Set(policy.prefixes.map(\.text)).sorted()
-        + Set(policy.denials.indices.map { policy.denials.pattern(at: $0) }).map { "deny: \($0)" }.sorted()
+        + Denials(from: [], to: policy.denials).with(networks: [], policy.deniedPrefixes).added
     )
   }
 }

@@ -22,6 +22,18 @@ enum PolicyFingerprint {
     return UInt32(truncatingIfNeeded: sum.high >> 36)
   }
 
+  /// Of what answers of a server are judged by besides their rule: what is denied and, where chains are of listed names, what is
+  /// listed. In any order.
+  static func judgement(of server: ServerPolicy) -> String {
+    var sum = Sum()
+    for entry in server.denials.entries { sum.add(digest(entry, of: server.denials, StableHash("denied"))) }
+    for prefix in server.deniedNetworks { sum.add(StableHash("denied", "\(prefix)")) }
+    if server.limitsChains {
+      for entry in server.rules.entries { sum.add(digest(entry, of: server.rules, StableHash("listed"))) }
+    }
+    return hex(sum.high) + hex(sum.low) + (server.layers?.fingerprint ?? "")
+  }
+
   /// Of what is denied, in any order.
   static func text(denials: RuleList) -> String {
     var sum = Sum()
@@ -37,6 +49,7 @@ enum PolicyFingerprint {
     }
     if let inbound = server.inbound { sum.add(StableHash("inbound", ports(inbound))) }
     if server.asksDHCP { sum.add(StableHash("dhcp")) }
+    for prefix in Set(server.prefixDenials.map(\.prefix)) { sum.add(StableHash("denied", "\(prefix)")) }
     for hash in timed(server.rules) { sum.add(hash) }
     let profiles = rules.profiles.map { profile in
       ports(profile.ports) + "|" + profile.types.map { String($0.rawValue) }.sorted().joined(separator: ",") + "|"

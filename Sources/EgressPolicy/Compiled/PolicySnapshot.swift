@@ -1,4 +1,5 @@
 package import DNSWire
+package import IPNetwork
 
 /// The whole policy, compiled and unchangeable: what each server may ask for, and in which networks its clients are.
 ///
@@ -20,7 +21,9 @@ package final class PolicySnapshot: Sendable {
 
   private let names: NameTable
   private let types: TypeTable
+  private let deniedAddresses: [DeniedAddresses?]
   private let listMarks: [UInt32]
+  private let judgements: [String]
   /// By server, how many rules list names; what denies stands behind them.
   private let listedCounts: [Int]
 
@@ -35,6 +38,8 @@ package final class PolicySnapshot: Sendable {
     listedCounts = servers.map(\.rules.count)
     names = NameTable(servers.map(\.compiled), hash: hash, hashMask: hashMask)
     types = TypeTable(names.merged)
+    deniedAddresses = Self.deniedAddresses(servers)
+    judgements = servers.map { PolicyFingerprint.judgement(of: $0) }
     nameCount = zip(listedCounts, names.repeats).reduce(0) { sum, server in
       sum + server.0 - Set(server.1.lazy.map(\.second).filter { $0 < server.0 }).count
     }
@@ -51,6 +56,32 @@ package final class PolicySnapshot: Sendable {
 
   /// Whether some name is denied to a server, whatever allows it.
   package func deniesNames(server: Int) -> Bool { listedCounts[server] < names.merged[server].count }
+
+  /// What a server is denied by layers alone is one table for all.
+  private static func deniedAddresses(_ servers: [ServerPolicy]) -> [DeniedAddresses?] {
+    var common: [ObjectIdentifier: DeniedAddresses?] = [:]
+    return servers.map { server in
+      guard server.deniedPrefixes.isEmpty, let layers = server.layers else {
+        return DeniedAddresses(server.prefixDenials)
+      }
+      if let known = common[ObjectIdentifier(layers)] { return known }
+      let addresses = DeniedAddresses(layers.deniedPrefixes)
+      common[ObjectIdentifier(layers)] = .some(addresses)
+      return addresses
+    }
+  }
+
+  /// What answers of a server are judged by besides their rule: another text, but for chance, where that is another. Compared for
+  /// every answer that a reload finds, however long the lists are.
+  package func judgement(server: Int) -> String { judgements[server] }
+
+  /// The entry that denies an address to a server, or what it carries; nil where none does.
+  package func denial(of address: IPAddress, server: Int) -> PrefixDenial? {
+    deniedAddresses[server]?.denial(of: address)
+  }
+
+  /// Whether some address is denied to a server.
+  package func deniesAddresses(server: Int) -> Bool { deniedAddresses[server] != nil }
 
   /// The index of the server with this name.
   package func server(named name: some StringProtocol) -> Int? {

@@ -5,7 +5,7 @@ extension ServerPolicy {
     name == other.name && interface == other.interface && networks.map(\.prefix) == other.networks.map(\.prefix)
       && inbound == other.inbound && asksDHCP == other.asksDHCP && cname == other.cname
       && prefixes.elementsEqual(other.prefixes) { $0.opensLike($1) }
-      && rules.decidesLike(other.rules) && deniesLike(other)
+      && rules.decidesLike(other.rules) && deniesLike(other) && deniesAddressesLike(other)
   }
 }
 

@@ -38,7 +38,10 @@ package struct ServerPolicy: Sendable {
   package var lists: [IncludedList] = []
   /// Names that its document denies, whatever allows them; of the entries their patterns alone count.
   package var denials: RuleList = []
-  /// What stands above its document: what that allows is in `rules` and `prefixes` too, what it denies not in `denials`.
+  /// Networks that its document denies.
+  package var deniedPrefixes: [PrefixDenial] = []
+  /// What stands above its document: what that allows is in `rules` and `prefixes` too, what it denies not in `denials` and
+  /// `deniedPrefixes`.
   package var layers: PolicyLayers?
 
   package init(
@@ -69,7 +72,7 @@ package struct ServerPolicy: Sendable {
       prefixes: prefixes, privatePrefixes: privatePrefixes, cname: cname, nameChecks: nameChecks, limits: limits,
       dnssec: dnssec, location: location)
     policy.lists = lists
-    (policy.denials, policy.layers) = (denials, layers)
+    (policy.denials, policy.deniedPrefixes, policy.layers) = (denials, deniedPrefixes, layers)
     return policy
   }
 

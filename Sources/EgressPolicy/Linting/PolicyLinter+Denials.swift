@@ -1,4 +1,5 @@
 import DNSWire
+import IPNetwork
 
 /// Findings about what is denied, and what stands above documents.
 extension PolicyLinter {
@@ -20,6 +21,7 @@ extension PolicyLinter {
   /// Entries that a denial makes void, and denials that close nothing, or less than they seem to.
   static func checkDenials(_ server: ServerPolicy, _ findings: inout [Diagnostic]) {
     checkInnerWildcards(server.compiled, &findings)
+    checkDeniedNetworks(server, &findings)
     guard server.deniesNames else { return }
     checkVoid(server, &findings)
     let denials = Array(server.denials) + Array(server.layers?.denials ?? [])
@@ -33,6 +35,35 @@ extension PolicyLinter {
           .warning("\(denial.pattern) denies nothing that is allowed: the entry has no effect", at: denial.location))
       }
       checkReach(denial, listed, shapes, &findings)
+    }
+  }
+
+  /// Each server has them in its rules of the firewall.
+  package static let maximumDeniedNetworks = 1024
+
+  private static func checkDeniedNetworks(_ server: ServerPolicy, _ findings: inout [Diagnostic]) {
+    let denials = server.prefixDenials
+    guard let last = denials.last else { return }
+    let networks = server.deniedNetworks
+    if networks.count > maximumDeniedNetworks {
+      findings.append(
+        .error(
+          "server \(server.name) is denied \(networks.count) networks, expected at most \(maximumDeniedNetworks)",
+          at: last.location))
+    }
+    for denial in denials where denial.prefix.length == 0 {
+      findings.append(.warning("\(denial.text) denies every address of its family", at: denial.location))
+    }
+    for rule in server.prefixes {
+      guard
+        let denial = denials.first(where: {
+          $0.prefix.length <= rule.prefix.length && $0.prefix.contains(rule.prefix.address)
+        })
+      else { continue }
+      findings.append(
+        .warning(
+          "\(rule.prefix) is denied by \(denial.text) at \(denial.location.full): the entry has no effect",
+          at: rule.location))
     }
   }
 

@@ -13,9 +13,11 @@ package final class PolicyLayers: Sendable {
     package let prefixes: [StaticPrefixRule]
     /// What no server may reach.
     package let denials: RuleList
+    package let deniedPrefixes: [PrefixDenial]
 
     package init(
-      name: String, rules: RuleList = [], prefixes: [StaticPrefixRule] = [], denials: RuleList = []
+      name: String, rules: RuleList = [], prefixes: [StaticPrefixRule] = [], denials: RuleList = [],
+      deniedPrefixes: [PrefixDenial] = []
     ) {
       self.name = name
       var (rules, denials) = (rules, denials)
@@ -28,6 +30,9 @@ package final class PolicyLayers: Sendable {
         return prefix
       }
       self.denials = denials
+      self.deniedPrefixes = deniedPrefixes.map {
+        PrefixDenial(prefix: $0.prefix, location: $0.location, layer: name)
+      }
     }
   }
 
@@ -38,6 +43,7 @@ package final class PolicyLayers: Sendable {
   package let layers: [Layer]
   /// Of all of them.
   package let denials: RuleList
+  package let deniedPrefixes: [PrefixDenial]
   /// What the configuration admits for their entries that say nothing of it.
   let privatePrefixes: [IPPrefix]
   /// Of `denials`, so that two are compared at once.
@@ -47,6 +53,7 @@ package final class PolicyLayers: Sendable {
   package init(_ layers: [Layer], private prefixes: [IPPrefix] = []) {
     self.layers = layers
     privatePrefixes = prefixes
+    deniedPrefixes = layers.flatMap(\.deniedPrefixes)
     denials = RuleList(layers.lazy.flatMap(\.denials))
     fingerprint = denials.isEmpty ? "" : PolicyFingerprint.text(denials: denials)
   }
@@ -66,6 +73,11 @@ extension ServerPolicy {
 
   /// Whether some name is denied, whatever allows it.
   package var deniesNames: Bool { !denials.isEmpty || layers?.denials.isEmpty == false }
+
+  /// Whether both deny the same addresses, wherever that is written.
+  package func deniesAddressesLike(_ other: ServerPolicy) -> Bool {
+    Set(prefixDenials.map(\.prefix)) == Set(other.prefixDenials.map(\.prefix))
+  }
 
   /// Whether both deny the same names, wherever that is written.
   package func deniesLike(_ other: ServerPolicy) -> Bool {

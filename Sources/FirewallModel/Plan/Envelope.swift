@@ -92,6 +92,9 @@ package struct Envelope: Hashable, Sendable {
     }
     for server in plan.servers where !server.isRetired {
       guard let bound = allowed[server.name] else { return "server \(server.name) is in no file" }
+      if let prefix = bound.deniedPrefixes.first(where: { !server.deniedPrefixes.contains($0) }) {
+        return "it does not deny \(prefix) to server \(server.name), which the files do"
+      }
       if let excess = excess(of: server, beyond: bound) { return "\(excess) of server \(server.name) is in no file" }
     }
     return nil
@@ -135,6 +138,9 @@ package struct Envelope: Hashable, Sendable {
 
   /// What `plan`, which lies within this, may open.
   package func limits(of plan: FirewallPlan, sets: [ServerSets]) -> ElementLimits {
+    // As the files say it: a plan may deny more.
+    let denied = Dictionary(
+      self.plan.servers.map { ($0.name, $0.deniedPrefixes) }, uniquingKeysWith: { first, _ in first })
     let servers = plan.servers.enumerated().map { index, server in
       let reach = reaches[server.name] ?? Reach(ports: [])
       let has = index < sets.count ? sets[index] : []
@@ -145,6 +151,7 @@ package struct Envelope: Hashable, Sendable {
         ports: permitPorts == .any
           ? nil : reach.ports.map { Set($0 + (permitPorts == .listed ? permitDefaults : [])) },
         plainFamilies: plain, privatePrefixes: reach.privatePrefixes, checkedPorts: Set(reach.checkedPorts),
+        deniedPrefixes: denied[server.name] ?? [],
         hasReach: reaches[server.name] != nil)
     }
     // Networks that the files have are other servers', whether the plan has those or not.
@@ -172,8 +179,17 @@ package struct ElementLimits {
     var privatePrefixes: [IPPrefix]
     /// TCP ports of which no element may do without the check.
     var checkedPorts: Set<UInt16>
+    /// Whatever admits what is in them.
+    var deniedPrefixes: [IPPrefix]
     /// Whether the files have the server.
     var hasReach: Bool
+
+    /// The network that denies an address, or what it carries.
+    fileprivate func denial(of address: IPAddress) -> IPPrefix? {
+      guard !deniedPrefixes.isEmpty else { return nil }
+      let forms = [address] + address.embedded
+      return deniedPrefixes.first { prefix in forms.contains { prefix.contains($0) } }
+    }
   }
 
   private let servers: [Server]
@@ -224,6 +240,7 @@ package struct ElementLimits {
     {
       return "every rule for port \(element.port)/tcp has the name said"
     }
+    if let denied = server.denial(of: element.address) { return "\(denied) is denied" }
     guard !zoneAddresses.contains(element.address) else { return nil }
     return forbidden.refusal(of: element.address, private: server.privatePrefixes, server: element.server)
       .map { "no answer may hold such an address (\($0.rawValue))" }

@@ -2,7 +2,7 @@ import EgressPolicy
 package import IPNetwork
 
 extension FirewallPlan {
-  private static let formatVersion: UInt16 = 7
+  private static let formatVersion: UInt16 = 8
 
   /// The fixed-layout form in which a plan travels to the bridge.
   package func encoded() -> [UInt8] {
@@ -98,6 +98,7 @@ extension FirewallPlan.Server {
     writer.bool(checksNames)
     writer.bool(isGone)
     writer.list(inspectors) { $0.endpoint($1) }
+    writer.list(deniedPrefixes) { $0.prefix($1) }
   }
 
   fileprivate init(from reader: inout OctetReader) throws(BridgeFormatError) {
@@ -131,6 +132,7 @@ extension FirewallPlan.Server {
     checksNames = try reader.bool()
     isGone = try reader.bool()
     inspectors = try reader.list(width: 19) { reader throws(BridgeFormatError) in try reader.endpoint() }
+    deniedPrefixes = try reader.list(width: 18) { reader throws(BridgeFormatError) in try reader.prefix() }
   }
 }
 

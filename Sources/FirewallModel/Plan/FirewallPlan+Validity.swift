@@ -21,10 +21,19 @@ extension FirewallPlan {
       }
       guard server.inspectors.count <= PolicyLinter.maximumInspectors, server.inspectors.allSatisfy({ $0.port > 0 })
       else { throw .inspectors(index: index) }
+      guard server.deniedPrefixes.count <= PolicyLinter.maximumDeniedNetworks, Self.areApart(server.deniedPrefixes)
+      else { throw .denied(index: index) }
       if let interface = server.interface, !Self.isInterface(interface) { throw .interface(index: index) }
       guard server.caps.count <= Self.maximumCapCount, Set(server.caps).count == server.caps.count,
         server.caps.allSatisfy({ $0.bytes > 0 }), server.staticRules.allSatisfy({ $0.maxBytes?.bytes != 0 })
       else { throw .caps(index: index) }
+    }
+  }
+
+  /// Whether prefixes are in their order, and none lies in another one: nft takes them as one set.
+  private static func areApart(_ prefixes: [IPPrefix]) -> Bool {
+    zip(prefixes, prefixes.dropFirst()).allSatisfy { left, right in
+      left.address < right.address && !(left.contains(right.address))
     }
   }
 

@@ -60,6 +60,8 @@ package struct FirewallPlan: Hashable, Sendable {
     package var isGone = false
     /// Proxies of this host to which the gate may take what it passes of this server.
     package var inspectors: [Endpoint] = []
+    /// Networks that it may not reach, whatever is open: none lies in another one.
+    package var deniedPrefixes: [IPPrefix] = []
 
     package init(
       name: String, prefixes: [IPPrefix], opensAnyPort: Bool, staticRules: [StaticRule] = [],
@@ -184,6 +186,7 @@ package enum FirewallPlanError: Error, Hashable {
   case caps(index: Int)
   case gone(index: Int)
   case inspectors(index: Int)
+  case denied(index: Int)
 
   /// What was wrong, as a sentence.
   package var reason: String {
@@ -199,6 +202,8 @@ package enum FirewallPlanError: Error, Hashable {
       "server \(index) has an interface of other characters than letters, digits, '-', '_' and '.'"
     case .inspectors(let index):
       "server \(index) has more than \(PolicyLinter.maximumInspectors) inspectors, or one without a port"
+    case .denied(let index):
+      "server \(index) is denied more than \(PolicyLinter.maximumDeniedNetworks) networks, or one within another one"
     case .gone(let index): "server \(index) is gone and has networks or rules"
     case .caps(let index):
       "server \(index) has more than \(FirewallPlan.maximumCapCount) byte caps, one twice, or one of 0"

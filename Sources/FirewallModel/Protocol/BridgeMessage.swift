@@ -120,12 +120,14 @@ package struct RefusedConnection: Hashable, Sendable {
     /// It passed: the connection, or the destination in an hour, got more than an entry wants to be told of.
     case overMaxBytes = 10
     case overMaxBytesPerHour = 11
+    /// Its network is denied, whatever opens it.
+    case denied = 12
 
     /// Whether a bound on octets was met, with the octets of the connection in place of the packet's.
     package var isExcess: Bool {
       switch self {
       case .maxBytes, .maxBytesPerHour, .overMaxBytes, .overMaxBytesPerHour: true
-      case .closed, .spoofed, .host, .held, .inbound, .unreachable, .unconnected: false
+      case .closed, .spoofed, .host, .held, .inbound, .unreachable, .unconnected, .denied: false
       }
     }
 

@@ -47,6 +47,7 @@ extension Ruleset {
       [server.name, RulesetReason.new.chain(server.name), RulesetReason.unconnected.chain(server.name)]
       + boundChains(of: server)
     if server.interface != nil { names.append(RulesetReason.spoofed.chain(server.name)) }
+    if !server.deniedPrefixes.isEmpty { names.append(RulesetReason.denied.chain(server.name)) }
     return names
   }
 
@@ -84,6 +85,8 @@ enum RulesetReason: String {
   case unreachable
   /// It should have gone through the gate.
   case ungated
+  /// Whatever opens where it goes, that is denied.
+  case denied
   /// No refusal: where the first packet of a connection is looked at.
   case new
 

@@ -33,6 +33,7 @@ extension Ruleset {
     text.rule(
       chain,
       "ct state \(refusesExcess(server) ? "invalid,untracked" : "invalid") goto \(unconnected.chain(chain))")
+    denyNetworks(server, chain, in: &text)
     bounds(server, in: &text)
     // Once for each connection: what is marked already has been there, answered or not.
     text.rule(chain, "ct state new ct label ! \(acceptedLabel) jump \(RulesetReason.new.chain(chain))")
@@ -59,6 +60,7 @@ extension Ruleset {
     var closed = Telling(server.name, plan)
     closed.set = .closed
     refuse(chain, closed, families, in: &text)
+    refuseDenied(server, families, plan, in: &text)
     newRules(server, open, plan, in: &text)
     boundRules(server, plan, families, in: &text)
     // As many as the server likes, and none of them begins a connection. An answer would be one to no connection, too.

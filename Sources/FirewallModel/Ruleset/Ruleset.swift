@@ -16,7 +16,7 @@ import IPNetwork
 ///        ├────── what belongs to a connection that the rules accepted ──► accepted
 ///        └────── ip daddr @clients-… ──► host/inbound: listed in @inbound-…, else refused
 ///     SERVER: without bounds: answered, to open elements ► neighbour discovery, own network
-///             ► of no connection: SERVER/unconnected, told by a bucket and dropped ► bounds of bytes ► new: SERVER/new ► open elements ► accepted before ► refused
+///             ► of no connection: SERVER/unconnected, told by a bucket and dropped ► denied: SERVER/denied ► bounds of bytes ► new: SERVER/new ► open elements ► accepted before ► refused
 ///     SERVER/new: to another server's network only as its `inbound` says ► static ► checked, and not through the gate: refused
 ///             ► open elements: marked, accepted
 ///     input ── an upstream's address from the wrong interface ──► dropped

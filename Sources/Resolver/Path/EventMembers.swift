@@ -53,6 +53,17 @@ enum EventMembers {
     return members
   }
 
+  /// Of addresses of which the entry at a place denies one: all that may not be answered, and those beside them that might.
+  static func denied(
+    _ addresses: [IPAddress], others: [IPAddress], by place: AuditMembers, upstream: String
+  ) -> AuditMembers {
+    var members = place
+    members.append(.upstream, upstream)
+    members.append(.addresses, addresses)
+    if !others.isEmpty { members.append(.others, others) }
+    return members
+  }
+
   private static func append(_ chain: [[UInt8]], to members: inout AuditMembers) {
     members.append(.chain, names: chain.count > 2 ? [chain[0], chain[chain.count - 1]] : chain)
     if chain.count > 2 { members.append(.chainLength, chain.count) }

@@ -77,6 +77,11 @@ package final class PendingQuery: Sendable {
     if case .denied = snapshot.policy.decide(server: server, name: name.span, type: .A) { true } else { false }
   }
 
+  /// Where the entry stands that denies an address to its server; nil where none does.
+  func denial(of address: IPAddress) -> AuditMembers? {
+    snapshot.policy.denial(of: address, server: server).map { EventMembers.place($0.location, $0.layer) }
+  }
+
   /// Where the entry stands that denies a name to its server.
   func denial(of name: [UInt8]) -> AuditMembers? {
     guard case .denied(let index) = snapshot.policy.decide(server: server, name: name.span, type: .A) else {

@@ -16,6 +16,11 @@ extension ResolutionEngine {
       event: Event(interruption))
   }
 
+  /// Ends questions in flight of servers whose answers are judged otherwise now: theirs would be by what held when they came.
+  package mutating func endInFlight(of servers: Set<UInt16>) {
+    resolutions.revoke(servers: servers, as: .policy) { _ in true }
+  }
+
   /// Ends what policy no longer allows: grants, and questions in flight, which open nothing any more.
   ///
   /// - Parameters:
@@ -63,6 +68,26 @@ extension ResolverSnapshot {
     return forwards.zone(of: name)?.upstreams == former.forwards.zone(of: name)?.upstreams
       && rules.now.ports == rules.before.ports && rules.now.firstEnd ?? .max >= rules.before.firstEnd ?? .max
       && allowsChain(former, rules.now, server: server, name: name, type: type)
+      && allowsAddresses(former, server: server, name: name, type: type)
+  }
+
+  /// Whether no address of an answer is denied that was not. Of an answer that is not known any more nothing is: what is open of it
+  /// is looked at by itself.
+  private func allowsAddresses(_ former: ResolverSnapshot, server: UInt16, name: [UInt8], type: RRType) -> Bool {
+    guard let now = self.server(firewallIndex: server), let before = former.server(firewallIndex: server) else {
+      return false
+    }
+    guard policy.deniesAddresses(server: now), !judgesAsBefore(former, server: server) else { return true }
+    guard let cached = former.servers[before].cache.held(name.span, type) else { return false }
+    return cached.addresses.allSatisfy { policy.denial(of: $0, server: now) == nil }
+  }
+
+  /// Whether this policy takes what answers of a server hold and lead through just as `former` did.
+  package func judgesAsBefore(_ former: ResolverSnapshot, server: UInt16) -> Bool {
+    guard let now = self.server(firewallIndex: server), let before = former.server(firewallIndex: server) else {
+      return false
+    }
+    return policy.judgement(server: now) == former.policy.judgement(server: before)
   }
 
   /// Whether every name behind a question is still one that its chain may lead through: listed, where the rule wants that,
@@ -74,9 +99,9 @@ extension ResolverSnapshot {
     guard let now = self.server(firewallIndex: server), let before = former.server(firewallIndex: server) else {
       return false
     }
-    let (current, old) = (policy.servers[now], former.policy.servers[before])
-    let isSame = current.deniesLike(old) && (rule.cname != .listed || current.rules.listsLike(old.rules))
-    if isSame || rule.cname != .listed && !policy.deniesNames(server: now) { return true }
+    guard rule.cname == .listed || policy.deniesNames(server: now), !judgesAsBefore(former, server: server) else {
+      return true
+    }
     guard let cached = former.servers[before].cache.held(name.span, type) else { return false }
     return cached.chain(of: name, type).allSatisfy { link in
       switch policy.decide(server: now, name: link.span, type: .A) {
@@ -100,7 +125,8 @@ extension ResolverSnapshot {
   package func keepsOpen(_ former: ResolverSnapshot, _ key: GrantLedger.Key, _ element: GrantElement) -> Bool {
     guard let rules = rules(former, server: key.server, name: key.name.wire, type: key.type),
       let state = state(of: key.server),
-      allowsChain(former, rules.now, server: key.server, name: key.name.wire, type: key.type)
+      allowsChain(former, rules.now, server: key.server, name: key.name.wire, type: key.type),
+      let server = self.server(firewallIndex: key.server), policy.denial(of: element.address, server: server) == nil
     else { return false }
     return rules.now.ports == .any
       || state.targets(of: rules.now.ports, family: element.address.family).contains {

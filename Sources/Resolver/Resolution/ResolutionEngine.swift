@@ -186,7 +186,12 @@ package struct ResolutionEngine: ~Copyable {
     guard let answer = question.snapshot.zones.answer(name: key.name.wire.span, type: question.type),
       let ticket = resolutions.open(key, waiting, now: now)
     else { return .finish(refuse(waiting, .overloaded, now: now)) }
-    resolutions[ticket]?.answer = ScrubbedAnswer(local: answer, name: question.name)
+    let found = ScrubbedAnswer(local: answer, name: question.name)
+    if let place = found.addresses.lazy.compactMap({ question.denial(of: $0) }).first {
+      // What local zones say is the operator's own word; so is what is denied, and that wins.
+      return .finish(fail(ticket, .denied(found.addresses, by: place, upstream: "local zone"), now: now))
+    }
+    resolutions[ticket]?.answer = found
     resolutions[ticket]?.upstream = "local zone"
     return grant(ticket, now: now, epoch: epoch)
   }

@@ -45,6 +45,16 @@ extension ResolutionEngine {
       return Failure(.upstreamUnreachable, code, members: members, storedFor: rememberedFor)
     }
 
+    /// An answer holds addresses of which the entry at a place denies one.
+    static func denied(
+      _ addresses: [IPAddress], others: [IPAddress] = [], by place: AuditMembers, upstream: String
+    ) -> Failure {
+      Failure(
+        .denied, .blocked,
+        members: EventMembers.denied(addresses, others: others, by: place, upstream: upstream), storedFor: rememberedFor
+      )
+    }
+
     /// An upstream was asked, and what came is no answer, for a reason that a member says.
     static func byUpstream(_ code: AuditCode, _ server: String, _ key: AuditMembers.Text, _ reason: String) -> Failure {
       Failure(
@@ -71,6 +81,10 @@ extension ResolutionEngine {
           .denied, .blocked, members: EventMembers.denied(chain: chain, by: place, upstream: upstream),
           storedFor: Self.rememberedFor)
       case .notPublic(let refused, let others):
+        if let place = refused.lazy.compactMap({ question.denial(of: $0) }).first {
+          self = .denied(refused, others: others, by: place, upstream: upstream)
+          return
+        }
         let isBlocked = !refused.isEmpty && refused.allSatisfy(\.isUnspecified)
         let members = EventMembers.refused(refused, others: others, upstream: upstream) { address, prefixes in
           forbidden.refusal(

@@ -12,6 +12,7 @@ extension Scrubber {
     self.init(
       maxTTL: question.snapshot.rules.maxTTL, maxNegativeTTL: question.snapshot.rules.maxNegativeTTL,
       admitsAddress: { [index = question.state.firewallIndex] address, chain in
+        guard question.snapshot.policy.denial(of: address, server: question.server) == nil else { return false }
         let forwards = question.snapshot.forwards
         let zones = forwards.zones.isEmpty ? [] : forwards.privatePrefixes(of: [question.name] + chain)
         return forbidden.admits(address, private: zones.isEmpty ? prefixes : prefixes + zones, server: index)

@@ -198,6 +198,11 @@ package struct Explainer {
     }
     let owner = inForce.clients.server(of: address)
     if owner == server { return ControlAPI.Explanation(decision: .allow, code: .ownNetwork) }
+    if let denial = inForce.denial(of: address, server: server) {
+      var found = ControlAPI.Explanation(decision: .block, code: .denied)
+      (found.rule, found.pattern, found.layer) = (denial.location.description, denial.text, denial.layer)
+      return found
+    }
     let around = policy.prefixes.filter { $0.prefix.contains(address) }
     let open = around.filter { rule in port.map { PortSet([$0]).isWithin(rule.ports) } ?? true }
     // What one server may reach is no way around what another one lets in.

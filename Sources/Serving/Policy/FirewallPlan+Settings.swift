@@ -34,6 +34,7 @@ extension FirewallPlan.Server {
       interface: policy.interface,
       caps: caps, inbound: policy.inbound?.list, asksDHCP: policy.asksDHCP)
     checksNames = policy.checksNames
+    deniedPrefixes = policy.deniedNetworks
     inspectors = policy.inspectors.map { FirewallPlan.Endpoint(address: $0.address, port: $0.port) }
   }
 }

@@ -15,15 +15,20 @@ extension RefusedConnection {
   ///   - closed: what its server had open there, and has no more.
   ///   - held: the network that it came from, if no policy governs it any more.
   ///   - entry: of the policy, which opens the address without a name.
+  ///   - denial: of the policy, which denies it.
   ///   - asksResolver: whether it was sent to a listen address, which its network's interface does not have yet.
   func members(
-    _ closed: GrantLedger.Closed?, _ held: HeldNetwork?, entry: StaticPrefixRule? = nil, asksResolver: Bool = false,
+    _ closed: GrantLedger.Closed?, _ held: HeldNetwork?, entry: StaticPrefixRule? = nil, denial: PrefixDenial? = nil,
+    asksResolver: Bool = false,
     _ clock: QueryClock
   ) -> AuditMembers {
     var members = AuditMembers(.address, destination).with(.protocol, protocolName)
     if hasPorts { members.append(.port, port) }
     let remedy = asksResolver ? nil : remedy(held)
-    return members.with(closed?.members(clock)).with(remedy).with(.rule, entry?.location.description)
+    return members.with(closed?.members(clock)).with(remedy).with(
+      .rule, (entry?.location ?? denial?.location)?.description
+    )
+    .with(.layer, denial?.layer)
   }
 
   /// Whether an entry opens what the packet was sent to.

@@ -84,6 +84,11 @@ private struct AddressJudge {
   }
 
   func refuses(_ address: IPAddress, _ key: GrantLedger.Key, _ rule: EgressRule) -> Bool {
+    if let server = snapshot.server(firewallIndex: key.server),
+      snapshot.policy.denial(of: address, server: server) != nil
+    {
+      return true
+    }
     let prefixes = rule.privatePrefixes + snapshot.forwards.privatePrefixes(of: [key.name.wire])
     guard !forbidden.admits(address, private: prefixes, server: key.server) else { return false }
     let decision = snapshot.decision(firewallIndex: key.server, name: key.name.wire, type: key.type)

@@ -86,11 +86,19 @@ extension ResolutionService {
         client: refusal.source, clientPort: refusal.sourcePort, wallClock: refusal.time),
       server: Array(server.utf8), destination: Array(destination.utf8),
       refusal.members(
-        closed, held, entry: named,
+        closed, held, entry: named, denial: denial(refusal, index),
         asksResolver: refusal.kind == .inbound && listeners.contains(refusal.destination), clock))
     if !isStored, refusal.kind.isRefusal {
       refusalCounts.untold(refusal.server.flatMap(ruledName) ?? RefusalCounts.host)
     }
+  }
+
+  /// The entry that denies what a packet was sent to.
+  private func denial(_ refusal: RefusedConnection, _ server: UInt16?) -> PrefixDenial? {
+    guard refusal.kind == .denied, let place = server.flatMap({ snapshot.server(firewallIndex: $0) }) else {
+      return nil
+    }
+    return snapshot.policy.denial(of: refusal.destination, server: place)
   }
 
   /// The entry of a server's policy that opens an address without a name; of several the one that stands first.
@@ -144,6 +152,7 @@ extension ResolutionService {
     case .overMaxBytes: return (.overMaxBytes, capped(.perConnection, .audit) ?? name, nil)
     case .overMaxBytesPerHour: return (.overMaxBytesPerHour, capped(.perHour, .audit) ?? name, nil)
     case .spoofed: return (.spoofedSource, nil, nil)
+    case .denied: return (.deniedAddress, name, nil)
     case .held: return (.networkHeld, nil, nil)
     case .inbound: return (.inboundRefused, nil, nil)
     case .unconnected: return (.noConnection, name, nil)

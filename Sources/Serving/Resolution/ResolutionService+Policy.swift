@@ -214,6 +214,7 @@ extension ResolutionService {
     _ completion: @escaping (Int, Int) -> Void
   ) {
     let lapsed = lapsed(since: former, changed, renumbered)
+    engine.endInFlight(of: changed.filter { !snapshot.judgesAsBefore(former, server: $0) })
     let ended = engine.end(now: now, servers: changed) { [snapshot] key in
       renumbered.contains(key.server)
         || !snapshot.grantsAsBefore(former, server: key.server, name: key.name.wire, type: key.type)

@@ -217,8 +217,9 @@ final class ResolutionService {
   /// A question that a worker decided just before a reload is decided again; a PTR opens nothing.
   private func isStillAllowed(_ question: PendingQuery) -> Bool {
     if case .reverse = question.kind { return true }
-    return snapshot.grantsAsBefore(
-      question.snapshot, server: question.state.firewallIndex, name: question.name, type: question.type)
+    return snapshot.judgesAsBefore(question.snapshot, server: question.state.firewallIndex)
+      && snapshot.grantsAsBefore(
+        question.snapshot, server: question.state.firewallIndex, name: question.name, type: question.type)
   }
 
   var now: UInt64 { reactor.time.nanoseconds }

@@ -70,6 +70,33 @@ extension Scenario {
         .expect(.event(.denied, #""chain":["shop.cdn.example"]"#)), .expect(.closed(server, "45.11.0.10")),
       ]),
     Scenario(
+      "an answer in a denied network is NODATA, and a reload that denies one closes what is open there, and only that",
+      setting("follow", target),
+      [
+        answers, .upstream(of: target, .A, ["shop.cdn.example 60 A 45.12.0.10"]),
+        .ask(server, name), .expect(.answer(["45.11.0.10"])), .ask(server, target, as: "other"),
+        .expect(.answer(["45.12.0.10"])),
+        .reload(policies("follow", target, document: "deny: [ { cidr: 45.11.0.0/16 } ]\n")),
+        .expect(.closed(server, "45.11.0.10")), .expect(.open(server, "45.12.0.10")),
+        .ask(server, target, as: "kept"), .expect(.answer(["45.12.0.10"])), .expect(.questions(2)),
+        .ask(server, name, as: "denied"), .expect(.nodata), .expect(.error(15, "agent: denied")),
+        .expect(.event(.denied, #""addresses":["45.11.0.10"]"#)), .expect(.closed(server, "45.11.0.10")),
+        .reload(policies("follow", target)), .advance(.seconds(6)),
+        .ask(server, name, as: "again"), .expect(.answer(["45.11.0.10"])),
+      ]),
+    Scenario(
+      "an answer that is on its way for the next client when a reload denies where it leads opens nothing",
+      setting("follow"),
+      [
+        answers, .ask(server, name), .expect(.answer(["45.11.0.10"])), .advance(.seconds(56)),
+        .upstream(
+          of: name, .A, ["www.shop.example 60 CNAME bad.cdn.example", "bad.cdn.example 60 A 45.11.0.11"]),
+        .upstream(.holds), .ask(server, name, as: "refreshes"), .expect(.answer(["45.11.0.10"])),
+        .expect(.questions(2)), .reload(policies("follow", document: "deny: [ bad.cdn.example ]\n")),
+        .upstream(.answers), .expect(.inFlight(0)), .expect(.closed(server, "45.11.0.11")),
+        .expect(.open(server, "45.11.0.10")), .ask(server, name, as: "later"), .expect(.answer(["45.11.0.10"])),
+      ]),
+    Scenario(
       "a DNAME is followed as the CNAME that it stands for", setting("follow"),
       [
         .upstream(of: name, .A, ["shop.example 60 DNAME cdn.example", "www.cdn.example 60 A 45.11.0.10"]),

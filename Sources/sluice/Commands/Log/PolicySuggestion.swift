@@ -77,7 +77,7 @@ struct PolicySuggestion {
       if let refusal = members[.refusedAs] { answer.refusals.insert(refusal) }
       answers[name] = answer
     // Denied on purpose: what lists it would not open it.
-    case (.denied, _): break
+    case (.denied, _), (.deniedAddress, _): break
     case (.wrongPort, _): ports["\(destination) \(line.typeOrPort)", default: DenialEvidence()].add(line)
     default: addOther(line, code, destination)
     }

@@ -34,6 +34,7 @@ struct EffectivePolicy {
             + Self.origin(prefix.location, prefix.layer, server))
       }
       lines += denials(index).map { "  deny \($0.pattern)" + Self.origin($0.location, $0.layer, server) }
+      lines += server.prefixDenials.map { "  deny \($0.prefix)" + Self.origin($0.location, $0.layer, server) }
       if server.rules.isEmpty && server.prefixes.isEmpty {
         lines.append("  nothing: an empty list denies everything")
       }
@@ -61,7 +62,7 @@ struct EffectivePolicy {
         + "\"networks\":\(JSONText.list(server.networks.map(\.prefix.description))),"
         + "\"interface\":\(server.interface.map(JSONText.quoted) ?? "null"),"
         + "\"egress\":[\((rules + prefixes).joined(separator: ","))],"
-        + "\"deny\":[\(denials(index).map(Self.json).joined(separator: ","))]}"
+        + "\"deny\":[\((denials(index).map(Self.json) + server.prefixDenials.map(Self.json)).joined(separator: ","))]}"
     }
     return "[" + servers.joined(separator: ",") + "]"
   }
@@ -81,8 +82,16 @@ struct EffectivePolicy {
   }
 
   private static func json(_ denial: EgressRule) -> String {
-    "{\"host\":\(JSONText.quoted(denial.pattern.description))," + json(layer: denial.layer)
-      + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(denial.location.description)))}"
+    json("host", denial.pattern.description, denial.layer, denial.location)
+  }
+
+  private static func json(_ denial: PrefixDenial) -> String {
+    json("cidr", denial.prefix.description, denial.layer, denial.location)
+  }
+
+  private static func json(_ key: String, _ value: String, _ layer: String?, _ location: SourceLocation) -> String {
+    "{\"\(key)\":\(JSONText.quoted(value))," + json(layer: layer)
+      + "\"rule\":\(JSONText.quoted(ConfigurationOption.absolute(location.description)))}"
   }
 
   private static func json(layer: String?) -> String { layer.map { "\"layer\":\(JSONText.quoted($0))," } ?? "" }

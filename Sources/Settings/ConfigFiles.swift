@@ -20,6 +20,11 @@ enum ConfigFiles {
     return path.hasPrefix("/") ? "/" + parts : parts
   }
 
+  /// One text for each file, however it is named.
+  static func identity(of path: String) -> String {
+    URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path
+  }
+
   /// The folder that a file is in.
   static func folder(of path: String) -> String {
     let folder = (path as NSString).deletingLastPathComponent

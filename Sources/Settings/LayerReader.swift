@@ -61,7 +61,7 @@ extension SettingsReader {
   ) -> PolicyLayers.Layer? {
     // Also one that cannot be read: what puts it right is a reload.
     layerFiles.insert(file)
-    guard readFiles.insert(file).inserted else {
+    guard note(file: file) else {
       findings.error("file \(Quoted.text(file)) is named twice, expected once", at: location)
       return nil
     }
@@ -73,6 +73,9 @@ extension SettingsReader {
         return nil
       }
       let fields = findings.fields(root, of: "a layer's file", keys: Self.fileKeys)
+      if root.isMapping, fields.isEmpty {
+        findings.error("a layer's file has neither 'egress' nor 'deny', expected one of them", at: root.location)
+      }
       let (rules, prefixes) = fields["egress"].map { node in reading { $0.entries(node) } } ?? ([], [])
       let (denials, denied) = fields["deny"].map { node in reading { $0.denials(node) } } ?? ([], [])
       return PolicyLayers.Layer(name: name, rules: rules, prefixes: prefixes, denials: denials, deniedPrefixes: denied)

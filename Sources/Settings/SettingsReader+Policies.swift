@@ -141,7 +141,7 @@ extension SettingsReader {
   private mutating func policies(
     inFile file: String, namedAt location: SourceLocation, mayBeList: Bool = false
   ) -> [ServerPolicy] {
-    guard readFiles.insert(file).inserted else {
+    guard note(file: file) else {
       findings.error("policy file \(Quoted.text(file)) is named twice, expected once", at: location)
       return []
     }

@@ -23,6 +23,7 @@ struct SettingsReader {
   var readFiles: Set<String> = []
   /// Those of them that are layers.
   var layerFiles: Set<String> = []
+  private var readIdentities: Set<String> = []
   /// What documents admit that say nothing of it.
   var privatePrefixes: [IPPrefix]?
   var cname: ChainPolicy?
@@ -142,6 +143,12 @@ struct SettingsReader {
     let prefixes = findings.prefixes(node)
     findings.add(PolicyLinter.check(private: prefixes, at: node.location))
     return prefixes
+  }
+
+  /// Takes note of a file that is read; false for one that was, by whatever name.
+  mutating func note(file: String) -> Bool {
+    readFiles.insert(file)
+    return readIdentities.insert(ConfigFiles.identity(of: file)).inserted
   }
 
   mutating func required(_ node: YAMLNode?, _ key: String, _ expected: String, in root: YAMLNode) -> YAMLNode? {

@@ -140,7 +140,10 @@ struct DenialTests {
     let layered = none.under(try layers())
     let snapshots = [none, one, listed, layered].map { PolicySnapshot([$0]) }
     #expect(Set(snapshots.map(\.fingerprint)).count == 4)
-    #expect(Set(snapshots.map { $0.listMark(server: 0) }).count == 3 && snapshots[0].listMark(server: 0) == 0)
+    let marks = snapshots.map { $0.denialMark(server: 0) }
+    #expect(marks[0] == nil && marks[2] == nil && marks[1] != nil && marks[3] != nil && marks[1] != marks[3])
+    let edited = PolicySnapshot([try policy(["c.example.com"], denied: ["b.example.com"])])
+    #expect(edited.denialMark(server: 0) == marks[1], "what is listed has no part in it")
     #expect(!none.decidesLike(one) && !one.decidesLike(layered) && !none.decidesLike(layered))
     let elsewhere = none.under(
       PolicyLayers([PolicyLayers.Layer(name: "org", denials: try rules(["b.example.com"], file: "org.yaml"))]))

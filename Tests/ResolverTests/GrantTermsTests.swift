@@ -38,15 +38,15 @@ import Testing
   func denying() throws {
     let rule = try rule(.follow, .off)
     let chains: [(GrantTerms.Chain, Bool)] = [
-      (.any, false), (.none, true), (.listed(mark: 7), true), (.listed(mark: 8), false), (.undenied(mark: 7), true),
-      (.undenied(mark: 8), false),
+      (.any, false), (.none, true), (.listed(mark: 7), true), (.listed(mark: 8), false), (.undenied(mark: 9), true),
+      (.undenied(mark: 7), false),
     ]
     for (chain, isTaken) in chains {
-      #expect(GrantTerms(.unknown, chain).satisfy(rule, list: 7, denies: true) == isTaken, "\(chain)")
+      #expect(GrantTerms(.unknown, chain).satisfy(rule, list: 7, denials: 9) == isTaken, "\(chain)")
     }
-    let shown = GrantTerms(of: rule, hasChain: true, isSecure: false, list: 7, denies: true)
-    #expect(shown == GrantTerms(.unknown, .undenied(mark: 7)))
-    #expect(GrantTerms(of: rule, hasChain: false, isSecure: false, list: 7, denies: true).chain == .none)
+    let shown = GrantTerms(of: rule, hasChain: true, isSecure: false, list: 7, denials: 9)
+    #expect(shown == GrantTerms(.unknown, .undenied(mark: 9)))
+    #expect(GrantTerms(of: rule, hasChain: false, isSecure: false, list: 7, denials: 9).chain == .none)
   }
 
   @Test("what a rule shows satisfies the same rule, and of a rule that asks for nothing nothing is kept")

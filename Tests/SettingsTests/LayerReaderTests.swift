@@ -60,6 +60,8 @@ import Testing
       ("layers: [ { name: always-deny, file: org.yaml } ]", "is the name of a key"),
       ("layers: [ { name: org, file: policy.yaml } ]", "unknown key 'server'"),
       ("layers: [ { name: org } ]", "key 'file' is missing"),
+      ("layers: [ { name: a, file: org.yaml }, { name: b, file: ./org.yaml } ]", "is named twice"),
+      ("layers: [ { name: a, file: org.yaml }, { name: a, file: org.yaml } ]", "is named twice"),
       ("always-deny: [ \"*\" ]", "'*' would deny every name"),
       ("always-deny: [ { cidr: 198.51.100.1/24 } ]", "198.51.100.0/24"),
       ("always-deny: [ 198.51.100.0/24 ]", "cidr: 198.51.100.0/24"),
@@ -110,6 +112,30 @@ import Testing
   func wide() throws {
     let directory = try directory("always-deny: [ \"**.zip\", .example ]")
     #expect(directory.findings() == [])
+  }
+
+  @Test("a layer's file that says nothing is an error")
+  func empty() throws {
+    let found = try directory("layers: [ { name: org, file: org.yaml } ]", organisation: "{}").findings()
+    #expect(found.contains { $0.contains("neither 'egress' nor 'deny'") }, "\(found)")
+  }
+
+  @Test(
+    "every form that peers write is told under deny as under egress",
+    arguments: [
+      "https://a.example.com/x", "a.example.com:443", "A.EXAMPLE.com.", "bücher.example", "10.0.0.1", "10.0.0.0/8",
+      "'*foo*.example.com'", "a..b.example", "'||ads.example^'", "'/ads[0-9]/'", "'a.example.com # note'", "-a.example",
+      "'*.*.example.com'", "'**.a*.example.com'", "'a.**.example.com'", "'[::1]'", "443", "~", "[ a ]", "a b.example",
+      "'{ host: a.example.com'", "'@github.com'", "http://a.example.com:8080", ".example.com", "'*.'",
+    ])
+  func forms(text: String) throws {
+    func told(_ policy: String) throws -> [String] {
+      try loadPolicy(policy).findings.map { String($0.drop { $0 != " " }) }.filter { !$0.contains("denies nothing") }
+    }
+    let head = "server: agent\nnetworks: [ 10.77.1.0/24 ]\n"
+    let allowed = try told(head + "egress:\n  - \(text)\n")
+    let denied = try told(head + "egress: []\ndeny:\n  - \(text)\n")
+    #expect(allowed == denied)
   }
 
   @Test("what a finding is about in a layer is told once, however many servers there are")

@@ -14,9 +14,9 @@ enum PolicyFingerprint {
   }
 
   /// 28 bits of a hash of the patterns alone, and of which of them deny, in any order.
-  static func mark(of rules: RuleList) -> UInt32 {
+  static func mark(of entries: ArraySlice<RuleList.Entry>, in rules: RuleList) -> UInt32 {
     var sum = Sum()
-    for entry in rules.entries {
+    for entry in entries {
       sum.add(digest(entry, of: rules, StableHash(entry.isDenial ? "denied" : "listed")))
     }
     return UInt32(truncatingIfNeeded: sum.high >> 36)

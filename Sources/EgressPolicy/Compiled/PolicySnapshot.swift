@@ -24,6 +24,7 @@ package final class PolicySnapshot: Sendable {
   private let deniedAddresses: [DeniedAddresses?]
   private let listMarks: [UInt32]
   private let judgements: [String]
+  private let denialMarks: [UInt32]
   /// By server, how many rules list names; what denies stands behind them.
   private let listedCounts: [Int]
 
@@ -45,14 +46,23 @@ package final class PolicySnapshot: Sendable {
     }
     fingerprint = PolicyFingerprint.text(servers: servers, rules: names.merged, repeats: names.repeats)
     clients = ClientTable(servers)
+    denialMarks = zip(listedCounts, names.merged).map { listed, rules in
+      PolicyFingerprint.mark(of: rules.entries[listed...], in: rules)
+    }
     listMarks = zip(servers, names.merged).map { server, rules in
-      server.limitsChains || server.deniesNames ? PolicyFingerprint.mark(of: rules) : 0
+      server.limitsChains ? PolicyFingerprint.mark(of: rules.entries[...], in: rules) : 0
     }
   }
 
   /// 28 bits that differ, but for chance, where lists of a server name other patterns, or deny others: the same in every run. 0
   /// where nothing of the server asks for the names of a chain.
   package func listMark(server: Int) -> UInt32 { listMarks[server] }
+
+  /// The same of what is denied alone; nil where nothing is.
+  package func denialMark(server: Int) -> UInt32? {
+    guard deniesNames(server: server) else { return nil }
+    return denialMarks[server]
+  }
 
   /// Whether some name is denied to a server, whatever allows it.
   package func deniesNames(server: Int) -> Bool { listedCounts[server] < names.merged[server].count }

@@ -19,13 +19,18 @@ extension PolicyLinter {
   }
 
   /// Entries that a denial makes void, and denials that close nothing, or less than they seem to.
-  static func checkDenials(_ server: ServerPolicy, _ findings: inout [Diagnostic]) {
-    checkInnerWildcards(server.compiled, &findings)
+  ///
+  /// - Parameter above: of a server that is denied what layers deny, and nothing else; nil where they deny nothing.
+  static func checkDenials(_ server: ServerPolicy, above: PolicySnapshot?, _ findings: inout [Diagnostic]) {
+    let lists = [server.rules, server.denials, server.layers?.denials ?? []]
+    if lists.reduce(0, { $0 + $1.innerWildcards.count }) > maximumInnerWildcards {
+      checkInnerWildcards(server.compiled, &findings)
+    }
     checkDeniedNetworks(server, &findings)
     guard server.deniesNames else { return }
-    checkVoid(server, &findings)
-    let denials = Array(server.denials) + Array(server.layers?.denials ?? [])
-    guard server.rules.count * denials.count <= maximumPairs else { return }
+    checkVoid(server, above, &findings)
+    guard server.rules.count * (lists[1].count + lists[2].count) <= maximumPairs else { return }
+    let denials = Array(lists[1]) + Array(lists[2])
     let listed = server.rules.map { (rule: $0, shape: PatternShape($0.pattern)) }
     let shapes = denials.map { PatternShape($0.pattern) }
     for (denial, shape) in zip(denials, shapes) {
@@ -36,6 +41,14 @@ extension PolicyLinter {
       }
       checkReach(denial, listed, shapes, &findings)
     }
+  }
+
+  /// What layers deny, compiled once for all servers.
+  static func above(_ servers: [ServerPolicy]) -> PolicySnapshot? {
+    guard var server = servers.last, let layers = server.layers, !layers.denials.isEmpty else { return nil }
+    server = server.reaching([], [])
+    server.denials = []
+    return PolicySnapshot([server])
   }
 
   /// Each server has them in its rules of the firewall.
@@ -67,17 +80,21 @@ extension PolicyLinter {
     }
   }
 
-  private static func checkVoid(_ server: ServerPolicy, _ findings: inout [Diagnostic]) {
-    let denied = PolicySnapshot([server.reaching([], [])])
+  private static func checkVoid(_ server: ServerPolicy, _ above: PolicySnapshot?, _ findings: inout [Diagnostic]) {
+    var own = server.reaching([], [])
+    own.layers = nil
+    let tables = (own.denials.isEmpty ? [] : [PolicySnapshot([own])]) + (above.map { [$0] } ?? [])
     for index in server.rules.indices {
-      let pattern = server.rules.pattern(at: index)
-      guard case .denied(let rule) = denied.decide(server: 0, name: pattern.sample.span, type: .A) else { continue }
-      let denial = denied.rule(server: 0, index: rule)
-      guard denial.pattern.coversAll(of: pattern) else { continue }
-      findings.append(
-        .warning(
-          "\(pattern) is denied by \(denial.pattern) at \(denial.location.full): the entry has no effect",
-          at: server.rules.location(at: index)))
+      for table in tables {
+        guard let denial = table.denial(ofRule: index, in: server.rules) else { continue }
+        let pattern = server.rules.pattern(at: index)
+        guard denial.pattern.coversAll(of: pattern) else { continue }
+        findings.append(
+          .warning(
+            "\(pattern) is denied by \(denial.pattern) at \(denial.location.full): the entry has no effect",
+            at: server.rules.location(at: index)))
+        break
+      }
     }
   }
 
@@ -104,5 +121,24 @@ extension PolicyLinter {
       .warning(
         "\(pattern) denies one label in front of \(pattern.suffix) and no more, and \(rule.location.full) allows more "
           + "(\(rule.pattern)); \"**.\(pattern.suffix)\" denies them too", at: denial.location))
+  }
+}
+
+extension PolicySnapshot {
+  /// What the first server is denied a sample of a rule's names by.
+  fileprivate func denial(ofRule index: Int, in rules: RuleList) -> EgressRule? {
+    let entry = rules.entries[index]
+    let start = Int(entry.nameStart)
+    let names = rules.names.span
+    let verdict: Verdict
+    if entry.kind == .exact {
+      // Of a million names none is copied for this.
+      verdict = decide(server: 0, name: names.extracting(start..<(start + Int(entry.nameLength))), type: .A)
+    } else {
+      let sample = rules.pattern(at: index).sample
+      verdict = decide(server: 0, name: sample.span, type: .A)
+    }
+    guard case .denied(let rule) = verdict else { return nil }
+    return self.rule(server: 0, index: rule)
   }
 }

@@ -14,10 +14,11 @@ package enum PolicyLinter {
     let networks = OwnedNetworks(servers)
     checkInspectors(servers, &findings)
     checkLayers(servers, &findings)
+    let above = above(servers)
     for server in servers {
       checkTimes(server, now, &findings)
       checkCaps(server, &findings)
-      checkDenials(server, &findings)
+      checkDenials(server, above: above, &findings)
       for index in server.rules.indices {
         let isOwn = server.layers == nil || server.rules.layer(at: index) == nil
         let inherited = isOwn ? server.privatePrefixes : server.layers?.privatePrefixes ?? []

@@ -8,13 +8,13 @@ extension GrantTerms {
   ///   - hasChain: whether the answer leads through other names.
   ///   - isSecure: whether signatures showed it; else, where the rule looks at them, that its zone does not sign.
   ///   - list: the mark of the server's list.
-  ///   - denies: whether the server is denied names, which no chain leads through.
-  init(of rule: EgressRule, hasChain: Bool, isSecure: Bool, list: UInt32, denies: Bool = false) {
-    guard rule.cname != .follow || rule.dnssec != .off || denies else {
+  ///   - denials: that of what the server is denied, which no chain leads through; nil where it is denied nothing.
+  init(of rule: EgressRule, hasChain: Bool, isSecure: Bool, list: UInt32, denials: UInt32? = nil) {
+    guard rule.cname != .follow || rule.dnssec != .off || denials != nil else {
       self.init()
       return
     }
-    let through: Chain = rule.cname == .listed ? .listed(mark: list) : denies ? .undenied(mark: list) : .any
+    let through: Chain = rule.cname == .listed ? .listed(mark: list) : denials.map { .undenied(mark: $0) } ?? .any
     let chain: Chain = hasChain ? through : .none
     self.init(isSecure ? .secure : rule.dnssec == .off ? .unknown : .unsigned, chain)
   }
@@ -23,8 +23,8 @@ extension GrantTerms {
   ///
   /// - Parameters:
   ///   - list: the mark of the server's list.
-  ///   - denies: whether the server is denied names.
-  package func satisfy(_ rule: EgressRule, list: UInt32, denies: Bool = false) -> Bool {
+  ///   - denials: that of what the server is denied; nil where it is denied nothing.
+  package func satisfy(_ rule: EgressRule, list: UInt32, denials: UInt32? = nil) -> Bool {
     let isSigned: Bool =
       switch rule.dnssec {
       case .off: true
@@ -34,7 +34,7 @@ extension GrantTerms {
     return switch rule.cname {
     case .follow:
       isSigned
-        && (!denies || [.none, .undenied(mark: list), .listed(mark: list)].contains(chain))
+        && (denials.map { [.none, .undenied(mark: $0), .listed(mark: list)].contains(chain) } ?? true)
     case .listed: isSigned && (chain == .none || chain == .listed(mark: list))
     case .strict: isSigned && chain == .none
     }
@@ -46,12 +46,12 @@ extension ResolutionEngine {
   func terms(of resolution: Resolution, _ rule: EgressRule) -> GrantTerms {
     let question = resolution.question
     let policy = question.snapshot.policy
-    let denies = policy.deniesNames(server: question.server)
-    guard rule.cname != .follow || rule.dnssec != .off || denies else { return GrantTerms() }
+    let denials = policy.denialMark(server: question.server)
+    guard rule.cname != .follow || rule.dnssec != .off || denials != nil else { return GrantTerms() }
     // What is said here nobody else has to sign for, and leads where the operator wrote.
     if case .local = question.kind { return GrantTerms(.secure, .none) }
     return GrantTerms(
       of: rule, hasChain: resolution.answer?.chain.isEmpty == false, isSecure: resolution.isSecure,
-      list: policy.listMark(server: question.server), denies: denies)
+      list: policy.listMark(server: question.server), denials: denials)
   }
 }

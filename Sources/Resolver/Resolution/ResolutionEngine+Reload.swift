@@ -37,6 +37,17 @@ extension ResolutionEngine {
     return Closing(closed: ended.closed, shortened: ended.shortened, released: ended.released)
   }
 
+  /// The questions that hold something open which `condition` selects.
+  package func heldQuestions(
+    now: UInt64, where condition: (GrantLedger.Key, GrantElement) -> Bool
+  ) -> Set<GrantLedger.Key> {
+    var found: Set<GrantLedger.Key> = []
+    ledger.forEachHolding(now: now) { key, element, _, _ in
+      if !found.contains(key), condition(key, element) { found.insert(key) }
+    }
+    return found
+  }
+
   /// The questions of answers that hold an address which `condition` selects: given, or on their way to the client.
   package func questions(
     now: UInt64, where condition: (GrantLedger.Key, IPAddress) -> Bool
@@ -67,7 +78,7 @@ extension ResolverSnapshot {
     // An answer of a rule that ended later may promise more than this one opens.
     return forwards.zone(of: name)?.upstreams == former.forwards.zone(of: name)?.upstreams
       && rules.now.ports == rules.before.ports && rules.now.firstEnd ?? .max >= rules.before.firstEnd ?? .max
-      && allowsChain(former, rules.now, server: server, name: name, type: type)
+      && allowsChain(former, rules.now, GrantLedger.Key(server: server, name: Name(canonical: name.span), type: type))
       && allowsAddresses(former, server: server, name: name, type: type)
   }
 
@@ -91,19 +102,23 @@ extension ResolverSnapshot {
   }
 
   /// Whether every name behind a question is still one that its chain may lead through: listed, where the rule wants that,
-  /// and not denied. Where the answer is not known any more, or leaves the cache by the same change, only lists that say the same
-  /// tell that.
+  /// and not denied. Where the answer is not known any more, or leaves the cache by the same change, only judgements that are the
+  /// same tell that.
+  ///
+  /// - Parameter address: what is open; nil for the answer. Of an earlier one, which led elsewhere perhaps, nothing is known.
   private func allowsChain(
-    _ former: ResolverSnapshot, _ rule: EgressRule, server: UInt16, name: [UInt8], type: RRType
+    _ former: ResolverSnapshot, _ rule: EgressRule, _ key: GrantLedger.Key, of address: IPAddress? = nil
   ) -> Bool {
-    guard let now = self.server(firewallIndex: server), let before = former.server(firewallIndex: server) else {
+    guard let now = self.server(firewallIndex: key.server), let before = former.server(firewallIndex: key.server) else {
       return false
     }
-    guard rule.cname == .listed || policy.deniesNames(server: now), !judgesAsBefore(former, server: server) else {
+    guard rule.cname == .listed || policy.deniesNames(server: now), !judgesAsBefore(former, server: key.server) else {
       return true
     }
-    guard let cached = former.servers[before].cache.held(name.span, type) else { return false }
-    return cached.chain(of: name, type).allSatisfy { link in
+    guard let cached = former.servers[before].cache.held(key.name.wire.span, key.type),
+      address.map(cached.addresses.contains) ?? true
+    else { return false }
+    return cached.chain(of: key.name.wire, key.type).allSatisfy { link in
       switch policy.decide(server: now, name: link.span, type: .A) {
       case .denied: false
       case .notListed: rule.cname != .listed
@@ -125,7 +140,7 @@ extension ResolverSnapshot {
   package func keepsOpen(_ former: ResolverSnapshot, _ key: GrantLedger.Key, _ element: GrantElement) -> Bool {
     guard let rules = rules(former, server: key.server, name: key.name.wire, type: key.type),
       let state = state(of: key.server),
-      allowsChain(former, rules.now, server: key.server, name: key.name.wire, type: key.type),
+      allowsChain(former, rules.now, key, of: element.address),
       let server = self.server(firewallIndex: key.server), policy.denial(of: element.address, server: server) == nil
     else { return false }
     return rules.now.ports == .any
@@ -150,6 +165,9 @@ extension ResolverSnapshot {
     else { return nil }
     return (now, before)
   }
+
+  /// Takes the answer to a question out of its server's cache.
+  package func forget(_ key: GrantLedger.Key) { state(of: key.server)?.cache.remove(key.name.wire.span, key.type) }
 
   private func state(of index: UInt16) -> ServerState? {
     server(firewallIndex: index).map { servers[$0] }

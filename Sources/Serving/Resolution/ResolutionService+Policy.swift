@@ -214,18 +214,30 @@ extension ResolutionService {
     _ completion: @escaping (Int, Int) -> Void
   ) {
     let lapsed = lapsed(since: former, changed, renumbered)
-    engine.endInFlight(of: changed.filter { !snapshot.judgesAsBefore(former, server: $0) })
+    let rejudged = changed.filter { !snapshot.judgesAsBefore(former, server: $0) }
+    engine.endInFlight(of: rejudged)
+    let mixed = outlived(since: former, rejudged)
     let ended = engine.end(now: now, servers: changed) { [snapshot] key in
-      renumbered.contains(key.server)
+      renumbered.contains(key.server) || mixed.contains(key)
         || !snapshot.grantsAsBefore(former, server: key.server, name: key.name.wire, type: key.type)
     } keeping: { [snapshot] key, element in
       !renumbered.contains(key.server) && snapshot.keepsOpen(former, key, element)
     }
+    for key in mixed { snapshot.forget(key) }
     close(
       ended, since: former,
       Cutting(
         lapsed: lapsed,
         atGate: { [unowned self] in isWithdrawn($0, since: former, changed, renumbered) }), completion: completion)
+  }
+
+  /// The questions of which something is open that the policy in force would not take: an earlier answer than the one that is
+  /// known led elsewhere perhaps. That answer is not committed again as a whole, and so not given.
+  private func outlived(since former: ResolverSnapshot, _ rejudged: Set<UInt16>) -> Set<GrantLedger.Key> {
+    guard !rejudged.isEmpty else { return [] }
+    return engine.heldQuestions(now: now) { [snapshot] key, element in
+      rejudged.contains(key.server) && !snapshot.keepsOpen(former, key, element)
+    }
   }
 
   /// What closed by itself and whose connections are cut as well.

@@ -129,7 +129,7 @@ extension ResolutionService {
         .contains(where: { $0 == (element.transport, element.port) }),
       entry.terms.satisfy(
         rule, list: snapshot.policy.listMark(server: serverIndex),
-        denies: snapshot.policy.deniesNames(server: serverIndex))
+        denials: snapshot.policy.denialMark(server: serverIndex))
     else { return nil }
     return rule.capBits(in: snapshot.servers[serverIndex].byteCaps)
       | rule.checkBit(transport: element.transport, port: element.port)

@@ -97,6 +97,40 @@ extension Scenario {
         .expect(.open(server, "45.11.0.10")), .ask(server, name, as: "later"), .expect(.answer(["45.11.0.10"])),
       ]),
     Scenario(
+      "what an earlier answer opened through a name that is denied now is closed, and what the later one opened stays",
+      setting("follow"),
+      [
+        .upstream(of: name, .A, ["www.shop.example 3 CNAME bad.cdn.example", "bad.cdn.example 3 A 45.11.0.34"]),
+        .ask(server, name), .expect(.answer(["45.11.0.34"])), .advance(.seconds(4)),
+        .upstream(of: name, .A, ["www.shop.example 60 CNAME good.cdn.example", "good.cdn.example 60 A 45.11.0.35"]),
+        .ask(server, name, as: "later"), .expect(.answer(["45.11.0.35"])), .expect(.open(server, "45.11.0.34")),
+        .reload(policies("follow", document: "deny: [ bad.cdn.example ]\n")),
+        .expect(.closed(server, "45.11.0.34")), .expect(.open(server, "45.11.0.35")),
+        .ask(server, name, as: "again"), .expect(.answer(["45.11.0.35"])),
+      ]),
+    Scenario(
+      "what an answer opened that led through a name which is denied now is closed, though the name has no address since",
+      setting("follow"),
+      [
+        .upstream(of: name, .A, ["www.shop.example 3 CNAME bad.cdn.example", "bad.cdn.example 3 A 45.11.0.34"]),
+        .ask(server, name), .expect(.answer(["45.11.0.34"])), .advance(.seconds(4)),
+        .upstream(of: name, .A, ["shop.example 60 SOA ns.shop.example host.shop.example 1 2 3 4 5"]),
+        .ask(server, name, as: "none"),
+        .expect(.nodata), .expect(.open(server, "45.11.0.34")),
+        .reload(policies("follow", document: "deny: [ bad.cdn.example ]\n")),
+        .expect(.closed(server, "45.11.0.34")),
+      ]),
+    Scenario(
+      "what an earlier answer opened through a name that is listed no more is closed",
+      setting("listed", "bad.cdn.example", target),
+      [
+        .upstream(of: name, .A, ["www.shop.example 3 CNAME bad.cdn.example", "bad.cdn.example 3 A 45.11.0.34"]),
+        .ask(server, name), .expect(.answer(["45.11.0.34"])), .advance(.seconds(4)), answers,
+        .ask(server, name, as: "later"), .expect(.answer(["45.11.0.10"])),
+        .reload(policies("listed", target)), .expect(.closed(server, "45.11.0.34")),
+        .expect(.open(server, "45.11.0.10")),
+      ]),
+    Scenario(
       "a DNAME is followed as the CNAME that it stands for", setting("follow"),
       [
         .upstream(of: name, .A, ["shop.example 60 DNAME cdn.example", "www.cdn.example 60 A 45.11.0.10"]),

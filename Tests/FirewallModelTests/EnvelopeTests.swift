@@ -270,6 +270,23 @@ struct EnvelopeTests {
     #expect(limits.excess(of: Self.commit(text)) != nil)
   }
 
+  @Test("nor one in a network that the files deny, whatever a plan, a permit or a zone says")
+  func denied() {
+    var envelope = Self.envelope
+    envelope.permitPorts = .any
+    envelope.plan.servers[0].deniedPrefixes = [Self.prefix("10.50.0.0/24"), Self.prefix("93.184.216.0/24")]
+    var plan = envelope.plan
+    plan.servers[0].deniedPrefixes = []
+    let limits = envelope.limits(of: plan, sets: [[.v4, .v6], [.v4, .v6]])
+    for text in ["93.184.216.34", "10.50.0.1", "64:ff9b::93.184.216.34"] {
+      #expect(limits.excess(of: Self.commit(text)) != nil, "\(text)")
+    }
+    for text in ["93.184.217.34", "64:ff9b::93.184.217.34"] {
+      #expect(limits.excess(of: Self.commit(text)) == nil, "\(text)")
+    }
+    #expect(limits.excess(of: Self.commit("93.184.216.34", server: 1)) == nil)
+  }
+
   @Test("nor a port, a lifetime or a server that the files do not have")
   func beyond() {
     let limits = Self.limits()

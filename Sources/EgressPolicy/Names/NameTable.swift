@@ -114,11 +114,14 @@ struct NameTable: ~Copyable, Sendable {
   private mutating func closeDenied(server: Int) {
     let part = parts[server]
     guard part.wildcards != .none else { return }
+    // One for all names: there may be a million.
+    var name: [UInt8] = []
     for place in Int(part.firstSlot)..<Int(part.firstSlot + part.slotCount) {
       let slot = slots[place]
       guard slot.ruleAfter != 0, slot.kind == .exact, slot.profile != RuleSlot.denied else { continue }
       let start = Int(part.firstOctet) + Int(slot.start)
-      let name = (start..<(start + Int(slot.length))).map { octets[$0] }
+      name.removeAll(keepingCapacity: true)
+      for octet in start..<(start + Int(slot.length)) { name.append(octets[octet]) }
       guard let (rule, _) = wildcardRule(part, server, name.span), merged[server].entries[rule].isDenial else {
         continue
       }

@@ -166,9 +166,6 @@ extension ResolverSnapshot {
     return (now, before)
   }
 
-  /// Takes the answer to a question out of its server's cache.
-  package func forget(_ key: GrantLedger.Key) { state(of: key.server)?.cache.remove(key.name.wire.span, key.type) }
-
   private func state(of index: UInt16) -> ServerState? {
     server(firewallIndex: index).map { servers[$0] }
   }

@@ -223,7 +223,6 @@ extension ResolutionService {
     } keeping: { [snapshot] key, element in
       !renumbered.contains(key.server) && snapshot.keepsOpen(former, key, element)
     }
-    for key in mixed { snapshot.forget(key) }
     close(
       ended, since: former,
       Cutting(
@@ -232,7 +231,7 @@ extension ResolutionService {
   }
 
   /// The questions of which something is open that the policy in force would not take: an earlier answer than the one that is
-  /// known led elsewhere perhaps. That answer is not committed again as a whole, and so not given.
+  /// known led elsewhere perhaps. All of the known one stays, so that it may be given on.
   private func outlived(since former: ResolverSnapshot, _ rejudged: Set<UInt16>) -> Set<GrantLedger.Key> {
     guard !rejudged.isEmpty else { return [] }
     return engine.heldQuestions(now: now) { [snapshot] key, element in

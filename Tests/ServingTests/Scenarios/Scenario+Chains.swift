@@ -106,7 +106,7 @@ extension Scenario {
         .ask(server, name, as: "later"), .expect(.answer(["45.11.0.35"])), .expect(.open(server, "45.11.0.34")),
         .reload(policies("follow", document: "deny: [ bad.cdn.example ]\n")),
         .expect(.closed(server, "45.11.0.34")), .expect(.open(server, "45.11.0.35")),
-        .ask(server, name, as: "again"), .expect(.answer(["45.11.0.35"])),
+        .ask(server, name, as: "again"), .expect(.answer(["45.11.0.35"])), .expect(.questions(2)),
       ]),
     Scenario(
       "what an answer opened that led through a name which is denied now is closed, though the name has no address since",

@@ -49,6 +49,18 @@ extension Scenario {
         earlier: [(0, Address.first, 3_600)], journal: [("github-mcp", api, Address.first)], ends: [api: 90]),
       [.advance(.seconds(89)), .othersFlush(), .advance(.seconds(2)), .expect(.closed("github-mcp", Address.first))]),
     Scenario(
+      "an address of an earlier run in a network that is denied now is closed",
+      Setting(
+        configuration: "always-deny: [ { cidr: \(Address.first)/32 } ]", earlier: [(0, Address.first, 3_600)],
+        journal: [("github-mcp", api, Address.first)], ends: [api: 90]),
+      [.expect(.closed("github-mcp", Address.first)), .expect(.cut([Address.first]))]),
+    Scenario(
+      "an address of an earlier run whose name is denied now is closed",
+      Setting(
+        configuration: "always-deny: [ \(api) ]", earlier: [(0, Address.first, 3_600)],
+        journal: [("github-mcp", api, Address.first)], ends: [api: 90]),
+      [.expect(.closed("github-mcp", Address.first)), .expect(.cut([Address.first]))]),
+    Scenario(
       "an address whose listed name was over before is closed, whoever had it open for longer",
       shared([gone: 3_600, api: -5]),
       [.expect(.closed("github-mcp", Address.first)), .expect(.cut([Address.first]))]),

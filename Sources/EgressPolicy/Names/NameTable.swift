@@ -113,7 +113,9 @@ struct NameTable: ~Copyable, Sendable {
   /// A name that is listed by itself and that a pattern denies is looked up once, like every other: its slot says it.
   private mutating func closeDenied(server: Int) {
     let part = parts[server]
-    guard part.wildcards != .none else { return }
+    // A denied name takes the slot of a listed one as it is.
+    let denials = merged[server].entries.reversed().prefix(while: \.isDenial)
+    guard denials.contains(where: { $0.kind != .exact }) else { return }
     // One for all names: there may be a million.
     var name: [UInt8] = []
     for place in Int(part.firstSlot)..<Int(part.firstSlot + part.slotCount) {

@@ -91,11 +91,15 @@ struct MalformedImportTests {
   @Test("what stands behind an address and is no network is refused, and not passed over")
   func wrongNetworks() throws {
     let text =
-      "10.0.0.0/33\n10.0.0.0/255.0.0.0\n10.0.0.0/8:443\n2001:db8::/129\n10.0.0.5/8\nhttps://192.0.2.1/x\n192.0.2.2:53/udp"
+      "10.0.0.0/33\n10.0.0.0/255.0.0.0\n10.0.0.0/8:443\n2001:db8::/129\n10.0.0.5/8\nhttps://192.0.2.1/x\n192.0.2.2:123/udp\n0.0.0.0/0\n::/0\n8.8.8.8:53/udp\n2001:db8:1::/48\n[2001:db8::1]:443"
     let policy = try imported(.list, text: text)
-    #expect(policy.counts.refusedEntries == 4, "\(policy.text)")
+    #expect(policy.counts.refusedEntries == 6, "\(policy.text)")
     let written = policy.snapshot.servers[0].prefixes.map { "\($0.prefix) \($0.ports)" }
-    #expect(written == ["10.0.0.0/8 443/tcp", "192.0.2.1/32 443/tcp", "192.0.2.2/32 53/udp"])
+    #expect(
+      written == [
+        "10.0.0.0/8 443/tcp", "192.0.2.1/32 443/tcp", "192.0.2.2/32 123/udp", "2001:db8:1::/48 443/tcp",
+        "2001:db8::1/128 443/tcp",
+      ])
   }
 
   @Test("whatever octets come, there is a policy that check takes, or an error", arguments: ImportFormat.allCases)

@@ -41,11 +41,11 @@ extension ImportDraft {
     }
     item.remarks = listed.remarks
     if let network = WrittenHost.network(written.host) {
-      let remarks = Self.fault(of: written, network, listed)
-      item.remarks = remarks.contains { $0.kind == .refused } ? remarks : item.remarks + remarks
-      if item.remarks.allSatisfy({ $0.kind != .refused }) {
-        item.entries = [ImportEntry(target: .network(network), ports: ports)]
-      }
+      let reason = listed.isDenied ? nil : Self.reasonForNone(network, ports)
+      let remarks = reason.map { [$0] } ?? Self.fault(of: written, network, listed)
+      let isClosed = reason != nil || remarks.contains { $0.kind == .refused }
+      item.remarks = isClosed ? remarks : item.remarks + remarks
+      if !isClosed { item.entries = [ImportEntry(target: .network(network), ports: ports)] }
     } else {
       let (patterns, remarks) = meaning.patterns(of: written.host)
       item.entries = patterns.map {
@@ -118,7 +118,7 @@ extension ImportDraft {
       return ImportRemark(
         kind: .lost, text: "the name of a service (SRV) and no host: what it leads to has an entry of its own")
     }
-    guard !name.isEmpty, !name.contains("."), IPAddress(name) == nil, !name.contains("*") else { return nil }
+    guard !name.isEmpty, !name.contains("."), !name.contains("*"), WrittenHost.network(name) == nil else { return nil }
     return ImportRemark(
       kind: .lost, text: "a name of one label: the container engine answers it, and it is never forwarded")
   }
@@ -130,6 +130,16 @@ extension ImportDraft {
   private static let enginesHosts: Set<String> = [
     "host.docker.internal", "gateway.docker.internal", "host.containers.internal",
   ]
+
+  /// What is said of a network that needs no entry, or should have none.
+  private static func reasonForNone(_ network: IPPrefix, _ ports: PortSet) -> ImportRemark? {
+    if network.length == 0 {
+      return ImportRemark(kind: .refused, text: "opens every address, expected each network by itself")
+    }
+    // Names that another resolver answers are in no list of Sluice's.
+    guard case .ports(let rules) = ports, !rules.isEmpty, rules.allSatisfy({ $0.port == 53 }) else { return nil }
+    return ImportRemark(kind: .lost, text: "a resolver: here Sluice is asked, and needs no entry")
+  }
 
   /// What behind an address is none of a network: a length that it cannot have, a mask, a path.
   private static func fault(of written: WrittenHost, _ network: IPPrefix, _ listed: ListedHost) -> [ImportRemark] {

@@ -10,7 +10,8 @@ struct ListsCommand: ParsableCommand {
       A document includes a list by its name, `include: [ github ]`, or by the path of a file of your own; its entries stand beside \
       those of the document.
       """,
-    subcommands: [ListsListCommand.self, ListsShowCommand.self], defaultSubcommand: ListsListCommand.self)
+    subcommands: [ListsListCommand.self, ListsShowCommand.self, ListsFromHostCommand.self],
+    defaultSubcommand: ListsListCommand.self)
 }
 
 /// Where lists are looked for by name.

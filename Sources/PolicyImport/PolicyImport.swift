@@ -46,7 +46,14 @@ package enum PolicyImport {
     _ format: ImportFormat, _ sources: [ImportSource], _ options: ImportOptions = ImportOptions()
   ) throws -> ImportedPolicy {
     var draft = ImportDraft(options: options)
-    for source in sources { try format.read(source, into: &draft) }
+    for source in sources {
+      do throws(Diagnostic) {
+        try format.read(source, into: &draft)
+      } catch {
+        // Messages quote the source, and go to a terminal.
+        throw Diagnostic.error(CommentText.safe(error.message), at: error.location)
+      }
+    }
     var servers = try NamedServer.name(draft.servers, options)
     guard !servers.isEmpty else { throw ImportError("nothing of \(format.rawValue) was found in what was read") }
     for index in servers.indices {
@@ -81,7 +88,7 @@ package enum PolicyImport {
     var refused: [PolicyPrinter.Origin: ImportRemark] = [:]
     for error in errors {
       guard let origin = printer.origins[error.location.line] else { continue }
-      refused[origin] = refusal(of: origin, error)
+      refused[origin] = refusal(of: origin, error, servers[origin.server].draft)
     }
     // The same entry may come of many lines, of which the first is written.
     for server in servers.indices where refused.keys.contains(where: { $0.server == server }) {
@@ -97,9 +104,11 @@ package enum PolicyImport {
   }
 
   /// A network that policies cannot deny is closed all the same where no name may lead into it.
-  private static func refusal(of origin: PolicyPrinter.Origin, _ error: Diagnostic) -> ImportRemark {
+  private static func refusal(
+    of origin: PolicyPrinter.Origin, _ error: Diagnostic, _ draft: ServerDraft
+  ) -> ImportRemark {
     guard origin.isDenied, case .network(let network) = origin.entry.target,
-      !network.address.isPublic, !network.last.isPublic
+      !network.address.isPublic, !network.last.isPublic, !draft.opens(network)
     else { return ImportRemark(kind: .refused, text: error.message) }
     return ImportRemark(
       kind: .lost, text: "a network that no name opens as long as private: does not list it, and no cidr: opens it")
@@ -149,5 +158,15 @@ package enum PolicyImport {
       }
     }
     return (whole + items).map(CommentText.safe)
+  }
+}
+
+extension ServerDraft {
+  /// Whether anything but a name's public address leads into a network.
+  fileprivate func opens(_ network: IPPrefix) -> Bool {
+    items.lazy.filter { !$0.isDenied }.flatMap(\.entries).contains { entry in
+      if case .network(let open) = entry.target, open.overlaps(network) { return true }
+      return entry.privatePrefixes.contains { $0.overlaps(network) }
+    }
   }
 }

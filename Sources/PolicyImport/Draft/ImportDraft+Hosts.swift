@@ -12,6 +12,8 @@ struct ListedHost {
   var ports: PortSet?
   var isDenied = false
   var privatePrefixes: [IPPrefix] = []
+  /// Of a network, those in it that are not meant.
+  var exceptions: [IPPrefix] = []
   /// What else is to be said of it.
   var remarks: [ImportRemark] = []
 
@@ -40,14 +42,22 @@ extension ImportDraft {
       return try add(item, to: server)
     }
     item.remarks = listed.remarks
+    if written.meantPort == .any, listed.ports == nil, !meaning.opensEveryPort, !listed.isDenied {
+      let text = "every port there; here \(ports) is open (--ports says what)"
+      item.remarks.append(ImportRemark(kind: .lost, text: text))
+    }
     if let network = WrittenHost.network(written.host) {
       let reason = listed.isDenied ? nil : Self.reasonForNone(network, ports)
       let remarks = reason.map { [$0] } ?? Self.fault(of: written, network, listed)
       let isClosed = reason != nil || remarks.contains { $0.kind == .refused }
       item.remarks = isClosed ? remarks : item.remarks + remarks
-      if !isClosed { item.entries = [ImportEntry(target: .network(network), ports: ports)] }
+      if !isClosed {
+        let (networks, remark) = network.written(without: listed.exceptions)
+        item.entries = networks.map { ImportEntry(target: .network($0), ports: ports) }
+        item.remarks += remark.map { [$0] } ?? []
+      }
     } else {
-      let (patterns, remarks) = meaning.patterns(of: written.host)
+      let (patterns, remarks) = meaning.patterns(of: written.host, isDenied: listed.isDenied)
       item.entries = patterns.map {
         ImportEntry(target: .host($0), ports: ports, privatePrefixes: listed.privatePrefixes)
       }

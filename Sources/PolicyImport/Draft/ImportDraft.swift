@@ -64,7 +64,12 @@ struct ImportDraft: Sendable {
   private(set) var servers: [ServerDraft] = []
   /// Of the sources as a whole.
   var remarks: [ImportRemark] = []
-  private var indexes: [String?: Int] = [:]
+  private struct ServerKey: Hashable {
+    let scope: String
+    let name: String?
+  }
+
+  private var indexes: [ServerKey: Int] = [:]
   private var itemCount = 0
 
   init(options: ImportOptions) {
@@ -72,9 +77,12 @@ struct ImportDraft: Sendable {
   }
 
   /// The server of this name, made at its first mention; lists without a name are one server's.
-  mutating func server(_ name: String?, at location: SourceLocation) -> Int {
-    if let index = indexes[name] { return index }
-    indexes[name] = servers.count
+  ///
+  /// - Parameter scope: where names are given, such as a file: the same name of another one is another server.
+  mutating func server(_ name: String?, at location: SourceLocation, scope: String = "") -> Int {
+    let key = ServerKey(scope: name == nil ? "" : scope, name: name)
+    if let index = indexes[key] { return index }
+    indexes[key] = servers.count
     servers.append(ServerDraft(name: name, location: location))
     return servers.count - 1
   }

@@ -38,10 +38,10 @@ struct NameMeaning: Sendable {
   /// The tool, as refusals have it.
   var tool: String
 
-  /// The patterns of Sluice that match what `text` does there.
+  /// The patterns of Sluice that match what `text` does there; of a denial, what they leave out is refused: it would be open here.
   ///
   /// - Returns: and what they leave out or add; no patterns where it cannot be said.
-  func patterns(of text: String) -> (patterns: [NamePattern], remarks: [ImportRemark]) {
+  func patterns(of text: String, isDenied: Bool) -> (patterns: [NamePattern], remarks: [ImportRemark]) {
     let name: String
     do {
       name = try InternationalName.toASCII(text)
@@ -50,7 +50,10 @@ struct NameMeaning: Sendable {
     }
     guard let (front, rest) = split(name) else { return ([], [unknown(text)]) }
     guard rest.utf8.contains(Self.mark) else { return single(Self.written(front, rest), from: text) }
-    return inside(front, rest, from: text)
+    let (patterns, remarks) = inside(front, rest, from: text)
+    guard isDenied, !patterns.isEmpty else { return (patterns, remarks) }
+    let open = remarks.map { ImportRemark(kind: .refused, text: "\($0.text); those it denies there and not here") }
+    return (patterns, open)
   }
 
   /// The wildcard in front, nil for none, and what follows it; nil where the tool knows no such one.

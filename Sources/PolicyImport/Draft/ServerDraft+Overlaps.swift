@@ -11,8 +11,12 @@ extension ServerDraft {
     for item in items.indices where !items[item].isDenied {
       for index in items[item].entries.indices {
         guard case .host(let pattern) = items[item].entries[index].target else { continue }
-        for other in Self.candidates(for: pattern, in: wide) where other.pattern.covers(pattern) {
-          items[item].entries[index].join(other.entry)
+        var name: Name? = pattern.literalSuffix
+        while let suffix = name {
+          for (other, entry) in wide[suffix] ?? [:] where other.covers(pattern) {
+            items[item].entries[index].join(entry)
+          }
+          name = suffix.parent
         }
       }
     }
@@ -40,11 +44,9 @@ extension ServerDraft {
     }
   }
 
-  private typealias Wide = (pattern: NamePattern, entry: ImportEntry)
-
-  /// Entries with a wildcard, by what follows their last one; none where all entries open the same.
-  private func wideEntries() -> [Name: [Wide]] {
-    var wide: [Name: [Wide]] = [:]
+  /// Entries with a wildcard, by what follows their last one, those of one pattern as one; none where all entries open the same.
+  private func wideEntries() -> [Name: [NamePattern: ImportEntry]] {
+    var wide: [Name: [NamePattern: ImportEntry]] = [:]
     var first: ImportEntry?
     var differ = false
     for item in items where !item.isDenied {
@@ -52,20 +54,10 @@ extension ServerDraft {
         guard case .host(let pattern) = entry.target else { continue }
         if let first { differ = differ || first.ports != entry.ports || first.privatePrefixes != entry.privatePrefixes }
         first = first ?? entry
-        if pattern.kind != .exact { wide[pattern.literalSuffix, default: []].append((pattern, entry)) }
+        if pattern.kind != .exact { wide[pattern.literalSuffix, default: [:]][pattern, default: entry].join(entry) }
       }
     }
     return differ ? wide : [:]
-  }
-
-  private static func candidates(for pattern: NamePattern, in wide: [Name: [Wide]]) -> [Wide] {
-    var found: [Wide] = []
-    var name: Name? = pattern.literalSuffix
-    while let suffix = name {
-      found += wide[suffix] ?? []
-      name = suffix.parent
-    }
-    return found
   }
 }
 

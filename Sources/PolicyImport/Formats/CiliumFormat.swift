@@ -27,10 +27,15 @@ enum CiliumFormat {
   }
 
   private static func read(_ policy: YAMLNode, into draft: inout ImportDraft) throws(Diagnostic) {
-    let server = draft.server(policy["metadata"]?["name"]?.word, at: policy.location)
+    let metadata = policy["metadata"]
+    let scope = [policy.location.file, policy["kind"]?.word ?? "", metadata?["namespace"]?.word ?? ""]
     let specs =
       [policy["spec"]].compactMap { $0 } + (policy["specs"].map { $0.isSequence ? Array($0.elements) : [] } ?? [])
-    for spec in specs {
+    for (index, spec) in specs.enumerated() {
+      // Each chooses its endpoints by itself.
+      let server = draft.server(
+        metadata?["name"]?.word ?? (specs.count > 1 ? "policy" : nil), at: spec.location,
+        scope: (scope + ["\(index)"]).joined(separator: "\u{0}"))
       if spec["ingress"] != nil || spec["ingressDeny"] != nil {
         draft.remark(.lost, "ingress: what may connect to a server is inbound:, and needs its ports alone", of: server)
       }
@@ -62,6 +67,9 @@ private struct CiliumRule {
 
   /// Ports of a range that are written one by one.
   private static let maximumRange = 32
+  private static let portKeys: Set<String> = [
+    "ports", "rules", "serverNames", "terminatingTLS", "originatingTLS", "listener",
+  ]
   private static let destinations = [
     "toFQDNs", "toCIDR", "toCIDRSet", "toEndpoints", "toEntities", "toServices", "toGroups", "toNodes",
   ]
@@ -72,7 +80,16 @@ private struct CiliumRule {
     var ports: [PortRule] = []
     var remarks: [ImportRemark] = []
     var isLimited = false
+    var isKnown = true
     for group in try CiliumFormat.list(node["toPorts"]) {
+      for (key, _) in group.isMapping ? Array(group.pairs) : [] where !Self.portKeys.contains(key.text ?? "") {
+        isKnown = false
+        remarks.append(
+          ImportRemark(kind: .refused, text: "'\(key.text ?? "")' of toPorts limits it in a way unknown here"))
+      }
+      if let names = group["serverNames"], !names.isNull {
+        remarks.append(ImportRemark(kind: .widened, text: "serverNames: these names of TLS alone there; here any"))
+      }
       for port in try CiliumFormat.list(group["ports"]) {
         isLimited = true
         let (rules, remark) = Self.rules(port)
@@ -84,7 +101,7 @@ private struct CiliumRule {
           ImportRemark(kind: .widened, text: "methods and paths of rules: there; here everything of the host"))
       }
     }
-    self.ports = isLimited && !ports.isEmpty ? PortSet(ports) : nil
+    self.ports = isKnown && isLimited && !ports.isEmpty ? PortSet(ports) : nil
     isDNS = isLimited && ports.allSatisfy { $0.port == 53 } && !ports.isEmpty
     self.remarks = isLimited && ports.isEmpty ? remarks.map { ImportRemark(kind: .refused, text: $0.text) } : remarks
   }
@@ -128,18 +145,21 @@ private struct CiliumRule {
   }
 
   private func add(
-    _ entry: YAMLNode, _ meaning: NameMeaning, to server: Int, _ draft: inout ImportDraft, isException: Bool = false
+    _ entry: YAMLNode, _ meaning: NameMeaning, to server: Int, _ draft: inout ImportDraft, exceptions: [IPPrefix] = []
   ) throws(Diagnostic) {
     guard let text = entry.word else {
       throw .error("\(entry.summary) found, expected a name or a network", at: entry.location)
     }
-    var listed = ListedHost(text, at: entry.location, ports: ports, isDenied: isDenied || isException, remarks: remarks)
+    var listed = ListedHost(text, at: entry.location, ports: ports, isDenied: isDenied, remarks: remarks)
+    listed.exceptions = exceptions
     if remarks.contains(where: { $0.kind == .refused }), ports == nil {
       return try draft.refuse(
         text, at: entry.location, isDenied: listed.isDenied, remarks.map(\.text).joined(separator: "; "), of: server)
     }
-    if listed.isDenied, ports != nil {
-      listed.remarks = [ImportRemark(kind: .lost, text: "its ports alone there; here it is denied as a whole")]
+    if listed.isDenied, ports != nil || !remarks.isEmpty {
+      listed.remarks = [
+        ImportRemark(kind: .lost, text: "a part of it, such as its ports, alone there; here it is denied as a whole")
+      ]
     }
     try draft.add(listed, meaning, to: server)
   }
@@ -150,10 +170,14 @@ private struct CiliumRule {
         "toCIDRSet", at: entry.location, isDenied: isDenied, "a group of networks of the cluster, expected cidr",
         of: server)
     }
-    try add(network, CiliumFormat.meaning("matchName"), to: server, &draft)
+    var exceptions: [IPPrefix] = []
     for exception in try entry["except"]?.words(of: "networks") ?? [] {
-      try add(exception, CiliumFormat.meaning("matchName"), to: server, &draft, isException: true)
+      guard let prefix = WrittenHost.network(exception.word ?? "") else {
+        throw .error("\(exception.summary) found, expected a network", at: exception.location)
+      }
+      exceptions.append(prefix)
     }
+    try add(network, CiliumFormat.meaning("matchName"), to: server, &draft, exceptions: exceptions)
   }
 
   /// What is of a cluster, and has no name or network of its own.

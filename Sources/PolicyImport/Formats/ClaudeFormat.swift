@@ -56,9 +56,10 @@ enum ClaudeFormat {
         if text.hasPrefix("WebFetch(domain:"), text.hasSuffix(")") {
           let domain = text.dropFirst("WebFetch(domain:".count).dropLast()
           try draft.add(ListedHost(domain, at: rule.location, isDenied: isDenied), meaning, to: server)
-        } else if !isDenied {
+        } else {
           try draft.refuse(
-            text, at: rule.location, "opens every domain, expected WebFetch(domain:…) for each", of: server)
+            text, at: rule.location, isDenied: isDenied,
+            "\(isDenied ? "denies" : "opens") every domain, expected WebFetch(domain:…) for each", of: server)
         }
       }
     }

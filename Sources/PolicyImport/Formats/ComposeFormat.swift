@@ -30,7 +30,7 @@ enum ComposeFormat {
     let labels = labels(service)
     let known = labels.filter { ["dockerwall.outbound", "whalewall.enabled", "whalewall.rules"].contains($0.name) }
     guard !known.isEmpty else { return false }
-    let server = draft.server(name, at: service.location)
+    let server = draft.server(name, at: service.location, scope: source.name)
     draft.add(networks: subnets(service, document), to: server)
     for label in known {
       switch label.name {

@@ -19,7 +19,7 @@ enum HardenRunnerFormat {
         try NamedMappings().visit([part]) { visit throws(Diagnostic) in
           guard let list = visit.node["allowed-endpoints"] else { return }
           found = true
-          let server = draft.server(job, at: list.location)
+          let server = draft.server(job, at: list.location, scope: source.name)
           if let policy = visit.node["egress-policy"], policy.word == "audit" {
             draft.remark(.lost, "egress-policy: audit there, which blocks nothing", of: server)
           }
@@ -55,6 +55,8 @@ struct TokenPlaces {
   private let lines: [(number: Int, text: Substring)]
   /// The line of the last word found.
   private var last = 0
+  /// What follows it there.
+  private var rest: Substring = ""
 
   init(_ lines: [(number: Int, text: Substring)]) {
     self.lines = lines
@@ -64,8 +66,11 @@ struct TokenPlaces {
   mutating func line(of token: Substring, from start: Int) -> Int {
     let first = max(start, last)
     guard first >= 1, first <= lines.count else { return start }
-    for line in lines[(first - 1)...].prefix(Self.maximumLines) where line.text.contains(token) {
+    for line in lines[(first - 1)...].prefix(Self.maximumLines) {
+      let text = line.number == last ? rest : line.text
+      guard let found = text.firstRange(of: token) else { continue }
       last = line.number
+      rest = text[found.upperBound...]
       return line.number
     }
     return start

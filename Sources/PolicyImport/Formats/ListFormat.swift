@@ -1,4 +1,5 @@
 import EgressPolicy
+import IPNetwork
 
 /// One host, pattern, network, URL or `HOST:PORT` a line, as people keep them; rules of filter lists (`||example.com^`) too.
 ///
@@ -20,10 +21,15 @@ enum ListFormat {
         try filter(text, at: place, to: server, into: &draft)
         continue
       }
-      for word in Self.words(text) {
+      let words = Self.words(text)
+      if words.count > 1, IPAddress(words[0]) != nil, words.contains(where: { WrittenHost.network($0) == nil }) {
+        throw .error("looks like a line of a hosts file, expected the format hosts for it", at: place)
+      }
+      for word in words {
         try draft.add(ListedHost(word, at: place, isDenied: draft.options.isDenied), meaning, to: server)
       }
     }
+    draft.refuseExceptions(of: server)
   }
 
   /// The entry of a line, without the marks of a list, commas and what follows `#`.
@@ -53,7 +59,8 @@ enum ListFormat {
         String(text), at: place, isDenied: !isAllowed, "a rule with more than a name, expected ||example.com^",
         of: server)
     }
-    try draft.add(
-      ListedHost(name.hasPrefix("*") ? name : "." + name, at: place, isDenied: !isAllowed), meaning, to: server)
+    // Its * is any octets, dots too.
+    let pattern = name.hasPrefix("*.") ? "*" + name : name.hasPrefix("*") ? String(name) : "." + name
+    try draft.add(ListedHost(pattern, at: place, isDenied: !isAllowed), meaning, to: server)
   }
 }

@@ -10,6 +10,11 @@ enum OpenShellFormat {
   private static let meaning = NameMeaning(
     star: .one, stars: .oneOrMore, inner: .octets(dots: false), tool: "OpenShell")
 
+  /// What no name may lead to: this host, loopback, the link with its metadata services, groups (RFC 6890).
+  private static let special = [
+    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8",
+  ].compactMap { IPPrefix($0) }
+
   static func read(_ source: ImportSource, into draft: inout ImportDraft) throws(Diagnostic) {
     var found = false
     for document in try source.documents() {
@@ -59,7 +64,21 @@ enum OpenShellFormat {
       }
       return
     }
-    host.privatePrefixes = addresses.compactMap { $0.word.flatMap { WrittenHost.network($0) } }
+    for address in addresses {
+      guard let prefix = WrittenHost.network(address.word ?? "") else {
+        try draft.refuse(
+          "allowed_ips: \(address.word ?? "")", at: address.location, "is no network, expected one such as 10.0.0.0/8",
+          of: server)
+        continue
+      }
+      guard prefix.length > 0, !Self.special.contains(where: prefix.overlaps) else {
+        try draft.refuse(
+          "allowed_ips: \(prefix)", at: address.location,
+          "holds loopback, link-local or other special addresses, expected a network of hosts", of: server)
+        continue
+      }
+      host.privatePrefixes.append(prefix)
+    }
     if addresses.isEmpty, !written.contains("*") {
       draft.remark(
         .lost, "private addresses of a host without allowed_ips: here private: has to list them", of: server)

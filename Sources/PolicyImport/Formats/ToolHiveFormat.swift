@@ -25,9 +25,13 @@ enum ToolHiveFormat {
   private static func profile(
     _ network: YAMLNode, _ name: String?, into draft: inout ImportDraft
   ) throws(Diagnostic) {
-    let server = draft.server(name, at: network.location)
+    let server = draft.server(name, at: network.location, scope: network.location.file)
     if let mode = network["mode"], mode.word == "host" {
       try draft.refuse("mode: host", at: mode.location, "the host's own network has no policy", of: server)
+    }
+    if network["mode"]?.word == "none" {
+      draft.remark(.lost, "mode: none there, where nothing of its list is open, and nothing here", of: server)
+      return
     }
     guard let outbound = network["outbound"], !outbound.isNull else { return }
     let ports = try ports(try outbound.mapping("outbound: a mapping"))

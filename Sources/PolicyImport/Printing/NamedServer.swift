@@ -22,13 +22,15 @@ struct NamedServer {
         "--network is one server's, and there are \(chosen.count): --server says which. \(list(chosen))")
     }
     var taken: Set<String> = []
-    var owners: [IPPrefix: String] = [:]
+    let shared = Dictionary(chosen.flatMap { Set($0.networks).map { ($0, 1) } }, uniquingKeysWith: +).filter {
+      $0.value > 1
+    }
     return chosen.map { draft in
       let name = options.server?.text ?? unique(sanitized(draft.name ?? unnamed), &taken)
       let written = draft.name ?? name
       let why = options.server == nil && written != name ? "\(CommentText.quoted(written)) is called \(name) here" : nil
       var draft = draft
-      draft.claimNetworks(as: name, &owners)
+      draft.leaveNetworks(Set(shared.keys))
       return NamedServer(
         draft: draft, name: name,
         renamed: draft.name == nil && options.server == nil ? "fill in: the server's name" : why,
@@ -43,9 +45,14 @@ struct NamedServer {
 
   private static func choose(_ drafts: [ServerDraft], _ server: ServerName?) throws(ImportError) -> [ServerDraft] {
     guard let server, drafts.count != 1 else { return drafts }
-    let found = drafts.filter { $0.name == server.text || $0.name.map(sanitized) == server.text }
+    let exact = drafts.filter { $0.name == server.text }
+    let found = exact.isEmpty ? drafts.filter { $0.name.map(sanitized) == server.text } : exact
     guard let first = found.first else {
       throw ImportError("no server \(server) in what was read. \(list(drafts))")
+    }
+    guard found.count == 1 else {
+      let places = found.prefix(20).map { CommentText.safe("\($0.location)") }.joined(separator: ", ")
+      throw ImportError("\(found.count) servers are called \(server), expected one: \(places)")
     }
     return [first]
   }
@@ -84,16 +91,12 @@ struct NamedServer {
 }
 
 extension ServerDraft {
-  /// A network is one server's: whoever comes first has it, since nothing else tells queries of two apart.
-  fileprivate mutating func claimNetworks(as name: String, _ owners: inout [IPPrefix: String]) {
-    for network in networks {
-      guard let owner = owners[network] else {
-        owners[network] = name
-        continue
-      }
-      networks.removeAll { $0 == network }
-      let text = "\(network) is the network of \(owner) already: a server needs one of its own"
+  /// A network is one server's, since nothing else tells queries of two apart: one of several is none's.
+  fileprivate mutating func leaveNetworks(_ shared: Set<IPPrefix>) {
+    for network in networks where shared.contains(network) {
+      let text = "\(network) is the network of several servers: a server needs one of its own"
       remarks.append(ImportRemark(kind: .lost, text: text))
     }
+    networks.removeAll { shared.contains($0) }
   }
 }

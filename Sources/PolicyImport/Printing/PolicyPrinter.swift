@@ -10,6 +10,8 @@ struct PolicyPrinter {
     let isDenied: Bool
   }
 
+  private static let denyKey = "deny"
+
   private(set) var lines: [String] = []
   /// By the number of the line, counted from 1.
   private(set) var origins: [Int: Origin] = [:]
@@ -35,7 +37,7 @@ struct PolicyPrinter {
     let denied = server.draft.items.indices.filter { server.draft.items[$0].isDenied }
     let allowed = server.draft.items.indices.filter { !server.draft.items[$0].isDenied }
     section("egress", server.draft, allowed, index)
-    if !denied.isEmpty { section(DenySection.key, server.draft, denied, index) }
+    if !denied.isEmpty { section(Self.denyKey, server.draft, denied, index) }
   }
 
   private mutating func networks(_ networks: [IPPrefix]) -> String {
@@ -47,7 +49,7 @@ struct PolicyPrinter {
   }
 
   private mutating func section(_ key: String, _ draft: ServerDraft, _ items: [Int], _ server: Int) {
-    let isDenied = key == DenySection.key
+    let isDenied = key == Self.denyKey
     let start = lines.count
     lines.append("\(key):")
     var written: Set<ImportEntry> = []
@@ -62,7 +64,6 @@ struct PolicyPrinter {
       if !remarks.isEmpty { lines.append("  " + Self.alone(remarks, item)) }
     }
     if written.isEmpty { lines[start] = "\(key): []" }
-    if isDenied, !DenySection.isKnown { lines[start...] = DenySection.commented(lines[start...]) }
   }
 
   // MARK: - Lines
@@ -130,10 +131,11 @@ enum CommentText {
     return safe
   }
 
-  /// In single quotes, cut at 80 characters.
+  /// Printable in single quotes, cut at 80 characters.
   static func quoted(_ text: String) -> String {
     let short = text.unicodeScalars.prefix(80)
-    return "'" + String(String.UnicodeScalarView(short)) + (short.endIndex < text.unicodeScalars.endIndex ? "…'" : "'")
+    return "'" + safe(String(String.UnicodeScalarView(short)))
+      + (short.endIndex < text.unicodeScalars.endIndex ? "…'" : "'")
   }
 
   /// What YAML takes in a comment, and a terminal shows as it is (YAML 1.1 section 5.1).

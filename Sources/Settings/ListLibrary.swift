@@ -5,12 +5,16 @@ import Foundation
 struct ListLibrary {
   /// As many names as people read.
   private static let shown = 20
+  /// Entries that all documents together include: each stands in the tables of its server, some 80 octets, twice at a reload.
+  static let maximumIncluded = 2_000_000
 
   /// Looked through in order.
   var folders: [String]
   /// Every file that was asked for, whether it could be read or not: the one that mends a fault is watched, too.
   private(set) var files: Set<String> = []
   private var known: [String: ListFile?] = [:]
+  /// Entries that documents included so far.
+  var included = 0
 
   init(folders: [String]) { self.folders = folders }
 

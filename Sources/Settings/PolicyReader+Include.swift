@@ -13,12 +13,20 @@ extension PolicyReader {
     var included: [IncludedList] = []
     for element in findings.list(node, of: "lists such as github") ?? YAMLChildren.none(in: node) {
       guard let (list, entry) = list(element, from: node.location.file) else { continue }
-      if let other = included.first(where: { $0.file == entry.file }) {
+      let identity = ConfigFiles.identity(of: entry.file)
+      if let other = included.first(where: { ConfigFiles.identity(of: $0.file) == identity }) {
         findings.error(
           "list \(entry.name) stands already at \(other.location.full), expected once", at: element.location)
         continue
       }
       included.append(entry)
+      lists.included += list.entryCount
+      guard lists.included <= ListLibrary.maximumIncluded else {
+        findings.error(
+          "the lists of all documents have more than \(ListLibrary.maximumIncluded) entries with this one",
+          at: element.location)
+        continue
+      }
       read(list, into: &rules, &prefixes)
     }
     if included.count > Self.maximumLists {
@@ -39,6 +47,11 @@ extension PolicyReader {
     guard let list = lists.list(reference, from: file, at: element.location, &findings) else { return nil }
     var (isNamed, pin): (Bool, ListDate?) = (false, nil)
     if case .named(_, let day) = reference { (isNamed, pin) = (true, day) }
+    if let pin, list.date != pin {
+      findings.error(
+        "list \(list.name) is of \(list.date.map { "\($0)" } ?? "no day"), expected \(pin), as \(Quoted.text(text)) says; read what "
+          + "changed, and write the new day", at: element.location)
+    }
     let entry = IncludedList(
       name: list.name, date: list.date, file: list.file, isNamed: isNamed, pin: pin, location: element.location)
     return (list, entry)

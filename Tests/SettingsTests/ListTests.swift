@@ -31,6 +31,7 @@ struct ListTests {
   func named() throws {
     let directory = try including("[ hub ]", ["lists/hub.yaml": hub])
     #expect(directory.findings() == [])
+    #expect(try including("[ hub@2026-11-20 ]", ["lists/hub.yaml": hub]).findings() == [])
     let policy = try #require(directory.load().settings?.policies.first)
     #expect(policy.rules.map(\.pattern.description) == ["own.example.com", "hub.example.com", "*.cdn.example.com"])
     #expect(policy.prefixes.map(\.prefix.description) == ["198.51.100.0/24"])
@@ -96,7 +97,12 @@ struct ListTests {
         "policy.yaml:3:12: error: 'yesterday' is no day, expected the day of the list such as hub@2026-11-20"
       ),
       ("[ hub@2026-02-30 ]", "policy.yaml:3:12: error: '2026-02-30' is no day"),
+      (
+        "[ hub@2026-11-19 ]",
+        "policy.yaml:3:12: error: list hub is of 2026-11-20, expected 2026-11-19, as 'hub@2026-11-19' says"
+      ),
       ("[ hub, other, hub ]", "policy.yaml:3:24: error: list hub stands already at "),
+      ("[ hub, ./lists/../lists/hub.yaml ]", "policy.yaml:3:17: error: list hub stands already at "),
       ("[ ./nothing.yaml ]", "policy.yaml:3:12: error: list '"),
       ("[ [ hub ] ]", "policy.yaml:3:12: error: a list found, expected the name of a list"),
       ("hub", "policy.yaml:3:10: error: 'hub' found, expected a list of lists such as github"),

@@ -162,7 +162,7 @@ struct PackageClientTests {
       <settings>
         <!-- <mirror><url>https://no.example.net/</url></mirror>
         -->
-        <mirrors>
+        <mirrors><mirror><mirrorOf>external:http:*</mirrorOf><url>http://0.0.0.0/</url></mirror>
           <mirror><id>a</id><mirrorOf>*</mirrorOf>
             <url>https://mirror.example.net/maven</url></mirror>
         </mirrors>

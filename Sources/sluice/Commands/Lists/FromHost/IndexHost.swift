@@ -41,9 +41,10 @@ struct IndexHost: Hashable {
     return (String(address[..<colon]), UInt16(address[address.index(after: colon)...]))
   }
 
-  /// Whether it is this host itself, or the container.
+  /// Whether it is this host itself, or the container; 0.0.0.0 stands for nowhere, as in maven's block of plain HTTP.
   var isLocal: Bool {
-    host == "localhost" || host.hasSuffix(".localhost") || host.hasPrefix("127.") || host == "::1"
+    host == "localhost" || host.hasSuffix(".localhost") || host.hasPrefix("127.")
+      || ["::1", "0.0.0.0", "::"].contains(host)
   }
 }
 

@@ -25,6 +25,17 @@ enum ConfigFiles {
     URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path
   }
 
+  /// What is told of a file that could not be read as YAML: a fault in it where it is, any other where the file is named.
+  ///
+  /// - Parameter subject: what stands before the reason.
+  static func fault(_ error: any Error, of subject: String, at location: SourceLocation) -> Diagnostic {
+    switch error {
+    case let fault as Diagnostic: fault
+    case let error as FileError: .error("\(subject) \(error.reason)", at: location)
+    default: .error("\(subject) cannot be read", at: location)
+    }
+  }
+
   /// The folder that a file is in.
   static func folder(of path: String) -> String {
     let folder = (path as NSString).deletingLastPathComponent

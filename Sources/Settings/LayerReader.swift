@@ -79,12 +79,8 @@ extension SettingsReader {
       let (rules, prefixes) = fields["egress"].map { node in reading { $0.entries(node) } } ?? ([], [])
       let (denials, denied) = fields["deny"].map { node in reading { $0.denials(node) } } ?? ([], [])
       return PolicyLayers.Layer(name: name, rules: rules, prefixes: prefixes, denials: denials, deniedPrefixes: denied)
-    } catch let error as ConfigFiles.FileError {
-      findings.error("file \(Quoted.text(file)) of layer \(name) \(error.reason)", at: location)
-    } catch let error as Diagnostic {
-      findings.add([error])
     } catch {
-      findings.error("file \(Quoted.text(file)) of layer \(name) cannot be read", at: location)
+      findings.add([ConfigFiles.fault(error, of: "file \(Quoted.text(file)) of layer \(name)", at: location)])
     }
     return nil
   }

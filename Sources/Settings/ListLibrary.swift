@@ -44,12 +44,8 @@ struct ListLibrary {
     var list: ListFile?
     do {
       list = try ListReader.read(try ConfigFiles.read(file), file: file, expectedName: expectedName, &findings)
-    } catch let error as ConfigFiles.FileError {
-      findings.error("list \(Quoted.text(file)) \(error.reason)", at: location)
-    } catch let error as Diagnostic {
-      findings.add([error])
     } catch {
-      findings.error("list \(Quoted.text(file)) cannot be read", at: location)
+      findings.add([ConfigFiles.fault(error, of: "list \(Quoted.text(file))", at: location)])
     }
     known[file] = .some(list)
     return list

@@ -161,12 +161,8 @@ extension SettingsReader {
         findings.warning("holds no policy document", at: SourceLocation(file: file, line: 0, column: 0))
       }
       return policies
-    } catch let error as ConfigFiles.FileError {
-      findings.error("policy file \(Quoted.text(file)) \(error.reason)", at: location)
-    } catch let error as Diagnostic {
-      findings.add([error])
     } catch {
-      findings.error("policy file \(Quoted.text(file)) cannot be read", at: location)
+      findings.add([ConfigFiles.fault(error, of: "policy file \(Quoted.text(file))", at: location)])
     }
     return []
   }

@@ -29,6 +29,12 @@ struct ConfinementFolderTests {
     ).write(to: URL(filePath: "\(folder)/real/sluice.yaml"))
   }
 
+  private func append(_ text: String, to path: String) throws {
+    let file = try #require(FileHandle(forWritingAtPath: path))
+    try file.seekToEnd()
+    try file.write(contentsOf: Data(text.utf8))
+  }
+
   private func reads(_ wanted: String, _ path: String) throws -> Bool {
     let settings = try #require(SettingsLoader.load(path: path).settings)
     return Confinement.readFolders(settings, path).contains { folder in
@@ -90,9 +96,7 @@ struct ConfinementFolderTests {
       try Data(policy.utf8).write(to: URL(filePath: "\(folder)/real/deep/policies/a.yaml"))
       let path = "\(folder)/real/sluice.yaml"
       #expect(try reads("\(folder)/ours", path) && !reads("\(folder)/named", path))
-      let file = try #require(FileHandle(forWritingAtPath: path))
-      try file.seekToEnd()
-      try file.write(contentsOf: Data("\nlists: \(folder)/named\n".utf8))
+      try append("\nlists: \(folder)/named\n", to: path)
       #expect(try reads("\(folder)/ours", path) && reads("\(folder)/named", path))
       var settings = try #require(SettingsLoader.load(path: path).settings)
       settings.state = "\(folder)/state"
@@ -110,9 +114,7 @@ struct ConfinementFolderTests {
       }
       try Data("deny: [ bad.example.com ]\n".utf8).write(to: URL(filePath: "\(folder)/above/org.yaml"))
       let path = "\(folder)/real/sluice.yaml"
-      let file = try #require(FileHandle(forWritingAtPath: path))
-      try file.seekToEnd()
-      try file.write(contentsOf: Data("\nlayers: [ { name: org, file: ../above/org.yaml } ]\n".utf8))
+      try append("\nlayers: [ { name: org, file: ../above/org.yaml } ]\n", to: path)
       #expect(try reads("\(folder)/above", path) && !reads("\(folder)/beside", path))
       var settings = try #require(SettingsLoader.load(path: path).settings)
       #expect(settings.policyFiles.count == 2 && settings.policyFiles.contains("\(folder)/real/../above/org.yaml"))
